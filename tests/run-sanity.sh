@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# The collection as a user gets it: built, installed without Galaxy, and held against ansible-test sanity, a syntax check of
+# every playbook and ansible-doc of everything documented. First with the pinned ansible-core, then with the newest one
+# (with the unit tests as well), for which a Python 3.12 or newer must be on the machine.
+# shellcheck source=tests/env.sh
+source "$(dirname "$0")/env.sh"
+
+CACHE="$ROOT/.cache"
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+INSTALLED="$WORK/site/ansible_collections/inferops/gpu"
+
+# real_python VERSION: the interpreter itself; pyenv's shims fail for versions that are not activated.
+real_python() {
+  local candidate
+  for candidate in "$(command -v "python$1" || true)" "$HOME/.pyenv/versions/$1".*/bin/python"$1" "/usr/local/bin/python$1"; do
+    if [ -x "$candidate" ] && "$candidate" -c '' 2>/dev/null; then echo "$candidate"; return; fi
+  done
+  return 1
+}
+
+build() {
+  ansible-galaxy collection build --output-path "$WORK/dist" "$ROOT" &&
+    ansible-galaxy collection install --offline --no-deps -p "$WORK/site" "$WORK"/dist/inferops-gpu-*.tar.gz
+}
+
+# Only interpreters that work may be found: this environment's, and the oldest Python of the hosts where there is one.
+sanity_path() { # sanity_path BIN
+  local links="$WORK/pythons" oldest
+  mkdir -p "$links"
+  if oldest=$(real_python 3.9); then ln -sf "$oldest" "$links/python3.9"; fi
+  echo "$1:$links:/usr/local/bin:/usr/bin:/bin"
+}
+
+# sanity BIN: compile and import run on each Python found; a missing linter of another language (pwsh) is ansible-test's skip.
+sanity() {
+  local home="$CACHE/ansible-test"
+  "$1/python" tests/tools/sanity_home.py "$home" &&
+    (cd "$INSTALLED" && HOME="$home" PATH=$(sanity_path "$1") "$1/ansible-test" sanity --color no)
+}
+
+# Collections that ours depends on, for an ansible-core that was installed without them.
+dependencies() { "$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
+
+# What is called through this sees the installed collection alone: an empty ansible.cfg, no checkout.
+installed() {
+  (cd "$WORK" && touch ansible.cfg && ANSIBLE_CONFIG="$WORK/ansible.cfg" ANSIBLE_COLLECTIONS_PATH="$WORK/site:$(dependencies)" "$@")
+}
+
+syntax_installed() { # syntax_installed BIN
+  local playbook
+  for playbook in "$INSTALLED"/playbooks/*.yml; do
+    installed "$1/ansible-playbook" -i localhost, --syntax-check "inferops.gpu.$(basename "$playbook" .yml)" || return 1
+  done
+}
+
+syntax_checkout() { # syntax_checkout BIN
+  local playbook
+  for playbook in site.yml playbooks/*.yml; do
+    "$1/ansible-playbook" --syntax-check "$playbook" || return 1
+  done
+}
+
+# docs BIN: every module, plugin and role that ansible-doc lists must render; roles and modules must be listed at all.
+docs() {
+  local kind names total=0
+  for kind in module filter lookup role; do
+    mapfile -t names < <(installed "$1/ansible-doc" -t "$kind" -l inferops.gpu 2>/dev/null | grep -oE '^inferops\.gpu\.[a-z_]+' | sort -u)
+    [ "${#names[@]}" -gt 0 ] || continue
+    installed "$1/ansible-doc" -t "$kind" "${names[@]}" >/dev/null || return 1
+    printf '%s: %s\n' "$kind" "${names[*]#inferops.gpu.}"
+    total=$((total + ${#names[@]}))
+  done
+  local expected
+  expected=$(find "$INSTALLED/roles" -mindepth 1 -maxdepth 1 -type d | wc -l)
+  expected=$((expected + $(find "$INSTALLED/plugins/modules" -name '[a-z]*.py' | wc -l)))
+  [ "$total" -ge "$expected" ] || { echo "ansible-doc shows $total of at least $expected roles and modules"; return 1; }
+}
+
+newest_venv() { # newest_venv PYTHON
+  local stamp="$CACHE/newest/requirements.txt"
+  if ! cmp -s tests/requirements-newest.txt "$stamp"; then
+    rm -rf "$CACHE/newest"
+    "$1" -m venv "$CACHE/newest" &&
+      "$CACHE/newest/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements-newest.txt &&
+      cp tests/requirements-newest.txt "$stamp"
+  fi
+}
+
+suite() { # suite BIN: everything about the built collection
+  local core
+  core=$("$1/ansible-playbook" --version | sed -n '1s/.*core \([0-9.]*\).*/\1/p')
+  check "ansible-test sanity on $core" sanity "$1"
+  check "syntax of the installed playbooks on $core" syntax_installed "$1"
+  check "syntax of the checkout's playbooks on $core" syntax_checkout "$1"
+  check "ansible-doc on $core" docs "$1"
+}
+
+mkdir -p "$CACHE"
+check "build and install" build
+[ "${#failed[@]}" -eq 0 ] || finish
+suite "$VENV/bin"
+if python=$(real_python 3.13 || real_python 3.12 || real_python 3.14); then
+  check "newest ansible-core in .cache/newest" newest_venv "$python"
+  if [ -x "$CACHE/newest/bin/ansible-playbook" ]; then
+    check "unit tests on the newest" "$CACHE/newest/bin/python" -m pytest -q -p no:cacheprovider tests/unit
+    suite "$CACHE/newest/bin"
+  fi
+elif [ -n "${CI:-}" ]; then
+  check "newest ansible-core" bash -c 'echo "no Python 3.12 or newer here, and CI must have one"; false'
+else
+  skip "newest ansible-core" "it needs Python 3.12 or newer, and none was found here"
+fi
+finish
