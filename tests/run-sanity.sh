@@ -34,9 +34,10 @@ sanity_path() { # sanity_path BIN
 
 # sanity BIN: compile and import run on each Python found; a missing linter of another language (pwsh) is ansible-test's skip.
 sanity() {
-  local home="$CACHE/ansible-test"
+  local home="$CACHE/ansible-test" path
+  path=$(sanity_path "$1")
   "$1/python" tests/tools/sanity_home.py "$home" &&
-    (cd "$INSTALLED" && HOME="$home" PATH=$(sanity_path "$1") "$1/ansible-test" sanity --color no)
+    (cd "$INSTALLED" && HOME="$home" PATH="$path" "$1/ansible-test" sanity --color no)
 }
 
 # Collections that ours depends on, for an ansible-core that was installed without them.
@@ -65,7 +66,7 @@ syntax_checkout() { # syntax_checkout BIN
 docs() {
   local kind names total=0
   for kind in module filter lookup role; do
-    mapfile -t names < <(installed "$1/ansible-doc" -t "$kind" -l inferops.gpu 2>/dev/null | grep -oE '^inferops\.gpu\.[a-z_]+' | sort -u)
+    mapfile -t names < <(installed "$1/ansible-doc" -t "$kind" -l inferops.gpu | grep -oE '^inferops\.gpu\.[a-z_]+' | sort -u)
     [ "${#names[@]}" -gt 0 ] || continue
     installed "$1/ansible-doc" -t "$kind" "${names[@]}" >/dev/null || return 1
     printf '%s: %s\n' "$kind" "${names[*]#inferops.gpu.}"
