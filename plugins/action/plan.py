@@ -1,0 +1,170 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of C(inferops.gpu.plan): reads the inventory and the collection's own files, and lets C(module_utils/_plan) do the rest."""
+from __future__ import annotations
+
+import json
+import re
+
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.template import Templar
+
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, table
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, resolve
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import SECRETS
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.settings import MissingDefault
+
+_ROLES = Path(__file__).parent.parent.parent / "roles"
+_FILES = _ROLES / "plan" / "files"
+_FACTS = "__plan_facts"
+_UNDEFINED = re.compile(r"'[^']{1,80}' is undefined|has no attribute '[^']{1,80}'")
+
+
+class ActionModule(ActionBase):
+    """Works out the plan of the whole inventory. Changes nothing and talks to no host."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _VALID_ARGS = frozenset()
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        plan = self._plan(variables)
+        chosen = variables.get("ansible_play_hosts_all") or list(plan.hosts)
+        shown = [plan.hosts[name] for name in chosen if name in plan.hosts]
+        result.update(
+            changed=False,
+            hosts=plan.hosts,
+            faults=[fault.as_dict() for fault in plan.faults],
+            warnings=plan.warnings,
+            summary=[*table.lines(shown), "", *table.commands(shown)] if shown else [],
+        )
+        if plan.faults:
+            result.update(failed=True, msg=render_faults(plan.faults))
+        return result
+
+    def _plan(self, variables: Mapping[str, Any]) -> Plan:
+        defaults = self._read_defaults()
+        flags = FlagTable(json.loads((_FILES / "vllm_flags.json").read_text(encoding="utf-8")))
+        families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
+        templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in VARIABLES}
+        hosts = self._read_hosts(variables["hostvars"], defaults)
+        try:
+            return resolve(hosts, templated_defaults, catalogue.built_in(_plain(families)), flags)
+        except (MissingDefault, ValueError) as error:
+            raise AnsibleActionFail(f"inferops.gpu is broken, please report it: {error}") from error
+
+    def _read_defaults(self) -> dict[str, Any]:
+        """Defaults of all roles of the collection, untemplated."""
+        defaults: dict[str, Any] = {}
+        for path in sorted(_ROLES.glob("*/defaults/main.yml")):
+            defaults.update(self._loader.load_from_file(str(path), trusted_as_template=True) or {})
+        return defaults
+
+    def _read_hosts(self, hostvars: Any, defaults: Mapping[str, Any]) -> Iterator[HostInput]:
+        """Hosts of the inventory for which model_services is defined. Each host's variables are collected once and templated only as needed."""
+        for name in hostvars:
+            raw = hostvars.raw_get(name)
+            if "model_services" not in raw:
+                continue
+            # Roles' defaults are not among a host's variables, but users refer to them in their own.
+            templar = self._templar.copy_with_new_env(available_variables={**defaults, **raw, "hostvars": hostvars})
+            yield _read_host(name, raw, templar)
+
+
+def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput:
+    reader = _Reader(name, templar)
+    variables: dict[str, Any] = {}
+    for key in VARIABLES:
+        if key == "model_services":
+            variables[key] = reader.services(raw[key])
+        elif key in raw:
+            value = reader.value("", key, key, raw[key])
+            if value is not _UNREADABLE:
+                variables[key] = value
+    found = raw.get(_FACTS)
+    facts = found.get("host") if isinstance(found, Mapping) else None
+    return HostInput(name, variables, _plain(facts), tuple(reader.faults))
+
+
+_UNREADABLE = object()
+
+
+class _Reader:
+    """Templates a host's variables; what cannot be templated is a fault that names the place."""
+
+    def __init__(self, host: str, templar: Templar) -> None:
+        self.faults: list[Fault] = []
+        self._host = host
+        self._templar = templar
+
+    def value(self, service: str, key: str, name: str, raw: Any) -> Any:
+        """One variable, or _UNREADABLE."""
+        try:
+            return _plain(self._templar.template(raw))
+        except AnsibleError as error:
+            secret = is_secret_name(name) or name in SECRETS
+            value = HIDDEN if secret or not isinstance(raw, str) else str(raw)
+            self.faults.append(Fault(self._host, service, key, value, _reason(error, secret), "define what it refers to, or correct the expression"))
+            return _UNREADABLE
+
+    def services(self, raw: Any) -> list[Any] | Any:
+        """model_services: read as a whole, and piece by piece when that fails, to name the piece. Services that cannot be read are left out."""
+        if raw is None:
+            return []
+        before = len(self.faults)
+        whole = self.value("", "model_services", "model_services", raw)
+        if whole is not _UNREADABLE:
+            return [] if whole is None else whole
+        if not isinstance(raw, (list, tuple)):
+            return []
+        del self.faults[before:]
+        readable = []
+        for position, item in enumerate(raw):
+            service = self._service(position, item)
+            if service is not _UNREADABLE:
+                readable.append(service)
+        return readable
+
+    def _service(self, position: int, raw: Any) -> Any:
+        label = f"model_services[{position}]"
+        if not isinstance(raw, Mapping):
+            return self.value(label, "", "", raw)
+        if "name" in raw:
+            name = self.value(label, "name", "name", raw["name"])
+            label = name if isinstance(name, str) and name else label
+        before = len(self.faults)
+        parts = {str(key): self.value(label, str(key), str(key), value) for key, value in raw.items() if key != "name"}
+        if len(self.faults) > before or _UNREADABLE in parts.values():
+            return _UNREADABLE
+        return {**parts, "name": label}
+
+
+def _reason(error: AnsibleError, secret: bool) -> str:
+    """Why templating failed. The text of an error may quote values, so of a secret only the name of what is undefined is taken."""
+    text = " ".join(str(error).split())
+    if secret:
+        found = _UNDEFINED.search(text)
+        return found.group(0) if found else "the expression cannot be evaluated"
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """The same in Python's own types: Ansible's carry tags that the plan has no use for."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for native in (str, int, float):
+        if isinstance(value, native):
+            return native(value)
+    return value

@@ -1,0 +1,104 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The resolved plan of a host, as the roles read it: a document of plain dictionaries, lists, text and numbers."""
+from __future__ import annotations
+
+import ipaddress
+
+from typing import Any
+
+from . import arguments as args
+from .draft import HostDraft, ServiceDraft
+from .services import Service
+
+_ANY = ("0.0.0.0", "::")
+
+
+def host_document(host: HostDraft) -> dict[str, Any]:
+    """Everything that the roles need to know of a host. The host has no faults."""
+    settings = host.settings
+    releases = {draft.release.name: draft.release.document() for draft in host.services}
+    weights = {draft.weights.name: draft.weights.document() for draft in host.services if draft.weights}
+    return {
+        "host": host.name,
+        "account": {"user": settings.host_user, "group": settings.host_group, "home": settings.host_home},
+        "paths": {
+            "config": settings.host_config_dir,
+            "install": settings.host_install_dir,
+            "releases": settings.vllm_releases_dir,
+            "models": settings.weights_dir,
+            "state": settings.host_state_dir,
+            "cache": settings.host_cache_dir,
+        },
+        "releases": list(releases.values()),
+        "weights": list(weights.values()),
+        "services": [_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],
+    }
+
+
+def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
+    service = draft.service
+    settings = host.settings
+    weights = draft.weights.document() if draft.weights else {}
+    return {
+        "name": service.name,
+        "state": service.state,
+        "unit": service.unit,
+        "model": service.model,
+        "repo": weights["repo"],
+        "revision": weights["revision"],
+        "release": draft.release.name,
+        "release_path": draft.release.path,
+        "weights": weights["name"],
+        "weights_path": weights["path"],
+        "served_model_name": _served_name(service),
+        "address": service.host,
+        "port": service.port,
+        "url": _url(host, draft),
+        "gpus": list(draft.gpus or ()),
+        "argv": _argv(draft, weights["path"]),
+        "environment": draft.environment,
+        "environment_file": _environment_file(host, service),
+        "cache": draft.cache,
+        "has_api_key": service.has_api_key,
+        "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
+    }
+
+
+def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
+    return {"name": service.name, "state": service.state, "unit": service.unit, "environment_file": _environment_file(host, service)}
+
+
+def _environment_file(host: HostDraft, service: Service) -> str:
+    return f"{host.settings.host_config_dir}/{service.name}.env"
+
+
+def _served_name(service: Service) -> str | None:
+    return service.served_model_name or service.name
+
+
+def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
+    service = draft.service
+    # What a reader looks for first comes first; the rest in the order of the alphabet, so that nothing but a change changes the unit.
+    fixed = {
+        "host": service.host,
+        "port": service.port,
+        "served_model_name": _served_name(service),
+        "tensor_parallel_size": draft.arguments["tensor_parallel_size"],
+    }
+    others = {key: draft.arguments[key] for key in sorted(draft.arguments) if key not in fixed}
+    return [f"{draft.release.path}/bin/vllm", "serve", weights_path, *args.words({**fixed, **others})]
+
+
+def _url(host: HostDraft, draft: ServiceDraft) -> str:
+    """How the controller reaches the service: where it reaches the host, unless the service listens on one address only."""
+    address = host.address if draft.service.host in _ANY else draft.service.host
+    scheme = "https" if "ssl_certfile" in draft.given else "http"
+    return f"{scheme}://{_bracketed(address)}:{draft.service.port}"
+
+
+def _bracketed(address: str) -> str:
+    try:
+        return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+    except ValueError:
+        return address

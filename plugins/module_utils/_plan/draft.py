@@ -1,0 +1,153 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host's services with everything merged in that they draw on: what the rules look at and the plan is written from."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from . import arguments as args
+from . import environments
+from .catalogue import Catalogue, Entry
+from .facts import Gpu, HostFacts
+from .flags import FlagTable
+from .releases import Release, release_of
+from .services import Service
+from .settings import Settings
+from .versions import Version
+from .weights import Weights, weights_of
+
+# Parallel sizes whose product is the number of GPUs. Data parallel ranks on other hosts do not count, see local_data_parallel.
+_OTHER_SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size")
+
+
+@dataclass(frozen=True)
+class ServiceDraft:
+    """A present service. C(entry) and C(weights) are None when its model is unknown.
+
+    C(given) holds arguments of catalogue and user, nulls gone, and C(arguments) the same with those that the plan works out.
+    C(gpus) are the indexes of the GPUs it uses, None when nobody knows them.
+    """
+
+    service: Service
+    entry: Entry | None
+    version: Version
+    release: Release
+    weights: Weights | None
+    gpus: tuple[int, ...] | None
+    given: dict[str, Any]
+    arguments: dict[str, Any]
+    environment: dict[str, str]
+    cache: str
+    shutdown_timeout: int
+
+    @property
+    def label(self) -> str:
+        return self.service.label
+
+    def world_size(self) -> int | None:
+        """GPUs that the parallel sizes ask for; None when one of them is not a positive whole number."""
+        sizes = [args.size(self.arguments, key) for key in ("tensor_parallel_size", *_OTHER_SIZES)]
+        sizes.append(local_data_parallel(self.arguments))
+        product = 1
+        for size in sizes:
+            if size is None:
+                return None
+            product *= size
+        return product
+
+
+@dataclass(frozen=True)
+class HostDraft:
+    """A host: C(gpus) from its facts, else as stated by the user, else None."""
+
+    name: str
+    address: str
+    settings: Settings
+    facts: HostFacts | None
+    gpus: tuple[Gpu, ...] | None
+    gpus_are_stated: bool
+    services: tuple[ServiceDraft, ...]
+    absent: tuple[Service, ...]
+    catalogue: Catalogue
+    flags: FlagTable
+
+
+def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
+    """Data parallel ranks that run on this host."""
+    key = "data_parallel_size_local" if "data_parallel_size_local" in arguments else "data_parallel_size"
+    return args.size(arguments, key)
+
+
+def draft_service(service: Service, settings: Settings, catalogue: Catalogue, flags: FlagTable, gpus: tuple[Gpu, ...] | None) -> ServiceDraft:
+    """Merge what a service draws on: the catalogue's entry below, the user's words above, what follows from both on top."""
+    entry = catalogue.find(service.model) if service.model else None
+    version = service.vllm_version or settings.vllm_version
+    all_gpus = tuple(gpu.index for gpu in gpus) if gpus is not None else None
+    used_gpus = service.gpus if service.gpus is not None else all_gpus
+    merged = {**(entry.arguments if entry else {}), **service.vllm_args}
+    given = {key: value for key, value in merged.items() if value is not None}
+
+    computed = {"tensor_parallel_size": _tensor_parallel(given, used_gpus)}
+    if flags.has("flags", "--shutdown-timeout", version) and "shutdown_timeout" not in merged:
+        computed["shutdown_timeout"] = settings.model_service_shutdown_timeout
+    completed = {**computed, **given}
+
+    cache = f"{settings.host_cache_dir}/{service.name}"
+    environment = environments.overlay(
+        _base_environment(service, settings, version, flags, cache),
+        entry.environment if entry else {},
+        settings.model_service_environment,
+        service.environment,
+    )
+    weights = None
+    if entry is not None:
+        same_revision = service.revision in (None, entry.revision)
+        # Another revision may well be of another size: better no check than a wrong one.
+        weights = weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None)
+    shutdown = completed.get("shutdown_timeout", 0)
+    return ServiceDraft(
+        service=service,
+        entry=entry,
+        version=version,
+        release=release_of(settings, version),
+        weights=weights,
+        gpus=used_gpus,
+        given=given,
+        arguments=completed,
+        environment=environment,
+        cache=cache,
+        shutdown_timeout=shutdown if isinstance(shutdown, int) and not isinstance(shutdown, bool) else 0,
+    )
+
+
+def _tensor_parallel(given: Mapping[str, Any], gpus: tuple[int, ...] | None) -> int:
+    """The tensor parallel size where the user gives none: the GPUs that the other parallel sizes leave to each rank."""
+    others = 1
+    for size in [args.size(given, key) for key in _OTHER_SIZES] + [local_data_parallel(given)]:
+        others *= size or 1
+    return max(1, len(gpus or ()) // others)
+
+
+def _base_environment(service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str) -> dict[str, str | None]:
+    """What every service needs: no network for models, no usage reports, and all caches below one directory that it may write."""
+    start = settings.model_service_start_timeout
+    environment: dict[str, str | None] = {
+        "HOME": cache,
+        "HF_HOME": f"{cache}/huggingface",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CACHE_ROOT": f"{cache}/vllm",
+        "TORCHINDUCTOR_CACHE_DIR": f"{cache}/torchinductor",
+        "TRITON_CACHE_DIR": f"{cache}/triton",
+        "FLASHINFER_WORKSPACE_BASE": cache,
+    }
+    if service.gpus is not None:
+        # CUDA counts GPUs by speed unless told to count as nvidia-smi does, which is where the user read the numbers.
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in service.gpus)
+    if flags.has("environment", "VLLM_ENGINE_READY_TIMEOUT_S", version):
+        # A little less than the unit's own start timeout, so that vLLM says what it waited for before systemd kills it.
+        environment["VLLM_ENGINE_READY_TIMEOUT_S"] = str(max(start - 60, start // 2, 1))
+    return environment

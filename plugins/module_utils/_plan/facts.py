@@ -1,0 +1,115 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of a host: facts that the C(host_facts) module read, taken leniently, or what the user states of its GPUs."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from . import values
+from .faults import Bad, Fault, kind, shown
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU; memory in bytes, 0 when unknown."""
+
+    index: int
+    name: str = ""
+    memory_bytes: int = 0
+    compute_capability: str = ""
+    driver_version: str = ""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listening TCP socket; C(unit) is the systemd unit of its process or empty."""
+
+    port: int
+    address: str
+    pid: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A mounted file system; C(free_bytes) is what a user who is not root may still write."""
+
+    mount: str
+    free_bytes: int
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """Facts of one host. C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights."""
+
+    gpus: tuple[Gpu, ...]
+    gpu_fault: str
+    listeners: tuple[Listener, ...]
+    mounts: tuple[Mount, ...]
+    weights: frozenset[str]
+
+    def mount_of(self, path: str) -> Mount | None:
+        """The file system that a path lies, or will lie, on."""
+        holding = [found for found in self.mounts if found.mount == "/" or path == found.mount or path.startswith(found.mount.rstrip("/") + "/")]
+        return max(holding, key=lambda found: len(found.mount), default=None)
+
+
+def read(raw: Any) -> HostFacts | None:
+    """Facts from the module's C(host); None where there are none, as when planning offline."""
+    if not isinstance(raw, Mapping):
+        return None
+    return HostFacts(
+        gpus=tuple(_gpu(item) for item in _dicts(raw.get("gpus"))),
+        gpu_fault=_text(raw.get("gpu_fault")).strip(),
+        listeners=tuple(
+            Listener(_number(item.get("port")), _text(item.get("address")), _number(item.get("pid")), _text(item.get("unit")))
+            for item in _dicts(raw.get("listeners"))
+        ),
+        mounts=tuple(Mount(_text(item.get("mount")), _number(item.get("free_bytes"))) for item in _dicts(raw.get("mounts")) if item.get("mount")),
+        weights=frozenset(item for item in raw.get("weights") or () if isinstance(item, str)) if isinstance(raw.get("weights"), (list, tuple)) else frozenset(),
+    )
+
+
+def read_stated_gpus(host: str, value: Any) -> tuple[tuple[Gpu, ...] | None, list[Fault]]:
+    """GPUs as the user states them in plan_gpus: a number of them, or a list like the facts'. None when not stated."""
+    if value is None:
+        return None, []
+    key = "plan_gpus"
+    if isinstance(value, (list, tuple)):
+        faults = [
+            Fault(host, "", f"{key}[{position}]", shown(item), f"this is {kind(item)} where a GPU belongs", "write it like {index: 0, name: H100, memory_bytes: 85520809984}")
+            for position, item in enumerate(value)
+            if not isinstance(item, Mapping)
+        ]
+        gpus = tuple(_gpu({"index": position, **item}) for position, item in enumerate(value) if isinstance(item, Mapping))
+        return gpus, faults
+    try:
+        count = values.whole(0, 1024)(value)
+    except Bad as bad:
+        return None, [Fault(host, "", key, shown(value), bad.why, "write how many GPUs the host has, or a list of them")]
+    return tuple(Gpu(index) for index in range(count)), []
+
+
+def _gpu(item: Mapping[str, Any]) -> Gpu:
+    return Gpu(
+        index=_number(item.get("index")),
+        name=_text(item.get("name")),
+        memory_bytes=_number(item.get("memory_bytes")),
+        compute_capability=str(item.get("compute_capability") or ""),
+        driver_version=str(item.get("driver_version") or ""),
+    )
+
+
+def _dicts(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, (list, tuple)) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -1,0 +1,109 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GPUs: there, each used once, and as many as the parallel sizes ask for."""
+from __future__ import annotations
+
+from collections import Counter
+from typing import Iterator, Union
+
+from .. import arguments as args
+from ..draft import HostDraft, ServiceDraft
+from ..faults import Fault, Notice, shown
+
+Finding = Union[Fault, Notice]
+
+_SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size", "data_parallel_size", "data_parallel_size_local")
+
+
+def _wants_gpus(draft: ServiceDraft) -> bool:
+    """A CPU build uses GPUs only as far as its user names them (which then is a rehearsal)."""
+    return draft.service.gpus is not None or not draft.version.is_cpu_build
+
+
+def gpus_answer(host: HostDraft) -> Iterator[Finding]:
+    """The host shows GPUs where services want them."""
+    wanting = [draft for draft in host.services if _wants_gpus(draft)]
+    if host.facts is None:
+        for draft in wanting:
+            if draft.gpus is None and "tensor_parallel_size" not in draft.given:
+                yield Notice(host.name, draft.label, "how many GPUs the host has is not known, so tensor_parallel_size stands at 1; state them with plan_gpus")
+        return
+    if not wanting:
+        return
+    if host.facts.gpu_fault:
+        yield Fault(
+            host.name,
+            "",
+            "gpus",
+            shown(host.facts.gpu_fault),
+            "nvidia-smi fails on the host",
+            "get nvidia-smi to work there; after a driver update this often takes a reboot",
+        )
+    elif not host.facts.gpus and not host.gpus_are_stated:
+        for draft in wanting:
+            value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
+            why = "nvidia-smi finds no GPU on the host"
+            yield Fault(host.name, draft.label, "gpus", value, why, "install the driver first, or state with plan_gpus what the host will have")
+
+
+def gpus_exist(host: HostDraft) -> Iterator[Fault]:
+    """Each GPU that a service names is there, and named once."""
+    for draft in host.services:
+        named = draft.service.gpus
+        if named is None:
+            continue
+        value = shown(list(named))
+        twice = [str(index) for index, count in Counter(named).items() if count > 1]
+        if twice:
+            yield Fault(host.name, draft.label, "gpus", value, f"GPU {', '.join(twice)} stands there more than once", "name each GPU once")
+        if not host.gpus:
+            continue
+        there = [gpu.index for gpu in host.gpus]
+        missing = [str(index) for index in dict.fromkeys(named) if index not in there]
+        if missing:
+            why = f"the host has no GPU {', '.join(missing)}"
+            yield Fault(host.name, draft.label, "gpus", value, why, f"choose among {', '.join(str(index) for index in there)}")
+
+
+def gpus_are_used_once(host: HostDraft) -> Iterator[Fault]:
+    """No GPU serves two services: each takes nearly all of a GPU's memory for itself."""
+    owners: dict[int, str] = {}
+    all_of_unknown = ""
+    for draft in host.services:
+        if draft.gpus is None:
+            if not _wants_gpus(draft):
+                continue
+            if all_of_unknown:
+                why = f"{all_of_unknown} on this host takes all GPUs as well"
+                yield Fault(host.name, draft.label, "gpus", "all", why, "give each service of a host its own gpus")
+            all_of_unknown = all_of_unknown or draft.label
+            continue
+        taken: dict[str, list[int]] = {}
+        for index in dict.fromkeys(draft.gpus):
+            if index in owners:
+                taken.setdefault(owners[index], []).append(index)
+            else:
+                owners[index] = draft.label
+        for owner, indexes in taken.items():
+            value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
+            why = f"{owner} on this host uses GPU {', '.join(str(index) for index in indexes)} as well"
+            yield Fault(host.name, draft.label, "gpus", value, why, "give each service of a host its own gpus")
+
+
+def parallel_sizes_fit(host: HostDraft) -> Iterator[Finding]:
+    """The parallel sizes are positive whole numbers, and their product is no more than the GPUs of the service."""
+    for draft in host.services:
+        for key in _SIZES:
+            if key in draft.given and args.size(draft.given, key) is None:
+                yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key]), "this is not a positive whole number", "write 1 or more")
+        wanted = draft.world_size()
+        if wanted is None or not draft.gpus:
+            continue
+        have = len(set(draft.gpus))
+        product = " x ".join(f"{key} {draft.arguments[key]}" for key in _SIZES if key in draft.arguments)
+        if wanted > have:
+            value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
+            why = f"{product} asks for {wanted} GPUs and the service has {have}"
+            yield Fault(host.name, draft.label, "gpus", value, why, "give it as many GPUs, or lower the parallel sizes in vllm_args")
+        elif wanted < have:
+            yield Notice(host.name, draft.label, f"{product} uses {wanted} of its {have} GPUs; the others stay idle")

@@ -1,0 +1,158 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Services as the user wrote them in model_services, read into types."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping
+
+from . import environments, values
+from .faults import Bad, Fault, HIDDEN, did_you_mean, is_secret_name, kind, nearest, shown
+from .versions import Version
+
+PRESENT = "present"
+ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service. What the user left out, or wrote so that it cannot be used, is None; C(label) names it in faults all the same."""
+
+    label: str
+    name: str | None = None
+    state: str = PRESENT
+    model: str | None = None
+    port: int | None = None
+    gpus: tuple[int, ...] | None = None
+    vllm_args: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str | None] = field(default_factory=dict)
+    served_model_name: str | None = None
+    host: str = "0.0.0.0"
+    revision: str | None = None
+    vllm_version: Version | None = None
+    has_api_key: bool = False
+
+    @property
+    def unit(self) -> str:
+        return f"vllm-{self.name}.service"
+
+
+def _state(value: Any) -> str:
+    if value not in (PRESENT, ABSENT):
+        raise Bad("there is no such state", "write present or absent")
+    return str(value)
+
+
+def _model(value: Any) -> str:
+    read = values.text(value)
+    if not read:
+        raise Bad("it is empty", "name a catalogue entry or a repository id like <organisation>/<name>")
+    return read
+
+
+_READERS: dict[str, values.Reader] = {
+    "name": values.service_name,
+    "state": _state,
+    "model": _model,
+    "port": values.whole(1024, 65535),
+    "gpus": values.gpu_indexes,
+    "vllm_args": values.mapping,
+    "served_model_name": values.word,
+    "host": values.bind_address,
+    "revision": values.revision,
+    "vllm_version": values.version,
+}
+SECRETS = ("api_key", "secret_environment")
+KEYS: tuple[str, ...] = (*_READERS, "environment", *SECRETS)
+
+# Without these a present service means nothing.
+_NEEDED = {
+    "model": "name a catalogue entry or a repository id like <organisation>/<name>",
+    "port": "say which port the service listens on, for example port: 8001",
+}
+
+
+def read_all(host: str, raw: Any, flag_names: frozenset[str]) -> tuple[list[Service], list[Fault]]:
+    """All services of a host.
+
+    :param flag_names: keys that vllm_args knows, to tell a user who wrote one beside vllm_args instead of below it
+    """
+    if not isinstance(raw, (list, tuple)):
+        return [], [Fault(host, "", "model_services", shown(raw), f"this is {kind(raw)} where a list of services belongs", "write a list: - name: ...")]
+    services = []
+    faults = []
+    for position, item in enumerate(raw):
+        service, bad = _read_one(host, position, item, flag_names)
+        faults += bad
+        if service is not None:
+            services.append(service)
+    return services, faults
+
+
+def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) -> tuple[Service | None, list[Fault]]:
+    label = f"model_services[{position}]"
+    if not isinstance(raw, Mapping):
+        return None, [Fault(host, label, "", shown(raw), f"this is {kind(raw)} where a service belongs", "write it as name: ..., model: ..., port: ... lines")]
+    name = raw.get("name")
+    if isinstance(name, str) and name and name.isprintable():
+        label = shown(name)
+    faults: list[Fault] = []
+    found: dict[str, Any] = {"label": label}
+    for key, value in raw.items():
+        if key not in KEYS:
+            faults.append(_unknown_key(host, label, key, value, flag_names))
+        elif key in _READERS and value is not None:
+            try:
+                found[key] = _READERS[key](value)
+            except Bad as bad:
+                faults.append(Fault(host, label, str(key), shown(value, key), bad.why, bad.remedy))
+    if raw.get("name") is None:
+        faults.append(Fault(host, label, "name", "", "the service has no name", "add name: ..., in lower-case letters, digits, . and -"))
+    if raw.get("state", PRESENT) == ABSENT:
+        # Only the name matters of what goes away; whatever else still stands there may be out of date.
+        only_name = [fault for fault in faults if fault.key in ("name", "state")]
+        return Service(label=label, name=found.get("name"), state=ABSENT), only_name
+    for key, remedy in _NEEDED.items():
+        if raw.get(key) is None:
+            faults.append(Fault(host, label, key, "", f"the service has no {key}", remedy))
+    if raw.get("environment") is not None:
+        found["environment"], bad_variables = environments.read(host, label, "environment", raw["environment"])
+        faults += bad_variables
+    faults += _check_secrets(host, label, raw)
+    return Service(has_api_key=bool(raw.get("api_key")), **found), faults
+
+
+def _unknown_key(host: str, label: str, key: Any, value: Any, flag_names: frozenset[str]) -> Fault:
+    near_secret = any(found in SECRETS for found in nearest(key, KEYS))
+    value_shown = HIDDEN if near_secret or is_secret_name(key) else shown(value, key)
+    if isinstance(key, str) and key.replace("-", "_") in flag_names:
+        remedy = f"this is a flag of vLLM: write it below vllm_args, as {key.replace('-', '_')}"
+    else:
+        remedy = did_you_mean(key, KEYS, f"a service has {', '.join(KEYS)}")
+    return Fault(host, label, shown(str(key)), value_shown, "a service has no such key", remedy)
+
+
+def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[Fault]:
+    """Secrets are looked at for their type only and never shown."""
+    faults = []
+    key = raw.get("api_key")
+    if key is not None and (not isinstance(key, str) or not key.isprintable() or not key.strip()):
+        why = f"this is {kind(key)} where text belongs" if not isinstance(key, str) else "it is empty, or holds a control character or a line break"
+        faults.append(Fault(host, label, "api_key", HIDDEN, why, "write the key as text on one line, in quotes"))
+    secrets = raw.get("secret_environment")
+    if secrets is None:
+        return faults
+    if not isinstance(secrets, Mapping):
+        return [*faults, Fault(host, label, "secret_environment", HIDDEN, f"this is {kind(secrets)} where a dictionary belongs", "write it as NAME: value lines")]
+    for name, value in secrets.items():
+        where = f"secret_environment.{shown(str(name))}"
+        if not isinstance(name, str) or not values.is_variable_name(name):
+            faults.append(Fault(host, label, where, HIDDEN, "this is not a name for an environment variable", "use letters, digits and _"))
+        elif name == "VLLM_API_KEY":
+            faults.append(Fault(host, label, where, HIDDEN, "the plan sees to this variable", "write the key as the service's api_key"))
+        elif value is not None:
+            try:
+                values.environment_value(value)
+            except Bad as bad:
+                faults.append(Fault(host, label, where, HIDDEN, bad.why, bad.remedy))
+    return faults

@@ -1,0 +1,122 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The roles' settings that the plan reads: defaults of the roles with a host's inventory variables over them."""
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Mapping
+
+from . import environments, values
+from .faults import Bad, Fault, shown
+from .versions import Version
+
+_SECONDS = values.whole(1, 7 * 24 * 3600)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Named as the roles' variables are. Times are in seconds, the reserve is in bytes."""
+
+    host_user: str
+    host_group: str
+    host_home: str
+    host_config_dir: str
+    host_state_dir: str
+    host_cache_dir: str
+    host_install_dir: str
+    host_index_url: str
+    host_extra_index_urls: tuple[str, ...]
+    host_find_links: tuple[str, ...]
+    vllm_version: Version
+    vllm_requirements: tuple[str, ...]
+    vllm_overrides: tuple[str, ...]
+    vllm_python: str
+    vllm_torch_backend: str
+    vllm_releases_dir: str
+    vllm_index_url: str
+    vllm_extra_index_urls: tuple[str, ...]
+    vllm_find_links: tuple[str, ...]
+    weights_dir: str
+    weights_endpoints: tuple[str, ...]
+    weights_exclude: tuple[str, ...]
+    weights_disk_reserve: int
+    model_service_start_timeout: int
+    model_service_stop_timeout: int
+    model_service_shutdown_timeout: int
+    model_service_environment: dict[str, str | None]
+
+
+def _endpoints(value: Any) -> tuple[str, ...]:
+    read = values.texts(value)
+    if not read or any(not url.startswith(("http://", "https://")) for url in read):
+        raise Bad("each endpoint is an http or https address, and there is at least one", "write a list like [https://huggingface.co]")
+    return tuple(url.rstrip("/") for url in read)
+
+
+def _requirements(value: Any) -> tuple[str, ...]:
+    read = values.texts(value)
+    for requirement in read:
+        name = requirement.strip()
+        if name == "vllm" or name.startswith(("vllm=", "vllm>", "vllm<", "vllm~", "vllm!", "vllm ", "vllm@", "vllm[")):
+            raise Bad("vllm itself stands among the further requirements", "say which vLLM with vllm_version")
+    return read
+
+
+_READERS: dict[str, values.Reader] = {
+    "host_user": values.account,
+    "host_group": values.account,
+    "host_home": values.path,
+    "host_config_dir": values.path,
+    "host_state_dir": values.path,
+    "host_cache_dir": values.path,
+    "host_install_dir": values.path,
+    "host_index_url": values.text,
+    "host_extra_index_urls": values.texts,
+    "host_find_links": values.texts,
+    "vllm_version": values.version,
+    "vllm_requirements": _requirements,
+    "vllm_overrides": values.texts,
+    "vllm_python": values.word,
+    "vllm_torch_backend": values.text,
+    "vllm_releases_dir": values.path,
+    "vllm_index_url": values.text,
+    "vllm_extra_index_urls": values.texts,
+    "vllm_find_links": values.texts,
+    "weights_dir": values.path,
+    "weights_endpoints": _endpoints,
+    "weights_exclude": values.texts,
+    "weights_disk_reserve": values.whole(0, 10**15),
+    "model_service_start_timeout": _SECONDS,
+    "model_service_stop_timeout": _SECONDS,
+    "model_service_shutdown_timeout": values.whole(0, 24 * 3600),
+}
+
+NAMES: tuple[str, ...] = tuple(field.name for field in fields(Settings))
+
+
+class MissingDefault(LookupError):
+    """A setting without a default in any role: a fault of this collection, not of the inventory."""
+
+
+def read(host: str, defaults: Mapping[str, Any], variables: Mapping[str, Any]) -> tuple[Settings, list[Fault]]:
+    """The settings of a host. A value that cannot be used is a fault, and the default stands in so that the other checks can go on.
+
+    :raises MissingDefault: when the defaults lack a setting or hold an unusable one
+    """
+    faults: list[Fault] = []
+    found: dict[str, Any] = {}
+    for name in NAMES:
+        if name not in defaults:
+            raise MissingDefault(f"no role has a default for {name}")
+        if name == "model_service_environment":
+            found[name], bad = environments.read(host, "", name, variables.get(name, defaults[name]))
+            faults += bad
+            continue
+        try:
+            found[name] = _READERS[name](variables.get(name, defaults[name]))
+        except Bad as bad_value:
+            if name not in variables:
+                raise MissingDefault(f"the default of {name} cannot be used: {bad_value.why}") from bad_value
+            faults.append(Fault(host, "", name, shown(variables[name], name), bad_value.why, bad_value.remedy))
+            found[name] = _READERS[name](defaults[name])
+    return Settings(**found), faults
