@@ -1,0 +1,100 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+"""Follow a systemd unit on the host until it has ended, telling how far it is. Documented in plugins/modules/follow_unit.py."""
+
+import os
+import sys
+import time
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+display = Display()
+
+# Seconds between two looks, and between two printed lines. AWX kills jobs that are silent, and keeps every line for ever.
+LOOK_SECONDS = 5.0
+LINE_SECONDS_TERMINAL = 5.0
+LINE_SECONDS_LOG = 30.0
+
+
+class ActionModule(ActionBase):
+    """Poll M(inferops.gpu.unit_status); each poll is a short call, so a lost connection costs a poll and not the work."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _validation, arguments = self.validate_argument_spec(
+            argument_spec={
+                "unit": {"type": "str", "required": True},
+                "label": {"type": "str", "required": True},
+                "status_file": {"type": "str"},
+                "timeout": {"type": "int", "default": 3600},
+                "lines": {"type": "int", "default": 30},
+            },
+        )
+        if self._task.check_mode:
+            return {"skipped": True, "changed": False, "msg": f"{arguments['unit']} is not followed in check mode"}
+
+        start = time.monotonic()
+        quiet_until = start
+        line_seconds = LINE_SECONDS_TERMINAL if sys.stdout.isatty() and not os.environ.get("AWX_JOB_ID") else LINE_SECONDS_LOG
+        host = task_vars.get("inventory_hostname", "")
+        while True:
+            status = self._look(arguments, task_vars)
+            seconds = time.monotonic() - start
+            if status.get("failed"):
+                return status
+            if status.get("ended"):
+                return self._result(arguments, status, seconds)
+            if seconds >= arguments["timeout"]:
+                return {
+                    "failed": True, "changed": False, "seconds": round(seconds, 1),
+                    "msg": f"{arguments['label']}: {arguments['unit']} has not ended after {seconds:.0f} s "
+                           f"({describe(status)}). It goes on by itself; run the playbook again to rejoin it.",
+                }
+            if time.monotonic() >= quiet_until:
+                display.display(f"  {host}: {arguments['label']}: {describe(status)} ({seconds:.0f} s)")
+                quiet_until = time.monotonic() + line_seconds
+
+    def _look(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Read the unit's status once; a lost connection is nothing known, not a failure."""
+        try:
+            return self._execute_module(
+                module_name="inferops.gpu.unit_status",
+                module_args={"unit": arguments["unit"], "status_file": arguments["status_file"], "wait": LOOK_SECONDS, "lines": arguments["lines"]},
+                task_vars=task_vars,
+            )
+        except AnsibleConnectionFailure as error:
+            display.vv(f"{arguments['unit']}: connection lost, trying again: {error}")
+            time.sleep(LOOK_SECONDS)
+            return {"ended": False, "progress": {"text": "connection lost, trying again"}}
+
+    def _result(self, arguments: dict[str, t.Any], status: dict[str, t.Any], seconds: float) -> dict[str, t.Any]:
+        """Turn the last status into the task's result; of a failure, the program's own words come first and the journal after."""
+        progress = status.get("progress", {})
+        result: dict[str, t.Any] = {"changed": False, "seconds": round(seconds, 1), "state": status["state"], "progress": progress}
+        if not status["failed_start"]:
+            return result
+        if status.get("load") == "not-found":
+            reason = f"there is no unit {arguments['unit']} on the host"
+        else:
+            reason = progress.get("error") or f"{arguments['unit']} ended with result {status['result']}"
+        parts = [f"{arguments['label']} failed: {reason}"]
+        if progress.get("remedy"):
+            parts.append(f"Way out: {progress['remedy']}")
+        journal = status.get("journal", [])
+        if journal:
+            parts.append(f"Last lines of its journal (journalctl -u {arguments['unit']}):\n" + "\n".join(f"  {line}" for line in journal))
+        result.update(failed=True, journal=journal, msg="\n".join(parts))
+        return result
+
+
+def describe(status: dict[str, t.Any]) -> str:
+    """Return how far the unit is, in its program's words or, where it says nothing, systemd's."""
+    return status.get("progress", {}).get("text") or status.get("state", "unknown")

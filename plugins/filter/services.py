@@ -1,0 +1,70 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that turn the plan's services into the arguments of this collection's modules. Documented in the .yml files beside this one."""
+
+from __future__ import annotations
+
+import typing as t
+
+Service = t.Mapping[str, t.Any]
+
+
+def service_secrets(services: t.Sequence[Service]) -> dict[str, dict[str, str]]:
+    """Return, by service, the secret environment that `model_services` of the inventory gives it."""
+    secrets = {}
+    for service in services:
+        environment = {name: str(value) for name, value in (service.get("secret_environment") or {}).items()}
+        if service.get("api_key"):
+            # vLLM reads it from here; as an argument it would stand in the process list.
+            environment["VLLM_API_KEY"] = str(service["api_key"])
+        secrets[service["name"]] = environment
+    return secrets
+
+
+def service_directories(services: t.Sequence[Service], account: t.Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the cache directory of each service, its account's own, for the `directories` module."""
+    return [{"path": service["cache"], "owner": account["user"], "group": account["group"], "mode": "0750"} for service in services]
+
+
+def service_units(services: t.Sequence[Service]) -> list[dict[str, t.Any]]:
+    """Return what the `service_state` module has to know of each service."""
+    keys = ("unit", "environment_file", "cache", "state")
+    return [{key: service.get(key) for key in keys} for service in services]
+
+
+def service_checks(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], on_host: bool = False) -> list[dict[str, t.Any]]:
+    """Return what the `api_check` module has to know of each present service; on the host itself by its local address and unit."""
+    return [
+        {
+            "name": service["name"],
+            "url": service["local_url"] if on_host else service["url"],
+            "model": service["served_model_name"],
+            "thinking": service["thinking"],
+            "api_key": secrets[service["name"]].get("VLLM_API_KEY", ""),
+            "unit": service["unit"] if on_host else None,
+        }
+        for service in services if service["state"] == "present"
+    ]
+
+
+def service_lines(answers: t.Mapping[str, t.Mapping[str, t.Any]], services: t.Sequence[Service]) -> list[str]:
+    """Return a line a service that answered: where it serves, and what it said."""
+    where = {service["name"]: service for service in services if service["state"] == "present"}
+    return [
+        f"{name} serves {where[name]['served_model_name']} at {where[name]['url']}/v1: "
+        f"{answer['tokens']} tokens in {answer['seconds']} s, {answer['content'][:60]!r}"
+        for name, answer in sorted(answers.items())
+    ]
+
+
+class FilterModule:
+    """Make the filters known to Ansible."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {
+            "service_secrets": service_secrets,
+            "service_directories": service_directories,
+            "service_units": service_units,
+            "service_checks": service_checks,
+            "service_lines": service_lines,
+        }

@@ -1,0 +1,202 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read the state of a Linux host from /proc, /sys and a few commands that are there on every Debian or Ubuntu."""
+
+from __future__ import annotations
+
+import glob
+import grp
+import json
+import os
+import platform
+import pwd
+import re
+import socket
+import struct
+import subprocess
+import typing as t
+
+UNIT_DIRECTORY = "/etc/systemd/system"
+# Every unit of ours carries this line, so that nobody else's `vllm-*.service` is taken for ours.
+UNIT_MARK = "# Managed by inferops.gpu"
+
+
+def run(*command: str) -> str:
+    """Return what a command printed; empty when it is missing or failed (the caller reads that as 'nothing known')."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def parse_os_release(text: str) -> dict[str, t.Any]:
+    """Return id, version_id and like from the text of /etc/os-release."""
+    values = dict(re.findall(r'^([A-Z_]+)="?(.*?)"?$', text, flags=re.MULTILINE))
+    return {"id": values.get("ID", ""), "version_id": values.get("VERSION_ID", ""), "like": values.get("ID_LIKE", "").split()}
+
+
+def read_system() -> dict[str, t.Any]:
+    """Return the facts that do not depend on where this collection keeps its things."""
+    interfaces = parse_addresses(run("ip", "-json", "-4", "address", "show"))
+    return {
+        "os": parse_os_release(read_text("/etc/os-release")),
+        "architecture": platform.machine(),
+        "hostname": socket.gethostname(),
+        "python": platform.python_version(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        # The test that systemd's own sd_booted() makes.
+        "systemd": os.path.isdir("/run/systemd/system"),
+        "packages": parse_packages(run("dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\n")),
+        "interfaces": interfaces,
+        "default_ipv4": default_address(read_text("/proc/net/route"), interfaces),
+    }
+
+
+def read_text(path: str) -> str:
+    """Return a file's text, or an empty string where it can't be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def parse_packages(text: str) -> list[str]:
+    """Return the sorted names of the packages that dpkg-query reports as installed ("ii", or "hi" for held ones)."""
+    rows = (line.split() for line in text.splitlines())
+    return sorted({row[1] for row in rows if len(row) == 2 and row[0] in ("ii", "hi")})
+
+
+def parse_addresses(text: str) -> dict[str, list[str]]:
+    """Return IPv4 addresses by interface from `ip -json -4 address show`."""
+    try:
+        links = json.loads(text)
+    except ValueError:
+        return {}
+    return {link["ifname"]: [a["local"] for a in link.get("addr_info", []) if "local" in a] for link in links if "ifname" in link}
+
+
+def default_address(routes: str, interfaces: dict[str, list[str]]) -> str:
+    """Return the first address of the interface of the default route in /proc/net/route, or an empty string."""
+    for line in routes.splitlines()[1:]:
+        cells = line.split()
+        if len(cells) > 7 and cells[1] == "00000000" and cells[7] == "00000000":
+            return next(iter(interfaces.get(cells[0], [])), "")
+    return ""
+
+
+def read_mounts() -> list[dict[str, t.Any]]:
+    """Return the file systems on a block device, overlay, NFS or similar with size and free space, in bytes."""
+    mounts: dict[str, dict[str, t.Any]] = {}
+    for line in read_text("/proc/self/mounts").splitlines():
+        device, mount = (unescape_mount(cell) for cell in line.split()[:2])
+        if mount.startswith(("/proc", "/sys", "/dev", "/run")):
+            continue
+        try:
+            size = os.statvfs(mount)
+        except OSError:
+            continue
+        if size.f_blocks:
+            # A later mount on the same place hides the earlier one.
+            mounts[mount] = {
+                "mount": mount, "device": device,
+                "size_bytes": size.f_blocks * size.f_frsize, "free_bytes": size.f_bavail * size.f_frsize,
+            }
+    return sorted(mounts.values(), key=lambda entry: entry["mount"])
+
+
+def unescape_mount(text: str) -> str:
+    """Undo the octal escapes of /proc/mounts (a space is \\040)."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)
+
+
+def parse_listeners(text: str, family: int) -> list[tuple[int, str, str]]:
+    """Return (port, address, inode) of the listening sockets in the text of /proc/net/tcp or tcp6."""
+    found = []
+    for line in text.splitlines()[1:]:
+        cells = line.split()
+        # 0A is TCP_LISTEN (include/net/tcp_states.h).
+        if len(cells) < 10 or cells[3] != "0A":
+            continue
+        raw, port = cells[1].split(":")
+        words = [int(raw[i:i + 8], 16) for i in range(0, len(raw), 8)]
+        # Each 32-bit word stands in host byte order.
+        address = socket.inet_ntop(family, b"".join(struct.pack("=I", word) for word in words))
+        found.append((int(port, 16), address, cells[9]))
+    return found
+
+
+def read_listeners() -> list[dict[str, t.Any]]:
+    """Return the listening TCP sockets with the process and the systemd unit behind each."""
+    sockets = parse_listeners(read_text("/proc/net/tcp"), socket.AF_INET)
+    sockets += parse_listeners(read_text("/proc/net/tcp6"), socket.AF_INET6)
+    owners = socket_owners({inode for port, address, inode in sockets})
+    rows = []
+    for port, address, inode in sorted(set(sockets)):
+        pid = owners.get(inode)
+        rows.append({"port": port, "address": address, "pid": pid, "unit": unit_of(pid) if pid else ""})
+    return rows
+
+
+def socket_owners(inodes: set[str]) -> dict[str, int]:
+    """Return the process that holds each socket inode. Needs root to see other users' processes."""
+    owners: dict[str, int] = {}
+    for link in glob.iglob("/proc/[0-9]*/fd/*"):
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target.startswith("socket:[") and target[8:-1] in inodes:
+            owners.setdefault(target[8:-1], int(link.split("/")[2]))
+    return owners
+
+
+def unit_of(pid: int) -> str:
+    """Return the systemd service that a process belongs to, or an empty string."""
+    names = re.findall(r"/([^/]+\.service)(?:/|$)", read_text(f"/proc/{pid}/cgroup"), flags=re.MULTILINE)
+    return names[-1] if names else ""
+
+
+def read_services() -> list[dict[str, str]]:
+    """Return the model service units that this collection wrote, with their active state."""
+    units = [
+        os.path.basename(path) for path in sorted(glob.glob(os.path.join(UNIT_DIRECTORY, "vllm-*.service")))
+        if read_text(path).startswith(UNIT_MARK)
+    ]
+    # One call for all of them: `systemctl show` prints blocks in the order that they were asked for.
+    blocks = run("systemctl", "show", "--property=ActiveState", *units).split("\n\n") if units else []
+    states = [block.strip().partition("=")[2] for block in blocks]
+    return [{"unit": unit, "active": state} for unit, state in zip(units, states)]
+
+
+def complete_releases(directory: str) -> list[str]:
+    """Return the names of the releases that were built and proven: those with a release.json."""
+    return sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(os.path.join(directory, "*", "release.json")))
+
+
+def complete_weights(directory: str) -> list[str]:
+    """Return the paths of weights that were verified: those with a manifest beside them."""
+    suffix = ".manifest.json"
+    found = (path[:-len(suffix)] for path in glob.glob(os.path.join(directory, "*", "*" + suffix)))
+    return sorted(path for path in found if os.path.isdir(path))
+
+
+def read_account(name: str) -> dict[str, str]:
+    """Return user, primary group and home of an account; empty where it does not exist."""
+    try:
+        found = pwd.getpwnam(name)
+        return {"user": name, "group": grp.getgrgid(found.pw_gid).gr_name, "home": found.pw_dir}
+    except KeyError:
+        return {}
+
+
+def checked_services(directory: str) -> dict[str, str]:
+    """Return, by service, the digest of the arguments that have passed the release's own parser."""
+    return {os.path.basename(path): read_text(path) for path in sorted(glob.glob(os.path.join(directory, "checked", "*")))}
+
+
+def installed_tools(directory: str) -> dict[str, str]:
+    """Return what the links in <directory>/bin lead to, leaving out dead ones."""
+    links = (path for path in glob.glob(os.path.join(directory, "bin", "*")) if os.path.islink(path) and os.path.exists(path))
+    return {os.path.basename(path): os.readlink(path) for path in sorted(links)}

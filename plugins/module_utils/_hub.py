@@ -1,0 +1,90 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask a Hugging Face Hub or a mirror of it what a repository holds. Standard library only: it runs on bare hosts."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import ssl
+import typing as t
+import urllib.error
+import urllib.parse
+import urllib.request
+
+TIMEOUT_SECONDS = 30
+
+
+class HubError(Exception):
+    """What an endpoint answered instead of what was asked, in words that name the way out."""
+
+
+def open_json(url: str, token: str) -> tuple[t.Any, str | None]:
+    """Return the JSON at an address and the address of the next page, if any. Raises HubError."""
+    request = urllib.request.Request(url, headers={"User-Agent": "inferops.gpu"})
+    if token:
+        # Not carried over to another host on a redirect.
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()) as answer:
+            return json.load(answer), next_page(answer.headers.get("Link", ""))
+    except urllib.error.HTTPError as error:
+        raise HubError(explain(error.code, error.headers.get("X-Error-Message", "") or error.reason, bool(token))) from error
+    except (OSError, ValueError) as error:
+        raise HubError(f"no usable answer: {error}") from error
+
+
+def explain(code: int, said: str, has_token: bool) -> str:
+    """Put an HTTP status of the Hub into words. The Hub answers 401 for a repository that is private or not there at all."""
+    if code in (401, 403):
+        hint = "the token has no access to it: accept its licence on its page, or use another token" if has_token \
+            else "it is gated, private, or not there: set weights_token if it is gated"
+        return f"{code} {said}: {hint}"
+    if code == 404:
+        return f"404 {said}: no such repository or revision"
+    return f"{code} {said}"
+
+
+def next_page(link: str) -> str | None:
+    """Return the address marked rel="next" in a Link header."""
+    for part in link.split(","):
+        address, _semicolon, attributes = part.partition(";")
+        if 'rel="next"' in attributes:
+            return address.strip().strip("<>")
+    return None
+
+
+def read_commit(endpoint: str, repo: str, revision: str, token: str) -> str:
+    """Return the commit that a revision of a repository stands for. Raises HubError."""
+    answer, _next = open_json(f"{endpoint}/api/models/{repo}/revision/{urllib.parse.quote(revision, safe='')}", token)
+    commit = answer.get("sha") if isinstance(answer, dict) else None
+    if not isinstance(commit, str):
+        raise HubError("the answer names no commit: is this a Hugging Face endpoint?")
+    return commit
+
+
+def read_files(endpoint: str, repo: str, commit: str, exclude: list[str], token: str) -> list[dict[str, t.Any]]:
+    """Return the wanted files of a commit: path, size in bytes, and sha256 (large files) or git_sha1 (small ones). Raises HubError."""
+    url: str | None = f"{endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false"
+    files = []
+    while url:
+        answer, url = open_json(url, token)
+        if not isinstance(answer, list):
+            raise HubError("the file list is not a list: is this a Hugging Face endpoint?")
+        files += [describe(entry) for entry in answer if entry.get("type") == "file" and wanted(entry["path"], exclude)]
+    if not files:
+        raise HubError("the repository has no file that is wanted")
+    return sorted(files, key=lambda file: file["path"])
+
+
+def wanted(path: str, exclude: list[str]) -> bool:
+    """Tell whether a file is wanted, by the same patterns and rules as `hf download --exclude`."""
+    return not any(fnmatch.fnmatch(path, pattern) for pattern in exclude)
+
+
+def describe(entry: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Turn an entry of the Hub's file tree into path, size and the hash that its bytes can be checked against."""
+    lfs = entry.get("lfs")
+    if lfs:
+        return {"path": entry["path"], "size": lfs["size"], "sha256": lfs["oid"]}
+    return {"path": entry["path"], "size": entry["size"], "git_sha1": entry["oid"]}

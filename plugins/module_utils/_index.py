@@ -1,0 +1,24 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hand package index settings to pip in its environment."""
+
+from __future__ import annotations
+
+import os
+
+# The trust store that Debian's and Ubuntu's ca-certificates maintain; certificates added to the host are in it.
+SYSTEM_TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def installer_environment(index_url: str, extra_index_urls: list[str], find_links: list[str]) -> dict[str, str]:
+    """Return the variables that make pip use these indexes and the host's own trust store; empty settings set nothing."""
+    environment = {}
+    if index_url:
+        environment["PIP_INDEX_URL"] = index_url
+    if extra_index_urls:
+        environment["PIP_EXTRA_INDEX_URL"] = " ".join(extra_index_urls)
+    if find_links:
+        environment["PIP_FIND_LINKS"] = " ".join(find_links)
+    if os.path.exists(SYSTEM_TRUST_STORE):
+        environment["PIP_CERT"] = SYSTEM_TRUST_STORE
+    return environment

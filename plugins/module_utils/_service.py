@@ -1,0 +1,115 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one model service's unit needs: compared are the files on disk and the record of what the running process was started with."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+
+from . import _systemd
+from ._host import UNIT_DIRECTORY, UNIT_MARK, read_text
+
+# Written by the unit at each start, gone with a reboot as the process is. Only root can read it.
+RECORD_DIRECTORY = "/run/inferops"
+
+
+@dataclasses.dataclass
+class Service:
+    """A model service as the plan wants it; `state` is "present" or "absent"."""
+
+    unit: str
+    environment_file: str
+    cache: str | None
+    state: str
+
+    @property
+    def path(self) -> str:
+        """Where the unit file stands."""
+        return os.path.join(UNIT_DIRECTORY, self.unit)
+
+    @property
+    def started_record(self) -> str:
+        """Where the unit writes, at each start, the checksums of what it starts with."""
+        return os.path.join(RECORD_DIRECTORY, self.unit + ".started")
+
+    @property
+    def checked_record(self) -> str:
+        """Where the start (its invocation id) is kept that has passed the gate."""
+        return os.path.join(RECORD_DIRECTORY, self.unit + ".checked")
+
+    def is_foreign(self) -> bool:
+        """Tell whether a unit file of this name is there that is not ours."""
+        return os.path.exists(self.path) and not read_text(self.path).startswith(UNIT_MARK)
+
+    def properties(self) -> dict[str, str]:
+        """Return what systemd says of the unit."""
+        return _systemd.show(self.unit, "LoadState", "ActiveState", "UnitFileState", "InvocationID")
+
+    def needed_action(self, start: bool) -> str:
+        """Return what brings the unit to its state: none, enable, start, restart or remove."""
+        found = self.properties()
+        if self.state == "absent":
+            gone = found["LoadState"] == "not-found" and not any(os.path.exists(path) for path in self.leftovers())
+            return "none" if gone else "remove"
+        if start and found["ActiveState"] in ("inactive", "failed"):
+            return "start"
+        if start and not self.runs_current_files():
+            return "restart"
+        return "none" if found["UnitFileState"] == "enabled" else "enable"
+
+    def runs_current_files(self) -> bool:
+        """Tell whether the running process was started with the unit and environment files that are on the disk now."""
+        expected = "".join(f"{checksum(path)}  {path}\n" for path in (self.path, self.environment_file))
+        return read_text(self.started_record) == expected + "NeedDaemonReload=no\n"
+
+    def leftovers(self) -> list[str]:
+        """Return the paths that go with an absent service."""
+        return [path for path in (self.path, self.environment_file, self.cache) if path]
+
+    def was_checked(self) -> bool:
+        """Tell whether the present start has passed the gate."""
+        return read_text(self.checked_record) == self.properties()["InvocationID"]
+
+    def do(self, action: str) -> None:
+        """Carry out an action. Starting does not wait for readiness. Raises RuntimeError with systemctl's words."""
+        if action in ("enable", "start", "restart"):
+            _systemd.systemctl("enable", "--quiet", self.unit)
+        if action in ("start", "restart"):
+            # A unit that failed too often refuses to start until its count is reset.
+            _systemd.systemctl("reset-failed", self.unit)
+            _systemd.systemctl(action, "--no-block", self.unit)
+        if action == "remove":
+            self.remove()
+
+    def remove(self) -> None:
+        """Stop the service and take away its files; the weights and the release stay."""
+        if self.properties()["LoadState"] != "not-found":
+            _systemd.systemctl("disable", "--quiet", "--now", self.unit)
+        for path in self.leftovers():
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            elif os.path.exists(path):
+                os.unlink(path)
+        _systemd.systemctl("daemon-reload")
+
+
+def checksum(path: str) -> str:
+    """Return the sha256 of a file as sha256sum prints it, or an empty string where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return ""
+
+
+def reload_if_needed(services: list[Service]) -> None:
+    """Make systemd read its unit files again when one of ours is newer than what it has loaded."""
+    for service in services:
+        if os.path.exists(service.path):
+            found = _systemd.show(service.unit, "NeedDaemonReload", "LoadState")
+            if found["NeedDaemonReload"] == "yes" or found["LoadState"] == "not-found":
+                _systemd.systemctl("daemon-reload")
+                return

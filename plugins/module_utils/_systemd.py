@@ -1,0 +1,49 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask systemd and the journal about a unit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import typing as t
+
+
+def systemctl(*arguments: str) -> str:
+    """Run systemctl and return what it printed. Raises RuntimeError with its own words when it fails."""
+    done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"systemctl {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def show(unit: str, *properties: str) -> dict[str, str]:
+    """Return properties of a unit by name; a unit that is not there has LoadState "not-found"."""
+    text = systemctl("show", "--property=" + ",".join(properties), unit)
+    pairs = (line.partition("=") for line in text.splitlines())
+    # systemctl leaves out properties that have no value, such as Job when none is queued.
+    return {**dict.fromkeys(properties, ""), **{name: value for name, _equals, value in pairs}}
+
+
+def journal(unit: str, invocation: str, lines: int) -> list[str]:
+    """Return the last messages of one start of a unit (of any start where the invocation is unknown), systemd's own included."""
+    match = ["--unit=" + unit]
+    if invocation:
+        match = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
+    done = subprocess.run(
+        ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", *match],
+        capture_output=True, text=True, errors="replace", check=False,
+    )
+    return done.stdout.splitlines()
+
+
+def read_progress(path: str | None) -> dict[str, t.Any]:
+    """Return the JSON object in a status file; empty when there is none yet."""
+    if not path:
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,148 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: api_check
+short_description: Prove that OpenAI-compatible model services serve
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Asks each service, side by side, for its health, for the list of models, and for a real completion, and looks at the content.
+    A status code alone proves little. C(/health) stays 200 while generation hangs, and a wrong reasoning parser leaves C(content) empty.
+  - Runs on the host itself (as a gate) or, delegated, on any machine that should reach the services.
+options:
+  services:
+    description: The services.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name for messages.
+        type: str
+        required: true
+      url:
+        description: Base address, without C(/v1).
+        type: str
+        required: true
+      model:
+        description: Name of the model in the API.
+        type: str
+        required: true
+      thinking:
+        description: >-
+          Whether the model thinks before it answers. V(never): the content must not be empty. V(hybrid): the same, and the
+          request turns thinking off. V(always): a thought counts too, since the answer may come long after.
+        type: str
+        choices: [never, hybrid, always]
+        default: never
+      api_key:
+        description: Key of the service's API.
+        type: str
+      unit:
+        description: Unit on the machine where this runs; the end of its journal is shown when the check fails, and its start is marked as checked when it passes.
+        type: str
+  prompt:
+    description: What each service is asked.
+    type: str
+    default: Say one word.
+  max_tokens:
+    description: Length of the answer.
+    type: int
+    default: 16
+  timeout:
+    description: Seconds that one answer may take.
+    type: int
+    default: 120
+attributes:
+  check_mode:
+    description: Only asks, so it runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Prove from outside that the service answers
+  inferops.gpu.api_check:
+    services:
+      - name: qwen3
+        url: http://192.0.2.10:8001
+        model: qwen3
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+answers:
+  description: By service, the C(content) of the completion, its C(tokens) and the C(seconds) that it took.
+  returned: always
+  type: dict
+"""
+
+import concurrent.futures
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _openai_api, _service, _systemd
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "services": {
+                "type": "list", "elements": "dict", "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "url": {"type": "str", "required": True},
+                    "model": {"type": "str", "required": True},
+                    "thinking": {"type": "str", "choices": ["never", "hybrid", "always"], "default": "never"},
+                    "api_key": {"type": "str", "no_log": True},
+                    "unit": {"type": "str"},
+                },
+            },
+            "prompt": {"type": "str", "default": "Say one word."},
+            # Counts tokens of a text, not credentials.
+            "max_tokens": {"type": "int", "default": 16, "no_log": False},
+            "timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    services = module.params["services"]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(services))) as pool:
+        results = list(pool.map(lambda service: ask(service, module.params), services))
+    answers = {service["name"]: result for service, result in zip(services, results)}
+    faults = [result["fault"] for result in results if "fault" in result]
+    if faults:
+        module.fail_json(msg="\n".join(faults), answers=answers)
+    if not module.check_mode:
+        for service in services:
+            mark_checked(service["unit"])
+    module.exit_json(changed=False, answers=answers)
+
+
+def ask(service: dict[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the answer of one service, or a fault with the end of its journal."""
+    api = _openai_api.Api(service["url"], service["api_key"] or "", parameters["timeout"])
+    try:
+        return _openai_api.prove(api, service["model"], service["thinking"], parameters["prompt"], parameters["max_tokens"])
+    except _openai_api.ApiFault as error:
+        lines = _systemd.journal(service["unit"], "", 30) if service["unit"] else []
+        tail = f"\nLast lines of its journal (journalctl -u {service['unit']}):\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
+        return {"fault": f"Service {service['name']} at {service['url']} does not serve: {error}{tail}"}
+
+
+def mark_checked(unit: str | None) -> None:
+    """Keep which start of a unit has passed, so that a later run need not ask again."""
+    if unit:
+        service = _service.Service(unit, "", None, "present")
+        with open(service.checked_record, "w", encoding="utf-8") as file:
+            file.write(service.properties()["InvocationID"])
+
+
+if __name__ == "__main__":
+    main()

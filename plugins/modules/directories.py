@@ -1,0 +1,137 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: directories
+short_description: Ensure many directories with owner, group and mode in one call
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Does for a list of directories what M(ansible.builtin.file) does for one, in one call instead of one a directory.
+  - Missing parents are created with the owner, group and mode of the directory that needed them; existing parents are left alone.
+options:
+  directories:
+    description: The directories, in the order in which they are made.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      owner:
+        description: Name of the owner.
+        type: str
+        default: root
+      group:
+        description: Name of the group.
+        type: str
+        default: root
+      mode:
+        description: Octal mode.
+        type: str
+        default: "0755"
+attributes:
+  check_mode:
+    description: Reports what would change.
+    support: full
+  diff_mode:
+    description: Shows the directories before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Lay out the directories
+  inferops.gpu.directories:
+    directories:
+      - path: /etc/inferops
+      - path: /var/cache/inferops
+        owner: inferops
+        group: inferops
+        mode: "0750"
+"""
+
+RETURN = r"""
+changed_paths:
+  description: Directories that were created or changed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import grp
+import os
+import pwd
+import stat
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def describe(path: str) -> str | None:
+    """Return owner:group mode of a directory, or None where it does not exist. Raises NotADirectoryError on anything else."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(f"{path} is there, but is not a directory. Move it away or set another path.")
+    return f"{name_of(pwd.getpwuid, found.st_uid)}:{name_of(grp.getgrgid, found.st_gid)} {stat.S_IMODE(found.st_mode):04o}"
+
+
+def name_of(look_up: t.Callable[[int], t.Any], number: int) -> str:
+    """Return the name of a user or group id, or the number where it has none."""
+    try:
+        return look_up(number)[0]
+    except KeyError:
+        return str(number)
+
+
+def make(path: str, owner: str, group: str, mode: int) -> None:
+    """Create a directory and its missing parents, all with the same owner, group and mode."""
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        make(parent, owner, group, mode)
+    if not os.path.isdir(path):
+        os.mkdir(path, 0o700)
+    os.chown(path, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid)
+    os.chmod(path, mode)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "directories": {
+                "type": "list", "elements": "dict", "required": True,
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "owner": {"type": "str", "default": "root"},
+                    "group": {"type": "str", "default": "root"},
+                    "mode": {"type": "str", "default": "0755"},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    before: dict[str, str | None] = {}
+    after: dict[str, str] = {}
+    for wanted in module.params["directories"]:
+        target = f"{wanted['owner']}:{wanted['group']} {int(wanted['mode'], 8):04o}"
+        try:
+            current = describe(wanted["path"])
+            if current == target:
+                continue
+            if not module.check_mode:
+                make(wanted["path"], wanted["owner"], wanted["group"], int(wanted["mode"], 8))
+        except (OSError, KeyError) as error:
+            module.fail_json(msg=f"{wanted['path']} can't be made {target}: {error}")
+        before[wanted["path"]], after[wanted["path"]] = current, target
+    module.exit_json(changed=bool(after), changed_paths=sorted(after), diff={"before": before, "after": after})
+
+
+if __name__ == "__main__":
+    main()

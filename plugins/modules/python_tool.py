@@ -1,0 +1,145 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: python_tool
+short_description: Ensure a pinned Python tool in a virtual environment of its own
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Installs one release of a tool into C(<install_dir>/tools/<name>-<version>) and links its commands into C(<install_dir>/bin).
+  - The links are made last, so a half-installed tool is never used and the next run starts it again.
+  - Package index addresses, which may hold credentials, are handed to the installer in its environment, not on its command line.
+options:
+  name:
+    description: Name of the distribution.
+    type: str
+    required: true
+  version:
+    description: Exact version.
+    type: str
+    required: true
+  commands:
+    description: Commands of the tool to link.
+    type: list
+    elements: str
+    required: true
+  install_dir:
+    description: Base directory.
+    type: path
+    default: /opt/inferops
+  python:
+    description: Interpreter that the environment is made with.
+    type: path
+    default: /usr/bin/python3
+  index_url:
+    description: Base package index; empty for what the host is configured to use.
+    type: str
+    default: ""
+  extra_index_urls:
+    description: Further package indexes.
+    type: list
+    elements: str
+    default: []
+  find_links:
+    description: Directories or pages with links to packages.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Reports whether the tool would be installed.
+    support: full
+  diff_mode:
+    description: Shows the version before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Install uv
+  inferops.gpu.python_tool:
+    name: uv
+    version: 0.13.8
+    commands: [uv]
+"""
+
+RETURN = r"""
+path:
+  description: Directory of the tool's environment.
+  returned: always
+  type: str
+"""
+
+import os
+import shutil
+import subprocess
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._index import installer_environment
+
+
+def link(target: str, path: str) -> None:
+    """Make or move a symbolic link in one step, so that no reader ever finds it missing."""
+    new = path + ".new"
+    if os.path.lexists(new):
+        os.unlink(new)
+    os.symlink(target, new)
+    os.replace(new, path)
+
+
+def install(module: AnsibleModule, path: str) -> None:
+    """Make the environment anew and install the tool into it; fails the module with what the installer said."""
+    shutil.rmtree(path, ignore_errors=True)
+    environment = dict(os.environ)
+    environment.update(installer_environment(module.params["index_url"], module.params["extra_index_urls"], module.params["find_links"]))
+    steps = [
+        [module.params["python"], "-m", "venv", path],
+        [os.path.join(path, "bin", "pip"), "install", "--no-input", "--quiet", "--disable-pip-version-check",
+         f"{module.params['name']}=={module.params['version']}"],
+    ]
+    for step in steps:
+        done = subprocess.run(step, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            shutil.rmtree(path, ignore_errors=True)
+            module.fail_json(
+                msg=f"{module.params['name']} {module.params['version']} can't be installed. "
+                    "Check that the package index is reachable from the host and has that version "
+                    "(host_index_url, host_extra_index_urls, host_find_links, host_ca_certificates).",
+                command=step, stdout=done.stdout, stderr=done.stderr,
+            )
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "version": {"type": "str", "required": True},
+            "commands": {"type": "list", "elements": "str", "required": True},
+            "install_dir": {"type": "path", "default": "/opt/inferops"},
+            "python": {"type": "path", "default": "/usr/bin/python3"},
+            # Addresses may hold a user and password.
+            "index_url": {"type": "str", "default": "", "no_log": True},
+            "extra_index_urls": {"type": "list", "elements": "str", "default": [], "no_log": True},
+            "find_links": {"type": "list", "elements": "str", "default": [], "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    base = module.params["install_dir"]
+    path = os.path.join(base, "tools", f"{module.params['name']}-{module.params['version']}")
+    links = {os.path.join(base, "bin", command): os.path.join(path, "bin", command) for command in module.params["commands"]}
+    current = {name: os.readlink(name) if os.path.islink(name) else None for name in links}
+    done = all(current[name] == target and os.path.exists(target) for name, target in links.items())
+    if not done and not module.check_mode:
+        os.makedirs(os.path.join(base, "bin"), exist_ok=True)
+        install(module, path)
+        for name, target in links.items():
+            link(target, name)
+    module.exit_json(changed=not done, path=path, diff={"before": current, "after": links})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: service_state
+short_description: Start, restart or remove model services, each only when it is needed
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Brings the systemd units of a host's model services to the wanted state, all in one call.
+  - A service is restarted only when its unit file or environment file is not what the running process was started with. That is read
+    from a record which the unit writes at each start, so that it also holds when an earlier run died between writing and restarting.
+  - Units that do not carry the mark of this collection are refused, not touched.
+  - It does not wait for the services to be ready. Follow them with M(inferops.gpu.follow_unit).
+options:
+  services:
+    description: The services.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      unit:
+        description: Name of the systemd unit.
+        type: str
+        required: true
+      environment_file:
+        description: File with the service's secret environment.
+        type: path
+        required: true
+      cache:
+        description: Directory that is removed with an absent service.
+        type: path
+      state:
+        description: Whether the service is wanted.
+        type: str
+        choices: [present, absent]
+        default: present
+  start:
+    description: Whether services are started. When V(false) they are only enabled.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    description: Reports what would be done.
+    support: full
+  diff_mode:
+    description: Shows what would be done to each unit.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Bring the services to their state
+  inferops.gpu.service_state:
+    services:
+      - unit: vllm-qwen3.service
+        environment_file: /etc/inferops/qwen3.env
+      - unit: vllm-old.service
+        environment_file: /etc/inferops/old.env
+        state: absent
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, by unit; one of V(none), V(enable), V(start), V(restart), V(remove).
+  returned: success
+  type: dict
+waiting:
+  description: Units that were started, or that are still starting from an earlier run, or whose answer nobody has checked since their start.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _service
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "services": {
+                "type": "list", "elements": "dict", "required": True,
+                "options": {
+                    "unit": {"type": "str", "required": True},
+                    "environment_file": {"type": "path", "required": True},
+                    "cache": {"type": "path"},
+                    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                },
+            },
+            "start": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    services = [_service.Service(row["unit"], row["environment_file"], row["cache"], row["state"]) for row in module.params["services"]]
+    foreign = [service.unit for service in services if service.is_foreign()]
+    if foreign:
+        module.fail_json(
+            msg=f"{', '.join(foreign)}: a unit of this name is on the host and was not written by inferops.gpu. "
+                "Give the service another name, or move that unit away. Nothing was changed.",
+        )
+    try:
+        actions, waiting = bring(services, module.params["start"], module.check_mode)
+    except (RuntimeError, OSError) as error:
+        module.fail_json(msg=str(error))
+    changed = {unit: action for unit, action in actions.items() if action != "none"}
+    module.exit_json(
+        changed=bool(changed), actions=actions, waiting=waiting,
+        diff={"before": dict.fromkeys(changed, "none"), "after": changed},
+    )
+
+
+def bring(services: list[_service.Service], start: bool, check_mode: bool) -> tuple[dict[str, str], list[str]]:
+    """Do, or in check mode only name, what each service needs. Raises RuntimeError with systemctl's words."""
+    if not check_mode:
+        _service.reload_if_needed(services)
+    actions: dict[str, str] = {}
+    waiting: list[str] = []
+    for service in services:
+        action = service.needed_action(start)
+        actions[service.unit] = action
+        if not check_mode:
+            service.do(action)
+        if service.state == "present" and start and (action != "none" or not service.was_checked()):
+            waiting.append(service.unit)
+    return actions, waiting
+
+
+if __name__ == "__main__":
+    main()

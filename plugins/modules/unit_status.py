@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: unit_status
+short_description: Read how a systemd unit stands, waiting a little for it to end
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Reads a unit's state, the progress that its program wrote, and on failure the end of its journal.
+  - Changes nothing. M(inferops.gpu.follow_unit) calls it until the unit has ended.
+options:
+  unit:
+    description: Name of the unit.
+    type: str
+    required: true
+  status_file:
+    description: JSON file in which the unit's program says how far it is.
+    type: path
+  wait:
+    description: Seconds to wait for the unit to leave the state V(activating).
+    type: float
+    default: 0
+  lines:
+    description: Journal lines to return of a unit that failed.
+    type: int
+    default: 30
+attributes:
+  check_mode:
+    description: Changes nothing, so it runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+seealso:
+  - module: inferops.gpu.follow_unit
+"""
+
+EXAMPLES = r"""
+- name: See how far the download is
+  inferops.gpu.unit_status:
+    unit: inferops-weights-example.service
+"""
+
+RETURN = r"""
+state:
+  description: The unit's ActiveState.
+  returned: always
+  type: str
+result:
+  description: The unit's Result, for example V(success) or V(exit-code).
+  returned: always
+  type: str
+ended:
+  description: Whether the unit is no longer running or starting.
+  returned: always
+  type: bool
+failed_start:
+  description: Whether the unit ended in failure or had to be started again.
+  returned: always
+  type: bool
+load:
+  description: The unit's LoadState; V(not-found) where there is no such unit.
+  returned: always
+  type: str
+progress:
+  description: Content of the status file, empty where there is none.
+  returned: always
+  type: dict
+journal:
+  description: Last lines of the journal of this start of the unit, when it failed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _systemd
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "unit": {"type": "str", "required": True},
+            "status_file": {"type": "path"},
+            "wait": {"type": "float", "default": 0},
+            "lines": {"type": "int", "default": 30},
+        },
+        supports_check_mode=True,
+    )
+    unit = module.params["unit"]
+    deadline = time.monotonic() + module.params["wait"]
+    while True:
+        state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job")
+        # A unit that systemd had to start again has failed, however it stands at this moment.
+        fell = state["SubState"] == "auto-restart" or state["NRestarts"] not in ("", "0")
+        # A unit whose job is queued still shows the state of its former life.
+        running = state["ActiveState"] in ("activating", "deactivating", "reloading") or state["Job"] not in ("", "0")
+        ended = fell or not running
+        if ended or time.monotonic() >= deadline:
+            break
+        time.sleep(0.25)
+    failed = fell or (ended and (state["Result"] != "success" or state["LoadState"] == "not-found"))
+    module.exit_json(
+        changed=False,
+        state=state["ActiveState"],
+        result=state["Result"],
+        load=state["LoadState"],
+        ended=ended,
+        failed_start=failed,
+        progress=_systemd.read_progress(module.params["status_file"]),
+        journal=_systemd.journal(unit, "" if fell else state["InvocationID"], module.params["lines"]) if failed else [],
+    )
+
+
+if __name__ == "__main__":
+    main()

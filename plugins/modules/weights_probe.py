@@ -1,0 +1,167 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: weights_probe
+short_description: Find out what a download of model weights will fetch, before it starts
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Asks each endpoint in turn for the commit of a revision and its files, and compares their size with what is there already
+    and with the free disk space.
+  - Changes nothing, needs nothing but Python on the host, and answers in seconds, so that a wrong name or a full disk
+    is known before anything is installed.
+options:
+  repo:
+    description: Repository, as C(organization/name).
+    type: str
+    required: true
+  revision:
+    description: Commit, tag or branch.
+    type: str
+    required: true
+  path:
+    description: Directory that the weights will stand in.
+    type: path
+    required: true
+  endpoints:
+    description: Addresses of the Hugging Face Hub or mirrors of it, in the order in which they are asked.
+    type: list
+    elements: str
+    required: true
+  exclude:
+    description: Patterns of files that are not wanted.
+    type: list
+    elements: str
+    default: []
+  token:
+    description: Access token.
+    type: str
+    default: ""
+  disk_reserve:
+    description: Bytes that must remain free.
+    type: int
+    default: 0
+attributes:
+  check_mode:
+    description: Changes nothing, so it runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: See what there is to download
+  inferops.gpu.weights_probe:
+    repo: Qwen/Qwen3-0.6B
+    revision: main
+    path: /var/lib/inferops/models/Qwen--Qwen3-0.6B/main
+    endpoints: ["https://huggingface.co"]
+"""
+
+RETURN = r"""
+endpoint:
+  description: The first endpoint that answered.
+  returned: success
+  type: str
+commit:
+  description: Commit that the revision stands for.
+  returned: success
+  type: str
+files:
+  description: Wanted files with C(path), C(size) in bytes and C(sha256) or C(git_sha1).
+  returned: success
+  type: list
+  elements: dict
+total_bytes:
+  description: Size of all wanted files.
+  returned: success
+  type: int
+missing_bytes:
+  description: Size of those that are not on the host yet.
+  returned: success
+  type: int
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _hub
+
+
+def ask(parameters: dict[str, t.Any]) -> tuple[str, str, list[dict[str, t.Any]]]:
+    """Return the first endpoint that answers, the commit and the files. Raises HubError that tells what each one said."""
+    said = []
+    for endpoint in parameters["endpoints"]:
+        base = endpoint.rstrip("/")
+        try:
+            commit = _hub.read_commit(base, parameters["repo"], parameters["revision"], parameters["token"])
+            return base, commit, _hub.read_files(base, parameters["repo"], commit, parameters["exclude"], parameters["token"])
+        except _hub.HubError as error:
+            said.append(f"{endpoint} answered {error}")
+    raise _hub.HubError("; ".join(said))
+
+
+def missing_bytes(files: list[dict[str, t.Any]], *directories: str) -> int:
+    """Return the size of the files that are in none of the directories at their full size."""
+    return sum(file["size"] for file in files if not any(size_of(os.path.join(base, file["path"])) == file["size"] for base in directories))
+
+
+def size_of(path: str) -> int:
+    """Return a file's size in bytes, -1 where there is none."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return -1
+
+
+def free_bytes(path: str) -> int:
+    """Return what a user who is not root can still write below a path that need not exist yet."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "repo": {"type": "str", "required": True},
+            "revision": {"type": "str", "required": True},
+            "path": {"type": "path", "required": True},
+            "endpoints": {"type": "list", "elements": "str", "required": True},
+            "exclude": {"type": "list", "elements": "str", "default": []},
+            "token": {"type": "str", "default": "", "no_log": True},
+            "disk_reserve": {"type": "int", "default": 0},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    name = f"{wanted['repo']} at revision {wanted['revision']}"
+    try:
+        endpoint, commit, files = ask(wanted)
+    except _hub.HubError as error:
+        module.fail_json(
+            msg=f"{name} can't be downloaded: {error}. "
+                "Check the service's model and revision, weights_endpoints, and that the host reaches them. Nothing was changed.",
+        )
+    total = sum(file["size"] for file in files)
+    missing = missing_bytes(files, wanted["path"], wanted["path"] + ".partial")
+    free = free_bytes(wanted["path"])
+    if missing + wanted["disk_reserve"] > free:
+        module.fail_json(
+            msg=f"{name} does not fit on the disk: {missing} bytes are still to be downloaded to {wanted['path']}, "
+                f"{wanted['disk_reserve']} are to stay free (weights_disk_reserve), {free} are free. "
+                "Make room, or set weights_dir to a larger disk. Nothing was changed.",
+        )
+    module.exit_json(changed=False, endpoint=endpoint, commit=commit, files=files, total_bytes=total, missing_bytes=missing)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run by a new release's own interpreter: import what serving imports, build the command-line parser, print versions as JSON."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+
+import vllm_parser
+
+
+def main() -> None:
+    import torch
+    import vllm
+
+    vllm_parser.use_cpu_where_no_gpu_is()
+    vllm_parser.build()
+    # vLLM may print to standard output while it is imported; the last line is the answer.
+    json.dump({
+        "vllm": importlib.metadata.version("vllm"),
+        "vllm_module": vllm.__version__,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "python": sys.version.split()[0],
+    }, sys.stdout)
+    print()
+
+
+if __name__ == "__main__":
+    main()
