@@ -17,7 +17,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogu
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, resolve
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import SECRETS
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.settings import MissingDefault
 
 _ROLES = Path(__file__).parent.parent.parent / "roles"
@@ -42,9 +42,9 @@ class ActionModule(ActionBase):
         result.update(
             changed=False,
             hosts=plan.hosts,
+            summary=[*table.lines(shown), "", *table.commands(shown)] if shown else [],
             faults=[fault.as_dict() for fault in plan.faults],
             warnings=plan.warnings,
-            summary=[*table.lines(shown), "", *table.commands(shown)] if shown else [],
         )
         if plan.faults:
             result.update(failed=True, msg=render_faults(plan.faults))
@@ -137,14 +137,14 @@ class _Reader:
         label = f"model_services[{position}]"
         if not isinstance(raw, Mapping):
             return self.value(label, "", "", raw)
+        parts = {}
         if "name" in raw:
-            name = self.value(label, "name", "name", raw["name"])
-            label = name if isinstance(name, str) and name else label
-        before = len(self.faults)
-        parts = {str(key): self.value(label, str(key), str(key), value) for key, value in raw.items() if key != "name"}
-        if len(self.faults) > before or _UNREADABLE in parts.values():
-            return _UNREADABLE
-        return {**parts, "name": label}
+            parts["name"] = self.value(label, "name", "name", raw["name"])
+            label = parts["name"] if isinstance(parts["name"], str) and parts["name"] else label
+        if str(raw.get("state")) == ABSENT:
+            return {**parts, "state": ABSENT} if parts.get("name") is not _UNREADABLE else _UNREADABLE
+        parts.update({str(key): self.value(label, str(key), str(key), value) for key, value in raw.items() if key != "name"})
+        return parts if not any(part is _UNREADABLE for part in parts.values()) else _UNREADABLE
 
 
 def _reason(error: AnsibleError, secret: bool) -> str:

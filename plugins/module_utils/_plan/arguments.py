@@ -47,6 +47,21 @@ SHORT: dict[str, str] = {
     "ac": "attention_config",
 }
 
+# Flags that vLLM had once, and what does their work now.
+RETIRED: dict[str, str] = {
+    "disable_log_requests": "take it out: requests are not logged unless enable_log_requests says so",
+    "enable_reasoning": "take it out: reasoning_parser alone does it",
+    "rope_scaling": "write it below hf_overrides, as rope_scaling",
+    "rope_theta": "write it below hf_overrides, as rope_theta",
+    "swap_space": "take it out: vLLM swaps no longer",
+    "use_v2_block_manager": "take it out: it is the only one",
+    "num_scheduler_steps": "take it out: async_scheduling is what hides the scheduler's time now",
+    "guided_decoding_backend": "write it below structured_outputs_config, as backend",
+    "override_pooler_config": "write it as pooler_config",
+    "task": "say it with runner and convert",
+    "device": "take it out: the build decides",
+}
+
 _LONGEST = 8192
 
 

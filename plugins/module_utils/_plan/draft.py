@@ -126,7 +126,7 @@ def _tensor_parallel(given: Mapping[str, Any], gpus: tuple[int, ...] | None) -> 
     others = 1
     for size in [args.size(given, key) for key in _OTHER_SIZES] + [local_data_parallel(given)]:
         others *= size or 1
-    return max(1, len(gpus or ()) // others)
+    return max(1, len(set(gpus or ())) // others)
 
 
 def _base_environment(service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str) -> dict[str, str | None]:

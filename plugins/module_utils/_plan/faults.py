@@ -17,6 +17,10 @@ _SECRET_NAME = re.compile(r"(?:^|[_-])(?:api[_-]?key\w*|key|keys|token|secrets?(
 _SECRET_TEXT = re.compile(r"(?:key|token|secret|passw|credential)\w*['\"]?\s*[:=]|://[^/\s]*:[^/\s]*@|\bsk-|\bhf_[A-Za-z0-9]{8}", re.IGNORECASE)
 _SHOWN_LENGTH = 120
 
+# Likeness from 0 to 1 that a name needs to be offered, and how far it may stay behind the best one.
+_NEAR = 0.55
+_MUCH_LESS = 0.12
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -108,10 +112,12 @@ def kind(value: Any) -> str:
 
 
 def nearest(word: Any, choices: Iterable[str], limit: int = 3) -> list[str]:
-    """The choices most like the word, best first; empty when none comes near."""
+    """The choices most like the word, best first; empty when none comes near. Those much less like it than the best are left out."""
     text = str(word).lower()
     by_lower = {choice.lower(): choice for choice in choices}
-    return [by_lower[found] for found in difflib.get_close_matches(text, by_lower, n=limit, cutoff=0.5)]
+    found = difflib.get_close_matches(text, by_lower, n=limit, cutoff=_NEAR)
+    likeness = [difflib.SequenceMatcher(None, choice, text).ratio() for choice in found]
+    return [by_lower[choice] for choice, ratio in zip(found, likeness) if ratio >= likeness[0] - _MUCH_LESS]
 
 
 def did_you_mean(word: Any, choices: Iterable[str], otherwise: str) -> str:

@@ -123,7 +123,7 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
 
 
 def _unknown_key(host: str, label: str, key: Any, value: Any, flag_names: frozenset[str]) -> Fault:
-    near_secret = any(found in SECRETS for found in nearest(key, KEYS))
+    near_secret = any(found in SECRETS for found in nearest(key, KEYS, limit=1))
     value_shown = HIDDEN if near_secret or is_secret_name(key) else shown(value, key)
     if isinstance(key, str) and key.replace("-", "_") in flag_names:
         remedy = f"this is a flag of vLLM: write it below vllm_args, as {key.replace('-', '_')}"

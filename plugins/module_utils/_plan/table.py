@@ -3,6 +3,8 @@
 """The plan as a table for people."""
 from __future__ import annotations
 
+import shlex
+
 from typing import Any, Iterable, Mapping
 
 _HEADINGS = ("HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "WEIGHTS GB")
@@ -17,13 +19,13 @@ def lines(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def commands(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
-    """For each present service a line that names it and the command that its unit runs, one flag a line."""
+    """For each present service a line that names it and the command that its unit runs, as a shell takes it."""
     found: list[str] = []
     for host in hosts:
         for service in host["services"]:
             if service["state"] == "present":
-                head, *flags = service["argv"][2:]
-                command = " ".join([*service["argv"][:2], head])
+                program, verb, weights, *flags = [shlex.quote(word) for word in service["argv"]]
+                command = " ".join([program, verb, weights])
                 found += ["", f"{host['host']} / {service['name']}", "  " + " \\\n      ".join([command, *flags])]
     return "\n".join(found).strip("\n").split("\n") if found else []
 

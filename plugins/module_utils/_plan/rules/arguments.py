@@ -51,7 +51,7 @@ def _explain_flag(host: HostDraft, draft: ServiceDraft, head: str, state: str, s
     name = flag(head)
     version = draft.version.text
     if state == "gone":
-        return f"vLLM has no flag {name} any more since {since}", f"take it out; {version} is to run"
+        return f"vLLM has no flag {name} any more since {since}", args.RETIRED.get(head, "take it out")
     if state == "not yet":
         return f"vLLM has the flag {name} since {since}", f"take it out, or set vllm_version to {since} or newer"
     spelt = head.replace("-", "_")
