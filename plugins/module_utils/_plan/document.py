@@ -3,7 +3,9 @@
 """The resolved plan of a host, as the roles read it: a document of plain dictionaries, lists, text and numbers."""
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import json
 
 from typing import Any
 
@@ -40,7 +42,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
     service = draft.service
     settings = host.settings
     weights = draft.weights.document() if draft.weights else {}
-    return {
+    document = {
         "name": service.name,
         "state": service.state,
         "unit": service.unit,
@@ -54,7 +56,9 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "served_model_name": _served_name(service),
         "address": service.host,
         "port": service.port,
-        "url": _url(host, draft),
+        "url": _url(draft, host.address),
+        "local_url": _url(draft, "127.0.0.1"),
+        "thinking": _thinking(draft),
         "gpus": list(draft.gpus or ()),
         "argv": _argv(draft, weights["path"]),
         "environment": draft.environment,
@@ -63,10 +67,18 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "has_api_key": service.has_api_key,
         "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
     }
+    # Two runs of the plan give a service the same digest just when nothing of it differs.
+    return {**document, "digest": hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()}
+
+
+def _thinking(draft: ServiceDraft) -> str:
+    """Whether the model thinks before it answers: never, always or hybrid. A reasoning parser on an unknown model says that it does."""
+    known = draft.entry.thinking if draft.entry else ""
+    return known or ("always" if draft.arguments.get("reasoning_parser") else "never")
 
 
 def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
-    return {"name": service.name, "state": service.state, "unit": service.unit, "environment_file": _environment_file(host, service)}
+    return {"name": service.name, "state": service.state, "unit": service.unit, "environment_file": _environment_file(host, service), "cache": f"{host.settings.host_cache_dir}/{service.name}"}
 
 
 def _environment_file(host: HostDraft, service: Service) -> str:
@@ -90,9 +102,9 @@ def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
     return [f"{draft.release.path}/bin/vllm", "serve", weights_path, *args.words({**fixed, **others})]
 
 
-def _url(host: HostDraft, draft: ServiceDraft) -> str:
-    """How the controller reaches the service: where it reaches the host, unless the service listens on one address only."""
-    address = host.address if draft.service.host in _ANY else draft.service.host
+def _url(draft: ServiceDraft, host_address: str) -> str:
+    """How the service is reached by who reaches its host at an address, unless it listens on one address only."""
+    address = host_address if draft.service.host in _ANY else draft.service.host
     scheme = "https" if "ssl_certfile" in draft.given else "http"
     return f"{scheme}://{_bracketed(address)}:{draft.service.port}"
 
