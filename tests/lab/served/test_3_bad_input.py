@@ -1,0 +1,69 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Inventories with a fault: each stops with one clear error, and the service that runs is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+
+@dataclass
+class Fault:
+    """What is changed in the inventory, and the words that the error must have."""
+
+    words: list[str]
+    service: dict[str, Any] = field(default_factory=dict)
+    second: dict[str, Any] | None = None
+    variables: dict[str, Any] = field(default_factory=dict)
+
+
+FAULTS = {
+    "unknown entry": Fault(
+        service={"model": "qwen3-235b-a22b-instruct-2507-fp9"}, words=["qwen3-235b-a22b-instruct-2507-fp9", "qwen3-235b-a22b-instruct-2507-fp8"]
+    ),
+    "two services on one port": Fault(
+        second={"name": "other", "model": "qwen3-235b-a22b-instruct-2507-fp8", "port": 8001}, words=["8001", "qwen3-235b", "other"]
+    ),
+    "a port that another program has": Fault(service={"port": 22}, words=["22", "ssh"]),
+    "an argument vLLM does not know": Fault(service={"vllm_args": {"max_model_length": 2048}}, words=["max_model_length", "max_model_len"]),
+    "a GPU that is not there": Fault(service={"gpus": [0, 9]}, words=["gpus", "9"]),
+    "a repository that is not there": Fault(service={"model": "nobody/no-such-model"}, words=["nobody/no-such-model"]),
+    "a version that does not exist": Fault(variables={"vllm_version": "0.99.0"}, words=["0.99.0"]),
+    "no room for the weights": Fault(
+        service={"model": "Qwen/Qwen3-235B-A22B-Thinking-2507-FP8"}, variables={"weights_disk_reserve": 10**16}, words=["weights", "free"]
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_refused(fault: Fault, play: Callable[..., Any], unit: Any, service: dict[str, Any]) -> None:
+    """One host says why, in words that name the fault; nobody's process id changes."""
+    before = unit.main_pid
+    services = [{**service, **fault.service}] + ([fault.second] if fault.second else [])
+    done = play(variables={"model_services": services, **fault.variables})
+    assert done.status != 0, done.output
+    assert done.output.count("[ERROR]:") + done.output.count("fatal: [") <= 2, done.output
+    missing = [word for word in fault.words if word not in done.output]
+    assert not missing, f"the error does not say {missing}:\n{done.output}"
+    assert "Traceback" not in done.output
+    assert unit.main_pid == before != "0", unit.journal()
+    assert unit.show("NRestarts") == "0"
+
+
+def test_all_faults_come_at_once(play: Callable[..., Any], service: dict[str, Any]) -> None:
+    """Three faults, one run."""
+    wrong = {**service, "model": "no-such-entry", "gpus": [9], "vllm_args": {"no_such_flag": 1}}
+    done = play(variables={"model_services": [wrong]})
+    assert [word for word in ("no-such-entry", "gpus", "no_such_flag") if word not in done.output] == [], done.output
+
+
+def test_inventory_is_fine_again(play: Callable[..., Any], unit: Any) -> None:
+    """After all that, the true inventory finds nothing to do."""
+    before = unit.main_pid
+    done = play()
+    assert done.status == 0, done.output
+    assert [counts["changed"] for counts in done.recap.values()] == [0] * len(done.recap), done.output
+    assert unit.main_pid == before

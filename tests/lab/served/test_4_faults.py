@@ -1,0 +1,54 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Faults injected into a running service: it comes back by itself, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lab import wait_until
+from openai import OpenAI, OpenAIError
+
+
+def answers(client: OpenAI, name: str) -> bool:
+    """Whether the service completes a request; /health alone is not proof."""
+    try:
+        done = client.chat.completions.create(model=name, messages=[{"role": "user", "content": "Say one word."}], max_tokens=4)
+    except OpenAIError:
+        return False
+    return bool(done.choices[0].message.content)
+
+
+def test_engine_dies(unit: Any, client: OpenAI, service: dict[str, Any]) -> None:
+    """The engine is killed under the server, which then ends with status 0; systemd starts it again."""
+    before = unit.main_pid
+    engine = unit.host.check_output("pgrep --full 'VLLM::EngineCore' --oldest")
+    unit.host.run_expect([0], "kill -KILL %s", engine)
+    wait_until(lambda: unit.main_pid not in (before, "0"), 60, "systemd starts the service again")
+    wait_until(lambda: answers(client, service["name"]), 180, "the service answers again")
+    assert unit.show("NRestarts") == "1", unit.journal()
+
+
+def test_stop_leaves_nothing(unit: Any) -> None:
+    """After a stop no process of the account, no listener and no shared memory remain; the stop is in time."""
+    began = time.monotonic()
+    unit.host.run_expect([0], "systemctl stop %s", unit.name)
+    assert time.monotonic() - began < 60
+    assert unit.host.run("pgrep --list-full --uid inferops").stdout == ""
+    assert unit.host.run("find /dev/shm -user inferops").stdout == ""
+    assert unit.show("Result") == "success", unit.journal()
+
+
+def test_site_starts_what_was_stopped(play: Callable[..., Any], unit: Any, client: OpenAI, service: dict[str, Any]) -> None:
+    """The next run finds it stopped, starts it and sees it through the gate."""
+    done = play()
+    assert done.status == 0, done.output
+    assert unit.show("ActiveState") == "active"
+    assert answers(client, service["name"])
+
+
+def test_then_nothing_is_left_to_do(play: Callable[..., Any], unit: Any) -> None:
+    """A second run right after reports nothing to do: what the fault changed is made good."""
+    done = play()
+    assert [counts["changed"] for counts in done.recap.values()] == [0] * len(done.recap), done.output
