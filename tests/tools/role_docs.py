@@ -24,7 +24,8 @@ END = "<!-- role variables: end -->"
 def text(value: Any) -> str:
     """A description (a string or a list of paragraphs) on one line of Markdown, Ansible's markup turned into code."""
     joined = " ".join(value) if isinstance(value, list) else str(value or "")
-    marked = re.sub(r"\b[OVCEMP]\(([^()]*)\)", r"`\1`", joined)
+    marked = re.sub(r"\bP\(([^()#]*)(?:#\w+)?\)", r"`\1`", joined)
+    marked = re.sub(r"\b[OVCEM]\(([^()]*)\)", r"`\1`", marked)
     marked = re.sub(r"\bU\(([^()]*)\)", r"<\1>", marked)
     marked = re.sub(r"\b[BI]\(([^()]*)\)", r"*\1*", marked)
     return " ".join(marked.split()).replace("|", "\\|")

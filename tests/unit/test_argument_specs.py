@@ -86,7 +86,8 @@ def test_variables_bear_the_role_name(role: str) -> None:
 @pytest.mark.parametrize(("role", "path"), TASK_FILES, ids=[str(path.relative_to(ROOT)) for _role, path in TASK_FILES])
 def test_names_inside_tasks(role: str, path: Path) -> None:
     """What tasks register, set or loop with is the role's own, and no task overwrites a parameter."""
-    own = re.compile(rf"__{role}(_\w+)?$|{role}_\w+$")
+    # ansible_*: connection variables of a single task, such as the interpreter on the controller.
+    own = re.compile(rf"__{role}(_\w+)?$|{role}_\w+$|ansible_(connection|python_interpreter|become\w*)$")
     for task in tasks(path):
         facts = task.get("ansible.builtin.set_fact") or {}
         set_here = [name for name in facts if name != "cacheable"]
