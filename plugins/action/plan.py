@@ -152,7 +152,7 @@ def _reason(error: AnsibleError, secret: bool) -> str:
     text = " ".join(str(error).split())
     if secret:
         found = _UNDEFINED.search(text)
-        return found.group(0) if found else "the expression cannot be evaluated"
+        return found.group(0) if found else "the expression cannot be evaluated, or the value not decrypted"
     return text
 
 

@@ -13,7 +13,8 @@ from . import arguments as args
 from .draft import HostDraft, ServiceDraft
 from .services import Service
 
-_ANY = ("0.0.0.0", "::")
+# The addresses that mean all of the host's, and how the host reaches itself then.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def host_document(host: HostDraft) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "address": service.host,
         "port": service.port,
         "url": _url(draft, host.address),
-        "local_url": _url(draft, "127.0.0.1"),
+        "local_url": _url(draft, _LOOPBACK.get(service.host, "")),
         "thinking": _thinking(draft),
         "gpus": list(draft.gpus or ()),
         "argv": _argv(draft, weights["path"]),
@@ -78,7 +79,13 @@ def _thinking(draft: ServiceDraft) -> str:
 
 
 def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
-    return {"name": service.name, "state": service.state, "unit": service.unit, "environment_file": _environment_file(host, service), "cache": f"{host.settings.host_cache_dir}/{service.name}"}
+    return {
+        "name": service.name,
+        "state": service.state,
+        "unit": service.unit,
+        "environment_file": _environment_file(host, service),
+        "cache": f"{host.settings.host_cache_dir}/{service.name}",
+    }
 
 
 def _environment_file(host: HostDraft, service: Service) -> str:
@@ -104,7 +111,7 @@ def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
 
 def _url(draft: ServiceDraft, host_address: str) -> str:
     """How the service is reached by who reaches its host at an address, unless it listens on one address only."""
-    address = host_address if draft.service.host in _ANY else draft.service.host
+    address = host_address if draft.service.host in _LOOPBACK else draft.service.host
     scheme = "https" if "ssl_certfile" in draft.given else "http"
     return f"{scheme}://{_bracketed(address)}:{draft.service.port}"
 

@@ -41,13 +41,15 @@ class Mount:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """Facts of one host. C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights."""
+    """Facts of one host. C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
+    C(partial_weights) the bytes of a begun download by the path that it will have."""
 
     gpus: tuple[Gpu, ...]
     gpu_fault: str
     listeners: tuple[Listener, ...]
     mounts: tuple[Mount, ...]
     weights: frozenset[str]
+    partial_weights: dict[str, int]
 
     def mount_of(self, path: str) -> Mount | None:
         """The file system that a path lies, or will lie, on."""
@@ -67,7 +69,8 @@ def read(raw: Any) -> HostFacts | None:
             for item in _dicts(raw.get("listeners"))
         ),
         mounts=tuple(Mount(_text(item.get("mount")), _number(item.get("free_bytes"))) for item in _dicts(raw.get("mounts")) if item.get("mount")),
-        weights=frozenset(item for item in raw.get("weights") or () if isinstance(item, str)) if isinstance(raw.get("weights"), (list, tuple)) else frozenset(),
+        weights=frozenset(item for item in _items(raw.get("weights")) if isinstance(item, str)),
+        partial_weights=_sizes(raw.get("partial_weights")),
     )
 
 
@@ -101,8 +104,16 @@ def _gpu(item: Mapping[str, Any]) -> Gpu:
     )
 
 
+def _items(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
 def _dicts(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, (list, tuple)) else []
+    return [item for item in _items(value) if isinstance(item, Mapping)]
+
+
+def _sizes(value: Any) -> dict[str, int]:
+    return {path: _number(size) for path, size in value.items() if isinstance(path, str)} if isinstance(value, Mapping) else {}
 
 
 def _text(value: Any) -> str:

@@ -54,7 +54,7 @@ _READERS: dict[str, values.Reader] = {
     "name": values.service_name,
     "state": _state,
     "model": _model,
-    "port": values.whole(1024, 65535),
+    "port": values.whole(1, 65535),
     "gpus": values.gpu_indexes,
     "vllm_args": values.mapping,
     "served_model_name": values.word,

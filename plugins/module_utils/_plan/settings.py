@@ -40,6 +40,7 @@ class Settings:
     weights_endpoints: tuple[str, ...]
     weights_exclude: tuple[str, ...]
     weights_disk_reserve: int
+    plan_check_disk: bool
     model_service_start_timeout: int
     model_service_stop_timeout: int
     model_service_shutdown_timeout: int
@@ -85,7 +86,8 @@ _READERS: dict[str, values.Reader] = {
     "weights_dir": values.path,
     "weights_endpoints": _endpoints,
     "weights_exclude": values.texts,
-    "weights_disk_reserve": values.whole(0, 10**15),
+    "weights_disk_reserve": values.whole(0, 10**18),
+    "plan_check_disk": values.switch,
     "model_service_start_timeout": _SECONDS,
     "model_service_stop_timeout": _SECONDS,
     "model_service_shutdown_timeout": values.whole(0, 24 * 3600),

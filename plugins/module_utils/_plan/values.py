@@ -62,6 +62,15 @@ def whole(low: int, high: int) -> Reader:
     return read
 
 
+def switch(value: Any) -> bool:
+    """True or false; as text too, since that is how the command line gives it."""
+    if isinstance(value, str) and value.lower() in ("true", "yes", "false", "no"):
+        return value.lower() in ("true", "yes")
+    if not isinstance(value, bool):
+        raise Bad(f"this is {kind(value)} where true or false belongs", "write true or false")
+    return value
+
+
 def path(value: Any) -> str:
     """An absolute path of plain letters: it is written into units and command lines as it stands."""
     read = text(value)

@@ -24,6 +24,7 @@ RULES: tuple[Rule, ...] = (
     arguments.parsers_fit_the_model,
     arguments.variables_exist,
     ports.ports_are_unique,
+    ports.ports_need_no_root,
     ports.ports_are_free,
     ports.address_is_reachable,
     gpus.gpus_answer,

@@ -11,13 +11,13 @@ from ..faults import Fault
 
 def weights_fit(host: HostDraft) -> Iterator[Fault]:
     """All weights still to come fit on their file system, and the reserve stays free."""
-    if host.facts is None:
+    if host.facts is None or not host.settings.plan_check_disk:
         return
     missing: dict[str, int] = {}
     for draft in host.services:
         weights = draft.weights
         if weights is not None and weights.bytes and weights.path not in host.facts.weights:
-            missing[weights.path] = weights.bytes
+            missing[weights.path] = max(0, weights.bytes - host.facts.partial_weights.get(weights.path, 0))
     mount = host.facts.mount_of(host.settings.weights_dir)
     if not missing or mount is None:
         return
@@ -31,7 +31,7 @@ def weights_fit(host: HostDraft) -> Iterator[Fault]:
             "weights_dir",
             host.settings.weights_dir,
             f"the weights still to download take {gigabytes(wanted)} and {gigabytes(reserve)} is to stay free, but {mount.mount} has {gigabytes(mount.free_bytes)} left",
-            "free or add disk space, or set weights_dir to a larger file system",
+            "make room, or set weights_dir to a larger file system; where a mirror serves other sizes than the Hub, set plan_check_disk: false",
         )
 
 

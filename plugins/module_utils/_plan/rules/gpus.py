@@ -70,9 +70,9 @@ def gpus_are_used_once(host: HostDraft) -> Iterator[Fault]:
     owners: dict[int, str] = {}
     all_of_unknown = ""
     for draft in host.services:
+        if not _wants_gpus(draft):
+            continue
         if draft.gpus is None:
-            if not _wants_gpus(draft):
-                continue
             if all_of_unknown:
                 why = f"{all_of_unknown} on this host takes all GPUs as well"
                 yield Fault(host.name, draft.label, "gpus", "all", why, "give each service of a host its own gpus")
@@ -105,5 +105,5 @@ def parallel_sizes_fit(host: HostDraft) -> Iterator[Finding]:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
             why = f"{product} asks for {wanted} GPUs and the service has {have}"
             yield Fault(host.name, draft.label, "gpus", value, why, "give it as many GPUs, or lower the parallel sizes in vllm_args")
-        elif wanted < have:
+        elif wanted < have and _wants_gpus(draft):
             yield Notice(host.name, draft.label, f"{product} uses {wanted} of its {have} GPUs; the others stay idle")

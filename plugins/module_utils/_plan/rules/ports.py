@@ -10,6 +10,7 @@ from ..facts import Listener
 from ..faults import Fault, Notice
 
 _ANY = frozenset({"0.0.0.0", "::", "*", ""})
+_FIRST_FREE = 1024
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
@@ -22,6 +23,15 @@ def ports_are_unique(host: HostDraft) -> Iterator[Fault]:
     for port, labels in by_port.items():
         for label in labels[1:]:
             yield Fault(host.name, label, "port", str(port), f"{labels[0]} on this host has the same port", "give each service of a host its own port")
+
+
+def ports_need_no_root(host: HostDraft) -> Iterator[Fault]:
+    """Ports below 1024 are root's, and no service runs as root."""
+    for draft in host.services:
+        port = draft.service.port
+        if port is not None and port < _FIRST_FREE:
+            why = f"only root may listen on ports below {_FIRST_FREE}, and no service runs as root"
+            yield Fault(host.name, draft.label, "port", str(port), why, f"choose a port from {_FIRST_FREE} to 65535")
 
 
 def ports_are_free(host: HostDraft) -> Iterator[Fault]:
