@@ -12,7 +12,8 @@ shell_files() {
 
 mapfile -t scripts < <(shell_files)
 check yamllint yamllint --strict .
-check ansible-lint ansible-lint --offline --nocolor
+# ansible-lint overlooks the collections_path of ansible.cfg.
+check ansible-lint env ANSIBLE_COLLECTIONS_PATH="$ROOT/collections" ansible-lint --offline --nocolor
 check shellcheck shellcheck --severity=warning --external-sources "${scripts[@]}"
 check changelog antsibull-changelog lint
 check "tables in the roles' READMEs" python tests/tools/role_docs.py --check

@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_INJECT_FACT_VARS": "false",
+    "LAB_DIR": str(ROOT / ".lab"),
     "LAB_NAME": os.environ.get("LAB_NAME", "inferops-test"),
     "LAB_NETWORK": os.environ.get("LAB_NETWORK", "172.29.236"),
 }

@@ -1,0 +1,74 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the filters write into units and environment files, and hand to modules."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.inferops.gpu.plugins.filter import services, systemd
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("--max-model-len=2048", "--max-model-len=2048"),
+        (8001, "8001"),
+        ("", '""'),
+        ("two words", '"two words"'),
+        ("100%", "100%%"),
+        ("$HOME", '"$$HOME"'),
+        ('{"a":1}', '"{\\"a\\":1}"'),
+        ("back\\slash", '"back\\\\slash"'),
+        ("semi;colon", '"semi;colon"'),
+    ],
+)
+def test_unit_word(value: object, expected: str) -> None:
+    assert systemd.unit_word(value) == expected
+
+
+def test_environment_lines_are_sorted_and_keep_the_dollar() -> None:
+    assert systemd.unit_environment({"B": "x y", "A": "$1"}) == ['"A=$1"', '"B=x y"']
+
+
+def test_environment_file_says_to_a_shell_what_it_says_to_systemd(tmp_path: Path) -> None:
+    secret = "a\"b`c\\d$e 'f #g"
+    path = tmp_path / "env"
+    path.write_text(systemd.environment_file({"KEY": secret}))
+    read = subprocess.run(["sh", "-c", f'. {path}; printf %s "$KEY"'], capture_output=True, text=True, check=True).stdout
+    assert read == secret
+
+
+@pytest.mark.parametrize("call", [lambda: systemd.environment_file({"A": "x\ny"}), lambda: systemd.unit_word("x\0y")])
+def test_what_no_file_can_hold_is_refused(call: object) -> None:
+    with pytest.raises(AnsibleFilterError):
+        call()  # type: ignore[operator]
+
+
+def test_secrets_by_service() -> None:
+    found = services.service_secrets([
+        {"name": "a", "api_key": "k", "secret_environment": {"S": 1}}, {"name": "b"}, {"name": "c", "secret_environment": None},
+    ])
+    assert found == {"a": {"S": "1", "VLLM_API_KEY": "k"}, "b": {}, "c": {}}
+
+
+def plan_service(name: str, state: str = "present") -> dict[str, object]:
+    return {
+        "name": name, "state": state, "unit": f"vllm-{name}.service", "environment_file": f"/etc/inferops/{name}.env", "cache": f"/c/{name}",
+        "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
+    }
+
+
+def test_checks_leave_absent_services_out_and_carry_the_key() -> None:
+    plan = [plan_service("a"), plan_service("b", "absent")]
+    outside = services.service_checks(plan, {"a": {"VLLM_API_KEY": "k"}, "b": {}})
+    assert [(row["name"], row["url"], row["unit"], row["api_key"]) for row in outside] == [("a", "http://h:1", None, "k")]
+    inside = services.service_checks(plan, {"a": {}, "b": {}}, on_host=True)
+    assert [(row["url"], row["unit"], row["api_key"]) for row in inside] == [("http://127.0.0.1:1", "vllm-a.service", "")]
+
+
+def test_lines_name_address_and_answer() -> None:
+    lines = services.service_lines({"a": {"content": "hello", "tokens": 2, "seconds": 0.5}}, [plan_service("a")])
+    assert lines == ["a serves a at http://h:1/v1: 2 tokens in 0.5 s, 'hello'"]

@@ -1,0 +1,82 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reading a host's files and commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils import _host
+
+
+def test_os_release() -> None:
+    text = 'PRETTY_NAME="Ubuntu 24.04"\nID=ubuntu\nVERSION_ID="24.04"\nID_LIKE=debian\n'
+    assert _host.parse_os_release(text) == {"id": "ubuntu", "version_id": "24.04", "like": ["debian"]}
+
+
+def test_packages_counts_only_what_is_installed() -> None:
+    assert _host.parse_packages("ii  curl\nrc  vim\nhi  nvidia-driver-580\nun  g++\nii  curl\n") == ["curl", "nvidia-driver-580"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        (json.dumps([{"ifname": "lo", "addr_info": [{"local": "127.0.0.1"}]}, {"ifname": "eth0", "addr_info": [{"local": "192.0.2.4"}, {}]}, {}]),
+         {"lo": ["127.0.0.1"], "eth0": ["192.0.2.4"]}),
+    ],
+)
+def test_addresses(text: str, expected: dict[str, list[str]]) -> None:
+    assert _host.parse_addresses(text) == expected
+
+
+def test_default_address_is_that_of_the_default_route() -> None:
+    head = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
+    other = "eth1 0002000A 00000000 0001 0 0 0 00FFFFFF 0 0 0\n"
+    default = "eth0 00000000 010011AC 0003 0 0 0 00000000 0 0 0\n"
+    interfaces = {"eth0": ["192.0.2.4"], "eth1": ["192.0.2.9"]}
+    assert _host.default_address(head + other + default, interfaces) == "192.0.2.4"
+    assert _host.default_address(head + other, interfaces) == ""
+
+
+def test_mount_names_lose_their_escapes() -> None:
+    assert _host.unescape_mount(r"/mnt/big\040disk") == "/mnt/big disk"
+
+
+def test_listeners_of_both_families() -> None:
+    four = "head\n 0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1\n" \
+           " 1: 0100007F:1F91 0100007F:1F90 01 00000000:00000000 00:00000000 00000000 0 0 4712 1\n"
+    assert _host.parse_listeners(four, socket.AF_INET) == [(8080, "127.0.0.1", "4711")]
+    six = "head\n 0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 99 1\n"
+    assert _host.parse_listeners(six, socket.AF_INET6) == [(22, "::", "99")]
+
+
+def test_a_listener_of_our_own_is_found_with_its_process() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        rows = [row for row in _host.read_listeners() if row["port"] == port]
+    assert [(row["address"], row["pid"]) for row in rows] == [("127.0.0.1", os.getpid())]
+
+
+def test_complete_releases_and_weights(tmp_path: Path) -> None:
+    for name, mark in (("vllm-1", "release.json"), (".building-vllm-2", "half")):
+        (tmp_path / "releases" / name).mkdir(parents=True)
+        (tmp_path / "releases" / name / mark).touch()
+    (tmp_path / "models" / "a--b" / "r1").mkdir(parents=True)
+    (tmp_path / "models" / "a--b" / "r1.manifest.json").touch()
+    (tmp_path / "models" / "a--b" / "r2.partial").mkdir()
+    # A manifest without its directory proves nothing.
+    (tmp_path / "models" / "a--b" / "r3.manifest.json").touch()
+    assert _host.complete_releases(str(tmp_path / "releases")) == ["vllm-1"]
+    assert _host.complete_weights(str(tmp_path / "models")) == [str(tmp_path / "models" / "a--b" / "r1")]
+
+
+def test_tools_leaves_dead_links_out(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "uv").touch()
+    (tmp_path / "bin" / "uv").symlink_to(tmp_path / "uv")
+    (tmp_path / "bin" / "hf").symlink_to(tmp_path / "gone")
+    assert _host.installed_tools(str(tmp_path)) == {"uv": str(tmp_path / "uv")}
