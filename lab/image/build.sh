@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Make the image that the lab's machines boot from, unless it is there. Prints its name.
+#
+# The base is an official image where a registry answers, else mmdebstrap makes it from Debian's packages. One Dockerfile
+# goes on top of either. The tag is a hash of the recipe: a changed recipe gives a new image.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+suite=bookworm
+packages=$(tr '\n' ' ' <packages.txt)
+recipe=$(find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
+image=inferops-lab:$recipe
+base=inferops-lab-base:$suite-$(sha256sum packages.txt | cut -c1-12)
+
+if docker image inspect "$image" >/dev/null 2>&1; then
+    echo "$image"
+    exit 0
+fi
+
+bootstrap() {
+    if ! command -v mmdebstrap >/dev/null; then
+        if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+            echo "lab: no image registry answers; install mmdebstrap (Debian, Ubuntu) so that the base image can be made here." >&2
+            exit 1
+        fi
+        echo "installing mmdebstrap" >&2
+        apt-get -qq update >&2 && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes mmdebstrap debian-archive-keyring >&2
+    fi
+    echo "making $base with mmdebstrap" >&2
+    mmdebstrap --quiet --variant=minbase --include="${packages// /,}" "$suite" - | docker import - "$base" >/dev/null
+}
+
+if ! docker image inspect "$base" >/dev/null 2>&1; then
+    # The manifest is asked for first: a pull from a network that swallows packets would hang for minutes.
+    if timeout 8 docker manifest inspect "debian:$suite-slim" >/dev/null 2>&1 \
+        && timeout 300 docker pull --quiet "debian:$suite-slim" >&2; then
+        docker tag "debian:$suite-slim" "$base"
+    else
+        bootstrap
+    fi
+fi
+
+echo "building $image" >&2
+# What the engine says while building matters only when it fails (the classic builder warns about itself each time).
+if ! log=$(docker build --build-arg BASE="$base" --build-arg PACKAGES="$packages" --tag "$image" . 2>&1); then
+    tail -n 20 <<<"$log" >&2
+    exit 1
+fi
+echo "$image"

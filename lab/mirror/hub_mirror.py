@@ -1,0 +1,371 @@
+#!/usr/bin/env python3
+# Copyright: inferops.gpu contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Serve a folder of models as the Hugging Face Hub does, and a folder of wheels.
+
+Only the standard library is used: the mirror runs in a bare lab container.
+
+Folders
+    MODELS/<org>--<name>/repo.json                 what the Hub's API would say (see lab/models/make_tiny_models.py)
+    MODELS/<org>--<name>/<commit>/<path>           the files of one revision
+    WHEELS/<file>                                  served flat under /wheels/
+
+Addresses
+    GET       /api/models/{repo}                         repository, newest revision of "main"
+    GET       /api/models/{repo}/revision/{revision}     the same for a branch or commit
+    GET       /api/models/{repo}/tree/{revision}[/dir]   file list, ?recursive=true
+    GET HEAD  /{repo}/resolve/{revision}/{path}          one file; Range is answered by 206
+    GET       /wheels/                                   flat HTML index for --find-links
+    GET HEAD  /wheels/{file}
+    GET       /_lab/stats                                bytes and requests per file; DELETE forgets them
+    GET POST  /_lab/settings                             {"rate": bytes per second of each response, or null}
+
+Errors carry X-Error-Code and X-Error-Message as the Hub's do, because the official client tells a missing
+repository from a missing revision or file by them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import json
+import re
+import threading
+import time
+import urllib.parse
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+CHUNK_BYTES = 64 * 1024
+REPO = r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)"
+API_INFO = re.compile(rf"/api/models/{REPO}")
+API_REVISION = re.compile(rf"/api/models/{REPO}/revision/(?P<revision>[^/]+)")
+API_TREE = re.compile(rf"/api/models/{REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.+))?")
+RESOLVE = re.compile(rf"/{REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
+RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+class HubError(Exception):
+    """An answer other than the wanted one, in the Hub's own words."""
+
+    def __init__(self, status: HTTPStatus, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@dataclass
+class Settings:
+    """What /_lab/settings changes while the mirror runs. ``rate`` is in bytes per second, None is unlimited."""
+
+    rate: int | None = None
+
+    def update(self, values: dict[str, Any]) -> None:
+        """Take over known settings; ValueError names what is wrong."""
+        unknown = sorted(set(values) - {"rate"})
+        if unknown:
+            raise ValueError(f"unknown settings: {', '.join(unknown)}; known: rate")
+        rate = values.get("rate", self.rate)
+        if rate is not None and (not isinstance(rate, int) or isinstance(rate, bool) or rate < 1):
+            raise ValueError(f"rate must be a positive whole number of bytes per second or null, not {rate!r}")
+        self.rate = rate
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as JSON shows them."""
+        return {"rate": self.rate}
+
+
+@dataclass
+class Stats:
+    """Bytes and requests for each file since the start or the last DELETE."""
+
+    files: dict[str, dict[str, int]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, name: str, **amounts: int) -> None:
+        """Add amounts (``requests``, ``ranges``, ``bytes``) to one file's row."""
+        with self.lock:
+            row = self.files.setdefault(name, {"requests": 0, "ranges": 0, "bytes": 0})
+            for key, amount in amounts.items():
+                row[key] += amount
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self.lock:
+            self.files.clear()
+
+    def as_dict(self) -> dict[str, Any]:
+        """All rows and the sum of their bytes."""
+        with self.lock:
+            rows = {name: dict(row) for name, row in sorted(self.files.items())}
+        return {"bytes": sum(row["bytes"] for row in rows.values()), "files": rows}
+
+
+class Store:
+    """The models and wheels on disk. Read at each request, so a model made later is served at once."""
+
+    def __init__(self, models: Path, wheels: Path) -> None:
+        self.models = models
+        self.wheels = wheels
+
+    def repo(self, repo: str) -> dict[str, Any]:
+        """The repository's description; HubError when the mirror does not have it."""
+        try:
+            return json.loads((self.models / repo.replace("/", "--") / "repo.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise HubError(HTTPStatus.NOT_FOUND, "RepoNotFound", "Repository not found") from None
+
+    def revision(self, repo: str, revision: str) -> tuple[str, dict[str, dict[str, Any]]]:
+        """Commit and files (by path) of a branch, tag or commit; HubError when there is none."""
+        data = self.repo(repo)
+        revision = urllib.parse.unquote(revision)
+        commit = data["refs"].get(revision, revision)
+        if commit not in data["revisions"]:
+            raise HubError(HTTPStatus.NOT_FOUND, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return commit, {row["path"]: row for row in data["revisions"][commit]["files"]}
+
+    def model_file(self, repo: str, commit: str, path: str) -> Path:
+        """Where one file of a revision lies."""
+        return self.models / repo.replace("/", "--") / commit / path
+
+    def wheel_names(self) -> list[str]:
+        """Names of all wheels."""
+        return sorted(path.name for path in self.wheels.glob("*.whl")) if self.wheels.is_dir() else []
+
+
+def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """First and last byte asked for, or None for the whole file.
+
+    Only one range is understood, as with most servers; a range outside the file is a HubError (416).
+    """
+    match = RANGE.fullmatch(header.strip()) if header else None
+    if match is None or match.group(1) == match.group(2) == "":
+        return None
+    if match.group(1) == "":
+        first, last = max(0, size - int(match.group(2))), size - 1
+    else:
+        first = int(match.group(1))
+        last = min(size - 1, int(match.group(2))) if match.group(2) else size - 1
+    if first >= size or first > last:
+        raise HubError(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "InvalidRange", f"file has {size} bytes")
+    return first, last
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request. The class attributes are set once by :func:`serve`."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "hub-mirror"
+    disable_nagle_algorithm = True  # small answers are two writes; without this each waits 40 ms
+    store: Store
+    stats: Stats
+    settings: Settings
+
+    def do_GET(self) -> None:
+        """Answer a GET."""
+        self.answer()
+
+    def do_HEAD(self) -> None:
+        """Answer a HEAD: the headers of the GET."""
+        self.answer()
+
+    def do_POST(self) -> None:
+        """Change the mirror's settings; there is nothing else to post."""
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if self.path != "/_lab/settings":
+            self.send_json(HTTPStatus.NOT_FOUND, {"error": "nothing is posted here"})
+            return
+        try:
+            values = json.loads(body or b"{}")
+            if not isinstance(values, dict):
+                raise ValueError("settings must be a JSON object")
+            self.settings.update(values)
+        except ValueError as error:
+            self.send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+            return
+        self.send_json(HTTPStatus.OK, self.settings.as_dict())
+
+    def do_DELETE(self) -> None:
+        """Forget the statistics."""
+        if self.path != "/_lab/stats":
+            self.send_json(HTTPStatus.NOT_FOUND, {"error": "nothing is deleted here"})
+            return
+        self.stats.clear()
+        self.send_json(HTTPStatus.OK, self.stats.as_dict())
+
+    def answer(self) -> None:
+        """Find out what is asked for and send it, or the Hub's error."""
+        url = urllib.parse.urlsplit(self.path)
+        query = urllib.parse.parse_qs(url.query)
+        path = urllib.parse.unquote(url.path)
+        try:
+            if path.startswith("/_lab/"):
+                self.answer_lab(path)
+            elif path.startswith("/wheels/"):
+                self.answer_wheel(path[len("/wheels/") :])
+            elif match := API_TREE.fullmatch(url.path):
+                self.answer_tree(match, query)
+            elif match := API_REVISION.fullmatch(url.path):
+                self.answer_info(match["repo"], match["revision"])
+            elif match := API_INFO.fullmatch(url.path):
+                self.answer_info(match["repo"], "main")
+            elif match := RESOLVE.fullmatch(url.path):
+                self.answer_file(match["repo"], match["revision"], urllib.parse.unquote(match["path"]))
+            else:
+                raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"Not found: {path}")
+        except HubError as error:
+            self.send_json(
+                error.status, {"error": str(error)}, {"X-Error-Code": error.code, "X-Error-Message": str(error)}
+            )
+        except (BrokenPipeError, ConnectionResetError):
+            # The client went away in the middle; what it got is in the statistics.
+            self.close_connection = True
+
+    def answer_lab(self, path: str) -> None:
+        """Statistics and settings of the mirror itself."""
+        pages = {"/_lab/stats": self.stats.as_dict, "/_lab/settings": self.settings.as_dict}
+        if path not in pages:
+            raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"Not found: {path}")
+        self.send_json(HTTPStatus.OK, pages[path]())
+
+    def answer_info(self, repo: str, revision: str) -> None:
+        """What the Hub says about a repository at one revision."""
+        commit, files = self.store.revision(repo, revision)
+        info = {
+            "_id": commit[:24],
+            "id": repo,
+            "modelId": repo,
+            "author": repo.split("/")[0],
+            "sha": commit,
+            "private": False,
+            "gated": False,
+            "disabled": False,
+            "downloads": 0,
+            "likes": 0,
+            "tags": [],
+            "siblings": [{"rfilename": path} for path in sorted(files)],
+        }
+        self.send_json(HTTPStatus.OK, info, {"X-Repo-Commit": commit})
+
+    def answer_tree(self, match: re.Match[str], query: dict[str, list[str]]) -> None:
+        """The file list of one revision, or of a folder in it."""
+        commit, files = self.store.revision(match["repo"], match["revision"])
+        prefix = urllib.parse.unquote(match["path"]).rstrip("/") + "/" if match["path"] else ""
+        recursive = query.get("recursive", ["false"])[0].lower() in ("true", "1")
+        rows: list[dict[str, Any]] = []
+        folders: set[str] = set()
+        for path, row in sorted(files.items()):
+            if not path.startswith(prefix):
+                continue
+            parts = path[len(prefix) :].split("/")
+            folders.update(prefix + "/".join(parts[:depth]) for depth in range(1, len(parts) if recursive else 2))
+            if recursive or len(parts) == 1:
+                rows.append({"type": "file", **row})
+        folders -= set(files)
+        rows.extend({"type": "directory", "path": folder, "size": 0, "oid": "0" * 40} for folder in sorted(folders))
+        if prefix and not rows:
+            raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"{prefix.rstrip('/')} does not exist on {commit}")
+        self.send_json(HTTPStatus.OK, rows, {"X-Repo-Commit": commit})
+
+    def answer_file(self, repo: str, revision: str, path: str) -> None:
+        """One file of a model, with the headers the official client reads."""
+        commit, files = self.store.revision(repo, revision)
+        if path not in files:
+            raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"{path} does not exist on {commit}")
+        row = files[path]
+        headers = {"X-Repo-Commit": commit, "ETag": f'"{row["oid"]}"'}
+        if "lfs" in row:
+            headers["ETag"] = headers["X-Linked-Etag"] = f'"{row["lfs"]["oid"]}"'
+            headers["X-Linked-Size"] = str(row["lfs"]["size"])
+        self.send_file(self.store.model_file(repo, commit, path), f"{repo}@{commit}/{path}", headers)
+
+    def answer_wheel(self, name: str) -> None:
+        """The wheel index, or one wheel."""
+        names = self.store.wheel_names()
+        if not name:
+            links = (f'<a href="{urllib.parse.quote(wheel)}">{html.escape(wheel)}</a><br>\n' for wheel in names)
+            page = "<!DOCTYPE html>\n<title>Wheels</title>\n" + "".join(links)
+            self.send_bytes(HTTPStatus.OK, page.encode(), "text/html; charset=utf-8", {})
+        elif name in names:
+            self.send_file(self.store.wheels / name, f"wheels/{name}", {})
+        else:
+            raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"no wheel {name}")
+
+    def send_file(self, path: Path, name: str, headers: dict[str, str]) -> None:
+        """A file or the range asked for, in chunks, no faster than the set rate."""
+        try:
+            source = path.open("rb")
+        except FileNotFoundError:
+            raise HubError(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", f"{name} is listed but lost") from None
+        with source:
+            size = path.stat().st_size
+            span = parse_range(self.headers.get("Range"), size)
+            first, last = span or (0, size - 1)
+            self.send_response(HTTPStatus.PARTIAL_CONTENT if span else HTTPStatus.OK)
+            if span:
+                self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
+            self.send_headers("application/octet-stream", last - first + 1, {"Accept-Ranges": "bytes", **headers})
+            if self.command == "HEAD":
+                return
+            self.stats.count(name, requests=1, ranges=int(span is not None))
+            source.seek(first)
+            left = last - first + 1
+            while left > 0:
+                rate = self.settings.rate
+                # A tenth of a second at a time when slowed down, so that a change of the rate is felt at once.
+                chunk = source.read(min(left, CHUNK_BYTES if rate is None else max(1, rate // 10)))
+                if not chunk:
+                    self.close_connection = True
+                    return
+                self.wfile.write(chunk)
+                self.stats.count(name, bytes=len(chunk))
+                left -= len(chunk)
+                if rate is not None:
+                    time.sleep(len(chunk) / rate)
+
+    def send_json(self, status: HTTPStatus, value: Any, headers: dict[str, str] | None = None) -> None:
+        """A JSON answer."""
+        self.send_bytes(status, json.dumps(value).encode(), "application/json; charset=utf-8", headers or {})
+
+    def send_bytes(self, status: HTTPStatus, body: bytes, content_type: str, headers: dict[str, str]) -> None:
+        """A small answer at once."""
+        self.send_response(status)
+        self.send_headers(content_type, len(body), headers)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_headers(self, content_type: str, length: int, headers: dict[str, str]) -> None:
+        """All headers of an answer, and their end."""
+        for key, value in {"Content-Type": content_type, "Content-Length": str(length), **headers}.items():
+            self.send_header(key, value)
+        self.end_headers()
+
+
+def serve(models: Path, wheels: Path, address: str, port: int, rate: int | None) -> ThreadingHTTPServer:
+    """A server ready for ``serve_forever``; port 0 takes a free one."""
+    settings = Settings()
+    settings.update({"rate": rate})
+    handler = type("BoundHandler", (Handler,), {"store": Store(models, wheels), "stats": Stats(), "settings": settings})
+    server = ThreadingHTTPServer((address, port), handler)
+    server.daemon_threads = True
+    return server
+
+
+def main() -> None:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=Path, required=True, help="folder of the models")
+    parser.add_argument("--wheels", type=Path, required=True, help="folder of the wheels")
+    parser.add_argument("--address", default="0.0.0.0", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--rate", type=int, default=None, help="bytes per second of each response; default unlimited")
+    arguments = parser.parse_args()
+    serve(arguments.models, arguments.wheels, arguments.address, arguments.port, arguments.rate).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

