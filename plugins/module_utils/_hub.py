@@ -19,19 +19,49 @@ class HubError(Exception):
     """What an endpoint answered instead of what was asked, in words that name the way out."""
 
 
-def open_json(url: str, token: str) -> tuple[t.Any, str | None]:
-    """Return the JSON at an address and the address of the next page, if any. Raises HubError."""
-    request = urllib.request.Request(url, headers={"User-Agent": "inferops.gpu"})
-    if token:
-        # Not carried over to another host on a redirect.
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()) as answer:
-            return json.load(answer), next_page(answer.headers.get("Link", ""))
-    except urllib.error.HTTPError as error:
-        raise HubError(explain(error.code, error.headers.get("X-Error-Message", "") or error.reason, bool(token))) from error
-    except (OSError, ValueError) as error:
-        raise HubError(f"no usable answer: {error}") from error
+class Hub:
+    """One endpoint: its address, a token (may be empty), and PEM texts to trust besides the host's own store."""
+
+    def __init__(self, endpoint: str, token: str = "", ca_certificates: t.Sequence[str] = ()) -> None:
+        self.endpoint, self.token = endpoint.rstrip("/"), token
+        self.context = ssl.create_default_context()
+        for certificate in ca_certificates:
+            self.context.load_verify_locations(cadata=certificate)
+
+    def open_json(self, url: str) -> tuple[t.Any, str | None]:
+        """Return the JSON at an address and the address of the next page, if any. Raises HubError."""
+        request = urllib.request.Request(url, headers={"User-Agent": "inferops.gpu"})
+        if self.token:
+            # Not carried over to another host on a redirect.
+            request.add_unredirected_header("Authorization", f"Bearer {self.token}")
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=self.context) as answer:
+                return json.load(answer), next_page(answer.headers.get("Link", ""))
+        except urllib.error.HTTPError as error:
+            raise HubError(explain(error.code, error.headers.get("X-Error-Message", "") or error.reason, bool(self.token))) from error
+        except (OSError, ValueError) as error:
+            raise HubError(f"no usable answer: {error}") from error
+
+    def read_commit(self, repo: str, revision: str) -> str:
+        """Return the commit that a revision of a repository stands for. Raises HubError."""
+        answer, _next = self.open_json(f"{self.endpoint}/api/models/{repo}/revision/{urllib.parse.quote(revision, safe='')}")
+        commit = answer.get("sha") if isinstance(answer, dict) else None
+        if not isinstance(commit, str):
+            raise HubError("the answer names no commit: is this a Hugging Face endpoint?")
+        return commit
+
+    def read_files(self, repo: str, commit: str, exclude: list[str]) -> list[dict[str, t.Any]]:
+        """Return the wanted files of a commit: path, size in bytes, and sha256 (large files) or git_sha1 (small ones). Raises HubError."""
+        url: str | None = f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false"
+        files = []
+        while url:
+            answer, url = self.open_json(url)
+            if not isinstance(answer, list):
+                raise HubError("the file list is not a list: is this a Hugging Face endpoint?")
+            files += [describe(entry) for entry in answer if entry.get("type") == "file" and wanted(entry["path"], exclude)]
+        if not files:
+            raise HubError("the repository has no file that is wanted")
+        return sorted(files, key=lambda file: file["path"])
 
 
 def explain(code: int, said: str, has_token: bool) -> str:
@@ -52,29 +82,6 @@ def next_page(link: str) -> str | None:
         if 'rel="next"' in attributes:
             return address.strip().strip("<>")
     return None
-
-
-def read_commit(endpoint: str, repo: str, revision: str, token: str) -> str:
-    """Return the commit that a revision of a repository stands for. Raises HubError."""
-    answer, _next = open_json(f"{endpoint}/api/models/{repo}/revision/{urllib.parse.quote(revision, safe='')}", token)
-    commit = answer.get("sha") if isinstance(answer, dict) else None
-    if not isinstance(commit, str):
-        raise HubError("the answer names no commit: is this a Hugging Face endpoint?")
-    return commit
-
-
-def read_files(endpoint: str, repo: str, commit: str, exclude: list[str], token: str) -> list[dict[str, t.Any]]:
-    """Return the wanted files of a commit: path, size in bytes, and sha256 (large files) or git_sha1 (small ones). Raises HubError."""
-    url: str | None = f"{endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false"
-    files = []
-    while url:
-        answer, url = open_json(url, token)
-        if not isinstance(answer, list):
-            raise HubError("the file list is not a list: is this a Hugging Face endpoint?")
-        files += [describe(entry) for entry in answer if entry.get("type") == "file" and wanted(entry["path"], exclude)]
-    if not files:
-        raise HubError("the repository has no file that is wanted")
-    return sorted(files, key=lambda file: file["path"])
 
 
 def wanted(path: str, exclude: list[str]) -> bool:

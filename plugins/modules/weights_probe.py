@@ -45,6 +45,11 @@ options:
     description: Bytes that must remain free.
     type: int
     default: 0
+  ca_certificates:
+    description: PEM texts that are trusted besides the host's own store, which may not have been brought up to date yet.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Changes nothing, so it runs the same in check mode.
@@ -101,8 +106,9 @@ def ask(parameters: dict[str, t.Any]) -> tuple[str, str, list[dict[str, t.Any]]]
     for endpoint in parameters["endpoints"]:
         base = endpoint.rstrip("/")
         try:
-            commit = _hub.read_commit(base, parameters["repo"], parameters["revision"], parameters["token"])
-            return base, commit, _hub.read_files(base, parameters["repo"], commit, parameters["exclude"], parameters["token"])
+            hub = _hub.Hub(base, parameters["token"], parameters["ca_certificates"])
+            commit = hub.read_commit(parameters["repo"], parameters["revision"])
+            return base, commit, hub.read_files(parameters["repo"], commit, parameters["exclude"])
         except _hub.HubError as error:
             said.append(f"{endpoint} answered {error}")
     raise _hub.HubError("; ".join(said))
@@ -139,6 +145,7 @@ def main() -> None:
             "exclude": {"type": "list", "elements": "str", "default": []},
             "token": {"type": "str", "default": "", "no_log": True},
             "disk_reserve": {"type": "int", "default": 0},
+            "ca_certificates": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

@@ -1,0 +1,31 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Loads the scripts that roles put on a host, which are files and not modules of a package."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROLES = Path(__file__).resolve().parents[3] / "roles"
+
+
+def load(role: str, name: str) -> ModuleType:
+    path = ROLES / role / "files" / f"{name}.py"
+    found = importlib.util.spec_from_file_location(name, path)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def fetch_weights() -> ModuleType:
+    return load("weights", "fetch_weights")
+
+
+@pytest.fixture
+def build_release() -> ModuleType:
+    return load("vllm", "build_release")
