@@ -7,10 +7,15 @@ import pytest
 from testinfra.host import Host
 
 
-@pytest.mark.parametrize("path", ["/etc/inferops", "/opt/inferops", "/var/lib/inferops", "/var/cache/inferops"])
+@pytest.mark.parametrize("path", ["/etc/inferops", "/opt/inferops", "/var/lib/inferops"])
 def test_no_directory_was_made(host: Host, path: str) -> None:
     """None of the collection's directories."""
     assert not host.file(path).exists
+
+
+def test_no_cache_was_made(host: Host) -> None:
+    """None but uv's, which the lab itself keeps for its machines."""
+    assert host.run("find /var/cache/inferops -mindepth 1 -maxdepth 1 -not -name uv").stdout == ""
 
 
 def test_no_account_was_made(host: Host) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from testinfra.host import Host
 
 DOWNLOAD = "inferops-weights-*.service"
-BUILD = "inferops-build-*.service"
+BUILD = "inferops-release-*.service"
 RELEASES = "/opt/inferops/releases"
 MODELS = "/var/lib/inferops/models"
 

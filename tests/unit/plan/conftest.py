@@ -1,0 +1,88 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan's own data, read once: the roles' defaults, the catalogue and the table of flags as they are shipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, built_in
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Fault
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, resolve
+
+ROOT = Path(__file__).resolve().parents[3]
+FILES = ROOT / "roles" / "plan" / "files"
+
+
+@pytest.fixture(scope="session")
+def defaults() -> dict[str, Any]:
+    """Defaults of every role."""
+    found: dict[str, Any] = {}
+    for path in sorted(ROOT.glob("roles/*/defaults/main.yml")):
+        found.update(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    return found
+
+
+@pytest.fixture(scope="session")
+def families() -> list[dict[str, Any]]:
+    """Contents of the catalogue's files."""
+    return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((FILES / "catalogue").glob("*.yml"))]
+
+
+@pytest.fixture(scope="session")
+def catalogue(families: list[dict[str, Any]]) -> Catalogue:
+    """The shipped catalogue."""
+    return built_in(families)
+
+
+@pytest.fixture(scope="session")
+def flag_data() -> dict[str, Any]:
+    """The shipped table of flags, as JSON has it."""
+    return json.loads((FILES / "vllm_flags.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def flags(flag_data: dict[str, Any]) -> FlagTable:
+    """The shipped table of flags."""
+    return FlagTable(flag_data)
+
+
+Plans = Callable[..., Plan]
+
+
+@pytest.fixture(scope="session")
+def plan_hosts(defaults: dict[str, Any], catalogue: Catalogue, flags: FlagTable) -> Callable[[list[HostInput]], Plan]:
+    """Plans hosts with everything that is shipped."""
+    return lambda hosts: resolve(hosts, defaults, catalogue, flags)
+
+
+@pytest.fixture(scope="session")
+def plan(plan_hosts: Callable[[list[HostInput]], Plan]) -> Plans:
+    """Plans one host, gpu1, with these services, further variables and facts."""
+
+    def plan_one(*services: Mapping[str, Any], facts: Any = None, **variables: Any) -> Plan:
+        return plan_hosts([HostInput("gpu1", {"model_services": list(services), **variables}, facts)])
+
+    return plan_one
+
+
+def service(**keys: Any) -> dict[str, Any]:
+    """A service without faults on a host with four GPUs, with these keys over it; a key given as ... is taken out."""
+    made = {"name": "qwen", "model": "qwen3-235b-a22b-instruct-2507-fp8", "port": 8001, "gpus": [0, 1, 2, 3], **keys}
+    return {key: value for key, value in made.items() if value is not ...}
+
+
+def host_facts(**keys: Any) -> dict[str, Any]:
+    """Facts of a host with four GPUs, nothing listening and a terabyte free."""
+    gpus = [{"index": index, "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 85520809984} for index in range(4)]
+    return {"gpus": gpus, "gpu_fault": "", "listeners": [], "mounts": [{"mount": "/", "free_bytes": 10**12}], "weights": [], **keys}
+
+
+def keys_of(faults: list[Fault]) -> list[tuple[str, str]]:
+    """Service and key of each fault."""
+    return [(fault.service, fault.key) for fault in faults]
