@@ -96,6 +96,7 @@ def test_an_endpoint_that_keeps_lying_is_named(lab: Lab, monkeypatch: pytest.Mon
 
 
 def test_a_client_that_fails_is_quoted_and_what_it_fetched_is_kept(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab.script, "PAUSES", ())
     assert lab.run({"error": "ConnectionError: mirror is gone"}, monkeypatch=monkeypatch) == 1
     assert "mirror is gone" in lab.status()["error"]
     (lab.base / "r1.partial" / "config.json").write_bytes(SMALL)
@@ -123,3 +124,15 @@ def test_beginnings_of_a_killed_client_are_removed(lab: Lab, monkeypatch: pytest
     left.write_bytes(b"half")
     lab.script.drop_leftovers(str(lab.base / "r1.partial"))
     assert not left.exists()
+
+
+def test_a_mirror_that_is_gone_for_a_moment_is_asked_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab.script, "PAUSES", (0.0, 0.0))
+    assert lab.run({"error": "503"}, {"error": "503"}, RIGHT, monkeypatch=monkeypatch) == 0
+    assert lab.starts == 3
+
+
+def test_patience_ends(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab.script, "PAUSES", (0.0, 0.0))
+    assert lab.run({"error": "503"}, monkeypatch=monkeypatch) == 1
+    assert lab.starts == 3

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, built_in
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Fault
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, resolve
 
@@ -69,20 +68,3 @@ def plan(plan_hosts: Callable[[list[HostInput]], Plan]) -> Plans:
         return plan_hosts([HostInput("gpu1", {"model_services": list(services), **variables}, facts)])
 
     return plan_one
-
-
-def service(**keys: Any) -> dict[str, Any]:
-    """A service without faults on a host with four GPUs, with these keys over it; a key given as ... is taken out."""
-    made = {"name": "qwen", "model": "qwen3-235b-a22b-instruct-2507-fp8", "port": 8001, "gpus": [0, 1, 2, 3], **keys}
-    return {key: value for key, value in made.items() if value is not ...}
-
-
-def host_facts(**keys: Any) -> dict[str, Any]:
-    """Facts of a host with four GPUs, nothing listening and a terabyte free."""
-    gpus = [{"index": index, "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 85520809984} for index in range(4)]
-    return {"gpus": gpus, "gpu_fault": "", "listeners": [], "mounts": [{"mount": "/", "free_bytes": 10**12}], "weights": [], **keys}
-
-
-def keys_of(faults: list[Fault]) -> list[tuple[str, str]]:
-    """Service and key of each fault."""
-    return [(fault.service, fault.key) for fault in faults]

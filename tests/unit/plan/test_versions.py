@@ -9,7 +9,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan.versions import
 ASCENDING = ["0.8.5", "0.9.1", "0.10.0", "0.10.1.1", "0.10.2", "0.32.0.dev1", "0.32.0rc1", "0.32.0rc2", "0.32.0", "0.32.0.post1", "0.32.1", "1.0"]
 
 
-@pytest.mark.parametrize(("lower", "higher"), zip(ASCENDING, ASCENDING[1:]))
+@pytest.mark.parametrize(("lower", "higher"), list(zip(ASCENDING, ASCENDING[1:])))
 def test_order(lower: str, higher: str) -> None:
     """Numbers count as numbers, previews come before and patches after what they are of."""
     first, second = parse(lower), parse(higher)

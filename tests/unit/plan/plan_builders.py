@@ -1,0 +1,25 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Inputs of the plan without faults, to be spoilt by the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Fault
+
+
+def service(**keys: Any) -> dict[str, Any]:
+    """A service without faults on a host with four GPUs, with these keys over it; a key given as ... is taken out."""
+    made = {"name": "qwen", "model": "qwen3-235b-a22b-instruct-2507-fp8", "port": 8001, "gpus": [0, 1, 2, 3], **keys}
+    return {key: value for key, value in made.items() if value is not ...}
+
+
+def host_facts(**keys: Any) -> dict[str, Any]:
+    """Facts of a host with four GPUs, nothing listening and a terabyte free."""
+    gpus = [{"index": index, "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 85520809984} for index in range(4)]
+    return {"gpus": gpus, "gpu_fault": "", "listeners": [], "mounts": [{"mount": "/", "free_bytes": 10**12}], "weights": [], **keys}
+
+
+def keys_of(faults: list[Fault]) -> list[tuple[str, str]]:
+    """Service and key of each fault."""
+    return [(fault.service, fault.key) for fault in faults]

@@ -1,0 +1,64 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Settings: defaults of the roles, and a host's variables over them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import settings
+
+WRONG: list[tuple[str, Any]] = [
+    ("host_user", "root"),
+    ("host_home", "here"),
+    ("host_index_url", 5),
+    ("host_find_links", "a"),
+    ("vllm_version", 0.33),
+    ("vllm_requirements", ["vllm==0.31.0"]),
+    ("vllm_requirements", ["vllm"]),
+    ("vllm_python", ""),
+    ("weights_endpoints", []),
+    ("weights_endpoints", ["huggingface.co"]),
+    ("weights_exclude", [1]),
+    ("weights_disk_reserve", -1),
+    ("plan_check_disk", "perhaps"),
+    ("model_service_start_timeout", 0),
+    ("model_service_shutdown_timeout", -1),
+    ("model_service_environment", []),
+]
+
+
+def test_every_setting_has_a_default(defaults: dict[str, Any]) -> None:
+    """What the plan reads is in some role's defaults, as it stands."""
+    read, faults = settings.read("gpu1", defaults, {})
+    assert faults == []
+    assert read.vllm_version.text == defaults["vllm_version"]
+    assert read.weights_dir == defaults["weights_dir"]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_wrong_values(defaults: dict[str, Any], name: str, value: Any) -> None:
+    """A wrong value is one fault that names it, and the default stands in."""
+    read, faults = settings.read("gpu1", defaults, {name: value})
+    assert [(fault.host, fault.service, fault.key) for fault in faults] == [("gpu1", "", name)]
+    assert read == settings.read("gpu1", defaults, {})[0]
+
+
+def test_right_values(defaults: dict[str, Any]) -> None:
+    """A host's variables count; numbers may come as text, and endpoints with a slash at the end."""
+    variables = {
+        "vllm_version": "0.31.0",
+        "model_service_start_timeout": "900",
+        "weights_endpoints": ["http://mirror/"],
+        "vllm_requirements": ["vllm-plugin==1", "flashinfer-cubin==0.6.4"],
+    }
+    read, faults = settings.read("gpu1", defaults, variables)
+    assert faults == []
+    assert (read.vllm_version.text, read.model_service_start_timeout, read.weights_endpoints) == ("0.31.0", 900, ("http://mirror",))
+
+
+def test_a_missing_default_is_not_the_users_fault(defaults: dict[str, Any]) -> None:
+    """A role that forgets a default, or has a wrong one, is found at once."""
+    for broken in ({name: value for name, value in defaults.items() if name != "weights_dir"}, {**defaults, "weights_dir": "here"}):
+        with pytest.raises(settings.MissingDefault, match="weights_dir"):
+            settings.read("gpu1", broken, {})
