@@ -1,10 +1,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real `vllm serve` parser of whichever vLLM release the interpreter belongs to. Only that release's Python can import what it needs."""
+"""The real `vllm serve` parser of whichever vLLM release the interpreter belongs to. Only that release's Python can import what it needs.
+
+The file is also a program: fed to a release's Python on standard input, with the arguments of `vllm serve` as its own, it prints what
+vLLM says against them as JSON. (An Ansible module can't import torch itself: Ansible's patch of sys.intern breaks that import.)
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import os
+import sys
 import typing as t
 
 
@@ -81,3 +89,21 @@ def look_up_parsers(parsed: argparse.Namespace) -> None:
                 look_up(name)
             except Exception as error:
                 raise ArgumentFault(f"argument {option}: {error}") from error
+
+
+def main() -> None:
+    """Print {"fault": …} on the last line; the fault is null when the arguments are good."""
+    # vLLM logs to standard output while it is imported.
+    os.environ.update(VLLM_CONFIGURE_LOGGING="0", VLLM_NO_USAGE_STATS="1")
+    fault = None
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            use_cpu_where_no_gpu_is()
+            check(sys.argv[1:])
+        except ArgumentFault as error:
+            fault = str(error)
+    print(json.dumps({"fault": fault}))
+
+
+if __name__ == "__main__":
+    main()

@@ -12,12 +12,15 @@ author: inferops contributors (@inferops)
 description:
   - Parses and validates a command line with vLLM's own code, without abbreviations and without starting an engine,
     and looks up the tool-call and reasoning parsers that it names.
-  - It must run with the interpreter of the release, set by the task variable C(ansible_python_interpreter).
   - When all is well the digest is kept in O(stamp), so that a caller can skip the check for an input that has passed.
 options:
   service:
     description: Name of the service, for the message.
     type: str
+    required: true
+  python:
+    description: Interpreter of the release.
+    type: path
     required: true
   argv:
     description: The whole command, C(vllm serve …).
@@ -45,11 +48,10 @@ EXAMPLES = r"""
 - name: Check the arguments with the release's own parser
   inferops.gpu.vllm_arguments:
     service: qwen3
+    python: /opt/inferops/releases/vllm-0.32.0-1a2b3c4d/bin/python
     argv: [/opt/inferops/releases/vllm-0.32.0-1a2b3c4d/bin/vllm, serve, /models/qwen3, --max-model-len=32768]
     stamp: /var/lib/inferops/checked/qwen3
     digest: 5f2b
-  vars:
-    ansible_python_interpreter: /opt/inferops/releases/vllm-0.32.0-1a2b3c4d/bin/python
 """
 
 RETURN = r"""
@@ -59,9 +61,8 @@ seconds:
   type: float
 """
 
-import contextlib
-import os
-import sys
+import json
+import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -69,32 +70,45 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _vllm_parser
 
 
+def ask(python: str, arguments: list[str]) -> str | None:
+    """Return what the release's parser says against the arguments. Raises RuntimeError when it could not be asked."""
+    program = _vllm_parser.__loader__.get_source(_vllm_parser.__name__)
+    done = subprocess.run([python, "-", *arguments], input=program, capture_output=True, text=True, check=False)
+    try:
+        return json.loads(done.stdout.splitlines()[-1])["fault"]
+    except (IndexError, ValueError, KeyError) as error:
+        raise RuntimeError("\n".join(done.stderr.splitlines()[-15:]) or f"status {done.returncode} and no output") from error
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "service": {"type": "str", "required": True},
+            "python": {"type": "path", "required": True},
             "argv": {"type": "list", "elements": "str", "required": True},
             "stamp": {"type": "path", "required": True},
             "digest": {"type": "str", "required": True},
         },
         supports_check_mode=True,
     )
-    # vLLM logs to standard output while it is imported, where the module's answer belongs.
-    os.environ.update(VLLM_CONFIGURE_LOGGING="0", VLLM_NO_USAGE_STATS="1")
+    wanted = module.params
     start = time.monotonic()
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            _vllm_parser.use_cpu_where_no_gpu_is()
-            _vllm_parser.check(module.params["argv"][2:])
-    except _vllm_parser.ArgumentFault as fault:
+        # Without "vllm serve" itself.
+        fault = ask(wanted["python"], wanted["argv"][2:])
+    except (RuntimeError, OSError) as error:
         module.fail_json(
-            msg=f"vLLM refuses the arguments of service {module.params['service']}: {fault}. "
+            msg=f"The parser of {wanted['python']} could not be asked about service {wanted['service']}. No service was touched.\n{error}",
+        )
+    if fault:
+        module.fail_json(
+            msg=f"vLLM refuses the arguments of service {wanted['service']}: {fault}. "
                 "Change them in the service's vllm_args. No service was touched.",
-            argv=module.params["argv"],
+            argv=wanted["argv"],
         )
     if not module.check_mode:
-        with open(module.params["stamp"], "w", encoding="utf-8") as file:
-            file.write(module.params["digest"])
+        with open(wanted["stamp"], "w", encoding="utf-8") as file:
+            file.write(wanted["digest"])
     module.exit_json(changed=False, seconds=round(time.monotonic() - start, 1))
 
 

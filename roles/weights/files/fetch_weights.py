@@ -25,6 +25,8 @@ GIB = 1024**3
 CHUNK = 8 * 1024 * 1024
 # A wrong byte is fetched again this often before the endpoint is called broken.
 ROUNDS = 3
+# Seconds to wait before the client is started again after it gave up; it has retried each request itself by then.
+PAUSES = (2.0, 10.0, 30.0)
 
 
 class FetchError(Exception):
@@ -99,13 +101,26 @@ def download(spec: dict[str, t.Any], partial: str) -> None:
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     if done.returncode != 0:
         words = [line for line in done.stdout.splitlines() if line.strip()]
-        print("\n".join(words[-20:]), flush=True)
+        # Above these stand only the stack frames of the client.
+        print("\n".join(words[-3:]), flush=True)
         full = "No space left on device" in done.stdout
         raise FetchError(
             f"the client ended with status {done.returncode}: {words[-1] if words else 'no output'}",
             "make room on the disk and run the playbook again" if full else
             f"check that {spec['endpoint']} is reachable from the host; run the playbook again to go on where it stopped",
         )
+
+
+def download_patiently(spec: dict[str, t.Any], partial: str) -> None:
+    """Start the client again after a pause when it gives up: a mirror may be gone for a moment. Raises its last FetchError."""
+    for pause in PAUSES:
+        try:
+            return download(spec, partial)
+        except FetchError as error:
+            print(f"{error}; trying again in {pause:.0f} s", flush=True)
+        time.sleep(pause)
+        drop_leftovers(partial)
+    return download(spec, partial)
 
 
 def hashes(path: str, size: int) -> tuple[str, str]:
@@ -177,7 +192,7 @@ def fetch(spec: dict[str, t.Any], status: Status) -> None:
         reporter = threading.Thread(target=report_progress, args=(status, partial, total, done))
         reporter.start()
         try:
-            download(spec, partial)
+            download_patiently(spec, partial)
         finally:
             done.set()
             reporter.join()
