@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import time
@@ -19,7 +18,7 @@ from typing import Any
 
 import pytest
 import testinfra
-from lab import ENVIRONMENT, GROUP, MIRROR, ROOT, Play, command, inventory_arguments, wait_until
+from lab import ENVIRONMENT, GROUP, MIRROR, ROOT, SSH_CONFIG, Play, command, inventory_arguments, wait_until
 from testinfra.host import Host
 
 
@@ -71,31 +70,22 @@ def killed_play(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture(scope="session")
-def hosts() -> dict[str, dict[str, Any]]:
-    """Connection variables of the hosts of the group, by inventory name, templates resolved by Ansible itself."""
-    names = ("ansible_host", "ansible_user", "ansible_port", "ansible_ssh_private_key_file")
-    wanted = ", ".join(f"'{name}': {name} | default('')" for name in names)
-    said = subprocess.run(
-        ["ansible", *inventory_arguments(), GROUP, "-m", "ansible.builtin.debug", "-a", f"msg={{{{ {{{wanted}}} }}}}"],
-        cwd=ROOT, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True,
-    ).stdout
-    answers = re.finditer(r"^(\S+) \| SUCCESS => ", said, re.MULTILINE)
-    return {answer[1]: json.JSONDecoder().raw_decode(said, answer.end())[0]["msg"] for answer in answers}
+def addresses() -> dict[str, str]:
+    """Addresses of the hosts of the group, by inventory name."""
+    listed = subprocess.run(
+        ["ansible", *inventory_arguments(), GROUP, "--list-hosts"], cwd=ROOT, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout.split("\n")[1:]
+    found = {}
+    for name in filter(None, map(str.strip, listed)):
+        said = subprocess.run(["ssh", "-G", "-F", SSH_CONFIG, name], check=True, stdout=subprocess.PIPE, text=True).stdout
+        found[name] = next(line.split()[1] for line in said.splitlines() if line.startswith("hostname "))
+    return found
 
 
 @pytest.fixture(scope="session")
-def host(hosts: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Host:
+def host(addresses: dict[str, str]) -> Host:
     """The first host of the group over one kept SSH connection, with root's rights."""
-    name, values = next(iter(hosts.items()))
-    folder = tmp_path_factory.mktemp("ssh")
-    config = folder / "config"
-    config.write_text(
-        f"Host {name}\n  HostName {values['ansible_host']}\n  User {values['ansible_user']}\n  Port {values['ansible_port'] or 22}\n"
-        f"  IdentityFile {values['ansible_ssh_private_key_file']}\n  IdentitiesOnly yes\n  StrictHostKeyChecking no\n"
-        f"  UserKnownHostsFile {folder}/known_hosts\n  LogLevel ERROR\n  ControlMaster auto\n  ControlPath {folder}/%C\n  ControlPersist 60\n",
-        encoding="utf-8",
-    )
-    return testinfra.get_host(f"ssh://{name}", ssh_config=str(config), sudo=True)
+    return testinfra.get_host(f"ssh://{next(iter(addresses))}", ssh_config=SSH_CONFIG, sudo=True)
 
 
 @pytest.fixture

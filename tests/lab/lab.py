@@ -27,6 +27,8 @@ ENVIRONMENT = {
     "LAB_NAME": os.environ.get("LAB_NAME", "inferops-test"),
     "LAB_NETWORK": os.environ.get("LAB_NETWORK", "172.29.236"),
 }
+# Written by lab_up: how to reach the lab's machines with plain ssh.
+SSH_CONFIG = str(ROOT / ".lab" / "ssh" / f"config-{ENVIRONMENT['LAB_NAME']}")
 MIRROR = f"http://{ENVIRONMENT['LAB_NETWORK']}.10:8080"
 
 

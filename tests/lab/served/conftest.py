@@ -28,9 +28,9 @@ def unit(host: Host) -> Unit:
 
 
 @pytest.fixture(scope="session")
-def address(hosts: dict[str, dict[str, Any]]) -> str:
+def address(addresses: dict[str, str]) -> str:
     """The service's address as the controller reaches it."""
-    return f"http://{next(iter(hosts.values()))['ansible_host']}:{SERVICE['port']}"
+    return f"http://{next(iter(addresses.values()))}:{SERVICE['port']}"
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
     ("an unknown flag taken away", [args(max_modle_len=None)], {}, [("qwen", "vllm_args.max_modle_len")], "max_model_len"),
     ("an abbreviated flag", [args(max_model=5)], {}, [("qwen", "vllm_args.max_model")], "max_model_len"),
     ("a flag with dashes", [service(vllm_args={"max-model-len": 5})], {}, [("qwen", "vllm_args.max-model-len")], "max_model_len"),
+    ("a secret flag with dashes", [service(vllm_args={"api-key": SECRET})], {}, [("qwen", "vllm_args.api-key")], "api_key"),
     ("a flag with its no", [args(no_enable_prefix_caching=True)], {}, [("qwen", "vllm_args.no_enable_prefix_caching")], "enable_prefix_caching: false"),
     ("a flag that is gone", [service(vllm_version="0.17.0", vllm_args={"disable_log_requests": True})], {}, [("qwen", "vllm_args.disable_log_requests")], "since 0.17.0"),
     ("a flag that is not yet", [service(vllm_version="0.17.1", vllm_args={"shutdown_timeout": 5})], {}, [("qwen", "vllm_args.shutdown_timeout")], "0.18.0"),

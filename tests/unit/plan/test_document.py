@@ -1,0 +1,278 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The resolved plan as the roles read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import table
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
+from plan_builders import host_facts, service
+
+Plans = Callable[..., Plan]
+COMMIT = "e156cb4efae43fbee1a1ab073f946a1377e6b969"
+MODEL_PATH = f"/var/lib/inferops/models/Qwen--Qwen3-235B-A22B-Instruct-2507-FP8/{COMMIT}"
+CACHE = "/var/cache/inferops/qwen"
+
+
+def first_service(made: Plan) -> dict[str, Any]:
+    """The document of the first service of gpu1, which has no faults."""
+    assert made.faults == []
+    return made.hosts["gpu1"]["services"][0]
+
+
+def test_a_whole_host(plan: Plans) -> None:
+    """Every part of the document of the README's example, with a second service on its way out."""
+    made = plan(service(name="qwen", vllm_args={"max_model_len": 32768}), {"name": "old", "state": "absent"}, facts=host_facts(), ansible_host="10.0.0.11")
+    host = made.hosts["gpu1"]
+    [release], [weights], [present, absent] = host["releases"], host["weights"], host["services"]
+    assert host["host"] == "gpu1"
+    assert host["account"] == {"user": "inferops", "group": "inferops", "home": "/var/lib/inferops"}
+    assert host["paths"] == {
+        "config": "/etc/inferops",
+        "install": "/opt/inferops",
+        "releases": "/opt/inferops/releases",
+        "models": "/var/lib/inferops/models",
+        "state": "/var/lib/inferops",
+        "cache": "/var/cache/inferops",
+    }
+    name = release["name"]
+    assert release == {
+        "name": name,
+        "path": f"/opt/inferops/releases/{name}",
+        "version": "0.32.0",
+        "requirements": ["vllm==0.32.0"],
+        "overrides": [],
+        "python": "/usr/bin/python3",
+        "torch_backend": "",
+        "index": {"index_url": "", "extra_index_urls": [], "find_links": []},
+    }
+    assert weights == {
+        "name": "qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e",
+        "repo": "Qwen/Qwen3-235B-A22B-Instruct-2507-FP8",
+        "revision": COMMIT,
+        "path": MODEL_PATH,
+        "manifest": f"{MODEL_PATH}.manifest.json",
+        "bytes": 236_400_000_000,
+        "exclude": ["*.bin", "*.pth", "*.gguf", "original/*"],
+        "endpoints": ["https://huggingface.co"],
+        "unit": "inferops-weights-qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e.service",
+    }
+    digest = present.pop("digest")
+    assert len(digest) == 64
+    assert present == {
+        "name": "qwen",
+        "state": "present",
+        "unit": "vllm-qwen.service",
+        "model": "qwen3-235b-a22b-instruct-2507-fp8",
+        "repo": "Qwen/Qwen3-235B-A22B-Instruct-2507-FP8",
+        "revision": COMMIT,
+        "release": name,
+        "release_path": f"/opt/inferops/releases/{name}",
+        "weights": weights["name"],
+        "weights_path": MODEL_PATH,
+        "served_model_name": "qwen",
+        "thinking": "never",
+        "address": "0.0.0.0",
+        "port": 8001,
+        "url": "http://10.0.0.11:8001",
+        "local_url": "http://127.0.0.1:8001",
+        "gpus": [0, 1, 2, 3],
+        "argv": [
+            f"/opt/inferops/releases/{name}/bin/vllm",
+            "serve",
+            MODEL_PATH,
+            "--host=0.0.0.0",
+            "--port=8001",
+            "--served-model-name=qwen",
+            "--tensor-parallel-size=4",
+            "--enable-auto-tool-choice",
+            "--max-model-len=32768",
+            "--shutdown-timeout=30",
+            "--tool-call-parser=hermes",
+        ],
+        "environment": {
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+            "CUDA_VISIBLE_DEVICES": "0,1,2,3",
+            "FLASHINFER_WORKSPACE_BASE": CACHE,
+            "HF_HOME": f"{CACHE}/huggingface",
+            "HF_HUB_OFFLINE": "1",
+            "HOME": CACHE,
+            "TORCHINDUCTOR_CACHE_DIR": f"{CACHE}/torchinductor",
+            "TRANSFORMERS_OFFLINE": "1",
+            "TRITON_CACHE_DIR": f"{CACHE}/triton",
+            "VLLM_CACHE_ROOT": f"{CACHE}/vllm",
+            "VLLM_ENGINE_READY_TIMEOUT_S": "3540",
+            "VLLM_NO_USAGE_STATS": "1",
+        },
+        "environment_file": "/etc/inferops/qwen.env",
+        "cache": CACHE,
+        "has_api_key": False,
+        "timeouts": {"start": 3600, "stop": 90, "shutdown": 30},
+    }
+    assert absent == {"name": "old", "state": "absent", "unit": "vllm-old.service", "environment_file": "/etc/inferops/old.env", "cache": "/var/cache/inferops/old"}
+
+
+PARALLEL: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    (service(), {}, "--tensor-parallel-size=4"),
+    (service(gpus=[2]), {}, "--tensor-parallel-size=1"),
+    (service(gpus=...), {"facts": host_facts()}, "--tensor-parallel-size=4"),
+    (service(gpus=...), {"plan_gpus": 8}, "--tensor-parallel-size=8"),
+    (service(gpus=...), {"plan_gpus": 8, "facts": host_facts()}, "--tensor-parallel-size=4"),
+    (service(gpus=...), {}, "--tensor-parallel-size=1"),
+    (service(vllm_args={"pipeline_parallel_size": 2}), {}, "--tensor-parallel-size=2"),
+    (service(vllm_args={"data_parallel_size": 4}), {}, "--tensor-parallel-size=1"),
+    (service(vllm_args={"tensor_parallel_size": 2}), {}, "--tensor-parallel-size=2"),
+    (service(vllm_args={"tensor_parallel_size": None}), {}, "--tensor-parallel-size=4"),
+]
+
+
+@pytest.mark.parametrize(("one", "more", "word"), PARALLEL)
+def test_tensor_parallel_size(plan: Plans, one: dict[str, Any], more: dict[str, Any], word: str) -> None:
+    """As many as the service has GPUs, less what the other sizes take, unless the user says so."""
+    assert word in first_service(plan(one, **more))["argv"]
+
+
+def test_gpus_are_named_to_cuda_only_where_the_user_names_them(plan: Plans) -> None:
+    """All GPUs: nothing is set."""
+    environment = first_service(plan(service(gpus=...), facts=host_facts()))["environment"]
+    assert "CUDA_VISIBLE_DEVICES" not in environment and "CUDA_DEVICE_ORDER" not in environment
+
+
+def test_layers_of_arguments(plan: Plans) -> None:
+    """The user's words lie over the catalogue's, and null takes one away."""
+    argv = first_service(plan(service(vllm_args={"enable_auto_tool_choice": None, "tool_call_parser": "qwen3_xml", "enable_prefix_caching": False})))["argv"]
+    assert "--enable-auto-tool-choice" not in argv
+    assert {"--tool-call-parser=qwen3_xml", "--no-enable-prefix-caching"} <= set(argv)
+
+
+def test_layers_of_environment(plan: Plans) -> None:
+    """Catalogue, host and service, each over the one before; null takes one away."""
+    own = {"mine": {"repo": "me/mine", "environment": {"A": "catalogue", "B": "catalogue", "C": "catalogue"}}}
+    made = plan(
+        service(model="mine", environment={"C": "service", "TRITON_CACHE_DIR": None, "D": True}),
+        plan_catalogue=own,
+        model_service_environment={"B": "host", "C": "host"},
+    )
+    environment = first_service(made)["environment"]
+    assert {name: environment.get(name) for name in ("A", "B", "C", "D", "TRITON_CACHE_DIR")} == {
+        "A": "catalogue",
+        "B": "host",
+        "C": "service",
+        "D": "1",
+        "TRITON_CACHE_DIR": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("variables", "keys", "url", "local_url"),
+    [
+        ({}, {}, "http://gpu1:8001", "http://127.0.0.1:8001"),
+        ({"ansible_host": "fe80::1"}, {}, "http://[fe80::1]:8001", "http://127.0.0.1:8001"),
+        ({"ansible_host": "10.0.0.1"}, {"host": "10.9.9.9"}, "http://10.9.9.9:8001", "http://10.9.9.9:8001"),
+        ({"ansible_host": "10.0.0.1"}, {"host": "::"}, "http://10.0.0.1:8001", "http://[::1]:8001"),
+        ({"ansible_host": "10.0.0.1"}, {"vllm_args": {"ssl_certfile": "/etc/x.pem"}}, "https://10.0.0.1:8001", "https://127.0.0.1:8001"),
+    ],
+)
+def test_urls(plan: Plans, variables: dict[str, Any], keys: dict[str, Any], url: str, local_url: str) -> None:
+    """Where the controller and the host itself reach a service."""
+    found = first_service(plan(service(**keys), **variables))
+    assert (found["url"], found["local_url"]) == (url, local_url)
+
+
+def test_releases_are_named_after_what_is_in_them(plan: Plans) -> None:
+    """Same inputs, same name; another input, another name; another index, the same one."""
+
+    def name(**variables: Any) -> str:
+        return first_service(plan(service(), **variables))["release"]
+
+    plain = name()
+    assert name(vllm_index_url="https://mirror/simple", host_find_links=["https://mirror/wheels"]) == plain
+    others = [
+        name(vllm_version="0.32.0+cpu"),
+        name(vllm_version="0.31.0"),
+        name(vllm_requirements=["a==1"]),
+        name(vllm_overrides=["a==1"]),
+        name(vllm_python="/usr/bin/python3.12"),
+        name(vllm_torch_backend="cu130"),
+    ]
+    assert len({plain, *others}) == 7
+    assert all(other.startswith(("vllm-0.32.0-", "vllm-0.31.0-")) and "+" not in other for other in others)
+
+
+def test_releases_and_weights_are_listed_once(plan: Plans) -> None:
+    """Two services on one release and one model; a third on a version of its own."""
+    made = plan(
+        service(gpus=[0]),
+        service(name="b", port=8002, gpus=[1]),
+        service(name="c", port=8003, gpus=[2], vllm_version="0.31.0", revision="main"),
+    )
+    host = made.hosts["gpu1"]
+    assert [release["version"] for release in host["releases"]] == ["0.32.0", "0.31.0"]
+    assert [weights["revision"] for weights in host["weights"]] == [COMMIT, "main"]
+    assert host["weights"][1]["bytes"] is None
+
+
+def test_indexes_fall_back_to_the_hosts(plan: Plans) -> None:
+    """Each of the three for itself."""
+    made = plan(service(), host_index_url="https://a/simple", host_find_links=["https://a/wheels"], vllm_find_links=["https://b/wheels"])
+    assert made.hosts["gpu1"]["releases"][0]["index"] == {"index_url": "https://a/simple", "extra_index_urls": [], "find_links": ["https://b/wheels"]}
+
+
+def test_branches_with_slashes(plan: Plans) -> None:
+    """A revision is one directory and one part of a unit's name."""
+    [weights] = plan(service(revision="refs/pr/3")).hosts["gpu1"]["weights"]
+    assert weights["path"].endswith("/refs--pr--3") and "/" not in weights["unit"]
+
+
+@pytest.mark.parametrize(("one", "thinking"), [
+    (service(model="qwen3-235b-a22b"), "hybrid"),
+    (service(model="qwen3-235b-a22b-thinking-2507"), "always"),
+    (service(model="a/b"), "never"),
+    (service(model="a/b", vllm_args={"reasoning_parser": "qwen3"}), "always"),
+])
+def test_thinking(plan: Plans, one: dict[str, Any], thinking: str) -> None:
+    """What the gate has to expect of an answer."""
+    assert first_service(plan(one))["thinking"] == thinking
+
+
+@pytest.mark.parametrize(("version", "shutdown"), [("0.17.1", 0), ("0.18.0", 30)])
+def test_shutdown_timeout(plan: Plans, version: str, shutdown: int) -> None:
+    """Given to the versions that know it."""
+    found = first_service(plan(service(vllm_version=version)))
+    assert found["timeouts"]["shutdown"] == shutdown
+    assert ("--shutdown-timeout=30" in found["argv"]) == (shutdown == 30)
+
+
+def test_digest_tells_any_change(plan: Plans) -> None:
+    """The same for the same plan, another for another environment."""
+    one, same, other = (first_service(plan(service(environment=environment)))["digest"] for environment in ({}, {}, {"A": "1"}))
+    assert one == same != other
+
+
+def test_secrets_are_not_in_the_plan(plan: Plans) -> None:
+    """Only that there is a key."""
+    made = plan(service(api_key="s3cr3t", secret_environment={"A": "s3cr3t"}))
+    assert first_service(made)["has_api_key"] is True and "s3cr3t" not in repr(made)
+
+
+def test_a_fault_anywhere_leaves_no_document(plan_hosts: Callable[[list[HostInput]], Plan]) -> None:
+    """One bad host stops all of them."""
+    made = plan_hosts([HostInput("good", {"model_services": [service()]}), HostInput("bad", {"model_services": [service(port=0)]})])
+    assert [fault.host for fault in made.faults] == ["bad"] and made.hosts == {}
+
+
+def test_table(plan: Plans) -> None:
+    """One line a service below the headings, columns aligned, and commands that a shell takes."""
+    hosts = plan(service(vllm_args={"chat_template": "it's {{ x }}"}), {"name": "old", "state": "absent"}, facts=host_facts()).hosts.values()
+    heading, present, absent = table.lines(hosts)
+    assert heading.split() == ["HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "WEIGHTS", "GB"]
+    assert present.split()[:3] == ["gpu1", "qwen", "qwen3-235b-a22b-instruct-2507-fp8"] and present.split()[-3:] == ["0,1,2,3", "http://gpu1:8001", "236.4"]
+    assert absent.split()[:3] == ["gpu1", "old", "(absent)"]
+    assert heading.index("URL") == present.index("http://")
+    title, *command = table.commands(hosts)
+    assert title == "gpu1 / qwen" and command[0].endswith(" \\") and not command[-1].endswith("\\")
+    assert "      '--chat-template=it'\"'\"'s {{ x }}' \\" in command
+    assert table.lines([]) and table.commands([]) == []

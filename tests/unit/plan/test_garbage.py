@@ -1,0 +1,82 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whatever an inventory holds: faults come out, never an exception, and nobody's secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import render_faults
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import KEYS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from plan_builders import host_facts, service
+
+Planner = Callable[[list[HostInput]], Plan]
+SECRET = "s3cr3t-of-the-test"
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(0, 70000),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["qwen", "present", "absent", "0.32.0", "0.99.0", "main", "/var/lib", "Qwen/Qwen3-0.6B", "8001", "-5", "::", "{{ x }}", "a" * 5000, "qwen3-235b-a22b"]),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.one_of(st.text(max_size=8), st.integers(), st.none()), inner, max_size=4)),
+    max_leaves=8,
+)
+ARGUMENTS = st.dictionaries(
+    st.one_of(st.text(max_size=12), st.sampled_from(["tensor_parallel_size", "data_parallel_size", "max_model_len", "tool_call_parser", "reasoning_parser", "shutdown_timeout", "hf_overrides.x", "api_key", "-", "."])),
+    VALUES,
+    max_size=4,
+)
+SERVICES = st.one_of(
+    VALUES,
+    st.dictionaries(st.one_of(st.sampled_from(KEYS), st.text(max_size=8)), st.one_of(VALUES, ARGUMENTS), max_size=8),
+    # Mostly right, so that the garbage reaches the rules.
+    st.builds(lambda arguments, environment, gpus: service(vllm_args=arguments, environment=environment, gpus=gpus), ARGUMENTS, VALUES, VALUES),
+)
+VARIABLES_OF_A_HOST = st.builds(
+    lambda variables, services: {**variables, "model_services": services},
+    st.dictionaries(st.sampled_from(VARIABLES), VALUES, max_size=3),
+    st.one_of(VALUES, st.lists(SERVICES, max_size=3)),
+)
+FACTS = st.one_of(
+    VALUES,
+    st.builds(
+        lambda keys: host_facts(**keys),
+        st.dictionaries(st.sampled_from(["gpus", "gpu_fault", "listeners", "mounts", "weights", "partial_weights"]), st.one_of(VALUES, st.lists(st.dictionaries(st.sampled_from(["index", "port", "address", "unit", "mount", "free_bytes", "pid"]), SCALARS), max_size=3)), max_size=3),
+    ),
+)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(VARIABLES_OF_A_HOST, FACTS), min_size=1, max_size=2))
+def test_garbage_is_answered(plan_hosts: Planner, hosts: list[tuple[dict[str, Any], Any]]) -> None:
+    """Documents or faults, each fault naming its host with a reason and a remedy on one line."""
+    made = plan_hosts([HostInput(f"gpu{number}", variables, facts) for number, (variables, facts) in enumerate(hosts)])
+    assert bool(made.hosts) != bool(made.faults)
+    for fault in made.faults:
+        assert fault.host.startswith("gpu") and fault.why and fault.remedy
+        assert not any("\n" in part for part in fault.as_dict().values())
+    assert render_faults(made.faults)
+    assert all(isinstance(warning, str) for warning in made.warnings)
+
+
+def spoil(value: Any) -> dict[str, Any]:
+    """A service that holds the secret in every place for one, with garbage in the others."""
+    return {"name": value, "api_key": SECRET, "secret_environment": {"TOKEN": SECRET}, "apikey": SECRET, "vllm_args": {"api_key": SECRET, "hf_token": SECRET, "x": value}}
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(VALUES)
+def test_secrets_stay_secret(plan_hosts: Planner, value: Any) -> None:
+    """Wherever the garbage stands, and however the list of services is bent."""
+    for bent in ([spoil(value)], spoil(value), [[spoil(value)]], {"a": spoil(value)}, [f"api_key: {SECRET}"]):
+        made = plan_hosts([HostInput("gpu1", {"model_services": bent})])
+        assert made.faults and SECRET not in repr(made)
