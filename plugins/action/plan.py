@@ -17,7 +17,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogu
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, resolve
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS, UNREADABLE
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.settings import MissingDefault
 
 _ROLES = Path(__file__).parent.parent.parent / "roles"
@@ -87,14 +87,11 @@ def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput
             variables[key] = reader.services(raw[key])
         elif key in raw:
             value = reader.value("", key, key, raw[key])
-            if value is not _UNREADABLE:
+            if value is not UNREADABLE:
                 variables[key] = value
     found = raw.get(_FACTS)
     facts = found.get("host") if isinstance(found, Mapping) else None
     return HostInput(name, variables, _plain(facts), tuple(reader.faults))
-
-
-_UNREADABLE = object()
 
 
 class _Reader:
@@ -106,32 +103,27 @@ class _Reader:
         self._templar = templar
 
     def value(self, service: str, key: str, name: str, raw: Any) -> Any:
-        """One variable, or _UNREADABLE."""
+        """One variable, or UNREADABLE."""
         try:
             return _plain(self._templar.template(raw))
         except AnsibleError as error:
             secret = is_secret_name(name) or name in SECRETS
             value = HIDDEN if secret or not isinstance(raw, str) else str(raw)
             self.faults.append(Fault(self._host, service, key, value, _reason(error, secret), "define what it refers to, or correct the expression"))
-            return _UNREADABLE
+            return UNREADABLE
 
     def services(self, raw: Any) -> list[Any] | Any:
-        """model_services: read as a whole, and piece by piece when that fails, to name the piece. Services that cannot be read are left out."""
+        """model_services: read as a whole, and piece by piece when that fails, to name the piece. A service that cannot be read is UNREADABLE."""
         if raw is None:
             return []
         before = len(self.faults)
         whole = self.value("", "model_services", "model_services", raw)
-        if whole is not _UNREADABLE:
+        if whole is not UNREADABLE:
             return [] if whole is None else whole
         if not isinstance(raw, (list, tuple)):
             return []
         del self.faults[before:]
-        readable = []
-        for position, item in enumerate(raw):
-            service = self._service(position, item)
-            if service is not _UNREADABLE:
-                readable.append(service)
-        return readable
+        return [self._service(position, item) for position, item in enumerate(raw)]
 
     def _service(self, position: int, raw: Any) -> Any:
         label = f"model_services[{position}]"
@@ -142,9 +134,9 @@ class _Reader:
             parts["name"] = self.value(label, "name", "name", raw["name"])
             label = parts["name"] if isinstance(parts["name"], str) and parts["name"] else label
         if str(raw.get("state")) == ABSENT:
-            return {**parts, "state": ABSENT} if parts.get("name") is not _UNREADABLE else _UNREADABLE
+            return {**parts, "state": ABSENT} if parts.get("name") is not UNREADABLE else UNREADABLE
         parts.update({str(key): self.value(label, str(key), str(key), value) for key, value in raw.items() if key != "name"})
-        return parts if not any(part is _UNREADABLE for part in parts.values()) else _UNREADABLE
+        return parts if not any(part is UNREADABLE for part in parts.values()) else UNREADABLE
 
 
 def _reason(error: AnsibleError, secret: bool) -> str:

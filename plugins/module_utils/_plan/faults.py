@@ -7,7 +7,7 @@ import difflib
 import json
 import re
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Iterable, Mapping, Sequence
 
 HIDDEN = "(hidden)"
@@ -24,7 +24,10 @@ _MUCH_LESS = 0.12
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong, where it stands and the way out. C(value) is what may be shown of it."""
+    """One thing that is wrong, where it stands and the way out. C(value) is what may be shown of it.
+
+    All of it is text on one line, whatever names and keys the inventory has.
+    """
 
     host: str
     service: str
@@ -32,6 +35,10 @@ class Fault:
     value: str
     why: str
     remedy: str
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, one_line(getattr(self, field.name)))
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
@@ -64,11 +71,15 @@ def shown(value: Any, name: Any = "") -> str:
     """A value as faults show it: short, on one line and without secrets."""
     if is_secret_name(name) and value is not None:
         return HIDDEN
-    text = value if isinstance(value, str) else _as_json(_masked(value))
+    text = one_line(value if isinstance(value, str) else _as_json(_masked(value)))
     if isinstance(value, str) and _SECRET_TEXT.search(text):
         return HIDDEN
-    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"
+
+
+def one_line(text: str) -> str:
+    """Text with everything that a terminal would act upon replaced."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _masked(value: Any) -> Any:
@@ -145,7 +156,7 @@ def render_notices(notices: Iterable[Notice]) -> list[str]:
     merged: dict[tuple[str, str], list[str]] = {}
     for notice in notices:
         merged.setdefault((notice.service, notice.text), []).append(notice.host)
-    return [f"{_names(hosts)}{' / ' + service if service else ''}: {text}" for (service, text), hosts in merged.items()]
+    return [one_line(f"{_names(hosts)}{' / ' + service if service else ''}: {text}") for (service, text), hosts in merged.items()]
 
 
 def _names(hosts: Sequence[str]) -> str:

@@ -10,6 +10,9 @@ from . import environments, values
 from .faults import Bad, Fault, HIDDEN, did_you_mean, is_secret_name, kind, nearest, shown
 from .versions import Version
 
+# Stands for a service that could not even be read, of which the reader has told already; it keeps the others' positions true.
+UNREADABLE = object()
+
 PRESENT = "present"
 ABSENT = "absent"
 
@@ -82,6 +85,8 @@ def read_all(host: str, raw: Any, flag_names: frozenset[str]) -> tuple[list[Serv
     services = []
     faults = []
     for position, item in enumerate(raw):
+        if item is UNREADABLE:
+            continue
         service, bad = _read_one(host, position, item, flag_names)
         faults += bad
         if service is not None:

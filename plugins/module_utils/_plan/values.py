@@ -24,6 +24,7 @@ _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _PATH = re.compile(r"/[A-Za-z0-9._+@,=-]+(?:/[A-Za-z0-9._+@,=-]+)*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WHOLE = re.compile(r"-?[0-9]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _LONGEST_TEXT = 4096
 _MOST_DIGITS = 18
@@ -51,7 +52,7 @@ def whole(low: int, high: int) -> Reader:
 
     def read(value: Any) -> int:
         number = value
-        if isinstance(value, str) and value.isascii() and value.strip().lstrip("-").isdigit() and len(value) <= _MOST_DIGITS:
+        if isinstance(value, str) and len(value) <= _MOST_DIGITS and _WHOLE.fullmatch(value):
             number = int(value)
         if isinstance(number, bool) or not isinstance(number, int):
             raise Bad(f"this is {kind(value)} where a whole number belongs", f"write a whole number from {low} to {high}")

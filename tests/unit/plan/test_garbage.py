@@ -55,7 +55,7 @@ FACTS = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(VARIABLES_OF_A_HOST, FACTS), min_size=1, max_size=2))
 def test_garbage_is_answered(plan_hosts: Planner, hosts: list[tuple[dict[str, Any], Any]]) -> None:
     """Documents or faults, each fault naming its host with a reason and a remedy on one line."""

@@ -32,6 +32,10 @@ def flags_exist(host: HostDraft) -> Iterator[Finding]:
 def _check_key(host: HostDraft, draft: ServiceDraft, key: str, value: Any, own: bool) -> Finding | None:
     where = f"vllm_args.{key}" if own else f"vllm_args.{key} (from the catalogue)"
     head = key.partition(".")[0]
+    if "-" in head:
+        # Not only for looks: every check below goes by the one spelling.
+        why = "keys of vllm_args are written with underscores"
+        return Fault(host.name, draft.label, where, shown(value, head), why, f"write it as {head.replace('-', '_')}")
     if head in args.OWNED:
         visible = HIDDEN if is_secret_name(head) else shown(value, head)
         return Fault(host.name, draft.label, where, visible, "the plan gives this flag itself", args.OWNED[head])
@@ -54,9 +58,6 @@ def _explain_flag(host: HostDraft, draft: ServiceDraft, head: str, state: str, s
         return f"vLLM has no flag {name} any more since {since}", args.RETIRED.get(head, "take it out")
     if state == "not yet":
         return f"vLLM has the flag {name} since {since}", f"take it out, or set vllm_version to {since} or newer"
-    spelt = head.replace("-", "_")
-    if spelt != head and host.flags.has("flags", flag(spelt), draft.version):
-        return "keys of vllm_args are written with underscores", f"write it as {spelt}"
     if head.startswith("no_") and host.flags.has("flags", flag(head[3:]), draft.version):
         return "vllm_args names flags without their no", f"write it as {head[3:]}: false"
     near = host.flags.nearest("flags", head, draft.version)

@@ -1,0 +1,160 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The action plugin as Ansible runs it: inventories in files, templates, limits, check mode, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SECRET = "s3cr3t-of-the-test"
+PLAYBOOK = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - inferops.gpu.plan:
+      register: planned
+      run_once: true
+      any_errors_fatal: true
+    - ansible.builtin.copy:
+        content: "{{ planned | to_json }}"
+        dest: "{{ output }}"
+      delegate_to: localhost
+      connection: local
+      run_once: true
+      check_mode: false
+"""
+
+
+@dataclass
+class Run:
+    """One run of ansible-playbook: its exit status, all that it printed, and what the plan returned."""
+
+    status: int
+    printed: str
+    planned: dict[str, Any]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Any:
+    """Runs the plan over an inventory given as YAML."""
+
+    def run(inventory: str, *options: str) -> Run:
+        (tmp_path / "inventory.yml").write_text(textwrap.dedent(inventory), encoding="utf-8")
+        (tmp_path / "ansible.cfg").touch()
+        (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
+        output = tmp_path / "planned.json"
+        command = [sys.executable, "-m", "ansible", "playbook", "-i", "inventory.yml", "play.yml", "-v", "-e", f"output={output}", *options]
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=120)
+        planned = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
+        return Run(done.returncode, done.stdout, planned)
+
+    return run
+
+
+GOOD = """
+all:
+  hosts:
+    web1:
+  children:
+    gpus:
+      hosts:
+        gpu1: {ansible_host: "{{ network }}.11"}
+        gpu2: {ansible_host: "{{ network }}.12", first_port: 9001}
+      vars:
+        network: 10.0.0
+        first_port: 8001
+        # Refers to a role's default, which is not among a host's variables.
+        weights_dir: "{{ host_state_dir }}/weights"
+        plan_gpus: "{{ 2 * 2 }}"
+        vault: s3cr3t-of-the-test
+        model_services:
+          - name: qwen
+            model: qwen3-235b-a22b-instruct-2507-fp8
+            port: "{{ first_port }}"
+            api_key: "{{ vault }}"
+            secret_environment: {TOKEN: "{{ vault }}"}
+            vllm_args: "{{ {'max_model_len': 32 * 1024} }}"
+          - name: old
+            state: absent
+"""
+
+
+def test_good_inventory(play: Any) -> None:
+    """Every host with services is planned, whatever the limit, in check mode as well; no secret is printed."""
+    run = play(GOOD, "--check", "--limit", "gpu1", "-e", "model_service_start_timeout=900")
+    assert run.status == 0, run.printed
+    assert SECRET not in run.printed and SECRET not in json.dumps(run.planned)
+    assert sorted(run.planned["hosts"]) == ["gpu1", "gpu2"] and run.planned["faults"] == [] and run.planned["changed"] is False
+    first, second = (run.planned["hosts"][name]["services"][0] for name in ("gpu1", "gpu2"))
+    assert (first["url"], second["url"]) == ("http://10.0.0.11:8001", "http://10.0.0.12:9001")
+    assert first["weights_path"].startswith("/var/lib/inferops/weights/Qwen--")
+    assert {"--tensor-parallel-size=4", "--max-model-len=32768"} <= set(first["argv"])
+    assert first["has_api_key"] is True and first["timeouts"]["start"] == 900
+    assert [line.split()[0] for line in run.planned["summary"][:3] if line] == ["HOST", "gpu1", "gpu1"]
+
+
+BAD = """
+all:
+  hosts:
+    gpu1:
+      vllm_version: "{{ undefined_version }}"
+      model_services:
+        - name: one
+          model: qwen3-235b-a22b-instruct-2507-fp8
+          port: "{{ undefined_port }}"
+          api_key: "{{ 's3cr3t-of-the-test' + 5 }}"
+        - name: two
+          model: nothing
+          port: 99999
+        - {name: old, state: absent, port: "{{ undefined_but_unused }}"}
+        - {name: "{{ undefined_name }}", model: a/b, port: 8009}
+        - "name: three api_key: s3cr3t-of-the-test"
+    gpu2:
+      model_services: "{{ undefined_services }}"
+    gpu3:
+      model_services: 5
+    gpu4:
+      model_services:
+    gpu5:
+      model_services: [{name: one, model: a/b, port: "{{ 5 +/ 5 }}"}]
+"""
+
+
+def test_bad_inventory(play: Any) -> None:
+    """All faults come at once, each with its place; no traceback, no secret."""
+    run = play(BAD)
+    assert run.status != 0
+    assert "Traceback" not in run.printed and SECRET not in run.printed
+    assert run.printed.count("faults in the plan; nothing was changed.") >= 1
+    blocks = [" ".join(block.split()) for block in run.printed.split("\nfault ")]
+    for words in (
+        ("host: gpu1", "service: one", "key: port", "{{ undefined_port }}", "'undefined_port' is undefined"),
+        ("host: gpu1", "service: one", "key: api_key", "(hidden)"),
+        ("host: gpu1", "key: vllm_version", "'undefined_version' is undefined"),
+        ("host: gpu1", "service: two", "key: model", "nothing"),
+        ("host: gpu1", "service: two", "key: port", "99999"),
+        ("host: gpu1", "service: model_services[3]", "key: name", "'undefined_name' is undefined"),
+        ("host: gpu1", "service: model_services[4]", "where a service belongs"),
+        ("host: gpu2", "key: model_services", "'undefined_services' is undefined"),
+        ("host: gpu3", "key: model_services", "where a list of services belongs"),
+        ("host: gpu5", "service: one", "key: port", "{{ 5 +/ 5 }}"),
+    ):
+        assert any(all(word in block for word in words) for block in blocks), words
+    assert "undefined_but_unused" not in run.printed
+
+
+def test_no_services_anywhere(play: Any) -> None:
+    """Nothing to plan is no fault."""
+    run = play("all: {hosts: {web1: }}")
+    assert run.status == 0, run.printed
+    assert run.planned["hosts"] == {} and run.planned["summary"] == []
