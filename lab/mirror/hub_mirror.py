@@ -299,8 +299,9 @@ class Handler(BaseHTTPRequestHandler):
         """A file or the range asked for, in chunks, no faster than the set rate."""
         try:
             source = path.open("rb")
-        except FileNotFoundError:
-            raise HubError(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", f"{name} is listed but lost") from None
+        except OSError as error:
+            message = f"{name} is listed but cannot be read: {error.strerror}"
+            raise HubError(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", message) from None
         with source:
             size = path.stat().st_size
             span = parse_range(self.headers.get("Range"), size)

@@ -301,6 +301,7 @@ def publish(spec: Spec, out: Path) -> None:
         commit = spec.revision if pinned else content
         shutil.rmtree(home / commit, ignore_errors=True)
         shutil.copytree(folder, home / commit, copy_function=shutil.copyfile)
+        (home / commit).chmod(0o755)  # not the scratch folder's 0700: the mirror reads as another user
     try:
         data = json.loads((home / "repo.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
