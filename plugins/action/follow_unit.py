@@ -45,8 +45,11 @@ class ActionModule(ActionBase):
         quiet_until = start
         line_seconds = LINE_SECONDS_TERMINAL if sys.stdout.isatty() and not os.environ.get("AWX_JOB_ID") else LINE_SECONDS_LOG
         host = task_vars.get("inventory_hostname", "")
+        restarts = -1
         while True:
-            status = self._look(arguments, task_vars)
+            status = self._look(arguments, restarts, task_vars)
+            if restarts < 0:
+                restarts = status.get("restarts", -1)
             seconds = time.monotonic() - start
             if status.get("failed"):
                 return status
@@ -62,12 +65,15 @@ class ActionModule(ActionBase):
                 display.display(f"  {host}: {arguments['label']}: {describe(status)} ({seconds:.0f} s)")
                 quiet_until = time.monotonic() + line_seconds
 
-    def _look(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _look(self, arguments: dict[str, t.Any], restarts: int, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Read the unit's status once; a lost connection is nothing known, not a failure."""
         try:
             return self._execute_module(
                 module_name="inferops.gpu.unit_status",
-                module_args={"unit": arguments["unit"], "status_file": arguments["status_file"], "wait": LOOK_SECONDS, "lines": arguments["lines"]},
+                module_args={
+                    "unit": arguments["unit"], "status_file": arguments["status_file"], "wait": LOOK_SECONDS,
+                    "restarts": restarts, "lines": arguments["lines"],
+                },
                 task_vars=task_vars,
             )
         except AnsibleConnectionFailure as error:

@@ -26,10 +26,13 @@ def service_directories(services: t.Sequence[Service], account: t.Mapping[str, s
     return [{"path": service["cache"], "owner": account["user"], "group": account["group"], "mode": "0750"} for service in services]
 
 
-def service_units(services: t.Sequence[Service]) -> list[dict[str, t.Any]]:
-    """Return what the `service_state` module has to know of each service."""
+def service_units(services: t.Sequence[Service], remove: str = "") -> list[dict[str, t.Any]]:
+    """Return what the `service_state` module has to know of each service, or of those alone that are to be removed: one by name, or "all"."""
     keys = ("unit", "environment_file", "cache", "state")
-    return [{key: service.get(key) for key in keys} for service in services]
+    if not remove:
+        return [{key: service[key] for key in keys} for service in services]
+    chosen = [service for service in services if remove in ("all", service["name"])]
+    return [{**{key: service[key] for key in keys}, "state": "absent"} for service in chosen]
 
 
 def service_checks(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], on_host: bool = False) -> list[dict[str, t.Any]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import glob
 import grp
+import hashlib
 import json
 import os
 import platform
@@ -194,6 +195,15 @@ def read_account(name: str) -> dict[str, str]:
 def checked_services(directory: str) -> dict[str, str]:
     """Return, by service, the digest of the arguments that have passed the release's own parser."""
     return {os.path.basename(path): read_text(path) for path in sorted(glob.glob(os.path.join(directory, "checked", "*")))}
+
+
+def added_certificates(directory: str = "/usr/local/share/ca-certificates") -> dict[str, str]:
+    """Return the sha256 of each certificate file that was added to the host's trust store, by file name."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(directory, "*.crt"))):
+        with open(path, "rb") as file:
+            found[os.path.basename(path)] = hashlib.sha256(file.read()).hexdigest()
+    return found
 
 
 def installed_tools(directory: str) -> dict[str, str]:

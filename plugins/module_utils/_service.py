@@ -46,7 +46,7 @@ class Service:
 
     def properties(self) -> dict[str, str]:
         """Return what systemd says of the unit."""
-        return _systemd.show(self.unit, "LoadState", "ActiveState", "UnitFileState", "InvocationID")
+        return _systemd.show(self.unit, "LoadState", "ActiveState", "SubState", "UnitFileState", "InvocationID")
 
     def needed_action(self, start: bool) -> str:
         """Return what brings the unit to its state: none, enable, start, restart or remove."""
@@ -56,6 +56,9 @@ class Service:
             return "none" if gone else "remove"
         if start and found["ActiveState"] in ("inactive", "failed"):
             return "start"
+        # It fell and waits for systemd's next try: what stood in its way may be gone, so it gets a first try again.
+        if start and found["SubState"] == "auto-restart":
+            return "restart"
         if start and not self.runs_current_files():
             return "restart"
         return "none" if found["UnitFileState"] == "enabled" else "enable"

@@ -113,6 +113,9 @@ host:
     account:
       description: C(user), C(group) and C(home) of the services' account; empty where it does not exist.
       type: dict
+    certificates:
+      description: sha256 of each file in C(/usr/local/share/ca-certificates), by name.
+      type: dict
     checked:
       description: Digest of the arguments that passed the release's own parser, by service.
       type: dict
@@ -147,6 +150,7 @@ def main() -> None:
         weights=_host.complete_weights(module.params["weights_dir"]),
         tools=_host.installed_tools(module.params["install_dir"]),
         account=_host.read_account(module.params["account"]),
+        certificates=_host.added_certificates(),
         checked=_host.checked_services(module.params["state_dir"]),
         gpus=gpus,
         gpu_fault=gpu_fault,

@@ -24,6 +24,12 @@ options:
     description: Seconds to wait for the unit to leave the state V(activating).
     type: float
     default: 0
+  restarts:
+    description:
+      - How often systemd had started the unit again when following it began. More than that means that a start has failed since.
+      - Below 0 when nothing is known.
+    type: int
+    default: -1
   lines:
     description: Journal lines to return of a unit that failed.
     type: int
@@ -62,6 +68,10 @@ failed_start:
   description: Whether the unit ended in failure or had to be started again.
   returned: always
   type: bool
+restarts:
+  description: How often systemd has started the unit again since it was last started by hand.
+  returned: always
+  type: int
 load:
   description: The unit's LoadState; V(not-found) where there is no such unit.
   returned: always
@@ -84,12 +94,18 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _systemd
 
 
+def has_fallen(active: str, sub: str, restarts: int, before: int) -> bool:
+    """Tell whether a start has failed since `before` restarts, though systemd is at the next one or waits to be."""
+    return sub == "auto-restart" or (active != "active" and 0 <= before < restarts)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "unit": {"type": "str", "required": True},
             "status_file": {"type": "path"},
             "wait": {"type": "float", "default": 0},
+            "restarts": {"type": "int", "default": -1},
             "lines": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
@@ -98,8 +114,8 @@ def main() -> None:
     deadline = time.monotonic() + module.params["wait"]
     while True:
         state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job")
-        # A unit that systemd had to start again has failed, however it stands at this moment.
-        fell = state["SubState"] == "auto-restart" or state["NRestarts"] not in ("", "0")
+        restarts = int(state["NRestarts"] or 0)
+        fell = has_fallen(state["ActiveState"], state["SubState"], restarts, module.params["restarts"])
         # A unit whose job is queued still shows the state of its former life.
         running = state["ActiveState"] in ("activating", "deactivating", "reloading") or state["Job"] not in ("", "0")
         ended = fell or not running
@@ -114,6 +130,7 @@ def main() -> None:
         load=state["LoadState"],
         ended=ended,
         failed_start=failed,
+        restarts=restarts,
         progress=_systemd.read_progress(module.params["status_file"]),
         journal=_systemd.journal(unit, "" if fell else state["InvocationID"], module.params["lines"]) if failed else [],
     )

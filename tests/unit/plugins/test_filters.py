@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.inferops.gpu.plugins.filter import services, systemd
+from ansible_collections.inferops.gpu.plugins.filter import certificates, services, systemd
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,30 @@ def test_checks_leave_absent_services_out_and_carry_the_key() -> None:
 def test_lines_name_address_and_answer() -> None:
     lines = services.service_lines({"a": {"content": "hello", "tokens": 2, "seconds": 0.5}}, [plan_service("a")])
     assert lines == ["a serves a at http://h:1/v1: 2 tokens in 0.5 s, 'hello'"]
+
+
+def test_only_certificates_that_differ_are_missing(tmp_path: Path) -> None:
+    for name in ("same", "changed", "new"):
+        (tmp_path / f"{name}.pem").write_text(name)
+    present = {"inferops-same.crt": hashlib.sha256(b"same").hexdigest(), "inferops-changed.crt": "0"}
+    found = certificates.missing_certificates([str(tmp_path / f"{name}.pem") for name in ("same", "changed", "new")], present)
+    assert [row["name"] for row in found] == ["inferops-changed.crt", "inferops-new.crt"]
+
+
+def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AnsibleFilterError, match="host_ca_certificates names"):
+        certificates.missing_certificates([str(tmp_path / "gone.pem")], {})
+
+
+@pytest.mark.parametrize(
+    ("remove", "expected"),
+    [
+        ("", [("vllm-a.service", "present"), ("vllm-b.service", "absent")]),
+        ("all", [("vllm-a.service", "absent"), ("vllm-b.service", "absent")]),
+        ("a", [("vllm-a.service", "absent")]),
+        ("c", []),
+    ],
+)
+def test_units_as_planned_or_to_be_removed(remove: str, expected: list[tuple[str, str]]) -> None:
+    found = services.service_units([plan_service("a"), plan_service("b", "absent")], remove)
+    assert [(row["unit"], row["state"]) for row in found] == expected
