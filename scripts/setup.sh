@@ -7,37 +7,43 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
+stamp_of() {
+    echo ".venv/.made-${1%.txt}-$(cat requirements.txt "$1" | sha256sum | cut -c1-16)"
+}
+
 requirements=requirements.txt
 [ "${1-}" = --test ] && requirements=requirements-test.txt
-digest=$(cat requirements.txt "$requirements" | sha256sum | cut -c1-16)
-stamp=.venv/.made-${requirements%.txt}-$digest
-[ -e "$stamp" ] && [ -x .venv/bin/ansible-playbook ] && exit 0
+[ -e "$(stamp_of "$requirements")" ] && [ -x .venv/bin/ansible-playbook ] && exit 0
 
+# The interpreter itself: not a shim, and not the one of a .venv that is about to go.
 find_python() {
     local candidate
     for candidate in ${PYTHON-} python3 python3.13 python3.12 python3.11 python3.14; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            command -v "$candidate"
+            "$candidate" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))'
             return
         fi
     done
     die "Python 3.11 or newer is needed and none was found (Debian 12, Ubuntu 24.04: apt install python3 python3-venv)."
 }
 
-python=$(find_python)
-if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    can_install || die "$python cannot make virtual environments: apt install python$version-venv (or python3-venv)."
-    say "installing python$version-venv"
-    apt_install "python$version-venv"
+if [ -e "$(stamp_of requirements.txt)" ] && [ -x .venv/bin/uv ]; then
+    say "adding the test tools to .venv"
+else
+    python=$(find_python)
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        can_install || die "$python cannot make virtual environments: apt install python$version-venv (or python3-venv)."
+        say "installing python$version-venv"
+        apt_install "python$version-venv"
+    fi
+    # Rather made anew than repaired: with uv that is a matter of seconds.
+    say "making .venv with $python from $requirements"
+    rm -rf .venv
+    "$python" -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$(grep '^uv==' requirements.txt)" 2> >(grep -v '^WARNING' >&2)
 fi
-
-# Rather made anew than repaired: with uv that is a matter of seconds.
-say "making .venv with $python from $requirements"
-rm -rf .venv
-"$python" -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check "$(grep '^uv==' requirements.txt)"
 use_pip_settings .venv/bin/python
 .venv/bin/uv pip install --quiet --python .venv/bin/python --requirement "$requirements"
-# What the tests need contains what the rest needs.
-touch "$stamp" ".venv/.made-requirements-$(cat requirements.txt requirements.txt | sha256sum | cut -c1-16)"
+# The test tools come on top of the rest.
+touch "$(stamp_of requirements.txt)" "$(stamp_of "$requirements")"

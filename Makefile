@@ -1,0 +1,41 @@
+# What a newcomer types. Everything below is a thin line over scripts/, playbooks/ and tests/.
+PLAYBOOK := .venv/bin/ansible-playbook
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit sanity molecule
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## build the lab, serve a model in it, talk to it
+	@scripts/demo.sh
+
+test: setup-test engine ## every test, from fast to slow (half an hour)
+	@tests/run-all.sh
+
+lab-up: setup engine ## start the lab's machines
+	@$(PLAYBOOK) playbooks/lab_up.yml
+
+lab-down: setup engine ## remove the lab and all it made (KEEP=1 keeps images, models, wheels and caches)
+	@$(PLAYBOOK) playbooks/lab_down.yml -e lab_purge=$(if $(KEEP),false,true)
+
+lint: setup-test ## YAML, Ansible and shell linters
+	@tests/run-lint.sh
+
+unit: setup-test ## unit tests of the plugins
+	@tests/run-unit.sh
+
+sanity: setup-test ## ansible-test sanity on the built collection
+	@tests/run-sanity.sh
+
+molecule: setup-test engine ## the scenarios under molecule/
+	@tests/run-molecule.sh
+
+setup: ## make .venv from the pinned requirements
+	@scripts/setup.sh
+
+setup-test:
+	@scripts/setup.sh --test
+
+engine:
+	@scripts/engine.sh
