@@ -38,6 +38,13 @@ options:
         type: str
         choices: [present, absent]
         default: present
+  rewritten:
+    description:
+      - Units whose unit file or environment file was written anew by the caller.
+      - In check mode the files on the disk are still the old ones, and only this tells that a restart would follow.
+    type: list
+    elements: str
+    default: []
   start:
     description: Whether services are started. When V(false) they are only enabled.
     type: bool
@@ -91,6 +98,7 @@ def main() -> None:
                     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 },
             },
+            "rewritten": {"type": "list", "elements": "str", "default": []},
             "start": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
@@ -103,7 +111,8 @@ def main() -> None:
                 "Give the service another name, or move that unit away. Nothing was changed.",
         )
     try:
-        actions, waiting = bring(services, module.params["start"], module.check_mode)
+        rewritten = module.params["rewritten"] if module.check_mode else []
+        actions, waiting = bring(services, module.params["start"], rewritten, module.check_mode)
     except (RuntimeError, OSError) as error:
         module.fail_json(msg=str(error))
     changed = {unit: action for unit, action in actions.items() if action != "none"}
@@ -113,7 +122,7 @@ def main() -> None:
     )
 
 
-def bring(services: list[_service.Service], start: bool, check_mode: bool) -> tuple[dict[str, str], list[str]]:
+def bring(services: list[_service.Service], start: bool, rewritten: list[str], check_mode: bool) -> tuple[dict[str, str], list[str]]:
     """Do, or in check mode only name, what each service needs. Raises RuntimeError with systemctl's words."""
     if not check_mode:
         _service.reload_if_needed(services)
@@ -121,6 +130,8 @@ def bring(services: list[_service.Service], start: bool, check_mode: bool) -> tu
     waiting: list[str] = []
     for service in services:
         action = service.needed_action(start)
+        if start and action in ("none", "enable") and service.state == "present" and service.unit in rewritten:
+            action = "restart"
         actions[service.unit] = action
         if not check_mode:
             service.do(action)
