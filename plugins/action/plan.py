@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Controller side of C(inferops.gpu.plan): reads the inventory and the collection's own files, and lets C(module_utils/_plan) do the rest."""
+
 from __future__ import annotations
 
 import json
@@ -14,7 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
 from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, table
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults, shown
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, resolve
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS, UNREADABLE
@@ -31,18 +32,18 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS = frozenset()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
         variables = task_vars or {}
         plan = self._plan(variables)
         chosen = variables.get("ansible_play_hosts_all") or list(plan.hosts)
-        shown = [plan.hosts[name] for name in chosen if name in plan.hosts]
+        hosts = [plan.hosts[name] for name in chosen if name in plan.hosts]
         result.update(
             changed=False,
             hosts=plan.hosts,
-            summary=[*table.lines(shown), "", *table.commands(shown)] if shown else [],
+            summary=[*table.lines(hosts), "", *table.commands(hosts)] if hosts else [],
             faults=[fault.as_dict() for fault in plan.faults],
             warnings=plan.warnings,
         )
@@ -108,7 +109,7 @@ class _Reader:
             return _plain(self._templar.template(raw))
         except AnsibleError as error:
             secret = is_secret_name(name) or name in SECRETS
-            value = HIDDEN if secret or not isinstance(raw, str) else str(raw)
+            value = HIDDEN if secret or not isinstance(raw, str) else shown(str(raw), name)
             self.faults.append(Fault(self._host, service, key, value, _reason(error, secret), "define what it refers to, or correct the expression"))
             return UNREADABLE
 

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Arguments of C(vllm serve): values checked one by one, and written as words of a command line."""
+
 from __future__ import annotations
 
 import json

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The resolved plan of a host, as the roles read it: a document of plain dictionaries, lists, text and numbers."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A host's services with everything merged in that they draw on: what the rules look at and the plan is written from."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Environment variables of services: read, laid over each other, and kept free of secrets."""
+
 from __future__ import annotations
 
 from typing import Any, Mapping

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is known of a host: facts that the C(host_facts) module read, taken leniently, or what the user states of its GPUs."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -80,8 +81,9 @@ def read_stated_gpus(host: str, value: Any) -> tuple[tuple[Gpu, ...] | None, lis
         return None, []
     key = "plan_gpus"
     if isinstance(value, (list, tuple)):
+        remedy = "write it like {index: 0, name: H100, memory_bytes: 85520809984}"
         faults = [
-            Fault(host, "", f"{key}[{position}]", shown(item), f"this is {kind(item)} where a GPU belongs", "write it like {index: 0, name: H100, memory_bytes: 85520809984}")
+            Fault(host, "", f"{key}[{position}]", shown(item), f"this is {kind(item)} where a GPU belongs", remedy)
             for position, item in enumerate(value)
             if not isinstance(item, Mapping)
         ]

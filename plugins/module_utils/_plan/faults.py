@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the plan says about an inventory: faults that stop it and notices that do not. Secrets are never part of either."""
+
 from __future__ import annotations
 
 import difflib

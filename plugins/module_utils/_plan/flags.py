@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What each vLLM version's command line knows: flags, parser names and environment variables, from C(vllm_flags.json)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one way into the plan: hosts with their variables and facts in, documents out, or every fault at once."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -87,9 +88,7 @@ def _draft_host(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalog
         facts=read_facts,
         gpus=gpus,
         gpus_are_stated=stated is not None,
-        services=tuple(
-            draft_service(service, read_settings, own_catalogue, flags, gpus) for service in read_services if service.state == services.PRESENT
-        ),
+        services=tuple(draft_service(service, read_settings, own_catalogue, flags, gpus) for service in read_services if service.state == services.PRESENT),
         absent=tuple(service for service in read_services if service.state == services.ABSENT),
         catalogue=own_catalogue,
         flags=flags,

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Services as the user wrote them in model_services, read into types."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -148,7 +149,8 @@ def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[Fault]
     if secrets is None:
         return faults
     if not isinstance(secrets, Mapping):
-        return [*faults, Fault(host, label, "secret_environment", HIDDEN, f"this is {kind(secrets)} where a dictionary belongs", "write it as NAME: value lines")]
+        why = f"this is {kind(secrets)} where a dictionary belongs"
+        return [*faults, Fault(host, label, "secret_environment", HIDDEN, why, "write it as NAME: value lines")]
     for name, value in secrets.items():
         where = f"secret_environment.{shown(str(name))}"
         if not isinstance(name, str) or not values.is_variable_name(name):

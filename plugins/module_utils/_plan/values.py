@@ -4,6 +4,7 @@
 
 Numbers may come as text, since extra variables on the command line always do.
 """
+
 from __future__ import annotations
 
 import ipaddress

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """vLLM's version numbers: read, compared and looked up, without a dependency."""
+
 from __future__ import annotations
 
 import re
@@ -8,7 +9,12 @@ import re
 from dataclasses import dataclass
 from functools import total_ordering
 
-_VERSION = re.compile(r"(?P<release>\d+(?:\.\d+){1,3})(?:(?P<stage>a|b|rc)(?P<stage_number>\d+))?(?:\.?(?P<after>post|dev)(?P<after_number>\d+))?(?:\+(?P<local>[a-z0-9]+(?:\.[a-z0-9]+)*))?")
+_VERSION = re.compile(
+    r"(?P<release>\d+(?:\.\d+){1,3})"
+    r"(?:(?P<stage>a|b|rc)(?P<stage_number>\d+))?"
+    r"(?:\.?(?P<after>post|dev)(?P<after_number>\d+))?"
+    r"(?:\+(?P<local>[a-z0-9]+(?:\.[a-z0-9]+)*))?"
+)
 _STAGES = {"dev": -4, "a": -3, "b": -2, "rc": -1, None: 0}
 _PARTS = 4
 _LONGEST = 64

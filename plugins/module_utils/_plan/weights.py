@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Weights: one pinned revision of a repository, and where it lies on a host."""
+
 from __future__ import annotations
 
 import hashlib

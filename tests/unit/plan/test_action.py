@@ -53,7 +53,12 @@ def play(tmp_path: Path) -> Any:
         (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
         output = tmp_path / "planned.json"
         command = [sys.executable, "-m", "ansible", "playbook", "-i", "inventory.yml", "play.yml", "-v", "-e", f"output={output}", *options]
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+            "ANSIBLE_INJECT_FACT_VARS": "false",
+            "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+        }
         done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=120)
         planned = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
         return Run(done.returncode, done.stdout, planned)
@@ -127,6 +132,9 @@ all:
       model_services:
     gpu5:
       model_services: [{name: one, model: a/b, port: "{{ 5 +/ 5 }}"}]
+    gpu6:
+      weights_dir: "{{ weights_dir }}/more"
+      model_services: "{{ [{'name': 'one', 'api_key': 's3cr3t-of-the-test'}] + undefined_list }}"
 """
 
 
@@ -147,10 +155,19 @@ def test_bad_inventory(play: Any) -> None:
         ("host: gpu1", "service: model_services[4]", "where a service belongs"),
         ("host: gpu2", "key: model_services", "'undefined_services' is undefined"),
         ("host: gpu3", "key: model_services", "where a list of services belongs"),
+        ("host: gpu6", "key: weights_dir", "ecursive"),
+        ("host: gpu6", "key: model_services", "(hidden)", "'undefined_list' is undefined"),
         ("host: gpu5", "service: one", "key: port", "{{ 5 +/ 5 }}"),
     ):
         assert any(all(word in block for word in words) for block in blocks), words
     assert "undefined_but_unused" not in run.printed
+
+
+def test_takes_no_options(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option would be lost in silence."""
+    monkeypatch.setitem(globals(), "PLAYBOOK", PLAYBOOK.replace("inferops.gpu.plan:", "inferops.gpu.plan: {hosts: [a]}"))
+    run = play("all: {hosts: {web1: }}")
+    assert run.status != 0 and "Unsupported parameters" in run.printed and "Traceback" not in run.printed
 
 
 def test_no_services_anywhere(play: Any) -> None:

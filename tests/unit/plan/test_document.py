@@ -112,7 +112,13 @@ def test_a_whole_host(plan: Plans) -> None:
         "has_api_key": False,
         "timeouts": {"start": 3600, "stop": 90, "shutdown": 30},
     }
-    assert absent == {"name": "old", "state": "absent", "unit": "vllm-old.service", "environment_file": "/etc/inferops/old.env", "cache": "/var/cache/inferops/old"}
+    assert absent == {
+        "name": "old",
+        "state": "absent",
+        "unit": "vllm-old.service",
+        "environment_file": "/etc/inferops/old.env",
+        "cache": "/var/cache/inferops/old",
+    }
 
 
 PARALLEL: list[tuple[dict[str, Any], dict[str, Any], str]] = [
@@ -227,12 +233,15 @@ def test_branches_with_slashes(plan: Plans) -> None:
     assert weights["path"].endswith("/refs--pr--3") and "/" not in weights["unit"]
 
 
-@pytest.mark.parametrize(("one", "thinking"), [
-    (service(model="qwen3-235b-a22b"), "hybrid"),
-    (service(model="qwen3-235b-a22b-thinking-2507"), "always"),
-    (service(model="a/b"), "never"),
-    (service(model="a/b", vllm_args={"reasoning_parser": "qwen3"}), "always"),
-])
+@pytest.mark.parametrize(
+    ("one", "thinking"),
+    [
+        (service(model="qwen3-235b-a22b"), "hybrid"),
+        (service(model="qwen3-235b-a22b-thinking-2507"), "always"),
+        (service(model="a/b"), "never"),
+        (service(model="a/b", vllm_args={"reasoning_parser": "qwen3"}), "always"),
+    ],
+)
 def test_thinking(plan: Plans, one: dict[str, Any], thinking: str) -> None:
     """What the gate has to expect of an answer."""
     assert first_service(plan(one))["thinking"] == thinking

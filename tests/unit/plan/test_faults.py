@@ -18,7 +18,9 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import (
 )
 
 
-@pytest.mark.parametrize("name", ["api_key", "api-key", "API_KEY", "VLLM_API_KEY", "HF_TOKEN", "hf_token", "secret_environment", "db_password", "api_keys", "key"])
+@pytest.mark.parametrize(
+    "name", ["api_key", "api-key", "API_KEY", "VLLM_API_KEY", "HF_TOKEN", "hf_token", "secret_environment", "db_password", "api_keys", "key"]
+)
 def test_secret_names(name: str) -> None:
     """Names that hold secrets."""
     assert is_secret_name(name)

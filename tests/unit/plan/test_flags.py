@@ -45,7 +45,10 @@ def test_answers(flags: FlagTable, section: Section, name: str, text: str, answe
     assert flags.ask(section, name, version(text)) == answer
 
 
-@pytest.mark.parametrize(("text", "covered", "basis"), [("0.32.0", True, "0.32.0"), ("0.32.0+cpu", True, "0.32.0"), ("0.32.1", False, "0.32.0"), ("0.99.0", False, "0.33.0"), ("0.1.0", False, "0.8.5")])
+@pytest.mark.parametrize(
+    ("text", "covered", "basis"),
+    [("0.32.0", True, "0.32.0"), ("0.32.0+cpu", True, "0.32.0"), ("0.32.1", False, "0.32.0"), ("0.99.0", False, "0.33.0"), ("0.1.0", False, "0.8.5")],
+)
 def test_basis(flags: FlagTable, text: str, covered: bool, basis: str) -> None:
     """Which listed version answers."""
     assert flags.covers(version(text)) is covered
@@ -58,7 +61,9 @@ def test_nearest_are_known_and_spelt_as_keys(flags: FlagTable) -> None:
     assert "disable_log_requests" not in flags.nearest("flags", "disable_log_request", version("0.32.0"))
 
 
-@pytest.mark.parametrize(("key", "name"), [("max_model_len", "--max-model-len"), ("seed", "--seed"), ("hf_overrides.rope_scaling", "--hf-overrides.rope_scaling")])
+@pytest.mark.parametrize(
+    ("key", "name"), [("max_model_len", "--max-model-len"), ("seed", "--seed"), ("hf_overrides.rope_scaling", "--hf-overrides.rope_scaling")]
+)
 def test_spelling(key: str, name: str) -> None:
     """Underscores become dashes, up to a dot."""
     assert flag(key) == name

@@ -23,7 +23,9 @@ SCALARS = st.one_of(
     st.integers(0, 70000),
     st.floats(),
     st.text(max_size=20),
-    st.sampled_from(["qwen", "present", "absent", "0.32.0", "0.99.0", "main", "/var/lib", "Qwen/Qwen3-0.6B", "8001", "-5", "::", "{{ x }}", "a" * 5000, "qwen3-235b-a22b"]),
+    st.sampled_from(
+        ["qwen", "present", "absent", "0.32.0", "0.99.0", "main", "/var/lib", "Qwen/Qwen3-0.6B", "8001", "-5", "::", "{{ x }}", "a" * 5000, "qwen3-235b-a22b"]
+    ),
 )
 VALUES = st.recursive(
     SCALARS,
@@ -31,7 +33,23 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 ARGUMENTS = st.dictionaries(
-    st.one_of(st.text(max_size=12), st.sampled_from(["tensor_parallel_size", "data_parallel_size", "max_model_len", "tool_call_parser", "reasoning_parser", "shutdown_timeout", "hf_overrides.x", "api_key", "-", "."])),
+    st.one_of(
+        st.text(max_size=12),
+        st.sampled_from(
+            [
+                "tensor_parallel_size",
+                "data_parallel_size",
+                "max_model_len",
+                "tool_call_parser",
+                "reasoning_parser",
+                "shutdown_timeout",
+                "hf_overrides.x",
+                "api_key",
+                "-",
+                ".",
+            ]
+        ),
+    ),
     VALUES,
     max_size=4,
 )
@@ -50,7 +68,13 @@ FACTS = st.one_of(
     VALUES,
     st.builds(
         lambda keys: host_facts(**keys),
-        st.dictionaries(st.sampled_from(["gpus", "gpu_fault", "listeners", "mounts", "weights", "partial_weights"]), st.one_of(VALUES, st.lists(st.dictionaries(st.sampled_from(["index", "port", "address", "unit", "mount", "free_bytes", "pid"]), SCALARS), max_size=3)), max_size=3),
+        st.dictionaries(
+            st.sampled_from(["gpus", "gpu_fault", "listeners", "mounts", "weights", "partial_weights"]),
+            st.one_of(
+                VALUES, st.lists(st.dictionaries(st.sampled_from(["index", "port", "address", "unit", "mount", "free_bytes", "pid"]), SCALARS), max_size=3)
+            ),
+            max_size=3,
+        ),
     ),
 )
 
@@ -70,7 +94,13 @@ def test_garbage_is_answered(plan_hosts: Planner, hosts: list[tuple[dict[str, An
 
 def spoil(value: Any) -> dict[str, Any]:
     """A service that holds the secret in every place for one, with garbage in the others."""
-    return {"name": value, "api_key": SECRET, "secret_environment": {"TOKEN": SECRET}, "apikey": SECRET, "vllm_args": {"api_key": SECRET, "hf_token": SECRET, "x": value}}
+    return {
+        "name": value,
+        "api_key": SECRET,
+        "secret_environment": {"TOKEN": SECRET},
+        "apikey": SECRET,
+        "vllm_args": {"api_key": SECRET, "hf_token": SECRET, "x": value},
+    }
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

@@ -28,7 +28,9 @@ def listening(**keys: Any) -> dict[str, Any]:
 
 def free(count: int, **keys: Any) -> dict[str, Any]:
     """Facts of a host with so many bytes free for weights."""
-    return host_facts(mounts=[{"mount": "/", "free_bytes": 10**15}, {"mount": "/var/lib", "free_bytes": count}, {"mount": "/var/library", "free_bytes": 0}], **keys)
+    return host_facts(
+        mounts=[{"mount": "/", "free_bytes": 10**15}, {"mount": "/var/lib", "free_bytes": count}, {"mount": "/var/library", "free_bytes": 0}], **keys
+    )
 
 
 def weights_path(revision: str) -> str:
@@ -65,7 +67,11 @@ PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("stated GPUs", [service(gpus=[7])], {"plan_gpus": 8}),
     ("stated GPUs while the driver is not there", [service()], {"plan_gpus": 4, "facts": host_facts(gpus=[])}),
     ("a CPU build without GPUs", [service(gpus=..., vllm_version="0.32.0+cpu")], {"facts": host_facts(gpus=[], gpu_fault="no devices")}),
-    ("two CPU services on one host", [service(gpus=..., vllm_version="0.32.0+cpu", name=name, port=port) for name, port in (("a", 1234), ("b", 1235))], {"facts": host_facts()}),
+    (
+        "two CPU services on one host",
+        [service(gpus=..., vllm_version="0.32.0+cpu", name=name, port=port) for name, port in (("a", 1234), ("b", 1235))],
+        {"facts": host_facts()},
+    ),
     ("parallel sizes that fit", [args(tensor_parallel_size=2, pipeline_parallel_size=2)], {}),
     ("data parallel here and elsewhere", [args(tensor_parallel_size=2, data_parallel_size=8, data_parallel_size_local=2)], {}),
     ("fewer ranks than GPUs", [args(tensor_parallel_size=1)], {}),
@@ -88,49 +94,112 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
     ("too old a version", [service(vllm_version="0.9.2")], {}, [("qwen", "vllm_version")], "0.10.0"),
     ("too old a version of the host", [service()], {"vllm_version": "0.9.2"}, [("qwen", "vllm_version")], "0.10.0"),
     ("an unknown flag", [args(max_modle_len=5)], {}, [("qwen", "vllm_args.max_modle_len")], "max_model_len"),
-    ("an unknown flag on a CPU build", [service(vllm_version="0.32.0+cpu", vllm_args={"max_modle_len": 5})], {}, [("qwen", "vllm_args.max_modle_len")], "max_model_len"),
+    (
+        "an unknown flag on a CPU build",
+        [service(vllm_version="0.32.0+cpu", vllm_args={"max_modle_len": 5})],
+        {},
+        [("qwen", "vllm_args.max_modle_len")],
+        "max_model_len",
+    ),
     ("an unknown flag taken away", [args(max_modle_len=None)], {}, [("qwen", "vllm_args.max_modle_len")], "max_model_len"),
     ("an abbreviated flag", [args(max_model=5)], {}, [("qwen", "vllm_args.max_model")], "max_model_len"),
     ("a flag with dashes", [service(vllm_args={"max-model-len": 5})], {}, [("qwen", "vllm_args.max-model-len")], "max_model_len"),
     ("a secret flag with dashes", [service(vllm_args={"api-key": SECRET})], {}, [("qwen", "vllm_args.api-key")], "api_key"),
     ("a flag with its no", [args(no_enable_prefix_caching=True)], {}, [("qwen", "vllm_args.no_enable_prefix_caching")], "enable_prefix_caching: false"),
-    ("a flag that is gone", [service(vllm_version="0.17.0", vllm_args={"disable_log_requests": True})], {}, [("qwen", "vllm_args.disable_log_requests")], "since 0.17.0"),
+    (
+        "a flag that is gone",
+        [service(vllm_version="0.17.0", vllm_args={"disable_log_requests": True})],
+        {},
+        [("qwen", "vllm_args.disable_log_requests")],
+        "since 0.17.0",
+    ),
     ("a flag that is not yet", [service(vllm_version="0.17.1", vllm_args={"shutdown_timeout": 5})], {}, [("qwen", "vllm_args.shutdown_timeout")], "0.18.0"),
     ("a short flag", [args(tp=4)], {}, [("qwen", "vllm_args.tp")], "tensor_parallel_size"),
-    *((f"the plan's own flag {key}", [args(**{key: "x"})], {}, [("qwen", f"vllm_args.{key}")], hint) for key, hint in (
-        ("model", "service's model"), ("host", "service's host"), ("port", "service's port"), ("served_model_name", "served_model_name"),
-        ("revision", "service's revision"), ("nnodes", "one host"), ("config", "below vllm_args"))),
+    *(
+        (f"the plan's own flag {key}", [args(**{key: "x"})], {}, [("qwen", f"vllm_args.{key}")], hint)
+        for key, hint in (
+            ("model", "service's model"),
+            ("host", "service's host"),
+            ("port", "service's port"),
+            ("served_model_name", "served_model_name"),
+            ("revision", "service's revision"),
+            ("nnodes", "one host"),
+            ("config", "below vllm_args"),
+        )
+    ),
     ("a secret among the arguments", [args(api_key=SECRET)], {}, [("qwen", "vllm_args.api_key")], "service's api_key"),
     ("a token among the arguments", [args(hf_token=SECRET)], {}, [("qwen", "vllm_args.hf_token")], "weights_token"),
     ("a value of two lines", [args(chat_template="a\nb")], {}, [("qwen", "vllm_args.chat_template")], "one line"),
     ("an unknown tool parser", [args(tool_call_parser="hermez")], {}, [("qwen", "vllm_args.tool_call_parser")], "hermes"),
-    ("a tool parser of a later version", [service(vllm_version="0.13.0", vllm_args={"tool_call_parser": "glm47"})], {}, [("qwen", "vllm_args.tool_call_parser")], "0.14.0"),
+    (
+        "a tool parser of a later version",
+        [service(vllm_version="0.13.0", vllm_args={"tool_call_parser": "glm47"})],
+        {},
+        [("qwen", "vllm_args.tool_call_parser")],
+        "0.14.0",
+    ),
     ("a tool parser that is gone", [args(tool_call_parser="minimax")], {}, [("qwen", "vllm_args.tool_call_parser")], "since 0.24.0"),
     ("a parser that is no name", [args(tool_call_parser=["hermes"])], {}, [("qwen", "vllm_args.tool_call_parser")], "no parser"),
     ("tools without a parser", [args(tool_call_parser=None)], {}, [("qwen", "vllm_args.enable_auto_tool_choice")], "tool_call_parser"),
-    ("an unknown reasoning parser", [service(model="qwen3-235b-a22b", vllm_args={"reasoning_parser": "qwen4"})], {}, [("qwen", "vllm_args.reasoning_parser")], "qwen3"),
-    ("a reasoning parser on a model that does not think", [args(reasoning_parser="qwen3")], {}, [("qwen", "vllm_args.reasoning_parser")], "reasoning_parser: null"),
+    (
+        "an unknown reasoning parser",
+        [service(model="qwen3-235b-a22b", vllm_args={"reasoning_parser": "qwen4"})],
+        {},
+        [("qwen", "vllm_args.reasoning_parser")],
+        "qwen3",
+    ),
+    (
+        "a reasoning parser on a model that does not think",
+        [args(reasoning_parser="qwen3")],
+        {},
+        [("qwen", "vllm_args.reasoning_parser")],
+        "reasoning_parser: null",
+    ),
     ("one port twice", [service(gpus=[0]), service(name="b", gpus=[1])], {}, [("b", "port")], "qwen on this host"),
     ("root's port", [service(port=1023)], {}, [("qwen", "port")], "1024"),
     ("a port of another program", [service()], {"facts": listening(unit="nginx.service")}, [("qwen", "port")], "nginx.service"),
     ("a port of a process", [service()], {"facts": listening()}, [("qwen", "port")], "process 7"),
-    ("a port of a service that stays", [service(gpus=[0]), service(name="b", port=8002, gpus=[1])], {"facts": listening(port=8002, unit="vllm-qwen.service")}, [("b", "port")], "vllm-qwen"),
+    (
+        "a port of a service that stays",
+        [service(gpus=[0]), service(name="b", port=8002, gpus=[1])],
+        {"facts": listening(port=8002, unit="vllm-qwen.service")},
+        [("b", "port")],
+        "vllm-qwen",
+    ),
     ("the same address listening", [service(host="10.0.0.1")], {"facts": listening(address="10.0.0.1")}, [("qwen", "port")], "process 7"),
-    ("a broken driver", [service()], {"facts": host_facts(gpus=[], gpu_fault="Driver/library version mismatch")}, [("", "gpus")], "Driver/library version mismatch"),
+    (
+        "a broken driver",
+        [service()],
+        {"facts": host_facts(gpus=[], gpu_fault="Driver/library version mismatch")},
+        [("", "gpus")],
+        "Driver/library version mismatch",
+    ),
     ("no GPU at all", [service()], {"facts": host_facts(gpus=[])}, [("qwen", "gpus")], "plan_gpus"),
     ("no GPU at all, unnamed", [service(gpus=...)], {"facts": host_facts(gpus=[])}, [("qwen", "gpus")], "plan_gpus"),
     ("a GPU too many", [service(gpus=[0, 4])], {"facts": host_facts()}, [("qwen", "gpus")], "no GPU 4"),
     ("a GPU too many of those stated", [service(gpus=[8])], {"plan_gpus": 8}, [("qwen", "gpus")], "no GPU 8"),
     ("a GPU twice", [service(gpus=[0, 0])], {}, [("qwen", "gpus")], "more than once"),
     ("a GPU shared", [service(gpus=[0, 1]), service(name="b", port=8002, gpus=[1, 2])], {}, [("b", "gpus")], "GPU 1 as well"),
-    ("a GPU shared with one that takes all", [service(gpus=[0]), service(name="b", port=8002, gpus=...)], {"facts": host_facts()}, [("b", "gpus")], "GPU 0 as well"),
+    (
+        "a GPU shared with one that takes all",
+        [service(gpus=[0]), service(name="b", port=8002, gpus=...)],
+        {"facts": host_facts()},
+        [("b", "gpus")],
+        "GPU 0 as well",
+    ),
     ("two that take all", [service(gpus=...), service(name="b", port=8002, gpus=...)], {}, [("b", "gpus")], "all GPUs as well"),
     ("more ranks than GPUs", [args(tensor_parallel_size=8)], {}, [("qwen", "gpus")], "asks for 8 GPUs and the service has 4"),
     ("too large a product", [args(tensor_parallel_size=2, pipeline_parallel_size=2, data_parallel_size=2)], {}, [("qwen", "gpus")], "8 GPUs"),
     ("a size that is none", [args(tensor_parallel_size=0)], {}, [("qwen", "vllm_args.tensor_parallel_size")], "positive"),
     ("a size in words", [args(pipeline_parallel_size="two")], {}, [("qwen", "vllm_args.pipeline_parallel_size")], "positive"),
     ("a byte too little", [service()], {"facts": free(NEEDED + RESERVE - 1)}, [("qwen", "weights_dir")], "236.4 GB"),
-    ("half there and a byte too little", [service()], {"facts": free(NEEDED // 2 + RESERVE - 1, partial_weights={weights_path(COMMIT): NEEDED // 2})}, [("qwen", "weights_dir")], "118.2 GB"),
+    (
+        "half there and a byte too little",
+        [service()],
+        {"facts": free(NEEDED // 2 + RESERVE - 1, partial_weights={weights_path(COMMIT): NEEDED // 2})},
+        [("qwen", "weights_dir")],
+        "118.2 GB",
+    ),
     (
         "room for one of two",
         [service(gpus=[0]), service(name="b", port=8002, gpus=[1], model="qwen3-235b-a22b-fp8")],
@@ -138,7 +207,13 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
         [("qwen, b", "weights_dir")],
         "472.8 GB",
     ),
-    ("a stop that is too short", [service()], {"model_service_stop_timeout": 59, "model_service_shutdown_timeout": 30}, [("qwen", "model_service_stop_timeout")], "60"),
+    (
+        "a stop that is too short",
+        [service()],
+        {"model_service_stop_timeout": 59, "model_service_shutdown_timeout": 30},
+        [("qwen", "model_service_stop_timeout")],
+        "60",
+    ),
     ("a stop shorter than a service's own shutdown", [args(shutdown_timeout=600)], {}, [("qwen", "model_service_stop_timeout")], "630"),
 ]
 
@@ -164,7 +239,12 @@ def test_fails(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any]
 NOTICES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
     ("an unpinned model", [service(model="someone/model")], {}, "'main' of someone/model is not a commit"),
     ("a flag that an unknown version may have", [service(vllm_version="0.99.0", vllm_args={"brand_new": 1})], {}, "going by vLLM 0.33.0"),
-    ("a parser that an unknown version may have", [service(vllm_version="0.99.0", vllm_args={"tool_call_parser": "brand_new"})], {}, "as far as is known here of vLLM 0.99.0"),
+    (
+        "a parser that an unknown version may have",
+        [service(vllm_version="0.99.0", vllm_args={"tool_call_parser": "brand_new"})],
+        {},
+        "as far as is known here of vLLM 0.99.0",
+    ),
     ("a retired variable", [service(environment={"VLLM_ATTENTION_BACKEND": "x"})], {}, "gone since 0.15.0"),
     ("a variable spelt wrongly", [service(environment={"VLLM_CACHE_ROTO": "x"})], {}, "VLLM_CACHE_ROOT"),
     ("a loopback service", [service(host="127.0.0.1")], {}, "its own host only"),

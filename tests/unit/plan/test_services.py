@@ -35,7 +35,9 @@ def test_a_whole_service() -> None:
 
 def test_what_is_left_out() -> None:
     """Defaults of a service, and null meaning the same as leaving out."""
-    [read], faults = read_all("gpu1", [{"name": "a", "model": "a/b", "port": "8001", "gpus": None, "api_key": None, "vllm_args": None, "environment": None}], FLAGS)
+    [read], faults = read_all(
+        "gpu1", [{"name": "a", "model": "a/b", "port": "8001", "gpus": None, "api_key": None, "vllm_args": None, "environment": None}], FLAGS
+    )
     assert faults == []
     assert (read.gpus, read.host, read.has_api_key, read.vllm_args, read.environment, read.port) == (None, "0.0.0.0", False, {}, {}, 8001)
 
@@ -109,7 +111,12 @@ def test_no_list(wrong: Any) -> None:
 
 @pytest.mark.parametrize(
     ("key", "remedy"),
-    [("prot", "did you mean port?"), ("max_model_len", "below vllm_args, as max_model_len"), ("max-model-len", "below vllm_args, as max_model_len"), ("zzzzzz", "a service has name, ")],
+    [
+        ("prot", "did you mean port?"),
+        ("max_model_len", "below vllm_args, as max_model_len"),
+        ("max-model-len", "below vllm_args, as max_model_len"),
+        ("zzzzzz", "a service has name, "),
+    ],
 )
 def test_unknown_keys_are_helped(key: str, remedy: str) -> None:
     """With the nearest key, or the place where a flag belongs."""

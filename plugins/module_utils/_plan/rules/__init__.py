@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The rules that every host's draft is held against. A new check is a new function in C(RULES)."""
+
 from __future__ import annotations
 
 from typing import Callable, Iterator, Union

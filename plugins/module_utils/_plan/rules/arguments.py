@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Arguments: flags and parsers that the chosen vLLM has, and values that can stand on its command line."""
+
 from __future__ import annotations
 
 from typing import Any, Iterator, Union

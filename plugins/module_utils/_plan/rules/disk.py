@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Disk space: enough for the weights that are not there yet."""
+
 from __future__ import annotations
 
 from typing import Iterator
@@ -25,12 +26,13 @@ def weights_fit(host: HostDraft) -> Iterator[Fault]:
     reserve = host.settings.weights_disk_reserve
     if wanted + reserve > mount.free_bytes:
         labels = [draft.label for draft in host.services if draft.weights is not None and draft.weights.path in missing]
+        why = f"the weights still to download take {gigabytes(wanted)} and {gigabytes(reserve)} is to stay free"
         yield Fault(
             host.name,
             ", ".join(labels),
             "weights_dir",
             host.settings.weights_dir,
-            f"the weights still to download take {gigabytes(wanted)} and {gigabytes(reserve)} is to stay free, but {mount.mount} has {gigabytes(mount.free_bytes)} left",
+            f"{why}, but {mount.mount} has {gigabytes(mount.free_bytes)} left",
             "make room, or set weights_dir to a larger file system; where a mirror serves other sizes than the Hub, set plan_check_disk: false",
         )
 

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GPUs: there, each used once, and as many as the parallel sizes ask for."""
+
 from __future__ import annotations
 
 from collections import Counter

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Models: known, served by the chosen vLLM, and pinned."""
+
 from __future__ import annotations
 
 from typing import Iterator
@@ -27,14 +28,15 @@ def model_is_known(host: HostDraft) -> Iterator[Fault]:
 def version_is_new_enough(host: HostDraft) -> Iterator[Fault]:
     """The chosen vLLM is at least the one that the entry asks for."""
     for draft in host.services:
-        least = draft.entry.min_vllm if draft.entry else None
-        if least is not None and draft.version < least:
+        entry = draft.entry
+        if entry is not None and entry.min_vllm is not None and draft.version < entry.min_vllm:
+            least = entry.min_vllm
             yield Fault(
                 host.name,
                 draft.label,
                 "vllm_version",
                 draft.version.text,
-                f"{draft.entry.name} needs vLLM {least.text} or newer",
+                f"{entry.name} needs vLLM {least.text} or newer",
                 f"set vllm_version to {least.text} or newer, for the host or for this service",
             )
 
@@ -43,8 +45,5 @@ def revision_is_pinned(host: HostDraft) -> Iterator[Notice]:
     """A branch moves: two hosts, or one host twice, may get different weights."""
     for draft in host.services:
         if draft.weights and not values.COMMIT.fullmatch(draft.weights.revision):
-            yield Notice(
-                host.name,
-                draft.label,
-                f"revision {draft.weights.revision!r} of {draft.weights.repo} is not a commit and may change; pin the service's revision to 40 hexadecimal digits",
-            )
+            what = f"revision {draft.weights.revision!r} of {draft.weights.repo} is not a commit and may change"
+            yield Notice(host.name, draft.label, f"{what}; pin the service's revision to 40 hexadecimal digits")
