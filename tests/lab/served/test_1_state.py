@@ -121,10 +121,10 @@ def test_environment_file_is_roots_alone(unit: Any, service: dict[str, Any]) -> 
 )
 def test_secrets_are_nowhere_else(host: Host, service: dict[str, Any], command: str) -> None:
     """Not on a command line, in a unit, in the journal (where Ansible logs module arguments), or in what Ansible leaves."""
-    said = host.run(command).stdout
     # The search itself must not be what is found: look here, not with grep over there.
-    assert service["api_key"] not in said
-    assert service["secret_environment"]["LAB_SECRET"] not in said
+    said = host.run(command).stdout_bytes
+    assert service["api_key"].encode() not in said
+    assert service["secret_environment"]["LAB_SECRET"].encode() not in said
 
 
 def test_secrets_do_not_show_in_the_play(play: Any, service: dict[str, Any]) -> None:
