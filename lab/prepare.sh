@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
-# Make everything that the lab's containers are made from: prepare.sh OUT PYTHON CATALOGUE.
+# Make everything that the lab's containers are made from: prepare.sh OUT PYTHON CATALOGUE NAME.
 #
-# OUT is the lab's folder, PYTHON the one of the project's .venv, CATALOGUE the folder of the catalogue's files. Steps that
-# do not need each other run side by side. A step that finds its result already there says nothing; whatever the steps
-# say is shown. The last line of the output is the image's name.
+# OUT is the lab's folder, PYTHON the one of the project's .venv, CATALOGUE the folder of the catalogue's files, NAME the
+# lab's name; its machines come on standard input (see machines/write_files.py). Steps that do not need each other run
+# side by side. A step that finds its result already there says nothing; whatever the steps say is shown. The last line of
+# the output is the image's name.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1
 python=$2
 catalogue=$3
+name=$4
+machines=$(cat)
 mkdir -p "$out/log" "$out/cache/apt" "$out/cache/uv"
+
+# Two labs share the folder: one at a time.
+exec 9>"$out/lock"
+flock 9
 
 wheels_and_models() {
     "$here/wheelhouse/make_wheelhouse.sh" "$out/wheels" "$python"
@@ -20,11 +27,16 @@ wheels_and_models() {
 image=$!
 wheels_and_models >"$out/log/wheels-and-models.err" 2>&1 &
 models=$!
-{ "$here/keys/make_keys.sh" "$out" && "$python" "$here/ca/extra_ca.py" "$out/ca"; } >"$out/log/keys.err" 2>&1 &
-keys=$!
+settings() {
+    "$here/keys/make_keys.sh" "$out"
+    "$python" "$here/ca/extra_ca.py" "$out/ca"
+    "$python" "$here/machines/write_files.py" "$out" "$name" <<<"$machines"
+}
+settings >"$out/log/settings.err" 2>&1 &
+settings=$!
 
 failed=0
-for step in $image $models $keys; do
+for step in $image $models $settings; do
     wait "$step" || failed=1
 done
 cat "$out"/log/*.err
