@@ -10,10 +10,17 @@ if [ -d "$out/labs/$name" ]; then
     echo "removed $out/labs/$name"
 fi
 
-others=$(docker ps --all --filter label=inferops.lab --format '{{.Label "inferops.lab"}}' | sort -u | tr '\n' ' ')
-if [ -n "$others" ]; then
-    echo "kept the images and $out: in use by ${others% }"
-    exit 0
+# users FILTER: names of the labs whose containers pass the filter.
+users() {
+    docker ps --all --filter label=inferops.lab --filter "$1" --format '{{.Label "inferops.lab"}}' | sort -u | tr '\n' ' '
+}
+
+if [ -d "$out" ]; then
+    others=$(users "volume=$out/machine")
+    if [ -n "$others" ]; then
+        echo "kept $out: in use by ${others% }"
+        exit 0
+    fi
 fi
 
 mapfile -t images < <(docker images --format '{{.Repository}}:{{.Tag}}' | grep -E '^inferops-lab(-base)?:' || true)
@@ -27,7 +34,12 @@ if [ -d "$out" ]; then
     rm -rf "$out"
     echo "removed $out"
 fi
-if [ "${#images[@]}" -gt 0 ]; then
+
+# Another checkout's lab boots from the same images.
+others=$(users label=inferops.lab)
+if [ -n "$others" ]; then
+    echo "kept the images: in use by ${others% }"
+elif [ "${#images[@]}" -gt 0 ]; then
     docker rmi --force "${images[@]}" >/dev/null
     echo "removed ${#images[@]} images"
 fi

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Functions that the scripts here share. To be sourced by bash.
 
 # One line about what is going on.

@@ -11,8 +11,10 @@ stamp_of() {
     echo ".venv/.made-${1%.txt}-$(cat requirements.txt "$1" | sha256sum | cut -c1-16)"
 }
 
-requirements=requirements.txt
-[ "${1-}" = --test ] && requirements=requirements-test.txt
+case ${1-} in
+    --test) requirements="requirements-test.txt" ;;
+    *) requirements="requirements.txt" ;;
+esac
 [ -e "$(stamp_of "$requirements")" ] && [ -x .venv/bin/ansible-playbook ] && exit 0
 
 # The interpreter itself: not a shim, and not the one of a .venv that is about to go.
