@@ -134,7 +134,12 @@ def _json(value: Any) -> str:
 
 def size(arguments: Mapping[str, Any], key: str) -> int | None:
     """A parallel size among the arguments: 1 when not given, None when it is not a positive whole number."""
-    value = arguments.get(key, 1)
+    return (number(arguments, key) or None) if key in arguments else 1
+
+
+def number(arguments: Mapping[str, Any], key: str) -> int | None:
+    """A number among the arguments, 0 or more, perhaps written as text; None when it is anything else or not given."""
+    value = arguments.get(key)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6:
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -106,7 +106,6 @@ def draft_service(service: Service, settings: Settings, catalogue: Catalogue, fl
         same_revision = service.revision in (None, entry.revision)
         # Another revision may well be of another size: better no check than a wrong one.
         weights = weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None)
-    shutdown = completed.get("shutdown_timeout", 0)
     return ServiceDraft(
         service=service,
         entry=entry,
@@ -118,7 +117,8 @@ def draft_service(service: Service, settings: Settings, catalogue: Catalogue, fl
         arguments=completed,
         environment=environment,
         cache=cache,
-        shutdown_timeout=shutdown if isinstance(shutdown, int) and not isinstance(shutdown, bool) else 0,
+        # 0 is what vLLM itself does without the flag; what is no number at all is for vLLM's own parser to refuse.
+        shutdown_timeout=args.number(completed, "shutdown_timeout") or 0,
     )
 
 

@@ -85,16 +85,12 @@ def one_line(text: str) -> str:
 
 def _masked(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): HIDDEN if is_secret_name(key) or _holds_secrets(key) else _masked(item) for key, item in value.items()}
+        return {str(key): HIDDEN if is_secret_name(key) else _masked(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_masked(item) for item in value]
     if isinstance(value, str) and _SECRET_TEXT.search(value):
         return HIDDEN
     return value
-
-
-def _holds_secrets(key: Any) -> bool:
-    return str(key) == "secret_environment"
 
 
 def _as_json(value: Any) -> str:

@@ -45,6 +45,18 @@ def test_sizes(value: Any, size: int | None) -> None:
     assert arguments.size({"tensor_parallel_size": value}, "tensor_parallel_size") == size
 
 
+def test_words_of_several_arguments() -> None:
+    """In the order given, lists among them."""
+    assert arguments.words({"a": 1, "b": ["x"], "c": True, "d": ["y"]}) == ["--a=1", "--b", "x", "--c", "--d", "y"]
+
+
+@pytest.mark.parametrize(("value", "number"), [(0, 0), ("600", 600), (-1, None), (True, None), ("", None), (0.5, None), ("1" * 6, None)])
+def test_numbers(value: Any, number: int | None) -> None:
+    """Numbers may be text."""
+    assert arguments.number({"a": value}, "a") == number
+    assert arguments.number({}, "a") is None
+
+
 def test_size_not_given() -> None:
     """Without a size there is one rank."""
     assert arguments.size({}, "tensor_parallel_size") == 1

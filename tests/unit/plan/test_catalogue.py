@@ -73,6 +73,23 @@ def test_find(catalogue: Catalogue) -> None:
         assert catalogue.find(wrong) is None
 
 
+def test_a_name_goes_before_a_repository(catalogue: Catalogue) -> None:
+    """A user's entry may be named like any repository."""
+    own, faults = catalogue.with_own("gpu1", {"Qwen/Qwen3-235B-A22B": {"repo": "mirror/qwen"}})
+    found = own.find("Qwen/Qwen3-235B-A22B")
+    assert faults == [] and found is not None and found.repo == "mirror/qwen"
+
+
+def test_all_faults_of_an_entry(catalogue: Catalogue) -> None:
+    """One does not hide the other."""
+    own = {"a": {"repo": "a/b", "bytes": 0, "environment": {"A B": 1}}, "b": {"repo": 5}}
+    assert [fault.key for fault in catalogue.with_own("gpu1", own)[1]] == [
+        "plan_catalogue.a.bytes",
+        "plan_catalogue.a.environment.A B",
+        "plan_catalogue.b.repo",
+    ]
+
+
 def test_own_entries(catalogue: Catalogue) -> None:
     """Users' entries are laid over the shipped ones, which stay as they are."""
     own, faults = catalogue.with_own("gpu1", {"mine": {"repo": "me/mine", "bytes": 5}, "qwen3-235b-a22b": {"repo": "me/other"}})

@@ -176,6 +176,8 @@ def test_layers_of_environment(plan: Plans) -> None:
     ("variables", "keys", "url", "local_url"),
     [
         ({}, {}, "http://gpu1:8001", "http://127.0.0.1:8001"),
+        ({"ansible_host": ["10.0.0.1"]}, {}, "http://gpu1:8001", "http://127.0.0.1:8001"),
+        ({"ansible_host": ""}, {}, "http://gpu1:8001", "http://127.0.0.1:8001"),
         ({"ansible_host": "fe80::1"}, {}, "http://[fe80::1]:8001", "http://127.0.0.1:8001"),
         ({"ansible_host": "10.0.0.1"}, {"host": "10.9.9.9"}, "http://10.9.9.9:8001", "http://10.9.9.9:8001"),
         ({"ansible_host": "10.0.0.1"}, {"host": "::"}, "http://10.0.0.1:8001", "http://[::1]:8001"),
@@ -223,8 +225,18 @@ def test_releases_and_weights_are_listed_once(plan: Plans) -> None:
 
 def test_indexes_fall_back_to_the_hosts(plan: Plans) -> None:
     """Each of the three for itself."""
-    made = plan(service(), host_index_url="https://a/simple", host_find_links=["https://a/wheels"], vllm_find_links=["https://b/wheels"])
-    assert made.hosts["gpu1"]["releases"][0]["index"] == {"index_url": "https://a/simple", "extra_index_urls": [], "find_links": ["https://b/wheels"]}
+    made = plan(
+        service(),
+        host_index_url="https://a/simple",
+        host_extra_index_urls=["https://a/extra"],
+        host_find_links=["https://a/wheels"],
+        vllm_find_links=["https://b/wheels"],
+    )
+    assert made.hosts["gpu1"]["releases"][0]["index"] == {
+        "index_url": "https://a/simple",
+        "extra_index_urls": ["https://a/extra"],
+        "find_links": ["https://b/wheels"],
+    }
 
 
 def test_branches_with_slashes(plan: Plans) -> None:
@@ -265,6 +277,12 @@ def test_secrets_are_not_in_the_plan(plan: Plans) -> None:
     """Only that there is a key."""
     made = plan(service(api_key="s3cr3t", secret_environment={"A": "s3cr3t"}))
     assert first_service(made)["has_api_key"] is True and "s3cr3t" not in repr(made)
+
+
+def test_faults_of_several_hosts(plan_hosts: Callable[[list[HostInput]], Plan]) -> None:
+    """One bad host does not hide another."""
+    made = plan_hosts([HostInput(name, {"model_services": [service(port=0)]}) for name in ("a", "b")])
+    assert [fault.host for fault in made.faults] == ["a", "b"]
 
 
 def test_a_fault_anywhere_leaves_no_document(plan_hosts: Callable[[list[HostInput]], Plan]) -> None:

@@ -91,6 +91,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
     ("an unknown model", [service(model="qwen3-235b-a22b-instruct-2507-fp9")], {}, [("qwen", "model")], "qwen3-235b-a22b-instruct-2507-fp8"),
     ("a model of no likeness", [service(model="zzz")], {}, [("qwen", "model")], "<organisation>/<name>"),
     ("a model that cannot be served", [service(model="qwen3-235b-a22b-w8a8")], {}, [("qwen", "model")], "Ascend"),
+    ("no model", [service(model=...)], {}, [("qwen", "model")], "no model"),
     ("too old a version", [service(vllm_version="0.9.2")], {}, [("qwen", "vllm_version")], "0.10.0"),
     ("too old a version of the host", [service()], {"vllm_version": "0.9.2"}, [("qwen", "vllm_version")], "0.10.0"),
     ("an unknown flag", [args(max_modle_len=5)], {}, [("qwen", "vllm_args.max_modle_len")], "max_model_len"),
@@ -191,6 +192,15 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
     ("more ranks than GPUs", [args(tensor_parallel_size=8)], {}, [("qwen", "gpus")], "asks for 8 GPUs and the service has 4"),
     ("too large a product", [args(tensor_parallel_size=2, pipeline_parallel_size=2, data_parallel_size=2)], {}, [("qwen", "gpus")], "8 GPUs"),
     ("a size that is none", [args(tensor_parallel_size=0)], {}, [("qwen", "vllm_args.tensor_parallel_size")], "positive"),
+    (
+        "room for the one that is missing",
+        [service(gpus=[0]), service(name="b", port=8002, gpus=[1], model="qwen3-235b-a22b-fp8")],
+        {"facts": free(NEEDED + RESERVE - 1, weights=[weights_path(COMMIT)])},
+        [("b", "weights_dir")],
+        "236.4 GB",
+    ),
+    ("more ranks than all GPUs", [service(gpus=..., vllm_args={"tensor_parallel_size": 8})], {"plan_gpus": 4}, [("qwen", "gpus")], "all"),
+    ("no stated GPU and none found", [service(gpus=...)], {"facts": host_facts(gpus=[])}, [("qwen", "gpus")], "all"),
     ("a size in words", [args(pipeline_parallel_size="two")], {}, [("qwen", "vllm_args.pipeline_parallel_size")], "positive"),
     ("a byte too little", [service()], {"facts": free(NEEDED + RESERVE - 1)}, [("qwen", "weights_dir")], "236.4 GB"),
     (
@@ -214,6 +224,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
         [("qwen", "model_service_stop_timeout")],
         "60",
     ),
+    ("a stop shorter than a shutdown in words", [args(shutdown_timeout="600")], {}, [("qwen", "model_service_stop_timeout")], "630"),
     ("a stop shorter than a service's own shutdown", [args(shutdown_timeout=600)], {}, [("qwen", "model_service_stop_timeout")], "630"),
 ]
 

@@ -88,6 +88,7 @@ WRONG: list[tuple[Any, list[tuple[str, str]]]] = [
     (service(vllm_version=0.32), [("qwen", "vllm_version")]),
     (service(state="started"), [("qwen", "state")]),
     (service(state=[]), [("qwen", "state")]),
+    (service(port=0, environment={"A B": 1}), [("qwen", "port"), ("qwen", "environment.A B")]),
     (service(**{"prot": 1, "moddel": 2}), [("qwen", "prot"), ("qwen", "moddel")]),
     ("text", [("model_services[0]", "")]),
     (None, [("model_services[0]", "")]),

@@ -73,8 +73,7 @@ def values_can_be_written(host: HostDraft) -> Iterator[Fault]:
             try:
                 args.check_value(value)
             except Bad as bad:
-                visible = HIDDEN if is_secret_name(key) else shown(value, key)
-                yield Fault(host.name, draft.label, f"vllm_args.{key}", visible, bad.why, bad.remedy)
+                yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(value, key), bad.why, bad.remedy)
 
 
 def parsers_exist(host: HostDraft) -> Iterator[Finding]:
