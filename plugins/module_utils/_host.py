@@ -183,6 +183,16 @@ def complete_weights(directory: str) -> list[str]:
     return sorted(path for path in found if os.path.isdir(path))
 
 
+def partial_weights(directory: str) -> dict[str, int]:
+    """Return the bytes that unfinished downloads hold, by the path that the weights will have."""
+    suffix = ".partial"
+    found = {}
+    for path in sorted(glob.glob(os.path.join(directory, "*", "*" + suffix))):
+        files = (os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names)
+        found[path[:-len(suffix)]] = sum(os.lstat(file).st_size for file in files if os.path.lexists(file))
+    return found
+
+
 def read_account(name: str) -> dict[str, str]:
     """Return user, primary group and home of an account; empty where it does not exist."""
     try:

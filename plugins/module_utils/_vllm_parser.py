@@ -102,7 +102,7 @@ def main() -> None:
             check(sys.argv[1:])
         except ArgumentFault as error:
             fault = str(error)
-    print(json.dumps({"fault": fault}))
+    sys.stdout.write(json.dumps({"fault": fault}) + "\n")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ options:
         description: Key of the service's API.
         type: str
       unit:
-        description: Unit on the machine where this runs; the end of its journal is shown when the check fails, and its start is marked as checked when it passes.
+        description:
+          - Unit on the machine where this runs.
+          - The end of its journal is shown when the check fails, and its start is marked as checked when it passes.
         type: str
   prompt:
     description: What each service is asked.

@@ -110,6 +110,9 @@ host:
     weights:
       description: Paths of complete weights.
       type: list
+    partial_weights:
+      description: Bytes that unfinished downloads hold, by the path that the weights will have.
+      type: dict
     account:
       description: C(user), C(group) and C(home) of the services' account; empty where it does not exist.
       type: dict
@@ -148,6 +151,7 @@ def main() -> None:
         services=_host.read_services(),
         releases=_host.complete_releases(module.params["releases_dir"]),
         weights=_host.complete_weights(module.params["weights_dir"]),
+        partial_weights=_host.partial_weights(module.params["weights_dir"]),
         tools=_host.installed_tools(module.params["install_dir"]),
         account=_host.read_account(module.params["account"]),
         certificates=_host.added_certificates(),

@@ -67,11 +67,13 @@ def test_complete_releases_and_weights(tmp_path: Path) -> None:
         (tmp_path / "releases" / name / mark).touch()
     (tmp_path / "models" / "a--b" / "r1").mkdir(parents=True)
     (tmp_path / "models" / "a--b" / "r1.manifest.json").touch()
-    (tmp_path / "models" / "a--b" / "r2.partial").mkdir()
+    (tmp_path / "models" / "a--b" / "r2.partial" / "deep").mkdir(parents=True)
+    (tmp_path / "models" / "a--b" / "r2.partial" / "deep" / "half").write_bytes(b"12345")
     # A manifest without its directory proves nothing.
     (tmp_path / "models" / "a--b" / "r3.manifest.json").touch()
     assert _host.complete_releases(str(tmp_path / "releases")) == ["vllm-1"]
     assert _host.complete_weights(str(tmp_path / "models")) == [str(tmp_path / "models" / "a--b" / "r1")]
+    assert _host.partial_weights(str(tmp_path / "models")) == {str(tmp_path / "models" / "a--b" / "r2"): 5}
 
 
 def test_tools_leaves_dead_links_out(tmp_path: Path) -> None:
