@@ -18,7 +18,7 @@ H100 = "0, GPU-5f8b4a2e-0000-0000-0000-000000000001, NVIDIA H100 80GB HBM3, 8155
         ("", []),
         ("\n", []),
         (H100 + "\n", [(0, "NVIDIA H100 80GB HBM3", 81559 * 1024**2, "9.0")]),
-        (H100 + "\n" + H100.replace("0, GPU", "1, GPU", 1), [(0, "NVIDIA H100 80GB HBM3", 81559 * 1024**2, "9.0"), (1, "NVIDIA H100 80GB HBM3", 81559 * 1024**2, "9.0")]),
+        (H100 + "\n" + H100.replace("0, GPU", "1, GPU", 1), [(index, "NVIDIA H100 80GB HBM3", 81559 * 1024**2, "9.0") for index in (0, 1)]),
         ("0, [N/A], NVIDIA X, [N/A], 580.1, [Not Supported]", [(0, "NVIDIA X", None, None)]),
     ],
     ids=["nothing", "blank", "one", "two", "unknown values"],
