@@ -1,0 +1,80 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Asking a Hugging Face endpoint: pages, refusals, files that are not wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils import _hub
+from ansible_collections.inferops.gpu.plugins.modules import weights_probe
+
+BIG = {"type": "file", "path": "model.safetensors", "size": 135, "oid": "git", "lfs": {"oid": "sha", "size": 4000, "pointerSize": 135}}
+SMALL = {"type": "file", "path": "config.json", "size": 20, "oid": "git2"}
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[Any, str | None]]) -> _hub.Hub:
+    """A hub whose requests are answered from a table of paths."""
+    hub = _hub.Hub("http://mirror/")
+    monkeypatch.setattr(hub, "open_json", lambda url: answers[url.removeprefix("http://mirror")])
+    return hub
+
+
+def test_all_pages_are_read_and_what_is_not_wanted_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = "/api/models/a/b/tree/c1?recursive=true&expand=false"
+    unwanted = {"type": "file", "path": "pytorch_model.bin", "size": 9, "oid": "x"}
+    hub = answering(monkeypatch, {first: ([BIG, {"type": "directory", "path": "d"}], "http://mirror/page2"), "/page2": ([SMALL, unwanted], None)})
+    assert hub.read_files("a/b", "c1", ["*.bin"]) == [
+        {"path": "config.json", "size": 20, "git_sha1": "git2"},
+        {"path": "model.safetensors", "size": 4000, "sha256": "sha"},
+    ]
+
+
+def test_a_branch_is_resolved_to_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = answering(monkeypatch, {"/api/models/a/b/revision/refs%2Fpr%2F1": ({"sha": "c1"}, None)})
+    assert hub.read_commit("a/b", "refs/pr/1") == "c1"
+
+
+@pytest.mark.parametrize("answer", [[], {"id": "x"}, "html"])
+def test_an_answer_without_a_commit_is_no_hub(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    hub = answering(monkeypatch, {"/api/models/a/b/revision/main": (answer, None)})
+    with pytest.raises(_hub.HubError, match="is this a Hugging Face endpoint"):
+        hub.read_commit("a/b", "main")
+
+
+def test_a_repository_with_nothing_wanted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = answering(monkeypatch, {"/api/models/a/b/tree/c1?recursive=true&expand=false": ([SMALL], None)})
+    with pytest.raises(_hub.HubError, match="no file that is wanted"):
+        hub.read_files("a/b", "c1", ["*"])
+
+
+@pytest.mark.parametrize(
+    ("code", "token", "says"),
+    [(401, False, "set weights_token"), (403, True, "accept its licence"), (404, False, "no such repository or revision"), (503, False, "503 said")],
+)
+def test_refusals_name_the_way_out(code: int, token: bool, says: str) -> None:
+    assert says in _hub.explain(code, "said", token)
+
+
+def test_next_page_of_a_link_header() -> None:
+    assert _hub.next_page('<http://m/1>; rel="prev", <http://m/2>; rel="next"') == "http://m/2"
+    assert _hub.next_page("") is None
+
+
+def test_missing_bytes_counts_what_is_not_there_at_full_size(tmp_path: Any) -> None:
+    (tmp_path / "final").mkdir()
+    (tmp_path / "partial").mkdir()
+    (tmp_path / "final" / "a").write_bytes(b"12345")
+    (tmp_path / "partial" / "b").write_bytes(b"123")
+    files = [{"path": name, "size": 5} for name in ("a", "b", "c")]
+    assert weights_probe.missing_bytes(files, str(tmp_path / "final"), str(tmp_path / "partial")) == 10
+
+
+def test_every_endpoint_is_asked_and_each_answer_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(hub: _hub.Hub, url: str) -> Any:
+        raise _hub.HubError(f"404 at {hub.endpoint}")
+
+    monkeypatch.setattr(_hub.Hub, "open_json", refuse)
+    wanted = {"endpoints": ["http://one", "http://two/"], "token": "", "ca_certificates": [], "repo": "a/b", "revision": "main", "exclude": []}
+    with pytest.raises(_hub.HubError, match=r"http://one answered 404 .*; http://two/ answered 404"):
+        weights_probe.ask(wanted)
