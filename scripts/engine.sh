@@ -14,9 +14,9 @@ command -v docker >/dev/null && answers && exit 0
 case $docker_error in
     *"permission denied"*) die "Docker runs but $(id -un) may not use it: usermod -aG docker $(id -un), then log in again." ;;
 esac
+# An engine elsewhere that does not answer is not ours to replace.
+[ -z "${DOCKER_HOST-}" ] || die "no Docker engine answers at DOCKER_HOST=$DOCKER_HOST."
 if ! command -v dockerd >/dev/null; then
-    # An engine elsewhere (DOCKER_HOST, a context) that does not answer is not ours to replace.
-    [ -z "${DOCKER_HOST-}" ] || die "no Docker engine answers at DOCKER_HOST=$DOCKER_HOST."
     can_install || die "a Docker engine is needed: apt install docker.io (as root), and add $(id -un) to the group docker."
     say "installing docker.io"
     apt_install docker.io iptables

@@ -13,6 +13,8 @@ venv=$out/model-maker
 
 "$python" "$here/make_tiny_models.py" --check --catalogue "$catalogue" --out "$out/models" >/dev/null && exit 0
 
+. "$here/../../scripts/lib.sh"
+use_pip_settings "$python"
 # The hosts' torch, if the wheelhouse has it and this Python can use it; else PyTorch's CPU index.
 torch=(torch==2.13.0+cpu --find-links "$out/wheels")
 echo "installing torch and transformers for the model maker" >&2

@@ -20,6 +20,9 @@ recipe=$(sha256sum "$here/vllm/pyproject.toml" "$here/make_wheelhouse.sh" | sha2
 stamp=$out/.made-$recipe
 [ -e "$stamp" ] && exit 0
 
+. "$here/../../scripts/lib.sh"
+use_pip_settings "$python"
+
 rm -f "$out"/*.whl "$out"/.made-*
 echo "building the vllm metapackage" >&2
 "$(dirname "$python")/uv" build --quiet --wheel --out-dir "$out" "$here/vllm" >&2
