@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 
 suite=bookworm
 packages=$(tr '\n' ' ' <packages.txt)
-recipe=$(find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
+recipe=$(find Dockerfile packages.txt files -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
 image=inferops-lab:$recipe
 base=inferops-lab-base:$suite-$(sha256sum packages.txt | cut -c1-12)
 
@@ -27,7 +27,15 @@ bootstrap() {
         apt-get -qq update >&2 && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes mmdebstrap debian-archive-keyring >&2
     fi
     echo "making $base with mmdebstrap" >&2
-    mmdebstrap --quiet --variant=minbase --include="${packages// /,}" "$suite" - | docker import - "$base" >/dev/null
+    # To a file first: the engine would make an image of half an archive as well.
+    archive=$(mktemp --suffix=.tar)
+    trap 'rm -f "$archive"' EXIT
+    if ! mmdebstrap --quiet --variant=minbase --include="${packages// /,}" "$suite" "$archive"; then
+        [ "$(id -u)" -eq 0 ] \
+            || echo "lab: without root mmdebstrap needs user namespaces (uidmap, /etc/subuid); or run lab/image/build.sh as root once." >&2
+        exit 1
+    fi
+    docker import "$archive" "$base" >/dev/null
 }
 
 if ! docker image inspect "$base" >/dev/null 2>&1; then

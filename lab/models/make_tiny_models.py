@@ -89,11 +89,10 @@ class Spec:
     context: int
 
     def fingerprint(self) -> str:
-        """Changes with the spec and with every file that takes part in making the model."""
+        """Changes with the spec and with every file that decides what the model is."""
         digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode())
-        for path in sorted(HERE.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(path.read_bytes())
+        for path in (Path(__file__), HERE / "corpus.txt", HERE / "requirements.txt", *sorted(HERE.glob("templates/*"))):
+            digest.update(path.read_bytes())
         return digest.hexdigest()
 
 
