@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 network=${LAB_NETWORK:-172.29.235}
 name=${LAB_NAME:-inferops-lab}
 url=http://$network.11:8001
-log=.lab/log/site
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 export ANSIBLE_CONFIG=$PWD/ansible.cfg
 [ ! -t 1 ] || export ANSIBLE_FORCE_COLOR=1
 
@@ -34,11 +35,11 @@ say "ansible-playbook site.yml -l qwen235b"
 ANSIBLE_CALLBACKS_ENABLED=ansible.posix.profile_roles PROFILE_ROLES_SUMMARY_ONLY=true \
     ansible-playbook site.yml -l qwen235b | tee "$log"
 stage_done site.yml
-# role_time ROLE MEANING: the role's line of that ending, in the reader's words.
+# role_time ROLE MEANING: the sum of the role's lines in that ending, in the reader's words.
 role_time() {
     local seconds
-    seconds=$(sed -nE "s/\x1b\[[0-9;]*m//g; s/^(inferops\.gpu\.)?$1 -+ *([0-9]+)\.[0-9]+s\$/\2/p" "$log")
-    [ -z "$seconds" ] || stages+=("$(printf '  %-14s %4d s' "$2" "$seconds")")
+    seconds=$(sed -nE "s/\x1b\[[0-9;]*m//g; s/^(inferops\.gpu\.)?$1 -+ *([0-9.]+)s\$/\2/p" "$log" | awk '{ sum += $1 } END { printf "%.0f", sum }')
+    stages+=("$(printf '  %-14s %4d s' "$2" "$seconds")")
 }
 role_time host packages
 role_time vllm 'vLLM install'
