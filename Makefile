@@ -2,7 +2,7 @@
 PLAYBOOK := .venv/bin/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit sanity molecule
+.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit sanity molecule docs bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ sanity: setup-test ## ansible-test sanity on the built collection
 
 molecule: setup-test engine ## the scenarios under molecule/
 	@tests/run-molecule.sh
+
+docs: setup-test ## write the variable tables in the roles' READMEs
+	@.venv/bin/python tests/tools/role_docs.py
+
+bench: setup-test engine ## seconds of a run that finds nothing to do, task by task (lab must be up)
+	@tests/bench/second_run.sh
 
 setup: ## make .venv from the pinned requirements
 	@scripts/setup.sh
