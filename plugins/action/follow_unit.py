@@ -94,11 +94,16 @@ class ActionModule(ActionBase):
         parts = [f"{arguments['label']} failed: {reason}"]
         if progress.get("remedy"):
             parts.append(f"Way out: {progress['remedy']}")
-        journal = status.get("journal", [])
+        journal = without_stack(status.get("journal", []))
         if journal:
             parts.append(f"Last lines of its journal (journalctl -u {arguments['unit']}):\n" + "\n".join(f"  {line}" for line in journal))
-        result.update(failed=True, journal=journal, msg="\n".join(parts))
-        return result
+        # The message alone: what Ansible prints of a failure is to be read.
+        return {"failed": True, "changed": False, "seconds": result["seconds"], "msg": "\n".join(parts)}
+
+
+def without_stack(lines: list[str]) -> list[str]:
+    """Return the lines of a journal without the frames of Python tracebacks, which are indented and push the cause out of sight."""
+    return [line for line in lines if not line.startswith("  ")]
 
 
 def describe(status: dict[str, t.Any]) -> str:

@@ -24,9 +24,11 @@ class Hub:
 
     def __init__(self, endpoint: str, token: str = "", ca_certificates: t.Sequence[str] = ()) -> None:
         self.endpoint, self.token = endpoint.rstrip("/"), token
-        self.context = ssl.create_default_context()
+        context = ssl.create_default_context()
         for certificate in ca_certificates:
-            self.context.load_verify_locations(cadata=certificate)
+            context.load_verify_locations(cadata=certificate)
+        # Ansible's own open_url can neither trust further certificates beside the host's nor keep a header from redirects.
+        self.opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
 
     def open_json(self, url: str) -> tuple[t.Any, str | None]:
         """Return the JSON at an address and the address of the next page, if any. Raises HubError."""
@@ -35,7 +37,7 @@ class Hub:
             # Not carried over to another host on a redirect.
             request.add_unredirected_header("Authorization", f"Bearer {self.token}")
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=self.context) as answer:
+            with self.opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
                 return json.load(answer), next_page(answer.headers.get("Link", ""))
         except urllib.error.HTTPError as error:
             raise HubError(explain(error.code, error.headers.get("X-Error-Message", "") or error.reason, bool(self.token))) from error

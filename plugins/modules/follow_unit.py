@@ -66,15 +66,10 @@ seconds:
   type: float
 state:
   description: ActiveState of the unit at the end.
-  returned: when the unit has ended
+  returned: when the unit has ended well
   type: str
 progress:
   description: Last content of the status file.
-  returned: when the unit has ended
+  returned: when the unit has ended well
   type: dict
-journal:
-  description: End of the unit's journal.
-  returned: on failure
-  type: list
-  elements: str
 """

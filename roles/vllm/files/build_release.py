@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Build one vLLM release in a folder of its own, prove it, and only then give it its name.
@@ -93,6 +92,9 @@ def install(spec: dict[str, t.Any], folder: str, status: Status) -> None:
     status.write(f"installing {packages} packages")
     # --no-deps: the lock is complete, and overrides must not be undone by a second look at the packages' own wishes.
     run([uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--requirements", lock], environment, wrong)
+    # uv's own lock, which everybody may write.
+    if os.path.exists(os.path.join(folder, ".lock")):
+        os.unlink(os.path.join(folder, ".lock"))
 
 
 def write_lines(path: str, lines: list[str]) -> None:
