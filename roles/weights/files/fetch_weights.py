@@ -20,7 +20,6 @@ import threading
 import time
 import typing as t
 
-GIB = 1024**3
 CHUNK = 8 * 1024 * 1024
 # A wrong byte is fetched again this often before the endpoint is called broken.
 ROUNDS = 3
@@ -50,6 +49,15 @@ class Status:
         os.replace(new, self.path)
 
 
+def words(size: float) -> str:
+    """Return a number of bytes as people read it."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.2f} GiB"
+
+
 def size_of_tree(path: str) -> int:
     """Return the bytes of all files below a directory, in whatever state the client has them."""
     total = 0
@@ -69,7 +77,7 @@ def report_progress(status: Status, path: str, total: int, done: threading.Event
         size = min(size_of_tree(path), total)
         rate = (size - first) / (time.monotonic() - start)
         left = f"{(total - size) / rate:.0f} s left" if rate > 0 else "waiting for data"
-        status.write(text=f"{size / GIB:.2f} of {total / GIB:.2f} GiB, {rate / 1e6:.1f} MB/s, {left}", bytes=size, total_bytes=total)
+        status.write(text=f"{words(size)} of {words(total)}, {words(rate)}/s, {left}", bytes=size, total_bytes=total)
 
 
 def drop_leftovers(partial: str) -> None:
@@ -99,12 +107,12 @@ def download(spec: dict[str, t.Any], partial: str) -> None:
     }
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     if done.returncode != 0:
-        words = [line for line in done.stdout.splitlines() if line.strip()]
+        said = [line for line in done.stdout.splitlines() if line.strip()]
         # Above these stand only the stack frames of the client.
-        print("\n".join(words[-3:]), flush=True)
+        print("\n".join(said[-3:]), flush=True)
         full = "No space left on device" in done.stdout
         raise FetchError(
-            f"the client ended with status {done.returncode}: {words[-1] if words else 'no output'}",
+            f"the client ended with status {done.returncode}: {said[-1] if said else 'no output'}",
             "make room on the disk and run the playbook again" if full else
             f"check that {spec['endpoint']} is reachable from the host; run the playbook again to go on where it stopped",
         )
@@ -178,7 +186,7 @@ def fetch(spec: dict[str, t.Any], status: Status) -> None:
     partial = spec["path"] + ".partial"
     if os.path.isdir(spec["path"]):
         # A start that died between the rename and the manifest: everything may be there. Look before fetching.
-        status.write(text=f"verifying {total / GIB:.2f} GiB")
+        status.write(text=f"verifying {words(total)}")
         entries = verify(spec["path"], spec["files"])
         if entries:
             publish(spec, spec["path"], entries)
@@ -195,7 +203,7 @@ def fetch(spec: dict[str, t.Any], status: Status) -> None:
         finally:
             done.set()
             reporter.join()
-        status.write(text=f"verifying {total / GIB:.2f} GiB")
+        status.write(text=f"verifying {words(total)}")
         entries = verify(partial, spec["files"])
         if entries:
             publish(spec, partial, entries)
@@ -224,7 +232,7 @@ def main() -> int:
         return 1
     seconds = time.monotonic() - start
     total = sum(file["size"] for file in spec["files"])
-    status.write(text=f"complete: {total / GIB:.2f} GiB in {seconds:.0f} s", bytes=total, total_bytes=total)
+    status.write(text=f"complete: {words(total)} in {seconds:.0f} s", bytes=total, total_bytes=total)
     print(f"{spec['repo']}: {total} bytes complete and verified in {seconds:.1f} s", flush=True)
     return 0
 

@@ -136,3 +136,11 @@ def test_patience_ends(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab.script, "PAUSES", (0.0, 0.0))
     assert lab.run({"error": "503"}, monkeypatch=monkeypatch) == 1
     assert lab.starts == 3
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1 KiB"), (5 * 1024**2, "5 MiB"), (1024**3 - 1, "1024 MiB"), (1.5 * 1024**3, "1.50 GiB")],
+)
+def test_sizes_in_words(fetch_weights: ModuleType, size: float, expected: str) -> None:
+    assert fetch_weights.words(size) == expected
