@@ -147,7 +147,7 @@ def main() -> None:
             depth = check(sys.argv[1:])
         except ArgumentFault as error:
             fault = str(error)
-    print(json.dumps({"fault": fault, "depth": depth}))
+    sys.stdout.write(json.dumps({"fault": fault, "depth": depth}) + "\n")
 
 
 if __name__ == "__main__":
