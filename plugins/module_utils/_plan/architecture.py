@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from . import values
+from . import parts, values
 from .faults import Bad, Fault, did_you_mean, shown
 
 # Type of the weights as they lie on the disk.
@@ -75,26 +75,16 @@ class Architecture:
 
 
 def read(host: str, key: str, raw: Any) -> tuple[Architecture, list[Fault]]:
-    """The facts that YAML gave, typed. What cannot be used is left out and a fault; so is a pair of facts that cannot both be true."""
-    try:
-        pairs = values.mapping(raw)
-    except Bad as bad:
-        return Architecture(), [Fault(host, "", key, shown(raw), bad.why, bad.remedy)]
-    faults = []
-    found: dict[str, Any] = {}
-    for part, value in pairs.items():
-        if part not in _READERS:
-            remedy = did_you_mean(part, _READERS, f"an architecture has {', '.join(_READERS)}")
-            faults.append(Fault(host, "", f"{key}.{part}", shown(value, part), "an architecture has no such key", remedy))
-        elif value is not None:
-            try:
-                found[_FIELDS.get(part, part)] = _READERS[part](value)
-            except Bad as bad:
-                faults.append(Fault(host, "", f"{key}.{part}", shown(value, part), bad.why, bad.remedy))
+    """The facts that YAML gave, typed; none of them where one cannot be used, which is a fault, as is a pair of facts that cannot both be true."""
+    found, faults = parts.read(host, key, raw, _READERS, "an architecture")
+    if faults:
+        # Half of the facts would only lead the checks astray.
+        return Architecture(), faults
+    found = {_FIELDS.get(part, part): value for part, value in found.items()}
     if "quantization" not in found:
         found["quantization"] = _implied_quantization(found)
     architecture = Architecture(**found)
-    return architecture, faults or [Fault(host, "", f"{key}.{part}", shown(pairs[part]), why, remedy) for part, why, remedy in _contradictions(architecture)]
+    return architecture, [Fault(host, "", f"{key}.{part}", shown(raw.get(part)), why, remedy) for part, why, remedy in _contradictions(architecture)]
 
 
 def _implied_quantization(found: Mapping[str, Any]) -> str:

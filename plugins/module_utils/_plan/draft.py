@@ -15,6 +15,7 @@ from .flags import FlagTable
 from .releases import Release, release_of
 from .services import Service
 from .settings import Settings
+from .variants import Preset, Profile
 from .versions import Version
 from .weights import Weights, weights_of
 
@@ -24,18 +25,22 @@ _OTHER_SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size")
 
 @dataclass(frozen=True)
 class ServiceDraft:
-    """A present service. C(entry) and C(weights) are None when its model is unknown.
+    """A present service. C(entry) and C(weights) are None when its model is unknown, C(profile) and C(preset) when it names none that is known.
 
-    C(given) holds arguments of catalogue and user, nulls gone, and C(arguments) the same with those that the plan works out.
+    C(offered) holds the catalogue's arguments: the entry's, over them the profile's, over them the preset's, where a null takes one away.
+    C(given) has the user's over those, nulls gone, and C(arguments) the same with what the plan works out.
     C(gpus) are the indexes of the GPUs it uses, None when nobody knows them.
     """
 
     service: Service
     entry: Entry | None
+    profile: Profile | None
+    preset: Preset | None
     version: Version
     release: Release
     weights: Weights | None
     gpus: tuple[int, ...] | None
+    offered: dict[str, Any]
     given: dict[str, Any]
     arguments: dict[str, Any]
     environment: dict[str, str]
@@ -81,12 +86,16 @@ def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
 
 
 def draft_service(service: Service, settings: Settings, catalogue: Catalogue, flags: FlagTable, gpus: tuple[Gpu, ...] | None) -> ServiceDraft:
-    """Merge what a service draws on: the catalogue's entry below, the user's words above, what follows from both on top."""
+    """Merge what a service draws on: the catalogue's entry, its profile, its preset, the user's words, and under all of them what the plan works out."""
     entry = catalogue.find(service.model) if service.model else None
     version = service.vllm_version or settings.vllm_version
     all_gpus = tuple(gpu.index for gpu in gpus) if gpus is not None else None
     used_gpus = service.gpus if service.gpus is not None else all_gpus
-    merged = {**(entry.arguments if entry else {}), **service.vllm_args}
+    profile = entry.profiles.get(service.profile) if entry and service.profile else None
+    preset = entry.presets.get(service.preset) if entry and service.preset else None
+    layers = [layer for layer in (entry, profile, preset) if layer is not None]
+    offered = {key: value for layer in layers for key, value in layer.arguments.items()}
+    merged = {**offered, **service.vllm_args}
     given = {key: value for key, value in merged.items() if value is not None}
 
     computed = {"tensor_parallel_size": _tensor_parallel(given, used_gpus)}
@@ -97,7 +106,7 @@ def draft_service(service: Service, settings: Settings, catalogue: Catalogue, fl
     cache = f"{settings.host_cache_dir}/{service.name}"
     environment = environments.overlay(
         _base_environment(service, settings, version, flags, cache),
-        entry.environment if entry else {},
+        *(layer.environment for layer in layers),
         settings.model_service_environment,
         service.environment,
     )
@@ -105,15 +114,18 @@ def draft_service(service: Service, settings: Settings, catalogue: Catalogue, fl
     if entry is not None:
         same_revision = service.revision in (None, entry.revision)
         # Another revision may well be of another size: better no check than a wrong one.
-        weights = weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None)
+        weights = weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude)
     shutdown = completed.get("shutdown_timeout", 0)
     return ServiceDraft(
         service=service,
         entry=entry,
+        profile=profile,
+        preset=preset,
         version=version,
         release=release_of(settings, version),
         weights=weights,
         gpus=used_gpus,
+        offered=offered,
         given=given,
         arguments=completed,
         environment=environment,

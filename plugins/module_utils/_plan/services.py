@@ -26,6 +26,8 @@ class Service:
     name: str | None = None
     state: str = PRESENT
     model: str | None = None
+    profile: str | None = None
+    preset: str | None = None
     port: int | None = None
     gpus: tuple[int, ...] | None = None
     vllm_args: dict[str, Any] = field(default_factory=dict)
@@ -58,6 +60,8 @@ _READERS: dict[str, values.Reader] = {
     "name": values.service_name,
     "state": _state,
     "model": _model,
+    "profile": values.word,
+    "preset": values.word,
     "port": values.whole(1, 65535),
     "gpus": values.gpu_indexes,
     "vllm_args": values.mapping,

@@ -58,8 +58,9 @@ def test_sizes_follow_from_the_architecture(catalogue: Catalogue) -> None:
     """Bytes on disk: two a parameter in BF16, one and a little in FP8."""
     for entry in catalogue.entries.values():
         if entry.bytes:
-            parameters = entry.architecture["parameters"]
-            low, high = (2.0, 2.01) if entry.architecture["dtype"] == "bf16" else (1.0, 1.03)
+            parameters = entry.architecture.parameters
+            assert parameters is not None
+            low, high = (2.0, 2.01) if entry.architecture.dtype == "bf16" else (1.0, 1.03)
             assert low * parameters <= entry.bytes <= high * parameters, entry.name
 
 

@@ -8,7 +8,7 @@ from typing import Callable, Iterator, Union
 
 from ..draft import HostDraft
 from ..faults import Fault, Notice
-from . import arguments, disk, gpus, models, names, ports, service
+from . import arguments, disk, gpus, models, names, ports, service, variants
 
 Finding = Union[Fault, Notice]
 Rule = Callable[[HostDraft], Iterator[Finding]]
@@ -19,6 +19,9 @@ RULES: tuple[Rule, ...] = (
     models.model_is_known,
     models.version_is_new_enough,
     models.revision_is_pinned,
+    models.license_is_gated,
+    variants.variants_are_known,
+    variants.profile_fits_the_gpus,
     arguments.flags_exist,
     arguments.values_can_be_written,
     arguments.parsers_exist,

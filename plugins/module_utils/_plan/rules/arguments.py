@@ -22,8 +22,7 @@ _PARSERS: tuple[tuple[str, Section, str], ...] = (
 def flags_exist(host: HostDraft) -> Iterator[Finding]:
     """Every key of vllm_args is a flag of the version, and none that the plan gives itself."""
     for draft in host.services:
-        from_catalogue = draft.entry.arguments if draft.entry else {}
-        for key, value in {**from_catalogue, **draft.service.vllm_args}.items():
+        for key, value in {**draft.offered, **draft.service.vllm_args}.items():
             own = key in draft.service.vllm_args
             finding = _check_key(host, draft, key, value, own)
             if finding is not None:
