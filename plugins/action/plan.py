@@ -14,9 +14,8 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, table
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, table, tables
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults, shown
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, resolve
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS, UNREADABLE
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.settings import MissingDefault
@@ -53,14 +52,22 @@ class ActionModule(ActionBase):
 
     def _plan(self, variables: Mapping[str, Any]) -> Plan:
         defaults = self._read_defaults()
-        flags = FlagTable(json.loads((_FILES / "vllm_flags.json").read_text(encoding="utf-8")))
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
         templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in VARIABLES}
         hosts = self._read_hosts(variables["hostvars"], defaults)
         try:
-            return resolve(hosts, templated_defaults, catalogue.built_in(_plain(families)), flags)
+            return resolve(hosts, templated_defaults, catalogue.built_in(_plain(families)), tables.build(self._read_tables()))
         except (MissingDefault, ValueError) as error:
             raise AnsibleActionFail(f"inferops.gpu is broken, please report it: {error}") from error
+
+    def _read_tables(self) -> dict[str, Any]:
+        """What the plan knows beside the catalogue, by the keys of tables.FILES."""
+        found = {}
+        for key, name in tables.FILES.items():
+            path = _FILES / name
+            # The loader of YAML takes ten times as long for JSON.
+            found[key] = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else _plain(self._loader.load_from_file(str(path)))
+        return found
 
     def _read_defaults(self) -> dict[str, Any]:
         """Defaults of all roles of the collection, untemplated."""

@@ -94,6 +94,9 @@ faults:
     remedy:
       description: What to write instead.
       type: str
+    rule:
+      description: The name by which it can be accepted in C(plan_accept); empty when it cannot.
+      type: str
 warnings:
   description: What is worth knowing and does not stop the plan.
   returned: always

@@ -13,6 +13,8 @@ from typing import Any
 from . import arguments as args
 from .draft import HostDraft, ServiceDraft
 from .services import Service
+from .sizing import context_of, question_of
+from .weights import Weights
 
 # The addresses that mean all of the host's, and how the host reaches itself then.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -22,7 +24,7 @@ def host_document(host: HostDraft) -> dict[str, Any]:
     """Everything that the roles need to know of a host. The host has no faults."""
     settings = host.settings
     releases = {draft.release.name: draft.release.document() for draft in host.services}
-    weights = {draft.weights.name: draft.weights.document() for draft in host.services if draft.weights}
+    weights = {draft.weights.name: {**draft.weights.document(), "to_fetch": _to_fetch(host, draft.weights)} for draft in host.services if draft.weights}
     return {
         "host": host.name,
         "account": {"user": settings.host_user, "group": settings.host_group, "home": settings.host_home},
@@ -69,8 +71,36 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "has_api_key": service.has_api_key,
         "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
     }
-    # Two runs of the plan give a service the same digest just when nothing of it differs.
-    return {**document, "digest": hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()}
+    # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
+    return {**document, "digest": hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest(), "memory": _memory(host, draft)}
+
+
+def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
+    """Bytes that a run will download, None when not known; without facts of the host that is all of it."""
+    if host.facts is not None and weights.path in host.facts.weights:
+        return 0
+    there = host.facts.partial_weights.get(weights.path, 0) if host.facts is not None else 0
+    return None if weights.bytes is None else max(0, weights.bytes - there)
+
+
+def _memory(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | None:
+    """The memory estimate of the fullest of the service's GPUs, sizes in bytes; None when too little is known for one."""
+    question = question_of(host, draft)
+    found = question.answer() if question else None
+    if found is None:
+        return None
+    tokens = min(context_of(draft) or 2**62, found.longest())
+    return {
+        "total": found.total,
+        "used": found.weights + found.reserve + max(0, found.kv_room),
+        "free": found.total - found.weights - found.reserve - max(0, found.kv_room),
+        "weights": found.weights,
+        "reserve": found.reserve,
+        "kv_cache": max(0, found.kv_room),
+        "kv_bytes_per_token": round(found.token + found.window_token),
+        "max_model_len": tokens,
+        "concurrency": round(found.concurrency(tokens) * question.parallel.data, 2) if question and tokens else 0.0,
+    }
 
 
 def _thinking(draft: ServiceDraft) -> str:

@@ -15,6 +15,7 @@ from .flags import FlagTable
 from .releases import Release, release_of
 from .services import Service
 from .settings import Settings
+from .tables import Tables
 from .variants import Preset, Profile
 from .versions import Version
 from .weights import Weights, weights_of
@@ -76,7 +77,11 @@ class HostDraft:
     services: tuple[ServiceDraft, ...]
     absent: tuple[Service, ...]
     catalogue: Catalogue
-    flags: FlagTable
+    tables: Tables
+
+    @property
+    def flags(self) -> FlagTable:
+        return self.tables.flags
 
 
 def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:

@@ -8,8 +8,10 @@ import shlex
 
 from typing import Any, Iterable, Mapping
 
-_HEADINGS = ("HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "WEIGHTS GB")
+# Memory is that of the fullest GPU of a service: used and free GiB. CONCURRENCY: requests of so many tokens at once.
+_HEADINGS = ("HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "GIB USED", "GIB FREE", "CONCURRENCY", "FETCH GB")
 _GIGABYTE = 1e9
+_GIB = 2**30
 
 
 def lines(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -33,9 +35,9 @@ def commands(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _row(host: Mapping[str, Any], service: Mapping[str, Any]) -> tuple[str, ...]:
     if service["state"] != "present":
-        return (host["host"], service["name"], "(absent)", "-", "-", "-", "-")
-    sizes = {weights["name"]: weights["bytes"] for weights in host["weights"]}
-    size = sizes[service["weights"]]
+        return (host["host"], service["name"], "(absent)", *["-"] * (len(_HEADINGS) - 3))
+    to_fetch = {weights["name"]: weights["to_fetch"] for weights in host["weights"]}[service["weights"]]
+    memory = service["memory"]
     return (
         host["host"],
         service["name"],
@@ -43,5 +45,8 @@ def _row(host: Mapping[str, Any], service: Mapping[str, Any]) -> tuple[str, ...]
         service["release"],
         ",".join(str(index) for index in service["gpus"]) or "-",
         service["url"],
-        "?" if size is None else f"{size / _GIGABYTE:.1f}",
+        "?" if memory is None else f"{memory['used'] / _GIB:.1f}",
+        "?" if memory is None else f"{memory['free'] / _GIB:.1f}",
+        "?" if memory is None else f"{memory['concurrency']:.1f} x {memory['max_model_len']}",
+        "?" if to_fetch is None else f"{to_fetch / _GIGABYTE:.1f}",
     )
