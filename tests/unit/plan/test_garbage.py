@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture, Mla
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Entry, License
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import render_faults
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import KEYS
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.variants import Profile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plan_builders import host_facts, service
@@ -59,10 +63,26 @@ SERVICES = st.one_of(
     # Mostly right, so that the garbage reaches the rules.
     st.builds(lambda arguments, environment, gpus: service(vllm_args=arguments, environment=environment, gpus=gpus), ARGUMENTS, VALUES, VALUES),
 )
-VARIABLES_OF_A_HOST = st.builds(
-    lambda variables, services: {**variables, "model_services": services},
-    st.dictionaries(st.sampled_from(VARIABLES), VALUES, max_size=3),
-    st.one_of(VALUES, st.lists(SERVICES, max_size=3)),
+# An entry of the user's own, bent anywhere inside, and a service that uses it.
+PARTS = [field.name for field in (*fields(Entry), *fields(Architecture), *fields(Mla), *fields(Profile), *fields(License))]
+BENT = st.recursive(VALUES, lambda inner: st.dictionaries(st.one_of(st.sampled_from(PARTS), st.sampled_from(["a", "class"])), inner, max_size=5), max_leaves=12)
+OWN_ENTRIES = st.builds(
+    lambda parts, inner: {"mine": {**parts, **inner, "repo": "me/mine"}},
+    st.dictionaries(st.sampled_from(PARTS), VALUES, max_size=3),
+    st.dictionaries(st.sampled_from(["architecture", "profiles", "presets", "license", "arguments", "environment"]), BENT, max_size=4),
+)
+USERS = st.builds(
+    lambda arguments, variants: service(model="mine", vllm_args=arguments, **variants),
+    ARGUMENTS,
+    st.dictionaries(st.sampled_from(["profile", "preset"]), st.one_of(st.just("a"), SCALARS), max_size=2),
+)
+VARIABLES_OF_A_HOST = st.one_of(
+    st.builds(
+        lambda variables, services: {**variables, "model_services": services},
+        st.dictionaries(st.sampled_from(VARIABLES), VALUES, max_size=3),
+        st.one_of(VALUES, st.lists(SERVICES, max_size=3)),
+    ),
+    st.builds(lambda own, services: {"plan_catalogue": own, "model_services": services}, OWN_ENTRIES, st.lists(USERS, min_size=1, max_size=2)),
 )
 FACTS = st.one_of(
     VALUES,
