@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import arguments, values
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import arguments, memory, values
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, Entry
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable, flag
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.parallel import parallel_of
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.variants import Profile
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.versions import Version, parse
@@ -246,11 +247,14 @@ def test_what_does_not_fit_has_no_profile(catalogue: Catalogue) -> None:
         assert not any(profile.gpus * profile.nodes <= gpus and profile.gpu_memory_gib <= 80 for profile in entry.profiles.values())
 
 
+# Compute capabilities by the first word of a GPU's name.
+CAPABILITIES = {"A100": "8.0", "H100": "9.0", "H20": "9.0", "H200": "9.0", "L40S": "8.9", "RTX": "8.9"}
+
+
 def planned_host(number: int, entry: Entry, profile: Profile, **keys: Any) -> HostInput:
     """A host with the GPUs of a profile that serves the model so."""
-    gpus = [
-        {"index": index, "name": profile.gpu, "memory_bytes": profile.gpu_memory_gib * GIB, "compute_capability": "9.0"} for index in range(profile.gpus)
-    ]
+    gpu = {"name": profile.gpu, "memory_bytes": profile.gpu_memory_gib * GIB, "compute_capability": CAPABILITIES[profile.gpu.partition(" ")[0]]}
+    gpus = [{"index": index, **gpu} for index in range(profile.gpus)]
     service = {"name": "model", "model": entry.name, "port": 8001, "profile": profile.name, **keys}
     facts = host_facts(gpus=gpus, mounts=[{"mount": "/", "free_bytes": 10**13}])
     return HostInput(f"{entry.name}-{profile.name}-{number}", {"model_services": [service]}, facts)
@@ -266,3 +270,14 @@ def test_every_profile_can_be_planned_with_every_preset(plan_hosts: Callable[[li
     assert made.faults == []
     assert len(made.hosts) == len(hosts)
     assert not [warning for warning in made.warnings if "the profile" in warning or "stay idle" in warning]
+
+
+def test_profiles_of_several_hosts_have_room_for_their_context(served: list[Entry]) -> None:
+    """By the plan's estimate, which planning a single host cannot show."""
+    for entry, profile, _ in profiles_of(served):
+        if profile.nodes > 1:
+            tokens = profile.arguments.get("max_model_len", entry.architecture.max_position_embeddings)
+            parallel = parallel_of(profile.arguments)
+            assert parallel is not None
+            found = memory.estimate(entry.architecture, parallel, memory.Demand(tokens, 0.9), profile.gpu_memory_gib * GIB)
+            assert found is not None and found.short_of(tokens) <= 0, (entry.name, profile.name)
