@@ -265,7 +265,8 @@ def test_every_profile_can_be_planned_with_every_preset(plan_hosts: Callable[[li
     hosts = []
     for entry, profile, _ in profiles_of(served):
         if profile.nodes == 1:
-            hosts += [planned_host(0, entry, profile), *(planned_host(1 + number, entry, profile, preset=preset) for number, preset in enumerate(entry.presets))]
+            hosts.append(planned_host(0, entry, profile))
+            hosts += [planned_host(number, entry, profile, preset=preset) for number, preset in enumerate(entry.presets, start=1)]
     made = plan_hosts(hosts)
     assert made.faults == []
     assert len(made.hosts) == len(hosts)
