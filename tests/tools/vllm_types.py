@@ -49,6 +49,9 @@ def kind_of(action: argparse.Action) -> str:
         return "on"
     if action.type is None:
         return "text"
+    if not isinstance(action, (argparse._StoreAction, argparse._AppendAction)):
+        # An action of vLLM's own: it reads its words itself, JSON among them.
+        return "json_or_text"
     taken = accepted(action.type)  # type: ignore[arg-type]
     if "abc" in taken:
         # Some take either JSON or text; what looks like an object must be one.
@@ -71,12 +74,26 @@ def takes(convert: Any, word: str) -> bool:
     return True
 
 
+def class_of(convert: Any, depth: int = 3) -> Any:
+    """The dataclass that a converter reads JSON into, however deep it is wrapped; None without one."""
+    if inspect.isclass(convert):
+        return convert if dataclasses.is_dataclass(convert) else None
+    if depth == 0 or not inspect.isfunction(convert):
+        return None
+    inner = [parameter.default for parameter in inspect.signature(convert).parameters.values()]
+    inner += [cell.cell_contents for cell in convert.__closure__ or ()]
+    inner += [getattr(part, "__self__", part) for part in inner]
+    # A method of a TypeAdapter: its class is in the adapter.
+    inner += [part._type for part in inner if hasattr(part, "_type")]
+    return next((found for part in inner if (found := class_of(part, depth - 1)) is not None), None)
+
+
 def members(action: argparse.Action) -> list[str] | None:
     """Keys of a JSON flag that is read into a class which refuses others."""
-    cls = inspect.signature(action.type).parameters.get("cls") if inspect.isfunction(action.type) else None
-    if cls is None or not dataclasses.is_dataclass(cls.default) or takes(action.type, '{"no_such_key_at_all": 1}'):
+    cls = class_of(action.type)
+    if cls is None or takes(action.type, '{"no_such_key_at_all": 1}'):
         return None
-    return sorted(field.name for field in dataclasses.fields(cls.default) if field.init)
+    return sorted(field.name for field in dataclasses.fields(cls) if field.init)
 
 
 def bounds() -> dict[str, dict[str, float]]:
@@ -104,20 +121,22 @@ def describe(action: argparse.Action, limits: dict[str, dict[str, float]]) -> di
         made["many"] = True
     if action.nargs == "?":
         made["bare"] = True
-    if kind not in ("switch", "on", "text") and takes(action.type, "None"):
+    if (kind not in ("switch", "on", "text") or action.choices) and gives(action.type, "None", None):
         made["none"] = True
     if action.choices is not None and kind not in ("switch", "on"):
         made["choices"] = [choice for choice in action.choices if choice is not None]
-        if action.type is not None and takes_as("a-B", "a_b", action.type):
+        if action.type is not None and gives(action.type, "a-B", "a_b"):
             made["folds"] = True
     if kind == "json" and (keys := members(action)) is not None:
         made["members"] = keys
+    if kind == "json" and not takes(action.type, "5"):
+        made["object"] = True
     if kind in ("whole", "number", "count", "count_or_auto") and action.dest in limits:
         made.update(limits[action.dest])
     return made
 
 
-def takes_as(word: str, result: str, convert: Any) -> bool:
+def gives(convert: Any, word: str, result: Any) -> bool:
     """Whether a converter makes this of a word."""
     try:
         return bool(convert(word) == result)

@@ -36,7 +36,7 @@ class FlagType:
     """What one flag takes. C(switch) has a --no- form and C(on) none; a C(count) may end in k or K and the like.
 
     C(many): several words. C(bare): also without a value. C(none): also the word None. C(folds): letter case and dashes do not matter.
-    C(members): keys of a dictionary that knows no others, empty when any will do. C(bounds) are pairs of gt, ge, lt or le and a number.
+    C(object): JSON that is a dictionary. C(members): the keys of one that knows no others, empty when any will do. C(bounds) are pairs of gt, ge, lt or le and a number.
     """
 
     kind: Kind
@@ -44,6 +44,7 @@ class FlagType:
     bare: bool = False
     none: bool = False
     folds: bool = False
+    object: bool = False
     choices: tuple[Any, ...] = ()
     members: tuple[str, ...] = ()
     bounds: tuple[tuple[str, float], ...] = ()
@@ -76,7 +77,8 @@ def check(key: str, value: Any, takes: FlagType) -> None:
     elif takes.kind in ("switch", "on"):
         raise Bad(f"{flag(head)} is a switch and takes no value", "write true or false, without quotes")
     elif isinstance(value, (list, tuple)):
-        if not takes.many:
+        # A list of one word is the same as the word. Numbers are wanted as such, since other rules count with them.
+        if not takes.many and (len(value) != 1 or takes.kind != "text"):
             remedy = f"write it as JSON in quotes: '{json.dumps(list(value), default=str)}'" if takes.kind == "json" else "write one value, without brackets"
             raise Bad(f"{flag(head)} takes one value and this is a list", remedy)
         for item in value:
@@ -150,7 +152,7 @@ def _check_choice(head: str, value: Any, takes: FlagType) -> None:
     if folded in takes.choices:
         return
     names = [str(choice) for choice in takes.choices]
-    near = nearest(folded, names)
+    near = nearest(folded, names) if isinstance(folded, str) else []
     raise Bad(f"{flag(head)} has no such choice", f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(names)}")
 
 
@@ -176,7 +178,7 @@ def _check_json(text: str, takes: FlagType) -> None:
         raise Bad("this is not JSON", "write a dictionary in YAML, or JSON in quotes") from None
     if isinstance(read, dict):
         _check_members(read, takes)
-    elif takes.members:
+    elif takes.object:
         raise Bad(f"this is {kind_of(read)} where a dictionary belongs", "write a dictionary")
 
 
@@ -195,6 +197,7 @@ def _read(raw: Mapping[str, Any]) -> FlagType:
         bare=raw.get("bare", False),
         none=raw.get("none", False),
         folds=raw.get("folds", False),
+        object=raw.get("object", False),
         choices=tuple(raw.get("choices", ())),
         members=tuple(raw.get("members", ())),
         bounds=tuple((relation, raw[relation]) for relation in ("gt", "ge", "lt", "le") if relation in raw),

@@ -63,6 +63,12 @@ RETIRED: dict[str, str] = {
     "device": "take it out: the build decides",
 }
 
+# Environment variables that vLLM had once, and what does their work now.
+RETIRED_VARIABLES: dict[str, str] = {
+    "VLLM_ATTENTION_BACKEND": "write it below vllm_args, as attention_backend",
+    "VLLM_USE_V1": "take it out: there is no other engine",
+}
+
 _LONGEST = 8192
 
 

@@ -258,7 +258,7 @@ def estimate(
     tokens = demand.max_num_batched_tokens or usual_tokens
     if demand.max_model_len:
         tokens = min(tokens, samples * demand.max_model_len)
-    windowed = (model.sliding_layers or 0) / model.num_layers if demand.windows else 0.0
+    windowed = (model.sliding_layers or 0) if demand.windows else 0
     usable = max(0, total - _DRIVER)
     found = []
     for position, layers in enumerate(parts):
@@ -275,8 +275,8 @@ def estimate(
                 budget=int(usable * demand.utilization),
                 weights=max(0, weights - demand.offload),
                 reserve=reserve_of_stage(model, parallel, demand, layers, tokens, samples if last else 0),
-                token=layer * cached * (1 - windowed),
-                window_token=layer * cached * windowed,
+                token=layer * cached * (model.num_layers - windowed) / model.num_layers,
+                window_token=layer * cached * windowed / model.num_layers,
                 # The window, and the tokens of a batch that is under way.
                 window=(model.sliding_window or 1) - 1 + tokens if windowed else 0,
                 kv_cache_bytes=demand.kv_cache_bytes,

@@ -137,4 +137,6 @@ def variables_exist(host: HostDraft) -> Iterator[Notice]:
             near = host.flags.nearest("environment", name, draft.version)
             what = {"gone": f"is gone since {answer.since}", "not yet": f"exists since {answer.since}"}.get(answer.state, "is not one that it knows")
             hint = f"; near to it are {', '.join(near)}" if near and answer.state == "unknown" else ""
+            if answer.state == "gone" and name in args.RETIRED_VARIABLES:
+                hint = f"; {args.RETIRED_VARIABLES[name]}"
             yield Notice(host.name, draft.label, f"vLLM {draft.version.text} ignores the environment variable {name}: it {what}{hint}")

@@ -9,7 +9,7 @@ from typing import Iterator, Union
 
 from ..draft import HostDraft, ServiceDraft
 from ..faults import Fault, Notice
-from ..layout import SIZES, fits
+from ..layout import fits
 from ..memory import BLOCK, GIB, Estimate
 from ..parallel import Parallel
 from ..sizing import Question, context_of, question_of
@@ -18,6 +18,11 @@ Finding = Union[Fault, Notice]
 
 # Nobody wants to be offered a context shorter than this, in tokens.
 _USEFUL = 2048
+
+# What is offered: GPUs come by powers of 2, and a host has as many as this.
+_SIZES = (1, 2, 4, 8, 16, 32)
+_STAGES = (1, 2, 4)
+_HOST = 8
 
 # The largest share that is offered: the rest is for the driver, other processes and what vLLM does not count.
 _MOST = 0.95
@@ -94,8 +99,9 @@ def _ways_out(host: HostDraft, draft: ServiceDraft, question: Question, found: E
 def _smallest(question: Question, tokens: int) -> Parallel | None:
     """The fewest GPUs that do, no fewer than now: by another split of the same ones, more tensor parallel ranks or more pipeline stages."""
     now = question.parallel
-    ways = [replace(now, tensor=size, pipeline=stages, data=data) for size in SIZES for stages in (1, 2, 3, 4) for data in {1, now.data}]
-    for way in sorted(ways, key=lambda way: (way.world, way.pipeline, -way.tensor)):
+    ways = [replace(now, tensor=size, pipeline=stages, data=data) for size in _SIZES for stages in _STAGES for data in {1, now.data}]
+    # Within a host tensor parallel comes before stages, over hosts it is the other way round.
+    for way in sorted(ways, key=lambda way: (way.world, max(way.tensor, _HOST), way.pipeline, -way.tensor)):
         larger = way.world >= now.world and way.pipeline >= now.pipeline and way != now
         if larger and fits(question.model, way) and _fits(question.answer(parallel=way, partition=None), tokens):
             return way
