@@ -51,7 +51,9 @@ def read_all() -> tuple[dict[str, Any], catalogue.Catalogue, tables.Tables]:
     for path in sorted(ROOT.glob("roles/*/defaults/main.yml")):
         defaults.update(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     families = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((FILES / "catalogue").glob("*.yml"))]
-    contents = {key: (json.loads if name.endswith(".json") else yaml.safe_load)((FILES / name).read_text(encoding="utf-8")) for key, name in tables.FILES.items()}
+    contents = {
+        key: (json.loads if name.endswith(".json") else yaml.safe_load)((FILES / name).read_text(encoding="utf-8")) for key, name in tables.FILES.items()
+    }
     return defaults, catalogue.built_in(families), tables.build(contents)
 
 

@@ -36,7 +36,8 @@ class FlagType:
     """What one flag takes. C(switch) has a --no- form and C(on) none; a C(count) may end in k or K and the like.
 
     C(many): several words. C(bare): also without a value. C(none): also the word None. C(folds): letter case and dashes do not matter.
-    C(object): JSON that is a dictionary. C(members): the keys of one that knows no others, empty when any will do. C(bounds) are pairs of gt, ge, lt or le and a number.
+    C(object): JSON that is a dictionary. C(members): the keys of one that knows no others, empty when any will do. C(bounds) are pairs of
+    gt, ge, lt or le and a number.
     """
 
     kind: Kind

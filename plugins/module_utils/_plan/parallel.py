@@ -55,10 +55,10 @@ class Parallel:
 def parallel_of(arguments: Mapping[str, Any]) -> Parallel | None:
     """The sizes that the arguments ask for; None when one of them is not a positive whole number."""
     sizes = [args.size(arguments, f"{name}_parallel_size") for name in ("tensor", "pipeline", "data", "prefill_context", "decode_context")]
-    known = [size for size in sizes if size is not None]
-    if len(known) != len(sizes):
+    tensor, pipeline, data, prefill_context, decode_context = sizes
+    if tensor is None or pipeline is None or data is None or prefill_context is None or decode_context is None:
         return None
-    return Parallel(*known, expert=arguments.get("enable_expert_parallel") is True)
+    return Parallel(tensor, pipeline, data, prefill_context, decode_context, arguments.get("enable_expert_parallel") is True)
 
 
 def stages(layers: int, pipeline: int, partition: str | None = None) -> list[int] | None:

@@ -57,7 +57,8 @@ def flags(flag_data: dict[str, Any]) -> FlagTable:
 def tables() -> Tables:
     """All shipped tables."""
     # JSON is YAML, but ten times as slow to read as that.
-    return build({key: (json.loads if name.endswith(".json") else yaml.safe_load)((FILES / name).read_text(encoding="utf-8")) for key, name in TABLE_FILES.items()})
+    texts = {key: (name, (FILES / name).read_text(encoding="utf-8")) for key, name in TABLE_FILES.items()}
+    return build({key: (json.loads if name.endswith(".json") else yaml.safe_load)(text) for key, (name, text) in texts.items()})
 
 
 Plans = Callable[..., Plan]

@@ -197,9 +197,8 @@ def test_the_playbook_from_a_laptop(tmp_path: Path, port: int, status: int, host
     (tmp_path / "inventory.yml").write_text(LAPTOP % port, encoding="utf-8")
     command = [sys.executable, "-m", "ansible", "playbook", "-i", "inventory.yml", str(ROOT / "playbooks" / "plan.yml"), "--check"]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PWD": str(tmp_path)}
-    done = subprocess.run(
-        [*command, "-e", "plan_offline=true", "-e", "plan_output=plan.json"], cwd=tmp_path, env=environment, text=True, capture_output=True, check=False, timeout=120
-    )
+    command += ["-e", "plan_offline=true", "-e", "plan_output=plan.json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False, timeout=120)
     assert done.returncode == status, done.stdout
     written = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     assert sorted(written["hosts"]) == hosts

@@ -40,6 +40,7 @@ OTHERS = [
     "hf_overrides",
 ]
 NUMBERS = st.one_of(st.integers(-1, 40), st.sampled_from([2048, 40960, 10**17, 10**30, "32K", "auto", "0", "8", "1" * 5000, 0.5, 1e300, True]))
+WORDS = ["fp8", "half", "bfloat16", {"method": "mtp"}, '{"method":"mtp"}', "x"]
 MODELS = ["glm-4.7-fp8", "glm-4.7-flash", "qwen3-0.6b", "qwen3-8b", "qwen3-coder-480b-a35b-instruct-fp8", "deepseek-v3.2", "llama-3.1-8b-instruct", "own"]
 SERVICES = st.builds(
     lambda model, other, sizes, odd, count, version, partition: service(
@@ -52,7 +53,7 @@ SERVICES = st.builds(
     st.sampled_from(MODELS),
     ARGUMENTS,
     st.dictionaries(st.sampled_from(SIZES), NUMBERS, max_size=4),
-    st.dictionaries(st.sampled_from(OTHERS), st.one_of(VALUES, NUMBERS, st.sampled_from(["fp8", "half", "bfloat16", {"method": "mtp"}, '{"method":"mtp"}', "x"]))),
+    st.dictionaries(st.sampled_from(OTHERS), st.one_of(VALUES, NUMBERS, st.sampled_from(WORDS))),
     st.integers(1, 9),
     st.sampled_from(["0.32.0", "0.32.0", "0.18.0", "0.8.5", "0.32.0+cu126", "0.32.0+cpu", "1.0"]),
     st.sampled_from([None, None, "46,46", "1", ",", "9" * 9000]),
@@ -60,7 +61,10 @@ SERVICES = st.builds(
 # Facts of which each is possible alone.
 ARCHITECTURES = st.dictionaries(
     st.sampled_from(["class", *(field.name for field in fields(Architecture) if field.name != "class_name")]),
-    st.one_of(st.integers(1, 300), st.sampled_from([0, 10**9, 10**15, "bf16", "fp8", "fp8-block", [128, 128], {"kv_lora_rank": 1, "qk_rope_head_dim": 1}, True])),
+    st.one_of(
+        st.integers(1, 300),
+        st.sampled_from([0, 10**9, 10**15, "bf16", "fp8", "fp8-block", [128, 128], {"kv_lora_rank": 1, "qk_rope_head_dim": 1}, True]),
+    ),
     max_size=14,
 )
 GPUS = st.one_of(
@@ -69,11 +73,16 @@ GPUS = st.one_of(
     st.builds(
         lambda count, keys: gpus(count, **keys),
         st.integers(1, 9),
-        st.dictionaries(st.sampled_from([*gpus(1)[0]]), st.one_of(SCALARS, st.sampled_from(["9.0", "8.0", "7.0", "12.0", "550.54", "A100", 2**30, 2**60])), max_size=3),
+        st.dictionaries(
+            st.sampled_from([*gpus(1)[0]]),
+            st.one_of(SCALARS, st.sampled_from(["9.0", "8.0", "7.0", "12.0", "550.54", "A100", 2**30, 2**60])),
+            max_size=3,
+        ),
     ),
 )
 ACCEPTED = st.one_of(
-    VALUES, st.dictionaries(st.sampled_from(["memory", "driver", "cuda", "compute-capability", "open-port", "key-scope", "GHSA-v97p-wpxp-px84"]), st.just("why"))
+    VALUES,
+    st.dictionaries(st.sampled_from(["memory", "driver", "cuda", "compute-capability", "open-port", "key-scope", "GHSA-v97p-wpxp-px84"]), st.just("why")),
 )
 
 

@@ -66,7 +66,9 @@ def test_ways_out(catalogue: Catalogue) -> None:
 HEADS = Architecture(num_attention_heads=48, num_kv_heads=8)
 
 
-@pytest.mark.parametrize(("size", "good"), [(1, True), (2, True), (3, False), (4, True), (5, False), (6, False), (8, True), (16, True), (24, True), (12, False)])
+@pytest.mark.parametrize(
+    ("size", "good"), [(1, True), (2, True), (3, False), (4, True), (5, False), (6, False), (8, True), (16, True), (24, True), (12, False)]
+)
 def test_heads(size: int, good: bool) -> None:
     """48 heads and 8 KV heads: those divide among up to 8 ranks and are copied evenly beyond."""
     assert fits(HEADS, Parallel(tensor=size)) is good

@@ -75,7 +75,11 @@ PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
         {"facts": host_facts()},
     ),
     ("parallel sizes that fit", [args(tensor_parallel_size=2, pipeline_parallel_size=2)], {}),
-    ("data parallel here and elsewhere", [service(model=BF16, vllm_args={"tensor_parallel_size": 2, "data_parallel_size": 8, "data_parallel_size_local": 2})], {}),
+    (
+        "data parallel here and elsewhere",
+        [service(model=BF16, vllm_args={"tensor_parallel_size": 2, "data_parallel_size": 8, "data_parallel_size_local": 2})],
+        {},
+    ),
     ("fewer ranks than GPUs", [args(tensor_parallel_size=1)], {}),
     ("just enough room", [service()], {"facts": free(NEEDED + RESERVE)}),
     ("weights that are there", [service()], {"facts": free(0, weights=[weights_path(COMMIT)])}),

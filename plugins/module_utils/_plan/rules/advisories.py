@@ -27,7 +27,8 @@ def no_known_danger(host: HostDraft) -> Iterator[Finding]:
             if advisory.once:
                 said.add(advisory.name)
             if advisory.stops:
-                yield Fault(host.name, draft.label, advisory.key, _value(draft, advisory.key), advisory.why, f"{advisory.remedy} ({advisory.source})", advisory.name)
+                remedy = f"{advisory.remedy} ({advisory.source})"
+                yield Fault(host.name, draft.label, advisory.key, _value(draft, advisory.key), advisory.why, remedy, advisory.name)
             else:
                 yield Notice(host.name, "" if advisory.once else draft.label, f"{advisory.why}; {advisory.remedy}", advisory.name)
 

@@ -53,7 +53,8 @@ def chat_template_is_one(host: HostDraft) -> Iterator[Fault]:
         template = draft.given.get("chat_template")
         if isinstance(template, str) and not any(letter in template for letter in "{}\n/\\") and not template.endswith(".jinja"):
             why = "this is neither a path nor a template, and vLLM knows no template by its name"
-            yield Fault(host.name, draft.label, _where(draft, "chat_template"), shown(template), why, "take it out: the tokenizer's own is used; or write a path")
+            remedy = "take it out: the tokenizer's own is used; or write a path"
+            yield Fault(host.name, draft.label, _where(draft, "chat_template"), shown(template), why, remedy)
 
 
 @dataclass(frozen=True)

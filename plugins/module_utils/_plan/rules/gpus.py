@@ -93,7 +93,8 @@ def gpus_are_used_once(host: HostDraft) -> Iterator[Finding]:
         for owner, indexes in taken.items():
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
             why = f"{owner} on this host uses GPU {', '.join(str(index) for index in indexes)} as well"
-            remedy = "give each service of a host its own gpus; or let them share, with a gpu_memory_utilization in the vllm_args of each and 1 at most together"
+            share = "let them share, with a gpu_memory_utilization in the vllm_args of each and 1 at most together"
+            remedy = f"give each service of a host its own gpus; or {share}"
             yield Fault(host.name, draft.label, "gpus", value, why, remedy)
     yield from _told_of_sharing(host, shares)
 

@@ -63,7 +63,8 @@ def partition_is_one(host: HostDraft) -> Iterator[Fault]:
         if partition is None or parallel is None or layers is None or stages(layers, parallel.pipeline, partition) is not None:
             continue
         why = f"the model has {layers} layers and pipeline_parallel_size is {parallel.pipeline}"
-        yield Fault(host.name, draft.label, f"environment.{_PARTITION}", shown(partition), why, f"write {parallel.pipeline} numbers that make {layers} together")
+        remedy = f"write {parallel.pipeline} numbers that make {layers} together"
+        yield Fault(host.name, draft.label, f"environment.{_PARTITION}", shown(partition), why, remedy)
 
 
 def context_is_within_the_model(host: HostDraft) -> Iterator[Fault]:
