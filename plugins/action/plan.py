@@ -14,11 +14,13 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
+from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
 from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, table, tables
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults, shown
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, resolve
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, questions, resolve
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS, UNREADABLE
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.settings import MissingDefault
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answers, Question
 
 _ROLES = Path(__file__).parent.parent.parent / "roles"
 _FILES = _ROLES / "plan" / "files"
@@ -54,9 +56,11 @@ class ActionModule(ActionBase):
         defaults = self._read_defaults()
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
         templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in VARIABLES}
-        hosts = self._read_hosts(variables["hostvars"], defaults)
+        hosts = list(self._read_hosts(variables["hostvars"], defaults))
         try:
-            return resolve(hosts, templated_defaults, catalogue.built_in(_plain(families)), tables.build(self._read_tables()))
+            known = catalogue.built_in(_plain(families))
+            answers = self._look_up(hosts, templated_defaults, known, variables["hostvars"], defaults)
+            return resolve(hosts, templated_defaults, known, tables.build(self._read_tables()), answers)
         except (MissingDefault, ValueError) as error:
             raise AnsibleActionFail(f"inferops.gpu is broken, please report it: {error}") from error
 
@@ -82,9 +86,36 @@ class ActionModule(ActionBase):
             raw = hostvars.raw_get(name)
             if "model_services" not in raw:
                 continue
-            # Roles' defaults are not among a host's variables, but users refer to them in their own.
-            templar = self._templar.copy_with_new_env(available_variables={**defaults, **raw, "hostvars": hostvars})
-            yield _read_host(name, raw, templar)
+            yield _read_host(name, raw, self._templar_of(raw, defaults, hostvars))
+
+    def _templar_of(self, raw: Mapping[str, Any], defaults: Mapping[str, Any], hostvars: Any) -> Templar:
+        # Roles' defaults are not among a host's variables, but users refer to them in their own.
+        return self._templar.copy_with_new_env(available_variables={**defaults, **raw, "hostvars": hostvars})
+
+    def _look_up(
+        self, hosts: list[HostInput], templated_defaults: Mapping[str, Any], known: catalogue.Catalogue, hostvars: Any, defaults: Mapping[str, Any]
+    ) -> Answers:
+        """What endpoints say of models that the catalogue does not know. The first host that asks about one lends its token, and the cache's place."""
+        asked: dict[Question, str] = {}
+        cache = ""
+        for host in hosts:
+            for question in questions(host, templated_defaults, known):
+                if question in asked:
+                    continue
+                raw = hostvars.raw_get(host.name)
+                templar = self._templar_of(raw, defaults, hostvars)
+                cache = cache if asked else _text_of("plan_cache_dir", raw, defaults, templar)
+                asked[question] = _text_of("weights_token", raw, defaults, templar)
+        return Lookup(cache_folder(cache)).ask(asked) if asked else {}
+
+
+def _text_of(name: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], templar: Templar) -> str:
+    """A variable that is text; empty when it is anything else, or cannot be templated (a vault without its password, say)."""
+    try:
+        value = templar.template(raw.get(name, defaults.get(name)))
+    except AnsibleError:
+        return ""
+    return str(value) if isinstance(value, str) else ""
 
 
 def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput:

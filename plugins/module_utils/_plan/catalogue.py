@@ -31,7 +31,8 @@ class Entry:
 
     C(bytes) is the size of the download, C(exclude) patterns of files in the repository that serving does not need, C(thinking) one of
     never, always, hybrid or empty when unknown, C(unsupported) the reason why the model cannot be served, or empty, and
-    C(quantised_sibling) the entry of the same model in a smaller type, or empty.
+    C(quantised_sibling) the entry of the same model in a smaller type, or empty. Of a model that no entry is about, C(missing) says why it
+    is nowhere to be had and C(unread) why too little is known of it; both are empty otherwise.
     """
 
     name: str
@@ -51,6 +52,8 @@ class Entry:
     presets: dict[str, Preset] = field(default_factory=dict)
     sources: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
+    missing: str = ""
+    unread: str = ""
 
 
 def _thinking(value: Any) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from . import arguments as args
-from . import environments
+from . import environments, unknown
 from .catalogue import Catalogue, Entry
 from .facts import Gpu, HostFacts
 from .flags import FlagTable
@@ -90,9 +90,13 @@ def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
     return args.size(arguments, key)
 
 
-def draft_service(service: Service, settings: Settings, catalogue: Catalogue, flags: FlagTable, gpus: tuple[Gpu, ...] | None) -> ServiceDraft:
+def draft_service(
+    service: Service, settings: Settings, catalogue: Catalogue, flags: FlagTable, gpus: tuple[Gpu, ...] | None, answers: unknown.Answers
+) -> ServiceDraft:
     """Merge what a service draws on: the catalogue's entry, its profile, its preset, the user's words, and under all of them what the plan works out."""
     entry = catalogue.find(service.model) if service.model else None
+    if entry is not None:
+        entry = unknown.complete(entry, service, settings, answers)
     version = service.vllm_version or settings.vllm_version
     all_gpus = tuple(gpu.index for gpu in gpus) if gpus is not None else None
     used_gpus = service.gpus if service.gpus is not None else all_gpus

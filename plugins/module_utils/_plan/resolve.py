@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Iterable, Iterator, Mapping
 
-from . import facts, services, settings, waivers
+from . import facts, services, settings, unknown, waivers
 from .catalogue import Catalogue
 from .document import host_document
 from .draft import HostDraft, draft_service
@@ -42,10 +43,13 @@ class Plan:
 VARIABLES: tuple[str, ...] = (*settings.NAMES, "model_services", "plan_catalogue", "plan_gpus", "plan_accept", "ansible_host")
 
 
-def resolve(hosts: Iterable[HostInput], defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables) -> Plan:
+def resolve(
+    hosts: Iterable[HostInput], defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables, answers: unknown.Answers = MappingProxyType({})
+) -> Plan:
     """Work out the plan of all hosts.
 
     :param defaults: defaults of all roles, by variable
+    :param answers: what endpoints say of models that the catalogue does not know, see C(questions)
     :raises settings.MissingDefault: when the roles lack a default, which no inventory can cause
     """
     keys = tables.flags.keys
@@ -53,7 +57,7 @@ def resolve(hosts: Iterable[HostInput], defaults: Mapping[str, Any], catalogue: 
     notices: list[Notice] = []
     drafts: list[HostDraft] = []
     for host in hosts:
-        draft, accepted, found = _draft_host(host, defaults, catalogue, tables, keys)
+        draft, accepted, found = _draft_host(host, defaults, catalogue, tables, keys, answers)
         drafts.append(draft)
         faults += found
         for finding in _findings(draft, accepted):
@@ -63,6 +67,21 @@ def resolve(hosts: Iterable[HostInput], defaults: Mapping[str, Any], catalogue: 
                 notices.append(finding)
     documents = {} if faults else {draft.name: host_document(draft) for draft in drafts}
     return Plan(documents, list(dict.fromkeys(faults)), render_notices(notices))
+
+
+def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue) -> list[unknown.Question]:
+    """What endpoints are to be asked before C(resolve): the models of a host's services that the catalogue does not know.
+
+    :raises settings.MissingDefault: as C(resolve) does
+    """
+    raw = host.variables.get("model_services", [])
+    models = [service.get("model") for service in raw if isinstance(service, Mapping)] if isinstance(raw, (list, tuple)) else []
+    # Reading the settings takes its time, and most hosts have nothing to ask.
+    if not any(unknown.is_unknown(model, catalogue) for model in models):
+        return []
+    own_catalogue, _bad = catalogue.with_own(host.name, host.variables.get("plan_catalogue", {}))
+    read_settings, _bad = settings.read(host.name, defaults, host.variables)
+    return unknown.questions(raw, read_settings, own_catalogue)
 
 
 def acceptable(tables: Tables) -> tuple[str, ...]:
@@ -80,7 +99,7 @@ def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault |
 
 
 def _draft_host(
-    host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables, keys: frozenset[str]
+    host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables, keys: frozenset[str], answers: unknown.Answers
 ) -> tuple[HostDraft, dict[str, str], list[Fault]]:
     flags = tables.flags
     faults = list(host.faults)
@@ -106,7 +125,9 @@ def _draft_host(
         facts=read_facts,
         gpus=gpus,
         gpus_are_stated=stated is not None,
-        services=tuple(draft_service(service, read_settings, own_catalogue, flags, gpus) for service in read_services if service.state == services.PRESENT),
+        services=tuple(
+            draft_service(service, read_settings, own_catalogue, flags, gpus, answers) for service in read_services if service.state == services.PRESENT
+        ),
         absent=tuple(service for service in read_services if service.state == services.ABSENT),
         catalogue=own_catalogue,
         tables=tables,

@@ -9,7 +9,7 @@ from typing import Callable, Iterator, Union
 
 from ..draft import HostDraft
 from ..faults import Fault, Notice
-from . import advisories, argument_values, arguments, disk, gpus, layout, memory, models, names, platform, ports, service, variants
+from . import advisories, argument_values, arguments, disk, gpus, layout, memory, models, names, platform, ports, service, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -31,6 +31,8 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule(names.names_are_unique),
     Rule(models.model_is_known),
+    Rule(unknown.repository_is_there),
+    Rule(unknown.repository_is_known),
     Rule(models.version_is_new_enough),
     Rule(models.revision_is_pinned),
     Rule(models.license_is_gated),
