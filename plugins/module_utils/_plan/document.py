@@ -11,9 +11,10 @@ import json
 from typing import Any
 
 from . import arguments as args
+from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
 from .services import Service
-from .sizing import context_of, question_of
+from .spread import memory_document, stages_document
 from .weights import Weights
 
 # The addresses that mean all of the host's, and how the host reaches itself then.
@@ -60,8 +61,9 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "served_model_name": _served_name(service),
         "address": service.host,
         "port": service.port,
-        "url": _url(draft, host.address),
-        "local_url": _url(draft, _LOOPBACK.get(service.host, "")),
+        # Of several hosts only the head answers.
+        "url": _url(draft, host.address) if draft.answers else None,
+        "local_url": _url(draft, _LOOPBACK.get(service.host, "")) if draft.answers else None,
         "thinking": _thinking(draft),
         "gpus": list(draft.gpus or ()),
         "argv": _argv(draft, weights["path"]),
@@ -69,10 +71,12 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "environment_file": _environment_file(host, service),
         "cache": draft.cache,
         "has_api_key": service.has_api_key,
+        "node": draft.part.document() if draft.part is not None else None,
         "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
     }
     # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
-    return {**document, "digest": hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest(), "memory": _memory(host, draft)}
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return {**document, "digest": digest, "memory": memory_document(host, draft), "stages": stages_document(host, draft)}
 
 
 def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
@@ -81,26 +85,6 @@ def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
         return 0
     there = host.facts.partial_weights.get(weights.path, 0) if host.facts is not None else 0
     return None if weights.bytes is None else max(0, weights.bytes - there)
-
-
-def _memory(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | None:
-    """The memory estimate of the fullest of the service's GPUs, sizes in bytes; None when too little is known for one."""
-    question = question_of(host, draft)
-    found = question.answer() if question else None
-    if found is None:
-        return None
-    tokens = min(context_of(draft) or 2**62, found.longest())
-    return {
-        "total": found.total,
-        "used": found.weights + found.reserve + max(0, found.kv_room),
-        "free": found.total - found.weights - found.reserve - max(0, found.kv_room),
-        "weights": found.weights,
-        "reserve": found.reserve,
-        "kv_cache": max(0, found.kv_room),
-        "kv_bytes_per_token": round(found.token + found.window_token),
-        "max_model_len": tokens,
-        "concurrency": round(found.concurrency(tokens) * question.parallel.data, 2) if question and tokens else 0.0,
-    }
 
 
 def _thinking(draft: ServiceDraft) -> str:
@@ -129,10 +113,13 @@ def _served_name(service: Service) -> str | None:
 
 def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
     service = draft.service
+    if draft.part is not None and draft.part.backend == RAY and not draft.part.is_head:
+        # Ray starts the ranks of this host itself.
+        return []
     # What a reader looks for first comes first; the rest in the order of the alphabet, so that nothing but a change changes the unit.
+    listens = {"host": service.host, "port": service.port} if draft.answers else {}
     fixed = {
-        "host": service.host,
-        "port": service.port,
+        **listens,
         "served_model_name": _served_name(service),
         "tensor_parallel_size": draft.arguments["tensor_parallel_size"],
     }

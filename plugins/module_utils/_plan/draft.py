@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
 from . import arguments as args
 from . import environments, unknown
 from .catalogue import Catalogue, Entry
+from .distributed import Part
 from .facts import Gpu, HostFacts
 from .flags import FlagTable
 from .releases import Release, release_of
@@ -30,7 +31,8 @@ class ServiceDraft:
 
     C(offered) holds the catalogue's arguments: the entry's, over them the profile's, over them the preset's, where a null takes one away.
     C(given) has the user's over those, nulls gone, and C(arguments) the same with what the plan works out.
-    C(gpus) are the indexes of the GPUs it uses, None when nobody knows them.
+    C(gpus) are the indexes of the GPUs it uses, None when nobody knows them; of a service over several hosts, those of this host. C(part) is this
+    host's part in such a service.
     """
 
     service: Service
@@ -47,10 +49,25 @@ class ServiceDraft:
     environment: dict[str, str]
     cache: str
     shutdown_timeout: int
+    part: Part | None = None
 
     @property
     def label(self) -> str:
         return self.service.label
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether it is to run over several hosts, even where it is not known over which."""
+        return self.service.distributed is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether its API answers on this host: of several hosts only the head's does."""
+        return self.part is None or self.part.is_head
+
+    def with_part(self, part: Part) -> ServiceDraft:
+        """The same as one host's part of it."""
+        return replace(self, part=part, arguments={**self.arguments, **part.arguments()})
 
     def world_size(self) -> int | None:
         """GPUs that the parallel sizes ask for; None when one of them is not a positive whole number."""
@@ -107,7 +124,7 @@ def draft_service(
     merged = {**offered, **service.vllm_args}
     given = {key: value for key, value in merged.items() if value is not None}
 
-    computed = {"tensor_parallel_size": _tensor_parallel(given, used_gpus)}
+    computed = _parallel_sizes(service, given, used_gpus)
     if flags.has("flags", "--shutdown-timeout", version) and "shutdown_timeout" not in merged:
         computed["shutdown_timeout"] = settings.model_service_shutdown_timeout
     completed = {**computed, **given}
@@ -143,12 +160,34 @@ def draft_service(
     )
 
 
-def _tensor_parallel(given: Mapping[str, Any], gpus: tuple[int, ...] | None) -> int:
-    """The tensor parallel size where the user gives none: the GPUs that the other parallel sizes leave to each rank."""
-    others = 1
-    for size in [args.size(given, key) for key in _OTHER_SIZES] + [local_data_parallel(given)]:
-        others *= size or 1
-    return max(1, len(set(gpus or ())) // others)
+def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int, ...] | None) -> dict[str, Any]:
+    """The parallel sizes where the user gives none, and what goes with them.
+
+    On one host tensor parallel gets the GPUs that the other sizes leave. On several it stays inside a host and the stages of pipeline parallel
+    are the hosts, unless one of the two is given and the other follows from the number of GPUs.
+    """
+    each = len(set(gpus or ()))
+    if service.distributed is None:
+        return {"tensor_parallel_size": max(1, each // _product(given, *_OTHER_SIZES))}
+    hosts = service.distributed.nodes or 1
+    inner = max(1, each // _product(given, "prefill_context_parallel_size"))
+    tensor, pipeline = inner, hosts
+    if "pipeline_parallel_size" in given:
+        stages = _product(given, "pipeline_parallel_size")
+        even = (inner * hosts) // stages
+        tensor = even if even * stages == inner * hosts and inner % even == 0 else inner
+    elif "tensor_parallel_size" in given:
+        ranks = args.size(given, "tensor_parallel_size") or 1
+        pipeline = (inner * hosts) // ranks if gpus and (inner * hosts) % ranks == 0 else hosts
+    return {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline, "distributed_executor_backend": service.distributed.backend}
+
+
+def _product(given: Mapping[str, Any], *keys: str) -> int:
+    """The product of some parallel sizes and of the data parallel ranks on this host."""
+    product = local_data_parallel(given) or 1
+    for key in keys:
+        product *= args.size(given, key) or 1
+    return product
 
 
 def _base_environment(service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str) -> dict[str, str | None]:

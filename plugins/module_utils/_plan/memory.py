@@ -9,6 +9,7 @@ How far the estimate is off, and what it was held against: docs/memory.md. Where
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Sequence
 
 from .architecture import Architecture
 from .parallel import Parallel, stages
@@ -236,7 +237,20 @@ def reserve_of_stage(model: Architecture, parallel: Parallel, demand: Demand, la
 def estimate(
     model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None
 ) -> Estimate | None:
-    """The memory of the GPU that has the least room for tokens. None where too little is known of the model.
+    """The memory of the GPU that has the least room for tokens, as C(estimates) has it. None where too little is known of the model."""
+    found = estimates(model, parallel, demand, total, gpu, disk, partition)
+    return tightest(found) if found else None
+
+
+def tightest(found: Sequence[Estimate]) -> Estimate:
+    """The one with the least room for tokens: since each request lies on all stages, it decides for all."""
+    return min(found, key=lambda stage: stage.kv_room / max(1.0, stage.token + stage.window_token))
+
+
+def estimates(
+    model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None
+) -> list[Estimate] | None:
+    """The memory of a GPU of each pipeline stage, first to last. None where too little is known of the model.
 
     :param total: memory of the GPU as nvidia-smi has it
     :param gpu: its name
@@ -282,4 +296,4 @@ def estimate(
                 kv_cache_bytes=demand.kv_cache_bytes,
             )
         )
-    return min(found, key=lambda stage: stage.kv_room / max(1.0, stage.token + stage.window_token))
+    return found

@@ -10,10 +10,11 @@ from typing import Any, Iterable, Iterator, Mapping
 
 from . import facts, services, settings, unknown, waivers
 from .catalogue import Catalogue
+from .clusters import EVERYWHERE, Run, assemble
 from .document import host_document
 from .draft import HostDraft, draft_service
 from .faults import Fault, Notice, render_notices
-from .rules import RULES
+from .rules import CLUSTER_RULES, RULES
 from .tables import Tables
 
 
@@ -44,27 +45,38 @@ VARIABLES: tuple[str, ...] = (*settings.NAMES, "model_services", "plan_catalogue
 
 
 def resolve(
-    hosts: Iterable[HostInput], defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables, answers: unknown.Answers = MappingProxyType({})
+    hosts: Iterable[HostInput],
+    defaults: Mapping[str, Any],
+    catalogue: Catalogue,
+    tables: Tables,
+    answers: unknown.Answers = MappingProxyType({}),
+    run: Run = EVERYWHERE,
 ) -> Plan:
     """Work out the plan of all hosts.
 
+    :param hosts: all of the inventory, whatever the limit of the run, in its order
     :param defaults: defaults of all roles, by variable
     :param answers: what endpoints say of models that the catalogue does not know, see C(questions)
+    :param run: what the plan is for
     :raises settings.MissingDefault: when the roles lack a default, which no inventory can cause
     """
     keys = tables.flags.keys
     faults: list[Fault] = []
     notices: list[Notice] = []
-    drafts: list[HostDraft] = []
+    alone: list[HostDraft] = []
+    waived: dict[str, dict[str, str]] = {}
     for host in hosts:
-        draft, accepted, found = _draft_host(host, defaults, catalogue, tables, keys, answers)
-        drafts.append(draft)
+        draft, waived[host.name], found = _draft_host(host, defaults, catalogue, tables, keys, answers)
+        alone.append(draft)
         faults += found
-        for finding in _findings(draft, accepted):
-            if isinstance(finding, Fault):
-                faults.append(finding)
-            else:
-                notices.append(finding)
+    drafts, clusters = assemble(alone)
+    findings = [finding for draft in drafts for finding in _findings(draft, waived[draft.name])]
+    findings += [finding for cluster in clusters for check in CLUSTER_RULES for finding in check(cluster, run)]
+    for finding in findings:
+        if isinstance(finding, Fault):
+            faults.append(finding)
+        else:
+            notices.append(finding)
     documents = {} if faults else {draft.name: host_document(draft) for draft in drafts}
     return Plan(documents, list(dict.fromkeys(faults)), render_notices(notices))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from . import environments, values
+from .distributed import Distributed, read as read_distributed
 from .faults import Bad, Fault, HIDDEN, did_you_mean, is_secret_name, kind, nearest, shown
 from .versions import Version
 
@@ -37,6 +38,7 @@ class Service:
     revision: str | None = None
     vllm_version: Version | None = None
     has_api_key: bool = False
+    distributed: Distributed | None = None
 
     @property
     def unit(self) -> str:
@@ -71,7 +73,7 @@ _READERS: dict[str, values.Reader] = {
     "vllm_version": values.version,
 }
 SECRETS = ("api_key", "secret_environment")
-KEYS: tuple[str, ...] = (*_READERS, "environment", *SECRETS)
+KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)
 
 # Without these a present service means nothing.
 _NEEDED = {
@@ -128,6 +130,9 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
     if raw.get("environment") is not None:
         found["environment"], bad_variables = environments.read(host, label, "environment", raw["environment"])
         faults += bad_variables
+    if raw.get("distributed") is not None:
+        found["distributed"], bad_parts = read_distributed(host, label, raw["distributed"])
+        faults += bad_parts
     faults += _check_secrets(host, label, raw)
     return Service(has_api_key=bool(raw.get("api_key")), **found), faults
 

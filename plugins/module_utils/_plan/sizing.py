@@ -12,7 +12,7 @@ from typing import Any
 from .architecture import Architecture
 from .argument_types import count
 from .draft import HostDraft, ServiceDraft
-from .memory import GIB, Demand, Estimate, estimate
+from .memory import GIB, Demand, Estimate, estimate, estimates
 from .parallel import Parallel, parallel_of
 from .versions import Version
 
@@ -43,9 +43,15 @@ class Question:
         parts = {**vars(self), **changes}
         return estimate(**parts)
 
+    def answers(self) -> list[Estimate] | None:
+        """The estimates of each pipeline stage."""
+        return estimates(**vars(self))
+
 
 def question_of(host: HostDraft, draft: ServiceDraft) -> Question | None:
     """None where the model, its parallel sizes, or the GPUs' memory are not known, and for CPU builds."""
+    if draft.service.distributed is not None and draft.service.distributed.nodes is None:
+        return None
     parallel = parallel_of(draft.arguments)
     demand = _demand(draft)
     used = set(draft.gpus or ())

@@ -129,7 +129,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
             ("port", "service's port"),
             ("served_model_name", "served_model_name"),
             ("revision", "service's revision"),
-            ("nnodes", "one host"),
+            ("nnodes", "distributed"),
             ("config", "below vllm_args"),
         )
     ),

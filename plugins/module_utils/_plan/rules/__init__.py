@@ -7,12 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Iterator, Union
 
+from ..clusters import Cluster, Run
 from ..draft import HostDraft
 from ..faults import Fault, Notice
-from . import advisories, argument_values, arguments, disk, gpus, layout, memory, models, names, platform, ports, service, unknown, variants
+from . import advisories, argument_values, arguments, clusters, disk, gpus, layout, memory, models, names, nodes, platform, ports, service, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
+ClusterCheck = Callable[[Cluster, Run], Iterator[Finding]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ RULES: tuple[Rule, ...] = (
     Rule(gpus.gpus_exist),
     Rule(gpus.gpus_are_used_once),
     Rule(gpus.parallel_sizes_fit),
+    Rule(nodes.interface_is_there),
+    Rule(nodes.arguments_suit_several_hosts),
+    Rule(nodes.version_knows_several_hosts),
     Rule(layout.model_divides),
     Rule(layout.partition_is_one),
     Rule(layout.context_is_within_the_model),
@@ -65,4 +70,15 @@ RULES: tuple[Rule, ...] = (
     Rule(service.timeouts_fit),
     Rule(service.no_passwords_in_addresses),
     Rule(advisories.no_known_danger),
+)
+
+# What services over several hosts are held against as a whole. Nobody may accept what these find.
+CLUSTER_RULES: tuple[ClusterCheck, ...] = (
+    clusters.can_be_deployed,
+    clusters.run_has_all_nodes,
+    clusters.hosts_are_as_many_as_nodes,
+    clusters.head_is_a_node,
+    clusters.nodes_say_the_same,
+    clusters.addresses_are_apart,
+    clusters.gpus_add_up,
 )

@@ -41,7 +41,7 @@ def _facts(draft: ServiceDraft) -> dict[str, Any]:
         facts[f"arguments.{key}"] = args.size(draft.arguments, key)
     facts["vllm"] = draft.version
     facts["service.api_key"] = draft.service.has_api_key
-    facts["service.open"] = not draft.service.host.startswith(_LOOPBACK)
+    facts["service.open"] = draft.answers and not draft.service.host.startswith(_LOOPBACK)
     return facts
 
 

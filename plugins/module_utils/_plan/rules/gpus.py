@@ -130,7 +130,8 @@ def parallel_sizes_fit(host: HostDraft) -> Iterator[Finding]:
             if key in draft.given and args.size(draft.given, key) is None:
                 yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key]), "this is not a positive whole number", "write 1 or more")
         wanted = draft.world_size()
-        if wanted is None or not draft.gpus:
+        if wanted is None or not draft.gpus or draft.is_distributed:
+            # Those over several hosts are counted together.
             continue
         have = len(set(draft.gpus))
         product = " x ".join(f"{key} {draft.arguments[key]}" for key in SIZES if key in draft.arguments)

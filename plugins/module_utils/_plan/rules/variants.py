@@ -41,6 +41,10 @@ def profile_fits_the_gpus(host: HostDraft) -> Iterator[Notice]:
         have = len(set(draft.gpus))
         if have < profile.gpus:
             yield Notice(host.name, draft.label, f"{what}, and the service has {have}")
+        nodes = draft.service.distributed.nodes if draft.service.distributed is not None else 1
+        if nodes is not None and nodes < profile.nodes:
+            over = f"is over {nodes}" if nodes > 1 else f"is on one; say distributed: {{nodes: {profile.nodes}}}"
+            yield Notice(host.name, draft.label, f"{what}, and the service {over}")
         smallest = _smallest_memory(host, draft)
         if profile.gpu_memory_gib and smallest and smallest < profile.gpu_memory_gib * _GIB * _NEARLY:
             yield Notice(host.name, draft.label, f"{what} with {profile.gpu_memory_gib} GiB each, and one of the service's has {smallest / _GIB:.1f} GiB")
