@@ -16,6 +16,7 @@ from ansible.template import Templar
 
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
 from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, table, tables
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults, shown
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, questions, resolve
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS, UNREADABLE
@@ -36,15 +37,16 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
+        _checked, options = self.validate_argument_spec(argument_spec={"deploy": {"type": "bool", "default": True}})
         variables = task_vars or {}
-        plan = self._plan(variables)
+        reached = variables.get("ansible_play_hosts")
+        plan = self._plan(variables, Run(None if reached is None else frozenset(reached), deploy=options["deploy"]))
         chosen = variables.get("ansible_play_hosts_all") or list(plan.hosts)
         hosts = [plan.hosts[name] for name in chosen if name in plan.hosts]
         result.update(
             changed=False,
             hosts=plan.hosts,
-            summary=[*table.lines(hosts), "", *table.commands(hosts)] if hosts else [],
+            summary=table.summary(hosts),
             faults=[fault.as_dict() for fault in plan.faults],
             warnings=plan.warnings,
         )
@@ -52,7 +54,7 @@ class ActionModule(ActionBase):
             result.update(failed=True, msg=render_faults(plan.faults))
         return result
 
-    def _plan(self, variables: Mapping[str, Any]) -> Plan:
+    def _plan(self, variables: Mapping[str, Any], run: Run) -> Plan:
         defaults = self._read_defaults()
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
         templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in VARIABLES}
@@ -60,7 +62,7 @@ class ActionModule(ActionBase):
         try:
             known = catalogue.built_in(_plain(families))
             answers = self._look_up(hosts, templated_defaults, known, variables["hostvars"], defaults)
-            return resolve(hosts, templated_defaults, known, tables.build(self._read_tables()), answers)
+            return resolve(hosts, templated_defaults, known, tables.build(self._read_tables()), answers, run)
         except (MissingDefault, ValueError) as error:
             raise AnsibleActionFail(f"inferops.gpu is broken, please report it: {error}") from error
 
