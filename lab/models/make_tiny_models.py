@@ -24,6 +24,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -163,30 +164,77 @@ def make_tokenizer(spec: Spec, folder: Path) -> Any:
     return fast
 
 
-def qwen3_moe(spec: Spec) -> Any:
-    """Configuration of a tiny Qwen3-MoE."""
-    from transformers import Qwen3MoeConfig
-
-    return Qwen3MoeConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=HIDDEN,
-        intermediate_size=128,
-        moe_intermediate_size=64,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        num_experts=4,
-        num_experts_per_tok=2,
-        norm_topk_prob=True,
-        max_position_embeddings=spec.context,
-        rope_theta=5_000_000.0,
-        initializer_range=0.1,
-        tie_word_embeddings=False,
-    )
+def dense(spec: Spec) -> dict[str, Any]:
+    """What all tiny models share."""
+    return {
+        "vocab_size": VOCABULARY,
+        "hidden_size": HIDDEN,
+        "intermediate_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "max_position_embeddings": spec.context,
+        "initializer_range": 0.1,
+        "tie_word_embeddings": False,
+    }
 
 
-BUILDERS = {"Qwen3MoeForCausalLM": qwen3_moe}
+def latent(spec: Spec) -> dict[str, Any]:
+    """A tiny model with multi-head latent attention: one compressed cache for all heads."""
+    return {
+        **{key: value for key, value in dense(spec).items() if key != "head_dim"},
+        "num_key_value_heads": 4,
+        # The compressed cache has its real width: vLLM's kernels know no other.
+        "kv_lora_rank": 512,
+        "qk_rope_head_dim": 64,
+        "q_lora_rank": 32,
+        "qk_nope_head_dim": 32,
+        "v_head_dim": 32,
+        **glm_experts(),
+    }
+
+
+def glm_experts() -> dict[str, Any]:
+    """Experts as GLM and DeepSeek name them: routed ones, a shared one, the first layer dense."""
+    return {
+        "moe_intermediate_size": 64,
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "n_shared_experts": 1,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+        "norm_topk_prob": True,
+        # Without it vLLM does not look for the bias of the router, which is among the weights.
+        "topk_method": "noaux_tc",
+    }
+
+
+def qwen3_experts() -> dict[str, Any]:
+    """Experts as Qwen3 names them."""
+    return {"moe_intermediate_size": 64, "num_experts": 4, "num_experts_per_tok": 2, "norm_topk_prob": True}
+
+
+# By architecture: the configuration class of transformers, and the shape of a tiny one.
+BUILDERS: dict[str, tuple[str, Callable[[Spec], dict[str, Any]]]] = {
+    "DeepseekV3ForCausalLM": ("DeepseekV3Config", latent),
+    "Glm4MoeForCausalLM": ("Glm4MoeConfig", lambda spec: {**dense(spec), **glm_experts()}),
+    "Glm4MoeLiteForCausalLM": ("Glm4MoeLiteConfig", latent),
+    "LlamaForCausalLM": ("LlamaConfig", dense),
+    "MistralForCausalLM": ("MistralConfig", dense),
+    "Qwen2ForCausalLM": ("Qwen2Config", lambda spec: {key: value for key, value in dense(spec).items() if key != "head_dim"}),
+    "Qwen3ForCausalLM": ("Qwen3Config", dense),
+    "Qwen3MoeForCausalLM": ("Qwen3MoeConfig", lambda spec: {**dense(spec), **qwen3_experts()}),
+}
+
+
+def make_configuration(spec: Spec) -> Any:
+    """Configuration of a tiny model of the spec's architecture."""
+    import transformers
+
+    name, shape = BUILDERS[spec.architecture]
+    return getattr(transformers, name)(**shape(spec))
 
 
 def script_of(thinking: str) -> list[tuple[str, str]]:
@@ -253,7 +301,7 @@ def make_files(spec: Spec, folder: Path) -> None:
     seed = int.from_bytes(hashlib.sha256(spec.repo.encode()).digest()[:4], "big")
     torch.manual_seed(seed)
     ids = tokenizer.get_vocab()
-    config = BUILDERS[spec.architecture](spec)
+    config = make_configuration(spec)
     config.bos_token_id = config.pad_token_id = ids["<|endoftext|>"]
     config.eos_token_id = ids["<|im_end|>"]
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

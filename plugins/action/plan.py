@@ -14,12 +14,14 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, table
+from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, table, tables
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults, shown
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, resolve
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, questions, resolve
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS, UNREADABLE
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.settings import MissingDefault
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answers, Question
 
 _ROLES = Path(__file__).parent.parent.parent / "roles"
 _FILES = _ROLES / "plan" / "files"
@@ -35,15 +37,16 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
+        _checked, options = self.validate_argument_spec(argument_spec={"deploy": {"type": "bool", "default": True}})
         variables = task_vars or {}
-        plan = self._plan(variables)
+        reached = variables.get("ansible_play_hosts")
+        plan = self._plan(variables, Run(None if reached is None else frozenset(reached), deploy=options["deploy"]))
         chosen = variables.get("ansible_play_hosts_all") or list(plan.hosts)
         hosts = [plan.hosts[name] for name in chosen if name in plan.hosts]
         result.update(
             changed=False,
             hosts=plan.hosts,
-            summary=[*table.lines(hosts), "", *table.commands(hosts)] if hosts else [],
+            summary=table.summary(hosts),
             faults=[fault.as_dict() for fault in plan.faults],
             warnings=plan.warnings,
         )
@@ -51,16 +54,26 @@ class ActionModule(ActionBase):
             result.update(failed=True, msg=render_faults(plan.faults))
         return result
 
-    def _plan(self, variables: Mapping[str, Any]) -> Plan:
+    def _plan(self, variables: Mapping[str, Any], run: Run) -> Plan:
         defaults = self._read_defaults()
-        flags = FlagTable(json.loads((_FILES / "vllm_flags.json").read_text(encoding="utf-8")))
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
         templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in VARIABLES}
-        hosts = self._read_hosts(variables["hostvars"], defaults)
+        hosts = list(self._read_hosts(variables["hostvars"], defaults))
         try:
-            return resolve(hosts, templated_defaults, catalogue.built_in(_plain(families)), flags)
+            known = catalogue.built_in(_plain(families))
+            answers = self._look_up(hosts, templated_defaults, known, variables["hostvars"], defaults)
+            return resolve(hosts, templated_defaults, known, tables.build(self._read_tables()), answers, run)
         except (MissingDefault, ValueError) as error:
             raise AnsibleActionFail(f"inferops.gpu is broken, please report it: {error}") from error
+
+    def _read_tables(self) -> dict[str, Any]:
+        """What the plan knows beside the catalogue, by the keys of tables.FILES."""
+        found = {}
+        for key, name in tables.FILES.items():
+            path = _FILES / name
+            # The loader of YAML takes ten times as long for JSON.
+            found[key] = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else _plain(self._loader.load_from_file(str(path)))
+        return found
 
     def _read_defaults(self) -> dict[str, Any]:
         """Defaults of all roles of the collection, untemplated."""
@@ -75,9 +88,36 @@ class ActionModule(ActionBase):
             raw = hostvars.raw_get(name)
             if "model_services" not in raw:
                 continue
-            # Roles' defaults are not among a host's variables, but users refer to them in their own.
-            templar = self._templar.copy_with_new_env(available_variables={**defaults, **raw, "hostvars": hostvars})
-            yield _read_host(name, raw, templar)
+            yield _read_host(name, raw, self._templar_of(raw, defaults, hostvars))
+
+    def _templar_of(self, raw: Mapping[str, Any], defaults: Mapping[str, Any], hostvars: Any) -> Templar:
+        # Roles' defaults are not among a host's variables, but users refer to them in their own.
+        return self._templar.copy_with_new_env(available_variables={**defaults, **raw, "hostvars": hostvars})
+
+    def _look_up(
+        self, hosts: list[HostInput], templated_defaults: Mapping[str, Any], known: catalogue.Catalogue, hostvars: Any, defaults: Mapping[str, Any]
+    ) -> Answers:
+        """What endpoints say of models that the catalogue does not know. The first host that asks about one lends its token, and the cache's place."""
+        asked: dict[Question, str] = {}
+        cache = ""
+        for host in hosts:
+            for question in questions(host, templated_defaults, known):
+                if question in asked:
+                    continue
+                raw = hostvars.raw_get(host.name)
+                templar = self._templar_of(raw, defaults, hostvars)
+                cache = cache if asked else _text_of("plan_cache_dir", raw, defaults, templar)
+                asked[question] = _text_of("weights_token", raw, defaults, templar)
+        return Lookup(cache_folder(cache)).ask(asked) if asked else {}
+
+
+def _text_of(name: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], templar: Templar) -> str:
+    """A variable that is text; empty when it is anything else, or cannot be templated (a vault without its password, say)."""
+    try:
+        value = templar.template(raw.get(name, defaults.get(name)))
+    except AnsibleError:
+        return ""
+    return str(value) if isinstance(value, str) else ""
 
 
 def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput:

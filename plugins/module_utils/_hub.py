@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import fnmatch
+import http.client
 import json
 import ssl
 import typing as t
@@ -14,16 +15,26 @@ import urllib.request
 
 TIMEOUT_SECONDS = 30
 
+# What the Hub writes into X-Error-Code when there is no such thing; for a repository it answers 401 then to who has no token.
+MISSING = ("RepoNotFound", "RevisionNotFound", "EntryNotFound")
+
 
 class HubError(Exception):
-    """What an endpoint answered instead of what was asked, in words that name the way out."""
+    """What an endpoint answered instead of what was asked, in words that name the way out.
+
+    C(missing): the endpoint did answer, and has no such repository, revision or file (for this token).
+    """
+
+    def __init__(self, said: str, missing: bool = False) -> None:
+        super().__init__(said)
+        self.missing = missing
 
 
 class Hub:
-    """One endpoint: its address, a token (may be empty), and PEM texts to trust besides the host's own store."""
+    """One endpoint: its address, a token (may be empty), PEM texts to trust besides the host's own store, seconds that an answer may take."""
 
-    def __init__(self, endpoint: str, token: str = "", ca_certificates: t.Sequence[str] = ()) -> None:
-        self.endpoint, self.token = endpoint.rstrip("/"), token
+    def __init__(self, endpoint: str, token: str = "", ca_certificates: t.Sequence[str] = (), timeout: float = TIMEOUT_SECONDS) -> None:
+        self.endpoint, self.token, self.timeout = endpoint.rstrip("/"), token, timeout
         context = ssl.create_default_context()
         for certificate in ca_certificates:
             context.load_verify_locations(cadata=certificate)
@@ -37,11 +48,12 @@ class Hub:
             # Not carried over to another host on a redirect.
             request.add_unredirected_header("Authorization", f"Bearer {self.token}")
         try:
-            with self.opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+            with self.opener.open(request, timeout=self.timeout) as answer:
                 return json.load(answer), next_page(answer.headers.get("Link", ""))
         except urllib.error.HTTPError as error:
-            raise HubError(explain(error.code, error.headers.get("X-Error-Message", "") or error.reason, bool(self.token))) from error
-        except (OSError, ValueError) as error:
+            said = explain(error.code, error.headers.get("X-Error-Message", "") or error.reason, bool(self.token))
+            raise HubError(said, error.code == 404 or error.headers.get("X-Error-Code", "") in MISSING) from error
+        except (OSError, ValueError, http.client.HTTPException, RecursionError) as error:
             raise HubError(f"no usable answer: {error}") from error
 
     def read_commit(self, repo: str, revision: str) -> str:
@@ -52,6 +64,10 @@ class Hub:
             raise HubError("the answer names no commit: is this a Hugging Face endpoint?")
         return commit
 
+    def read_json_file(self, repo: str, commit: str, path: str) -> t.Any:
+        """Return the contents of a JSON file of a commit. Raises HubError."""
+        return self.open_json(f"{self.endpoint}/{repo}/resolve/{commit}/{urllib.parse.quote(path)}")[0]
+
     def read_files(self, repo: str, commit: str, exclude: list[str]) -> list[dict[str, t.Any]]:
         """Return the wanted files of a commit: path, size in bytes, and sha256 (large files) or git_sha1 (small ones). Raises HubError."""
         url: str | None = f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false"
@@ -60,7 +76,10 @@ class Hub:
             answer, url = self.open_json(url)
             if not isinstance(answer, list):
                 raise HubError("the file list is not a list: is this a Hugging Face endpoint?")
-            files += [describe(entry) for entry in answer if entry.get("type") == "file" and wanted(entry["path"], exclude)]
+            try:
+                files += [describe(entry) for entry in answer if entry.get("type") == "file" and wanted(entry["path"], exclude)]
+            except (AttributeError, KeyError, TypeError) as error:
+                raise HubError("the file list has no paths and sizes: is this a Hugging Face endpoint?") from error
         if not files:
             raise HubError("the repository has no file that is wanted")
         return sorted(files, key=lambda file: file["path"])

@@ -52,8 +52,13 @@ def build() -> tuple[argparse.ArgumentParser, t.Any]:
     return parser, command
 
 
-def check(arguments: list[str]) -> None:
-    """Parse and validate the arguments of `vllm serve`, and look up the parsers that they name. Raises ArgumentFault."""
+def check(arguments: list[str]) -> int:
+    """Hold the arguments of `vllm serve` against vLLM itself, as deep as the files at hand allow, and return how deep that was.
+
+    1: the arguments, and the names of the parsers that they give. 2: those parsers, made on the model's own tokenizer.
+    3: the engine's configuration from the model's config.json: parallel sizes, context, quantisation, ranges.
+    No engine is started and no weight is read. Raises ArgumentFault.
+    """
     parser, command = build()
 
     def refuse(message: str) -> t.NoReturn:
@@ -64,15 +69,26 @@ def check(arguments: list[str]) -> None:
     try:
         parsed = parser.parse_args(["serve", *arguments])
         command.validate(parsed)
-        look_up_parsers(parsed)
+        made = find_parsers(parsed)
+        if not os.path.isfile(os.path.join(str(parsed.model_tag), "config.json")):
+            return 1
+        make_parsers(made, parsed)
+        make_engine_configuration(parsed)
+        return 3
     except ArgumentFault:
         raise
     except (Exception, SystemExit) as error:  # whatever vLLM raises here would end the service the same way
-        raise ArgumentFault(str(error)) from error
+        raise ArgumentFault(first_sentence(str(error))) from error
 
 
-def look_up_parsers(parsed: argparse.Namespace) -> None:
-    """See that the tool-call and reasoning parsers exist: an unknown one fails minutes later, when the server starts. Raises ArgumentFault."""
+def first_sentence(text: str) -> str:
+    """Return what pydantic's report of one wrong value says, without the dump of all other values that it carries."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("For further information")]
+    return " ".join(line.split(" [type=")[0].removeprefix("Value error, ") for line in lines)
+
+
+def find_parsers(parsed: argparse.Namespace) -> list[tuple[str, str, t.Any]]:
+    """Return option, name and class of the tool-call and reasoning parsers; an unknown one would fail minutes later. Raises ArgumentFault."""
     from vllm.reasoning import ReasoningParserManager
 
     try:
@@ -80,29 +96,58 @@ def look_up_parsers(parsed: argparse.Namespace) -> None:
     except ImportError:
         from vllm.entrypoints.openai.tool_parsers import ToolParserManager
 
-    for option, name, look_up in (
-        ("--tool-call-parser", getattr(parsed, "tool_call_parser", None), ToolParserManager.get_tool_parser),
-        ("--reasoning-parser", getattr(parsed, "reasoning_parser", None), ReasoningParserManager.get_reasoning_parser),
-    ):
+    found = []
+    for option, look_up in (("tool_call_parser", ToolParserManager.get_tool_parser), ("reasoning_parser", ReasoningParserManager.get_reasoning_parser)):
+        name = getattr(parsed, option, None)
         if name:
             try:
-                look_up(name)
+                found.append((option, name, look_up(name)))
             except Exception as error:
-                raise ArgumentFault(f"argument {option}: {error}") from error
+                raise ArgumentFault(f"argument --{option.replace('_', '-')}: {error}") from error
+    return found
+
+
+def make_parsers(parsers: list[tuple[str, str, t.Any]], parsed: argparse.Namespace) -> None:
+    """Make the parsers on the model's tokenizer: one that lacks the tokens a parser looks for is refused here. Raises ArgumentFault."""
+    if not parsers:
+        return
+    try:
+        from vllm.tokenizers import get_tokenizer
+    except ImportError:
+        from vllm.transformers_utils.tokenizer import get_tokenizer
+
+    tokenizer = get_tokenizer(parsed.tokenizer or parsed.model_tag, trust_remote_code=parsed.trust_remote_code)
+    for option, name, parser in parsers:
+        try:
+            parser(tokenizer)
+        except Exception as error:
+            raise ArgumentFault(f"{option} {name} does not go with this model's tokenizer: {error}") from error
+
+
+def make_engine_configuration(parsed: argparse.Namespace) -> None:
+    """Have vLLM work out its engine's configuration, which it refuses with the reason. Several nodes are left out: they are not there yet."""
+    if getattr(parsed, "nnodes", 1) and getattr(parsed, "nnodes", 1) > 1:
+        return
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.usage.usage_lib import UsageContext
+
+    # As `vllm serve` does with its positional argument.
+    parsed.model = parsed.model_tag
+    AsyncEngineArgs.from_cli_args(parsed).create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
 
 
 def main() -> None:
-    """Print {"fault": …} on the last line; the fault is null when the arguments are good."""
+    """Print {"fault": …, "depth": …} on the last line; the fault is null when the arguments are good."""
     # vLLM logs to standard output while it is imported.
     os.environ.update(VLLM_CONFIGURE_LOGGING="0", VLLM_NO_USAGE_STATS="1")
-    fault = None
+    fault, depth = None, 0
     with contextlib.redirect_stdout(sys.stderr):
         try:
             use_cpu_where_no_gpu_is()
-            check(sys.argv[1:])
+            depth = check(sys.argv[1:])
         except ArgumentFault as error:
             fault = str(error)
-    sys.stdout.write(json.dumps({"fault": fault}) + "\n")
+    sys.stdout.write(json.dumps({"fault": fault, "depth": depth}) + "\n")
 
 
 if __name__ == "__main__":

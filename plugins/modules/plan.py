@@ -14,8 +14,17 @@ description:
   - All hosts are planned, whatever the limit of the run, so that what does not fit together is found wherever it stands.
   - Facts of a host are taken from C(__plan_facts), which the role C(inferops.gpu.plan) registers with M(inferops.gpu.host_facts).
     Without them the checks that need them are left out.
-  - Runs on the controller, opens no connection and changes nothing. It has no options.
+  - A service over several hosts (its key C(distributed)) is put together from all hosts that have it, and refused when a run reaches only
+    some of them.
+  - Runs on the controller, opens no connection and changes nothing.
   - Secrets (C(api_key), C(secret_environment)) are looked at for their type and are in no part of the result.
+options:
+  deploy:
+    description:
+      - Whether the hosts are going to be set up by this plan. Then services that the roles cannot run are faults, which today are those
+        over several hosts. With V(false) they are planned and shown.
+    type: bool
+    default: true
 attributes:
   action:
     description: Runs on the controller.
@@ -36,6 +45,12 @@ EXAMPLES = r"""
   register: planned
   run_once: true
   any_errors_fatal: true
+
+- name: Plan it to look at it
+  inferops.gpu.plan:
+    deploy: false
+  register: planned
+  run_once: true
 
 - name: Show the plan
   ansible.builtin.debug:
@@ -94,13 +109,18 @@ faults:
     remedy:
       description: What to write instead.
       type: str
+    rule:
+      description: The name by which it can be accepted in C(plan_accept); empty when it cannot.
+      type: str
 warnings:
   description: What is worth knowing and does not stop the plan.
   returned: always
   type: list
   elements: str
 summary:
-  description: The plan of the hosts of this play as a table, and the command of each service, as lines of text.
+  description: >-
+    The plan of the hosts of this play as a table, the pipeline stages of services that have them, and the command of each service, as lines
+    of text.
   returned: always
   type: list
   elements: str

@@ -10,8 +10,9 @@ short_description: Check the arguments of vllm serve with the parser of an insta
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Parses and validates a command line with vLLM's own code, without abbreviations and without starting an engine,
-    and looks up the tool-call and reasoning parsers that it names.
+  - Parses and validates a command line with vLLM's own code, without abbreviations and without starting an engine.
+    Where the model's files are there, it also makes the tool-call and reasoning parsers on the model's tokenizer and works out the
+    engine's configuration from its C(config.json).
   - When all is well the digest is kept in O(stamp), so that a caller can skip the check for an input that has passed.
 options:
   service:
@@ -27,6 +28,13 @@ options:
     type: list
     elements: str
     required: true
+  environment:
+    description: Environment of the service. Unknown variables of vLLM are refused when the service asks for that.
+    type: dict
+    default: {}
+  user:
+    description: Account that runs the check, as it runs the service. Unless set, the account that the module runs as.
+    type: str
   stamp:
     description: File that is written when the check has passed.
     type: path
@@ -55,6 +63,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+depth:
+  description: How deep the check went. V(1) arguments and names, V(3) parsers on the tokenizer and the engine's configuration too.
+  returned: success
+  type: int
 seconds:
   description: How long the check took, in seconds.
   returned: success
@@ -62,22 +74,33 @@ seconds:
 """
 
 import json
+import os
+import pwd
 import subprocess
 import time
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _vllm_parser
 
 
-def ask(python: str, arguments: list[str]) -> str | None:
-    """Return what the release's parser says against the arguments. Raises RuntimeError when it could not be asked."""
+def ask(python: str, arguments: list[str], environment: dict[str, str], user: str | None) -> dict[str, t.Any]:
+    """Return C(fault) and C(depth) as the release's own code says. Raises RuntimeError when it could not be asked."""
     program = _vllm_parser.__loader__.get_source(_vllm_parser.__name__)
-    done = subprocess.run([python, "-", *arguments], input=program, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-", *arguments], input=program, capture_output=True, text=True, check=False, cwd="/",
+        env={**os.environ, **{name: str(value) for name, value in environment.items()}}, **({"user": user, "group": user_group(user)} if user else {}),
+    )
     try:
-        return json.loads(done.stdout.splitlines()[-1])["fault"]
-    except (IndexError, ValueError, KeyError) as error:
+        return json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError) as error:
         raise RuntimeError("\n".join(done.stderr.splitlines()[-15:]) or f"status {done.returncode} and no output") from error
+
+
+def user_group(user: str) -> int:
+    """Return the primary group of an account."""
+    return pwd.getpwnam(user).pw_gid
 
 
 def main() -> None:
@@ -86,6 +109,8 @@ def main() -> None:
             "service": {"type": "str", "required": True},
             "python": {"type": "path", "required": True},
             "argv": {"type": "list", "elements": "str", "required": True},
+            "environment": {"type": "dict", "default": {}},
+            "user": {"type": "str"},
             "stamp": {"type": "path", "required": True},
             "digest": {"type": "str", "required": True},
         },
@@ -95,21 +120,21 @@ def main() -> None:
     start = time.monotonic()
     try:
         # Without "vllm serve" itself.
-        fault = ask(wanted["python"], wanted["argv"][2:])
-    except (RuntimeError, OSError) as error:
+        answer = ask(wanted["python"], wanted["argv"][2:], wanted["environment"], wanted["user"])
+    except (RuntimeError, OSError, KeyError) as error:
         module.fail_json(
             msg=f"The parser of {wanted['python']} could not be asked about service {wanted['service']}. No service was touched.\n{error}",
         )
-    if fault:
+    if answer["fault"]:
         module.fail_json(
-            msg=f"vLLM refuses the arguments of service {wanted['service']}: {fault}. "
+            msg=f"vLLM refuses the arguments of service {wanted['service']}: {answer['fault']}. "
                 "Change them in the service's vllm_args. No service was touched.",
             argv=wanted["argv"],
         )
     if not module.check_mode:
         with open(wanted["stamp"], "w", encoding="utf-8") as file:
             file.write(wanted["digest"])
-    module.exit_json(changed=False, seconds=round(time.monotonic() - start, 1))
+    module.exit_json(changed=False, depth=answer["depth"], seconds=round(time.monotonic() - start, 1))
 
 
 if __name__ == "__main__":

@@ -25,11 +25,11 @@ OWNED: dict[str, str] = {
     "hf_token": "set weights_token for the download: the service itself works offline, and a command line is for all to read",
     "download_dir": "say where weights lie with weights_dir",
     "config": "write the arguments of the file below vllm_args: what is in the file is not checked",
-    "nnodes": "leave it out: a service runs on the GPUs of one host",
-    "node_rank": "leave it out: a service runs on the GPUs of one host",
-    "master_addr": "leave it out: a service runs on the GPUs of one host",
-    "master_port": "leave it out: a service runs on the GPUs of one host",
-    "headless": "leave it out: a service runs on the GPUs of one host",
+    "nnodes": "leave it out: for a service over several hosts say distributed, beside vllm_args",
+    "node_rank": "leave it out: for a service over several hosts say distributed, beside vllm_args",
+    "master_addr": "leave it out: for a service over several hosts say distributed, beside vllm_args",
+    "master_port": "leave it out: for a service over several hosts say distributed, beside vllm_args",
+    "headless": "leave it out: for a service over several hosts say distributed, beside vllm_args",
 }
 
 # vLLM's short flags, which would slip past every check that looks at the long name.
@@ -61,6 +61,12 @@ RETIRED: dict[str, str] = {
     "override_pooler_config": "write it as pooler_config",
     "task": "say it with runner and convert",
     "device": "take it out: the build decides",
+}
+
+# Environment variables that vLLM had once, and what does their work now.
+RETIRED_VARIABLES: dict[str, str] = {
+    "VLLM_ATTENTION_BACKEND": "write it below vllm_args, as attention_backend",
+    "VLLM_USE_V1": "take it out: there is no other engine",
 }
 
 _LONGEST = 8192

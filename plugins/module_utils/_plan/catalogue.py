@@ -5,35 +5,55 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Mapping
+from typing import Any, Callable, Iterable, Mapping
 
-from . import environments, values
-from .faults import Bad, Fault, did_you_mean, kind, shown
+from . import architecture, environments, parts, values, variants
+from .architecture import Architecture
+from .faults import Bad, Fault, shown
+from .variants import Preset, Profile
 from .versions import Version
 
 DEFAULT_REVISION = "main"
 
 
 @dataclass(frozen=True)
+class License:
+    """Under which terms a model comes; C(gated) when the Hub hands it out only to accounts that have accepted them."""
+
+    name: str = ""
+    gated: bool = False
+    url: str = ""
+
+
+@dataclass(frozen=True)
 class Entry:
     """A model: where its weights are, how vLLM serves it, and what the checks need to know about it.
 
-    C(bytes) is the size of the download, C(thinking) one of never, always, hybrid or empty when unknown, C(unsupported) the reason why
-    the model cannot be served, or empty.
+    C(bytes) is the size of the download, C(exclude) patterns of files in the repository that serving does not need, C(thinking) one of
+    never, always, hybrid or empty when unknown, C(unsupported) the reason why the model cannot be served, or empty, and
+    C(quantised_sibling) the entry of the same model in a smaller type, or empty. Of a model that no entry is about, C(missing) says why it
+    is nowhere to be had and C(unread) why too little is known of it; both are empty otherwise.
     """
 
     name: str
     repo: str
     revision: str = DEFAULT_REVISION
     bytes: int | None = None
+    exclude: tuple[str, ...] = ()
+    license: License = License()
     min_vllm: Version | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
-    architecture: dict[str, Any] = field(default_factory=dict)
+    architecture: Architecture = Architecture()
     thinking: str = ""
     unsupported: str = ""
+    quantised_sibling: str = ""
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    presets: dict[str, Preset] = field(default_factory=dict)
     sources: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
+    missing: str = ""
+    unread: str = ""
 
 
 def _thinking(value: Any) -> str:
@@ -42,24 +62,39 @@ def _thinking(value: Any) -> str:
     return str(value)
 
 
-def _prose(value: Any) -> str:
-    if not isinstance(value, str):
-        raise Bad(f"this is {kind(value)} where text belongs", "write it as text")
-    return value
-
-
 _READERS: dict[str, values.Reader] = {
     "repo": values.repo,
     "revision": values.revision,
     "bytes": values.whole(1, 10**15),
+    "exclude": values.texts,
+    "license": values.mapping,
     "min_vllm": values.version,
     "arguments": values.mapping,
     "environment": values.mapping,
     "architecture": values.mapping,
     "thinking": _thinking,
-    "unsupported": _prose,
+    "unsupported": parts.prose,
+    "quantised_sibling": values.word,
+    "profiles": values.mapping,
+    "presets": values.mapping,
     "sources": values.mapping,
-    "notes": _prose,
+    "notes": parts.prose,
+}
+_LICENSE: dict[str, values.Reader] = {"name": values.text, "gated": values.switch, "url": values.text}
+
+
+def _license(host: str, key: str, raw: Any) -> tuple[License, list[Fault]]:
+    found, faults = parts.read(host, key, raw, _LICENSE, "a license")
+    return License(**found), faults
+
+
+# Keys with keys of their own: read once more, from dictionaries into types.
+_INNER: dict[str, Callable[[str, str, Any], tuple[Any, list[Fault]]]] = {
+    "architecture": architecture.read,
+    "environment": lambda host, key, raw: environments.read(host, "", key, raw),
+    "license": _license,
+    "presets": variants.read_presets,
+    "profiles": variants.read_profiles,
 }
 
 
@@ -116,26 +151,13 @@ def read_models(host: str, key: str, models: Any) -> tuple[dict[str, Entry], lis
 
 
 def _read_entry(host: str, key: str, name: str, raw: Any) -> tuple[Entry | None, list[Fault]]:
-    try:
-        parts = values.mapping(raw)
-    except Bad as bad:
-        return None, [Fault(host, "", key, shown(raw), bad.why, bad.remedy)]
-    faults = []
-    found: dict[str, Any] = {}
-    for part, value in parts.items():
-        if part not in _READERS:
-            remedy = did_you_mean(part, _READERS, f"an entry has {', '.join(_READERS)}")
-            faults.append(Fault(host, "", f"{key}.{part}", shown(value, part), "a catalogue entry has no such key", remedy))
-        elif value is not None:
-            try:
-                found[part] = _READERS[part](value)
-            except Bad as bad:
-                faults.append(Fault(host, "", f"{key}.{part}", shown(value, part), bad.why, bad.remedy))
-    if "environment" in found:
-        found["environment"], bad_variables = environments.read(host, "", f"{key}.environment", found["environment"])
-        faults += bad_variables
+    found, faults = parts.read(host, key, raw, _READERS, "a catalogue entry")
+    for part, reader in _INNER.items():
+        if part in found:
+            found[part], wrong = reader(host, f"{key}.{part}", found[part])
+            faults += wrong
     if "repo" not in found:
-        if "repo" not in parts:
+        if isinstance(raw, Mapping) and "repo" not in raw:
             faults.append(Fault(host, "", f"{key}.repo", "", "the entry does not say which repository it means", "add repo: <organisation>/<name>"))
         return None, faults
     return Entry(name=name, **found), faults

@@ -11,8 +11,11 @@ import json
 from typing import Any
 
 from . import arguments as args
+from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
 from .services import Service
+from .spread import memory_document, stages_document
+from .weights import Weights
 
 # The addresses that mean all of the host's, and how the host reaches itself then.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -22,7 +25,7 @@ def host_document(host: HostDraft) -> dict[str, Any]:
     """Everything that the roles need to know of a host. The host has no faults."""
     settings = host.settings
     releases = {draft.release.name: draft.release.document() for draft in host.services}
-    weights = {draft.weights.name: draft.weights.document() for draft in host.services if draft.weights}
+    weights = {draft.weights.name: {**draft.weights.document(), "to_fetch": _to_fetch(host, draft.weights)} for draft in host.services if draft.weights}
     return {
         "host": host.name,
         "account": {"user": settings.host_user, "group": settings.host_group, "home": settings.host_home},
@@ -58,8 +61,9 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "served_model_name": _served_name(service),
         "address": service.host,
         "port": service.port,
-        "url": _url(draft, host.address),
-        "local_url": _url(draft, _LOOPBACK.get(service.host, "")),
+        # Of several hosts only the head answers.
+        "url": _url(draft, host.address) if draft.answers else None,
+        "local_url": _url(draft, _LOOPBACK.get(service.host, "")) if draft.answers else None,
         "thinking": _thinking(draft),
         "gpus": list(draft.gpus or ()),
         "argv": _argv(draft, weights["path"]),
@@ -67,10 +71,20 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "environment_file": _environment_file(host, service),
         "cache": draft.cache,
         "has_api_key": service.has_api_key,
+        "node": draft.part.document() if draft.part is not None else None,
         "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
     }
-    # Two runs of the plan give a service the same digest just when nothing of it differs.
-    return {**document, "digest": hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()}
+    # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return {**document, "digest": digest, "memory": memory_document(host, draft), "stages": stages_document(host, draft)}
+
+
+def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
+    """Bytes that a run will download, None when not known; without facts of the host that is all of it."""
+    if host.facts is not None and weights.path in host.facts.weights:
+        return 0
+    there = host.facts.partial_weights.get(weights.path, 0) if host.facts is not None else 0
+    return None if weights.bytes is None else max(0, weights.bytes - there)
 
 
 def _thinking(draft: ServiceDraft) -> str:
@@ -99,10 +113,13 @@ def _served_name(service: Service) -> str | None:
 
 def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
     service = draft.service
+    if draft.part is not None and draft.part.backend == RAY and not draft.part.is_head:
+        # Ray starts the ranks of this host itself.
+        return []
     # What a reader looks for first comes first; the rest in the order of the alphabet, so that nothing but a change changes the unit.
+    listens = {"host": service.host, "port": service.port} if draft.answers else {}
     fixed = {
-        "host": service.host,
-        "port": service.port,
+        **listens,
         "served_model_name": _served_name(service),
         "tensor_parallel_size": draft.arguments["tensor_parallel_size"],
     }

@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
 from . import arguments as args
-from . import environments
+from . import environments, unknown
 from .catalogue import Catalogue, Entry
+from .distributed import Part
 from .facts import Gpu, HostFacts
 from .flags import FlagTable
 from .releases import Release, release_of
 from .services import Service
 from .settings import Settings
+from .tables import Tables
+from .variants import Preset, Profile
 from .versions import Version
 from .weights import Weights, weights_of
 
@@ -24,27 +27,47 @@ _OTHER_SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size")
 
 @dataclass(frozen=True)
 class ServiceDraft:
-    """A present service. C(entry) and C(weights) are None when its model is unknown.
+    """A present service. C(entry) and C(weights) are None when its model is unknown, C(profile) and C(preset) when it names none that is known.
 
-    C(given) holds arguments of catalogue and user, nulls gone, and C(arguments) the same with those that the plan works out.
-    C(gpus) are the indexes of the GPUs it uses, None when nobody knows them.
+    C(offered) holds the catalogue's arguments: the entry's, over them the profile's, over them the preset's, where a null takes one away.
+    C(given) has the user's over those, nulls gone, and C(arguments) the same with what the plan works out.
+    C(gpus) are the indexes of the GPUs it uses, None when nobody knows them; of a service over several hosts, those of this host. C(part) is this
+    host's part in such a service.
     """
 
     service: Service
     entry: Entry | None
+    profile: Profile | None
+    preset: Preset | None
     version: Version
     release: Release
     weights: Weights | None
     gpus: tuple[int, ...] | None
+    offered: dict[str, Any]
     given: dict[str, Any]
     arguments: dict[str, Any]
     environment: dict[str, str]
     cache: str
     shutdown_timeout: int
+    part: Part | None = None
 
     @property
     def label(self) -> str:
         return self.service.label
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether it is to run over several hosts, even where it is not known over which."""
+        return self.service.distributed is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether its API answers on this host: of several hosts only the head's does."""
+        return self.part is None or self.part.is_head
+
+    def with_part(self, part: Part) -> ServiceDraft:
+        """The same as one host's part of it."""
+        return replace(self, part=part, arguments={**self.arguments, **part.arguments()})
 
     def world_size(self) -> int | None:
         """GPUs that the parallel sizes ask for; None when one of them is not a positive whole number."""
@@ -71,7 +94,11 @@ class HostDraft:
     services: tuple[ServiceDraft, ...]
     absent: tuple[Service, ...]
     catalogue: Catalogue
-    flags: FlagTable
+    tables: Tables
+
+    @property
+    def flags(self) -> FlagTable:
+        return self.tables.flags
 
 
 def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
@@ -80,16 +107,24 @@ def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
     return args.size(arguments, key)
 
 
-def draft_service(service: Service, settings: Settings, catalogue: Catalogue, flags: FlagTable, gpus: tuple[Gpu, ...] | None) -> ServiceDraft:
-    """Merge what a service draws on: the catalogue's entry below, the user's words above, what follows from both on top."""
+def draft_service(
+    service: Service, settings: Settings, catalogue: Catalogue, flags: FlagTable, gpus: tuple[Gpu, ...] | None, answers: unknown.Answers
+) -> ServiceDraft:
+    """Merge what a service draws on: the catalogue's entry, its profile, its preset, the user's words, and under all of them what the plan works out."""
     entry = catalogue.find(service.model) if service.model else None
+    if entry is not None:
+        entry = unknown.complete(entry, service, settings, answers)
     version = service.vllm_version or settings.vllm_version
     all_gpus = tuple(gpu.index for gpu in gpus) if gpus is not None else None
     used_gpus = service.gpus if service.gpus is not None else all_gpus
-    merged = {**(entry.arguments if entry else {}), **service.vllm_args}
+    profile = entry.profiles.get(service.profile) if entry and service.profile else None
+    preset = entry.presets.get(service.preset) if entry and service.preset else None
+    layers = [layer for layer in (entry, profile, preset) if layer is not None]
+    offered = {key: value for layer in layers for key, value in layer.arguments.items()}
+    merged = {**offered, **service.vllm_args}
     given = {key: value for key, value in merged.items() if value is not None}
 
-    computed = {"tensor_parallel_size": _tensor_parallel(given, used_gpus)}
+    computed = _parallel_sizes(service, given, used_gpus)
     if flags.has("flags", "--shutdown-timeout", version) and "shutdown_timeout" not in merged:
         computed["shutdown_timeout"] = settings.model_service_shutdown_timeout
     completed = {**computed, **given}
@@ -97,7 +132,7 @@ def draft_service(service: Service, settings: Settings, catalogue: Catalogue, fl
     cache = f"{settings.host_cache_dir}/{service.name}"
     environment = environments.overlay(
         _base_environment(service, settings, version, flags, cache),
-        entry.environment if entry else {},
+        *(layer.environment for layer in layers),
         settings.model_service_environment,
         service.environment,
     )
@@ -105,14 +140,17 @@ def draft_service(service: Service, settings: Settings, catalogue: Catalogue, fl
     if entry is not None:
         same_revision = service.revision in (None, entry.revision)
         # Another revision may well be of another size: better no check than a wrong one.
-        weights = weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None)
+        weights = weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude)
     return ServiceDraft(
         service=service,
         entry=entry,
+        profile=profile,
+        preset=preset,
         version=version,
         release=release_of(settings, version),
         weights=weights,
         gpus=used_gpus,
+        offered=offered,
         given=given,
         arguments=completed,
         environment=environment,
@@ -122,12 +160,34 @@ def draft_service(service: Service, settings: Settings, catalogue: Catalogue, fl
     )
 
 
-def _tensor_parallel(given: Mapping[str, Any], gpus: tuple[int, ...] | None) -> int:
-    """The tensor parallel size where the user gives none: the GPUs that the other parallel sizes leave to each rank."""
-    others = 1
-    for size in [args.size(given, key) for key in _OTHER_SIZES] + [local_data_parallel(given)]:
-        others *= size or 1
-    return max(1, len(set(gpus or ())) // others)
+def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int, ...] | None) -> dict[str, Any]:
+    """The parallel sizes where the user gives none, and what goes with them.
+
+    On one host tensor parallel gets the GPUs that the other sizes leave. On several it stays inside a host and the stages of pipeline parallel
+    are the hosts, unless one of the two is given and the other follows from the number of GPUs.
+    """
+    each = len(set(gpus or ()))
+    if service.distributed is None:
+        return {"tensor_parallel_size": max(1, each // _product(given, *_OTHER_SIZES))}
+    hosts = service.distributed.nodes or 1
+    inner = max(1, each // _product(given, "prefill_context_parallel_size"))
+    tensor, pipeline = inner, hosts
+    if "pipeline_parallel_size" in given:
+        stages = _product(given, "pipeline_parallel_size")
+        even = (inner * hosts) // stages
+        tensor = even if even * stages == inner * hosts and inner % even == 0 else inner
+    elif "tensor_parallel_size" in given:
+        ranks = args.size(given, "tensor_parallel_size") or 1
+        pipeline = (inner * hosts) // ranks if gpus and (inner * hosts) % ranks == 0 else hosts
+    return {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline, "distributed_executor_backend": service.distributed.backend}
+
+
+def _product(given: Mapping[str, Any], *keys: str) -> int:
+    """The product of some parallel sizes and of the data parallel ranks on this host."""
+    product = local_data_parallel(given) or 1
+    for key in keys:
+        product *= args.size(given, key) or 1
+    return product
 
 
 def _base_environment(service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str) -> dict[str, str | None]:

@@ -43,7 +43,8 @@ class Mount:
 @dataclass(frozen=True)
 class HostFacts:
     """Facts of one host. C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
-    C(partial_weights) the bytes of a begun download by the path that it will have."""
+    C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the IPv4 addresses of each network interface
+    that has any, C(default_ipv4) the address that goes out to the world."""
 
     gpus: tuple[Gpu, ...]
     gpu_fault: str
@@ -51,6 +52,8 @@ class HostFacts:
     mounts: tuple[Mount, ...]
     weights: frozenset[str]
     partial_weights: dict[str, int]
+    interfaces: dict[str, tuple[str, ...]]
+    default_ipv4: str
 
     def mount_of(self, path: str) -> Mount | None:
         """The file system that a path lies, or will lie, on."""
@@ -72,6 +75,8 @@ def read(raw: Any) -> HostFacts | None:
         mounts=tuple(Mount(_text(item.get("mount")), _number(item.get("free_bytes"))) for item in _dicts(raw.get("mounts")) if item.get("mount")),
         weights=frozenset(item for item in _items(raw.get("weights")) if isinstance(item, str)),
         partial_weights=_sizes(raw.get("partial_weights")),
+        interfaces=_addresses(raw.get("interfaces")),
+        default_ipv4=_text(raw.get("default_ipv4")),
     )
 
 
@@ -116,6 +121,13 @@ def _dicts(value: Any) -> list[Mapping[str, Any]]:
 
 def _sizes(value: Any) -> dict[str, int]:
     return {path: _number(size) for path, size in value.items() if isinstance(path, str)} if isinstance(value, Mapping) else {}
+
+
+def _addresses(value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        return {}
+    found = {name: tuple(item for item in _items(addresses) if isinstance(item, str)) for name, addresses in value.items() if isinstance(name, str)}
+    return {name: addresses for name, addresses in found.items() if addresses}
 
 
 def _text(value: Any) -> str:

@@ -27,7 +27,7 @@ _MUCH_LESS = 0.12
 class Fault:
     """One thing that is wrong, where it stands and the way out. C(value) is what may be shown of it.
 
-    All of it is text on one line, whatever names and keys the inventory has.
+    All of it is text on one line, whatever names and keys the inventory has. C(rule) is the name by which a user may accept it, else empty.
     """
 
     host: str
@@ -36,6 +36,7 @@ class Fault:
     value: str
     why: str
     remedy: str
+    rule: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -47,11 +48,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something worth knowing that does not stop the plan."""
+    """Something worth knowing that does not stop the plan. C(rule) as of a fault."""
 
     host: str
     service: str
     text: str
+    rule: str = ""
 
 
 class Bad(ValueError):

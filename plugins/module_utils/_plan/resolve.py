@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Iterable, Iterator, Mapping
 
-from . import facts, services, settings
+from . import facts, services, settings, unknown, waivers
 from .catalogue import Catalogue
+from .clusters import EVERYWHERE, Run, assemble
 from .document import host_document
 from .draft import HostDraft, draft_service
 from .faults import Fault, Notice, render_notices
-from .flags import FlagTable
-from .rules import RULES
+from .rules import CLUSTER_RULES, RULES
+from .tables import Tables
 
 
 @dataclass(frozen=True)
@@ -39,40 +41,87 @@ class Plan:
 
 
 # Variables of a host that the plan reads: settings, and what is not a setting because no role has a default for it that counts.
-VARIABLES: tuple[str, ...] = (*settings.NAMES, "model_services", "plan_catalogue", "plan_gpus", "ansible_host")
+VARIABLES: tuple[str, ...] = (*settings.NAMES, "model_services", "plan_catalogue", "plan_gpus", "plan_accept", "ansible_host")
 
 
-def resolve(hosts: Iterable[HostInput], defaults: Mapping[str, Any], catalogue: Catalogue, flags: FlagTable) -> Plan:
+def resolve(
+    hosts: Iterable[HostInput],
+    defaults: Mapping[str, Any],
+    catalogue: Catalogue,
+    tables: Tables,
+    answers: unknown.Answers = MappingProxyType({}),
+    run: Run = EVERYWHERE,
+) -> Plan:
     """Work out the plan of all hosts.
 
+    :param hosts: all of the inventory, whatever the limit of the run, in its order
     :param defaults: defaults of all roles, by variable
+    :param answers: what endpoints say of models that the catalogue does not know, see C(questions)
+    :param run: what the plan is for
     :raises settings.MissingDefault: when the roles lack a default, which no inventory can cause
     """
-    keys = flags.keys
+    keys = tables.flags.keys
     faults: list[Fault] = []
     notices: list[Notice] = []
-    drafts: list[HostDraft] = []
+    alone: list[HostDraft] = []
+    waived: dict[str, dict[str, str]] = {}
     for host in hosts:
-        draft, found = _draft_host(host, defaults, catalogue, flags, keys)
-        drafts.append(draft)
+        draft, waived[host.name], found = _draft_host(host, defaults, catalogue, tables, keys, answers)
+        alone.append(draft)
         faults += found
-        for rule in RULES:
-            for finding in rule(draft):
-                if isinstance(finding, Fault):
-                    faults.append(finding)
-                else:
-                    notices.append(finding)
+    drafts, clusters = assemble(alone)
+    findings = [finding for draft in drafts for finding in _findings(draft, waived[draft.name])]
+    findings += [finding for cluster in clusters for check in CLUSTER_RULES for finding in check(cluster, run)]
+    for finding in findings:
+        if isinstance(finding, Fault):
+            faults.append(finding)
+        else:
+            notices.append(finding)
     documents = {} if faults else {draft.name: host_document(draft) for draft in drafts}
     return Plan(documents, list(dict.fromkeys(faults)), render_notices(notices))
 
 
-def _draft_host(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue, flags: FlagTable, keys: frozenset[str]) -> tuple[HostDraft, list[Fault]]:
+def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue) -> list[unknown.Question]:
+    """What endpoints are to be asked before C(resolve): the models of a host's services that the catalogue does not know.
+
+    :raises settings.MissingDefault: as C(resolve) does
+    """
+    raw = host.variables.get("model_services", [])
+    models = [service.get("model") for service in raw if isinstance(service, Mapping)] if isinstance(raw, (list, tuple)) else []
+    # Reading the settings takes its time, and most hosts have nothing to ask.
+    if not any(unknown.is_unknown(model, catalogue) for model in models):
+        return []
+    own_catalogue, _bad = catalogue.with_own(host.name, host.variables.get("plan_catalogue", {}))
+    read_settings, _bad = settings.read(host.name, defaults, host.variables)
+    return unknown.questions(raw, read_settings, own_catalogue)
+
+
+def acceptable(tables: Tables) -> tuple[str, ...]:
+    """Names that plan_accept takes: those of some rules, and those of advisories."""
+    return (*(rule.accept for rule in RULES if rule.accept), *tables.advisories.names)
+
+
+def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault | Notice]:
+    for rule in RULES:
+        for finding in rule.check(draft):
+            name = finding.rule or rule.accept
+            told = waivers.apply(finding, name, accepted) if name else finding
+            if told is not None:
+                yield told
+
+
+def _draft_host(
+    host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables, keys: frozenset[str], answers: unknown.Answers
+) -> tuple[HostDraft, dict[str, str], list[Fault]]:
+    flags = tables.flags
     faults = list(host.faults)
     read_settings, bad = settings.read(host.name, defaults, host.variables)
     faults += bad
     own_catalogue, bad = catalogue.with_own(host.name, host.variables.get("plan_catalogue", {}))
     faults += bad
     read_services, bad = services.read_all(host.name, host.variables.get("model_services", []), keys)
+    faults += bad
+    accepted, bad = waivers.read(host.name, host.variables.get(waivers.KEY, {}), acceptable(tables), [rule.name for rule in RULES if not rule.accept])
     faults += bad
     stated, bad = facts.read_stated_gpus(host.name, host.variables.get("plan_gpus"))
     faults += bad
@@ -88,9 +137,11 @@ def _draft_host(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalog
         facts=read_facts,
         gpus=gpus,
         gpus_are_stated=stated is not None,
-        services=tuple(draft_service(service, read_settings, own_catalogue, flags, gpus) for service in read_services if service.state == services.PRESENT),
+        services=tuple(
+            draft_service(service, read_settings, own_catalogue, flags, gpus, answers) for service in read_services if service.state == services.PRESENT
+        ),
         absent=tuple(service for service in read_services if service.state == services.ABSENT),
         catalogue=own_catalogue,
-        flags=flags,
+        tables=tables,
     )
-    return draft, faults
+    return draft, accepted, faults

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from . import environments, values
+from .distributed import Distributed, read as read_distributed
 from .faults import Bad, Fault, HIDDEN, did_you_mean, is_secret_name, kind, nearest, shown
 from .versions import Version
 
@@ -26,6 +27,8 @@ class Service:
     name: str | None = None
     state: str = PRESENT
     model: str | None = None
+    profile: str | None = None
+    preset: str | None = None
     port: int | None = None
     gpus: tuple[int, ...] | None = None
     vllm_args: dict[str, Any] = field(default_factory=dict)
@@ -35,6 +38,7 @@ class Service:
     revision: str | None = None
     vllm_version: Version | None = None
     has_api_key: bool = False
+    distributed: Distributed | None = None
 
     @property
     def unit(self) -> str:
@@ -58,6 +62,8 @@ _READERS: dict[str, values.Reader] = {
     "name": values.service_name,
     "state": _state,
     "model": _model,
+    "profile": values.word,
+    "preset": values.word,
     "port": values.whole(1, 65535),
     "gpus": values.gpu_indexes,
     "vllm_args": values.mapping,
@@ -67,7 +73,7 @@ _READERS: dict[str, values.Reader] = {
     "vllm_version": values.version,
 }
 SECRETS = ("api_key", "secret_environment")
-KEYS: tuple[str, ...] = (*_READERS, "environment", *SECRETS)
+KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)
 
 # Without these a present service means nothing.
 _NEEDED = {
@@ -124,6 +130,9 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
     if raw.get("environment") is not None:
         found["environment"], bad_variables = environments.read(host, label, "environment", raw["environment"])
         faults += bad_variables
+    if raw.get("distributed") is not None:
+        found["distributed"], bad_parts = read_distributed(host, label, raw["distributed"])
+        faults += bad_parts
     faults += _check_secrets(host, label, raw)
     return Service(has_api_key=bool(raw.get("api_key")), **found), faults
 

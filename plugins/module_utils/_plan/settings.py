@@ -42,6 +42,7 @@ class Settings:
     weights_exclude: tuple[str, ...]
     weights_disk_reserve: int
     plan_check_disk: bool
+    plan_lookup: bool
     model_service_start_timeout: int
     model_service_stop_timeout: int
     model_service_shutdown_timeout: int
@@ -89,6 +90,7 @@ _READERS: dict[str, values.Reader] = {
     "weights_exclude": values.texts,
     "weights_disk_reserve": values.whole(0, 10**18),
     "plan_check_disk": values.switch,
+    "plan_lookup": values.switch,
     "model_service_start_timeout": _SECONDS,
     "model_service_stop_timeout": _SECONDS,
     "model_service_shutdown_timeout": values.whole(0, 24 * 3600),

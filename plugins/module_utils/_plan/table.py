@@ -6,16 +6,58 @@ from __future__ import annotations
 
 import shlex
 
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
-_HEADINGS = ("HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "WEIGHTS GB")
+# Memory is that of the fullest GPU of a service: used and free GiB. CONCURRENCY: requests of so many tokens at once.
+_HEADINGS = ("HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "GIB USED", "GIB FREE", "CONCURRENCY", "FETCH GB")
+_STAGE_HEADINGS = ("STAGE", "HOST", "LAYERS", "WEIGHTS", "RESERVE", "KV CACHE")
 _GIGABYTE = 1e9
+_KIB = 2**10
+_GIB = 2**30
+
+
+def summary(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Everything that people are to see of the plan's hosts, as lines; nothing without hosts."""
+    sections = (lines(hosts), stages(hosts), commands(hosts)) if hosts else ()
+    return [line for section in sections if section for line in ("", *section)][1:]
 
 
 def lines(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
     """One line for each service of the plan's hosts, below one with the headings, in columns."""
-    rows = [_HEADINGS, *(_row(host, service) for host in hosts for service in host["services"])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    return _columns([_HEADINGS, *(_row(host, service) for host in hosts for service in host["services"])])
+
+
+def stages(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """For each service in pipeline stages what each of them is: layers, place, and GiB on each of its GPUs."""
+    found: list[str] = []
+    for host in hosts:
+        for service in host["services"]:
+            spread = service.get("stages")
+            if spread is not None and (service["node"] is None or service["node"]["rank"] == 0):
+                found += ["", *_spread(host, service, spread)]
+    return found[1:]
+
+
+def _spread(host: Mapping[str, Any], service: Mapping[str, Any], spread: Mapping[str, Any]) -> list[str]:
+    node = service["node"]
+    over = f"on {len(node['nodes'])} hosts with {node['backend']}" if node else "on one host"
+    sizes = f"tensor parallel {spread['tensor_parallel_size']} x pipeline parallel {spread['pipeline_parallel_size']}"
+    first = 0
+    rows: list[tuple[str, ...]] = [_STAGE_HEADINGS]
+    for position, stage in enumerate(spread["stages"], start=1):
+        layers, memory = stage["layers"], stage.get("memory")
+        span = "?" if layers is None else f"{layers} ({first + 1}-{first + layers})"
+        first += layers or 0
+        sizes_here = ["?"] * 3 if memory is None else [f"{memory[part] / _GIB:.1f}" for part in ("weights", "reserve", "kv_cache")]
+        rows.append((str(position), ", ".join(stage["hosts"]), span, *sizes_here))
+    lines_found = [f"{host['host']} / {service['name']}: {sizes} {over}; GiB are those of each GPU", *(f"  {line}" for line in _columns(rows))]
+    if spread["network_bytes_per_token"]:
+        lines_found.append(f"  {spread['network_bytes_per_token'] / _KIB:.1f} KiB go over the network for each token")
+    return lines_found
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
@@ -24,7 +66,8 @@ def commands(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
     found: list[str] = []
     for host in hosts:
         for service in host["services"]:
-            if service["state"] == "present":
+            # With Ray the head alone runs a command.
+            if service["state"] == "present" and service["argv"]:
                 program, verb, weights, *flags = [shlex.quote(word) for word in service["argv"]]
                 command = " ".join([program, verb, weights])
                 found += ["", f"{host['host']} / {service['name']}", "  " + " \\\n      ".join([command, *flags])]
@@ -33,15 +76,18 @@ def commands(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _row(host: Mapping[str, Any], service: Mapping[str, Any]) -> tuple[str, ...]:
     if service["state"] != "present":
-        return (host["host"], service["name"], "(absent)", "-", "-", "-", "-")
-    sizes = {weights["name"]: weights["bytes"] for weights in host["weights"]}
-    size = sizes[service["weights"]]
+        return (host["host"], service["name"], "(absent)", *["-"] * (len(_HEADINGS) - 3))
+    to_fetch = {weights["name"]: weights["to_fetch"] for weights in host["weights"]}[service["weights"]]
+    memory = service["memory"]
     return (
         host["host"],
         service["name"],
         service["model"],
         service["release"],
         ",".join(str(index) for index in service["gpus"]) or "-",
-        service["url"],
-        "?" if size is None else f"{size / _GIGABYTE:.1f}",
+        service["url"] or f"(part of {service['node']['nodes'][0]['host']}'s)",
+        "?" if memory is None else f"{memory['used'] / _GIB:.1f}",
+        "?" if memory is None else f"{memory['free'] / _GIB:.1f}",
+        "?" if memory is None else f"{memory['concurrency']:.1f} x {memory['max_model_len']}",
+        "?" if to_fetch is None else f"{to_fetch / _GIGABYTE:.1f}",
     )

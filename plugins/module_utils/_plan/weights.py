@@ -52,9 +52,13 @@ class Weights:
         }
 
 
-def weights_of(settings: Settings, repo: str, revision: str, size: int | None) -> Weights:
-    """The weights of a repository's revision on a host with these settings; the size is in bytes."""
-    return Weights(repo, revision, size, settings.weights_dir, settings.weights_exclude, settings.weights_endpoints)
+def weights_of(settings: Settings, repo: str, revision: str, size: int | None, exclude: tuple[str, ...] = ()) -> Weights:
+    """The weights of a repository's revision on a host with these settings; the size is in bytes.
+
+    :param exclude: patterns of files that this repository has and serving does not need, beside those of the settings
+    """
+    patterns = tuple(dict.fromkeys((*settings.weights_exclude, *exclude)))
+    return Weights(repo, revision, size, settings.weights_dir, patterns, settings.weights_endpoints)
 
 
 def _flat(name: str) -> str:

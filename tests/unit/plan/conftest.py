@@ -13,6 +13,8 @@ import yaml
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, built_in
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, resolve
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import FILES as TABLE_FILES
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables, build
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = ROOT / "roles" / "plan" / "files"
@@ -51,20 +53,29 @@ def flags(flag_data: dict[str, Any]) -> FlagTable:
     return FlagTable(flag_data)
 
 
+@pytest.fixture(scope="session")
+def tables() -> Tables:
+    """All shipped tables."""
+    # JSON is YAML, but ten times as slow to read as that.
+    texts = {key: (name, (FILES / name).read_text(encoding="utf-8")) for key, name in TABLE_FILES.items()}
+    return build({key: (json.loads if name.endswith(".json") else yaml.safe_load)(text) for key, (name, text) in texts.items()})
+
+
 Plans = Callable[..., Plan]
 
 
 @pytest.fixture(scope="session")
-def plan_hosts(defaults: dict[str, Any], catalogue: Catalogue, flags: FlagTable) -> Callable[[list[HostInput]], Plan]:
+def plan_hosts(defaults: dict[str, Any], catalogue: Catalogue, tables: Tables) -> Callable[[list[HostInput]], Plan]:
     """Plans hosts with everything that is shipped."""
-    return lambda hosts: resolve(hosts, defaults, catalogue, flags)
+    return lambda hosts: resolve(hosts, defaults, catalogue, tables)
 
 
 @pytest.fixture(scope="session")
 def plan(plan_hosts: Callable[[list[HostInput]], Plan]) -> Plans:
-    """Plans one host, gpu1, with these services, further variables and facts."""
+    """Plans one host, gpu1, with these services, further variables and facts. Nobody is warned of open ports."""
+    accepted = {"open-port": "of no matter here", "key-scope": "of no matter here"}
 
     def plan_one(*services: Mapping[str, Any], facts: Any = None, **variables: Any) -> Plan:
-        return plan_hosts([HostInput("gpu1", {"model_services": list(services), **variables}, facts)])
+        return plan_hosts([HostInput("gpu1", {"model_services": list(services), "plan_accept": accepted, **variables}, facts)])
 
     return plan_one

@@ -15,9 +15,15 @@ def service(**keys: Any) -> dict[str, Any]:
 
 
 def host_facts(**keys: Any) -> dict[str, Any]:
-    """Facts of a host with four GPUs, nothing listening and a terabyte free."""
-    gpus = [{"index": index, "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 85520809984} for index in range(4)]
+    """Facts of a host with four GPUs of which nothing more is known, nothing listening and a terabyte free."""
+    gpus = [{"index": index} for index in range(4)]
     return {"gpus": gpus, "gpu_fault": "", "listeners": [], "mounts": [{"mount": "/", "free_bytes": 10**12}], "weights": [], **keys}
+
+
+def gpus(count: int = 4, **keys: Any) -> list[dict[str, Any]]:
+    """GPUs as facts and plan_gpus have them: H100s, with these keys over what they are."""
+    made = {"name": "NVIDIA H100 80GB HBM3", "memory_bytes": 81559 * 2**20, "compute_capability": "9.0", "driver_version": "580.65.06", **keys}
+    return [{"index": index, **made} for index in range(count)]
 
 
 def keys_of(faults: list[Fault]) -> list[tuple[str, str]]:

@@ -52,7 +52,9 @@ def play(tmp_path: Path) -> Any:
         (tmp_path / "ansible.cfg").touch()
         (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
         output = tmp_path / "planned.json"
-        command = [sys.executable, "-m", "ansible", "playbook", "-i", "inventory.yml", "play.yml", "-v", "-e", f"output={output}", *options]
+        # Nobody outside is asked, unless a test wants it.
+        extra = ["-e", f"output={output}", "-e", "plan_lookup=false"]
+        command = [sys.executable, "-m", "ansible", "playbook", "-i", "inventory.yml", "play.yml", "-v", *extra, *options]
         environment = {
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
@@ -175,3 +177,32 @@ def test_no_services_anywhere(play: Any) -> None:
     run = play("all: {hosts: {web1: }}")
     assert run.status == 0, run.printed
     assert run.planned["hosts"] == {} and run.planned["summary"] == []
+
+
+LAPTOP = """
+all:
+  vars:
+    plan_gpus: 4
+  hosts:
+    gpu1:
+      ansible_host: 192.0.2.1
+      model_services: [{name: qwen, model: qwen3-0.6b, port: %s, gpus: [0]}]
+    gpu2:
+      ansible_host: 192.0.2.2
+      model_services: [{name: qwen, model: qwen3-0.6b, port: 8001, gpus: [0]}]
+"""
+
+
+@pytest.mark.parametrize(("port", "status", "hosts"), [(8001, 0, ["gpu1", "gpu2"]), (80, 2, [])])
+def test_the_playbook_from_a_laptop(tmp_path: Path, port: int, status: int, hosts: list[str]) -> None:
+    """No host is reached; the plan, or its faults, are written where plan_output says, in check mode as well."""
+    (tmp_path / "inventory.yml").write_text(LAPTOP % port, encoding="utf-8")
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "inventory.yml", str(ROOT / "playbooks" / "plan.yml"), "--check"]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PWD": str(tmp_path)}
+    command += ["-e", "plan_offline=true", "-e", "plan_output=plan.json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False, timeout=120)
+    assert done.returncode == status, done.stdout
+    written = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert sorted(written["hosts"]) == hosts
+    assert [fault["key"] for fault in written["faults"]] == ([] if hosts else ["port"])
+    assert ("GIB USED" in done.stdout) is bool(hosts) and "unreachable=1" not in done.stdout

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The catalogue: what is shipped, what users add, and how models are found."""
+"""The catalogue: what users add, and how models are found. What is shipped: test_catalogue_entries.py."""
 
 from __future__ import annotations
 
@@ -7,61 +7,7 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import arguments, values
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, built_in
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable, flag
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.versions import parse
-
-FAMILY = {
-    "qwen3-235b-a22b": ("Qwen/Qwen3-235B-A22B", "qwen3"),
-    "qwen3-235b-a22b-fp8": ("Qwen/Qwen3-235B-A22B-FP8", "qwen3"),
-    "qwen3-235b-a22b-instruct-2507": ("Qwen/Qwen3-235B-A22B-Instruct-2507", None),
-    "qwen3-235b-a22b-instruct-2507-fp8": ("Qwen/Qwen3-235B-A22B-Instruct-2507-FP8", None),
-    "qwen3-235b-a22b-thinking-2507": ("Qwen/Qwen3-235B-A22B-Thinking-2507", "qwen3"),
-    "qwen3-235b-a22b-thinking-2507-fp8": ("Qwen/Qwen3-235B-A22B-Thinking-2507-FP8", "qwen3"),
-}
-
-
-@pytest.mark.parametrize(("name", "repo", "reasoning_parser"), [(name, *rest) for name, rest in FAMILY.items()])
-def test_qwen3_235b(catalogue: Catalogue, name: str, repo: str, reasoning_parser: str | None) -> None:
-    """The whole family with its parsers; the Instruct models must not have a reasoning parser."""
-    entry = catalogue.entries[name]
-    assert (entry.repo, entry.arguments["tool_call_parser"], entry.arguments.get("reasoning_parser")) == (repo, "hermes", reasoning_parser)
-    assert (entry.thinking == "never") == (reasoning_parser is None)
-
-
-def test_w8a8_is_refused_with_its_reason(catalogue: Catalogue) -> None:
-    """The entry says so instead of promising it."""
-    assert "Ascend" in catalogue.entries["qwen3-235b-a22b-w8a8"].unsupported
-
-
-def test_every_entry_holds_what_the_plan_needs(catalogue: Catalogue, flags: FlagTable) -> None:
-    """Pinned, sized, sourced, and with arguments that its oldest vLLM and the newest known one have."""
-    newest = parse("0.33.0")
-    assert newest is not None
-    for entry in catalogue.entries.values():
-        assert entry.sources, entry.name
-        if entry.unsupported:
-            continue
-        assert values.COMMIT.fullmatch(entry.revision), entry.name
-        assert entry.bytes and entry.min_vllm and entry.thinking, entry.name
-        for version in (entry.min_vllm, newest):
-            for key, value in entry.arguments.items():
-                arguments.check_value(value)
-                assert flags.has("flags", flag(key), version), (entry.name, key, version.text)
-            assert flags.has("tool_call_parsers", entry.arguments["tool_call_parser"], version)
-            if "reasoning_parser" in entry.arguments:
-                assert flags.has("reasoning_parsers", entry.arguments["reasoning_parser"], version)
-
-
-def test_sizes_follow_from_the_architecture(catalogue: Catalogue) -> None:
-    """Bytes on disk: two a parameter in BF16, one and a little in FP8."""
-    for entry in catalogue.entries.values():
-        if entry.bytes:
-            parameters = entry.architecture["parameters"]
-            low, high = (2.0, 2.01) if entry.architecture["dtype"] == "bf16" else (1.0, 1.03)
-            assert low * parameters <= entry.bytes <= high * parameters, entry.name
-
 
 def test_find(catalogue: Catalogue) -> None:
     """By name, by the repository of an entry, by any repository id; nothing else."""

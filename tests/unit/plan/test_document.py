@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils._plan import table
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
-from plan_builders import host_facts, service
+from plan_builders import gpus, host_facts, service
 
 Plans = Callable[..., Plan]
 COMMIT = "e156cb4efae43fbee1a1ab073f946a1377e6b969"
@@ -55,13 +55,15 @@ def test_a_whole_host(plan: Plans) -> None:
         "revision": COMMIT,
         "path": MODEL_PATH,
         "manifest": f"{MODEL_PATH}.manifest.json",
-        "bytes": 236_400_000_000,
+        "bytes": 236_416_915_456,
+        "to_fetch": 236_416_915_456,
         "exclude": ["*.bin", "*.pth", "*.gguf", "original/*"],
         "endpoints": ["https://huggingface.co"],
         "unit": "inferops-weights-qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e.service",
     }
     digest = present.pop("digest")
     assert len(digest) == 64
+    assert present.pop("memory") is None and present.pop("stages") is None
     assert present == {
         "name": "qwen",
         "state": "present",
@@ -110,6 +112,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "environment_file": "/etc/inferops/qwen.env",
         "cache": CACHE,
         "has_api_key": False,
+        "node": None,
         "timeouts": {"start": 3600, "stop": 90, "shutdown": 30},
     }
     assert absent == {
@@ -125,7 +128,7 @@ PARALLEL: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (service(), {}, "--tensor-parallel-size=4"),
     (service(gpus=[2]), {}, "--tensor-parallel-size=1"),
     (service(gpus=...), {"facts": host_facts()}, "--tensor-parallel-size=4"),
-    (service(gpus=...), {"plan_gpus": 8}, "--tensor-parallel-size=8"),
+    (service(gpus=..., model="qwen3-235b-a22b"), {"plan_gpus": 8}, "--tensor-parallel-size=8"),
     (service(gpus=...), {"plan_gpus": 8, "facts": host_facts()}, "--tensor-parallel-size=4"),
     (service(gpus=...), {}, "--tensor-parallel-size=1"),
     (service(vllm_args={"pipeline_parallel_size": 2}), {}, "--tensor-parallel-size=2"),
@@ -293,10 +296,11 @@ def test_a_fault_anywhere_leaves_no_document(plan_hosts: Callable[[list[HostInpu
 
 def test_table(plan: Plans) -> None:
     """One line a service below the headings, columns aligned, and commands that a shell takes."""
-    hosts = plan(service(vllm_args={"chat_template": "it's {{ x }}"}), {"name": "old", "state": "absent"}, facts=host_facts()).hosts.values()
+    hosts = plan(service(vllm_args={"chat_template": "it's {{ x }}"}), {"name": "old", "state": "absent"}, facts=host_facts(gpus=gpus())).hosts.values()
     heading, present, absent = table.lines(hosts)
-    assert heading.split() == ["HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "WEIGHTS", "GB"]
-    assert present.split()[:3] == ["gpu1", "qwen", "qwen3-235b-a22b-instruct-2507-fp8"] and present.split()[-3:] == ["0,1,2,3", "http://gpu1:8001", "236.4"]
+    assert heading.split() == ["HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "GIB", "USED", "GIB", "FREE", "CONCURRENCY", "FETCH", "GB"]
+    assert present.split()[:3] == ["gpu1", "qwen", "qwen3-235b-a22b-instruct-2507-fp8"] and present.split()[4:6] == ["0,1,2,3", "http://gpu1:8001"]
+    assert present.split()[6:] == ["72.7", "6.9", "1.1", "x", "262144", "236.4"]
     assert absent.split()[:3] == ["gpu1", "old", "(absent)"]
     assert heading.index("URL") == present.index("http://")
     title, *command = table.commands(hosts)

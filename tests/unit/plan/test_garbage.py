@@ -4,11 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import table
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture, Mla
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, Entry, License
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.distributed import KEYS as DISTRIBUTED_KEYS
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import render_faults
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, resolve
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import KEYS
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.variants import Profile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plan_builders import host_facts, service
@@ -59,19 +67,54 @@ SERVICES = st.one_of(
     # Mostly right, so that the garbage reaches the rules.
     st.builds(lambda arguments, environment, gpus: service(vllm_args=arguments, environment=environment, gpus=gpus), ARGUMENTS, VALUES, VALUES),
 )
-VARIABLES_OF_A_HOST = st.builds(
-    lambda variables, services: {**variables, "model_services": services},
-    st.dictionaries(st.sampled_from(VARIABLES), VALUES, max_size=3),
-    st.one_of(VALUES, st.lists(SERVICES, max_size=3)),
+# A service over several hosts that is nearly right, and the same one on each of them but for what is bent.
+SPREAD = st.builds(
+    lambda distributed, keys: service(**{"model": "qwen3-235b-a22b", "gpus": ..., "distributed": {"nodes": 2, **distributed}, **keys}),
+    st.dictionaries(
+        st.sampled_from([*DISTRIBUTED_KEYS, "hosts"]), st.one_of(SCALARS, st.sampled_from(["ray", "mp", "gpu0", "gpu1", "eth0", 2, 3, 8001])), max_size=2
+    ),
+    st.dictionaries(
+        st.sampled_from(["name", "port", "gpus", "vllm_args", "vllm_version", "model", "state", "distributed"]), st.one_of(VALUES, ARGUMENTS), max_size=1
+    ),
 )
+# An entry of the user's own, bent anywhere inside, and a service that uses it.
+PARTS = [field.name for field in (*fields(Entry), *fields(Architecture), *fields(Mla), *fields(Profile), *fields(License))]
+BENT = st.recursive(VALUES, lambda inner: st.dictionaries(st.one_of(st.sampled_from(PARTS), st.sampled_from(["a", "class"])), inner, max_size=5), max_leaves=12)
+OWN_ENTRIES = st.builds(
+    lambda parts, inner: {"mine": {**parts, **inner, "repo": "me/mine"}},
+    st.dictionaries(st.sampled_from(PARTS), VALUES, max_size=3),
+    st.dictionaries(st.sampled_from(["architecture", "profiles", "presets", "license", "arguments", "environment"]), BENT, max_size=4),
+)
+USERS = st.builds(
+    lambda arguments, variants: service(model="mine", vllm_args=arguments, **variants),
+    ARGUMENTS,
+    st.dictionaries(st.sampled_from(["profile", "preset"]), st.one_of(st.just("a"), SCALARS), max_size=2),
+)
+VARIABLES_OF_A_HOST = st.one_of(
+    st.builds(
+        lambda variables, services: {**variables, "model_services": services},
+        st.dictionaries(st.sampled_from(VARIABLES), VALUES, max_size=3),
+        st.one_of(VALUES, st.lists(SERVICES, max_size=3)),
+    ),
+    st.builds(lambda own, services: {"plan_catalogue": own, "model_services": services}, OWN_ENTRIES, st.lists(USERS, min_size=1, max_size=2)),
+)
+SPREAD_VARIABLES = st.builds(
+    lambda variables, services, more: {"plan_gpus": 8, **variables, "model_services": [*services, *more]},
+    st.dictionaries(st.sampled_from(VARIABLES), VALUES, max_size=1),
+    st.lists(SPREAD, min_size=1, max_size=2),
+    st.lists(SERVICES, max_size=1),
+)
+RUNS = st.builds(Run, st.one_of(st.none(), st.frozensets(st.sampled_from(["gpu0", "gpu1", "gpu9"]))), st.booleans())
 FACTS = st.one_of(
     VALUES,
     st.builds(
         lambda keys: host_facts(**keys),
         st.dictionaries(
-            st.sampled_from(["gpus", "gpu_fault", "listeners", "mounts", "weights", "partial_weights"]),
+            st.sampled_from(["gpus", "gpu_fault", "listeners", "mounts", "weights", "partial_weights", "interfaces", "default_ipv4"]),
             st.one_of(
-                VALUES, st.lists(st.dictionaries(st.sampled_from(["index", "port", "address", "unit", "mount", "free_bytes", "pid"]), SCALARS), max_size=3)
+                st.dictionaries(st.sampled_from(["eth0", "lo"]), st.lists(st.sampled_from(["10.0.0.1", "127.0.0.1", "gpu1"]))),
+                VALUES,
+                st.lists(st.dictionaries(st.sampled_from(["index", "port", "address", "unit", "mount", "free_bytes", "pid"]), SCALARS), max_size=3),
             ),
             max_size=3,
         ),
@@ -90,6 +133,18 @@ def test_garbage_is_answered(plan_hosts: Planner, hosts: list[tuple[dict[str, An
         assert not any("\n" in part for part in fault.as_dict().values())
     assert render_faults(made.faults)
     assert all(isinstance(warning, str) for warning in made.warnings)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(hosts=st.lists(st.tuples(SPREAD_VARIABLES, FACTS), min_size=1, max_size=3), run=RUNS)
+def test_garbage_over_hosts_is_answered(
+    defaults: dict[str, Any], catalogue: Catalogue, tables: Tables, hosts: list[tuple[dict[str, Any], Any]], run: Run
+) -> None:
+    """Likewise for services over several hosts: whatever they disagree about, and whatever the run reaches."""
+    made = resolve([HostInput(f"gpu{number}", variables, facts) for number, (variables, facts) in enumerate(hosts)], defaults, catalogue, tables, run=run)
+    assert bool(made.hosts) != bool(made.faults)
+    assert all(fault.host.startswith("gpu") and fault.why and fault.remedy for fault in made.faults)
+    assert bool(table.summary(list(made.hosts.values()))) == bool(made.hosts)
 
 
 def spoil(value: Any) -> dict[str, Any]:

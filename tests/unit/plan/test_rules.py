@@ -12,8 +12,10 @@ from plan_builders import host_facts, keys_of, service
 
 Plans = Callable[..., Plan]
 SECRET = "s3cr3t"
-NEEDED = 236_400_000_000
+NEEDED = 236_416_915_456
 RESERVE = 1_073_741_824
+# Any number of GPUs that is a power of 2 will do for it.
+BF16 = "qwen3-235b-a22b"
 
 
 def args(**vllm_args: Any) -> dict[str, Any]:
@@ -73,7 +75,11 @@ PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
         {"facts": host_facts()},
     ),
     ("parallel sizes that fit", [args(tensor_parallel_size=2, pipeline_parallel_size=2)], {}),
-    ("data parallel here and elsewhere", [args(tensor_parallel_size=2, data_parallel_size=8, data_parallel_size_local=2)], {}),
+    (
+        "data parallel here and elsewhere",
+        [service(model=BF16, vllm_args={"tensor_parallel_size": 2, "data_parallel_size": 8, "data_parallel_size_local": 2})],
+        {},
+    ),
     ("fewer ranks than GPUs", [args(tensor_parallel_size=1)], {}),
     ("just enough room", [service()], {"facts": free(NEEDED + RESERVE)}),
     ("weights that are there", [service()], {"facts": free(0, weights=[weights_path(COMMIT)])}),
@@ -124,7 +130,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
             ("port", "service's port"),
             ("served_model_name", "served_model_name"),
             ("revision", "service's revision"),
-            ("nnodes", "one host"),
+            ("nnodes", "distributed"),
             ("config", "below vllm_args"),
         )
     ),
@@ -189,7 +195,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
         "GPU 0 as well",
     ),
     ("two that take all", [service(gpus=...), service(name="b", port=8002, gpus=...)], {}, [("b", "gpus")], "all GPUs as well"),
-    ("more ranks than GPUs", [args(tensor_parallel_size=8)], {}, [("qwen", "gpus")], "asks for 8 GPUs and the service has 4"),
+    ("more ranks than GPUs", [service(model=BF16, vllm_args={"tensor_parallel_size": 8})], {}, [("qwen", "gpus")], "asks for 8 GPUs and the service has 4"),
     ("too large a product", [args(tensor_parallel_size=2, pipeline_parallel_size=2, data_parallel_size=2)], {}, [("qwen", "gpus")], "8 GPUs"),
     ("a size that is none", [args(tensor_parallel_size=0)], {}, [("qwen", "vllm_args.tensor_parallel_size")], "positive"),
     (
@@ -259,7 +265,7 @@ NOTICES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
     ("a retired variable", [service(environment={"VLLM_ATTENTION_BACKEND": "x"})], {}, "gone since 0.15.0"),
     ("a variable spelt wrongly", [service(environment={"VLLM_CACHE_ROTO": "x"})], {}, "VLLM_CACHE_ROOT"),
     ("a loopback service", [service(host="127.0.0.1")], {}, "its own host only"),
-    ("idle GPUs", [args(tensor_parallel_size=3)], {}, "uses 3 of its 4 GPUs"),
+    ("idle GPUs", [args(tensor_parallel_size=2)], {}, "uses 2 of its 4 GPUs"),
     ("unknown GPUs", [service(gpus=...)], {}, "plan_gpus"),
     ("a password in an address", [service()], {"host_index_url": f"https://me:{SECRET}@example.com"}, "host_index_url holds a password"),
 ]

@@ -22,8 +22,7 @@ _PARSERS: tuple[tuple[str, Section, str], ...] = (
 def flags_exist(host: HostDraft) -> Iterator[Finding]:
     """Every key of vllm_args is a flag of the version, and none that the plan gives itself."""
     for draft in host.services:
-        from_catalogue = draft.entry.arguments if draft.entry else {}
-        for key, value in {**from_catalogue, **draft.service.vllm_args}.items():
+        for key, value in {**draft.offered, **draft.service.vllm_args}.items():
             own = key in draft.service.vllm_args
             finding = _check_key(host, draft, key, value, own)
             if finding is not None:
@@ -137,4 +136,6 @@ def variables_exist(host: HostDraft) -> Iterator[Notice]:
             near = host.flags.nearest("environment", name, draft.version)
             what = {"gone": f"is gone since {answer.since}", "not yet": f"exists since {answer.since}"}.get(answer.state, "is not one that it knows")
             hint = f"; near to it are {', '.join(near)}" if near and answer.state == "unknown" else ""
+            if answer.state == "gone" and name in args.RETIRED_VARIABLES:
+                hint = f"; {args.RETIRED_VARIABLES[name]}"
             yield Notice(host.name, draft.label, f"vLLM {draft.version.text} ignores the environment variable {name}: it {what}{hint}")

@@ -10,10 +10,12 @@ from typing import Iterator, Union
 from .. import arguments as args
 from ..draft import HostDraft, ServiceDraft
 from ..faults import Fault, Notice, shown
+from ..sizing import utilization_of
 
 Finding = Union[Fault, Notice]
 
-_SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size", "data_parallel_size", "data_parallel_size_local")
+# Arguments that are parallel sizes.
+SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size", "data_parallel_size", "data_parallel_size_local")
 
 
 def _wants_gpus(draft: ServiceDraft) -> bool:
@@ -66,9 +68,10 @@ def gpus_exist(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "gpus", value, why, f"choose among {', '.join(str(index) for index in there)}")
 
 
-def gpus_are_used_once(host: HostDraft) -> Iterator[Fault]:
-    """No GPU serves two services: each takes nearly all of a GPU's memory for itself."""
+def gpus_are_used_once(host: HostDraft) -> Iterator[Finding]:
+    """No GPU serves two services, since each takes nearly all of its memory for itself, unless all of them say how much and that is one GPU's."""
     owners: dict[int, str] = {}
+    shares = _stated_shares(host)
     all_of_unknown = ""
     for draft in host.services:
         if not _wants_gpus(draft):
@@ -81,6 +84,8 @@ def gpus_are_used_once(host: HostDraft) -> Iterator[Fault]:
             continue
         taken: dict[str, list[int]] = {}
         for index in dict.fromkeys(draft.gpus):
+            if index in shares:
+                continue
             if index in owners:
                 taken.setdefault(owners[index], []).append(index)
             else:
@@ -88,20 +93,48 @@ def gpus_are_used_once(host: HostDraft) -> Iterator[Fault]:
         for owner, indexes in taken.items():
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
             why = f"{owner} on this host uses GPU {', '.join(str(index) for index in indexes)} as well"
-            yield Fault(host.name, draft.label, "gpus", value, why, "give each service of a host its own gpus")
+            share = "let them share, with a gpu_memory_utilization in the vllm_args of each and 1 at most together"
+            remedy = f"give each service of a host its own gpus; or {share}"
+            yield Fault(host.name, draft.label, "gpus", value, why, remedy)
+    yield from _told_of_sharing(host, shares)
+
+
+def _stated_shares(host: HostDraft) -> dict[int, list[str]]:
+    """GPUs that several services share knowingly, with those services: each says which share of the memory it takes, and the sum is 1 at most."""
+    users: dict[int, list[ServiceDraft]] = {}
+    for draft in host.services:
+        if _wants_gpus(draft):
+            for index in dict.fromkeys(draft.gpus or ()):
+                users.setdefault(index, []).append(draft)
+    shares: dict[int, list[str]] = {}
+    for index, drafts in users.items():
+        stated = [utilization_of(draft) for draft in drafts if "gpu_memory_utilization" in draft.given]
+        known = [share for share in stated if share is not None]
+        # A little over 1 is what decimal fractions make of 1.
+        if len(drafts) > 1 and len(known) == len(drafts) and sum(known) < 1 + 1e-9:
+            shares[index] = [draft.label for draft in drafts]
+    return shares
+
+
+def _told_of_sharing(host: HostDraft, shares: dict[int, list[str]]) -> Iterator[Notice]:
+    groups = {tuple(labels): [index for index, same in shares.items() if same == labels] for labels in shares.values()}
+    for labels, indexes in groups.items():
+        what = f"{', '.join(labels)} share GPU {', '.join(str(index) for index in indexes)}"
+        yield Notice(host.name, "", f"{what}: vLLM measures free memory as it starts, so start one after the other")
 
 
 def parallel_sizes_fit(host: HostDraft) -> Iterator[Finding]:
     """The parallel sizes are positive whole numbers, and their product is no more than the GPUs of the service."""
     for draft in host.services:
-        for key in _SIZES:
+        for key in SIZES:
             if key in draft.given and args.size(draft.given, key) is None:
                 yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key]), "this is not a positive whole number", "write 1 or more")
         wanted = draft.world_size()
-        if wanted is None or not draft.gpus:
+        if wanted is None or not draft.gpus or draft.is_distributed:
+            # Those over several hosts are counted together.
             continue
         have = len(set(draft.gpus))
-        product = " x ".join(f"{key} {draft.arguments[key]}" for key in _SIZES if key in draft.arguments)
+        product = " x ".join(f"{key} {draft.arguments[key]}" for key in SIZES if key in draft.arguments)
         if wanted > have:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
             why = f"{product} asks for {wanted} GPUs and the service has {have}"

@@ -47,3 +47,13 @@ def revision_is_pinned(host: HostDraft) -> Iterator[Notice]:
         if draft.weights and not values.COMMIT.fullmatch(draft.weights.revision):
             what = f"revision {draft.weights.revision!r} of {draft.weights.repo} is not a commit and may change"
             yield Notice(host.name, draft.label, f"{what}; pin the service's revision to 40 hexadecimal digits")
+
+
+def license_is_gated(host: HostDraft) -> Iterator[Notice]:
+    """The Hub hands a gated model out only to accounts that have accepted its license."""
+    for draft in host.services:
+        if draft.entry is not None and draft.entry.license.gated:
+            terms = draft.entry.license
+            where = f" at {terms.url}" if terms.url else ""
+            what = f"{draft.entry.repo} is gated ({terms.name or 'its own license'}): the Hub wants it accepted{where}, and a token of that account"
+            yield Notice(host.name, draft.label, f"{what} in weights_token, unless a mirror serves it")

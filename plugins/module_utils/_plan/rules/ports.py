@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Iterator
 
-from ..draft import HostDraft
+from ..distributed import MP
+from ..draft import HostDraft, ServiceDraft
 from ..facts import Listener
 from ..faults import Fault, Notice
 
@@ -15,15 +17,39 @@ _FIRST_FREE = 1024
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
+@dataclass(frozen=True)
+class _Port:
+    """A port that a service listens on on this host, the key that says so, and the unit that does."""
+
+    draft: ServiceDraft
+    key: str
+    number: int
+    address: str
+    unit: str
+
+
+def _ports(host: HostDraft) -> Iterator[_Port]:
+    """All ports of a host's services. Of a service over several hosts the head alone has the API, and the port at which the nodes meet."""
+    for draft in host.services:
+        service = draft.service
+        if service.port is not None and draft.answers:
+            yield _Port(draft, "port", service.port, service.host, service.unit)
+        if draft.part is not None and draft.part.is_head:
+            unit = service.unit if draft.part.backend == MP else f"ray-head-{service.name}.service"
+            yield _Port(draft, "distributed.port", draft.part.port, "", unit)
+
+
 def ports_are_unique(host: HostDraft) -> Iterator[Fault]:
     """No two services of a host have one port."""
-    by_port: dict[int, list[str]] = {}
-    for draft in host.services:
-        if draft.service.port is not None:
-            by_port.setdefault(draft.service.port, []).append(draft.label)
-    for port, labels in by_port.items():
-        for label in labels[1:]:
-            yield Fault(host.name, label, "port", str(port), f"{labels[0]} on this host has the same port", "give each service of a host its own port")
+    owners: dict[int, _Port] = {}
+    for port in _ports(host):
+        first = owners.setdefault(port.number, port)
+        if first is port:
+            continue
+        who = first.draft.label if first.draft is not port.draft else "the service itself"
+        where = "" if first.key == port.key == "port" else f" (its {first.key})"
+        what = f"{who} on this host has the same port{where}"
+        yield Fault(host.name, port.draft.label, port.key, str(port.number), what, "give each service of a host its own port")
 
 
 def ports_need_no_root(host: HostDraft) -> Iterator[Fault]:
@@ -40,18 +66,17 @@ def ports_are_free(host: HostDraft) -> Iterator[Fault]:
     if host.facts is None:
         return
     leaving = {service.unit for service in host.absent}
-    for draft in host.services:
-        service = draft.service
+    for port in _ports(host):
         for listener in host.facts.listeners:
-            if listener.port != service.port or not _collide(service.host, listener.address):
+            if listener.port != port.number or not _collide(port.address, listener.address):
                 continue
-            if listener.unit == service.unit or listener.unit in leaving:
+            if listener.unit == port.unit or listener.unit in leaving:
                 continue
             yield Fault(
                 host.name,
-                draft.label,
-                "port",
-                str(service.port),
+                port.draft.label,
+                port.key,
+                str(port.number),
                 f"{_who(listener)} listens on it already",
                 "choose another port, or stop what listens there",
             )
@@ -61,7 +86,7 @@ def ports_are_free(host: HostDraft) -> Iterator[Fault]:
 def address_is_reachable(host: HostDraft) -> Iterator[Notice]:
     """A service on the loopback address answers nobody but its own host."""
     for draft in host.services:
-        if draft.service.host.startswith(_LOOPBACK):
+        if draft.answers and draft.service.host.startswith(_LOOPBACK):
             yield Notice(host.name, draft.label, f"it listens on {draft.service.host} and can be reached from its own host only")
 
 

@@ -1,0 +1,117 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asks endpoints, from the controller, about models that the catalogue does not know; what a commit holds is kept, as it never changes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Mapping
+
+from ._hub import Hub, HubError
+from ._plan.unknown import Answer, Question
+
+# Seconds that one answer may take: people wait for the plan.
+TIMEOUT_SECONDS = 5
+_AT_ONCE = 8
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Lookup:
+    """Asks about many models side by side.
+
+    :param cache: the folder to keep answers in, or None
+    :param timeout: seconds that one answer of an endpoint may take
+    """
+
+    def __init__(self, cache: Path | None, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._cache, self._timeout = cache, timeout
+        # Endpoints that did not answer, with the reason: nobody waits for them twice.
+        self._silent: dict[str, str] = {}
+
+    def ask(self, questions: Mapping[Question, str]) -> dict[Question, Answer]:
+        """The answers to all questions; each comes with the token to ask with, or empty. Raises nothing that an endpoint could cause."""
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            return dict(zip(questions, pool.map(self._answer, questions.keys(), questions.values())))
+
+    def _answer(self, question: Question, token: str) -> Answer:
+        missing, silent = [], []
+        for endpoint in question.endpoints:
+            if endpoint in self._silent:
+                silent.append(f"{endpoint}: {self._silent[endpoint]}")
+                continue
+            try:
+                return self._ask_one(endpoint, question, token)
+            except HubError as error:
+                (missing if error.missing else silent).append(f"{endpoint} answers {error}" if error.missing else f"{endpoint}: {error}")
+                if not error.missing and str(error).startswith("no usable answer"):
+                    self._silent[endpoint] = str(error)
+        if silent:
+            return Answer(problem=f"nothing could be learned of it from here ({'; '.join([*missing, *silent])})")
+        return Answer(missing="; ".join(missing))
+
+    def _ask_one(self, endpoint: str, question: Question, token: str) -> Answer:
+        """What one endpoint says. Raises HubError when it has no such repository, or does not answer."""
+        if _COMMIT.fullmatch(question.revision):
+            kept = self._read(endpoint, question.repo, question.revision)
+            if kept is not None:
+                return kept
+        hub = Hub(endpoint, token, timeout=self._timeout)
+        commit = hub.read_commit(question.repo, question.revision)
+        kept = self._read(endpoint, question.repo, commit)
+        if kept is not None:
+            return kept
+        files = tuple((file["path"], file["size"]) for file in hub.read_files(question.repo, commit, []) if isinstance(file["size"], int))
+        try:
+            answer = Answer(files, hub.read_json_file(question.repo, commit, "config.json"))
+        except HubError as error:
+            # Its size is known all the same.
+            return Answer(files, problem=f"its config.json cannot be read: {endpoint} answers {error}")
+        self._keep(endpoint, question.repo, commit, answer)
+        return answer
+
+    def _path(self, endpoint: str, repo: str, commit: str) -> Path | None:
+        """A mirror may serve other files under the same commit, so the endpoint is part of the name."""
+        name = hashlib.sha256("\n".join((endpoint, repo, commit)).encode()).hexdigest()[:32]
+        return self._cache / "models" / f"{repo.replace('/', '--')}-{name}.json" if self._cache else None
+
+    def _read(self, endpoint: str, repo: str, commit: str) -> Answer | None:
+        path = self._path(endpoint, repo, commit)
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8")) if path else None
+            return Answer(tuple((str(name), int(size)) for name, size in kept["files"]), kept["config"]) if kept else None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            # Not there, or not to be used: the endpoint is asked instead.
+            return None
+
+    def _keep(self, endpoint: str, repo: str, commit: str, answer: Answer) -> None:
+        """Keep an answer, whole or not at all. Where that is not possible the next plan asks again."""
+        path = self._path(endpoint, repo, commit)
+        if path is None:
+            return
+        text = json.dumps({"endpoint": endpoint, "repo": repo, "commit": commit, "files": answer.files, "config": answer.config})
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".keeping-")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(text)
+                os.replace(scratch, path)
+            except OSError:
+                os.unlink(scratch)
+
+
+def cache_folder(setting: Any) -> Path | None:
+    """The folder that plan_cache_dir means, None when it is empty or not to be used."""
+    try:
+        return Path(setting).expanduser() if isinstance(setting, str) and setting else None
+    except RuntimeError:
+        # There is no home to put in for ~.
+        return None

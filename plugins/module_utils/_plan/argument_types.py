@@ -1,0 +1,205 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a flag of C(vllm serve) takes, from C(vllm_types.json), and values held against it as vLLM's own parser would."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+from dataclasses import dataclass
+from typing import Any, Literal, Mapping
+
+from .faults import Bad, did_you_mean, kind as kind_of, nearest
+from .flags import flag
+from .versions import Version
+
+Kind = Literal["switch", "on", "text", "whole", "number", "count", "count_or_auto", "json", "json_or_text"]
+
+_WHOLE = re.compile(r"[+-]?\d{1,18}")
+_COUNT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)([kKmMgGtT])")
+_DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+_NAMES: dict[str, str] = {
+    "whole": "a whole number",
+    "number": "a number",
+    "count": "a whole number, or one like 8k (8000) or 8K (8192)",
+    "count_or_auto": "a whole number, one like 32k (32000) or 32K (32768), or auto",
+    "json": "a dictionary, or JSON in quotes",
+}
+
+
+@dataclass(frozen=True)
+class FlagType:
+    """What one flag takes. C(switch) has a --no- form and C(on) none; a C(count) may end in k or K and the like.
+
+    C(many): several words. C(bare): also without a value. C(none): also the word None. C(folds): letter case and dashes do not matter.
+    C(object): JSON that is a dictionary. C(members): the keys of one that knows no others, empty when any will do. C(bounds) are pairs of
+    gt, ge, lt or le and a number.
+    """
+
+    kind: Kind
+    many: bool = False
+    bare: bool = False
+    none: bool = False
+    folds: bool = False
+    object: bool = False
+    choices: tuple[Any, ...] = ()
+    members: tuple[str, ...] = ()
+    bounds: tuple[tuple[str, float], ...] = ()
+
+
+class TypeTable:
+    """Types of the flags of those versions that were read. Of others nothing is known, and their values are not checked."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._versions = {text: {name: _read(raw) for name, raw in flags.items()} for text, flags in data["versions"].items()}
+
+    def of(self, key: str, version: Version) -> FlagType | None:
+        """What the flag of a vllm_args key takes in exactly this version; None when that is not known."""
+        return self._versions.get(version.public, {}).get(flag(key.partition(".")[0]))
+
+
+def check(key: str, value: Any, takes: FlagType) -> None:
+    """Hold the value of a vllm_args key against its type, in the form that it will have on the command line.
+
+    :raises Bad: when vLLM would refuse it
+    """
+    head, dot, member = key.partition(".")
+    if dot:
+        if takes.kind not in ("json", "json_or_text"):
+            raise Bad(f"{flag(head)} takes no dictionary that could have members", f"write it as {head}: ...")
+        _check_members([member.partition(".")[0]], takes)
+        return
+    if value is True or value is False:
+        _check_boolean(head, value, takes)
+    elif takes.kind in ("switch", "on"):
+        raise Bad(f"{flag(head)} is a switch and takes no value", "write true or false, without quotes")
+    elif isinstance(value, (list, tuple)):
+        # A list of one word is the same as the word. Numbers are wanted as such, since other rules count with them.
+        if not takes.many and (len(value) != 1 or takes.kind != "text"):
+            remedy = f"write it as JSON in quotes: '{json.dumps(list(value), default=str)}'" if takes.kind == "json" else "write one value, without brackets"
+            raise Bad(f"{flag(head)} takes one value and this is a list", remedy)
+        for item in value:
+            _check_one(head, item, takes)
+    else:
+        _check_one(head, value, takes)
+
+
+def count(value: Any) -> int | None:
+    """A number of tokens, bytes or requests as vLLM reads it: 32768, "32k" (32000), "32K" (32768), "25.6k"; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return None
+    text = str(value).strip()
+    if len(text) <= 19 and text.isascii() and _WHOLE.fullmatch(text):
+        return int(text)
+    match = _COUNT.fullmatch(text) if text.isascii() else None
+    if match is None:
+        return None
+    number, suffix = match.groups()
+    if suffix in _DECIMAL:
+        return int(float(number) * _DECIMAL[suffix])
+    return int(number) * _BINARY[suffix] if "." not in number else None
+
+
+def _check_boolean(head: str, value: bool, takes: FlagType) -> None:
+    if takes.kind == "switch" or (takes.kind == "on" and value) or (takes.bare and value):
+        return
+    if takes.kind == "on":
+        raise Bad(f"vLLM has no --no-{flag(head)[2:]}", f"take {head} out: it is off unless given")
+    raise Bad(f"{flag(head)} needs a value and this is {kind_of(value)}", f"write {_NAMES.get(takes.kind, 'its value')}, or null to take it away")
+
+
+def _check_one(head: str, value: Any, takes: FlagType) -> None:
+    if isinstance(value, Mapping):
+        if takes.kind not in ("json", "json_or_text"):
+            raise Bad(f"{flag(head)} takes no dictionary", f"write {_NAMES.get(takes.kind, 'text')}")
+        _check_members(value, takes)
+        return
+    text = repr(value) if isinstance(value, float) else str(value)
+    if takes.none and text in ("None", ""):
+        return
+    if takes.kind in ("json", "json_or_text"):
+        _check_json(text, takes)
+        return
+    number = _number(text, takes.kind)
+    if number is None and takes.kind != "text":
+        raise Bad(f"{flag(head)} takes {_NAMES[takes.kind]}", f"write {_NAMES[takes.kind]}")
+    if takes.choices:
+        _check_choice(head, text if number is None else number, takes)
+    if number is not None and number != -1:
+        _check_bounds(head, number, takes)
+
+
+def _number(text: str, kind: str) -> float | None:
+    """The number that the text stands for; None when it stands for none of this kind."""
+    if kind == "whole":
+        return int(text) if _WHOLE.fullmatch(text.strip()) and text.isascii() else None
+    if kind == "number":
+        try:
+            read = float(text)
+        except ValueError:
+            return None
+        return read if math.isfinite(read) else None
+    if kind in ("count", "count_or_auto"):
+        return -1 if kind == "count_or_auto" and text.strip().lower() == "auto" else count(text)
+    return None
+
+
+def _check_choice(head: str, value: Any, takes: FlagType) -> None:
+    folded = value.lower().replace("-", "_") if takes.folds and isinstance(value, str) else value
+    if folded in takes.choices:
+        return
+    names = [str(choice) for choice in takes.choices]
+    near = nearest(folded, names) if isinstance(folded, str) else []
+    raise Bad(f"{flag(head)} has no such choice", f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(names)}")
+
+
+def _check_bounds(head: str, number: float, takes: FlagType) -> None:
+    for relation, bound in takes.bounds:
+        fits, words = {
+            "gt": (number > bound, f"more than {bound:g}"),
+            "ge": (number >= bound, f"{bound:g} or more"),
+            "lt": (number < bound, f"less than {bound:g}"),
+            "le": (number <= bound, f"{bound:g} or less"),
+        }[relation]
+        if not fits:
+            raise Bad(f"{flag(head)} must be {words}", f"write {words}")
+
+
+def _check_json(text: str, takes: FlagType) -> None:
+    looks_like_json = text.strip().startswith("{") and text.strip().endswith("}")
+    if takes.kind == "json_or_text" and not looks_like_json:
+        return
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Bad("this is not JSON", "write a dictionary in YAML, or JSON in quotes") from None
+    if isinstance(read, dict):
+        _check_members(read, takes)
+    elif takes.object:
+        raise Bad(f"this is {kind_of(read)} where a dictionary belongs", "write a dictionary")
+
+
+def _check_members(keys: Any, takes: FlagType) -> None:
+    if not takes.members:
+        return
+    for name in keys:
+        if str(name).replace("-", "_") not in takes.members:
+            raise Bad(f"it has no member {name!s:.60}", did_you_mean(name, takes.members, f"its members are {', '.join(takes.members)}"))
+
+
+def _read(raw: Mapping[str, Any]) -> FlagType:
+    return FlagType(
+        kind=raw["kind"],
+        many=raw.get("many", False),
+        bare=raw.get("bare", False),
+        none=raw.get("none", False),
+        folds=raw.get("folds", False),
+        object=raw.get("object", False),
+        choices=tuple(raw.get("choices", ())),
+        members=tuple(raw.get("members", ())),
+        bounds=tuple((relation, raw[relation]) for relation in ("gt", "ge", "lt", "le") if relation in raw),
+    )

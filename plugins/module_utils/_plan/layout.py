@@ -1,0 +1,97 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a model can be cut as the parallel sizes ask: heads, blocks of FP8 scales, layers. Places named are in the sources of vLLM 0.32.0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Iterator
+
+from .architecture import Architecture
+from .parallel import Parallel
+
+# Tensor parallel sizes that are looked through for a way out, in GPUs.
+SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Something that does not divide: the argument at fault and why."""
+
+    key: str
+    why: str
+
+
+def misfits(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
+    """Everything of the model that the sizes cut badly; nothing about what is not known of it."""
+    yield from _heads(model, parallel)
+    yield from _blocks(model, parallel)
+    if model.num_layers and parallel.pipeline > model.num_layers:
+        yield Misfit("pipeline_parallel_size", f"the model has {model.num_layers} layers, too few for {parallel.pipeline} stages")
+
+
+def fits(model: Architecture, parallel: Parallel) -> bool:
+    return next(misfits(model, parallel), None) is None
+
+
+def _heads(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
+    """Attention heads are dealt out evenly; KV heads too, or each is copied to the same number of ranks (config/model.py)."""
+    size = parallel.tensor
+    heads, kv_heads = model.num_attention_heads, model.num_kv_heads
+    if heads and heads % size:
+        yield Misfit("tensor_parallel_size", f"the model's {heads} attention heads do not divide by {size}")
+    elif kv_heads and model.mla is None and (kv_heads % size if kv_heads >= size else size % kv_heads):
+        yield Misfit("tensor_parallel_size", f"the model's {kv_heads} KV heads can neither be divided by {size} nor copied evenly to {size} ranks")
+    dealt = parallel.decode_context
+    if dealt > 1 and size % dealt:
+        yield Misfit("decode_context_parallel_size", f"tensor_parallel_size {size} does not divide by {dealt}")
+    elif dealt > 1 and model.mla is None and kv_heads and dealt > size // kv_heads:
+        why = f"{size} ranks hold {size // kv_heads} copies of each of the model's {kv_heads} KV heads, and tokens can be dealt out among copies only"
+        yield Misfit("decode_context_parallel_size", why)
+
+
+def _blocks(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
+    """Each rank's slice of a matrix in FP8 blocks holds whole blocks (quantization/utils/fp8_utils.py, validate_fp8_block_shape).
+
+    Scales for channels or tensors have no such bound.
+    """
+    if model.quantization != "fp8-block" or model.weight_block_size is None:
+        return
+    # Rows of the sliced outputs, columns of the sliced inputs: the same sizes stand in both.
+    block = max(model.weight_block_size)
+    for what, size, ranks in _sliced(model, parallel):
+        if size % ranks or (size // ranks) % block:
+            share = f"{size // ranks}" if size % ranks == 0 else f"{size / ranks:.1f}"
+            yield Misfit("tensor_parallel_size", f"{what} {size} over {ranks} ranks is {share} each, which is not a multiple of the FP8 blocks' {block}")
+
+
+def _sliced(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, int, int]]:
+    """Sizes that are cut, each with the number of slices. One slice is no cut."""
+    if model.moe_intermediate_size and parallel.expert_slices > 1:
+        yield "moe_intermediate_size", model.moe_intermediate_size, parallel.expert_slices
+    if parallel.tensor == 1:
+        return
+    if model.moe_intermediate_size and model.shared_experts:
+        # Shared experts are cut like dense layers, whatever becomes of the routed ones.
+        yield "the shared experts' intermediate size", model.moe_intermediate_size * model.shared_experts, parallel.tensor
+    if model.intermediate_size and (not model.is_moe or model.first_k_dense):
+        yield "intermediate_size", model.intermediate_size, parallel.tensor
+    if model.mla is None and model.head_dim and model.num_attention_heads and model.num_kv_heads:
+        yield "the query heads' size", model.head_dim * model.num_attention_heads, parallel.tensor
+        # Fewer heads than ranks: each rank has a whole one.
+        yield "the KV heads' size", model.head_dim * model.num_kv_heads, min(parallel.tensor, model.num_kv_heads)
+
+
+def tensor_sizes(model: Architecture, parallel: Parallel, most: int) -> list[int]:
+    """Tensor parallel sizes up to a number that fit the model with the other sizes as they are."""
+    return [size for size in SIZES if size <= most and fits(model, parallel.with_tensor(size))]
+
+
+def expert_ways(model: Architecture, parallel: Parallel) -> list[Parallel]:
+    """The same number of GPUs with whole experts dealt out: within tensor parallel, or over data parallel ranks."""
+    if not model.is_moe or parallel.expert:
+        return []
+    within = replace(parallel, expert=True)
+    over = replace(parallel, tensor=1, data=parallel.tensor * parallel.data, expert=True)
+    ways = [way for way in (within, over) if fits(model, way)]
+    return list(dict.fromkeys(ways))

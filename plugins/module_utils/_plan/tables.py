@@ -1,0 +1,34 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All that the plan knows beside the catalogue: what ships in the role's files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from .advisories import Advisories
+from .argument_types import TypeTable
+from .flags import FlagTable
+from .platforms import Platforms
+
+# The files below roles/plan/files, by what they hold.
+FILES: dict[str, str] = {"flags": "vllm_flags.json", "types": "vllm_types.json", "platforms": "platforms.yml", "advisories": "advisories.yml"}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Flags by version, their types, drivers and GPUs, and known dangers."""
+
+    flags: FlagTable
+    types: TypeTable
+    platforms: Platforms
+    advisories: Advisories
+
+
+def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
+    """The tables from the contents of their files, by the keys of C(FILES).
+
+    :raises ValueError: when one of them is wrong, which is a fault of this collection
+    """
+    return Tables(FlagTable(data["flags"]), TypeTable(data["types"]), Platforms(data["platforms"]), Advisories(data["advisories"]))

@@ -1,0 +1,109 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Models that the catalogue does not know: what to ask the endpoints about them, and what follows from the answers.
+
+Nothing is asked here: who calls the plan asks (C(module_utils/_model_lookup)) and hands the answers in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Iterable, Mapping
+
+from .. import _hub
+from . import architecture, model_config, services, values
+from .catalogue import Catalogue, Entry
+from .faults import Bad, one_line
+from .services import Service
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Question:
+    """A repository at a revision, and the endpoints that may know it, in the order in which they are asked."""
+
+    repo: str
+    revision: str
+    endpoints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the first endpoint that has the repository says of it.
+
+    C(files) are path and bytes of all its files, None when not known, and C(config) the contents of its config.json, None likewise.
+    C(missing) is why it is nowhere to be had, when every endpoint said so, and C(problem) why too little is known, when one did not answer.
+    """
+
+    files: tuple[tuple[str, int], ...] | None = None
+    config: Any = None
+    missing: str = ""
+    problem: str = ""
+
+
+Answers = Mapping[Question, Answer]
+
+
+def is_unknown(model: Any, catalogue: Catalogue) -> bool:
+    """Whether this is a repository id of which the catalogue knows nothing."""
+    try:
+        repo = values.repo(model)
+    except Bad:
+        return False
+    return repo not in catalogue.entries and all(entry.repo != repo for entry in catalogue.entries.values())
+
+
+def question_of(repo: str, revision: str, settings: Settings) -> Question:
+    """What to ask of a repository on a host with these settings."""
+    return Question(repo, revision, settings.weights_endpoints)
+
+
+def questions(raw_services: Any, settings: Settings, catalogue: Catalogue) -> list[Question]:
+    """What to ask about the services of a host, as the user wrote them. What is wrong with them is told elsewhere."""
+    if not settings.plan_lookup or not isinstance(raw_services, (list, tuple)):
+        return []
+    found = []
+    for raw in raw_services:
+        if not isinstance(raw, Mapping) or raw.get("state", services.PRESENT) == services.ABSENT or not is_unknown(raw.get("model"), catalogue):
+            continue
+        try:
+            revision = values.revision(raw["revision"]) if raw.get("revision") is not None else catalogue.find(raw["model"]).revision
+        except Bad:
+            continue
+        found.append(question_of(raw["model"], revision, settings))
+    return found
+
+
+def complete(entry: Entry, service: Service, settings: Settings, answers: Answers) -> Entry:
+    """The entry of an unknown model with what the endpoints say of it; any other entry as it is."""
+    revision = service.revision or entry.revision
+    answer = answers.get(question_of(entry.repo, revision, settings))
+    if answer is None or entry.name != entry.repo:
+        return entry
+    files = wanted(answer.files or (), settings.weights_exclude)
+    model, problem = read_config(answer.config, files) if answer.config is not None else (architecture.Architecture(), "")
+    return replace(
+        entry,
+        revision=revision,
+        bytes=sum(size for _path, size in files) or None,
+        architecture=model,
+        missing=answer.missing,
+        unread=answer.problem or problem,
+    )
+
+
+def wanted(files: Iterable[tuple[str, int]], exclude: Iterable[str]) -> list[tuple[str, int]]:
+    """The files that a download fetches."""
+    patterns = list(exclude)
+    return [(path, size) for path, size in files if _hub.wanted(path, patterns)]
+
+
+def read_config(config: Any, files: Iterable[tuple[str, int]]) -> tuple[architecture.Architecture, str]:
+    """The architecture that a config.json describes, and why there is none of use, or empty."""
+    if not isinstance(config, Mapping):
+        return architecture.Architecture(), "its config.json is not a dictionary"
+    facts = model_config.facts_of(config, tuple(files))
+    model, faults = architecture.read("", "config.json", facts)
+    if faults:
+        return architecture.Architecture(), one_line(f"its config.json is not understood: {faults[0].key.partition('.json.')[2]}: {faults[0].why}")
+    return model, ""

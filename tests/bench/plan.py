@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How long planning takes as an inventory grows: 10 to 200 hosts, two services each, nobody asked.
+
+    python tests/bench/plan.py [RUNS]      RUNS: 3; the fastest counts
+
+Prints seconds for working out the plan alone, and for the whole of `ansible-playbook playbooks/plan.yml -e plan_offline=true`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = ROOT / "roles" / "plan" / "files"
+HOSTS = (10, 25, 50, 100, 200)
+
+_AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
+
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, tables  # noqa: E402
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, resolve  # noqa: E402
+
+MODELS = ("qwen3-235b-a22b-instruct-2507-fp8", "glm-4.7-flash", "qwen3-32b", "llama-3.3-70b-instruct")
+
+
+def host_variables(number: int) -> dict[str, Any]:
+    """A host of 8 GPUs with two services on 4 of them each."""
+    gpu = {"name": "NVIDIA H100 80GB HBM3", "memory_bytes": 81559 * 2**20, "compute_capability": "9.0", "driver_version": "580.65.06"}
+    services = [
+        {"name": f"s{half}", "model": MODELS[(number + half) % len(MODELS)], "port": 8001 + half, "gpus": list(range(4 * half, 4 * half + 4)), "api_key": "k"}
+        for half in (0, 1)
+    ]
+    for service in services:
+        service["vllm_args"] = {"max_model_len": 16384}
+    return {"plan_gpus": [{"index": index, **gpu} for index in range(8)], "model_services": services}
+
+
+def read_all() -> tuple[dict[str, Any], catalogue.Catalogue, tables.Tables]:
+    """What ships: defaults of the roles, the catalogue, the tables."""
+    defaults: dict[str, Any] = {}
+    for path in sorted(ROOT.glob("roles/*/defaults/main.yml")):
+        defaults.update(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    families = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((FILES / "catalogue").glob("*.yml"))]
+    contents = {
+        key: (json.loads if name.endswith(".json") else yaml.safe_load)((FILES / name).read_text(encoding="utf-8")) for key, name in tables.FILES.items()
+    }
+    return defaults, catalogue.built_in(families), tables.build(contents)
+
+
+def resolve_seconds(count: int, shipped: tuple[dict[str, Any], catalogue.Catalogue, tables.Tables]) -> float:
+    """Seconds for the plan of so many hosts, everything read already."""
+    hosts = [HostInput(f"gpu{number}", host_variables(number)) for number in range(count)]
+    began = time.perf_counter()
+    made = resolve(hosts, *shipped)
+    seconds = time.perf_counter() - began
+    if made.faults or len(made.hosts) != count:
+        raise SystemExit(f"the plan has faults: {made.faults[:3]}")
+    return seconds
+
+
+def playbook_seconds(count: int, folder: Path) -> float:
+    """Seconds for the playbook from its start to its end."""
+    (folder / "inventory.json").write_text(json.dumps({"all": {"hosts": {f"gpu{number}": host_variables(number) for number in range(count)}}}))
+    command = ["ansible-playbook", "-i", str(folder / "inventory.json"), str(ROOT / "playbooks" / "plan.yml"), "-e", "plan_offline=true"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    began = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    seconds = time.perf_counter() - began
+    if done.returncode != 0:
+        raise SystemExit(done.stdout[-4000:])
+    return seconds
+
+
+def main() -> None:
+    """Print a line for each size."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    began = time.perf_counter()
+    shipped = read_all()
+    print(f"reading catalogue and tables: {time.perf_counter() - began:.2f} s; {os.cpu_count()} cores; the fastest of {runs} runs")
+    print(f"{'hosts':>6} {'services':>9} {'plan alone':>11} {'playbook':>9}")
+    with tempfile.TemporaryDirectory() as folder:
+        for count in HOSTS:
+            alone = min(resolve_seconds(count, shipped) for _ in range(runs))
+            whole = min(playbook_seconds(count, Path(folder)) for _ in range(runs))
+            print(f"{count:>6} {2 * count:>9} {alone:>9.2f} s {whole:>7.2f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Writes the table of models into docs/models.md from the catalogue.
+
+    python tests/tools/model_docs.py            rewrite the table
+    python tests/tools/model_docs.py --check    change nothing, print what differs, exit 1 if anything does
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOGUE = ROOT / "roles" / "plan" / "files" / "catalogue"
+DOCUMENT = ROOT / "docs" / "models.md"
+
+BEGIN = "<!-- models: begin (written by tests/tools/model_docs.py from roles/plan/files/catalogue) -->"
+END = "<!-- models: end -->"
+HEAD = ["| model | weights | context | thinks | tool parser | reasoning parser | vLLM from | profiles |", "|---|---|---|---|---|---|---|---|"]
+
+
+def code(words: Iterator[str] | list[str]) -> str:
+    """Words as code, apart from each other."""
+    return " ".join(f"`{word}`" for word in words)
+
+
+def row(name: str, entry: Mapping[str, Any]) -> str:
+    """One model as a row; one that cannot be served says why over all columns but the first."""
+    if entry.get("unsupported"):
+        return f"| `{name}` | not served: {entry['unsupported']} | | | | | | |"
+    arguments = entry.get("arguments", {})
+    tool = code([arguments["tool_call_parser"]]) if "tool_call_parser" in arguments else "wants a template"
+    reasoning = code([arguments["reasoning_parser"]]) if "reasoning_parser" in arguments else "none"
+    gated = ", gated" if entry.get("license", {}).get("gated") else ""
+    cells = [
+        f"`{name}`<br>{entry['repo']}{gated}",
+        f"{entry['bytes'] / 1e9:.1f} GB {entry['architecture']['dtype'].upper()}",
+        str(entry["architecture"]["max_position_embeddings"]),
+        entry["thinking"],
+        tool,
+        reasoning,
+        entry["min_vllm"],
+        code(list(entry.get("profiles", {}))),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def table(families: list[Mapping[str, Any]]) -> str:
+    """The table of all families, markers included."""
+    rows = [row(name, entry) for family in families for name, entry in family["models"].items()]
+    return "\n".join([BEGIN, *HEAD, *rows, END])
+
+
+def families() -> list[Mapping[str, Any]]:
+    """Contents of the catalogue's files, in the order of their names."""
+    return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(CATALOGUE.glob("*.yml"))]
+
+
+def wanted(current: str) -> str:
+    """What the document must read: its own text, the table between the markers brought up to date."""
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    return pattern.sub(lambda _match: table(families()), current, count=1)
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status of the command: 0, or 1 when C(--check) found a difference."""
+    before = DOCUMENT.read_text(encoding="utf-8")
+    after = wanted(before)
+    if before == after:
+        return 0
+    if "--check" in arguments:
+        sys.stdout.writelines(difflib.unified_diff(before.splitlines(True), after.splitlines(True), "docs/models.md", "as the catalogue has it"))
+        return 1
+    DOCUMENT.write_text(after, encoding="utf-8")
+    print("wrote docs/models.md")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

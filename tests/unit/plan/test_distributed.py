@@ -1,0 +1,448 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Services over several hosts: who is which part of them, and every way in which they do not fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import table
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, resolve
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
+from plan_builders import gpus, host_facts, keys_of, service
+
+ACCEPTED = {"open-port": "of no matter here"}
+COMMIT = "8efa61729e24bd65b1d152b5ab5409052aa80e65"
+Hosts = dict[str, dict[str, Any]]
+Planner = Callable[..., Plan]
+
+
+def over(nodes: int | None = 2, name: str = "big", **keys: Any) -> dict[str, Any]:
+    """A service over several hosts, with further keys of the service or, by their names, of distributed."""
+    inner = {key: keys.pop(key) for key in ("backend", "head", "interface", "port_of_meeting") if key in keys}
+    if "port_of_meeting" in inner:
+        inner["port"] = inner.pop("port_of_meeting")
+    stated = {} if nodes is None else {"nodes": nodes}
+    return service(**{"name": name, "model": "qwen3-235b-a22b", "gpus": ..., "distributed": {**stated, **inner}, **keys})
+
+
+def on(*services: dict[str, Any], **variables: Any) -> dict[str, Any]:
+    """Variables of a host with eight H20 and these services."""
+    h20 = gpus(8, name="NVIDIA H20", memory_bytes=97871 * 2**20)
+    return {"model_services": list(services), "plan_gpus": h20, "plan_accept": ACCEPTED, **variables}
+
+
+def two(*services: dict[str, Any], **variables: Any) -> Hosts:
+    """Two hosts alike."""
+    return {"gpu1": on(*services, **variables), "gpu2": on(*services, **variables)}
+
+
+@pytest.fixture(scope="session")
+def over_hosts(defaults: dict[str, Any], catalogue: Catalogue, tables: Tables) -> Planner:
+    """Plans hosts, given their variables, and facts where they are given by name."""
+
+    def plan_them(hosts: Hosts, run: Run = Run(), **facts: Any) -> Plan:
+        inputs = [HostInput(name, variables, facts.get(name)) for name, variables in hosts.items()]
+        return resolve(inputs, defaults, catalogue, tables, run=run)
+
+    return plan_them
+
+
+def parts(made: Plan, name: str = "big") -> dict[str, dict[str, Any]]:
+    """The documents of a service by host, of a plan without faults."""
+    assert made.faults == []
+    return {host: next(one for one in document["services"] if one["name"] == name) for host, document in made.hosts.items()}
+
+
+def test_ray(over_hosts: Planner) -> None:
+    """The head runs vLLM's command and answers; the worker leaves all of it to Ray."""
+    hosts = {"gpu1": on(over(), ansible_host="10.0.0.1"), "gpu2": on(over(), ansible_host="10.0.0.2")}
+    found = parts(over_hosts(hosts))
+    head, worker = found["gpu1"], found["gpu2"]
+    nodes = [
+        {"rank": 0, "host": "gpu1", "address": "10.0.0.1", "interface": ""},
+        {"rank": 1, "host": "gpu2", "address": "10.0.0.2", "interface": ""},
+    ]
+    same = {"backend": "ray", "head_address": "10.0.0.1", "ray_port": 6379, "master_port": None, "nodes": nodes, "interface": ""}
+    assert head["node"] == {"rank": 0, "role": "head", "address": "10.0.0.1", **same}
+    assert worker["node"] == {"rank": 1, "role": "worker", "address": "10.0.0.2", **same}
+    assert head["url"] == "http://10.0.0.1:8001" and worker["url"] is None and worker["local_url"] is None
+    assert {"--tensor-parallel-size=8", "--pipeline-parallel-size=2", "--distributed-executor-backend=ray"} <= set(head["argv"])
+    assert worker["argv"] == []
+    assert head["gpus"] == worker["gpus"] == list(range(8))
+    assert head["digest"] != worker["digest"]
+
+
+def test_mp(over_hosts: Planner) -> None:
+    """Each node runs vLLM's command with its own rank, and the head alone listens."""
+    found = parts(over_hosts(two(over(backend="mp", port_of_meeting=29600))))
+    head, worker = set(found["gpu1"]["argv"]), set(found["gpu2"]["argv"])
+    both = {"--nnodes=2", "--master-addr=gpu1", "--master-port=29600", "--distributed-executor-backend=mp", "--pipeline-parallel-size=2"}
+    assert both | {"--node-rank=0", "--port=8001", "--host=0.0.0.0"} <= head and "--headless" not in head
+    assert both | {"--node-rank=1", "--headless"} <= worker and "--port=8001" not in worker and "--host=0.0.0.0" not in worker
+    assert found["gpu1"]["node"]["master_port"] == 29600 and found["gpu1"]["node"]["ray_port"] is None
+
+
+ORDERS: list[tuple[dict[str, Any], list[str], list[str]]] = [
+    ({}, ["a", "b", "c"], ["a", "b", "c"]),
+    ({}, ["c", "a", "b"], ["c", "a", "b"]),
+    ({"head": "b"}, ["a", "b", "c"], ["b", "a", "c"]),
+    ({"head": "c"}, ["a", "b", "c"], ["c", "a", "b"]),
+]
+
+
+@pytest.mark.parametrize(("keys", "inventory", "ranks"), ORDERS)
+def test_order(over_hosts: Planner, keys: dict[str, Any], inventory: list[str], ranks: list[str]) -> None:
+    """The head first, then the order of the inventory."""
+    found = parts(over_hosts({name: on(over(3, **keys)) for name in inventory}))
+    assert [node["host"] for node in found["a"]["node"]["nodes"]] == ranks
+    assert [found[name]["node"]["rank"] for name in ranks] == [0, 1, 2]
+    assert [name for name in ranks if found[name]["url"]] == ranks[:1]
+
+
+SIZES: list[tuple[int, dict[str, Any], Any, tuple[int, int]]] = [
+    (2, {}, 8, (8, 2)),
+    (3, {}, 8, (8, 3)),
+    (2, {}, None, (1, 2)),
+    (2, {"gpus": [0, 1, 2, 3]}, 8, (4, 2)),
+    (2, {"vllm_args": {"pipeline_parallel_size": 4}}, 8, (4, 4)),
+    (2, {"vllm_args": {"pipeline_parallel_size": 1}}, 8, (8, 1)),
+    (2, {"vllm_args": {"tensor_parallel_size": 4}}, 8, (4, 4)),
+    (2, {"vllm_args": {"tensor_parallel_size": 16}}, 8, (16, 1)),
+    (2, {"vllm_args": {"tensor_parallel_size": 8, "pipeline_parallel_size": 2}}, None, (8, 2)),
+]
+
+
+@pytest.mark.parametrize(("nodes", "keys", "stated", "sizes"), SIZES)
+def test_parallel_sizes(over_hosts: Planner, nodes: int, keys: dict[str, Any], stated: Any, sizes: tuple[int, int]) -> None:
+    """Tensor parallel over the GPUs of a host, a stage each host, unless one of the two is given."""
+    made = over_hosts({f"gpu{number}": on(over(nodes, **keys), plan_gpus=stated) for number in range(nodes)})
+    if sizes == (8, 1):
+        # Eight of sixteen GPUs, which is told.
+        assert keys_of(made.faults) == [("big", "gpus")]
+        return
+    argv = parts(made)["gpu0"]["argv"]
+    assert {f"--tensor-parallel-size={sizes[0]}", f"--pipeline-parallel-size={sizes[1]}"} <= set(argv)
+
+
+INTERFACES = {"eth0": ["10.0.0.1"], "eth1": ["192.168.0.1", "192.168.0.101"], "lo": ["127.0.0.1"]}
+ADDRESSES: list[tuple[dict[str, Any], str | None, dict[str, Any] | None, tuple[str, str]]] = [
+    # Not known but from the inventory.
+    ({}, None, None, ("gpu1", "")),
+    ({}, "10.0.0.1", None, ("10.0.0.1", "")),
+    ({"interface": "eth1"}, "10.0.0.1", None, ("10.0.0.1", "eth1")),
+    # The address of the inventory is one of the host's.
+    ({}, "192.168.0.1", {"interfaces": INTERFACES, "default_ipv4": "10.0.0.1"}, ("192.168.0.1", "eth1")),
+    # It is not: a name, or an address that something translates.
+    ({}, None, {"interfaces": INTERFACES, "default_ipv4": "10.0.0.1"}, ("10.0.0.1", "eth0")),
+    ({}, "203.0.113.5", {"interfaces": INTERFACES, "default_ipv4": "10.0.0.1"}, ("10.0.0.1", "eth0")),
+    ({}, "127.0.0.1", {"interfaces": INTERFACES, "default_ipv4": "10.0.0.1"}, ("10.0.0.1", "eth0")),
+    # The interface decides.
+    ({"interface": "eth1"}, "10.0.0.1", {"interfaces": INTERFACES}, ("192.168.0.1", "eth1")),
+    ({"interface": "eth1"}, "192.168.0.101", {"interfaces": INTERFACES}, ("192.168.0.101", "eth1")),
+    # Facts that know nothing of networks.
+    ({"interface": "eth1"}, "10.0.0.1", {}, ("10.0.0.1", "eth1")),
+    ({}, "10.0.0.1", {"interfaces": "eth0"}, ("10.0.0.1", "")),
+]
+
+
+@pytest.mark.parametrize(("keys", "address", "facts", "expected"), ADDRESSES)
+def test_addresses(over_hosts: Planner, keys: dict[str, Any], address: str | None, facts: dict[str, Any] | None, expected: tuple[str, str]) -> None:
+    """Where the other nodes reach a host, and over which of its interfaces."""
+    hosts = two(over(**keys))
+    if address is not None:
+        hosts["gpu1"]["ansible_host"] = address
+    known = {} if facts is None else {"gpu1": host_facts(gpus=gpus(8), **facts)}
+    node = parts(over_hosts(hosts, **known))["gpu1"]["node"]
+    assert (node["address"], node["interface"]) == expected
+
+
+def spoilt(host: str, **variables: Any) -> Hosts:
+    """Two hosts alike but for these variables of one."""
+    hosts = two(over())
+    hosts[host] = {**hosts[host], **variables}
+    return hosts
+
+
+def differing(**keys: Any) -> Hosts:
+    """Two hosts whose services differ in these keys."""
+    return {"gpu1": on(over()), "gpu2": on(over(**keys))}
+
+
+# What does not fit together: hosts, facts, the one fault's key, and words that it has to have.
+FAULTS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
+    # As many hosts as nodes.
+    ("one missing", {"gpu1": on(over())}, {}, "distributed.nodes", ("2", "gpu1; 1 more is missing", "group")),
+    ("two missing", two(over(4)), {}, "distributed.nodes", ("gpu1, gpu2; 2 more are missing", "nodes: 2")),
+    ("one too many", {**two(over()), "gpu3": on(over())}, {}, "distributed.nodes", ("gpu1, gpu2, gpu3; 1 too many", "nodes: 3")),
+    ("half of them on the way out", {"gpu1": on(over()), "gpu2": on({"name": "big", "state": "absent"})}, {}, "distributed.nodes", ("1 more is missing",)),
+    ("a plain service of that name", {"gpu1": on(over()), "gpu2": on(over(distributed=...))}, {}, "distributed.nodes", ("1 more is missing",)),
+    # The head.
+    ("a head that is no node", two(over(head="gpu3")), {}, "distributed.head", ("gpu3", "gpu1, gpu2 have it")),
+    ("a head with a typing error", two(over(head="gpu22")), {}, "distributed.head", ("did you mean gpu2",)),
+    # Nodes that disagree.
+    ("vLLM", differing(vllm_version="0.31.0"), {}, "vllm_version", ("0.32.0, 0.31.0", "0.32.0 on gpu1, 0.31.0 on gpu2")),
+    ("the host's vLLM", spoilt("gpu2", vllm_version="0.31.0"), {}, "vllm_version", ("0.31.0 on gpu2",)),
+    ("the release", spoilt("gpu2", vllm_requirements=["ray==2.60.0"]), {}, "release", ("on gpu1", "vllm_version and the other vllm_ settings")),
+    ("the releases' directory", spoilt("gpu2", vllm_releases_dir="/srv/releases"), {}, "release", ("/srv/releases",)),
+    ("the revision", differing(revision="a" * 40), {}, "revision", (f"{COMMIT} on gpu1",)),
+    ("the weights' path", spoilt("gpu2", weights_dir="/data"), {}, "weights_dir", ("/data/Qwen--Qwen3-235B-A22B",)),
+    ("the API's port", differing(port=8002), {}, "port", ("8001 on gpu1, 8002 on gpu2",)),
+    ("the name", differing(served_model_name="other"), {}, "served_model_name", ("nothing on gpu1, other on gpu2",)),
+    ("an argument", differing(vllm_args={"max_model_len": 4096}), {}, "vllm_args.max_model_len", ("nothing on gpu1, 4096 on gpu2",)),
+    ("the backend", differing(backend="mp"), {}, "distributed.backend", ("ray on gpu1, mp on gpu2",)),
+    ("the meeting port", differing(port_of_meeting=6380), {}, "distributed.port", ("6379 on gpu1, 6380 on gpu2",)),
+    ("the number of nodes", differing(nodes=3), {}, "distributed.nodes", ("2 on gpu1, 3 on gpu2",)),
+    ("the head's name", {"gpu1": on(over(head="gpu1")), "gpu2": on(over(head="gpu2"))}, {}, "distributed.head", ("gpu1 on gpu1, gpu2 on gpu2",)),
+    ("GPUs", spoilt("gpu2", plan_gpus=gpus(4, memory_bytes=2**38)), {}, "gpus", ("8 on gpu1, 4 on gpu2",)),
+    # Networks.
+    ("one address", two(over(), ansible_host="10.0.0.1"), {}, "ansible_host", ("10.0.0.1", "gpu1 has the same address")),
+    ("a loopback address", spoilt("gpu2", ansible_host="127.0.0.1"), {}, "ansible_host", ("cannot reach it",)),
+    ("a loopback name", spoilt("gpu2", ansible_host="localhost"), {}, "ansible_host", ("cannot reach it",)),
+    (
+        "no such interface",
+        two(over(interface="eth2")),
+        {"gpu1": host_facts(gpus=gpus(8), interfaces={"eth2": ["10.0.0.1"]}), "gpu2": host_facts(gpus=gpus(8), interfaces={"bond0": ["10.0.0.2"]})},
+        "distributed.interface",
+        ("eth2", "choose among bond0"),
+    ),
+    # GPUs.
+    (
+        "three nodes for two stages",
+        {f"gpu{number}": on(over(3, vllm_args={"pipeline_parallel_size": 2})) for number in (1, 2, 3)},
+        {},
+        "gpus",
+        ("is 16 GPUs", "24"),
+    ),
+    ("too many ranks", two(over(vllm_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 3})), {}, "gpus", ("is 24 GPUs", "has 16", "8 x 2")),
+    (
+        "a stage across hosts",
+        {f"gpu{number}": on(over(3, model="a/b", vllm_args={"tensor_parallel_size": 12, "pipeline_parallel_size": 2})) for number in (1, 2, 3)},
+        {},
+        "vllm_args.tensor_parallel_size",
+        ("a stage of 12 GPUs",),
+    ),
+    (
+        "29 stages of 28 layers",
+        {f"gpu{n}": on(over(29, model="qwen3-0.6b"), plan_gpus=1) for n in range(29)},
+        {},
+        "vllm_args.pipeline_parallel_size",
+        ("28 layers", "29"),
+    ),
+    # Arguments.
+    ("data parallel", two(over(vllm_args={"data_parallel_size": 2, "tensor_parallel_size": 4})), {}, "vllm_args.data_parallel_size", ("one copy",)),
+    (
+        "the backend as an argument",
+        two(over(vllm_args={"distributed_executor_backend": "mp"})),
+        {},
+        "vllm_args.distributed_executor_backend",
+        ("distributed.backend",),
+    ),
+    ("mp before it was there", two(over(backend="mp", vllm_version="0.11.0")), {}, "distributed.backend", ("since 0.11.1", "backend: ray")),
+    ("async scheduling", two(over(vllm_version="0.20.2")), {}, "vllm_args.pipeline_parallel_size", ("2", "tokens of different users")),
+]
+
+
+@pytest.mark.parametrize(("hosts", "facts", "key", "words"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
+def test_faults(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any], key: str, words: tuple[str, ...]) -> None:
+    """One clear fault for each, however many hosts it is about."""
+    made = over_hosts(hosts, **facts)
+    found = {(fault.key, fault.value, fault.why, fault.remedy) for fault in made.faults}
+    assert {fault[0] for fault in found} == ({key} if key else set()), made.faults
+    assert len(found) <= 1
+    for fault in made.faults:
+        text = " | ".join(fault.as_dict().values())
+        assert fault.service == "big" and all(word in text for word in words), text
+
+
+PASSES: list[tuple[str, Hosts, dict[str, Any]]] = [
+    ("GPUs of other numbers", {"gpu1": on(over(gpus=[0, 1, 2, 3])), "gpu2": on(over(gpus=[4, 5, 6, 7]))}, {}),
+    ("mp as soon as it was there", two(over(backend="mp", vllm_version="0.11.1")), {}),
+    ("async scheduling off", two(over(vllm_version="0.20.2", vllm_args={"async_scheduling": False})), {}),
+    ("async scheduling put right", two(over(vllm_version="0.21.0")), {}),
+    ("data parallel that is none", two(over(vllm_args={"data_parallel_size": 1})), {}),
+    ("interfaces that differ", {"gpu1": on(over(interface="eth0")), "gpu2": on(over(interface="eth1"))}, {}),
+    ("environments that differ", {"gpu1": on(over(environment={"NCCL_IB_HCA": "mlx5_0"})), "gpu2": on(over(environment={"NCCL_IB_HCA": "mlx5_1"}))}, {}),
+    ("one more host without it", {**two(over()), "gpu3": on()}, {}),
+    ("28 stages of 28 layers", {f"gpu{number}": on(over(28, model="qwen3-0.6b"), plan_gpus=1) for number in range(28)}, {}),
+    ("a rehearsal on processors", two(over(vllm_version="0.32.0+cpu", gpus=...), plan_gpus=0), {}),
+]
+
+
+@pytest.mark.parametrize(("hosts", "facts"), [case[1:] for case in PASSES], ids=[case[0] for case in PASSES])
+def test_passes(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any]) -> None:
+    """The other side of each bound."""
+    assert over_hosts(hosts, **facts).faults == []
+
+
+def beside(**keys: Any) -> Hosts:
+    """Two hosts that halve their GPUs between a service over both and another."""
+    first, second = over(gpus=[0, 1, 2, 3], model="qwen3-32b"), {"name": "other", "gpus": [4, 5, 6, 7], "port": 8002, **keys}
+    if "nodes" in second:
+        return two(first, over(second.pop("nodes"), model="qwen3-32b", **second))
+    return {"gpu1": on(first, service(model="qwen3-32b", **second)), "gpu2": on(first)}
+
+
+PORTS: list[tuple[str, Hosts, list[tuple[str, str, str]]]] = [
+    ("a service beside the head", beside(), []),
+    ("the API's port twice", beside(port=8001), [("gpu1", "other", "port")]),
+    ("Ray's port for an API", beside(port=6379), [("gpu1", "other", "port")]),
+    ("two with Ray", beside(nodes=2), [("gpu1", "other", "distributed.port")]),
+    ("two with Ray, apart", beside(nodes=2, port_of_meeting=6380), []),
+    ("two with Ray and heads of their own", beside(nodes=2, head="gpu2"), []),
+    ("heads of their own, one API port", beside(nodes=2, head="gpu2", port=8001), []),
+    ("Ray and mp", beside(nodes=2, backend="mp"), []),
+    (
+        "two with mp on one port",
+        two(over(backend="mp", gpus=[0, 1]), over(2, "other", backend="mp", gpus=[2, 3], port=8002)),
+        [("gpu1", "other", "distributed.port")],
+    ),
+    ("its own two", two(over(port_of_meeting=8001)), [("gpu1", "big", "distributed.port")]),
+]
+
+
+@pytest.mark.parametrize(("hosts", "expected"), [case[1:] for case in PORTS], ids=[case[0] for case in PORTS])
+def test_ports(over_hosts: Planner, hosts: Hosts, expected: list[tuple[str, str, str]]) -> None:
+    """A port is one service's, of those that the host listens on: API and meeting port of a head, nothing of a worker."""
+    quiet = {name: {**variables, "plan_gpus": gpus(8, memory_bytes=2**39)} for name, variables in hosts.items()}
+    assert [(fault.host, fault.service, fault.key) for fault in over_hosts(quiet).faults] == expected
+
+
+LISTENERS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
+    ("a Redis where Ray is to be", {}, {"port": 6379, "unit": "redis-server.service"}, ["distributed.port"]),
+    ("Ray itself", {}, {"port": 6379, "unit": "ray-head-big.service"}, []),
+    ("vLLM's own processes", {"backend": "mp"}, {"port": 29501, "unit": "vllm-big.service"}, []),
+    ("another's", {"backend": "mp"}, {"port": 29501, "unit": "vllm-other.service"}, ["distributed.port"]),
+]
+
+
+@pytest.mark.parametrize(("keys", "listener", "expected"), [case[1:] for case in LISTENERS], ids=[case[0] for case in LISTENERS])
+def test_listeners(over_hosts: Planner, keys: dict[str, Any], listener: dict[str, Any], expected: list[str]) -> None:
+    """What listens on the head's ports already; on a worker the same port is free to whoever has it."""
+    facts = host_facts(gpus=gpus(8), listeners=[{"address": "10.0.0.1", "pid": 7, **listener}])
+    assert [(fault.host, fault.key) for fault in over_hosts(two(over(**keys)), gpu1=facts, gpu2=facts).faults] == [("gpu1", key) for key in expected]
+
+
+RUNS: list[tuple[Run, list[str]]] = [
+    (Run(), []),
+    (Run(frozenset({"gpu1", "gpu2"})), []),
+    (Run(frozenset({"gpu1", "gpu2", "gpu3"})), []),
+    (Run(frozenset({"gpu3"})), []),
+    (Run(frozenset({"gpu1"})), ["limit"]),
+    (Run(frozenset({"gpu2", "gpu3"})), ["limit"]),
+    (Run(deploy=True), ["distributed"]),
+    (Run(frozenset({"gpu1", "gpu2"}), deploy=True), ["distributed"]),
+    (Run(frozenset({"gpu3"}), deploy=True), []),
+    (Run(frozenset({"gpu1"}), deploy=True), ["distributed", "limit"]),
+]
+
+
+@pytest.mark.parametrize(("run", "expected"), RUNS)
+def test_runs(over_hosts: Planner, run: Run, expected: list[str]) -> None:
+    """A run reaches all of a service's hosts or none, and does not deploy what the roles do not know."""
+    made = over_hosts({**two(over()), "gpu3": on(service(gpus=[0, 1, 2, 3]))}, run=run)
+    assert [fault.key for fault in made.faults] == expected
+    for fault in made.faults:
+        if fault.key == "limit":
+            missing = next(name for name in ("gpu1", "gpu2") if run.hosts is not None and name not in run.hosts)
+            assert fault.why.startswith(f"{missing} is not in this run") and "-l gpu1,gpu2" in fault.remedy
+
+
+KEYS: list[tuple[Any, str, str]] = [
+    ({"nodes": 1}, "distributed.nodes", "take distributed out"),
+    ({"nodes": 0}, "distributed.nodes", "from 2 to 64"),
+    ({"nodes": 65}, "distributed.nodes", "from 2 to 64"),
+    ({"nodes": True}, "distributed.nodes", "from 2 to 64"),
+    ({}, "distributed.nodes", "nodes: 2"),
+    ({"nodes": None}, "distributed.nodes", "nodes: 2"),
+    (True, "distributed", "key: value"),
+    ({"nodes": 2, "backend": "dask"}, "distributed.backend", "write ray"),
+    ({"nodes": 2, "interface": "eth0; rm"}, "distributed.interface", "like eth0"),
+    ({"nodes": 2, "port": 1023}, "distributed.port", "from 1024"),
+    ({"nodes": 2, "head": ""}, "distributed.head", "one word"),
+    ({"nodes": 2, "hosts": ["gpu1", "gpu2"]}, "distributed.hosts", "distributed has nodes"),
+    ({"nodes": 2, "interfaces": "eth0"}, "distributed.interfaces", "did you mean interface"),
+]
+
+
+@pytest.mark.parametrize(("value", "key", "words"), KEYS)
+def test_keys(over_hosts: Planner, value: Any, key: str, words: str) -> None:
+    """Each key of distributed, wrong: one fault, and no other that follows from it."""
+    made = over_hosts(two(over(distributed=value)))
+    assert {(fault.service, fault.key) for fault in made.faults} == {("big", key)}, made.faults
+    assert words in made.faults[0].remedy
+
+
+def test_numbers_as_text(over_hosts: Planner) -> None:
+    """The command line gives text."""
+    assert parts(over_hosts(two(over(distributed={"nodes": "2", "port": "6400"}))))["gpu1"]["node"]["ray_port"] == 6400
+
+
+NOTICES: list[tuple[str, Hosts, str]] = [
+    ("tensor parallel between hosts", two(over(vllm_args={"tensor_parallel_size": 16})), "sends what tensor parallel exchanges"),
+    ("other GPUs", spoilt("gpu2", plan_gpus=gpus(8, memory_bytes=97871 * 2**20)), "different GPUs (NVIDIA H20 on gpu1, NVIDIA H100 80GB HBM3 on gpu2)"),
+    ("a profile for two hosts on one", {"gpu1": on(over(model="deepseek-v3.1", profile="2x8xh20", distributed=...))}, "say distributed: {nodes: 2}"),
+]
+
+
+@pytest.mark.parametrize(("hosts", "words"), [case[1:] for case in NOTICES], ids=[case[0] for case in NOTICES])
+def test_notices(over_hosts: Planner, hosts: Hosts, words: str) -> None:
+    """What is worth knowing, and is not said of the usual."""
+    assert any(words in warning for warning in over_hosts(hosts).warnings)
+    assert over_hosts(two(over(model="deepseek-v3.1", profile="2x8xh20"))).warnings == []
+
+
+def test_memory_is_that_of_a_stage(over_hosts: Planner) -> None:
+    """Half of the weights on each host; on one host the same model does not fit."""
+    found = parts(over_hosts(two(over())))
+    weights = [found[name]["memory"]["weights"] for name in ("gpu1", "gpu2")]
+    assert all(abs(size * 16 - 470_187_269_120) < 0.01 * 470_187_269_120 for size in weights)
+    assert keys_of(over_hosts({"gpu1": on(over(distributed=..., gpus=[0, 1, 2, 3]))}).faults) == [("big", "gpus")]
+
+
+STAGES: list[tuple[str, Hosts, list[tuple[list[str], int]], int | None]] = [
+    ("two halves", two(over()), [(["gpu1"], 47), (["gpu2"], 47)], 2 * 2 * 4096),
+    ("61 layers", two(over(model="deepseek-v3.1", profile="2x8xh20")), [(["gpu1"], 31), (["gpu2"], 30)], 2 * 2 * 7168),
+    ("two stages a host", two(over(vllm_args={"tensor_parallel_size": 4})), [(["gpu1"], 23), (["gpu1"], 24), (["gpu2"], 24), (["gpu2"], 23)], 2 * 2 * 4096),
+    ("the user's partition", two(over(environment={"VLLM_PP_LAYER_PARTITION": "46,48"})), [(["gpu1"], 46), (["gpu2"], 48)], 2 * 2 * 4096),
+    ("stages on one host", {"gpu1": on(over(model="qwen3-32b", distributed=..., vllm_args={"pipeline_parallel_size": 2}))}, [(["gpu1"], 32)] * 2, 0),
+    (
+        "a stage on two hosts",
+        {f"gpu{number}": on(over(4, vllm_args={"tensor_parallel_size": 16, "pipeline_parallel_size": 2})) for number in (1, 2, 3, 4)},
+        [(["gpu1", "gpu2"], 47), (["gpu3", "gpu4"], 47)],
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("hosts", "stages", "network"), [case[1:] for case in STAGES], ids=[case[0] for case in STAGES])
+def test_stages(over_hosts: Planner, hosts: Hosts, stages: list[tuple[list[str], int]], network: int | None) -> None:
+    """Layers and place of each stage, and what goes over the network for a token."""
+    found = parts(over_hosts(hosts))["gpu1"]["stages"]
+    assert [(stage["hosts"], stage["layers"]) for stage in found["stages"]] == stages
+    assert found["network_bytes_per_token"] == network
+    # What fills the cache of one fills that of the others.
+    caches = [stage["memory"]["kv_cache"] / stage["layers"] for stage in found["stages"]]
+    assert max(caches) - min(caches) < 1
+
+
+def test_stages_of_which_little_is_known(over_hosts: Planner) -> None:
+    """Neither layers nor memory are known of a bare repository."""
+    found = parts(over_hosts(two(over(model="someone/model", revision="a" * 40), plan_gpus=None)))["gpu1"]["stages"]
+    assert [stage for stage in found["stages"]] == [{"hosts": ["gpu1"], "layers": None}, {"hosts": ["gpu2"], "layers": None}]
+    assert found["network_bytes_per_token"] is None
+
+
+def test_table(over_hosts: Planner) -> None:
+    """Both hosts in the table, the stages once, and the head's command alone."""
+    made = over_hosts(two(over()))
+    lines = table.summary(list(made.hosts.values()))
+    assert [line.split()[0] for line in lines[1:3]] == ["gpu1", "gpu2"]
+    assert "(part of gpu1's)" in lines[2] and "http://gpu1:8001" in lines[1]
+    assert lines[4] == "gpu1 / big: tensor parallel 8 x pipeline parallel 2 on 2 hosts with ray; GiB are those of each GPU"
+    assert [line.split()[:4] for line in lines[6:8]] == [["1", "gpu1", "47", "(1-47)"], ["2", "gpu2", "47", "(48-94)"]]
+    assert lines[8] == "  16.0 KiB go over the network for each token"
+    assert "\n".join(lines).count("vllm serve") == 1
