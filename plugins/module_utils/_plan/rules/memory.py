@@ -99,7 +99,7 @@ def _ways_out(host: HostDraft, draft: ServiceDraft, question: Question, found: E
 def _smallest(question: Question, tokens: int) -> Parallel | None:
     """The fewest GPUs that do, no fewer than now: by another split of the same ones, more tensor parallel ranks or more pipeline stages."""
     now = question.parallel
-    ways = [replace(now, tensor=size, pipeline=stages, data=data) for size in _SIZES for stages in _STAGES for data in {1, now.data}]
+    ways = [replace(now, tensor=size, pipeline=stages, data=data) for size in _SIZES for stages in _STAGES for data in sorted({1, now.data})]
     # Within a host tensor parallel comes before stages, over hosts it is the other way round.
     for way in sorted(ways, key=lambda way: (way.world, max(way.tensor, _HOST), way.pipeline, -way.tensor)):
         larger = way.world >= now.world and way.pipeline >= now.pipeline and way != now
