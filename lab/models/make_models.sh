@@ -8,11 +8,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 out=$1
 python=$2
 catalogue=$3
-names=$here/../models.txt
 uv=$(dirname "$python")/uv
 venv=$out/model-maker
 
-"$python" "$here/make_tiny_models.py" --check --catalogue "$catalogue" --names "$names" --out "$out/models" >/dev/null && exit 0
+"$python" "$here/make_tiny_models.py" --check --catalogue "$catalogue" --out "$out/models" >/dev/null && exit 0
 
 . "$here/../../scripts/lib.sh"
 use_pip_settings "$python"
@@ -25,5 +24,5 @@ rm -rf "$venv"
     || "$uv" pip install --quiet --python "$venv/bin/python" --requirement "$here/requirements.txt" \
         torch==2.13.0 --torch-backend cpu >&2
 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TQDM_DISABLE=1 \
-    "$venv/bin/python" "$here/make_tiny_models.py" --catalogue "$catalogue" --names "$names" --out "$out/models" | sed 's/^/made /' >&2
+    "$venv/bin/python" "$here/make_tiny_models.py" --catalogue "$catalogue" --out "$out/models" | sed 's/^/made /' >&2
 rm -rf "$venv"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Copyright: inferops.gpu contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make a tiny model for each named catalogue entry, under its real repository id and revision.
+"""Make a tiny model for each catalogue entry, under its real repository id and revision.
 
 The architecture, the context length, the special tokens and the chat format are the real ones; layers, widths and
 vocabulary are tiny and the weights come from a seeded random generator. Quantised repositories are made in bfloat16:
@@ -97,37 +97,29 @@ class Spec:
         return digest.hexdigest()
 
 
-def read_names(path: Path) -> list[str]:
-    """The catalogue names in a text file: one a line, comments begin with #."""
-    lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line]
+def read_specs(folder: Path) -> list[Spec]:
+    """The specs of all entries in the catalogue, one for each repository and revision.
 
-
-def read_specs(folder: Path, names: list[str]) -> list[Spec]:
-    """The specs of the named entries in the catalogue, one for each repository and revision.
-
-    Raises SystemExit, naming the entry, when it is not there, cannot be served, or its architecture has no builder here.
+    Raises SystemExit, naming the entry, when an architecture has no builder here.
     """
-    entries: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.glob("*.yml")):
-        entries.update((yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", {}))
     specs: dict[tuple[str, str], Spec] = {}
-    for name in names:
-        entry = entries.get(name)
-        if entry is None or "unsupported" in entry:
-            raise SystemExit(f"{name}: {'no such entry in the catalogue' if entry is None else entry['unsupported']}")
-        facts = entry.get("architecture") or {}
-        architecture = facts.get("class")
-        if architecture not in BUILDERS:
-            raise SystemExit(f"{name}: no tiny model for architecture {architecture!r} (known: {', '.join(BUILDERS)})")
-        spec = Spec(
-            repo=entry["repo"],
-            revision=str(entry.get("revision") or "main"),
-            architecture=architecture,
-            thinking=entry.get("thinking") or "never",
-            context=int(facts["max_position_embeddings"]),
-        )
-        specs[spec.repo, spec.revision] = spec
+    for path in sorted(folder.glob("*.yml")):
+        for name, entry in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", {}).items():
+            if "unsupported" in entry:
+                continue
+            facts = entry.get("architecture") or {}
+            architecture = facts.get("class")
+            if architecture not in BUILDERS:
+                known = ", ".join(BUILDERS)
+                raise SystemExit(f"{path.name}: {name}: no tiny model for architecture {architecture!r} (known: {known})")
+            spec = Spec(
+                repo=entry["repo"],
+                revision=str(entry.get("revision") or "main"),
+                architecture=architecture,
+                thinking=entry.get("thinking") or "never",
+                context=int(facts["max_position_embeddings"]),
+            )
+            specs[spec.repo, spec.revision] = spec
     return list(specs.values())
 
 
@@ -388,11 +380,10 @@ def main() -> int:
     """Make what is missing. Prints the repositories made; with --check exits 3 when some are missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--catalogue", type=Path, required=True, help="folder of the catalogue's YAML files")
-    parser.add_argument("--names", type=Path, required=True, help="file with the catalogue names to make")
     parser.add_argument("--out", type=Path, required=True, help="folder to make the models in")
     parser.add_argument("--check", action="store_true", help="only say which models are missing; needs no torch")
     arguments = parser.parse_args()
-    missing = [spec for spec in read_specs(arguments.catalogue, read_names(arguments.names)) if not is_made(spec, arguments.out)]
+    missing = [spec for spec in read_specs(arguments.catalogue) if not is_made(spec, arguments.out)]
     for spec in missing:
         if not arguments.check:
             publish(spec, arguments.out)
