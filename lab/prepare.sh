@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Make everything that the lab's containers are made from: prepare.sh OUT PYTHON CATALOGUE NAME.
+# Make everything that the lab's containers are made from: prepare.sh OUT PYTHON CATALOGUE NAME [MODEL...].
 #
 # OUT is the lab's folder, PYTHON the one of the project's .venv, CATALOGUE the folder of the catalogue's files, NAME the
-# lab's name; its machines come on standard input (see machines/write_files.py). Steps that do not need each other run
-# side by side. A step that finds its result already there says nothing; whatever the steps say is shown. The last line of
-# the output is the image's name.
+# lab's name, MODEL an entry of the catalogue that the mirror is to have (all without any); the lab's machines come on
+# standard input (see machines/write_files.py). Steps that do not need each other run side by side. A step that finds its
+# result already there says nothing; whatever the steps say is shown. The last line of the output is the image's name.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1
 python=$2
 catalogue=$3
 name=$4
+names=("${@:5}")
 machines=$(cat)
 mkdir -p "$out/log" "$out/cache/apt" "$out/cache/uv"
 
@@ -20,7 +21,7 @@ flock 9
 
 wheels_and_models() {
     "$here/wheelhouse/make_wheelhouse.sh" "$out/wheels" "$python"
-    "$here/models/make_models.sh" "$out" "$python" "$catalogue"
+    "$here/models/make_models.sh" "$out" "$python" "$catalogue" "${names[@]}"
 }
 
 "$here/image/build.sh" >"$out/log/image" 2>"$out/log/image.err" &

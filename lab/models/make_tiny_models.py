@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Copyright: inferops.gpu contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make a tiny model for each catalogue entry, under its real repository id and revision.
+"""Make a tiny model for each catalogue entry, or for those named, under its real repository id and revision.
 
 The architecture, the context length, the special tokens and the chat format are the real ones; layers, widths and
 vocabulary are tiny and the weights come from a seeded random generator. Quantised repositories are made in bfloat16:
@@ -97,16 +97,18 @@ class Spec:
         return digest.hexdigest()
 
 
-def read_specs(folder: Path) -> list[Spec]:
-    """The specs of all entries in the catalogue, one for each repository and revision.
+def read_specs(folder: Path, names: list[str]) -> list[Spec]:
+    """The specs of the named entries of the catalogue (of all when none is named), one for each repository and revision.
 
-    Raises SystemExit, naming the entry, when an architecture has no builder here.
+    Raises SystemExit, naming the entry, when there is none of a name, or when an architecture has no builder here.
     """
     specs: dict[tuple[str, str], Spec] = {}
+    left = set(names)
     for path in sorted(folder.glob("*.yml")):
         for name, entry in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", {}).items():
-            if "unsupported" in entry:
+            if "unsupported" in entry or (names and name not in names):
                 continue
+            left.discard(name)
             facts = entry.get("architecture") or {}
             architecture = facts.get("class")
             if architecture not in BUILDERS:
@@ -120,6 +122,8 @@ def read_specs(folder: Path) -> list[Spec]:
                 context=int(facts["max_position_embeddings"]),
             )
             specs[spec.repo, spec.revision] = spec
+    if left:
+        raise SystemExit(f"the catalogue has no model that can be served under these names: {', '.join(sorted(left))}")
     return list(specs.values())
 
 
@@ -381,9 +385,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--catalogue", type=Path, required=True, help="folder of the catalogue's YAML files")
     parser.add_argument("--out", type=Path, required=True, help="folder to make the models in")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="catalogue entries to make; default: all")
     parser.add_argument("--check", action="store_true", help="only say which models are missing; needs no torch")
     arguments = parser.parse_args()
-    missing = [spec for spec in read_specs(arguments.catalogue) if not is_made(spec, arguments.out)]
+    missing = [spec for spec in read_specs(arguments.catalogue, arguments.only) if not is_made(spec, arguments.out)]
     for spec in missing:
         if not arguments.check:
             publish(spec, arguments.out)

@@ -88,13 +88,21 @@ def first_sentence(text: str) -> str:
 
 
 def find_parsers(parsed: argparse.Namespace) -> list[tuple[str, str, t.Any]]:
-    """Return option, name and class of the tool-call and reasoning parsers; an unknown one would fail minutes later. Raises ArgumentFault."""
+    """Return option, name and class of the tool-call and reasoning parsers; an unknown one would fail minutes later. Raises ArgumentFault.
+
+    Plugins are loaded before, as `vllm serve` does, since the names may be theirs.
+    """
     from vllm.reasoning import ReasoningParserManager
 
     try:
         from vllm.tool_parsers import ToolParserManager
     except ImportError:
         from vllm.entrypoints.openai.tool_parsers import ToolParserManager
+
+    for manager, kind in ((ToolParserManager, "tool"), (ReasoningParserManager, "reasoning")):
+        path = getattr(parsed, f"{kind}_parser_plugin", None)
+        if path:
+            getattr(manager, f"import_{kind}_parser")(path)
 
     found = []
     for option, look_up in (("tool_call_parser", ToolParserManager.get_tool_parser), ("reasoning_parser", ReasoningParserManager.get_reasoning_parser)):

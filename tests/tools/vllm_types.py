@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import enum
 import importlib
 import inspect
 import json
@@ -20,6 +21,8 @@ import os
 import pkgutil
 import re
 import sys
+import types
+import typing
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -88,12 +91,73 @@ def class_of(convert: Any, depth: int = 3) -> Any:
     return next((found for part in inner if (found := class_of(part, depth - 1)) is not None), None)
 
 
-def members(action: argparse.Action) -> list[str] | None:
-    """Keys of a JSON flag that is read into a class which refuses others."""
+# One value of each kind that JSON has.
+KINDS: dict[str, Any] = {"null": None, "switch": True, "whole": 5, "number": 0.5, "text": "abc", "list": [], "dictionary": {}}
+
+
+def members(action: argparse.Action) -> dict[str, dict[str, Any]] | None:
+    """Keys of a JSON flag that is read into a class which refuses others, and what each takes."""
     cls = class_of(action.type)
     if cls is None or takes(action.type, '{"no_such_key_at_all": 1}'):
         return None
-    return sorted(field.name for field in dataclasses.fields(cls) if field.init)
+    hints = typing.get_type_hints(cls)
+    return {field.name: member(cls, field, hints[field.name]) for field in sorted(dataclasses.fields(cls), key=lambda field: field.name) if field.init}
+
+
+def member(cls: type, field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
+    """What one key takes: kinds of JSON, choices among texts and numbers, bounds."""
+    kinds = [kind for kind, value in KINDS.items() if fits(cls, field.name, value)]
+    named = [value for part in parts_of(hint) for value in names_of(part)]
+    if "switch" in kinds and bool not in parts_of(hint):
+        # Python's true is the number 1 as well.
+        kinds.remove("switch")
+    if named and "text" in kinds and not fits(cls, field.name, KINDS["text"], strictly=True):
+        kinds.remove("text")
+    made: dict[str, Any] = {"kinds": kinds}
+    if named:
+        choices = [value for value in dict.fromkeys(named) if fits(cls, field.name, value, strictly=True)]
+        made["choices"] = choices
+        if any(isinstance(value, str) and value != value.lower() and fits(cls, field.name, value.lower(), strictly=True) for value in choices):
+            made["folds"] = True
+    return {**made, **dict(limits_of(field))}
+
+
+def parts_of(hint: Any) -> list[Any]:
+    """The types that a hint allows at its outermost level: X, Y and Literal["z"] of X | Y | Literal["z"]."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return [part for inner in typing.get_args(hint) for part in parts_of(inner)]
+    return parts_of(typing.get_args(hint)[0]) if typing.get_origin(hint) is typing.Annotated else [hint]
+
+
+def names_of(part: Any) -> list[Any]:
+    """What may stand for the members of a Literal or an Enum."""
+    if typing.get_origin(part) is typing.Literal:
+        return [value for value in typing.get_args(part) if value is not None]
+    if inspect.isclass(part) and issubclass(part, enum.Enum):
+        return [word for name, item in part.__members__.items() for word in (name, item.value) if isinstance(word, (str, int)) and "." not in str(word)]
+    return []
+
+
+def fits(cls: type, name: str, value: Any, strictly: bool = False) -> bool:
+    """Whether a key takes a value; unless strictly, also when only this value, or the lack of others beside it, is what is wrong."""
+    import pydantic
+
+    try:
+        pydantic.TypeAdapter(cls).validate_python({name: value})
+    except pydantic.ValidationError as error:
+        mine = {found["type"] for found in error.errors() if found["loc"][:1] == (name,)}
+        return not mine if strictly else not mine - {"value_error", "assertion_error"}
+    except TypeError:
+        return False
+    except Exception:
+        return not strictly
+    return True
+
+
+def limits_of(field: dataclasses.Field[Any]) -> list[tuple[str, float]]:
+    """Bounds that stand at a field of a configuration."""
+    parts = getattr(field.default, "metadata", ())
+    return sorted((key, getattr(part, key)) for part in parts for key in ("gt", "ge", "lt", "le") if getattr(part, key, None) is not None)
 
 
 def bounds() -> dict[str, dict[str, float]]:
@@ -106,10 +170,7 @@ def bounds() -> dict[str, dict[str, float]]:
         for _name, cls in inspect.getmembers(loaded, inspect.isclass):
             if dataclasses.is_dataclass(cls) and cls.__module__ == loaded.__name__:
                 for field in dataclasses.fields(cls):
-                    limits = []
-                    for part in getattr(field.default, "metadata", ()):
-                        limits += [(key, getattr(part, key)) for key in ("gt", "ge", "lt", "le") if getattr(part, key, None) is not None]
-                    found.setdefault(field.name, set()).add(tuple(sorted(limits)))
+                    found.setdefault(field.name, set()).add(tuple(limits_of(field)))
     return {name: dict(next(iter(each))) for name, each in found.items() if len(each) == 1 and next(iter(each))}
 
 
@@ -127,7 +188,7 @@ def describe(action: argparse.Action, limits: dict[str, dict[str, float]]) -> di
         made["choices"] = [choice for choice in action.choices if choice is not None]
         if action.type is not None and gives(action.type, "a-B", "a_b"):
             made["folds"] = True
-    if kind == "json" and (keys := members(action)) is not None:
+    if kind in ("json", "json_or_text") and action.type is not None and (keys := members(action)) is not None:
         made["members"] = keys
     if kind == "json" and not takes(action.type, "5"):
         made["object"] = True

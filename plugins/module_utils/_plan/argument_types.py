@@ -8,7 +8,7 @@ import json
 import math
 import re
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Mapping
 
 from .faults import Bad, did_you_mean, kind as kind_of, nearest
@@ -31,6 +31,30 @@ _NAMES: dict[str, str] = {
 }
 
 
+_JSON_NAMES: dict[str, str] = {
+    "switch": "true or false",
+    "whole": "a whole number",
+    "number": "a number",
+    "text": "text",
+    "list": "a list",
+    "dictionary": "a dictionary",
+    "null": "null",
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a key of a JSON flag takes: any value of some C(kinds) of JSON (those of C(_JSON_NAMES)), or a choice.
+
+    What lists and dictionaries hold is not known. C(folds): letter case does not matter. C(bounds) as of a flag.
+    """
+
+    kinds: frozenset[str]
+    choices: tuple[Any, ...] = ()
+    folds: bool = False
+    bounds: tuple[tuple[str, float], ...] = ()
+
+
 @dataclass(frozen=True)
 class FlagType:
     """What one flag takes. C(switch) has a --no- form and C(on) none; a C(count) may end in k or K and the like.
@@ -47,7 +71,7 @@ class FlagType:
     folds: bool = False
     object: bool = False
     choices: tuple[Any, ...] = ()
-    members: tuple[str, ...] = ()
+    members: Mapping[str, Member] = field(default_factory=dict)
     bounds: tuple[tuple[str, float], ...] = ()
 
 
@@ -71,7 +95,8 @@ def check(key: str, value: Any, takes: FlagType) -> None:
     if dot:
         if takes.kind not in ("json", "json_or_text"):
             raise Bad(f"{flag(head)} takes no dictionary that could have members", f"write it as {head}: ...")
-        _check_members([member.partition(".")[0]], takes)
+        first, deeper, _rest = member.partition(".")
+        _check_members({first: {} if deeper else value}, takes)
         return
     if value is True or value is False:
         _check_boolean(head, value, takes)
@@ -130,7 +155,7 @@ def _check_one(head: str, value: Any, takes: FlagType) -> None:
     if takes.choices:
         _check_choice(head, text if number is None else number, takes)
     if number is not None and number != -1:
-        _check_bounds(head, number, takes)
+        _check_bounds(flag(head), number, takes.bounds)
 
 
 def _number(text: str, kind: str) -> float | None:
@@ -157,8 +182,8 @@ def _check_choice(head: str, value: Any, takes: FlagType) -> None:
     raise Bad(f"{flag(head)} has no such choice", f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(names)}")
 
 
-def _check_bounds(head: str, number: float, takes: FlagType) -> None:
-    for relation, bound in takes.bounds:
+def _check_bounds(what: str, number: float, bounds: tuple[tuple[str, float], ...]) -> None:
+    for relation, bound in bounds:
         fits, words = {
             "gt": (number > bound, f"more than {bound:g}"),
             "ge": (number >= bound, f"{bound:g} or more"),
@@ -166,7 +191,7 @@ def _check_bounds(head: str, number: float, takes: FlagType) -> None:
             "le": (number <= bound, f"{bound:g} or less"),
         }[relation]
         if not fits:
-            raise Bad(f"{flag(head)} must be {words}", f"write {words}")
+            raise Bad(f"{what} must be {words}", f"write {words}")
 
 
 def _check_json(text: str, takes: FlagType) -> None:
@@ -183,12 +208,50 @@ def _check_json(text: str, takes: FlagType) -> None:
         raise Bad(f"this is {kind_of(read)} where a dictionary belongs", "write a dictionary")
 
 
-def _check_members(keys: Any, takes: FlagType) -> None:
+def _check_members(pairs: Mapping[Any, Any], takes: FlagType) -> None:
     if not takes.members:
         return
-    for name in keys:
-        if str(name).replace("-", "_") not in takes.members:
+    for name, value in pairs.items():
+        known = takes.members.get(str(name).replace("-", "_"))
+        if known is None:
             raise Bad(f"it has no member {name!s:.60}", did_you_mean(name, takes.members, f"its members are {', '.join(takes.members)}"))
+        _check_member(str(name), value, known)
+
+
+def _check_member(name: str, value: Any, takes: Member) -> None:
+    """Hold a value inside a dictionary against what is known of its key. Text that is a number or a truth value stands for that."""
+    if isinstance(value, str) and "text" not in takes.kinds and value not in takes.choices:
+        value = _meant(value, takes)
+    folded = value.upper() if takes.folds and isinstance(value, str) else value
+    if isinstance(value, (str, int)) and not isinstance(value, bool) and (value in takes.choices or folded in takes.choices):
+        return
+    found = _json_kind(value)
+    if found not in takes.kinds and not (found == "whole" and "number" in takes.kinds):
+        if takes.choices and found in ("text", "whole"):
+            near = nearest(value, [str(choice) for choice in takes.choices]) if isinstance(value, str) else []
+            choices = ", ".join(str(choice) for choice in takes.choices)
+            raise Bad(f"its member {name} has no such choice", f"did you mean {' or '.join(near)}?" if near else f"choose among {choices}")
+        known = [words for kind, words in _JSON_NAMES.items() if kind in takes.kinds] + [str(choice) for choice in takes.choices]
+        raise Bad(f"its member {name} is {kind_of(value)}", f"write {' or '.join(known)}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_bounds(f"its member {name}", value, takes.bounds)
+
+
+def _meant(text: str, takes: Member) -> Any:
+    """What a text stands for where none belongs, as vLLM reads it."""
+    if "switch" in takes.kinds and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if "whole" in takes.kinds or "number" in takes.kinds:
+        number = _number(text, "whole" if _WHOLE.fullmatch(text) else "number")
+        return text if number is None else number
+    return text
+
+
+def _json_kind(value: Any) -> str:
+    for kind, types in (("null", type(None)), ("switch", bool), ("whole", int), ("number", float), ("text", str), ("list", (list, tuple))):
+        if isinstance(value, types):
+            return kind
+    return "dictionary"
 
 
 def _read(raw: Mapping[str, Any]) -> FlagType:
@@ -200,6 +263,14 @@ def _read(raw: Mapping[str, Any]) -> FlagType:
         folds=raw.get("folds", False),
         object=raw.get("object", False),
         choices=tuple(raw.get("choices", ())),
-        members=tuple(raw.get("members", ())),
-        bounds=tuple((relation, raw[relation]) for relation in ("gt", "ge", "lt", "le") if relation in raw),
+        members={name: _read_member(member) for name, member in raw.get("members", {}).items()},
+        bounds=_read_bounds(raw),
     )
+
+
+def _read_member(raw: Mapping[str, Any]) -> Member:
+    return Member(frozenset(raw["kinds"]), tuple(raw.get("choices", ())), raw.get("folds", False), _read_bounds(raw))
+
+
+def _read_bounds(raw: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    return tuple((relation, raw[relation]) for relation in ("gt", "ge", "lt", "le") if relation in raw)

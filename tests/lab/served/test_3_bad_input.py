@@ -20,6 +20,9 @@ class Fault:
     variables: dict[str, Any] = field(default_factory=dict)
 
 
+# The lab's own, see inventories/lab.
+SIZES = {"tensor_parallel_size": 1, "max_model_len": 2048, "enforce_eager": True}
+
 FAULTS = {
     "unknown entry": Fault(
         service={"model": "qwen3-235b-a22b-instruct-2507-fp9"}, words=["qwen3-235b-a22b-instruct-2507-fp9", "qwen3-235b-a22b-instruct-2507-fp8"]
@@ -31,7 +34,21 @@ FAULTS = {
     "an argument vLLM does not know": Fault(service={"vllm_args": {"max_model_length": 2048}}, words=["max_model_length", "max_model_len"]),
     "a GPU that is not there": Fault(service={"gpus": [0, 9]}, words=["gpus", "9"]),
     "a repository that is not there": Fault(service={"model": "nobody/no-such-model"}, words=["nobody/no-such-model"]),
-    "a version that does not exist": Fault(variables={"vllm_version": "0.99.0"}, words=["0.99.0"]),
+    "a version that does not exist": Fault(variables={"vllm_version": "0.99.0+cpu"}, words=["0.99.0"]),
+    "a context longer than the model's": Fault(service={"vllm_args": {**SIZES, "max_model_len": 300000}}, words=["max_model_len", "262144"]),
+    "tensor parallel that does not divide the heads": Fault(
+        service={"gpus": [0, 1, 2], "vllm_args": {**SIZES, "tensor_parallel_size": 3}}, words=["tensor_parallel_size", "64 attention heads"]
+    ),
+    "a key that a flag's dictionary does not have": Fault(
+        service={"vllm_args": {**SIZES, "compilation_config": {"cudagraph_mod": "NONE"}}}, words=["compilation_config", "cudagraph_mode"]
+    ),
+    # The plan cannot know these: the installed release's own code refuses them, on the model's own files.
+    "a tool parser that does not go with the tokenizer": Fault(
+        service={"vllm_args": {**SIZES, "tool_call_parser": "mistral"}}, words=["tool_call_parser mistral", "tokenizer", "No service was touched"]
+    ),
+    "a quantisation that the weights do not have": Fault(
+        service={"vllm_args": {**SIZES, "quantization": "awq"}}, words=["awq", "config", "No service was touched"]
+    ),
     "no room for the weights": Fault(
         service={"model": "Qwen/Qwen3-235B-A22B-Thinking-2507-FP8"}, variables={"weights_disk_reserve": 10**16}, words=["weights", "free"]
     ),

@@ -57,6 +57,40 @@ def chat_template_is_one(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, _where(draft, "chat_template"), shown(template), why, remedy)
 
 
+# Members that a lora module has (entrypoints/openai/models/protocol.py), the first two always.
+_LORA = ("name", "path", "base_model_name", "is_3d_lora_weight")
+
+
+def lora_modules_can_be_read(host: HostDraft) -> Iterator[Fault]:
+    """Each is name=path, or a dictionary; vLLM refuses anything else."""
+    for draft in host.services:
+        given = draft.given.get("lora_modules")
+        for item in given if isinstance(given, (list, tuple)) else [given]:
+            if item not in (None, "") and not _is_lora(item):
+                why = f"a module is <name>=<path>, or a dictionary of {', '.join(_LORA)}"
+                yield Fault(host.name, draft.label, _where(draft, "lora_modules"), shown(item), why, "write it as {name: ..., path: ...}")
+
+
+def _is_lora(item: Any) -> bool:
+    if isinstance(item, str) and ("=" not in item or "," in item):
+        try:
+            item = json.loads(item)
+        except (ValueError, RecursionError):
+            return False
+    if isinstance(item, Mapping):
+        return set(_LORA[:2]) <= set(item) <= set(_LORA)
+    return isinstance(item, str)
+
+
+def variables_go_with_arguments(host: HostDraft) -> Iterator[Fault]:
+    """What needs an environment variable beside it has it."""
+    for draft in host.services:
+        if draft.given.get("grpc_port") is not None and draft.environment.get("VLLM_USE_RUST_FRONTEND", "0") != "1":
+            why = "vLLM refuses it without VLLM_USE_RUST_FRONTEND=1"
+            remedy = "add VLLM_USE_RUST_FRONTEND: 1 to the service's environment, or take it out"
+            yield Fault(host.name, draft.label, _where(draft, "grpc_port"), shown(draft.given["grpc_port"]), why, remedy)
+
+
 @dataclass(frozen=True)
 class _Conflict:
     """Arguments that do not go together: the one to blame, whether they clash, why, and the way out."""
@@ -76,6 +110,14 @@ def _member(arguments: Mapping[str, Any], key: str, member: str) -> Any:
         except (ValueError, RecursionError):
             value = None
     return value.get(member, arguments.get(f"{key}.{member}")) if isinstance(value, Mapping) else arguments.get(f"{key}.{member}")
+
+
+def _on(arguments: Mapping[str, Any], key: str, member: str) -> bool:
+    return str(_member(arguments, key, member)).lower() == "true"
+
+
+def _off(arguments: Mapping[str, Any], key: str, member: str) -> bool:
+    return str(_member(arguments, key, member)).lower() == "false"
 
 
 def _both(key: str, other: str, member: str) -> _Conflict:
@@ -104,11 +146,52 @@ _CONFLICTS = (
     _both("cudagraph_capture_sizes", "compilation_config", "cudagraph_capture_sizes"),
     _both("max_cudagraph_capture_size", "compilation_config", "max_cudagraph_capture_size"),
     *(_both(key, "speculative_config", member) for member, key in _SPECULATIVE.items()),
+    *(
+        _Conflict(
+            key,
+            lambda given, key=key, connector=connector, role=role: _member(given, key, connector) is not None and _member(given, key, role) is None,
+            f"vLLM refuses a {connector} without a {role}",
+            f"add {role}",
+        )
+        for key, connector, role in (("kv_transfer_config", "kv_connector", "kv_role"), ("ec_transfer_config", "ec_connector", "ec_role"))
+    ),
+    _Conflict(
+        "structured_outputs_config",
+        lambda given: _on(given, "structured_outputs_config", "disable_any_whitespace")
+        and _member(given, "structured_outputs_config", "backend") not in ("xgrammar", "guidance"),
+        "vLLM takes disable_any_whitespace with the backends xgrammar and guidance only",
+        "add backend: xgrammar or guidance",
+    ),
+    _Conflict(
+        "structured_outputs_config",
+        lambda given: _on(given, "structured_outputs_config", "disable_additional_properties")
+        and _member(given, "structured_outputs_config", "backend") != "guidance",
+        "vLLM takes disable_additional_properties with the backend guidance only",
+        "add backend: guidance",
+    ),
+    _Conflict(
+        "eplb_config",
+        lambda given: _member(given, "eplb_config", "communicator") == "torch_nccl" and not _off(given, "eplb_config", "use_async"),
+        "the communicator torch_nccl does not go with use_async, which is on unless taken away",
+        "leave communicator out, or write torch_gloo, or add use_async: false",
+    ),
     _Conflict(
         "data_parallel_hybrid_lb",
         lambda given: given.get("data_parallel_hybrid_lb") is True and given.get("data_parallel_external_lb") is True,
         "data_parallel_external_lb is on as well, and there is one way of balancing load only",
         "keep one of the two",
+    ),
+    _Conflict(
+        "data_parallel_multi_port_external_lb",
+        lambda given: given.get("data_parallel_multi_port_external_lb") is True,
+        "it gives each rank a server on a port of its own, and a service has one port",
+        "take it out: vLLM then balances the ranks behind that one port",
+    ),
+    _Conflict(
+        "sse_keep_alive_interval",
+        lambda given: (_number(given, "sse_keep_alive_interval") or 0) < 0,
+        "it is negative",
+        "write 0 for no such comments, or seconds",
     ),
     _Conflict(
         "enable_log_outputs",
