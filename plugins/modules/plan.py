@@ -73,6 +73,10 @@ hosts:
     paths:
       description: Directories C(config), C(install), C(releases), C(models), C(state) and C(cache).
       type: dict
+    packages:
+      description: OS packages that the roles need beyond C(host_packages).
+      type: list
+      elements: str
     releases:
       description: The vLLM releases that the services run on, each once.
       type: list

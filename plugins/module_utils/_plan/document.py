@@ -13,6 +13,7 @@ from typing import Any
 from . import arguments as args
 from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
+from .packages import packages_of
 from .services import Service
 from .spread import memory_document, stages_document
 from .weights import Weights
@@ -37,6 +38,7 @@ def host_document(host: HostDraft) -> dict[str, Any]:
             "state": settings.host_state_dir,
             "cache": settings.host_cache_dir,
         },
+        "packages": packages_of(host),
         "releases": list(releases.values()),
         "weights": list(weights.values()),
         "services": [_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],

@@ -1,0 +1,17 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OS packages that the roles need of a host beyond C(host_packages). They are installed in one go, which costs one look at the mirrors."""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping
+
+from .draft import HostDraft
+
+# A package, and whether a host needs it. Names are those of Debian and Ubuntu alike.
+_WANTED: Mapping[str, Callable[[HostDraft], bool]] = {}
+
+
+def packages_of(host: HostDraft) -> list[str]:
+    """Names of the packages, sorted."""
+    return sorted(name for name, is_wanted in _WANTED.items() if is_wanted(host))
