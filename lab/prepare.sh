@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Make everything that the lab's containers are made from: prepare.sh OUT PYTHON CATALOGUE NAME [MODEL...].
+# Make everything that the lab's containers are made from: prepare.sh OUT PYTHON CATALOGUE NAME SUITES [MODEL...].
 #
-# OUT is the lab's folder, PYTHON the one of the project's .venv, CATALOGUE the folder of the catalogue's files, NAME the
-# lab's name, MODEL an entry of the catalogue that the mirror is to have (all without any); the lab's machines come on
-# standard input (see machines/write_files.py). Steps that do not need each other run side by side. A step that finds its
-# result already there says nothing; whatever the steps say is shown. The last line of the output is the image's name.
+# OUT is the lab's folder, PYTHON the one of the project's .venv, CATALOGUE the folder of the catalogue's files (empty in a lab
+# without a mirror: then no wheels and models are made), NAME the lab's name, SUITES the releases of Debian that its machines
+# run, separated by commas, MODEL an entry of the catalogue that the mirror is to have (all without any); the lab's machines
+# come on standard input (see machines/write_files.py). Steps that do not need each other run side by side. A step that finds
+# its result already there says nothing; whatever the steps say is shown. The output ends with a line for each suite, in their
+# order: the name of its image.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1
 python=$2
 catalogue=$3
 name=$4
-names=("${@:5}")
+IFS=, read -ra suites <<<"$5"
+names=("${@:6}")
 machines=$(cat)
 mkdir -p "$out/log" "$out/cache/apt" "$out/cache/uv"
 
@@ -20,11 +23,17 @@ exec 9>"$out/lock"
 flock 9
 
 wheels_and_models() {
+    [ -n "$catalogue" ] || return 0
     "$here/wheelhouse/make_wheelhouse.sh" "$out/wheels" "$python"
     "$here/models/make_models.sh" "$out" "$python" "$catalogue" "${names[@]}"
 }
 
-"$here/image/build.sh" >"$out/log/image" 2>"$out/log/image.err" &
+# One image after the other: each keeps a core busy, and the first may have to install what both are made with.
+build_images() {
+    local suite
+    for suite in "${suites[@]}"; do "$here/image/build.sh" "$suite"; done
+}
+build_images >"$out/log/image" 2>"$out/log/image.err" &
 image=$!
 wheels_and_models >"$out/log/wheels-and-models.err" 2>&1 &
 models=$!
@@ -42,4 +51,4 @@ for step in $image $models $settings; do
 done
 cat "$out"/log/*.err
 [ "$failed" -eq 0 ]
-tail -n 1 "$out/log/image"
+cat "$out/log/image"

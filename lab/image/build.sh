@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Make the image that the lab's machines boot from, unless it is there. Prints its name.
+# Make the image that the lab's machines boot from, unless it is there: build.sh [SUITE]. Prints its name.
 #
+# SUITE is Debian's name of a release: bookworm (Debian 12, the default) or trixie (Debian 13). One recipe serves both.
 # The base is an official image where a registry answers, else mmdebstrap makes it from Debian's packages. One Dockerfile
 # goes on top of either. The tag is a hash of the recipe: a changed recipe gives a new image.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-suite=bookworm
+suite=${1:-bookworm}
 packages=$(tr '\n' ' ' <packages.txt)
 recipe=$(find Dockerfile packages.txt files -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
-image=inferops-lab:$recipe
+image=inferops-lab:$suite-$recipe
 base=inferops-lab-base:$suite-$(sha256sum packages.txt | cut -c1-12)
 
 if docker image inspect "$image" >/dev/null 2>&1; then
