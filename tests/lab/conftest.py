@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Fixtures of the tests in the lab: the hosts over SSH, plays run to their end or killed, the mirror slowed down.
 
-The tests expect a lab that is up; molecule/default brings it up and runs them. By hand: `molecule verify`.
+The tests expect a lab that is up; a scenario of molecule brings it up and runs them. By hand: `molecule verify`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,24 @@ from typing import Any
 
 import pytest
 import testinfra
-from lab import ENVIRONMENT, GROUP, MIRROR, ROOT, SSH_CONFIG, Play, command, inventory_arguments, wait_until
+from lab import ENVIRONMENT, MIRROR, ROOT, SERVED, SSH_CONFIG, Play, Scenario, wait_until
 from testinfra.host import Host
 
 
 @pytest.fixture(scope="session")
-def play() -> Callable[..., Play]:
-    """Runs site.yml to its end and returns how it went."""
+def scenario() -> Scenario:
+    """What is played. Other scenarios than molecule/default have a fixture of their own."""
+    return SERVED
+
+
+@pytest.fixture(scope="session")
+def play(scenario: Scenario) -> Callable[..., Play]:
+    """Runs the scenario's playbook to its end and returns how it went."""
 
     def run(*arguments: str, variables: dict[str, Any] | None = None) -> Play:
         began = time.monotonic()
         done = subprocess.run(
-            command(*arguments, variables=variables), cwd=ROOT, env=ENVIRONMENT, text=True, timeout=1200,
+            scenario.command(*arguments, variables=variables), cwd=ROOT, env=ENVIRONMENT, text=True, timeout=1200,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )
         return Play(done.returncode, done.stdout, time.monotonic() - began)
@@ -38,8 +44,8 @@ def play() -> Callable[..., Play]:
 
 
 @pytest.fixture
-def killed_play(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Starts site.yml, waits for a condition, and kills it with all its workers, as a lost terminal or machine would."""
+def killed_play(scenario: Scenario, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Starts the scenario's playbook, waits for a condition, and kills it with all its workers, as a lost terminal or machine would."""
     started: list[subprocess.Popen[str]] = []
 
     def kill(process: subprocess.Popen[str]) -> None:
@@ -47,11 +53,11 @@ def killed_play(tmp_path: Path) -> Iterator[Callable[..., str]]:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def run(met: Callable[[], Any], what: str, seconds: float = 300) -> str:
+    def run(met: Callable[[], Any], what: str, *arguments: str, seconds: float = 300) -> str:
         log = tmp_path / f"play-{len(started)}.log"
         with log.open("w", encoding="utf-8") as file:
             process = subprocess.Popen(
-                command(), cwd=ROOT, env=ENVIRONMENT, text=True, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+                scenario.command(*arguments), cwd=ROOT, env=ENVIRONMENT, text=True, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
             )
         started.append(process)
 
@@ -70,10 +76,10 @@ def killed_play(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture(scope="session")
-def addresses() -> dict[str, str]:
-    """Addresses of the hosts of the group, by inventory name."""
+def addresses(scenario: Scenario) -> dict[str, str]:
+    """Addresses of the hosts that are played on, by inventory name."""
     listed = subprocess.run(
-        ["ansible", *inventory_arguments(), GROUP, "--list-hosts"], cwd=ROOT, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True,
+        ["ansible", *scenario.inventory_arguments(), scenario.group, "--list-hosts"], cwd=ROOT, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True,
     ).stdout.split("\n")[1:]
     found = {}
     for name in filter(None, map(str.strip, listed)):

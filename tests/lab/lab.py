@@ -17,7 +17,6 @@ from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = "qwen235b"
-INVENTORIES = [ROOT / "inventories" / "lab", ROOT / "molecule" / "default" / "inventory"]
 ENVIRONMENT = {
     **os.environ,
     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
@@ -32,9 +31,26 @@ SSH_CONFIG = str(ROOT / ".lab" / "ssh" / f"config-{ENVIRONMENT['LAB_NAME']}")
 MIRROR = f"http://{ENVIRONMENT['LAB_NETWORK']}.10:8080"
 
 
-def inventory_arguments() -> list[str]:
-    """The inventories of molecule/default, as arguments of Ansible's commands."""
-    return [argument for path in INVENTORIES for argument in ("-i", str(path))]
+@dataclass(frozen=True)
+class Scenario:
+    """What the tests of a scenario play: O(playbook), with O(inventories), for the hosts of O(group); a later inventory goes over an earlier one."""
+
+    inventories: tuple[Path, ...]
+    playbook: str
+    group: str
+
+    def inventory_arguments(self) -> list[str]:
+        """The inventories as arguments of Ansible's commands."""
+        return [argument for path in self.inventories for argument in ("-i", str(path))]
+
+    def command(self, *arguments: str, variables: dict[str, Any] | None = None) -> list[str]:
+        """The command line of ansible-playbook; O(variables) go in as JSON."""
+        extra = ["-e", json.dumps(variables)] if variables else []
+        return ["ansible-playbook", *self.inventory_arguments(), self.playbook, "-l", self.group, *arguments, *extra]
+
+
+# molecule/default.
+SERVED = Scenario((ROOT / "inventories" / "lab", ROOT / "molecule" / "default" / "inventory"), "site.yml", GROUP)
 
 
 def wait_until(met: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -65,12 +81,6 @@ class Play:
             host.strip(): {name: int(count) for name, count in (pair.split("=") for pair in counts.split())}
             for host, _colon, counts in split
         }
-
-
-def command(*arguments: str, variables: dict[str, Any] | None = None) -> list[str]:
-    """The command line of `ansible-playbook site.yml -l GROUP`; O(variables) go in as JSON."""
-    extra = ["-e", json.dumps(variables)] if variables else []
-    return ["ansible-playbook", *inventory_arguments(), "site.yml", "-l", GROUP, *arguments, *extra]
 
 
 @dataclass
