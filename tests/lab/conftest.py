@@ -57,7 +57,8 @@ def killed_play(scenario: Scenario, tmp_path: Path) -> Iterator[Callable[..., st
         log = tmp_path / f"play-{len(started)}.log"
         with log.open("w", encoding="utf-8") as file:
             process = subprocess.Popen(
-                scenario.command(*arguments), cwd=ROOT, env=ENVIRONMENT, text=True, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+                scenario.command(*arguments), cwd=ROOT, env=ENVIRONMENT, text=True,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
             )
         started.append(process)
 
