@@ -34,6 +34,10 @@ options:
     description: Name of the account of the services.
     type: str
     default: inferops
+  sysctl:
+    description: Kernel parameters to report beside those that the collection sets by itself; a dictionary's keys, or a list.
+    type: raw
+    default: []
 attributes:
   check_mode:
     description: Changes nothing, so it runs the same in check mode.
@@ -122,6 +126,17 @@ host:
     checked:
       description: Digest of the arguments that passed the release's own parser, by service.
       type: dict
+    kernel:
+      description: >-
+        Kernel settings: C(sysctl) by name with C(value), C(exists), why a missing one may be right all the same (C(absence)), names that are C(near)
+        one that can only be a mistake, and values from files that win over the collection's (C(rivals)); the collection's C(files) with their
+        text; loaded C(modules) of those that it loads; C(transparent_hugepages), the CPUs' C(governors) and C(available_governors).
+      type: dict
+    conntrack:
+      description: >-
+        Tracked connections: C(count), C(max), C(buckets) and, since boot, C(drop), C(early_drop) and C(insert_failed). Empty where the module is
+        not loaded; the last three are null where the kernel does not tell.
+      type: dict
     tools:
       description: Executables in C(<install_dir>/bin) by name, with the path that each leads to.
       type: dict
@@ -130,6 +145,7 @@ host:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _host, _nvidia
+from ..module_utils._kernel import conntrack, state
 
 
 def main() -> None:
@@ -140,10 +156,12 @@ def main() -> None:
             "weights_dir": {"type": "path", "default": "/var/lib/inferops/models"},
             "state_dir": {"type": "path", "default": "/var/lib/inferops"},
             "account": {"type": "str", "default": "inferops"},
+            "sysctl": {"type": "raw", "default": []},
         },
         supports_check_mode=True,
     )
     gpus, gpu_fault = _nvidia.read_gpus()
+    sysctl = module.params["sysctl"]
     host = _host.read_system()
     host.update(
         mounts=_host.read_mounts(),
@@ -156,6 +174,9 @@ def main() -> None:
         account=_host.read_account(module.params["account"]),
         certificates=_host.added_certificates(),
         checked=_host.checked_services(module.params["state_dir"]),
+        # What is neither is the plan's to refuse.
+        kernel=state.read(sysctl if isinstance(sysctl, (dict, list)) else []),
+        conntrack=conntrack.read(),
         gpus=gpus,
         gpu_fault=gpu_fault,
     )

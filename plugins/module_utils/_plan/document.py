@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from . import arguments as args
+from . import kernel
 from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
 from .packages import packages_of
@@ -39,6 +40,7 @@ def host_document(host: HostDraft) -> dict[str, Any]:
             "cache": settings.host_cache_dir,
         },
         "packages": packages_of(host),
+        "kernel": kernel.document(settings, host.facts.kernel if host.facts is not None else None),
         "releases": list(releases.values()),
         "weights": list(weights.values()),
         "services": [_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],

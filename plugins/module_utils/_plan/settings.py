@@ -7,11 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from . import environments, values
+from . import environments, kernel, values
 from .faults import Bad, Fault, shown
 from .versions import Version
 
 _SECONDS = values.whole(1, 7 * 24 * 3600)
+# A connection takes some 300 bytes: the most is 40 GB of them.
+_CONNECTIONS = values.whole(1024, 2**27)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,15 @@ class Settings:
     model_service_stop_timeout: int
     model_service_shutdown_timeout: int
     model_service_environment: dict[str, str | None]
+    kernel_enabled: bool
+    kernel_conntrack_max: int
+    kernel_conntrack_buckets: int | None
+    kernel_transparent_hugepages: str | None
+    kernel_swappiness: int | None
+    kernel_socket_buffer_max: int | None
+    kernel_cpu_governor: str | None
+    kernel_memlock_users: tuple[str, ...]
+    kernel_sysctl: dict[str, str | None]
 
 
 def _endpoints(value: Any) -> tuple[str, ...]:
@@ -94,6 +105,14 @@ _READERS: dict[str, values.Reader] = {
     "model_service_start_timeout": _SECONDS,
     "model_service_stop_timeout": _SECONDS,
     "model_service_shutdown_timeout": values.whole(0, 24 * 3600),
+    "kernel_enabled": values.switch,
+    "kernel_conntrack_max": _CONNECTIONS,
+    "kernel_conntrack_buckets": values.optional(_CONNECTIONS),
+    "kernel_transparent_hugepages": values.optional(kernel.hugepages),
+    "kernel_swappiness": values.optional(values.whole(0, 200)),
+    "kernel_socket_buffer_max": values.optional(values.whole(2**20, 2**31 - 1)),
+    "kernel_cpu_governor": values.optional(kernel.governor),
+    "kernel_memlock_users": kernel.memlock_users,
 }
 
 NAMES: tuple[str, ...] = tuple(field.name for field in fields(Settings))
@@ -115,6 +134,10 @@ def read(host: str, defaults: Mapping[str, Any], variables: Mapping[str, Any]) -
             raise MissingDefault(f"no role has a default for {name}")
         if name == "model_service_environment":
             found[name], bad = environments.read(host, "", name, variables.get(name, defaults[name]))
+            faults += bad
+            continue
+        if name == kernel.SYSCTL:
+            found[name], bad = kernel.read_sysctl(host, variables.get(name, defaults[name]))
             faults += bad
             continue
         try:

@@ -64,6 +64,11 @@ def whole(low: int, high: int) -> Reader:
     return read
 
 
+def optional(reader: Reader) -> Reader:
+    """A reader that takes null, and empty text, for what was not set."""
+    return lambda value: None if value is None or value == "" else reader(value)
+
+
 def switch(value: Any) -> bool:
     """True or false; as text too, since that is how the command line gives it."""
     if isinstance(value, str) and value.lower() in ("true", "yes", "false", "no"):

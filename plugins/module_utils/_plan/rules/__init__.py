@@ -10,7 +10,7 @@ from typing import Callable, Iterator, Union
 from ..clusters import Cluster, Run
 from ..draft import HostDraft
 from ..faults import Fault, Notice
-from . import advisories, argument_values, arguments, clusters, disk, gpus, layout, memory, models, names, nodes, platform, ports, service, unknown, variants
+from . import advisories, argument_values, arguments, clusters, disk, gpus, kernel, layout, memory, models, names, nodes, platform, ports, service, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -71,6 +71,9 @@ RULES: tuple[Rule, ...] = (
     Rule(disk.weights_fit),
     Rule(service.timeouts_fit),
     Rule(service.no_passwords_in_addresses),
+    Rule(kernel.parameters_exist),
+    Rule(kernel.governor_is_there),
+    Rule(kernel.buckets_are_enough),
     Rule(advisories.no_known_danger),
 )
 
