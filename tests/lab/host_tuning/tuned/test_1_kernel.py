@@ -1,0 +1,132 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the kernel has in force: in machines with a network of their own, and in the controller's own kernel, which one machine shares."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from lab import ENVIRONMENT, ROOT, Play, Scenario
+from reach import FIRST, KERNEL, SECOND, restart
+from testinfra.host import Host
+
+EVERYWHERE = {
+    "net.netfilter.nf_conntrack_tcp_timeout_established": "600",
+    "net.netfilter.nf_conntrack_tcp_timeout_time_wait": "30",
+    "net.core.somaxconn": "65535",
+    "net.ipv4.tcp_max_syn_backlog": "65535",
+}
+# One table for all network namespaces, and only the first of them may change it.
+TABLE = {"net.netfilter.nf_conntrack_max": "1048576", "net.netfilter.nf_conntrack_buckets": "1048576"}
+FILE = "/etc/sysctl.d/90-inferops.conf"
+
+
+def in_force(host: Host, wanted: dict[str, str]) -> dict[str, str]:
+    """The kernel's word on the same keys."""
+    return dict(zip(wanted, host.check_output("sysctl -n %s" % " ".join(wanted)).split(), strict=True))
+
+
+@pytest.mark.parametrize("name", [FIRST, SECOND, KERNEL])
+def test_values_in_force(machine: Callable[[str], Host], name: str) -> None:
+    """Those that every machine can set."""
+    assert in_force(machine(name), EVERYWHERE) == EVERYWHERE
+
+
+def test_table_of_the_controllers_kernel(own_kernel: Host) -> None:
+    """The table has room for a million connections, and the buckets to find them."""
+    assert in_force(own_kernel, TABLE) == TABLE
+
+
+@pytest.fixture(scope="module")
+def second_run(play: Callable[..., Play]) -> Play:
+    """A run that finds everything as it wants it."""
+    return play()
+
+
+def test_second_run_changes_nothing(second_run: Play) -> None:
+    """Not on any of the machines."""
+    assert second_run.status == 0, second_run.output
+    assert {name: counts["changed"] for name, counts in second_run.recap.items()} == dict.fromkeys([FIRST, SECOND, KERNEL], 0), second_run.output
+
+
+def test_what_a_container_cannot_set_is_named(second_run: Play) -> None:
+    """At every run, by its key; it did not fail the run above."""
+    said = " ".join(second_run.output.split())
+    for key in TABLE:
+        assert re.search(rf"Not set: [^:]*{re.escape(key)} \(wanted 1048576, in force \d+\)", said), second_run.output
+
+
+@pytest.mark.parametrize("name", [FIRST, SECOND])
+def test_what_a_container_cannot_set_is_kept(machine: Callable[[str], Host], name: str) -> None:
+    """For the next boot, which may be that of a machine."""
+    lines = machine(name).file(FILE).content_string.splitlines()
+    assert [line for line in lines if line == "net.netfilter.nf_conntrack_max = 1048576"]
+
+
+def test_facts_tell_of_the_table(scenario: Scenario) -> None:
+    """How full it is, and what did not fit."""
+    said = subprocess.run(
+        ["ansible", *scenario.inventory_arguments(), KERNEL, "--one-line", "-m", "inferops.gpu.host_facts"],
+        cwd=ROOT, env={**ENVIRONMENT, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}, check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout
+    found: dict[str, Any] = json.loads(said.partition("=>")[2])["host"]["conntrack"]
+    assert found["max"] == found["buckets"] == 1048576
+    assert 0 < found["count"] < found["max"]
+    assert set(found) >= {"drop", "early_drop", "insert_failed"}
+
+
+def test_module_comes_before_its_parameters(own_kernel: Host) -> None:
+    """At boot nf_conntrack is loaded by a unit that the one which sets parameters waits for."""
+    modules = own_kernel.check_output("systemd-analyze cat-config modules-load.d")
+    assert "nf_conntrack" in modules.splitlines()
+    after = own_kernel.check_output("systemctl show --value --property=After systemd-sysctl.service").split()
+    assert "systemd-modules-load.service" in after
+
+
+def test_boot_brings_it_back(machine: Callable[[str], Host], own_kernel: Host) -> None:
+    """A machine's own namespace is new after a restart. The controller's is not: its values are spoilt first."""
+    own_kernel.check_output("sysctl -w net.netfilter.nf_conntrack_max=262144 net.netfilter.nf_conntrack_buckets=65536 net.core.somaxconn=4096")
+    restart(FIRST, SECOND, KERNEL)
+    for name in (FIRST, SECOND):
+        assert in_force(machine(name), EVERYWHERE) == EVERYWHERE
+    assert in_force(own_kernel, {**EVERYWHERE, **TABLE}) == {**EVERYWHERE, **TABLE}
+    assert own_kernel.check_output("systemctl is-failed systemd-sysctl.service || true") == "active"
+
+
+def test_value_that_was_changed_by_hand_is_put_back(own_kernel: Host, play: Callable[..., Play]) -> None:
+    """What counts is the kernel's word, not the file's."""
+    own_kernel.check_output("sysctl -w net.netfilter.nf_conntrack_max=262144")
+    done = play("--limit", KERNEL)
+    assert done.status == 0, done.output
+    assert done.recap[KERNEL]["changed"] == 1, done.output
+    assert in_force(own_kernel, TABLE) == TABLE
+
+
+def test_file_that_wins_is_named(debian12: Host, play: Callable[..., Play]) -> None:
+    """Somebody's own file that sets another value after ours: left as it is, and said."""
+    other = "/etc/sysctl.d/99-theirs.conf"
+    debian12.check_output("echo net.core.somaxconn = 128 > %s", other)
+    try:
+        done = play("--limit", FIRST)
+        assert done.status == 0, done.output
+        said = " ".join(done.output.split())
+        assert other in said and "net.core.somaxconn" in said, done.output
+        assert debian12.file(other).content_string == "net.core.somaxconn = 128\n"
+    finally:
+        debian12.check_output("rm %s", other)
+
+
+def test_additions_win_and_go(debian12: Host, play: Callable[..., Play]) -> None:
+    """The user's own parameters are laid over ours; without them ours are back."""
+    key = "net.netfilter.nf_conntrack_tcp_timeout_established"
+    done = play("--limit", FIRST, variables={"kernel_sysctl": {key: 1200, "net.ipv4.tcp_fin_timeout": 20}})
+    assert done.status == 0, done.output
+    assert debian12.check_output("sysctl -n %s net.ipv4.tcp_fin_timeout", key).split() == ["1200", "20"]
+    done = play("--limit", FIRST)
+    assert done.status == 0, done.output
+    assert debian12.check_output("sysctl -n %s", key) == "600"
+    assert "tcp_fin_timeout" not in debian12.file(FILE).content_string
