@@ -134,17 +134,23 @@ host:
       type: dict
     conntrack:
       description: >-
-        Tracked connections: C(count), C(max), C(buckets) and, since boot, C(drop), C(early_drop) and C(insert_failed). Empty where the module is
-        not loaded; the last three are null where the kernel does not tell.
+        Tracked connections: C(count), C(max), C(buckets) and, since boot, C(drop), C(early_drop), C(insert_failed) and C(chain_too_long).
+        Empty where the module is not loaded; the last four are null where the kernel does not tell.
       type: dict
     tools:
       description: Executables in C(<install_dir>/bin) by name, with the path that each leads to.
+      type: dict
+    firewall:
+      description:
+        - C(state) of UFW, C(ssh_ports) on which SSH comes in, the SSH C(connection) that asked, C(others) that manage the firewall as well,
+          ports that containers have C(published), and when a change was C(returned) because nobody confirmed it.
       type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _host, _nvidia
+from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
 
 
@@ -180,6 +186,7 @@ def main() -> None:
         gpus=gpus,
         gpu_fault=gpu_fault,
     )
+    host["firewall"] = _firewall.facts(module.params["state_dir"], host["listeners"], host["packages"])
     module.exit_json(changed=False, host=host)
 
 

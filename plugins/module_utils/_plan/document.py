@@ -14,6 +14,7 @@ from . import arguments as args
 from . import kernel
 from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
+from .firewall import firewall_of
 from .packages import packages_of
 from .services import Service
 from .spread import memory_document, stages_document
@@ -40,6 +41,7 @@ def host_document(host: HostDraft) -> dict[str, Any]:
             "cache": settings.host_cache_dir,
         },
         "packages": packages_of(host),
+        "firewall": firewall_of(host),
         "kernel": kernel.document(settings, host.facts.kernel if host.facts is not None else None),
         "releases": list(releases.values()),
         "weights": list(weights.values()),

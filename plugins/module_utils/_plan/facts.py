@@ -41,10 +41,23 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class FirewallFacts:
+    """C(ssh_ports) are those on which SSH comes in, C(client) the address that the controller comes from (empty where not by SSH), C(others) the
+    other managers of the firewall, C(published) the ports of containers that are open beyond loopback, C(returned) when a change was taken back."""
+
+    ssh_ports: tuple[int, ...] = ()
+    client: str = ""
+    others: tuple[str, ...] = ()
+    published: tuple[int, ...] = ()
+    returned: str = ""
+
+
+@dataclass(frozen=True)
 class HostFacts:
     """Facts of one host. C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
     C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the IPv4 addresses of each network interface
-    that has any, C(default_ipv4) the address that goes out to the world, C(kernel) is None when nothing is known of its settings."""
+    that has any, C(default_ipv4) the address that goes out to the world, C(kernel) is None when nothing is known of its settings,
+    C(firewall) is empty then."""
 
     gpus: tuple[Gpu, ...]
     gpu_fault: str
@@ -55,6 +68,7 @@ class HostFacts:
     interfaces: dict[str, tuple[str, ...]]
     default_ipv4: str
     kernel: kernel.KernelFacts | None
+    firewall: FirewallFacts
 
     def mount_of(self, path: str) -> Mount | None:
         """The file system that a path lies, or will lie, on."""
@@ -79,6 +93,7 @@ def read(raw: Any) -> HostFacts | None:
         interfaces=_addresses(raw.get("interfaces")),
         default_ipv4=_text(raw.get("default_ipv4")),
         kernel=kernel.read_facts(raw.get("kernel")),
+        firewall=_firewall(raw.get("firewall")),
     )
 
 
@@ -110,6 +125,18 @@ def _gpu(item: Mapping[str, Any]) -> Gpu:
         memory_bytes=_number(item.get("memory_bytes")),
         compute_capability=str(item.get("compute_capability") or ""),
         driver_version=str(item.get("driver_version") or ""),
+    )
+
+
+def _firewall(value: Any) -> FirewallFacts:
+    raw = value if isinstance(value, Mapping) else {}
+    connection = raw.get("connection")
+    return FirewallFacts(
+        ssh_ports=tuple(port for port in map(_number, _items(raw.get("ssh_ports"))) if port),
+        client=_text(connection.get("client")) if isinstance(connection, Mapping) else "",
+        others=tuple(item for item in _items(raw.get("others")) if isinstance(item, str)),
+        published=tuple(port for port in map(_number, _items(raw.get("published"))) if port),
+        returned=_text(raw.get("returned")),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Callable, Mapping
 from .draft import HostDraft
 
 # A package, and whether a host needs it. Names are those of Debian and Ubuntu alike.
-_WANTED: Mapping[str, Callable[[HostDraft], bool]] = {}
+_WANTED: Mapping[str, Callable[[HostDraft], bool]] = {"ufw": lambda host: host.settings.firewall_enabled}
 
 
 def packages_of(host: HostDraft) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from . import environments, kernel, values
+from . import environments, kernel, networks, values
 from .faults import Bad, Fault, shown
 from .versions import Version
 
@@ -49,6 +49,11 @@ class Settings:
     model_service_stop_timeout: int
     model_service_shutdown_timeout: int
     model_service_environment: dict[str, str | None]
+    firewall_enabled: bool
+    firewall_api_sources: tuple[str, ...]
+    firewall_ssh_sources: tuple[str, ...]
+    firewall_logging: str
+    firewall_return_after: int
     kernel_enabled: bool
     kernel_conntrack_max: int
     kernel_conntrack_buckets: int | None
@@ -105,6 +110,11 @@ _READERS: dict[str, values.Reader] = {
     "model_service_start_timeout": _SECONDS,
     "model_service_stop_timeout": _SECONDS,
     "model_service_shutdown_timeout": values.whole(0, 24 * 3600),
+    "firewall_enabled": values.switch,
+    "firewall_api_sources": networks.sources,
+    "firewall_ssh_sources": networks.sources,
+    "firewall_logging": networks.logging,
+    "firewall_return_after": values.whole(20, 600),
     "kernel_enabled": values.switch,
     "kernel_conntrack_max": _CONNECTIONS,
     "kernel_conntrack_buckets": values.optional(_CONNECTIONS),

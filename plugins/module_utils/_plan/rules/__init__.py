@@ -10,7 +10,7 @@ from typing import Callable, Iterator, Union
 from ..clusters import Cluster, Run
 from ..draft import HostDraft
 from ..faults import Fault, Notice
-from . import advisories, argument_values, arguments, clusters, disk, gpus, kernel, layout, memory, models, names, nodes, platform, ports, service, unknown, variants
+from . import advisories, argument_values, arguments, clusters, disk, firewall, gpus, kernel, layout, memory, models, names, nodes, platform, ports, service, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -51,9 +51,17 @@ RULES: tuple[Rule, ...] = (
     Rule(arguments.parsers_fit_the_model),
     Rule(arguments.variables_exist),
     Rule(ports.ports_are_unique),
+    Rule(ports.ports_are_not_ssh),
     Rule(ports.ports_need_no_root),
     Rule(ports.ports_are_free),
     Rule(ports.address_is_reachable),
+    Rule(firewall.others_do_not_manage_it),
+    Rule(firewall.somebody_is_let_in),
+    Rule(firewall.controller_is_let_in),
+    Rule(firewall.world_is_let_in_with_keys_only, accept="open-world"),
+    Rule(firewall.peers_have_addresses),
+    Rule(firewall.containers_bypass_it, accept="published-ports"),
+    Rule(firewall.last_change_was_confirmed),
     Rule(gpus.gpus_answer),
     Rule(gpus.gpus_exist),
     Rule(gpus.gpus_are_used_once),

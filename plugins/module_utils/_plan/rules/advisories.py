@@ -7,12 +7,12 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping, Union
 
 from .. import arguments as args
+from .. import networks
 from ..draft import HostDraft, ServiceDraft
 from ..faults import Fault, Notice, shown
+from ..firewall import is_open
 
 Finding = Union[Fault, Notice]
-
-_LOOPBACK = ("127.", "::1", "localhost")
 
 
 def no_known_danger(host: HostDraft) -> Iterator[Finding]:
@@ -30,7 +30,8 @@ def no_known_danger(host: HostDraft) -> Iterator[Finding]:
                 remedy = f"{advisory.remedy} ({advisory.source})"
                 yield Fault(host.name, draft.label, advisory.key, _value(draft, advisory.key), advisory.why, remedy, advisory.name)
             else:
-                yield Notice(host.name, "" if advisory.once else draft.label, f"{advisory.why}; {advisory.remedy}", advisory.name)
+                text = f"{advisory.why}; {advisory.remedy}".replace("{reach}", _reach(host))
+                yield Notice(host.name, "" if advisory.once else draft.label, text, advisory.name)
 
 
 def _facts(draft: ServiceDraft) -> dict[str, Any]:
@@ -41,8 +42,17 @@ def _facts(draft: ServiceDraft) -> dict[str, Any]:
         facts[f"arguments.{key}"] = args.size(draft.arguments, key)
     facts["vllm"] = draft.version
     facts["service.api_key"] = draft.service.has_api_key
-    facts["service.open"] = draft.answers and not draft.service.host.startswith(_LOOPBACK)
+    facts["service.open"] = is_open(draft)
     return facts
+
+
+def _reach(host: HostDraft) -> str:
+    """Whom the host's firewall lets in to services."""
+    settings = host.settings
+    if not settings.firewall_enabled:
+        return "everybody, as far as inferops.gpu knows, since firewall_enabled is false"
+    everybody = networks.hold_everybody(settings.firewall_api_sources)
+    return f"{'everybody' if everybody else ', '.join(settings.firewall_api_sources)} (firewall_api_sources)"
 
 
 def _value(draft: ServiceDraft, key: str) -> str:

@@ -11,10 +11,11 @@ from ..distributed import MP
 from ..draft import HostDraft, ServiceDraft
 from ..facts import Listener
 from ..faults import Fault, Notice
+from ..firewall import is_loopback, ssh_ports
 
 _ANY = frozenset({"0.0.0.0", "::", "*", ""})
 _FIRST_FREE = 1024
-_LOOPBACK = ("127.", "::1", "localhost")
+_SSH = 22
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,23 @@ def ports_are_unique(host: HostDraft) -> Iterator[Fault]:
         yield Fault(host.name, port.draft.label, port.key, str(port.number), what, "give each service of a host its own port")
 
 
+def ports_are_not_ssh(host: HostDraft) -> Iterator[Fault]:
+    """No service takes a port on which SSH comes in."""
+    for port in _ports(host):
+        if _is_ssh(host, port.number):
+            yield Fault(host.name, port.draft.label, port.key, str(port.number), "this is SSH's port", f"choose a port from {_FIRST_FREE} to 65535 of its own")
+
+
+def _is_ssh(host: HostDraft, port: int) -> bool:
+    """Whether SSH comes in on the port. 22 is left to it even where nobody asked the host."""
+    return port == _SSH or port in ssh_ports(host)
+
+
 def ports_need_no_root(host: HostDraft) -> Iterator[Fault]:
     """Ports below 1024 are root's, and no service runs as root."""
     for draft in host.services:
         port = draft.service.port
-        if port is not None and port < _FIRST_FREE:
+        if port is not None and port < _FIRST_FREE and not _is_ssh(host, port):
             why = f"only root may listen on ports below {_FIRST_FREE}, and no service runs as root"
             yield Fault(host.name, draft.label, "port", str(port), why, f"choose a port from {_FIRST_FREE} to 65535")
 
@@ -67,7 +80,8 @@ def ports_are_free(host: HostDraft) -> Iterator[Fault]:
         return
     leaving = {service.unit for service in host.absent}
     for port in _ports(host):
-        for listener in host.facts.listeners:
+        # Its own rule tells of SSH, with a better way out than to stop it.
+        for listener in () if _is_ssh(host, port.number) else host.facts.listeners:
             if listener.port != port.number or not _collide(port.address, listener.address):
                 continue
             if listener.unit == port.unit or listener.unit in leaving:
@@ -86,7 +100,7 @@ def ports_are_free(host: HostDraft) -> Iterator[Fault]:
 def address_is_reachable(host: HostDraft) -> Iterator[Notice]:
     """A service on the loopback address answers nobody but its own host."""
     for draft in host.services:
-        if draft.answers and draft.service.host.startswith(_LOOPBACK):
+        if draft.answers and is_loopback(draft.service.host):
             yield Notice(host.name, draft.label, f"it listens on {draft.service.host} and can be reached from its own host only")
 
 

@@ -1,0 +1,49 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host's firewall as it is: files, the kernel's tables, and what the facts say of them. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from dataclasses import asdict
+
+from .. import _host
+from . import others, published, ssh, state
+from .returning import Returning
+
+FILES = {"ufw.conf": "/etc/ufw/ufw.conf", "default": "/etc/default/ufw", "user.rules": "/etc/ufw/user.rules", "user6.rules": "/etc/ufw/user6.rules"}
+# What `systemctl enable ufw` makes.
+BOOT_LINK = "/etc/systemd/system/multi-user.target.wants/ufw.service"
+
+
+def saved() -> dict[int, str]:
+    """What the kernel's tables hold, by family. Without a table's name these commands load none that is not there."""
+    return {4: _host.run("iptables-save"), 6: _host.run("ip6tables-save")}
+
+
+def read_state(tables: t.Mapping[int, str], directory: str) -> state.State:
+    """UFW's state.
+
+    :param tables: what C(saved) returned
+    :param directory: where the collection keeps what it knows of a host
+    """
+    files = {name: _host.read_text(path) for name, path in FILES.items()}
+    # The test that UFW itself makes.
+    ipv6 = os.path.exists("/proc/sys/net/ipv6")
+    return state.read(files, tables, ipv6, os.path.islink(BOOT_LINK), Returning(directory).is_pending())
+
+
+def facts(directory: str, listeners: t.Iterable[t.Mapping[str, t.Any]], packages: t.Collection[str]) -> dict[str, t.Any]:
+    """What the plan and the role need to know of the firewall."""
+    tables = saved()
+    connection = ssh.present_connection()
+    return {
+        "state": read_state(tables, directory).document(),
+        "ssh_ports": ssh.ports(listeners),
+        "connection": asdict(connection) if connection is not None else {},
+        "others": others.managers(packages),
+        "published": sorted(set(published.ports(tables[4]) + published.ports(tables[6]))),
+        "returned": Returning(directory).returned(),
+    }

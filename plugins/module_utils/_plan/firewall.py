@@ -1,0 +1,79 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whom a host's firewall lets in, and where."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from typing import Any
+
+from .draft import HostDraft, ServiceDraft
+
+# What every comment of ours begins with; the firewall's own code knows its rules by it.
+_OWNER = "inferops:"
+
+
+def firewall_of(host: HostDraft) -> dict[str, Any]:
+    """The firewall as the role reads it: SSH first, then each service's port, then the other nodes of services over several hosts."""
+    settings = host.settings
+    rules: list[dict[str, Any]] = []
+    if settings.firewall_enabled:
+        for port in ssh_ports(host):
+            rules += [_rule(port, source, "ssh") for source in settings.firewall_ssh_sources]
+        for draft in host.services:
+            if is_open(draft):
+                rules += [_rule(draft.service.port, source, "api", draft.service.name) for source in settings.firewall_api_sources]
+        rules += [_rule(None, address, "peer", *names) for address, names in peers(host).items()]
+    return {
+        "enabled": settings.firewall_enabled,
+        "logging": settings.firewall_logging,
+        "return_after": settings.firewall_return_after,
+        "rules": rules,
+    }
+
+
+def ssh_ports(host: HostDraft) -> tuple[int, ...]:
+    """Ports on which SSH comes in; none where the host was not asked."""
+    return host.facts.firewall.ssh_ports if host.facts is not None else ()
+
+
+def is_open(draft: ServiceDraft) -> bool:
+    """Whether a service is to be reached from other hosts."""
+    return draft.answers and draft.service.port is not None and not is_loopback(draft.service.host)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether who listens on the address is reached from its own host only."""
+    return address.startswith(("127.", "::1")) or address == "localhost"
+
+
+def peers(host: HostDraft) -> dict[str, list[str]]:
+    """Addresses of the other nodes of the host's services, each with the names of the services. Names of hosts are no addresses, and left out."""
+    found: dict[str, list[str]] = {}
+    for draft in host.services:
+        for node in draft.part.nodes if draft.part is not None else ():
+            if node.host != host.name and is_address(node.address):
+                found.setdefault(str(ipaddress.ip_address(node.address)), []).append(str(draft.service.name))
+    return found
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _rule(port: int | None, source: str, kind: str, *services: Any) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "services": list(services),
+        "action": "allow",
+        "port": port,
+        "protocol": None if port is None else "tcp",
+        "source": source,
+        "comment": " ".join([_OWNER, kind, ", ".join(services)]).strip(),
+    }

@@ -1,0 +1,260 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: host_firewall
+short_description: Make UFW on a host let in what it should, with a way back
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Reads what UFW's files say and what of it the kernel has, and runs C(ufw) for what differs.
+  - Rules of ours bear a comment that begins with C(inferops:). Those that are not wanted any more are deleted; rules of others are never
+    touched, moved or taken over.
+  - Before the first change of all the former state is kept below C(<state_dir>/firewall/before-first-change).
+  - A change that could shut the controller out (SSH's rules, policies, turning UFW on) is taken back by a timer of systemd on the host,
+    after a reboot too, unless M(inferops.gpu.firewall_confirm) confirms it over a new connection.
+options:
+  rules:
+    description: All rules of ours that are to be.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      port:
+        description: TCP or UDP port. Without one, all of them.
+        type: int
+      protocol:
+        description: V(tcp) or V(udp). Without one, all of them.
+        type: str
+      source:
+        description: Network or address that is let in. V(0.0.0.0/0) and V(::/0) are everybody, each for its family.
+        type: str
+        required: true
+      comment:
+        description: Says whose rule it is; begins with C(inferops:).
+        type: str
+        required: true
+  remove:
+    description: Delete those of our rules that have these comments, and do nothing else. O(rules) does not matter then.
+    type: list
+    elements: str
+  logging:
+    description: How much UFW logs.
+    type: str
+    choices: ['off', low, medium, high, full]
+    default: 'off'
+  return_after:
+    description: Seconds after which a change that nobody confirms is taken back.
+    type: int
+    default: 60
+  state_dir:
+    description: Where the collection keeps what it knows of a host.
+    type: path
+    default: /var/lib/inferops
+attributes:
+  check_mode:
+    description: Names what would be done, also where UFW is not installed yet.
+    support: full
+  diff_mode:
+    description: Shows our rules and UFW's settings before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Let in SSH and one service
+  inferops.gpu.host_firewall:
+    rules:
+      - {port: 22, protocol: tcp, source: 0.0.0.0/0, comment: "inferops: ssh"}
+      - {port: 8001, protocol: tcp, source: 10.0.0.0/8, comment: "inferops: api qwen3"}
+  register: applied
+
+- name: Confirm it over a new connection
+  ansible.builtin.include_tasks: confirm.yml
+  when: applied.unconfirmed
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, in the order in which it was.
+  returned: success
+  type: list
+  elements: str
+unconfirmed:
+  description: Whether the change is taken back unless it is confirmed.
+  returned: success
+  type: bool
+backup:
+  description: Where the former state was kept, if this was the first change of all.
+  returned: when it was
+  type: str
+"""
+
+import subprocess
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._firewall import host, rules, ssh, state, steps
+from ..module_utils._firewall.returning import Returning, write
+
+
+class Failed(Exception):
+    """A command of UFW failed, or did not have its effect."""
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "rules": {
+                "type": "list", "elements": "dict", "required": True,
+                "options": {
+                    "port": {"type": "int"},
+                    "protocol": {"type": "str"},
+                    "source": {"type": "str", "required": True},
+                    "comment": {"type": "str", "required": True},
+                },
+            },
+            "remove": {"type": "list", "elements": "str"},
+            "logging": {"type": "str", "choices": ["off", "low", "medium", "high", "full"], "default": "off"},
+            "return_after": {"type": "int", "default": 60},
+            "state_dir": {"type": "path", "default": "/var/lib/inferops"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        if module.check_mode:
+            before = host.read_state(host.saved(), module.params["state_dir"])
+            module.exit_json(**described(before, needed(before, module.params)), unconfirmed=False)
+        change = Change(module.params)
+        with change.returning.locked():
+            result = change.make()
+    except (steps.Refused, rules.Unreadable, Failed, OSError, RuntimeError) as error:
+        module.fail_json(msg=str(error))
+    for warning in result.pop("notes"):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+def needed(before: state.State, options: t.Mapping[str, t.Any]) -> steps.Steps:
+    """The steps that a state needs."""
+    if options["remove"] is not None:
+        return steps.removals(before, options["remove"])
+    wanted = steps.wanted_rules(options["rules"], before.ipv6)
+    foreign = [rule.comment for rule in wanted if not rule.is_ours]
+    if foreign:
+        raise rules.Unreadable(f"the comment of a rule of ours begins with '{rules.OWNER}', unlike '{foreign[0]}'")
+    return steps.plan(before, wanted, options["logging"])
+
+
+def described(before: state.State, found: steps.Steps) -> dict[str, t.Any]:
+    """What the steps are, as the module's result."""
+    ours = [str(rule) for rule in before.rules if rule.is_ours]
+    told = [step.text for step in found.steps]
+    gone = {text[2:] for text in told if text.startswith("- ")}
+    kept = [line for line in ours if line not in gone]
+    added = [text[2:] for text in told if text.startswith("+ ")]
+    other = [text for text in told if not text.startswith(("+ ", "- "))]
+    diff = {"before": "".join(f"{line}\n" for line in ours), "after": "".join(f"{line}\n" for line in [*kept, *added, *other])}
+    return {"changed": bool(told), "actions": told, "diff": diff}
+
+
+class Change:
+    """A change of the firewall, made under the lock."""
+
+    def __init__(self, options: t.Mapping[str, t.Any]) -> None:
+        self.returning = Returning(options["state_dir"])
+        self._options = options
+        self._armed = 0.0
+
+    def make(self) -> dict[str, t.Any]:
+        """Do what is needed, and see that it had its effect. A change that an earlier run left unconfirmed is one that still needs it."""
+        tables = host.saved()
+        before = host.read_state(tables, self._options["state_dir"])
+        found = needed(before, self._options)
+        result = {**described(before, found), "notes": list(found.warnings)}
+        if found.steps and not before.installed:
+            raise Failed("UFW is not installed; the role host installs it with the packages that the plan wants")
+        if found.steps:
+            place = self.returning.back_up(tables)
+            if place is not None:
+                result["backup"] = place
+        if found.risky or before.pending:
+            self._refuse_blind_change()
+            self._keep(before, tables)
+        if before.pending:
+            self._arm()
+        self._do(found)
+        if found.steps:
+            self._check_effect()
+        if self.returning.is_pending():
+            # The time to confirm it begins when everything is done.
+            self._arm()
+        return {**result, "unconfirmed": self.returning.is_pending()}
+
+    def _refuse_blind_change(self) -> None:
+        """The port of the present connection is among those that SSH's rules let in."""
+        connection = ssh.present_connection()
+        if connection is None:
+            return
+        let_in = {rule["port"] for rule in self._options["rules"] if rule["comment"] == rules.SSH}
+        if connection.port not in let_in:
+            raise Failed(
+                f"this connection comes in on port {connection.port}, which no rule lets in ({rules.SSH}: {', '.join(map(str, sorted(let_in))) or 'none'}). "
+                "Nothing was changed. Run the play again, which looks anew where SSH comes in."
+            )
+
+    def _keep(self, before: state.State, tables: t.Mapping[int, str]) -> None:
+        connection = ssh.present_connection()
+        policies = {"iptables": rules.policies(tables[4]), "ip6tables": rules.policies(tables[6])}
+        at_work = before.enabled and rules.loaded(tables[4], 4) is not None
+        self.returning.keep_former(at_work, before.boot, policies, connection.client_port if connection is not None else 0)
+
+    def _arm(self) -> None:
+        self.returning.arm(self._options["return_after"])
+        self._armed = time.monotonic()
+
+    def _do(self, found: steps.Steps) -> None:
+        for step in found.steps:
+            stale = time.monotonic() - self._armed > self._options["return_after"] / 4
+            # Many steps take longer than the way back waits.
+            if (step.risky or self._armed) and stale:
+                self._arm()
+            if step.command == ("ipv6",):
+                turn_on_ipv6()
+            elif step.command == ("boot",):
+                run("systemctl", "enable", "--quiet", "ufw.service")
+            else:
+                run("ufw", *step.command)
+
+    def _check_effect(self) -> None:
+        """Nothing is left to do, as UFW's files and the kernel's tables have it now."""
+        after = host.read_state(host.saved(), self._options["state_dir"])
+        left = needed(after, self._options)
+        if left.steps:
+            told = "; ".join(step.text for step in left.steps)
+            back = f" The former state comes back in {self._options['return_after']} s." if self.returning.is_pending() else ""
+            raise Failed(f"UFW said that all was well, and this is still to be done: {told}.{back}")
+
+
+def turn_on_ipv6() -> None:
+    """Have UFW see to IPv6, for which it has no command."""
+    path = host.FILES["default"]
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    kept = [line for line in lines if not line.startswith("IPV6=")]
+    write(path, "\n".join([*kept, "IPV6=yes"]) + "\n", 0o644)
+
+
+def run(*command: str) -> None:
+    """Run a command. Raises Failed with its own words; UFW says them on either output."""
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(command)}: {(done.stderr + done.stdout).strip()}")
+
+
+if __name__ == "__main__":
+    main()
