@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import tempfile
 import typing as t
@@ -15,7 +16,7 @@ from . import keys, rivals, state
 from .wanted import HUGEPAGES, MARK, SYSCTL_FILE, Wanted
 
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-_LATER = "it can be set only where it is the machine's own: the initial network namespace"
+_NOT_INITIAL = "only the initial network namespace, which is the machine's own and no container's, can set it"
 
 
 class Foreign(Exception):
@@ -69,8 +70,12 @@ def apply(wanted: Wanted, root: str = "/", check_mode: bool = False, modprobe: t
 
 def run_modprobe(module: str, dry_run: bool) -> str:
     """Load a module, or see whether that could be done; why not, or empty."""
+    # A user who became root may not have these on the path.
+    command = shutil.which("modprobe", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if command is None:
+        return "there is no command modprobe"
     try:
-        done = subprocess.run(["modprobe", *(["--dry-run"] if dry_run else []), module], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([command, *(["--dry-run"] if dry_run else []), module], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
     return (done.stderr.strip() or f"modprobe ended with {done.returncode}") if done.returncode else ""
@@ -206,5 +211,5 @@ def _write(path: str, value: str) -> OSError | None:
 
 def _reason(root: str, key: str, number: int | None) -> str:
     if key.startswith("net.") and not keys.is_initial_network(root) and number != errno.EROFS:
-        return _LATER
+        return _NOT_INITIAL
     return "/proc/sys is mounted read-only here" if number == errno.EROFS else "it is read-only here"

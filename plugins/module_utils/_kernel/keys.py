@@ -50,6 +50,7 @@ INITIAL_ONLY = frozenset(
 _OPTIONAL = ("net.bridge", "net.ipv6", "net.mpls", "net.mptcp", "net.netfilter", "net.nf_conntrack_max", "net.rds", "net.sctp", "net.smc",
              "net.unix", "net.vsock", "fs.binfmt_misc", "fs.lustre", "fs.nfs", "fs.quota", "kernel.sched_domain", "kernel.yama", "lnet", "sunrpc")
 _PER_INTERFACE = re.compile(r"(net\.ipv[46]\.(?:conf|neigh))\.[^.]+\.([^.]+)")
+_INTERFACES = re.compile(r"net/ipv[46]/(?:conf|neigh)")
 _CONNTRACK = re.compile(r"net\.(?:netfilter\.nf_(?:conntrack|flowtable)_\w+|nf_conntrack_max)")
 
 _NEAR = 0.75
@@ -128,10 +129,15 @@ def absence(root: str, key: str) -> str:
 
 
 def listing(root: str) -> list[str]:
-    """Names of all parameters that the host shows."""
+    """Names of the parameters that the host shows; of those that each network interface has, the ones for all and for new interfaces."""
     top = os.path.join(root, "proc/sys")
-    paths = (os.path.relpath(os.path.join(folder, name), top) for folder, _folders, names in os.walk(top) for name in names)
-    return sorted(path.translate(_SWAP) for path in paths)
+    found = []
+    for folder, folders, names in os.walk(top):
+        place = os.path.relpath(folder, top)
+        if _INTERFACES.fullmatch(place):
+            folders[:] = [name for name in folders if name in ("all", "default")]
+        found += [os.path.normpath(os.path.join(place, name)).translate(_SWAP) for name in names]
+    return sorted(found)
 
 
 def near(root: str, key: str, limit: int = 3) -> list[str]:

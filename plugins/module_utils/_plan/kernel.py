@@ -146,12 +146,12 @@ def wanted(settings: Settings) -> Wanted:
     if settings.kernel_swappiness is not None:
         sysctl["vm.swappiness"] = str(settings.kernel_swappiness)
     sysctl.update(settings.kernel_sysctl)
-    # The user's own number of buckets, however it was given, is also the one that the module begins with.
-    hashsize = sysctl["net.netfilter.nf_conntrack_buckets"]
+    # The number of buckets, however the user gave it, is also the one that the module begins with. What is none would keep it from loading.
+    hashsize = sysctl["net.netfilter.nf_conntrack_buckets"] or ""
     return Wanted(
         sysctl={key: value for key, value in sysctl.items() if value is not None},
         modules=MODULES,
-        module_options={"nf_conntrack": f"hashsize={hashsize}"} if hashsize else {},
+        module_options={"nf_conntrack": f"hashsize={hashsize}"} if hashsize.isdigit() else {},
         transparent_hugepages=settings.kernel_transparent_hugepages or "",
         cpu_governor=settings.kernel_cpu_governor or "",
         memlock_users=settings.kernel_memlock_users,
