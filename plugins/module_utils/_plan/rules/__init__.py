@@ -59,7 +59,6 @@ RULES: tuple[Rule, ...] = (
     Rule(firewall.somebody_is_let_in),
     Rule(firewall.controller_is_let_in),
     Rule(firewall.world_is_let_in_with_keys_only, accept="open-world"),
-    Rule(firewall.peers_have_addresses),
     Rule(firewall.containers_bypass_it, accept="published-ports"),
     Rule(firewall.last_change_was_confirmed),
     Rule(gpus.gpus_answer),
@@ -93,5 +92,6 @@ CLUSTER_RULES: tuple[ClusterCheck, ...] = (
     clusters.head_is_a_node,
     clusters.nodes_say_the_same,
     clusters.addresses_are_apart,
+    firewall.peers_have_addresses,
     clusters.gpus_add_up,
 )

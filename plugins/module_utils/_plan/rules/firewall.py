@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from .. import networks
+from ..clusters import Cluster, Run
 from ..draft import HostDraft
 from ..faults import Fault, Notice
 from ..firewall import is_address, is_open
@@ -58,16 +59,18 @@ def world_is_let_in_with_keys_only(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "firewall_api_sources", shown, why, "give the service an api_key, or name the networks that may reach it")
 
 
-def peers_have_addresses(host: HostDraft) -> Iterator[Fault]:
-    """The other nodes of a service are known by their addresses, which is all that a firewall knows of them."""
-    if not host.settings.firewall_enabled or host.facts is None:
-        return
-    for draft in host.services:
-        for node in draft.part.nodes if draft.part is not None else ():
-            if node.host != host.name and not is_address(node.address):
-                why = f"the firewall lets {node.host} in by its address, and {node.address} is none"
-                remedy = f"give {node.host} an IP address as ansible_host, or name the network interface with distributed.interface"
-                yield Fault(host.name, draft.label, "ansible_host", node.address, why, remedy)
+def peers_have_addresses(cluster: Cluster, run: Run) -> Iterator[Fault]:
+    """The nodes of a service are known by their addresses, which is all that a firewall knows of them. What a host has is known once it was asked."""
+    for member in cluster.members:
+        node = member.draft.part.node if member.draft.part is not None else None
+        asked = member.host.facts is not None and bool(member.host.facts.interfaces)
+        # An interface that is named has an address, or is not there, which another rule tells.
+        named = member.draft.service.distributed is not None and member.draft.service.distributed.interface is not None
+        if node is None or not asked or named or is_address(node.address) or not member.host.settings.firewall_enabled:
+            continue
+        why = f"the other nodes' firewalls let {node.host} in by its address, and {node.address} is a name"
+        remedy = "give it an IP address as ansible_host, or name the network interface with distributed.interface"
+        yield Fault(node.host, cluster.label, "ansible_host", node.address, why, remedy)
 
 
 def containers_bypass_it(host: HostDraft) -> Iterator[Notice]:
