@@ -70,7 +70,7 @@ values:
   returned: success
   type: dict
 not_set:
-  description: What is not in force, as dictionaries with C(key), C(wanted), C(in_force) and C(why).
+  description: What is not in force, as dictionaries with C(key), C(wanted), C(in_force), C(why) and whether it is C(kept) for the next boot.
   returned: success
   type: list
   elements: dict
@@ -133,11 +133,12 @@ def main() -> None:
 
 def warnings(not_set: list[dict[str, t.Any]], conflicts: list[dict[str, t.Any]]) -> list[str]:
     """A sentence for each reason why parameters are not in force, and one for each file that wins over ours."""
-    by_reason: dict[str, list[str]] = {}
+    by_reason: dict[tuple[str, bool], list[str]] = {}
     for row in not_set:
         found = "nothing" if row["in_force"] is None else row["in_force"]
-        by_reason.setdefault(row["why"], []).append(f"{row['key']} (wanted {row['wanted']}, in force {found})")
-    said = [f"Not set: {', '.join(names)}: {why}. What is in {SYSCTL_FILE} is tried again at each boot." for why, names in by_reason.items()]
+        by_reason.setdefault((row["why"], row["kept"]), []).append(f"{row['key']} (wanted {row['wanted']}, in force {found})")
+    outlook = {True: "It is kept for the next boot.", False: "It is not kept, since it would make systemd-sysctl fail at boot."}
+    said = [f"Not set: {', '.join(names)}: {why}. {outlook[kept]}" for (why, kept), names in by_reason.items()]
     by_file: dict[tuple[str, str], list[str]] = {}
     for row in conflicts:
         value = "is taken out" if row["value"] is None else f"= {row['value']}"

@@ -17,6 +17,7 @@ from .wanted import HUGEPAGES, MARK, SYSCTL_FILE, Wanted
 
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NOT_INITIAL = "only the initial network namespace, which is the machine's own and no container's, can set it"
+_OTHER = "the kernel took it and keeps another value"
 
 
 class Foreign(Exception):
@@ -27,6 +28,7 @@ class Foreign(Exception):
 class Outcome:
     """What was, or in check mode would be, changed, and what could not be.
 
+    C(not_set) are rows of key, wanted, in_force, why, and whether it is kept for the next boot.
     C(before) and C(after) hold what changed, by file, parameter or module; C(values) every parameter as it is in force.
     C(released) are parameters that our file held and no longer does: their values stay until the next boot.
     """
@@ -64,7 +66,7 @@ def apply(wanted: Wanted, root: str = "/", check_mode: bool = False, modprobe: t
                 write_file(state.below(root, path), text)
     made.released = [key for key in rivals.parse(there.get(SYSCTL_FILE, "")) if key not in wanted.sysctl]
     made.conflicts = [rival._asdict() for rival in rivals.conflicts(root, wanted.sysctl)]
-    _look(wanted, root, check_mode, why, made)
+    _look(wanted, root, check_mode, why, refused, made)
     return made
 
 
@@ -143,7 +145,7 @@ def _set_parameters(wanted: Wanted, root: str, check_mode: bool, missing: str, m
             problem = _write(path, value)
             if problem is not None and problem.errno not in _READ_ONLY:
                 refused.add(key)
-                why[key] = f"the kernel refuses this value ({problem.strerror}), and it is left out of {SYSCTL_FILE}"
+                why[key] = f"the kernel refuses this value ({problem.strerror})"
             elif problem is not None:
                 why[key] = _reason(root, key, problem.errno)
             made.note(key, before, keys.read_value(root, key))
@@ -167,7 +169,7 @@ def _set_switches(wanted: Wanted, root: str, check_mode: bool, made: Outcome) ->
 def _switch(name: str, value: str, paths: list[str], read: t.Callable[[], str], check_mode: bool, made: Outcome) -> None:
     before = read()
     if not before:
-        made.not_set.append({"key": name, "wanted": value, "in_force": None, "why": "this system has no such setting"})
+        made.not_set.append(_row(name, value, None, "this system has no such setting"))
         return
     if before == value:
         return
@@ -181,17 +183,21 @@ def _switch(name: str, value: str, paths: list[str], read: t.Callable[[], str], 
     after = value if check_mode and not problem else read()
     made.note(name, before, after)
     if after != value:
-        made.not_set.append({"key": name, "wanted": value, "in_force": after, "why": problem or "the kernel took it and keeps another"})
+        made.not_set.append(_row(name, value, after, problem or _OTHER))
 
 
-def _look(wanted: Wanted, root: str, check_mode: bool, why: dict[str, str], made: Outcome) -> None:
+def _look(wanted: Wanted, root: str, check_mode: bool, why: dict[str, str], refused: set[str], made: Outcome) -> None:
     """Read everything once more: what counts is what is in force, not what was written."""
     for key, value in wanted.sysctl.items():
         found = keys.read_value(root, key)
         made.values[key] = found
         if keys.same(key, value, found) or (check_mode and key in made.after):
             continue
-        made.not_set.append({"key": key, "wanted": value, "in_force": found, "why": why.get(key, "the kernel took it and keeps another value")})
+        made.not_set.append(_row(key, value, found, why.get(key, _OTHER), key not in refused))
+
+
+def _row(key: str, value: str, found: str | None, why: str, kept: bool = True) -> dict[str, t.Any]:
+    return {"key": key, "wanted": value, "in_force": found, "why": why, "kept": kept}
 
 
 def _write(path: str, value: str) -> OSError | None:

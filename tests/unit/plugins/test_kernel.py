@@ -257,7 +257,7 @@ def test_a_value_that_the_kernel_refuses_is_not_kept(tree: Tree, refuse: dict[st
     """It would make systemd-sysctl fail at each boot."""
     refuse["somaxconn"] = errno.EINVAL
     made = applying.apply(WANTED, tree.root, modprobe=nothing_to_load)
-    assert [row["key"] for row in made.not_set] == [BACKLOG]
+    assert [(row["key"], row["kept"]) for row in made.not_set] == [(BACKLOG, False)]
     assert "Invalid argument" in made.not_set[0]["why"]
     assert BACKLOG not in tree.read(SYSCTL_FILE) and MAX in tree.read(SYSCTL_FILE)
     assert applying.apply(WANTED, tree.root, modprobe=nothing_to_load).after == {}
@@ -360,12 +360,14 @@ def test_a_system_without_them(tree: Tree) -> None:
 
 def test_what_is_said() -> None:
     """A sentence a reason and a file."""
-    rows: list[dict[str, Any]] = [{"key": key, "wanted": "1", "in_force": None, "why": "so"} for key in ("a.b", "c.d")]
+    rows: list[dict[str, Any]] = [{"key": key, "wanted": "1", "in_force": None, "why": "so", "kept": True} for key in ("a.b", "c.d")]
+    rows.append({"key": "e.f", "wanted": "1", "in_force": "2", "why": "so", "kept": False})
     rivals_found = [{"key": "a.b", "file": "/etc/x", "value": None, "why": "later"}, {"key": "c.d", "file": "/etc/x", "value": "2", "why": "later"}]
     said = kernel_settings.warnings(rows, rivals_found)
-    assert [sentence.split(":")[0] for sentence in said] == ["Not set", f"/etc/x wins over {SYSCTL_FILE} (later)"]
+    assert [sentence.split(":")[0] for sentence in said] == ["Not set", "Not set", f"/etc/x wins over {SYSCTL_FILE} (later)"]
     assert "a.b (wanted 1, in force nothing), c.d (wanted 1, in force nothing)" in said[0]
-    assert said[1].endswith("a.b is taken out, c.d = 2.")
+    assert said[0].endswith("kept for the next boot.") and said[1].startswith("Not set: e.f (wanted 1, in force 2): so. It is not kept")
+    assert said[2].endswith("a.b is taken out, c.d = 2.")
 
 
 # Facts
