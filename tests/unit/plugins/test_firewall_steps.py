@@ -1,0 +1,149 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is to be done about a firewall, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.filter import firewall as filters
+from ansible_collections.inferops.gpu.plugins.module_utils._firewall import rules, steps
+from ansible_collections.inferops.gpu.plugins.module_utils._firewall.rules import Rule
+from ansible_collections.inferops.gpu.plugins.module_utils._firewall.state import State
+
+SSH4 = Rule(4, "allow", "22", "tcp", "0.0.0.0/0", "inferops: ssh")
+SSH6 = Rule(6, "allow", "22", "tcp", "::/0", "inferops: ssh")
+API = Rule(4, "allow", "8001", "tcp", "10.0.0.0/8", "inferops: api a")
+PEER = Rule(4, "allow", "", "any", "10.0.0.2", "inferops: peer b")
+WANTED = [API, SSH4, SSH6, PEER]
+BARE = State(boot=True, policies={"INPUT": "DROP", "OUTPUT": "ACCEPT"}, logging="low")
+RIGHT = State(True, True, True, True, True, True, BARE.policies, "off", (SSH4, SSH6, API, PEER))
+
+
+def commands(state: State, wanted: list[Rule] | None = None, logging: str = "off") -> list[str]:
+    """The commands of all steps; those that could shut the controller out with a ! before them."""
+    found = steps.plan(state, WANTED if wanted is None else wanted, logging)
+    return [("!" if step.risky else "") + " ".join(step.command) for step in found.steps]
+
+
+def test_a_bare_host() -> None:
+    """SSH first, then the rest, and only then it is turned on."""
+    assert commands(BARE) == [
+        "allow proto tcp from 0.0.0.0/0 to any port 22 comment inferops: ssh",
+        "allow proto tcp from ::/0 to any port 22 comment inferops: ssh",
+        "allow proto tcp from 10.0.0.0/8 to any port 8001 comment inferops: api a",
+        "allow from 10.0.0.2 to any comment inferops: peer b",
+        "logging off",
+        "!--force enable",
+    ]
+
+
+def test_nothing_to_do() -> None:
+    assert commands(RIGHT) == []
+    assert commands(replace(RIGHT, rules=(*RIGHT.rules, Rule(4, "deny", "80", "tcp", "0.0.0.0/0", "mine")))) == []
+    # Somebody would rather reject than drop: nobody gets in either way.
+    assert commands(replace(RIGHT, policies={"INPUT": "REJECT", "OUTPUT": "ACCEPT"})) == []
+
+
+CHANGES: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("another rule", {"rules": (SSH4, SSH6, API)}, ["allow from 10.0.0.2 to any comment inferops: peer b"]),
+    ("a rule that is not wanted", {"rules": (*RIGHT.rules, replace(API, port="8002"))}, ["delete allow proto tcp from 10.0.0.0/8 to any port 8002 comment inferops: api a"]),
+    ("another's comment on our rule", {"rules": (SSH4, SSH6, replace(API, comment="inferops: api old"), PEER)}, ["allow proto tcp from 10.0.0.0/8 to any port 8001 comment inferops: api a"]),
+    ("SSH moved", {"rules": (replace(SSH4, port="2222"), SSH6, API, PEER)}, [
+        "!allow proto tcp from 0.0.0.0/0 to any port 22 comment inferops: ssh",
+        "!delete allow proto tcp from 0.0.0.0/0 to any port 2222 comment inferops: ssh",
+    ]),
+    ("open to all", {"policies": {"INPUT": "ACCEPT", "OUTPUT": "ACCEPT"}}, ["!default deny incoming"]),
+    ("nothing gets out", {"policies": {"INPUT": "DROP", "OUTPUT": "DROP"}}, ["!default allow outgoing"]),
+    ("not in the kernel", {"loaded": False}, ["!reload"]),
+    ("turned off", {"enabled": False}, ["!--force enable"]),
+    ("not at boot", {"boot": False}, ["boot"]),
+    ("it logs", {"logging": "high"}, ["logging off"]),
+    ("no IPv6 in its settings", {"ipv6_on": False, "rules": (SSH4, API, PEER)}, ["!ipv6", "allow proto tcp from ::/0 to any port 22 comment inferops: ssh", "!reload"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), [case[1:] for case in CHANGES], ids=[case[0] for case in CHANGES])
+def test_what_differs(changes: dict[str, Any], expected: list[str]) -> None:
+    found = commands(replace(RIGHT, **changes))
+    # With IPv6 off the addition is part of a change that is armed already, whatever it says of itself.
+    assert [command.lstrip("!") for command in found] == [command.lstrip("!") for command in expected]
+    assert any(command.startswith("!") for command in found) == any(command.startswith("!") for command in expected)
+
+
+def test_new_rules_come_before_old_ones_go() -> None:
+    found = commands(replace(RIGHT, rules=(SSH4, SSH6, replace(API, port="8000"), PEER)))
+    assert [command.split()[0] for command in found] == ["allow", "delete"]
+
+
+@pytest.mark.parametrize("comment", ["", "somebody's"])
+@pytest.mark.parametrize("action", ["allow", "allow_log", "limit"])
+def test_anothers_rule_that_says_the_same_stands_in(action: str, comment: str) -> None:
+    """UFW would write our comment over it."""
+    theirs = replace(API, action=action, comment=comment)
+    assert commands(replace(RIGHT, rules=(SSH4, SSH6, theirs, PEER))) == []
+    # And when ours is not wanted any more, it stays.
+    assert commands(replace(RIGHT, rules=(SSH4, SSH6, theirs, PEER)), [SSH4, SSH6, PEER]) == []
+
+
+def test_anothers_rule_that_says_otherwise_stays_and_is_told_of() -> None:
+    """UFW would put ours in its place."""
+    theirs = replace(API, action="deny", comment="")
+    found = steps.plan(replace(RIGHT, rules=(SSH4, SSH6, theirs, PEER)), WANTED, "off")
+    assert not found.steps
+    assert "deny port 8001/tcp from 10.0.0.0/8" in found.warnings[0]
+
+
+def test_anothers_rule_that_shuts_ssh_is_refused() -> None:
+    theirs = replace(SSH4, action="deny", comment="")
+    with pytest.raises(steps.Refused, match="ufw delete deny proto tcp from 0.0.0.0/0 to any port 22"):
+        commands(replace(RIGHT, rules=(theirs, SSH6, API, PEER)))
+
+
+def test_without_ipv6_in_the_kernel_there_are_no_rules_for_it() -> None:
+    listed = [{"port": 22, "protocol": "tcp", "source": source, "comment": rules.SSH} for source in ("0.0.0.0/0", "::/0")]
+    assert steps.wanted_rules(listed, ipv6=True) == [SSH4, SSH6]
+    assert steps.wanted_rules(listed, ipv6=False) == [SSH4]
+
+
+def test_removals_are_of_ours_alone_and_never_of_ssh() -> None:
+    theirs = Rule(4, "allow", "8001", "tcp", "192.0.2.0/24", "api a")
+    state = replace(RIGHT, rules=(*RIGHT.rules, theirs))
+    found = steps.removals(state, ["inferops: api a", "api a", "inferops: ssh"])
+    assert [" ".join(step.command) for step in found.steps] == ["delete allow proto tcp from 10.0.0.0/8 to any port 8001 comment inferops: api a"]
+    assert not found.risky
+
+
+def test_a_single_address_bears_no_length() -> None:
+    assert rules.make(None, None, "10.0.0.2/32", "inferops: peer b") == PEER
+    with pytest.raises(rules.Unreadable):
+        rules.make(None, None, "10.0.0.2/8", "inferops: peer b")
+
+
+PLAN = {
+    "logging": "off",
+    "rules": [
+        {"kind": "ssh", "services": [], "port": 22, "protocol": "tcp", "source": "0.0.0.0/0", "comment": "inferops: ssh"},
+        {"kind": "ssh", "services": [], "port": 22, "protocol": "tcp", "source": "::/0", "comment": "inferops: ssh"},
+        {"kind": "api", "services": ["a"], "port": 8001, "protocol": "tcp", "source": "10.0.0.0/8", "comment": "inferops: api a"},
+        {"kind": "peer", "services": ["b", "c"], "port": None, "protocol": None, "source": "10.0.0.2", "comment": "inferops: peer b"},
+    ],
+}
+
+
+def test_settled() -> None:
+    """What the controller asks of the facts before it asks the host."""
+    assert filters.firewall_settled({"state": RIGHT.document()}, PLAN)
+    assert not filters.firewall_settled({"state": replace(RIGHT, pending=True).document()}, PLAN)
+    assert not filters.firewall_settled({"state": replace(RIGHT, loaded=False).document()}, PLAN)
+    assert not filters.firewall_settled({"state": replace(RIGHT, rules=(replace(SSH4, action="deny", comment=""),)).document()}, PLAN)
+    assert not filters.firewall_settled({}, PLAN)
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"), [("a", ["inferops: api a"]), ("b", []), ("all", ["inferops: api a", "inferops: peer b"]), ("nobody", [])]
+)
+def test_comments_of_a_service(service: str, expected: list[str]) -> None:
+    """What another service needs as well stays."""
+    assert filters.firewall_comments(PLAN, service) == expected
