@@ -1,0 +1,188 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whom the plan lets in, and what it refuses to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
+from plan_builders import gpus, host_facts, service
+
+Plans = Callable[..., Plan]
+PRIVATE = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
+FROM_7 = {"connection": {"client": "192.0.2.7"}, "ssh_ports": [22]}
+
+
+def known(**keys: Any) -> dict[str, Any]:
+    """Facts of a host of whose firewall this is known."""
+    return host_facts(firewall={"ssh_ports": [22], **keys})
+
+
+def rules(made: Plan, host: str = "gpu1") -> list[tuple[int | None, str, str]]:
+    """Port, source and comment of each rule of a host."""
+    assert not made.faults, made.faults
+    return [(rule["port"], rule["source"], rule["comment"]) for rule in made.hosts[host]["firewall"]["rules"]]
+
+
+def test_a_service_and_ssh(plan: Plans) -> None:
+    """SSH from everywhere, first; the service from private networks."""
+    made = plan(service(), facts=known(ssh_ports=[22, 2222]))
+    ssh = [(port, source, "inferops: ssh") for port in (22, 2222) for source in ("0.0.0.0/0", "::/0")]
+    assert rules(made) == ssh + [(8001, source, "inferops: api qwen") for source in PRIVATE]
+    firewall = made.hosts["gpu1"]["firewall"]
+    assert (firewall["enabled"], firewall["logging"], firewall["return_after"]) == (True, "off", 60)
+    assert made.hosts["gpu1"]["packages"] == ["ufw"]
+
+
+@pytest.mark.parametrize(
+    ("services", "variables", "expected"),
+    [
+        ([service(host="127.0.0.1")], {}, []),
+        ([service(host="::1")], {}, []),
+        ([{"name": "qwen", "state": "absent", "port": 8001}], {}, []),
+        ([service()], {"firewall_enabled": False}, []),
+        ([service()], {"firewall_api_sources": ["192.0.2.7"]}, [(8001, "192.0.2.7/32", "inferops: api qwen")]),
+        ([service()], {"firewall_api_sources": ["192.0.2.0/24", "192.0.2.0/24"]}, [(8001, "192.0.2.0/24", "inferops: api qwen")]),
+        ([service(api_key="k")], {"firewall_api_sources": ["any"]}, [(8001, source, "inferops: api qwen") for source in ("0.0.0.0/0", "::/0")]),
+    ],
+    ids=["loopback", "loopback by IPv6", "absent", "left alone", "an address", "said twice", "everybody, with a key"],
+)
+def test_api(plan: Plans, services: list[dict[str, Any]], variables: dict[str, Any], expected: list[tuple[int, str, str]]) -> None:
+    assert rules(plan(*services, **variables)) == expected
+
+
+def test_ssh_is_kept_to_its_sources(plan: Plans) -> None:
+    made = plan(facts=known(**FROM_7), firewall_ssh_sources=["192.0.2.0/24"])
+    assert rules(made) == [(22, "192.0.2.0/24", "inferops: ssh")]
+
+
+def test_left_alone_nothing_is_installed(plan: Plans) -> None:
+    made = plan(service(), firewall_enabled=False)
+    assert made.hosts["gpu1"]["packages"] == [] and not made.hosts["gpu1"]["firewall"]["enabled"]
+
+
+def test_logging_as_yaml_reads_it(plan: Plans) -> None:
+    """A bare off is false to YAML."""
+    said = {value: plan(firewall_logging=value).hosts["gpu1"]["firewall"]["logging"] for value in (False, True, "medium", "OFF")}
+    assert said == {False: "off", True: "low", "medium": "medium", "OFF": "off"}
+
+
+FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
+    ("a length beyond 32", {}, {"firewall_api_sources": ["10.0.0.0/33"]}, "firewall_api_sources", "10.0.0.0/33 is no network"),
+    ("bits beyond the length", {}, {"firewall_api_sources": ["10.0.0.1/8"]}, "firewall_api_sources", "did you mean 10.0.0.0/8 (or 10.0.0.1 alone)?"),
+    ("a name", {}, {"firewall_ssh_sources": ["office"]}, "firewall_ssh_sources", "office is no network"),
+    ("no list", {}, {"firewall_api_sources": "10.0.0.0/8"}, "firewall_api_sources", "where a list belongs"),
+    ("nobody for the services", {}, {"firewall_api_sources": []}, "firewall_api_sources", "firewall_enabled: false"),
+    ("nobody for SSH", {}, {"firewall_ssh_sources": []}, "firewall_ssh_sources", "nobody would reach the host by SSH"),
+    ("a logging level", {}, {"firewall_logging": "verbose"}, "firewall_logging", "no such logging level"),
+    ("no time to confirm", {}, {"firewall_return_after": 5}, "firewall_return_after", "20 to 600"),
+    ("everybody, and no key", {}, {"firewall_api_sources": ["any"]}, "firewall_api_sources", "has no api_key"),
+    ("everybody in halves", {}, {"firewall_api_sources": ["0.0.0.0/1", "128.0.0.0/1"]}, "firewall_api_sources", "has no api_key"),
+    ("everybody by IPv6", {}, {"firewall_api_sources": ["::/0"]}, "firewall_api_sources", "accept it, with your reason, as open-world"),
+    ("the controller is shut out", {"facts": known(**FROM_7)}, {"firewall_ssh_sources": ["10.0.0.0/8"]}, "firewall_ssh_sources", "add 192.0.2.7"),
+    ("another manager", {"facts": known(others=["firewalld is active"])}, {}, "firewall_enabled", "firewalld is active"),
+    ("SSH's port", {}, {"port": 22}, "port", "this is SSH's port"),
+    ("another port of SSH", {"facts": known(ssh_ports=[22, 8001])}, {}, "port", "this is SSH's port"),
+]
+
+
+@pytest.mark.parametrize(("given", "variables", "key", "text"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
+def test_faults(plan: Plans, given: dict[str, Any], variables: dict[str, Any], key: str, text: str) -> None:
+    """One fault each, which says what is wrong and how it is put right."""
+    keys = {name: variables[name] for name in variables if name == "port"}
+    made = plan(service(**keys), **given, **{name: value for name, value in variables.items() if name != "port"})
+    assert [fault.key for fault in made.faults] == [key], made.faults
+    assert text in f"{made.faults[0].why}; {made.faults[0].remedy}"
+
+
+def test_sshds_own_socket_is_not_offered_to_be_stopped(plan: Plans) -> None:
+    """It listens on the port, which is one fault and not two."""
+    listeners = [{"port": 2222, "address": "0.0.0.0", "pid": 7, "unit": "ssh.service"}]
+    made = plan(service(port=2222), facts=host_facts(listeners=listeners, firewall={"ssh_ports": [2222]}))
+    assert [fault.why for fault in made.faults] == ["this is SSH's port"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "variables"),
+    [
+        (known(**FROM_7), {"firewall_ssh_sources": ["192.0.2.0/24"]}),
+        (known(connection={"client": "127.0.0.1"}), {"firewall_ssh_sources": ["10.0.0.0/8"]}),
+        (known(), {"firewall_ssh_sources": ["10.0.0.0/8"]}),
+        (known(others=["firewalld is active"]), {"firewall_enabled": False}),
+        (known(), {"firewall_enabled": False, "firewall_api_sources": [], "firewall_ssh_sources": []}),
+        (None, {"firewall_api_sources": ["10.0.0.0/8", "192.0.2.0/25"]}),
+    ],
+    ids=["the controller's network", "from the host itself", "not by SSH", "left alone with another manager", "left alone without sources", "networks"],
+)
+def test_passes(plan: Plans, facts: Any, variables: dict[str, Any]) -> None:
+    assert plan(service(), facts=facts, **variables).faults == []
+
+
+def test_everybody_on_explicit_wish(plan: Plans) -> None:
+    """Accepted, it is a warning that quotes the reason."""
+    reasons = {"open-world": "behind the provider's own firewall", "open-port": "x", "key-scope": "x"}
+    made = plan(service(), firewall_api_sources=["any"], plan_accept=reasons)
+    assert [rule[1] for rule in rules(made)] == ["0.0.0.0/0", "::/0"]
+    assert "behind the provider's own firewall" in made.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("variables", "reach"),
+    [
+        ({}, "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7 (firewall_api_sources)"),
+        ({"firewall_enabled": False}, "everybody, as far as inferops.gpu knows, since firewall_enabled is false"),
+    ],
+)
+def test_the_warning_of_an_open_port_says_to_whom_it_is_open(plan: Plans, variables: dict[str, Any], reach: str) -> None:
+    made = plan(service(), plan_accept={"key-scope": "x"}, **variables)
+    assert [warning for warning in made.warnings if "[open-port]" in warning and f"can use it: {reach}; " in warning], made.warnings
+
+
+def test_published_ports(plan: Plans) -> None:
+    """A port of ours is told of apart from the others, and all of it can be accepted."""
+    made = plan(service(), facts=known(published=[80, 8001]))
+    assert ["port 8001: it answers there instead of the service" in warning for warning in made.warnings] == [True, False]
+    assert "containers publish port 80, which" in made.warnings[1]
+    accepted = {name: "x" for name in ("published-ports", "open-port", "key-scope")}
+    assert plan(service(), facts=known(published=[80]), plan_accept=accepted).warnings == []
+    assert plan(service(), facts=known(published=[80]), firewall_enabled=False).warnings == []
+
+
+def test_a_change_that_was_taken_back_is_told_of(plan: Plans) -> None:
+    made = plan(service(), facts=known(returned="2026-01-01T00:00:00Z"))
+    assert "taken back" in made.warnings[0] and "2026-01-01T00:00:00Z" in made.warnings[0]
+
+
+def over_two(**keys: Any) -> list[HostInput]:
+    """Two hosts with one service over both and, on the first, one of its own."""
+    facts = {
+        name: host_facts(gpus=gpus(8), interfaces={"eth0": [address]}, default_ipv4=address, firewall={"ssh_ports": [22]})
+        for name, address in (("gpu1", "10.0.0.1"), ("gpu2", "10.0.0.2"))
+    }
+    big = {"name": "big", "model": "qwen3-235b-a22b", "port": 8001, "distributed": {"nodes": 2}}
+    own = {"name": "own", "model": "qwen3-235b-a22b", "port": 8002, "host": "127.0.0.1", "gpus": list(range(8))}
+    return [
+        HostInput(name, {"model_services": [big], "ansible_host": name, "firewall_api_sources": ["10.9.0.0/16"], **keys}, facts[name]) for name in facts
+    ] + [HostInput("gpu3", {"model_services": [own]}, host_facts(gpus=gpus(8), firewall={"ssh_ports": [22]}))]
+
+
+def test_nodes_let_each_other_in_and_nobody_else(plan_hosts: Callable[[list[HostInput]], Plan]) -> None:
+    """Everything from each other's address; the API on the head alone; no port of Ray for anybody."""
+    made = plan_hosts(over_two())
+    ssh = [(22, "0.0.0.0/0", "inferops: ssh"), (22, "::/0", "inferops: ssh")]
+    assert rules(made, "gpu1") == [*ssh, (8001, "10.9.0.0/16", "inferops: api big"), (None, "10.0.0.2", "inferops: peer big")]
+    assert rules(made, "gpu2") == [*ssh, (None, "10.0.0.1", "inferops: peer big")]
+    assert rules(made, "gpu3") == ssh
+
+
+def test_two_services_over_the_same_nodes_share_a_rule(plan_hosts: Callable[[list[HostInput]], Plan]) -> None:
+    """UFW keeps one rule a match."""
+    hosts = over_two()
+    for host in hosts[:2]:
+        first = host.variables["model_services"][0]
+        host.variables["model_services"] = [
+            {**first, "gpus": [0, 1, 2, 3]}, {**first, "name": "two", "port": 8003, "gpus": [4, 5, 6, 7], "distributed": {"nodes": 2, "port": 6380}}
+        ]
+    assert (None, "10.0.0.1", "inferops: peer big, two") in rules(plan_hosts(hosts), "gpu2")
