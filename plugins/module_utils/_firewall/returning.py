@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from .. import _host, _systemd
 
 UNIT = "inferops-firewall-return"
+# What `systemctl enable` makes of the timer.
+ARMED = f"/etc/systemd/system/timers.target.wants/{UNIT}.timer"
 # What a change of ours can touch.
 CHANGED = ("/etc/default/ufw", "/etc/ufw/ufw.conf", "/etc/ufw/user.rules", "/etc/ufw/user6.rules")
 
@@ -52,7 +54,7 @@ done <former/policies
 
 date --utc +%Y-%m-%dT%H:%M:%SZ >returned
 rm -rf former
-rm -f /etc/systemd/system/timers.target.wants/{unit}.timer
+rm -f {armed}
 echo "the former state of the firewall is back"
 """
 
@@ -97,8 +99,8 @@ class Returning:
         self._returned = os.path.join(self.directory, "returned")
 
     def is_pending(self) -> bool:
-        """Whether a change waits to be confirmed."""
-        return os.path.isdir(self._former)
+        """Whether a change waits to be confirmed. A state that was kept without the timer is from before a change that was never begun."""
+        return os.path.isdir(self._former) and os.path.islink(ARMED)
 
     def returned(self) -> str:
         """When a change was last taken back, and none confirmed since; else empty."""
@@ -154,11 +156,15 @@ class Returning:
         for name, holds in (("enabled", is_enabled), ("boot", starts_at_boot)):
             if holds:
                 write(os.path.join(making, name), "")
+        shutil.rmtree(self._former, ignore_errors=True)
         os.rename(making, self._former)
 
     def arm(self, seconds: int) -> None:
         """Have the former state put back after so many seconds, and as long after the next boot. To be repeated to begin the time anew."""
-        words = {"mark": _host.UNIT_MARK.lstrip("# "), "unit": UNIT, "directory": self.directory, "changed": " ".join(CHANGED), "seconds": seconds}
+        words = {
+            "mark": _host.UNIT_MARK.lstrip("# "), "unit": UNIT, "directory": self.directory, "changed": " ".join(CHANGED),
+            "seconds": seconds, "armed": ARMED,
+        }
         write(os.path.join(self.directory, "return.sh"), _SCRIPT.format(**words))
         changed = [write(f"/etc/systemd/system/{UNIT}.{kind}", text.format(**words), 0o644) for kind, text in (("service", _SERVICE), ("timer", _TIMER))]
         if any(changed):
@@ -176,7 +182,7 @@ class Returning:
         # Moved first, which is done or not: without it the script puts nothing back.
         gone = f"{self._former}.gone"
         shutil.rmtree(gone, ignore_errors=True)
-        if self.is_pending():
+        if os.path.isdir(self._former):
             os.rename(self._former, gone)
         if os.path.exists(f"/etc/systemd/system/{UNIT}.timer"):
             _systemd.systemctl("disable", "--quiet", "--now", f"{UNIT}.timer")

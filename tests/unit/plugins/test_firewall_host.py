@@ -118,6 +118,7 @@ def test_other_managers(monkeypatch: pytest.MonkeyPatch, active: str, packages: 
 def way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> returning.Returning:
     """A way back below a folder, without systemd; UFW's files are two of the folder's own."""
     monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: "")
+    monkeypatch.setattr(returning, "ARMED", str(tmp_path / "armed"))
     monkeypatch.setattr(returning, "CHANGED", (str(tmp_path / "user.rules"), str(tmp_path / "missing")))
     (tmp_path / "user.rules").write_text("first")
     made = returning.Returning(str(tmp_path / "state"))
@@ -133,6 +134,7 @@ def kept(tmp_path: Path) -> Path:
 def test_of_two_unconfirmed_changes_the_older_state_is_kept(way_back: returning.Returning, tmp_path: Path) -> None:
     """A run that died left the firewall half changed: that is nothing to go back to."""
     way_back.keep_former(True, True, {"iptables": {"INPUT": "DROP"}}, 5)
+    (tmp_path / "armed").symlink_to("timer")
     (tmp_path / "user.rules").write_text("second")
     way_back.keep_former(False, False, {}, 6)
     former = kept(tmp_path)
@@ -141,6 +143,16 @@ def test_of_two_unconfirmed_changes_the_older_state_is_kept(way_back: returning.
     assert (former / "enabled").exists() and (former / "boot").exists()
     assert way_back.client_port() == 6
     assert way_back.is_pending()
+
+
+def test_a_state_kept_for_a_change_that_was_never_begun_is_out_of_date(way_back: returning.Returning, tmp_path: Path) -> None:
+    """The timer was not armed, and the host's own people may have changed the firewall since."""
+    way_back.keep_former(True, True, {}, 5)
+    assert not way_back.is_pending()
+    (tmp_path / "user.rules").write_text("second")
+    way_back.keep_former(False, True, {}, 6)
+    assert (kept(tmp_path) / str(tmp_path / "user.rules").lstrip("/")).read_text() == "second"
+    assert not (kept(tmp_path) / "enabled").exists()
 
 
 def test_disarmed(way_back: returning.Returning, tmp_path: Path) -> None:
