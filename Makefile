@@ -2,10 +2,10 @@
 PLAYBOOK := .venv/bin/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit sanity molecule docs bench
+.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit sanity molecule docs bench bench-conntrack
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## build the lab, serve a model in it, talk to it
 	@scripts/demo.sh
@@ -36,6 +36,9 @@ docs: setup-test ## write the variable tables in the roles' READMEs
 
 bench: setup-test engine ## seconds of a run that finds nothing to do, task by task (lab must be up)
 	@tests/bench/second_run.sh
+
+bench-conntrack: setup-test engine ## a burst of connections through the firewall, kernel tuned and untuned
+	@tests/bench/conntrack.sh
 
 setup: ## make .venv from the pinned requirements
 	@scripts/setup.sh
