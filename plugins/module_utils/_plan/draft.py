@@ -16,6 +16,7 @@ from .flags import FlagTable
 from .releases import Release, release_of
 from .services import Service
 from .settings import Settings
+from .sources import Source
 from .tables import Tables
 from .variants import Preset, Profile
 from .versions import Version
@@ -108,13 +109,15 @@ def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
 
 
 def draft_service(
-    service: Service, settings: Settings, catalogue: Catalogue, flags: FlagTable, gpus: tuple[Gpu, ...] | None, answers: unknown.Answers
+    service: Service, settings: Settings, catalogue: Catalogue, tables: Tables, gpus: tuple[Gpu, ...] | None, answers: unknown.Answers
 ) -> ServiceDraft:
     """Merge what a service draws on: the catalogue's entry, its profile, its preset, the user's words, and under all of them what the plan works out."""
     entry = catalogue.find(service.model) if service.model else None
     if entry is not None:
         entry = unknown.complete(entry, service, settings, answers)
-    version = service.vllm_version or settings.vllm_version
+    flags = tables.flags
+    own = _own_settings(service, settings)
+    version = own.vllm_version
     all_gpus = tuple(gpu.index for gpu in gpus) if gpus is not None else None
     used_gpus = service.gpus if service.gpus is not None else all_gpus
     profile = entry.profiles.get(service.profile) if entry and service.profile else None
@@ -147,7 +150,7 @@ def draft_service(
         profile=profile,
         preset=preset,
         version=version,
-        release=release_of(settings, version),
+        release=release_of(own, version, tables.platforms.cuda(version, own.vllm_torch_backend)),
         weights=weights,
         gpus=used_gpus,
         offered=offered,
@@ -158,6 +161,17 @@ def draft_service(
         # 0 is what vLLM itself does without the flag; what is no number at all is for vLLM's own parser to refuse.
         shutdown_timeout=args.number(completed, "shutdown_timeout") or 0,
     )
+
+
+def _own_settings(service: Service, settings: Settings) -> Settings:
+    """The host's settings with what the service says of its release over them. Who names a version alone means the one that the indexes have."""
+    source = service.vllm_source
+    if source is None:
+        source = Source() if service.vllm_version else settings.vllm_source
+    own: dict[str, Any] = {"vllm_version": service.vllm_version or settings.vllm_version, "vllm_source": source}
+    if service.vllm_requirements is not None:
+        own["vllm_requirements"] = service.vllm_requirements
+    return replace(settings, **own)
 
 
 def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int, ...] | None) -> dict[str, Any]:

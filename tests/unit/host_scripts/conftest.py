@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,11 @@ ROLES = Path(__file__).resolve().parents[3] / "roles"
 
 
 def load(role: str, name: str) -> ModuleType:
-    path = ROLES / role / "files" / f"{name}.py"
+    folder = ROLES / role / "files"
+    # On a host they lie in one folder and import each other.
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    path = folder / f"{name}.py"
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)

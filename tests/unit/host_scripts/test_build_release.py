@@ -41,13 +41,14 @@ class Lab:
         self.path.parent.mkdir()
         self.prove("1.2.3+cpu")
         self.spec: dict[str, Any] = {
-            "name": "vllm-1.2.3-abc", "path": str(self.path), "version": "1.2.3+cpu", "requirements": ["vllm==1.2.3+cpu"], "overrides": [],
-            "python": "/usr/bin/python3", "torch_backend": "", "uv": str(uv), "cache_dir": str(base / "cache"), "status_file": str(base / "status.json"),
-            "index": {"index_url": "https://user:geheim@index.example/simple", "extra_index_urls": [], "find_links": []},
+            "name": "vllm-1.2.3-abc", "path": str(self.path), "engine": "vllm", "package": "vllm", "version": "1.2.3+cpu",
+            "source": {"kind": "index", "address": "", "reference": "", "sha256": ""}, "requirements": ["ray==2.60.0"], "overrides": [],
+            "python": "/usr/bin/python3", "torch_backend": "", "cpu": True, "build_environment": {}, "proofs": [], "uv": str(uv), "cache_dir": str(base / "cache"), "status_file": str(base / "status.json"),
+            "index": {"index_url": "https://user:geheim@index.example/simple", "extra_index_urls": [], "find_links": [], "no_index": False},
         }
 
     def prove(self, version: str) -> None:
-        (self.base / "proof.json").write_text(json.dumps({"vllm": version, "torch": "2", "cuda": None}) + "\n")
+        (self.base / "proof.json").write_text(json.dumps({"version": version, "torch": "2", "cuda": None, "accelerator": None}) + "\n")
 
     def run(self, monkeypatch: pytest.MonkeyPatch) -> int:
         (self.base / "spec.json").write_text(json.dumps(self.spec))
@@ -73,7 +74,7 @@ def lab(tmp_path: Path, build_release: ModuleType) -> Lab:
 def test_a_proven_release_gets_its_name_its_lock_and_its_record(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lab.run(monkeypatch) == 0
     assert lab.folders() == ["vllm-1.2.3-abc"]
-    assert json.loads((lab.path / "release.json").read_text())["proof"]["vllm"] == "1.2.3+cpu"
+    assert json.loads((lab.path / "release.json").read_text())["proof"]["version"] == "1.2.3+cpu"
     assert "vllm==1.2.3" in (lab.path / "requirements.lock").read_text()
 
 
