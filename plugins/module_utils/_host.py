@@ -171,11 +171,6 @@ def read_services() -> list[dict[str, str]]:
     return [{"unit": unit, "active": state} for unit, state in zip(units, states)]
 
 
-def complete_releases(directory: str) -> list[str]:
-    """Return the names of the releases that were built and proven: those with a release.json."""
-    return sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(os.path.join(directory, "*", "release.json")))
-
-
 def complete_weights(directory: str) -> list[str]:
     """Return the paths of weights that were verified: those with a manifest beside them."""
     suffix = ".manifest.json"

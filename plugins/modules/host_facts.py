@@ -107,6 +107,12 @@ host:
     releases:
       description: Names of complete releases.
       type: list
+    unfinished_releases:
+      description: Folders that a build or a removal has left among the releases, or is at work on.
+      type: list
+    release_builds:
+      description: Names of the releases that there is a unit of a build for.
+      type: list
     weights:
       description: Paths of complete weights.
       type: list
@@ -129,7 +135,7 @@ host:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _host, _nvidia
+from ..module_utils import _host, _nvidia, _releases
 
 
 def main() -> None:
@@ -149,7 +155,9 @@ def main() -> None:
         mounts=_host.read_mounts(),
         listeners=_host.read_listeners(),
         services=_host.read_services(),
-        releases=_host.complete_releases(module.params["releases_dir"]),
+        releases=_releases.complete(module.params["releases_dir"]),
+        unfinished_releases=_releases.unfinished(module.params["releases_dir"]),
+        release_builds=_releases.builds(_host.UNIT_DIRECTORY),
         weights=_host.complete_weights(module.params["weights_dir"]),
         partial_weights=_host.partial_weights(module.params["weights_dir"]),
         tools=_host.installed_tools(module.params["install_dir"]),

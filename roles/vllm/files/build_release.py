@@ -18,6 +18,7 @@ import time
 import typing as t
 
 import release_source
+import releases
 from release_steps import BuildError, Status, run, uv_environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -137,6 +138,8 @@ def build(spec: dict[str, t.Any], status: Status) -> None:
     # Left by a build that was killed, or by hands: neither can be trusted.
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(spec["path"], ignore_errors=True)
+    # What runs now was used until this one came, and is the first to be kept of those that no service names any more.
+    releases.mark_used(os.path.dirname(spec["path"]))
     start = time.monotonic()
     try:
         resolved = install(spec, folder, status)

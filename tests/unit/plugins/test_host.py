@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import _host
+from ansible_collections.inferops.gpu.plugins.module_utils import _host, _releases
 
 
 def test_os_release() -> None:
@@ -71,7 +71,7 @@ def test_complete_releases_and_weights(tmp_path: Path) -> None:
     (tmp_path / "models" / "a--b" / "r2.partial" / "deep" / "half").write_bytes(b"12345")
     # A manifest without its directory proves nothing.
     (tmp_path / "models" / "a--b" / "r3.manifest.json").touch()
-    assert _host.complete_releases(str(tmp_path / "releases")) == ["vllm-1"]
+    assert _releases.complete(str(tmp_path / "releases")) == ["vllm-1"]
     assert _host.complete_weights(str(tmp_path / "models")) == [str(tmp_path / "models" / "a--b" / "r1")]
     assert _host.partial_weights(str(tmp_path / "models")) == {str(tmp_path / "models" / "a--b" / "r2"): 5}
 
