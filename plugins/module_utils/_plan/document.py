@@ -69,6 +69,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "argv": _argv(draft, weights["path"]),
         "environment": draft.environment,
         "environment_file": _environment_file(host, service),
+        "served": _served_file(host, service),
         "cache": draft.cache,
         "has_api_key": service.has_api_key,
         "node": draft.part.document() if draft.part is not None else None,
@@ -99,12 +100,18 @@ def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
         "state": service.state,
         "unit": service.unit,
         "environment_file": _environment_file(host, service),
+        "served": _served_file(host, service),
         "cache": f"{host.settings.host_cache_dir}/{service.name}",
     }
 
 
 def _environment_file(host: HostDraft, service: Service) -> str:
     return f"{host.settings.host_config_dir}/{service.name}.env"
+
+
+def _served_file(host: HostDraft, service: Service) -> str:
+    """Where the host keeps the last state of the service that passed its gate."""
+    return f"{host.settings.host_state_dir}/served/{service.name}.json"
 
 
 def _served_name(service: Service) -> str | None:
