@@ -22,27 +22,28 @@ _PROCESS_FILES = ("cmdline", "maps")
 _PROCESS_LINKS = ("exe", "cwd")
 
 
-def complete(directory: str) -> list[str]:
-    """Return the names of the releases that were built and proven."""
-    return sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(os.path.join(glob.escape(directory), "*", RECORD)))
-
-
 def ours(directory: str) -> dict[str, float]:
-    """Return the releases that this collection built, by name, with the time (seconds since 1970) at which each was last known to be used.
+    """Return the releases that were built and proven, by name, with the time (seconds since 1970) at which each was last known to be used.
 
-    A folder whose record does not bear its name was not made here.
+    A folder whose record does not bear its name was not made here, or is not what it was.
     """
     found = {}
-    for name in complete(directory):
-        path = os.path.join(directory, name, RECORD)
+    for path in glob.glob(os.path.join(glob.escape(directory), "*", RECORD)):
+        folder = os.path.dirname(path)
         try:
             with open(path, encoding="utf-8") as file:
                 record = json.load(file)
+            used = os.stat(path).st_mtime
         except (OSError, ValueError):
             continue
-        if isinstance(record, dict) and record.get("name") == name and not os.path.islink(os.path.join(directory, name)):
-            found[name] = os.stat(path).st_mtime
+        if isinstance(record, dict) and record.get("name") == os.path.basename(folder) and not os.path.islink(folder):
+            found[os.path.basename(folder)] = used
     return found
+
+
+def complete(directory: str) -> list[str]:
+    """Return the names of the releases that were built and proven."""
+    return sorted(ours(directory))
 
 
 def unfinished(directory: str) -> list[str]:

@@ -73,6 +73,9 @@ hosts:
     paths:
       description: Directories C(config), C(install), C(releases), C(models), C(state) and C(cache).
       type: dict
+    packages:
+      description: Packages of the distribution that the host's releases need, beside those of the role host.
+      type: list
     releases:
       description: The vLLM releases that the services run on, each once.
       type: list

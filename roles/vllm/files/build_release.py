@@ -131,22 +131,23 @@ def line(version: str) -> list[str]:
 
 def build(spec: dict[str, t.Any], status: Status) -> None:
     """Build the release unless it stands already. Raises BuildError."""
-    folder = os.path.join(os.path.dirname(spec["path"]), ".building-" + spec["name"])
-    if os.path.exists(os.path.join(spec["path"], "release.json")):
+    directory = os.path.dirname(spec["path"])
+    folder = os.path.join(directory, releases.BUILDING + spec["name"])
+    if spec["name"] in releases.complete(directory):
         status.write("the release stands already")
         return
     # Left by a build that was killed, or by hands: neither can be trusted.
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(spec["path"], ignore_errors=True)
     # What runs now was used until this one came, and is the first to be kept of those that no service names any more.
-    releases.mark_used(os.path.dirname(spec["path"]))
+    releases.mark_used(directory)
     start = time.monotonic()
     try:
         resolved = install(spec, folder, status)
         found = prove(spec, folder, status)
         record = {key: spec[key] for key in KEPT}
         record.update(resolved=resolved, proof=found, seconds=round(time.monotonic() - start, 1), built=int(time.time()))
-        with open(os.path.join(folder, "release.json"), "w", encoding="utf-8") as file:
+        with open(os.path.join(folder, releases.RECORD), "w", encoding="utf-8") as file:
             json.dump(record, file, indent=1)
             file.flush()
             os.fsync(file.fileno())

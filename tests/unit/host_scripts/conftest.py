@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils import _releases
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 
@@ -32,5 +33,7 @@ def fetch_weights() -> ModuleType:
 
 
 @pytest.fixture
-def build_release() -> ModuleType:
+def build_release(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    # The role copies it beside the script under this name.
+    monkeypatch.setitem(sys.modules, "releases", _releases)
     return load("vllm", "build_release")

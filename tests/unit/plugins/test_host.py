@@ -62,9 +62,11 @@ def test_a_listener_of_our_own_is_found_with_its_process() -> None:
 
 
 def test_complete_releases_and_weights(tmp_path: Path) -> None:
-    for name, mark in (("vllm-1", "release.json"), (".building-vllm-2", "half")):
+    records = {"vllm-1": '{"name": "vllm-1"}', "copy": '{"name": "vllm-1"}', "empty": "", "foreign": "[]"}
+    for name, record in records.items():
         (tmp_path / "releases" / name).mkdir(parents=True)
-        (tmp_path / "releases" / name / mark).touch()
+        (tmp_path / "releases" / name / "release.json").write_text(record, encoding="utf-8")
+    (tmp_path / "releases" / ".building-vllm-2").mkdir()
     (tmp_path / "models" / "a--b" / "r1").mkdir(parents=True)
     (tmp_path / "models" / "a--b" / "r1.manifest.json").touch()
     (tmp_path / "models" / "a--b" / "r2.partial" / "deep").mkdir(parents=True)

@@ -10,7 +10,8 @@ from typing import Callable, Iterator, Union
 from ..clusters import Cluster, Run
 from ..draft import HostDraft
 from ..faults import Fault, Notice
-from . import advisories, argument_values, arguments, clusters, disk, gpus, layout, memory, models, names, nodes, platform, ports, service, unknown, variants
+from . import advisories, argument_values, arguments, clusters, cuda, disk, gpus, layout, memory, models, names, nodes, platform, ports, releases
+from . import service, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -37,6 +38,10 @@ RULES: tuple[Rule, ...] = (
     Rule(unknown.repository_is_known),
     Rule(models.version_is_new_enough),
     Rule(models.revision_is_pinned),
+    Rule(releases.sources_are_fixed),
+    Rule(releases.nightlies_have_an_index),
+    Rule(releases.wheelhouses_are_named),
+    Rule(releases.files_are_of_the_version),
     Rule(models.license_is_gated),
     Rule(variants.variants_are_known),
     Rule(variants.profile_fits_the_gpus),
@@ -68,6 +73,10 @@ RULES: tuple[Rule, ...] = (
     Rule(platform.driver_suits_cuda, accept="driver"),
     Rule(platform.cuda_knows_the_gpu, accept="cuda"),
     Rule(platform.gpu_computes_the_type, accept="compute-capability"),
+    Rule(cuda.toolkit_can_be_had),
+    Rule(cuda.architectures_are_known),
+    Rule(cuda.path_lists_have_no_holes),
+    Rule(cuda.fabric_manager_goes_with_the_driver, accept="fabric-manager"),
     Rule(disk.weights_fit),
     Rule(service.timeouts_fit),
     Rule(service.no_passwords_in_addresses),
