@@ -37,6 +37,8 @@ def host_document(host: HostDraft) -> dict[str, Any]:
             "state": settings.host_state_dir,
             "cache": settings.host_cache_dir,
         },
+        # Of the distribution, beside those that every host needs.
+        "packages": ["git"] if any(draft.release.needs_git for draft in host.services) else [],
         "releases": list(releases.values()),
         "weights": list(weights.values()),
         "services": [_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],
