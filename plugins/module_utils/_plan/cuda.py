@@ -12,32 +12,42 @@ from .platforms import Numbers, written
 from .settings import Settings
 from .versions import Version
 
-# All that compiling and linking takes. Without crt, nvvm and cccl here the resolver takes their newest, beside an older cudart.
-EXTRAS = ("nvcc", "crt", "nvvm", "cudart", "nvrtc", "cupti", "cccl")
+# All that compiling and linking takes. Without crt, nvvm, cccl and nvjitlink here the resolver takes their newest, beside an older cudart.
+EXTRAS = ("nvcc", "crt", "nvvm", "cudart", "nvrtc", "cupti", "cccl", "nvjitlink")
 
+# As cuda_settings.SOURCES has them.
 WHEELS = "wheels"
+PACKAGES = "packages"
 NONE = "none"
-SOURCES = (WHEELS, "system", "packages", NONE)
+
+# Before it the wheels of nvcc hold ptxas and no nvcc.
+FIRST_IN_WHEELS: Numbers = (13,)
 
 _HOST_PYTHON = "/usr/bin/python3"
+_NOT_NVIDIA = ("cpu", "rocm", "xpu")
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """Of a release that needs none, C(source) is none and all else empty. C(path) is that of a toolkit outside the release."""
+    """Of a release that needs none, C(source) is none and all else empty. C(version) is empty when not known, C(path) that of a toolkit outside
+    the release, C(scripts) the folder on the host with what lays out and proves, C(architectures) the compute capabilities beside the GPUs' own."""
 
     source: str
+    version: str = ""
     requirements: tuple[str, ...] = ()
     path: str = ""
     scripts: str = ""
     architectures: tuple[str, ...] = ()
 
-    def environment(self, release: str) -> dict[str, str]:
+    def environment(self, release: str) -> dict[str, str | None]:
         """Variables for whatever compiles with the release at this path."""
-        return {} if self.source == NONE else _cuda_environment.environment(release, own_libraries=self.source == WHEELS)
+        return {} if self.source == NONE else {**_cuda_environment.environment(release, own_libraries=self.source == WHEELS)}
 
     def proofs(self, release: str) -> list[list[str]]:
-        """Commands that the build runs in the unfinished release's folder, which will stand at this path; one that fails fails the build."""
+        """Commands that the build runs in the unfinished release's folder, which will stand at this path; one that fails fails the build.
+
+        They may run again in the finished release, when the host has changed.
+        """
         if self.source == NONE:
             return []
         lay_out = [_HOST_PYTHON, f"{self.scripts}/lay_out_cuda.py", "--release", ".", "--final", release]
@@ -48,31 +58,58 @@ class Toolkit:
             prove += ["--architectures", ",".join(self.architectures)]
         return [lay_out, prove]
 
+    def before_start(self, release: str, cache: str) -> list[list[str]]:
+        """Commands that a service's unit runs before each start: kernels that another CUDA compiled must not be loaded."""
+        return [] if self.source == NONE else [[_HOST_PYTHON, f"{self.scripts}/clear_cuda_caches.py", "--release", release, "--cache", cache]]
+
     def document(self) -> dict[str, Any]:
         """What the roles read of it."""
-        return {"source": self.source, "path": self.path, "architectures": list(self.architectures)}
+        return {"source": self.source, "version": self.version, "path": self.path, "architectures": list(self.architectures)}
 
 
-def toolkit_of(settings: Settings, version: Version, cuda: Numbers) -> Toolkit:
+def toolkit_of(settings: Settings, version: Version, cuda: Numbers, torch: str = "") -> Toolkit:
     """The toolkit of the release that serves this version on a host with these settings.
 
     :param cuda: the CUDA that the release's torch is built for, empty when not known
+    :param torch: the version of torch that the release will have, empty when not known
     """
-    if not needs_cuda(version, settings.vllm_torch_backend):
+    source = settings.cuda_source if needs_cuda(version, settings.vllm_torch_backend) else NONE
+    if source == WHEELS and cuda and cuda < FIRST_IN_WHEELS:
+        source = NONE
+    if source == NONE:
         return Toolkit(NONE)
-    return Toolkit(WHEELS, requirements=(_requirement(cuda),), scripts=f"{settings.host_install_dir}/lib")
+    # A CPU build in find-links or an index counts as newer than the CUDA build of the same version.
+    requirements = [f"torch!={torch}+cpu"] if torch else []
+    if source == WHEELS:
+        requirements.append(_requirement(cuda))
+    return Toolkit(
+        source,
+        version=written(cuda[:2]),
+        requirements=tuple(requirements),
+        path="" if source == WHEELS else toolkit_path(settings, cuda),
+        scripts=f"{settings.host_install_dir}/lib",
+        architectures=settings.cuda_architectures,
+    )
+
+
+def toolkit_path(settings: Settings, cuda: Numbers) -> str:
+    """Where a toolkit outside the release stands: as the user says, else where its packages put it."""
+    if settings.cuda_system_path:
+        return settings.cuda_system_path
+    if settings.cuda_source == PACKAGES:
+        return f"/usr/local/cuda-{written(cuda[:2])}" if settings.cuda_apt_repository else "/usr/lib/cuda"
+    return "/usr/local/cuda"
 
 
 def needs_cuda(version: Version, backend: str) -> bool:
     """Whether a release is one for NVIDIA GPUs: neither its version's local part nor its torch is of another kind."""
-    other = ("cpu", "rocm", "xpu")
-    return not any(part.startswith(other) for part in (*version.local.split("."), backend))
+    return not any(part.startswith(_NOT_NVIDIA) for part in (*version.local.split("."), backend))
 
 
 def _requirement(cuda: Numbers) -> str:
     """The metapackage with the parts that a compiler needs, of torch's CUDA.
 
-    Torch built for CUDA 13 pins the metapackage itself, which holds every part named here. Torch for CUDA 12 pins single parts, so its
-    version is said here as far as it is known.
+    Torch built for CUDA 13 pins the metapackage itself, so that in one resolve every part named here follows it, also where the CUDA of a
+    vLLM is not known beforehand.
     """
     return f"cuda-toolkit[{','.join(EXTRAS)}]" + (f"=={written(cuda[:2])}.*" if cuda else "")

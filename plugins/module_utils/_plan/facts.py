@@ -44,7 +44,7 @@ class Mount:
 class HostFacts:
     """Facts of one host. C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
     C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the IPv4 addresses of each network interface
-    that has any, C(default_ipv4) the address that goes out to the world."""
+    that has any, C(default_ipv4) the address that goes out to the world, C(nvswitches) how many NVSwitches the host has, C(fabric_manager) its version, empty when it is not installed."""
 
     gpus: tuple[Gpu, ...]
     gpu_fault: str
@@ -54,6 +54,8 @@ class HostFacts:
     partial_weights: dict[str, int]
     interfaces: dict[str, tuple[str, ...]]
     default_ipv4: str
+    nvswitches: int
+    fabric_manager: str
 
     def mount_of(self, path: str) -> Mount | None:
         """The file system that a path lies, or will lie, on."""
@@ -77,6 +79,8 @@ def read(raw: Any) -> HostFacts | None:
         partial_weights=_sizes(raw.get("partial_weights")),
         interfaces=_addresses(raw.get("interfaces")),
         default_ipv4=_text(raw.get("default_ipv4")),
+        nvswitches=_number(raw.get("nvswitches")),
+        fabric_manager=_text(raw.get("fabric_manager")),
     )
 
 

@@ -51,6 +51,8 @@ class Release:
         inputs: list[Any] = [self.version.text, self.requirement, self.requirements, self.overrides, self.python, self.torch_backend]
         if self.source != Source():
             inputs += [self.source.document(), sorted(self.build_environment.items())]
+        if self.toolkit.path:
+            inputs.append(self.toolkit.path)
         digest = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
         return f"{self.engine}-{self.version.public}-{digest[:_HASH_DIGITS]}"
 
@@ -93,12 +95,13 @@ class Release:
         }
 
 
-def release_of(settings: Settings, version: Version, cuda_version: Numbers = ()) -> Release:
+def release_of(settings: Settings, version: Version, cuda_version: Numbers = (), torch: str = "") -> Release:
     """The vLLM release that serves this version on a host with these settings.
 
     :param cuda_version: the CUDA that the release's torch is built for, empty when not known
+    :param torch: the version of torch that it will have, empty when not known
     """
-    toolkit = cuda.toolkit_of(settings, version, cuda_version)
+    toolkit = cuda.toolkit_of(settings, version, cuda_version, torch)
     return Release(
         engine=VLLM,
         package="vllm",

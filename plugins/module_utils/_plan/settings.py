@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from . import environments, sources, values
+from . import cuda_settings, environments, sources, values
 from .faults import Bad, Fault, is_secret_name, shown
 from .versions import Version
 
@@ -46,6 +46,14 @@ class Settings:
     vllm_find_links: tuple[str, ...]
     vllm_no_index: bool
     vllm_keep_releases: int
+    cuda_source: str
+    cuda_system_path: str
+    cuda_architectures: tuple[str, ...]
+    cuda_apt_repository: str
+    cuda_driver_install: bool
+    cuda_driver_branch: str
+    cuda_fabric_manager: bool
+    cuda_reboot: bool
     weights_dir: str
     weights_endpoints: tuple[str, ...]
     weights_exclude: tuple[str, ...]
@@ -115,6 +123,14 @@ _READERS: dict[str, values.Reader] = {
     "vllm_find_links": values.texts,
     "vllm_no_index": values.switch,
     "vllm_keep_releases": values.whole(0, 1000),
+    "cuda_source": cuda_settings.source,
+    "cuda_system_path": cuda_settings.path,
+    "cuda_architectures": cuda_settings.architectures,
+    "cuda_apt_repository": values.text,
+    "cuda_driver_install": values.switch,
+    "cuda_driver_branch": cuda_settings.branch,
+    "cuda_fabric_manager": values.switch,
+    "cuda_reboot": values.switch,
     "weights_dir": values.path,
     "weights_endpoints": _endpoints,
     "weights_exclude": values.texts,
