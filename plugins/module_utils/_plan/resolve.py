@@ -103,7 +103,7 @@ def acceptable(tables: Tables) -> tuple[str, ...]:
 
 def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault | Notice]:
     for rule in RULES:
-        for finding in rule.check(draft):
+        for finding in rule.findings(draft):
             name = finding.rule or rule.accept
             told = waivers.apply(finding, name, accepted) if name else finding
             if told is not None:

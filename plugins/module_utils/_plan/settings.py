@@ -38,6 +38,8 @@ class Settings:
     vllm_build_environment: dict[str, str]
     vllm_requirements: tuple[str, ...]
     vllm_overrides: tuple[str, ...]
+    vllm_transformers_version: Version
+    vllm_transformers_requirements: tuple[str, ...]
     vllm_python: str
     vllm_torch_backend: str
     vllm_releases_dir: str
@@ -115,6 +117,8 @@ _READERS: dict[str, values.Reader] = {
     "vllm_build_environment": _build_environment,
     "vllm_requirements": requirements,
     "vllm_overrides": values.texts,
+    "vllm_transformers_version": values.version,
+    "vllm_transformers_requirements": requirements,
     "vllm_python": values.word,
     "vllm_torch_backend": values.text,
     "vllm_releases_dir": values.path,

@@ -46,7 +46,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "engine": "vllm",
         "package": "vllm",
         "source": {"kind": "index", "address": "", "reference": "", "sha256": ""},
-        "requirements": ["cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl]==13.0.*"],
+        "requirements": ["torch!=2.13.0+cpu", "cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl,nvjitlink]==13.0.*"],
         "overrides": [],
         "python": "/usr/bin/python3",
         "torch_backend": "",
@@ -56,7 +56,7 @@ def test_a_whole_host(plan: Plans) -> None:
             ["/usr/bin/python3", "/opt/inferops/lib/lay_out_cuda.py", "--release", ".", "--final", f"/opt/inferops/releases/{name}"],
             ["/usr/bin/python3", "/opt/inferops/lib/prove_cuda.py", "--release", "."],
         ],
-        "cuda": {"source": "wheels", "path": "", "architectures": []},
+        "cuda": {"source": "wheels", "version": "13.0", "path": "", "architectures": []},
         "index": {"index_url": "", "extra_index_urls": [], "find_links": [], "no_index": False},
     }
     assert weights == {
@@ -78,6 +78,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "name": "qwen",
         "state": "present",
         "unit": "vllm-qwen.service",
+        "engine": "vllm",
         "model": "qwen3-235b-a22b-instruct-2507-fp8",
         "repo": "Qwen/Qwen3-235B-A22B-Instruct-2507-FP8",
         "revision": COMMIT,
@@ -120,6 +121,7 @@ def test_a_whole_host(plan: Plans) -> None:
             "VLLM_NO_USAGE_STATS": "1",
         },
         "environment_file": "/etc/inferops/qwen.env",
+        "served": "/var/lib/inferops/served/qwen.json",
         "cache": CACHE,
         "has_api_key": False,
         "node": None,
