@@ -50,13 +50,14 @@ def wheels_home(release: str, cuda: str) -> str:
 
 
 def stated_versions(home: str, site: str) -> dict[str, str]:
-    """Return what packages say of parts that cannot be asked themselves, as major.minor; without those that nobody speaks of.
+    """Return what packages say of parts that cannot be asked themselves, as major.minor.
 
-    Wheels speak for a toolkit inside C(site) alone.
+    Wheels speak for a toolkit inside C(site) alone, and a part without one is missing there: empty. Elsewhere what nobody speaks of is left out.
     """
     found = {}
     if os.path.realpath(home).startswith(os.path.realpath(site) + os.sep):
         for part, name in _WHEELS.items():
+            found[part] = ""
             for path in glob.glob(os.path.join(site, name + "-*.dist-info")):
                 found[part] = minor(os.path.basename(path)[len(name) + 1:-len(".dist-info")])
         return found

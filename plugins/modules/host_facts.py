@@ -65,6 +65,9 @@ host:
     architecture:
       description: Machine name, for example V(x86_64).
       type: str
+    kernel:
+      description: Release of the running kernel.
+      type: str
     hostname:
       description: Name that the host gives itself.
       type: str
@@ -95,6 +98,26 @@ host:
     gpus:
       description: GPUs as C(nvidia-smi) lists them; memory in bytes.
       type: list
+    nvswitches:
+      description: How many NVSwitches the host has.
+      type: int
+    fabric_manager:
+      description: Version of the installed Fabric Manager; empty when there is none.
+      type: str
+    driver_module:
+      description: Version of NVIDIA's kernel module that is loaded; empty when none is.
+      type: str
+    driver_packages:
+      description: C(version) of the installed Debian packages of NVIDIA's driver and toolkit, and whether they are C(held) at it, by name.
+      type: dict
+    cuda_releases:
+      description: >-
+        By release that has a CUDA toolkit, its C(cuda), the C(driver) and C(architectures) that it is proven for, and what has C(changed) since;
+        an empty list means that the proof holds.
+      type: dict
+    scripts:
+      description: sha256 of each file in C(<install_dir>/lib), by name.
+      type: dict
     gpu_fault:
       description: What C(nvidia-smi) said when it was there and failed; empty when all is well or there is none.
       type: str
@@ -135,7 +158,7 @@ host:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _host, _nvidia, _releases
+from ..module_utils import _cuda_toolkit, _gpu_driver, _host, _nvidia, _releases
 
 
 def main() -> None:
@@ -150,6 +173,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     gpus, gpu_fault = _nvidia.read_gpus()
+    driver_packages = _gpu_driver.driver_packages()
     host = _host.read_system()
     host.update(
         mounts=_host.read_mounts(),
@@ -166,6 +190,12 @@ def main() -> None:
         checked=_host.checked_services(module.params["state_dir"]),
         gpus=gpus,
         gpu_fault=gpu_fault,
+        nvswitches=_gpu_driver.count_nvswitches(),
+        fabric_manager=_gpu_driver.fabric_manager(driver_packages),
+        driver_module=_gpu_driver.loaded_module(),
+        driver_packages=driver_packages,
+        cuda_releases=_cuda_toolkit.read_releases(module.params["releases_dir"], gpus),
+        scripts=_host.installed_scripts(module.params["install_dir"]),
     )
     module.exit_json(changed=False, host=host)
 

@@ -108,8 +108,8 @@ def lay_out(release: str, final: str, toolkit: str) -> str:
     if not cuda:
         raise Fault(
             f"torch {torch} is a build without CUDA, and the release is one for GPUs. vllm_find_links or an index offers a CPU build, which"
-            " counts as newer than the CUDA build of the same version: take it out of there, or add torch!=<that version> to"
-            " vllm_requirements; a release for CPUs says +cpu in vllm_version"
+            " counts as newer than the CUDA build of the same version: take it out of there, or say"
+            f" torch=={torch.partition('+')[0]},!={torch} in vllm_overrides; a release for CPUs says +cpu in vllm_version"
         )
     if toolkit:
         if not os.path.exists(os.path.join(toolkit, "bin", "nvcc")):

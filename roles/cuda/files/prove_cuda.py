@@ -126,12 +126,13 @@ def parts(home: str, site: str, environment: t.Mapping[str, str]) -> dict[str, s
 def check_parts(found: t.Mapping[str, str], cuda: str, remedy: str) -> None:
     """Raise Fault unless every part is there and of torch's CUDA."""
     missing = [part for part, version in found.items() if not version]
-    if missing:
-        raise Fault(f"the CUDA toolkit lacks {', '.join(missing)}. {remedy}")
-    others = [f"{part} {version}" for part, version in found.items() if version != cuda]
-    if others:
-        same = ", ".join(part for part, version in found.items() if version == cuda) or "no part"
-        raise Fault(f"torch is built for CUDA {cuda}, and beside it stand {', '.join(others)} (of {cuda}: {same}). {remedy}")
+    others = [f"{part} {version}" for part, version in found.items() if version not in ("", cuda)]
+    if not missing and not others:
+        return
+    same = ", ".join(part for part, version in found.items() if version == cuda) or "no part"
+    wrong = f", and beside it stand {', '.join(others)} (of {cuda}: {same})" if others else ""
+    lacking = f"{' and' if others else ', and'} there is no {', '.join(missing)}" if missing else ""
+    raise Fault(f"torch is built for CUDA {cuda}{wrong}{lacking}. {remedy}")
 
 
 def compile_kernel(home: str, folder: str, cuda: str, architectures: t.Sequence[str], environment: t.Mapping[str, str], remedy: str) -> str:
@@ -141,6 +142,9 @@ def compile_kernel(home: str, folder: str, cuda: str, architectures: t.Sequence[
         file.write(KERNEL)
     targets = [f"-gencode=arch=compute_{name},code=sm_{name}" for name in map(short, architectures)]
     status, output = run([f"{home}/bin/nvcc", "-std=c++17", "-Xcompiler", "-fPIC", *targets, "-c", source, "-o", compiled], environment)
+    if "Unsupported gpu architecture" in output:
+        raise Fault(f"nvcc of CUDA {cuda} makes no code for one of {', '.join(architectures)}: {said(output)}. Take it out of cuda_architectures, or choose"
+                    " a vLLM build for another CUDA")
     if status != 0:
         raise Fault(f"nvcc does not compile for {', '.join(architectures)}: {said(output)}. {remedy}")
     link = ["c++", "-shared", compiled, f"-L{home}/lib64", f"-L{home}/lib64/stubs", "-lcudart", "-lcuda", "-o", library]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Iterator, Union
 
+from ..._nvidia import way_out
 from .. import arguments as args
 from ..draft import HostDraft, ServiceDraft
 from ..engines import VLLM
@@ -43,7 +44,7 @@ def gpus_answer(host: HostDraft) -> Iterator[Finding]:
             "gpus",
             shown(host.facts.gpu_fault),
             "nvidia-smi fails on the host",
-            _way_out(host.facts.gpu_fault),
+            way_out(host.facts.gpu_fault),
         )
     elif not host.facts.gpus and not host.gpus_are_stated:
         for draft in wanting:
@@ -51,18 +52,6 @@ def gpus_answer(host: HostDraft) -> Iterator[Finding]:
             why = "nvidia-smi finds no GPU on the host"
             remedy = "install the driver first, or state with plan_gpus what the host will have (and have the driver installed with cuda_driver_install)"
             yield Fault(host.name, draft.label, "gpus", value, why, remedy)
-
-
-def _way_out(fault: str) -> str:
-    """What to do about an nvidia-smi that fails. Its words about the driver are NVML's own, the same for years."""
-    if "version mismatch" in fault:
-        cause = "a driver update has replaced the libraries under the loaded kernel module"
-        return f"{cause}: reboot the host, or stop what uses the GPUs and load the new module (rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia; modprobe nvidia)"
-    if "communicate with the NVIDIA driver" in fault:
-        return "the kernel module is not loaded: see `dmesg | grep -i nvidia` and `dkms status`; after a kernel update it has to be built again, then reboot"
-    if "gave no answer" in fault:
-        return "the driver hangs: see `dmesg` for Xid messages; a reboot is the usual way out"
-    return "get nvidia-smi to work there; after a driver update this often takes a reboot"
 
 
 def gpus_exist(host: HostDraft) -> Iterator[Fault]:
