@@ -43,11 +43,21 @@ def test_a_whole_host(plan: Plans) -> None:
         "name": name,
         "path": f"/opt/inferops/releases/{name}",
         "version": "0.32.0",
-        "requirements": ["vllm==0.32.0"],
+        "engine": "vllm",
+        "package": "vllm",
+        "source": {"kind": "index", "address": "", "reference": "", "sha256": ""},
+        "requirements": ["torch!=2.13.0+cpu", "cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl,nvjitlink]==13.0.*"],
         "overrides": [],
         "python": "/usr/bin/python3",
         "torch_backend": "",
-        "index": {"index_url": "", "extra_index_urls": [], "find_links": []},
+        "cpu": False,
+        "build_environment": {},
+        "proofs": [
+            ["/usr/bin/python3", "/opt/inferops/lib/lay_out_cuda.py", "--release", ".", "--final", f"/opt/inferops/releases/{name}"],
+            ["/usr/bin/python3", "/opt/inferops/lib/prove_cuda.py", "--release", "."],
+        ],
+        "cuda": {"source": "wheels", "version": "13.0", "path": "", "architectures": []},
+        "index": {"index_url": "", "extra_index_urls": [], "find_links": [], "no_index": False},
     }
     assert weights == {
         "name": "qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e",
@@ -68,6 +78,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "name": "qwen",
         "state": "present",
         "unit": "vllm-qwen.service",
+        "engine": "vllm",
         "model": "qwen3-235b-a22b-instruct-2507-fp8",
         "repo": "Qwen/Qwen3-235B-A22B-Instruct-2507-FP8",
         "revision": COMMIT,
@@ -110,6 +121,7 @@ def test_a_whole_host(plan: Plans) -> None:
             "VLLM_NO_USAGE_STATS": "1",
         },
         "environment_file": "/etc/inferops/qwen.env",
+        "served": "/var/lib/inferops/served/qwen.json",
         "cache": CACHE,
         "has_api_key": False,
         "node": None,
@@ -239,6 +251,7 @@ def test_indexes_fall_back_to_the_hosts(plan: Plans) -> None:
         "index_url": "https://a/simple",
         "extra_index_urls": ["https://a/extra"],
         "find_links": ["https://b/wheels"],
+        "no_index": False,
     }
 
 
