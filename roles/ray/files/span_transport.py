@@ -1,0 +1,51 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""By what NCCL goes from host to host, read from its own log (NCCL_DEBUG=INFO): without a word it falls back from RDMA to plain sockets."""
+
+from __future__ import annotations
+
+import re
+
+RDMA = "NET/IB"
+SOCKET = "NET/Socket"
+
+# "… NCCL INFO NET/IB : Using [0]mlx5_0:1/RoCE [RO]; OOB eth0:10.0.0.1<0>", "… NCCL INFO Using network Socket",
+# "… NCCL INFO Channel 00/0 : 1[1] -> 0[0] [receive] via NET/IB/0/GDRDMA".
+_CHANNEL = re.compile(r"NCCL INFO Channel .* via (NET/(?:IB|Socket))")
+_USING = re.compile(r"NCCL INFO (?:(NET/(?:IB|Socket)) ?: Using |Using network (IB|Socket)\b)")
+_DEVICES = re.compile(r"NCCL INFO NET/(?:IB|Socket) ?: Using (.*?)(?:; OOB .*)?$")
+
+
+class Transport:
+    """What the log has said so far. C(used) is empty, V(NET/IB), V(NET/Socket) or both with a comma; C(devices) as NCCL names them."""
+
+    def __init__(self) -> None:
+        self._channels: set[str] = set()
+        self._using = ""
+        self.devices = ""
+
+    def read(self, line: str) -> bool:
+        """Take a line of the log; return whether it has told anything new."""
+        if "NCCL INFO" not in line:
+            return False
+        before = self.used
+        channel = _CHANNEL.search(line)
+        if channel:
+            self._channels.add(channel[1])
+        using = _USING.search(line)
+        if using:
+            self._using = using[1] or f"NET/{using[2]}"
+            devices = _DEVICES.search(line)
+            self.devices = devices[1].strip() if devices else self.devices
+        return self.used != before
+
+    @property
+    def used(self) -> str:
+        # What channels really go over counts more than what NCCL has found and might use.
+        return ", ".join(sorted(self._channels)) or self._using
+
+    def complaint(self, expected: str) -> str:
+        """Return what is wrong with it, or an empty text: also where nothing is expected, or NCCL has said nothing yet."""
+        if not expected or not self.used or self.used == expected:
+            return ""
+        return f"NCCL goes over {self.used}{f' ({self.devices})' if self.devices else ''}, and the inventory expects {expected}"
