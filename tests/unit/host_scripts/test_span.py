@@ -47,7 +47,7 @@ class Span:
         for sub in ("run", "failures"):
             (self.folder / name / sub).mkdir(parents=True, exist_ok=True)
         flags = {
-            "span": "big", "name": name, "backend": "mp", "digest": digest, "port": self.port, "silence": 2, "stop_timeout": 2,
+            "span": "big", "name": name, "backend": "mp", "digest": digest, "port": self.port, "silence": 4, "stop_timeout": 2,
             "failures": self.folder / name / "failures", **options,
         }
         flags.update({"listen": "127.0.0.1"} if hub else {"hub_address": "127.0.0.1", "hub_name": "head"})
@@ -143,7 +143,7 @@ def serving(span: Span, engine: str) -> Span:
     """A service over two hosts that serves."""
     span.start("head", hub=True, member=["worker"], engine=engine, what="rank 0")
     span.start("worker", what="rank 1")
-    soon(lambda: span.text("worker") == "serving on head, worker", "it serves")
+    soon(lambda: span.text("worker") == "serving on head, worker" and span.runs("head") and span.runs("worker"), "it serves")
     return span
 
 
@@ -282,15 +282,16 @@ def test_a_stop_is_no_failure(serving: Span) -> None:
 def test_the_first_failure_is_kept(span: Span) -> None:
     """Those after it leave its log alone, until it has served again; one after the other waits longer."""
     failing = "print('the cause', flush=True); import sys; sys.exit(1)"
-    span.start("head", hub=True, member=[], program=failing)
+    nobody = f"http://127.0.0.1:{free_port()}"
+    span.start("head", hub=True, member=[], engine=nobody, program=failing)
     assert span.status("head") == 1
     first = span.failures("head")
     assert len(first) == 1 and "the cause" in (first[0] / "output.log").read_text()
-    span.start("head", hub=True, member=[], program=failing.replace("the cause", "its consequence"))
+    span.start("head", hub=True, member=[], engine=nobody, program=failing.replace("the cause", "its consequence"))
     assert span.status("head") == 1
     assert span.failures("head") == first and "consequence" not in (first[0] / "output.log").read_text()
     assert str(first[0]) in span.text("head")
-    span.start("head", hub=True, member=[], program=failing)
+    span.start("head", hub=True, member=[], engine=nobody, program=failing)
     soon(lambda: "2 tries have failed, the next one begins in 10 s" in span.output("head"), "it waits")
 
 
