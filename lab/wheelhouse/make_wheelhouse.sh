@@ -17,7 +17,7 @@ torch=torch==2.13.0+cpu
 target=(--python-version 3.11 --implementation cp --abi cp311 --platform "manylinux_2_28_$(uname -m)")
 
 mkdir -p "$out"
-recipe=$(sha256sum "$here/vllm/pyproject.toml" "$here/make_wheelhouse.sh" | sha256sum | cut -c1-12)
+recipe=$(sha256sum "$here"/vllm/pyproject.toml "$here"/vllm/lab_cpu/*.py "$here/make_wheelhouse.sh" | sha256sum | cut -c1-12)
 stamp=$out/.made-$recipe
 [ -e "$stamp" ] && exit 0
 
@@ -28,6 +28,7 @@ rm -f "$out"/*.whl "$out"/.made-*
 echo "building the vllm metapackages" >&2
 later=$(mktemp -d)
 trap 'rm -rf "$later"' EXIT
+cp -r "$here/vllm/lab_cpu" "$later"
 sed 's/^version = "0.32.0+cpu"$/version = "0.32.0.post1+cpu"/' "$here/vllm/pyproject.toml" >"$later/pyproject.toml"
 for source in "$here/vllm" "$later"; do
     "$(dirname "$python")/uv" build --quiet --wheel --out-dir "$out" "$source" >&2

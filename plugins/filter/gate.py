@@ -9,6 +9,8 @@ import typing as t
 
 Result = t.Mapping[str, t.Any]
 
+ROLLED = ("unit", "environment_file", "served")
+
 
 def gate_faults(followed: t.Sequence[Result], asked: Result) -> dict[str, str]:
     """Return, by service, why it did not pass: its start failed, or it answered wrongly.
@@ -21,7 +23,14 @@ def gate_faults(followed: t.Sequence[Result], asked: Result) -> dict[str, str]:
 
 def gate_failed(services: t.Sequence[Result], faults: t.Mapping[str, str]) -> list[dict[str, str]]:
     """Return what the `service_rollback` module has to know of the services that did not pass."""
-    return [{key: service[key] for key in ("name", "unit", "environment_file", "served")} for service in services if service["name"] in faults]
+    rows = []
+    for service in services:
+        if service["name"] in faults:
+            units = service["units"] or [service]
+            # What stands beside the engine first; outcomes go by the service's name for the unit that stands for it.
+            rows += [{"name": f"{service['name']} ({unit['unit']})", **{key: unit[key] for key in ROLLED}} for unit in reversed(units[1:])]
+            rows.append({"name": service["name"], **{key: units[0][key] for key in ROLLED}})
+    return rows
 
 
 def gate_report(faults: t.Mapping[str, str], outcomes: t.Mapping[str, Result], services: t.Sequence[Result], again: t.Mapping[str, str]) -> str:

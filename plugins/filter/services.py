@@ -24,17 +24,22 @@ def service_secrets(services: t.Sequence[Service]) -> dict[str, dict[str, str]]:
 
 
 def service_directories(services: t.Sequence[Service], account: t.Mapping[str, str]) -> list[dict[str, str]]:
-    """Return the cache directory of each service, its account's own, for the `directories` module."""
-    return [{"path": service["cache"], "owner": account["user"], "group": account["group"], "mode": "0750"} for service in services]
+    """Return the directories that each service writes to, its account's own, for the `directories` module."""
+    paths = [path for service in services for path in (service["cache"], *(folder for unit in service["units"] for folder in unit["writable"]))]
+    return [{"path": path, "owner": account["user"], "group": account["group"], "mode": "0750"} for path in dict.fromkeys(paths)]
 
 
 def service_units(services: t.Sequence[Service], remove: str = "") -> list[dict[str, t.Any]]:
     """Return what the `service_state` module has to know of each service, or of those alone that are to be removed: one by name, or "all"."""
-    keys = ("unit", "environment_file", "cache", "state", "served")
-    if not remove:
-        return [{key: service[key] for key in keys} for service in services]
-    chosen = [service for service in services if remove in ("all", service["name"])]
-    return [{**{key: service[key] for key in keys}, "state": "absent"} for service in chosen]
+    chosen = [service for service in services if remove in ("", "all", service["name"])]
+    return [row for service in chosen for row in _units_of(service, "absent" if remove else service["state"])]
+
+
+def _units_of(service: Service, state: str) -> list[dict[str, t.Any]]:
+    """Return a service's units on this host. Of several the one that stands for it comes last and has the cache, which the others use too."""
+    rows = [{key: unit[key] for key in ("unit", "environment_file", "served", "folders")} for unit in reversed(service["units"])]
+    rows = rows or [{**{key: service[key] for key in ("unit", "environment_file", "served")}, "folders": []}]
+    return [{**row, "cache": service["cache"] if row is rows[-1] else None, "state": state} for row in rows]
 
 
 def service_checks(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], on_host: bool = False) -> list[dict[str, t.Any]]:
@@ -47,10 +52,13 @@ def service_checks(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapp
             "thinking": service["thinking"],
             "api_key": secrets[service["name"]].get("VLLM_API_KEY", ""),
             "unit": service["unit"] if on_host else None,
+            # Of a service over several hosts all units have to pass before any of them is kept.
+            "mark": service["node"] is None,
             # What is kept of a service that has passed its gate.
             "keep": {key: service[key] for key in KEPT} if on_host else None,
         }
-        for service in services if service["state"] == "present"
+        # Of several hosts the head alone can be asked.
+        for service in services if service["state"] == "present" and service["url"]
     ]
 
 

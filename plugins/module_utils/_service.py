@@ -26,6 +26,8 @@ class Service:
     state: str
     # Where the last state that passed the gate is kept.
     served: str | None = None
+    # Further folders that go with an absent service.
+    folders: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def path(self) -> str:
@@ -72,7 +74,7 @@ class Service:
 
     def leftovers(self) -> list[str]:
         """Return the paths that go with an absent service."""
-        return [path for path in (self.path, self.environment_file, self.cache, self.served) if path]
+        return [path for path in (self.path, self.environment_file, self.cache, self.served, *self.folders) if path]
 
     def was_checked(self) -> bool:
         """Tell whether the present start has passed the gate."""

@@ -47,6 +47,12 @@ options:
           - Unit on the machine where this runs.
           - The end of its journal is shown when the check fails, and its start is marked as checked when it passes.
         type: str
+      mark:
+        description: >-
+          Whether a service that has passed is marked. V(false) leaves that to M(inferops.gpu.service_passed), for a service whose other nodes have
+          to pass as well.
+        type: bool
+        default: true
       keep:
         description: With O(services[].unit), what is kept of a service that has passed, to go back to with M(inferops.gpu.service_rollback).
         type: dict
@@ -118,12 +124,11 @@ faults:
 """
 
 import concurrent.futures
-import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _openai_api, _served, _service, _systemd
+from ..module_utils import _openai_api, _passed, _systemd
 
 
 def main() -> None:
@@ -138,6 +143,7 @@ def main() -> None:
                     "thinking": {"type": "str", "choices": ["never", "hybrid", "always"], "default": "never"},
                     "api_key": {"type": "str", "no_log": True},
                     "unit": {"type": "str"},
+                    "mark": {"type": "bool", "default": True},
                     "keep": {
                         "type": "dict",
                         "options": {
@@ -165,8 +171,8 @@ def main() -> None:
     faults = {service["name"]: result["fault"] for service, result in zip(services, results) if "fault" in result}
     if not module.check_mode:
         for service in services:
-            if service["unit"] and service["name"] in answers:
-                mark_passed(service)
+            if service["unit"] and service["mark"] and service["name"] in answers:
+                _passed.mark(service["name"], service["unit"], service["keep"])
     if faults and module.params["fail"]:
         module.fail_json(msg="\n".join(faults.values()), answers=answers, faults=faults)
     module.exit_json(changed=False, answers=answers, faults=faults)
@@ -181,21 +187,6 @@ def ask(service: dict[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.
         lines = _systemd.journal(service["unit"], "", 30) if service["unit"] else []
         tail = f"\nLast lines of its journal (journalctl -u {service['unit']}):\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
         return {"fault": f"Service {service['name']} at {service['url']} does not serve: {error}{tail}"}
-
-
-def mark_passed(row: dict[str, t.Any]) -> None:
-    """Keep what has passed, and which start of the unit it was, so that a later run need not ask again.
-
-    In this order: a run that dies between the two is followed by one that asks again.
-    """
-    keep = row["keep"]
-    service = _service.Service(row["unit"], keep["environment_file"] if keep else "", None, "present")
-    # What answers may be older than the files: then nothing is known about these.
-    if keep and service.runs_current_files() and not dataclasses.replace(service, served=keep["served"]).is_kept():
-        state = _served.of_disk(row["name"], service.path, service.environment_file, keep["release"], keep["release_path"], keep["weights_path"])
-        _served.keep(keep["served"], state)
-    with open(service.checked_record, "w", encoding="utf-8") as file:
-        file.write(service.properties()["InvocationID"])
 
 
 if __name__ == "__main__":

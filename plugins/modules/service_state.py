@@ -36,6 +36,11 @@ options:
       served:
         description: Where M(inferops.gpu.api_check) keeps the last state that passed the gate. Removed with an absent service.
         type: path
+      folders:
+        description: Further directories that are removed with an absent service.
+        type: list
+        elements: path
+        default: []
       state:
         description: Whether the service is wanted.
         type: str
@@ -100,6 +105,7 @@ def main() -> None:
                     "environment_file": {"type": "path", "required": True},
                     "cache": {"type": "path"},
                     "served": {"type": "path"},
+                    "folders": {"type": "list", "elements": "path", "default": []},
                     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 },
             },
@@ -108,7 +114,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    services = [_service.Service(row["unit"], row["environment_file"], row["cache"], row["state"], row["served"]) for row in module.params["services"]]
+    services = [_service.Service(row["unit"], row["environment_file"], row["cache"], row["state"], row["served"], row["folders"]) for row in module.params["services"]]
     foreign = [service.unit for service in services if service.is_foreign()]
     if foreign:
         module.fail_json(

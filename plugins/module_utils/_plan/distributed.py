@@ -23,17 +23,21 @@ _MOST = 64
 
 # What Linux takes for the name of a network interface.
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
+# Names of hosts are left out: vLLM takes an address there.
+_ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 
 
 @dataclass(frozen=True)
 class Distributed:
-    """What a service's key C(distributed) says. C(nodes) is None when it cannot be read, C(head) and C(interface) where the plan is to choose."""
+    """What a service's key C(distributed) says. C(nodes) is None when it cannot be read, C(head) and C(interface) where the plan is to choose,
+    C(transport) where NCCL is to."""
 
     nodes: int | None = None
     backend: str = RAY
     head: str | None = None
     interface: str | None = None
     port: int | None = None
+    transport: str | None = None
 
     @property
     def meeting_port(self) -> int:
@@ -83,6 +87,13 @@ class Part:
         }
         return found if self.is_head else {**found, "headless": True}
 
+    def environment(self) -> dict[str, str]:
+        """Variables that differ by node: the way to the others. What is not known is left to the programs themselves."""
+        found = {"VLLM_HOST_IP": self.node.address} if _ADDRESS.fullmatch(self.node.address) else {}
+        if self.node.interface:
+            found.update(GLOO_SOCKET_IFNAME=self.node.interface, NCCL_SOCKET_IFNAME=self.node.interface)
+        return found
+
     def document(self) -> dict[str, Any]:
         """The part as the roles read it."""
         return {
@@ -123,6 +134,7 @@ _READERS: dict[str, values.Reader] = {
     "head": values.word,
     "interface": _interface,
     "port": values.whole(1024, 65535),
+    "transport": values.word,
 }
 KEYS: tuple[str, ...] = tuple(_READERS)
 

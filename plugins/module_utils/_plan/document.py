@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from . import arguments as args
-from . import kernel, transformers_engine
+from . import kernel, span, transformers_engine
 from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
 from .engines import TRANSFORMERS
@@ -54,10 +54,14 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
     service = draft.service
     settings = host.settings
     weights = draft.weights.document() if draft.weights else {}
+    argv = _argv(draft, weights["path"])
+    local_url = _url(draft, _LOOPBACK.get(service.host, "")) if draft.answers else None
+    units = [unit.document() for unit in span.unit_parts(host, draft, argv, local_url)]
     document = {
         "name": service.name,
         "state": service.state,
-        "unit": service.unit,
+        # The unit that stands for the service on this host: it serves when the unit is active.
+        "unit": span.unit_name(draft),
         "engine": draft.engine,
         "model": service.model,
         "repo": weights["repo"],
@@ -71,22 +75,36 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "port": service.port,
         # Of several hosts only the head answers.
         "url": _url(draft, host.address) if draft.answers else None,
-        "local_url": _url(draft, _LOOPBACK.get(service.host, "")) if draft.answers else None,
+        "local_url": local_url,
         "thinking": _thinking(draft),
         "gpus": list(draft.gpus or ()),
-        "argv": _argv(draft, weights["path"]),
+        "argv": argv,
         "environment": draft.environment,
         "environment_file": _environment_file(host, service),
         "served": _served_file(host, service),
         "cache": draft.cache,
         "before_start": _before_start(draft, weights["path"]),
         "has_api_key": service.has_api_key,
-        "node": draft.part.document() if draft.part is not None else None,
+        "node": _node(draft),
+        # Of a service over several hosts its units on this host, first the one that stands for it.
+        "units": units,
         "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
     }
     # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
     return {**document, "digest": digest, "memory": memory_document(host, draft), "stages": stages_document(host, draft)}
+
+
+def _node(draft: ServiceDraft) -> dict[str, Any] | None:
+    """This host's part in a service over several, with the ports that the other nodes have to reach."""
+    if draft.part is None:
+        return None
+    transport = draft.transport
+    return {
+        **draft.part.document(),
+        "ports": span.ports(draft.part),
+        "transport": None if transport is None else {"name": transport.name, "expects": transport.expects, "devices": transport.devices},
+    }
 
 
 def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
@@ -111,6 +129,7 @@ def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
         "environment_file": _environment_file(host, service),
         "served": _served_file(host, service),
         "cache": f"{host.settings.host_cache_dir}/{service.name}",
+        "units": span.absent_units(host, service),
     }
 
 

@@ -10,16 +10,17 @@ from typing import Any, Mapping
 from . import arguments as args
 from . import environments, transformers_engine, unknown
 from .catalogue import Catalogue, Entry
-from .distributed import Part
+from .distributed import RAY, Part
 from .engines import TRANSFORMERS, VLLM
 from .facts import Gpu, HostFacts
 from .flags import FlagTable
 from .platforms import numbers
-from .releases import Release, release_of
+from .releases import Release, release_of, with_ray
 from .services import Service
 from .settings import Settings
 from .sources import Source
 from .tables import Tables
+from .transports import Transport
 from .variants import Preset, Profile
 from .versions import Version
 from .weights import Weights, weights_of
@@ -35,7 +36,7 @@ class ServiceDraft:
     C(offered) holds the catalogue's arguments: the entry's, over them the profile's, over them the preset's, where a null takes one away.
     C(given) has the user's over those, nulls gone, and C(arguments) the same with what the plan works out.
     C(gpus) are the indexes of the GPUs it uses, None when nobody knows them; of a service over several hosts, those of this host. C(part) is this
-    host's part in such a service.
+    host's part in such a service, C(transport) the network between its hosts where the user names one.
     """
 
     service: Service
@@ -53,6 +54,7 @@ class ServiceDraft:
     cache: str
     shutdown_timeout: int
     part: Part | None = None
+    transport: Transport | None = None
 
     @property
     def label(self) -> str:
@@ -79,7 +81,8 @@ class ServiceDraft:
 
     def with_part(self, part: Part) -> ServiceDraft:
         """The same as one host's part of it."""
-        return replace(self, part=part, arguments={**self.arguments, **part.arguments()})
+        environment = {**part.environment(), **self.environment}
+        return replace(self, part=part, arguments={**self.arguments, **part.arguments()}, environment=dict(sorted(environment.items())))
 
     def world_size(self) -> int | None:
         """GPUs that the parallel sizes ask for; None when one of them is not a positive whole number."""
@@ -146,8 +149,10 @@ def draft_service(
 
     cache = f"{settings.host_cache_dir}/{service.name}"
     release = _release(own, version, gpus, tables)
+    transport = tables.transports.get(service.distributed.transport or "") if service.distributed is not None else None
     environment = environments.overlay(
         _base_environment(service, settings, version, flags, cache),
+        dict(transport.environment) if transport is not None else {},
         release.toolkit.environment(release.path),
         *(layer.environment for layer in layers),
         settings.model_service_environment,
@@ -169,6 +174,7 @@ def draft_service(
         cache=cache,
         # 0 is what vLLM itself does without the flag; what is no number at all is for vLLM's own parser to refuse.
         shutdown_timeout=args.number(completed, "shutdown_timeout") or 0,
+        transport=transport,
     )
 
 
@@ -230,6 +236,8 @@ def _own_settings(service: Service, settings: Settings) -> Settings:
     own: dict[str, Any] = {"vllm_version": service.vllm_version or settings.vllm_version, "vllm_source": source}
     if service.vllm_requirements is not None:
         own["vllm_requirements"] = service.vllm_requirements
+    if service.distributed is not None and service.distributed.backend == RAY:
+        own["vllm_requirements"] = with_ray(own.get("vllm_requirements", settings.vllm_requirements), settings.ray_version.text)
     return replace(settings, **own)
 
 

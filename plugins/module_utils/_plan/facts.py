@@ -57,7 +57,8 @@ class HostFacts:
     """Facts of one host. C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
     C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the IPv4 addresses of each network interface
     that has any, C(default_ipv4) the address that goes out to the world, C(kernel) is None when nothing is known of its settings,
-    C(firewall) is empty then. C(nvswitches) is how many NVSwitches the host has, C(fabric_manager) its version, empty when it is not installed."""
+    C(firewall) is empty then. C(nvswitches) is how many NVSwitches the host has, C(fabric_manager) its version, empty when it is not installed.
+    C(hostname) is what the host calls itself."""
 
     gpus: tuple[Gpu, ...]
     gpu_fault: str
@@ -71,6 +72,7 @@ class HostFacts:
     firewall: FirewallFacts
     nvswitches: int
     fabric_manager: str
+    hostname: str
 
     def mount_of(self, path: str) -> Mount | None:
         """The file system that a path lies, or will lie, on."""
@@ -98,6 +100,7 @@ def read(raw: Any) -> HostFacts | None:
         firewall=_firewall(raw.get("firewall")),
         nvswitches=_number(raw.get("nvswitches")),
         fabric_manager=_text(raw.get("fabric_manager")),
+        hostname=_text(raw.get("hostname")),
     )
 
 

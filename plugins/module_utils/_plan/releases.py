@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from .versions import Version
 VLLM = "vllm"
 
 _HASH_DIGITS = 8
+# A requirement begins with the name of its package.
+_NAME = re.compile(r"[A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,17 @@ class Release:
                 "no_index": self.no_index,
             },
         }
+
+
+def with_ray(requirements: tuple[str, ...], version: str) -> tuple[str, ...]:
+    """Requirements with Ray among them, which vLLM itself does not bring: in this version, unless they name one already."""
+    named = any(_NAME.match(requirement).group().lower() == "ray" for requirement in requirements)  # type: ignore[union-attr]
+    return requirements if named else (*requirements, f"ray=={version}")
+
+
+def ray_of(requirements: tuple[str, ...]) -> str:
+    """The version of Ray that the requirements pin; empty where they pin none."""
+    return next((requirement.partition("==")[2].split(";")[0].strip() for requirement in requirements if _NAME.match(requirement).group().lower() == "ray"), "")  # type: ignore[union-attr]
 
 
 def release_of(settings: Settings, version: Version, cuda_version: Numbers = (), torch: str = "") -> Release:

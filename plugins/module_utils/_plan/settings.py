@@ -68,6 +68,15 @@ class Settings:
     model_service_stop_timeout: int
     model_service_shutdown_timeout: int
     model_service_environment: dict[str, str | None]
+    ray_version: Version
+    ray_temp_dir: str
+    ray_object_store_memory: int
+    ray_dashboard: bool
+    ray_join_timeout: int
+    ray_silence: int
+    ray_probe_interval: int
+    ray_probe_timeout: int
+    ray_patience: int
     firewall_enabled: bool
     firewall_api_sources: tuple[str, ...]
     firewall_ssh_sources: tuple[str, ...]
@@ -160,6 +169,16 @@ _READERS: dict[str, values.Reader] = {
     "model_service_start_timeout": _SECONDS,
     "model_service_stop_timeout": _SECONDS,
     "model_service_shutdown_timeout": values.whole(0, 24 * 3600),
+    "ray_version": values.version,
+    "ray_temp_dir": values.path,
+    # Ray itself refuses less than 75 MiB.
+    "ray_object_store_memory": values.whole(80 * 2**20, 2**44),
+    "ray_dashboard": values.switch,
+    "ray_join_timeout": _SECONDS,
+    "ray_silence": values.whole(5, 3600),
+    "ray_probe_interval": _SECONDS,
+    "ray_probe_timeout": _SECONDS,
+    "ray_patience": _SECONDS,
     "firewall_enabled": values.switch,
     "firewall_api_sources": networks.sources,
     "firewall_ssh_sources": networks.sources,

@@ -11,19 +11,27 @@ from .advisories import Advisories
 from .argument_types import TypeTable
 from .flags import FlagTable
 from .platforms import Platforms
+from .transports import Transport, build as build_transports
 
 # The files below roles/plan/files, by what they hold.
-FILES: dict[str, str] = {"flags": "vllm_flags.json", "types": "vllm_types.json", "platforms": "platforms.yml", "advisories": "advisories.yml"}
+FILES: dict[str, str] = {
+    "flags": "vllm_flags.json",
+    "types": "vllm_types.json",
+    "platforms": "platforms.yml",
+    "advisories": "advisories.yml",
+    "transports": "transports.yml",
+}
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Flags by version, their types, drivers and GPUs, and known dangers."""
+    """Flags by version, their types, drivers and GPUs, known dangers, and networks between nodes."""
 
     flags: FlagTable
     types: TypeTable
     platforms: Platforms
     advisories: Advisories
+    transports: dict[str, Transport]
 
 
 def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
@@ -31,4 +39,6 @@ def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
 
     :raises ValueError: when one of them is wrong, which is a fault of this collection
     """
-    return Tables(FlagTable(data["flags"]), TypeTable(data["types"]), Platforms(data["platforms"]), Advisories(data["advisories"]))
+    return Tables(
+        FlagTable(data["flags"]), TypeTable(data["types"]), Platforms(data["platforms"]), Advisories(data["advisories"]), build_transports(data["transports"])
+    )

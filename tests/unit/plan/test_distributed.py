@@ -67,6 +67,9 @@ def test_ray(over_hosts: Planner) -> None:
         {"rank": 1, "host": "gpu2", "address": "10.0.0.2", "interface": ""},
     ]
     same = {"backend": "ray", "head_address": "10.0.0.1", "ray_port": 6379, "master_port": None, "nodes": nodes, "interface": ""}
+    there = {key: head["node"].pop(key) for key in ("ports", "transport")}
+    assert there["ports"]["gcs"] == 6379 and there["ports"]["hub"] == 6380 and there["transport"] is None
+    assert "gcs" not in worker["node"].pop("ports") and worker["node"].pop("transport") is None
     assert head["node"] == {"rank": 0, "role": "head", "address": "10.0.0.1", **same}
     assert worker["node"] == {"rank": 1, "role": "worker", "address": "10.0.0.2", **same}
     assert head["url"] == "http://10.0.0.1:8001" and worker["url"] is None and worker["local_url"] is None
@@ -186,14 +189,14 @@ FAULTS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     # Nodes that disagree.
     ("vLLM", differing(vllm_version="0.31.0"), {}, "vllm_version", ("0.32.0, 0.31.0", "0.32.0 on gpu1, 0.31.0 on gpu2")),
     ("the host's vLLM", spoilt("gpu2", vllm_version="0.31.0"), {}, "vllm_version", ("0.31.0 on gpu2",)),
-    ("the release", spoilt("gpu2", vllm_requirements=["ray==2.60.0"]), {}, "release", ("on gpu1", "vllm_version and the other vllm_ settings")),
+    ("the release", spoilt("gpu2", ray_version="2.59.0"), {}, "release", ("on gpu1", "vllm_version and the other vllm_ settings")),
     ("the releases' directory", spoilt("gpu2", vllm_releases_dir="/srv/releases"), {}, "release", ("/srv/releases",)),
     ("the revision", differing(revision="a" * 40), {}, "revision", (f"{COMMIT} on gpu1",)),
     ("the weights' path", spoilt("gpu2", weights_dir="/data"), {}, "weights_dir", ("/data/Qwen--Qwen3-235B-A22B",)),
     ("the API's port", differing(port=8002), {}, "port", ("8001 on gpu1, 8002 on gpu2",)),
     ("the name", differing(served_model_name="other"), {}, "served_model_name", ("nothing on gpu1, other on gpu2",)),
     ("an argument", differing(vllm_args={"max_model_len": 4096}), {}, "vllm_args.max_model_len", ("nothing on gpu1, 4096 on gpu2",)),
-    ("the backend", differing(backend="mp"), {}, "distributed.backend", ("ray on gpu1, mp on gpu2",)),
+    ("the backend", differing(backend="mp", vllm_requirements=["ray==2.60.0"]), {}, "distributed.backend", ("ray on gpu1, mp on gpu2",)),
     ("the meeting port", differing(port_of_meeting=6380), {}, "distributed.port", ("6379 on gpu1, 6380 on gpu2",)),
     ("the number of nodes", differing(nodes=3), {}, "distributed.nodes", ("2 on gpu1, 3 on gpu2",)),
     ("the head's name", {"gpu1": on(over(head="gpu1")), "gpu2": on(over(head="gpu2"))}, {}, "distributed.head", ("gpu1 on gpu1, gpu2 on gpu2",)),
@@ -290,10 +293,11 @@ PORTS: list[tuple[str, Hosts, list[tuple[str, str, str]]]] = [
     ("a service beside the head", beside(), []),
     ("the API's port twice", beside(port=8001), [("gpu1", "other", "port")]),
     ("Ray's port for an API", beside(port=6379), [("gpu1", "other", "port")]),
-    ("two with Ray", beside(nodes=2), [("gpu1", "other", "distributed.port")]),
-    ("two with Ray, apart", beside(nodes=2, port_of_meeting=6380), []),
-    ("two with Ray and heads of their own", beside(nodes=2, head="gpu2"), []),
-    ("heads of their own, one API port", beside(nodes=2, head="gpu2", port=8001), []),
+    ("two with Ray", beside(nodes=2), [("gpu1", "other", "distributed.port"), ("gpu2", "other", "distributed.port")]),
+    ("two with Ray, nearly apart", beside(nodes=2, port_of_meeting=6506), [("gpu1", "other", "distributed.port")]),
+    ("two with Ray, apart", beside(nodes=2, port_of_meeting=6507), []),
+    ("two with Ray and heads of their own", beside(nodes=2, head="gpu2"), [("gpu1", "other", "distributed.port"), ("gpu2", "other", "distributed.port")]),
+    ("heads of their own, one API port", beside(nodes=2, head="gpu2", port=8001, port_of_meeting=6507), []),
     ("Ray and mp", beside(nodes=2, backend="mp"), []),
     (
         "two with mp on one port",
@@ -306,7 +310,7 @@ PORTS: list[tuple[str, Hosts, list[tuple[str, str, str]]]] = [
 
 @pytest.mark.parametrize(("hosts", "expected"), [case[1:] for case in PORTS], ids=[case[0] for case in PORTS])
 def test_ports(over_hosts: Planner, hosts: Hosts, expected: list[tuple[str, str, str]]) -> None:
-    """A port is one service's, of those that the host listens on: API and meeting port of a head, nothing of a worker."""
+    """A port is one service's, of those that the host listens on: the API of a head, and on each node what its backend listens on."""
     quiet = {name: {**variables, "plan_gpus": gpus(8, memory_bytes=2**39)} for name, variables in hosts.items()}
     assert [(fault.host, fault.service, fault.key) for fault in over_hosts(quiet).faults] == expected
 
@@ -333,16 +337,15 @@ RUNS: list[tuple[Run, list[str]]] = [
     (Run(frozenset({"gpu3"})), []),
     (Run(frozenset({"gpu1"})), ["limit"]),
     (Run(frozenset({"gpu2", "gpu3"})), ["limit"]),
-    (Run(deploy=True), ["distributed"]),
-    (Run(frozenset({"gpu1", "gpu2"}), deploy=True), ["distributed"]),
-    (Run(frozenset({"gpu3"}), deploy=True), []),
-    (Run(frozenset({"gpu1"}), deploy=True), ["distributed", "limit"]),
+    (Run(deploy=True), []),
+    (Run(frozenset({"gpu1", "gpu2"}), deploy=True), []),
+    (Run(frozenset({"gpu1"}), deploy=True), ["limit"]),
 ]
 
 
 @pytest.mark.parametrize(("run", "expected"), RUNS)
 def test_runs(over_hosts: Planner, run: Run, expected: list[str]) -> None:
-    """A run reaches all of a service's hosts or none, and does not deploy what the roles do not know."""
+    """A run reaches all of a service's hosts or none."""
     made = over_hosts({**two(over()), "gpu3": on(service(gpus=[0, 1, 2, 3]))}, run=run)
     assert [fault.key for fault in made.faults] == expected
     for fault in made.faults:

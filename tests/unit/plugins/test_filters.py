@@ -58,7 +58,7 @@ def test_secrets_by_service() -> None:
 def plan_service(name: str, state: str = "present") -> dict[str, object]:
     return {
         "name": name, "state": state, "unit": f"vllm-{name}.service", "environment_file": f"/etc/inferops/{name}.env", "cache": f"/c/{name}",
-        "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
+        "release": "r", "release_path": "/r", "weights_path": "/w", "served": f"/s/{name}.json", "units": [], "node": None, "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
     }
 
 

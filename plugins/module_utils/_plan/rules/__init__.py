@@ -85,6 +85,9 @@ RULES: tuple[Rule, ...] = (
     Rule(nodes.interface_is_there),
     Rule(nodes.arguments_suit_several_hosts),
     Rule(nodes.version_knows_several_hosts),
+    Rule(nodes.transport_is_known),
+    Rule(nodes.ports_are_in_range),
+    Rule(nodes.temp_dir_is_short),
     Rule(layout.model_divides),
     Rule(layout.partition_is_one),
     Rule(layout.context_is_within_the_model),
@@ -134,12 +137,12 @@ EVERY_ENGINE: frozenset[Check] = frozenset({
 
 # What services over several hosts are held against as a whole. Nobody may accept what these find.
 CLUSTER_RULES: tuple[ClusterCheck, ...] = (
-    clusters.can_be_deployed,
     clusters.run_has_all_nodes,
     clusters.hosts_are_as_many_as_nodes,
     clusters.head_is_a_node,
     clusters.nodes_say_the_same,
     clusters.addresses_are_apart,
+    clusters.names_are_apart,
     firewall.peers_have_addresses,
     clusters.gpus_add_up,
 )

@@ -9,9 +9,12 @@ from typing import Any, Iterator, Mapping, Union
 from .. import arguments as args
 from .. import networks
 from ..draft import HostDraft, ServiceDraft
+from ..distributed import RAY
 from ..engines import VLLM
 from ..faults import Fault, Notice, shown
 from ..firewall import is_open
+from ..releases import ray_of
+from ..versions import parse
 
 Finding = Union[Fault, Notice]
 
@@ -41,6 +44,10 @@ def _facts(draft: ServiceDraft) -> dict[str, Any]:
     for key in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
         # As a number, even where the user wrote it as text.
         facts[f"arguments.{key}"] = args.size(draft.arguments, key)
+    if draft.is_distributed and draft.service.distributed is not None and draft.service.distributed.backend == RAY:
+        facts["ray"] = parse(ray_of(draft.release.requirements))
+        # The roles see to one.
+        facts["ray.token"] = True
     facts["vllm"] = draft.version if draft.engine == VLLM else None
     facts["service.api_key"] = draft.service.has_api_key
     facts["service.open"] = is_open(draft)

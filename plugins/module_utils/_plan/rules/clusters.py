@@ -175,10 +175,12 @@ def run_has_all_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
         yield Fault(cluster.head.host.name, cluster.label, "limit", ",".join(there), why, remedy)
 
 
-def can_be_deployed(cluster: Cluster, run: Run) -> Iterator[Fault]:
-    """The roles run a service on one host; over several it is planned and no more."""
-    if run.deploy and (run.hosts is None or any(name in run.hosts for name in cluster.hosts)):
-        value = f"{cluster.distributed.backend} on {', '.join(cluster.hosts)}"
-        why = "not deployable by this version, which only plans services over several hosts"
-        remedy = "look at it with playbooks/plan.yml; to deploy other services, limit the run to other hosts, or give this one state: absent"
-        yield Fault(cluster.head.host.name, cluster.label, "distributed", value, why, remedy)
+def names_are_apart(cluster: Cluster, run: Run) -> Iterator[Fault]:
+    """No two nodes give themselves the same name: logs, certificates and people could not tell them apart, and one host may be there twice."""
+    owners: dict[str, str] = {}
+    for member in cluster.members:
+        name = member.host.facts.hostname if member.host.facts is not None else ""
+        if name and name in owners:
+            why = f"{owners[name]} gives itself the same name ({name}), and each node of a service is a host of its own"
+            yield Fault(member.host.name, cluster.label, "hostname", name, why, "see that these are two hosts, and set their names with hostnamectl")
+        owners.setdefault(name, member.host.name)

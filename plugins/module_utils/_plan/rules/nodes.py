@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..distributed import MP
+from ..distributed import MP, RAY
 from ..draft import HostDraft
 from ..faults import Fault, did_you_mean, shown
+from ..span import LONGEST_TEMP_DIR, highest_port, temp_dir
 
 # Arguments that a service over several hosts does not take: why, and what to do instead.
 _BACKEND = ("the plan gives this flag itself", "say it with distributed.backend")
@@ -54,3 +55,37 @@ def version_knows_several_hosts(host: HostDraft) -> Iterator[Fault]:
             why = f"vLLM runs over several hosts by itself since {answer.since}"
             remedy = f"write backend: ray, or set vllm_version to {answer.since} or newer"
             yield Fault(host.name, draft.label, "distributed.backend", MP, f"{why}, and this is {draft.version.text}", remedy)
+
+
+def transport_is_known(host: HostDraft) -> Iterator[Fault]:
+    """The network between the nodes is of a kind that there are settings for."""
+    known = host.tables.transports
+    for draft in host.services:
+        wanted = draft.service.distributed.transport if draft.service.distributed is not None else None
+        if wanted is not None and wanted not in known:
+            remedy = did_you_mean(wanted, known, f"write one of {', '.join(known)}, or leave it to NCCL")
+            yield Fault(host.name, draft.label, "distributed.transport", shown(wanted), "there are no settings for such a network", remedy)
+
+
+def ports_are_in_range(host: HostDraft) -> Iterator[Fault]:
+    """The ports that follow the one at which the nodes meet are ports."""
+    for draft in host.services:
+        distributed = draft.service.distributed
+        if distributed is None:
+            continue
+        last = highest_port(distributed.backend, distributed.meeting_port)
+        if last > 65535:
+            what = f"the service takes the ports from {distributed.meeting_port} to {last}, and there are none beyond 65535"
+            yield Fault(host.name, draft.label, "distributed.port", str(distributed.meeting_port), what, "choose a lower one, best below 32768")
+
+
+def temp_dir_is_short(host: HostDraft) -> Iterator[Fault]:
+    """Ray's sockets lie below its temporary directory, and Linux takes 107 letters for the path of a socket."""
+    for draft in host.services:
+        distributed = draft.service.distributed
+        if distributed is None or distributed.backend != RAY or draft.service.name is None:
+            continue
+        path = temp_dir(host, draft)
+        if len(path) > LONGEST_TEMP_DIR:
+            why = f"Ray's sockets would have longer paths than Linux takes: {path} is {len(path)} letters, and {LONGEST_TEMP_DIR} are left for it"
+            yield Fault(host.name, draft.label, "ray_temp_dir", host.settings.ray_temp_dir, why, "give the service a shorter name, or set ray_temp_dir to a shorter path")

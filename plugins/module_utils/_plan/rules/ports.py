@@ -7,11 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator
 
-from ..distributed import MP
 from ..draft import HostDraft, ServiceDraft
 from ..facts import Listener
 from ..faults import Fault, Notice
 from ..firewall import is_loopback, ssh_ports
+from ..span import RAY_BLOCK, ports as ports_of_part, unit_names, worker_ports
 
 _ANY = frozenset({"0.0.0.0", "::", "*", ""})
 _FIRST_FREE = 1024
@@ -20,37 +20,49 @@ _SSH = 22
 
 @dataclass(frozen=True)
 class _Port:
-    """A port that a service listens on on this host, the key that says so, and the unit that does."""
+    """A port that a service listens on on this host, the key that says so, and the units that may."""
 
     draft: ServiceDraft
     key: str
     number: int
     address: str
-    unit: str
+    units: tuple[str, ...]
 
 
 def _ports(host: HostDraft) -> Iterator[_Port]:
-    """All ports of a host's services. Of a service over several hosts the head alone has the API, and the port at which the nodes meet."""
+    """All ports of a host's services. Of a service over several hosts the head alone has the API; its nodes have ports from the one on at which
+    they meet."""
     for draft in host.services:
         service = draft.service
         if service.port is not None and draft.answers:
-            yield _Port(draft, "port", service.port, service.host, service.unit)
-        if draft.part is not None and draft.part.is_head:
-            unit = service.unit if draft.part.backend == MP else f"ray-head-{service.name}.service"
-            yield _Port(draft, "distributed.port", draft.part.port, "", unit)
+            yield _Port(draft, "port", service.port, service.host, (service.unit,))
+        if draft.part is not None:
+            for number in (*ports_of_part(draft.part).values(), *worker_ports(draft.part)):
+                yield _Port(draft, "distributed.port", number, "", tuple(unit_names(draft)))
 
 
 def ports_are_unique(host: HostDraft) -> Iterator[Fault]:
     """No two services of a host have one port."""
     owners: dict[int, _Port] = {}
+    told: set[tuple[int, int, str, str]] = set()
     for port in _ports(host):
         first = owners.setdefault(port.number, port)
-        if first is port:
+        # Of two services whose ranges overlap the first port is enough.
+        pair = (id(first.draft), id(port.draft), first.key, port.key)
+        if first is port or pair in told:
             continue
+        told.add(pair)
         who = first.draft.label if first.draft is not port.draft else "the service itself"
         where = "" if first.key == port.key == "port" else f" (its {first.key})"
         what = f"{who} on this host has the same port{where}"
-        yield Fault(host.name, port.draft.label, port.key, str(port.number), what, "give each service of a host its own port")
+        yield Fault(host.name, port.draft.label, port.key, str(port.number), what, f"give each service of a host its own port{_apart(first, port)}")
+
+
+def _apart(first: _Port, second: _Port) -> str:
+    """How far ports have to be from each other where Ray has a range of them."""
+    if "distributed.port" not in (first.key, second.key):
+        return ""
+    return f"; Ray takes {RAY_BLOCK} from its own on, mp 2"
 
 
 def ports_are_not_ssh(host: HostDraft) -> Iterator[Fault]:
@@ -78,13 +90,13 @@ def ports_are_free(host: HostDraft) -> Iterator[Fault]:
     """Nobody else listens on a service's port: only its own unit may, or one that this run removes."""
     if host.facts is None:
         return
-    leaving = {service.unit for service in host.absent}
+    leaving = {unit for service in host.absent for unit in (service.unit, f"ray-head-{service.name}.service", f"ray-worker-{service.name}.service")}
     for port in _ports(host):
         # Its own rule tells of SSH, with a better way out than to stop it.
         for listener in () if _is_ssh(host, port.number) else host.facts.listeners:
             if listener.port != port.number or not _collide(port.address, listener.address):
                 continue
-            if listener.unit == port.unit or listener.unit in leaving:
+            if listener.unit in port.units or listener.unit in leaving:
                 continue
             yield Fault(
                 host.name,

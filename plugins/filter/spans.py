@@ -1,0 +1,97 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters about the units of services, of which a service over several hosts may have two on a host. Documented in the .yml files beside this one."""
+
+from __future__ import annotations
+
+import typing as t
+
+Service = t.Mapping[str, t.Any]
+
+# What a later run goes back to, beside unit and environment file.
+RELEASED = ("release", "release_path", "weights_path")
+
+
+def unit_rows(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]]) -> list[dict[str, t.Any]]:
+    """Return each unit of present services with all that its unit file is written from. What stands for a service comes after what stands beside it.
+
+    `secrets` are the services' own, by service; only their names are used.
+    """
+    rows = []
+    for service in services:
+        if service["state"] != "present":
+            continue
+        if not service["units"]:
+            rows.append({**service, "words": list(service["argv"]), "span": None})
+        for unit in reversed(service["units"]):
+            own = {key: unit[key] for key in ("unit", "environment_file", "served", "environment")}
+            rows.append({**service, **own, "span": unit, "words": words(unit, secrets.get(service["name"], {}))})
+    return rows
+
+
+def unit_secrets(
+    services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], tokens: t.Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Return, by unit, the secret environment of present services. `tokens` are those of services over several hosts."""
+    found = {}
+    for service in services:
+        if service["state"] == "present":
+            own = dict(secrets.get(service["name"], {}))
+            for unit in service["units"]:
+                found[unit["unit"]] = {**(own if unit["has_secrets"] else {}), "SPAN_TOKEN": tokens.get(service["name"], "")}
+            if not service["units"]:
+                found[service["unit"]] = own
+    return found
+
+
+def span_tokens(services: t.Sequence[Service], given: str, made: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """Return the token of each service over several hosts: the one that is given, else what its head has made; empty where that is still to come.
+
+    `made` are the results of the `span_token` module by host.
+    """
+    found = {}
+    for service in services:
+        head = made.get(service["node"]["nodes"][0]["host"]) or {}
+        found[service["name"]] = given or (head.get("tokens") or {}).get(service["name"], "")
+    return found
+
+
+def words(unit: Service, secrets: t.Mapping[str, str]) -> list[str]:
+    """Return the command of a unit: its supervisor, what is kept from other hosts, and what it supervises."""
+    is_sent = unit["has_secrets"] and "RAY_ADDRESS" in unit["environment"]
+    withheld = [f"--withhold={name}" for name in sorted(secrets)] if is_sent else []
+    if is_sent and not withheld:
+        # So that the token stays here as well.
+        withheld = ["--withhold=VLLM_API_KEY"]
+    return [*unit["supervisor"], *withheld, "--", *unit["command"]]
+
+
+def kept_rows(services: t.Sequence[Service], names: t.Sequence[str]) -> list[dict[str, t.Any]]:
+    """Return what the `service_passed` module has to know of those services over several hosts whose names are given."""
+    return [
+        {"unit": unit["unit"], "name": name, **{key: unit[key] for key in ("environment_file", "served")}, **{key: service[key] for key in RELEASED}}
+        for service in services if service["state"] == "present" and service["name"] in names
+        for unit in reversed(service["units"]) for name in [service["name"]]
+    ]
+
+
+def span_faults(own: t.Mapping[str, str], services: t.Sequence[Service], others: t.Mapping[str, t.Mapping[str, str]], host: str) -> dict[str, str]:
+    """Return a host's faults with those that other nodes have found in services that they serve together.
+
+    `others` are the faults by host, where there are any.
+    """
+    found = dict(own)
+    for service in services:
+        node = service.get("node")
+        for other in node["nodes"] if node else []:
+            fault = others.get(other["host"], {}).get(service["name"])
+            if other["host"] != host and fault and service["name"] not in found:
+                found[service["name"]] = f"On node {other['host']}: {fault}"
+    return found
+
+
+class FilterModule:
+    """Make the filters known to Ansible."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"unit_rows": unit_rows, "span_tokens": span_tokens, "unit_secrets": unit_secrets, "kept_rows": kept_rows, "span_faults": span_faults}

@@ -1,0 +1,107 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: span_token
+short_description: Make the tokens of services over several hosts, or read those that are there
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Each service has a token of its own, made once on its head and readable by root alone. The nodes of a service show it to each other, and
+    Ray asks for it.
+  - The result holds the tokens. Run it with C(no_log).
+options:
+  directory:
+    description: Where the tokens lie, a file for each service.
+    type: path
+    required: true
+  services:
+    description: Names of the services.
+    type: list
+    elements: str
+    required: true
+attributes:
+  check_mode:
+    description: Makes no token; one that is not there yet is empty in the result.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Read the tokens, or make them
+  inferops.gpu.span_token:
+    directory: /etc/inferops/tokens
+    services: [qwen3-235b]
+  register: tokens
+  no_log: true
+"""
+
+RETURN = r"""
+tokens:
+  description: Tokens by service.
+  returned: success
+  type: dict
+"""
+
+import os
+import secrets
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+TOKEN_BYTES = 32
+
+
+def read(path: str) -> str:
+    """Return the token in a file; empty where there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def make(path: str) -> str:
+    """Make a token. Two runs at once end up with one: who comes second takes the first one's. Raises OSError."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    handle, new = tempfile.mkstemp(dir=os.path.dirname(path))
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(secrets.token_hex(TOKEN_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(new, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(new)
+    return read(path)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            # Where they are, and whose: none of it is a secret.
+            "directory": {"type": "path", "required": True, "no_log": False},
+            "services": {"type": "list", "elements": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    paths = {name: os.path.join(module.params["directory"], name) for name in module.params["services"]}
+    tokens = {name: read(path) for name, path in paths.items()}
+    missing = [name for name, token in tokens.items() if not token]
+    try:
+        if not module.check_mode:
+            tokens.update({name: make(paths[name]) for name in missing})
+    except OSError as error:
+        module.fail_json(msg=f"A token can't be made: {error}")
+    module.exit_json(changed=bool(missing), tokens=tokens)
+
+
+if __name__ == "__main__":
+    main()
