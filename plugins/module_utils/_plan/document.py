@@ -103,6 +103,7 @@ def _node(draft: ServiceDraft) -> dict[str, Any] | None:
     return {
         **draft.part.document(),
         "ports": span.ports(draft.part),
+        "network": span.network_digest(draft.part, transport.name if transport is not None else ""),
         "transport": None if transport is None else {"name": transport.name, "expects": transport.expects, "devices": transport.devices},
     }
 

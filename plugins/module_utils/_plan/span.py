@@ -279,6 +279,12 @@ def digest(host: HostDraft, draft: ServiceDraft) -> str:
     return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def network_digest(part: Part, transport: str) -> str:
+    """What the ways between the nodes depend on, as a checksum that is the same on all of them."""
+    nodes = [[node.host, node.address, node.interface] for node in part.nodes]
+    return hashlib.sha256(json.dumps([nodes, part.backend, part.port, transport]).encode()).hexdigest()[:16]
+
+
 def _others(part: Part) -> list[str]:
     return [node.host for node in part.nodes if node != part.node]
 

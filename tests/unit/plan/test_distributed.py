@@ -67,7 +67,8 @@ def test_ray(over_hosts: Planner) -> None:
         {"rank": 1, "host": "gpu2", "address": "10.0.0.2", "interface": ""},
     ]
     same = {"backend": "ray", "head_address": "10.0.0.1", "ray_port": 6379, "master_port": None, "nodes": nodes, "interface": ""}
-    there = {key: head["node"].pop(key) for key in ("ports", "transport")}
+    there = {key: head["node"].pop(key) for key in ("ports", "transport", "network")}
+    assert there["network"] == worker["node"].pop("network")
     assert there["ports"]["gcs"] == 6379 and there["ports"]["hub"] == 6380 and there["transport"] is None
     assert "gcs" not in worker["node"].pop("ports") and worker["node"].pop("transport") is None
     assert head["node"] == {"rank": 0, "role": "head", "address": "10.0.0.1", **same}
@@ -449,3 +450,115 @@ def test_table(over_hosts: Planner) -> None:
     assert [line.split()[:4] for line in lines[6:8]] == [["1", "gpu1", "47", "(1-47)"], ["2", "gpu2", "47", "(48-94)"]]
     assert lines[8] == "  16.0 KiB go over the network for each token"
     assert "\n".join(lines).count("vllm serve") == 1
+
+
+def units(made: Plan, host: str) -> dict[str, dict[str, Any]]:
+    """The units of the service on a host, by name."""
+    return {unit["unit"]: unit for unit in parts(made)[host]["units"]}
+
+
+def test_units_with_ray(over_hosts: Planner) -> None:
+    """Ray's head and the engine beside it, and on the worker Ray alone; the head's hub waits for all of them."""
+    hosts = {"gpu1": on(over(), ansible_host="10.0.0.1"), "gpu2": on(over(), ansible_host="10.0.0.2")}
+    made = over_hosts(hosts)
+    head, worker = units(made, "gpu1"), units(made, "gpu2")
+    assert list(head) == ["vllm-big.service", "ray-head-big.service"] and list(worker) == ["ray-worker-big.service"]
+    assert [parts(made)[host]["unit"] for host in ("gpu1", "gpu2")] == ["vllm-big.service", "ray-worker-big.service"]
+    hub = head["ray-head-big.service"]
+    assert {"--member=gpu2", "--member=engine", "--listen=10.0.0.1", "--port=6380", "--ready-port=10.0.0.1:6379"} <= set(hub["supervisor"])
+    assert hub["supervisor"][2] == "hub" and worker["ray-worker-big.service"]["supervisor"][2] == "member"
+    assert {"--head", "--block", "--port=6379", "--num-gpus=8", "--dashboard-host=127.0.0.1", "--include-dashboard=false"} <= set(hub["command"])
+    assert {"--address=10.0.0.1:6379", "--num-gpus=8", "--node-ip-address=10.0.0.2"} <= set(worker["ray-worker-big.service"]["command"])
+    engine = head["vllm-big.service"]
+    assert engine["environment"]["RAY_ADDRESS"] == "10.0.0.1:6379" and engine["command"] == parts(made)["gpu1"]["argv"]
+    assert "RAY_ADDRESS" not in hub["environment"] and hub["environment"]["RAY_AUTH_MODE"] == "token"
+    # Only who answers has the service's own secrets.
+    assert [unit["has_secrets"] for unit in (engine, hub, worker["ray-worker-big.service"])] == [True, False, False]
+
+
+def test_units_with_mp(over_hosts: Planner) -> None:
+    """One unit on each node; the head's is the hub and is asked for completions."""
+    made = over_hosts(two(over(backend="mp")))
+    head, worker = units(made, "gpu1")["vllm-big.service"], units(made, "gpu2")["vllm-big.service"]
+    assert {"--member=gpu2", "--listen=gpu1", "--port=29502", "--engine=http://127.0.0.1:8001", "--backend=mp"} <= set(head["supervisor"])
+    assert {"--hub-address=gpu1", "--hub-name=gpu1", "--name=gpu2"} <= set(worker["supervisor"])
+    assert not [word for word in worker["supervisor"] if word.startswith("--engine")]
+    assert "RAY_AUTH_MODE" not in head["environment"] and "ray==" not in str(made.hosts["gpu1"]["releases"])
+
+
+def test_every_port_of_ray_is_pinned(over_hosts: Planner) -> None:
+    """Each within the service's range, each once."""
+    for host in ("gpu1", "gpu2"):
+        for unit in units(over_hosts(two(over())), host).values():
+            found = [int(word.rpartition("=")[2]) for word in unit["command"] if "-port=" in word and word.startswith("--") and "/ray" in unit["command"][0]]
+            assert len(set(found)) == len(found) and all(6379 <= port < 6507 for port in found), found
+
+
+def digests(made: Plan) -> set[str]:
+    """What the parts of a service hold against each other."""
+    return {word for host in made.hosts for unit in units(made, host).values() for word in unit["supervisor"] if word.startswith("--digest=")}
+
+
+CHANGES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("an argument", {"vllm_args": {"max_model_len": 4096}}, {}),
+    ("the release", {"vllm_version": "0.31.0"}, {}),
+    ("Ray", {}, {"ray_version": "2.59.0"}),
+    ("the head", {"head": "gpu2"}, {}),
+    ("the port", {"port_of_meeting": 6600}, {}),
+]
+
+
+@pytest.mark.parametrize(("keys", "variables"), [case[1:] for case in CHANGES], ids=[case[0] for case in CHANGES])
+def test_digest(over_hosts: Planner, keys: dict[str, Any], variables: dict[str, Any]) -> None:
+    """The same on all nodes, and another after a change."""
+    before, after = digests(over_hosts(two(over()))), digests(over_hosts(two(over(**keys), **variables)))
+    assert len(before) == len(after) == 1 and before != after
+
+
+def test_nodes_have_their_own_way(over_hosts: Planner) -> None:
+    """Interfaces and addresses of each node in its own environment, what the user says over them, and none of it keeps nodes apart."""
+    facts = {
+        "gpu1": host_facts(gpus=gpus(8), interfaces={"eth0": ["10.0.0.1"]}),
+        "gpu2": host_facts(gpus=gpus(8), interfaces={"bond0": ["10.0.0.2"]}),
+    }
+    hosts = {"gpu1": on(over(), ansible_host="10.0.0.1"), "gpu2": on(over(environment={"NCCL_SOCKET_IFNAME": "ib0"}), ansible_host="10.0.0.2")}
+    made = over_hosts(hosts, **facts)
+    first, second = (units(made, host)[unit]["environment"] for host, unit in (("gpu1", "ray-head-big.service"), ("gpu2", "ray-worker-big.service")))
+    assert (first["VLLM_HOST_IP"], first["GLOO_SOCKET_IFNAME"], first["NCCL_SOCKET_IFNAME"]) == ("10.0.0.1", "eth0", "eth0")
+    assert (second["VLLM_HOST_IP"], second["GLOO_SOCKET_IFNAME"], second["NCCL_SOCKET_IFNAME"]) == ("10.0.0.2", "bond0", "ib0")
+    assert len(digests(made)) == 1
+
+
+def test_transport(over_hosts: Planner) -> None:
+    """NCCL's settings of a network, what the user says over them, and what its log is held against."""
+    distributed = {"nodes": 2, "transport": "erdma"}
+    made = over_hosts(two(over(distributed=distributed, environment={"NCCL_IB_GID_INDEX": "3"})))
+    unit = units(made, "gpu1")["vllm-big.service"]
+    assert unit["environment"]["NCCL_NET_GDR_LEVEL"] == "5" and unit["environment"]["NCCL_IB_GID_INDEX"] == "3"
+    assert "--transport=NET/IB" in unit["supervisor"]
+    assert parts(made)["gpu1"]["node"]["transport"] == {"name": "erdma", "expects": "NET/IB", "devices": True}
+
+
+MORE_FAULTS: list[tuple[str, Hosts, dict[str, Any], str, str]] = [
+    ("no such network", two(over(distributed={"nodes": 2, "transport": "rocee"})), {}, "distributed.transport", "did you mean roce"),
+    ("beyond the last port", two(over(port_of_meeting=65500)), {}, "distributed.port", "65500 to 65627"),
+    ("mp beyond it", two(over(backend="mp", port_of_meeting=65535)), {}, "distributed.port", "65535 to 65536"),
+    ("a long name", two(over(name="a-name-that-is-too-long-for-sockets")), {}, "ray_temp_dir", "shorter name"),
+    ("Ray without a token", two(over(), ray_version="2.51.0"), {}, "ray_version", "2.54.0"),
+    ("an old Ray", two(over(), ray_version="2.53.0"), {}, "ray_version", "2.54.0"),
+    (
+        "one name for both",
+        two(over()),
+        {name: host_facts(gpus=gpus(8), hostname="node") for name in ("gpu1", "gpu2")},
+        "hostname",
+        "gpu1 gives itself the same name",
+    ),
+]
+
+
+@pytest.mark.parametrize(("hosts", "facts", "key", "words"), [case[1:] for case in MORE_FAULTS], ids=[case[0] for case in MORE_FAULTS])
+def test_more_faults(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any], key: str, words: str) -> None:
+    """What the units could not run with."""
+    made = over_hosts(hosts, **facts)
+    assert {fault.key for fault in made.faults} == {key}, made.faults
+    assert any(words in " | ".join(fault.as_dict().values()) for fault in made.faults), made.faults

@@ -1,0 +1,116 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: span_network
+short_description: Try the ways between the nodes of services over several hosts
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - With O(listen) it listens for a while on those of the ports that are free, in a process of its own, so that other nodes have somebody to reach.
+  - Without it tells the way to each of the other nodes (the interface, its own address and MTU by the kernel's routes), which of their ports
+    answer, how far their clock is from this host's, and which RDMA devices this host has.
+  - Changes nothing.
+options:
+  address:
+    description: This node's address.
+    type: str
+    required: true
+  ports:
+    description: Ports to listen on.
+    type: list
+    elements: int
+    default: []
+  listen:
+    description: Seconds to listen for; V(0) looks at the other nodes instead.
+    type: int
+    default: 0
+  peers:
+    description: The other nodes.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      host:
+        description: Name of the node.
+        type: str
+        required: true
+      address:
+        description: Its address.
+        type: str
+        required: true
+      ports:
+        description: Its ports.
+        type: list
+        elements: int
+        required: true
+attributes:
+  check_mode:
+    description: Changes nothing, so it runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: See how to reach the other node
+  inferops.gpu.span_network:
+    address: 10.0.0.1
+    peers:
+      - host: gpu2
+        address: 10.0.0.2
+        ports: [6381, 6382]
+"""
+
+RETURN = r"""
+peers:
+  description: >-
+    By node the C(interface), C(source) address and C(mtu) by which it is reached, the C(closed) ports with why each is, and the C(skew) of its clock in
+    seconds, null where nobody told.
+  returned: success
+  type: dict
+rdma:
+  description: RDMA devices with C(name), C(state) and C(link_layer) of their first port.
+  returned: success
+  type: list
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _span_network
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "address": {"type": "str", "required": True},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "listen": {"type": "int", "default": 0},
+            "peers": {
+                "type": "list", "elements": "dict", "default": [],
+                "options": {
+                    "host": {"type": "str", "required": True},
+                    "address": {"type": "str", "required": True},
+                    "ports": {"type": "list", "elements": "int", "required": True},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    if wanted["listen"]:
+        try:
+            taken = _span_network.listen_for(wanted["address"], wanted["ports"], wanted["listen"])
+        except OSError as error:
+            module.fail_json(msg=f"{wanted['address']} is not an address of this host, or can't be listened on: {error}")
+        module.exit_json(changed=False, taken=taken)
+    peers = {peer["host"]: _span_network.look_at(peer["address"], peer["ports"]) for peer in wanted["peers"]}
+    module.exit_json(changed=False, peers=peers, rdma=_span_network.rdma_devices())
+
+
+if __name__ == "__main__":
+    main()
