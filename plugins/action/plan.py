@@ -37,10 +37,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _checked, options = self.validate_argument_spec(argument_spec={"deploy": {"type": "bool", "default": True}})
+        self.validate_argument_spec(argument_spec={})
         variables = task_vars or {}
         reached = variables.get("ansible_play_hosts")
-        plan = self._plan(variables, Run(None if reached is None else frozenset(reached), deploy=options["deploy"]))
+        plan = self._plan(variables, Run(None if reached is None else frozenset(reached)))
         chosen = variables.get("ansible_play_hosts_all") or list(plan.hosts)
         hosts = [plan.hosts[name] for name in chosen if name in plan.hosts]
         result.update(

@@ -37,9 +37,14 @@ def service_units(services: t.Sequence[Service], remove: str = "") -> list[dict[
 
 def _units_of(service: Service, state: str) -> list[dict[str, t.Any]]:
     """Return a service's units on this host. Of several the one that stands for it comes last and has the cache, which the others use too."""
-    rows = [{key: unit[key] for key in ("unit", "environment_file", "served", "folders")} for unit in reversed(service["units"])]
-    rows = rows or [{**{key: service[key] for key in ("unit", "environment_file", "served")}, "folders": []}]
-    return [{**row, "cache": service["cache"] if row is rows[-1] else None, "state": state} for row in rows]
+    keys = ("unit", "environment_file", "served", "folders")
+    rows = [{key: unit[key] for key in keys} for unit in reversed(service["units"])]
+    if not rows and service["state"] == "present":
+        rows = [{**{key: service[key] for key in keys[:-1]}, "folders": []}]
+    # What it was before goes first: it has the ports.
+    found = [{**{key: unit[key] for key in keys}, "state": "absent"} for unit in service["former_units"]] + [{**row, "state": state} for row in rows]
+    # All of its units use the cache, and the last of them has it.
+    return [{**row, "cache": service["cache"] if row is found[-1] else None} for row in found]
 
 
 def service_checks(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], on_host: bool = False) -> list[dict[str, t.Any]]:

@@ -161,15 +161,15 @@ def unit_of(pid: int) -> str:
 
 
 def read_services() -> list[dict[str, str]]:
-    """Return the model service units that this collection wrote, with their active state."""
+    """Return the units of model services that this collection wrote, with their active state and what they say of themselves."""
     units = [
-        os.path.basename(path) for path in sorted(glob.glob(os.path.join(UNIT_DIRECTORY, "vllm-*.service")))
+        os.path.basename(path) for kind in ("vllm", "ray") for path in sorted(glob.glob(os.path.join(UNIT_DIRECTORY, kind + "-*.service")))
         if read_text(path).startswith(UNIT_MARK)
     ]
     # One call for all of them: `systemctl show` prints blocks in the order that they were asked for.
-    blocks = run("systemctl", "show", "--property=ActiveState", *units).split("\n\n") if units else []
-    states = [block.strip().partition("=")[2] for block in blocks]
-    return [{"unit": unit, "active": state} for unit, state in zip(units, states)]
+    blocks = run("systemctl", "show", "--property=ActiveState,StatusText", *units).split("\n\n") if units else []
+    states = [dict(line.partition("=")[::2] for line in block.strip().splitlines()) for block in blocks]
+    return [{"unit": unit, "active": state.get("ActiveState", ""), "status": state.get("StatusText", "")} for unit, state in zip(units, states)]
 
 
 def complete_weights(directory: str) -> list[str]:

@@ -129,7 +129,7 @@ host:
       description: Listening TCP sockets with C(port), C(address), C(pid) and the systemd C(unit) of the process.
       type: list
     services:
-      description: Units of model services of this collection with their C(unit) and C(active) state.
+      description: Units of model services of this collection with their C(unit), C(active) state and C(status), what they say of themselves.
       type: list
     releases:
       description: Names of complete releases.

@@ -18,13 +18,6 @@ description:
     some of them.
   - Runs on the controller, opens no connection and changes nothing.
   - Secrets (C(api_key), C(secret_environment)) are looked at for their type and are in no part of the result.
-options:
-  deploy:
-    description:
-      - Whether the hosts are going to be set up by this plan. Then services that the roles cannot run are faults, which today are those
-        over several hosts. With V(false) they are planned and shown.
-    type: bool
-    default: true
 attributes:
   action:
     description: Runs on the controller.
@@ -48,7 +41,6 @@ EXAMPLES = r"""
 
 - name: Plan it to look at it
   inferops.gpu.plan:
-    deploy: false
   register: planned
   run_once: true
 

@@ -13,10 +13,9 @@ from .draft import HostDraft, ServiceDraft
 
 @dataclass(frozen=True)
 class Run:
-    """The run that the plan is for. C(hosts) are those that it reaches, None for all; C(deploy) is false when it only shows the plan."""
+    """The run that the plan is for. C(hosts) are those that it reaches, None for all."""
 
     hosts: frozenset[str] | None = None
-    deploy: bool = False
 
 
 # A plan for looking at.

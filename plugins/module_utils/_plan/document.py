@@ -80,14 +80,16 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "gpus": list(draft.gpus or ()),
         "argv": argv,
         "environment": draft.environment,
-        "environment_file": _environment_file(host, service),
-        "served": _served_file(host, service),
+        "environment_file": units[0]["environment_file"] if units else _environment_file(host, service),
+        "served": units[0]["served"] if units else _served_file(host, service),
         "cache": draft.cache,
         "before_start": _before_start(draft, weights["path"]),
         "has_api_key": service.has_api_key,
         "node": _node(draft),
         # Of a service over several hosts its units on this host, first the one that stands for it.
         "units": units,
+        # Those that it may have had as another part, or with another backend, which go.
+        "former_units": span.other_units(host, service, [unit["unit"] for unit in units] or [service.unit]),
         "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
     }
     # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
@@ -130,7 +132,9 @@ def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
         "environment_file": _environment_file(host, service),
         "served": _served_file(host, service),
         "cache": f"{host.settings.host_cache_dir}/{service.name}",
-        "units": span.absent_units(host, service),
+        "units": [],
+        # All that it may have had.
+        "former_units": span.other_units(host, service),
     }
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Iterable
 
 from .distributed import MP, RAY, Part
 from .draft import HostDraft, ServiceDraft
@@ -92,18 +92,23 @@ def temp_dir(host: HostDraft, draft: ServiceDraft) -> str:
     return f"{host.settings.ray_temp_dir}/{draft.service.name}"
 
 
-def absent_units(host: HostDraft, service: Service) -> list[dict[str, Any]]:
-    """The units that a service which is to go may have on a host: of its former backend and part nothing is known."""
-    names = {f"vllm-{service.name}": str(service.name), f"ray-worker-{service.name}": str(service.name), f"ray-head-{service.name}": f"{service.name}.ray"}
+def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """The units that a service may have had on a host under another backend or as another part, or that go with it when it goes.
+
+    :param present: units that it has now
+    """
     settings = host.settings
+    names = {f"vllm-{service.name}": str(service.name), f"ray-worker-{service.name}": f"{service.name}.ray-worker", f"ray-head-{service.name}": f"{service.name}.ray-head"}
+    temp = [] if present else [f"{settings.ray_temp_dir}/{service.name}"]
     return [
         {
             "unit": f"{unit}.service",
             "environment_file": f"{settings.host_config_dir}/{name}.env",
             "served": f"{settings.host_state_dir}/served/{name}.json",
-            "folders": [f"{settings.host_state_dir}/failures/{unit}", f"{settings.ray_temp_dir}/{service.name}"],
+            "folders": [f"{settings.host_state_dir}/failures/{unit}", *temp],
         }
         for unit, name in names.items()
+        if f"{unit}.service" not in present
     ]
 
 
@@ -155,10 +160,8 @@ def _ray_unit(host: HostDraft, draft: ServiceDraft, part: Part, role: str) -> Un
         check = [f"{draft.release.path}/bin/python", f"{host.settings.host_install_dir}/lib/ray_nodes.py", _address(part.head.address, part.port), str(gpus)]
         flags["check"] = [*check, *(f"{node.host}={node.address}" for node in part.nodes)]
     members = [*_others(part), "engine"] if is_head else []
-    # A worker stands for the service on its host, a head stands beside the engine.
-    name = f"{draft.service.name}.ray" if is_head else str(draft.service.name)
     return _unit(
-        host, draft, part, f"ray-{role}-{draft.service.name}.service", name, flags, members, _ray_command(host, draft, part),
+        host, draft, part, f"ray-{role}-{draft.service.name}.service", f"{draft.service.name}.ray-{role}", flags, members, _ray_command(host, draft, part),
         {**draft.environment, **_ray_environment(draft, part)}, has_secrets=False, is_hub=is_head,
     )
 

@@ -338,9 +338,6 @@ RUNS: list[tuple[Run, list[str]]] = [
     (Run(frozenset({"gpu3"})), []),
     (Run(frozenset({"gpu1"})), ["limit"]),
     (Run(frozenset({"gpu2", "gpu3"})), ["limit"]),
-    (Run(deploy=True), []),
-    (Run(frozenset({"gpu1", "gpu2"}), deploy=True), []),
-    (Run(frozenset({"gpu1"}), deploy=True), ["limit"]),
 ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.inferops.gpu.plugins.filter import certificates, services, systemd
+from ansible_collections.inferops.gpu.plugins.filter import certificates, services, spans, systemd
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,10 @@ def test_secrets_by_service() -> None:
 
 
 def plan_service(name: str, state: str = "present") -> dict[str, object]:
+    unit = {"unit": f"vllm-{name}.service", "environment_file": f"/etc/inferops/{name}.env", "served": f"/s/{name}.json", "folders": []}
     return {
         "name": name, "state": state, "unit": f"vllm-{name}.service", "environment_file": f"/etc/inferops/{name}.env", "cache": f"/c/{name}",
-        "release": "r", "release_path": "/r", "weights_path": "/w", "served": f"/s/{name}.json", "units": [], "node": None, "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
+        "release": "r", "release_path": "/r", "weights_path": "/w", "served": f"/s/{name}.json", "units": [], "former_units": [unit] if state == "absent" else [], "node": None, "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
     }
 
 
@@ -100,3 +101,59 @@ def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_units_as_planned_or_to_be_removed(remove: str, expected: list[tuple[str, str]]) -> None:
     found = services.service_units([plan_service("a"), plan_service("b", "absent")], remove)
     assert [(row["unit"], row["state"]) for row in found] == expected
+
+
+def spanning(role: str) -> dict[str, object]:
+    """A service over two hosts with Ray, on its head or on its worker."""
+    def unit(name: str, **keys: object) -> dict[str, object]:
+        given = {"unit": f"{name}.service", "environment_file": f"/e/{name}.env", "served": f"/s/{name}.json", "folders": [f"/f/{name}"]}
+        return {**given, "environment": {}, "supervisor": ["span.py"], "command": ["ray"], "has_secrets": False, "writable": ["/c/a", f"/f/{name}"], **keys}
+
+    engine = unit("vllm-a", has_secrets=True, environment={"RAY_ADDRESS": "x"}, command=["vllm", "serve"])
+    units = [engine, unit("ray-head-a")] if role == "head" else [unit("ray-worker-a")]
+    nodes = [{"host": "h"}, {"host": "w"}]
+    return {
+        **plan_service("a"), "units": units, "former_units": [unit("ray-worker-a" if role == "head" else "ray-head-a")], "node": {"nodes": nodes}, "argv": [],
+        **({} if role == "head" else {"url": None, "local_url": None}),
+    }
+
+
+def test_of_two_units_the_one_that_stands_for_the_service_comes_last() -> None:
+    """It has the cache; what the service was before goes first, since it has the ports."""
+    found = services.service_units([spanning("head")])
+    assert [(row["unit"], row["state"], row["cache"]) for row in found] == [
+        ("ray-worker-a.service", "absent", None), ("ray-head-a.service", "present", None), ("vllm-a.service", "present", "/c/a"),
+    ]
+    assert {row["state"] for row in services.service_units([spanning("head")], "a")} == {"absent"}
+
+
+def test_only_the_engine_has_the_services_secrets() -> None:
+    """Ray's units have the token alone, and other hosts get neither."""
+    secrets = {"a": {"VLLM_API_KEY": "k", "S": "s"}}
+    assert spans.unit_secrets([spanning("head")], secrets, {"a": "t"}) == {
+        "vllm-a.service": {"VLLM_API_KEY": "k", "S": "s", "SPAN_TOKEN": "t"}, "ray-head-a.service": {"SPAN_TOKEN": "t"},
+    }
+    rows = spans.unit_rows([spanning("head")], secrets)
+    assert rows[1]["words"] == ["span.py", "--withhold=S", "--withhold=VLLM_API_KEY", "--", "vllm", "serve"]
+    assert rows[0]["words"] == ["span.py", "--", "ray"]
+    assert not [row for row in rows if "k" in row["words"] or "secrets" in row]
+
+
+def test_a_worker_is_not_asked() -> None:
+    assert services.service_checks([spanning("worker")], {"a": {}}, on_host=True) == []
+    assert [row["mark"] for row in services.service_checks([spanning("head"), plan_service("b")], {"a": {}, "b": {}}, on_host=True)] == [False, True]
+
+
+def test_faults_of_one_node_are_those_of_all() -> None:
+    others = {"h": {"a": "it fell"}, "w": {}}
+    assert spans.span_faults({}, [spanning("worker")], others, "w") == {"a": "On node h: it fell"}
+    assert spans.span_faults({"a": "own"}, [spanning("worker")], others, "w") == {"a": "own"}
+    assert spans.span_faults({}, [plan_service("a")], others, "w") == {}
+
+
+TOKENS = [("", {"h": {"tokens": {"a": "made"}}}, "made"), ("given", {"h": {"tokens": {"a": "made"}}}, "given"), ("", {}, ""), ("", {"h": {"skipped": True}}, "")]
+
+
+@pytest.mark.parametrize(("given", "made", "expected"), TOKENS)
+def test_tokens(given: str, made: dict[str, object], expected: str) -> None:
+    assert spans.span_tokens([spanning("worker")], given, made) == {"a": expected}
