@@ -1,0 +1,82 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A service over two hosts as its users and its operators see it, and what is done to its machines."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from lab import wait_until
+from openai import OpenAI, OpenAIError
+from testinfra.host import Host
+
+# What is asked to see whether the answer is the right one.
+PROMPT = "The capital of Norway is"
+
+
+@dataclass
+class Pair:
+    """The two hosts; O(url) is the API's, O(lab) the prefix of the machines' containers."""
+
+    head: Host
+    worker: Host
+    service: dict[str, Any]
+    url: str
+    lab: str
+
+    def client(self, timeout: float = 20) -> OpenAI:
+        """The official client, with the service's key."""
+        return OpenAI(base_url=f"{self.url}/v1", api_key=self.service["api_key"], max_retries=0, timeout=timeout)
+
+    def complete(self, prompt: str = PROMPT, tokens: int = 16, timeout: float = 20) -> str:
+        """A greedy answer; the same question has the same one."""
+        done = self.client(timeout).completions.create(
+            model=self.service["name"], prompt=prompt, max_tokens=tokens, temperature=0, extra_body={"ignore_eos": True},
+        )
+        return done.choices[0].text
+
+    def answers(self, expected: str) -> bool:
+        """Whether the answer comes, and is the right one."""
+        try:
+            return self.complete() == expected
+        except OpenAIError:
+            return False
+
+    def comes_back(self, expected: str, seconds: float, since: float) -> float:
+        """Wait for the next right answer; return how many seconds it took."""
+        wait_until(lambda: self.answers(expected), seconds, f"it answers again; it says: {self.status()}")
+        return time.monotonic() - since
+
+    def units(self, host: Host) -> list[str]:
+        """Units of the service on a host."""
+        found = host.check_output("systemctl list-unit-files --no-legend --plain 'vllm-*' 'ray-*'").splitlines()
+        return [line.split()[0] for line in found]
+
+    def pids(self) -> dict[str, str]:
+        """Main process of each unit on both hosts."""
+        return {
+            f"{name}/{unit}": host.check_output("systemctl show --value --property=MainPID %s", unit)
+            for name, host in (("head", self.head), ("worker", self.worker)) for unit in self.units(host)
+        }
+
+    def status(self) -> str:
+        """What systemctl says of the engine's unit."""
+        return self.head.run("systemctl show --value --property=StatusText vllm-%s.service", self.service["name"]).stdout.strip()
+
+    def container(self, host: Host) -> str:
+        """The container that is a machine."""
+        return f"{self.lab}-{host.backend.get_pytest_id().rpartition('//')[2]}"
+
+    def docker(self, *words: str) -> None:
+        """What the lab's engine does to machines, as the mains or a cable would."""
+        subprocess.run(["docker", *words], check=True, stdout=subprocess.DEVNULL, timeout=120)
+
+    def reboot(self, host: Host) -> None:
+        """Pull the plug of a machine and put it in again."""
+        self.docker("restart", "--time=0", self.container(host))
+
+    def kill(self, host: Host, pattern: str) -> None:
+        """Kill the processes whose command lines match."""
+        host.run_expect([0], "pkill -KILL --full %s", pattern)

@@ -1,0 +1,82 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One fault after the other, on Ray: the service comes back by itself, with the right answer, in a time that is printed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from lab import wait_until
+from pair import Pair
+
+# Seconds in which it is back, on a machine with two processors for both hosts.
+BACK = 180
+
+
+@pytest.fixture(scope="module")
+def right(pair: Pair) -> str:
+    """The answer before anything happened."""
+    return pair.complete()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table() -> Iterator[dict[str, float]]:
+    """Prints each fault with its time at the end."""
+    rows: dict[str, float] = {}
+    yield rows
+    print("\n" + "\n".join(f"| ray | {fault} | {seconds:.0f} s |" for fault, seconds in rows.items()))
+
+
+FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
+    ("engine killed", lambda pair: pair.kill(pair.head, "VLLM::EngineCore")),
+    ("Ray's rank killed on the worker", lambda pair: pair.kill(pair.worker, "ray::RayWorkerProc")),
+    ("Ray killed on the worker", lambda pair: pair.kill(pair.worker, "raylet/raylet")),
+    ("Ray's control service killed on the head", lambda pair: pair.kill(pair.head, "gcs_server")),
+    ("supervisor killed on the head", lambda pair: pair.kill(pair.head, "span.py hub")),
+    ("worker host rebooted", lambda pair: pair.reboot(pair.worker)),
+    ("head host rebooted", lambda pair: pair.reboot(pair.head)),
+    ("both rebooted, head first", lambda pair: (pair.reboot(pair.head), pair.reboot(pair.worker)) and None),
+    ("both rebooted, worker first", lambda pair: (pair.reboot(pair.worker), pair.reboot(pair.head)) and None),
+]
+
+
+@pytest.mark.parametrize(("fault", "inflict"), FAULTS, ids=[fault for fault, _inflict in FAULTS])
+def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], fault: str, inflict: Callable[[Pair], None]) -> None:
+    """What was there before is gone, and the next right answer comes in time."""
+    before = pair.pids()
+    began = time.monotonic()
+    inflict(pair)
+    wait_until(lambda: not pair.answers(right) or pair.pids() != before, 90, "the fault is noticed")
+    table[fault] = pair.comes_back(right, BACK, began)
+
+
+def test_a_cut_network(pair: Pair, right: str, table: dict[str, float]) -> None:
+    """For two minutes: both sides say which node is missing and since when, and nothing runs on. Counted from when it is whole again."""
+    # All that comes from and goes to the other node is dropped; SSH from the controller goes on.
+    address = pair.worker.check_output("hostname --all-ip-addresses").split()[0]
+    for chain, flag in (("INPUT", "--source"), ("OUTPUT", "--destination")):
+        pair.head.run_expect([0], f"iptables --insert {chain} {flag} {address} --jump DROP")
+    cut = time.monotonic()
+    wait_until(lambda: "degraded: node two-worker missing since" in pair.status(), 60, f"the head says so: {pair.status()}")
+    wait_until(lambda: pair.worker.run("pgrep --full raylet/raylet").rc != 0, 60, "the worker's Ray has ended")
+    assert not pair.answers(right)
+    time.sleep(max(0.0, 120 - (time.monotonic() - cut)))
+    for chain, flag in (("INPUT", "--source"), ("OUTPUT", "--destination")):
+        pair.head.run_expect([0], f"iptables --delete {chain} {flag} {address} --jump DROP")
+    table["network cut for two minutes (from when it is whole)"] = pair.comes_back(right, BACK, time.monotonic())
+
+
+def test_the_first_failure_is_kept(pair: Pair) -> None:
+    """A log for each time that it fell, and none for the tries between."""
+    kept = pair.head.check_output("ls /var/lib/inferops/failures/vllm-pair").split()
+    assert kept
+    assert "EngineCore" in pair.head.check_output("cat /var/lib/inferops/failures/vllm-pair/*/output.log")
+
+
+def test_nothing_is_left_of_former_lives(pair: Pair) -> None:
+    """One process of each kind, and no shared memory but that of the present life."""
+    for host, pattern, count in ((pair.head, "gcs_server", 1), (pair.head, "raylet/raylet", 1), (pair.worker, "raylet/raylet", 1), (pair.head, "VLLM::EngineCore", 1)):
+        assert host.check_output("pgrep --count --full %s", pattern) == str(count), pattern
+    sessions = pair.head.check_output("ls -d /var/lib/inferops/ray/pair/session_2*").split()
+    assert len(sessions) == 1
