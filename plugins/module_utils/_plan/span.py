@@ -176,6 +176,7 @@ def _ray_command(host: HostDraft, draft: ServiceDraft, part: Part) -> list[str]:
         f"--include-dashboard={'true' if settings.ray_dashboard else 'false'}",
         "--dashboard-host=127.0.0.1",
         f"--dashboard-port={numbers['dashboard']}",
+        # Listens wherever grpcio is installed, which vLLM brings.
         f"--ray-client-server-port={numbers['client']}",
     ] if part.is_head else []
     return [
@@ -210,7 +211,11 @@ def _ray_environment(draft: ServiceDraft, part: Part) -> dict[str, str]:
         "DASHBOARD_METRIC_PORT": str(part.port + _RAY_PORTS["dashboard_metrics"]),
     }
     # Engine and ranks of one host find each other's sockets there, whatever each unit has for /tmp.
-    return {**found, "VLLM_RPC_BASE_PATH": f"{draft.cache}/rpc"}
+    return {**found, "VLLM_RPC_BASE_PATH": _rpc_dir(draft)}
+
+
+def _rpc_dir(draft: ServiceDraft) -> str:
+    return f"{draft.cache}/rpc"
 
 
 def _engine_flags(host: HostDraft, draft: ServiceDraft, local_url: str | None) -> dict[str, Any]:
@@ -257,7 +262,7 @@ def _unit(
         command=command,
         runtime=f"inferops-span/{unit.rpartition('.')[0]}",
         failures=failures,
-        writable=[draft.cache, failures, *([temp_dir(host, draft)] if is_ray else [])],
+        writable=[draft.cache, failures, *([temp_dir(host, draft), _rpc_dir(draft)] if is_ray else [])],
         shared_memory=f"/dev/shm/inferops-{draft.service.name}" if is_ray and part.is_head else "",
         has_secrets=has_secrets,
         what=str(given["what"]),

@@ -37,7 +37,7 @@ class Hub(span_part.Part):
         """Live one life; return the exit status."""
         try:
             self.back_off()
-            server = span_link.listen(self.options.listen, self.options.port)
+            server = self.listen()
             threading.Thread(target=self.accept, args=(server,), daemon=True).start()
             self.gather()
             self.begun = True
@@ -50,6 +50,14 @@ class Hub(span_part.Part):
         raise AssertionError("nothing ends a life but Ended")
 
     # Who is there
+
+    def listen(self) -> socket.socket:
+        """Return the socket at which the other parts come in."""
+        self.say("starting")
+        try:
+            return span_link.listen(self.options.listen, self.options.port)
+        except OSError as error:
+            raise Ended(f"{self.options.listen}:{self.options.port} cannot be listened on: {error.strerror}", count=False) from error
 
     def accept(self, server: socket.socket) -> None:
         """Let parts in, each in a thread of its own. Runs in a thread of its own."""
@@ -134,6 +142,7 @@ class Hub(span_part.Part):
 
     def start_check(self) -> None:
         """Have the check (for Ray: are its nodes and GPUs there) say that all is well."""
+        self.say("starting: looking for Ray's nodes")
         threading.Thread(target=self.check, daemon=True).start()
         self.wait(lambda: self.checked, self.options.join_timeout, lambda: f"Ray did not have its nodes and GPUs after {self.options.join_timeout:.0f} s: {self.state.said}")
 
@@ -149,6 +158,8 @@ class Hub(span_part.Part):
         self.events.put(Event("checked", status=command.wait(), text=last))
 
     def tell_start(self, names: list[str]) -> None:
+        if not names:
+            return
         self.say("starting: " + ", ".join(spoken(name) for name in names))
         for name in names:
             self.send(self.links[name], {"start": True})
