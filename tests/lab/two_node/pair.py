@@ -77,6 +77,15 @@ class Pair:
         """Pull the plug of a machine and put it in again."""
         self.docker("restart", "--time=0", self.container(host))
 
-    def kill(self, host: Host, pattern: str) -> None:
-        """Kill the processes whose command lines match."""
-        host.run_expect([0], "pkill -KILL --full %s", pattern)
+    def kill(self, host: Host, words: str) -> None:
+        """Kill the processes whose command lines hold these words."""
+        host.run_expect([0], "pkill -KILL --full %s", apart(words))
+
+    def count(self, host: Host, words: str) -> int:
+        """How many processes have these words in their command lines."""
+        return int(host.run("pgrep --count --full %s", apart(words)).stdout)
+
+
+def apart(words: str) -> str:
+    """A pattern for words that does not match itself: it stands in the command line of the shell that looks for it."""
+    return f"[{words[0]}]{words[1:]}"

@@ -59,7 +59,7 @@ def test_a_cut_network(pair: Pair, right: str, table: dict[str, float]) -> None:
         pair.head.run_expect([0], f"iptables --insert {chain} {flag} {address} --jump DROP")
     cut = time.monotonic()
     wait_until(lambda: "degraded: node two-worker missing since" in pair.status(), 60, f"the head says so: {pair.status()}")
-    wait_until(lambda: pair.worker.run("pgrep --full raylet/raylet").rc != 0, 60, "the worker's Ray has ended")
+    wait_until(lambda: pair.count(pair.worker, "raylet/raylet") == 0, 60, "the worker's Ray has ended")
     assert not pair.answers(right)
     time.sleep(max(0.0, 120 - (time.monotonic() - cut)))
     for chain, flag in (("INPUT", "--source"), ("OUTPUT", "--destination")):
@@ -77,6 +77,6 @@ def test_the_first_failure_is_kept(pair: Pair) -> None:
 def test_nothing_is_left_of_former_lives(pair: Pair) -> None:
     """One process of each kind, and no shared memory but that of the present life."""
     for host, pattern, count in ((pair.head, "gcs_server", 1), (pair.head, "raylet/raylet", 1), (pair.worker, "raylet/raylet", 1), (pair.head, "VLLM::EngineCore", 1)):
-        assert host.check_output("pgrep --count --full %s", pattern) == str(count), pattern
+        assert pair.count(host, pattern) == count, pattern
     sessions = pair.head.check_output("ls -d /var/lib/inferops/ray/pair/session_2*").split()
     assert len(sessions) == 1
