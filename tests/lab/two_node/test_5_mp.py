@@ -12,6 +12,9 @@ from pair import Pair
 
 BACK = 180
 
+# vLLM's own command, and not its supervisor, which has it among its arguments.
+VLLM = "bin/python[0-9.]* /opt/inferops/releases/"
+
 
 @pytest.fixture(scope="module")
 def right(pair: Pair, play: Callable[..., Play]) -> str:
@@ -42,7 +45,7 @@ def test_the_units_of_ray_are_gone(pair: Pair, right: str) -> None:
 FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
     ("engine killed", lambda pair: pair.kill(pair.head, "VLLM::EngineCore")),
     ("rank killed on the worker", lambda pair: pair.kill(pair.worker, "VLLM::Worker")),
-    ("rank's parent killed on the worker", lambda pair: pair.kill(pair.worker, "bin/vllm serve /")),
+    ("rank's parent killed on the worker", lambda pair: pair.kill(pair.worker, VLLM)),
     ("supervisor killed on the head", lambda pair: pair.kill(pair.head, "span.py hub")),
     ("worker host rebooted", lambda pair: pair.reboot(pair.worker)),
     ("head host rebooted", lambda pair: pair.reboot(pair.head)),
@@ -65,7 +68,7 @@ def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], fault: s
 def test_a_follower_does_not_outlive_its_leader(pair: Pair, right: str) -> None:
     """With the head's unit stopped the worker's rank ends, and waits for the next leader."""
     pair.head.run_expect([0], "systemctl stop vllm-pair")
-    wait_until(lambda: pair.count(pair.worker, "bin/vllm serve /") == 0, 60, "the rank has ended")
+    wait_until(lambda: pair.count(pair.worker, VLLM) == 0, 60, "the rank has ended")
     said = pair.worker.check_output("systemctl show --value --property=StatusText vllm-pair")
     assert "two-head" in said, said
     began = time.monotonic()
