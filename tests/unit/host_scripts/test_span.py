@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,7 +118,6 @@ def span(tmp_path: Path) -> Iterator[Span]:
 @pytest.fixture
 def engine() -> Iterator[str]:
     import http.server
-    import threading
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -259,11 +259,20 @@ def test_strangers_are_refused(span: Span, name: str, options: dict[str, Any], w
 
 
 def test_a_hub_without_the_token_is_not_joined(span: Span) -> None:
-    """What listens on the hub's port may be somebody else's."""
-    span.start("head", hub=True, member=["worker"], token="another")
+    """What listens on the hub's port may be somebody else's, who lets everybody in and tells them to start."""
+    server = socket.create_server(("127.0.0.1", span.port))
+
+    def lure() -> None:
+        while True:
+            connection, _address = server.accept()
+            connection.sendall(b'{"protocol": 1, "nonce": "n"}\n')
+            connection.makefile().readline()
+            connection.sendall(b'{"life": "l", "refused": "", "code": "c"}\n{"body": "{\\"start\\": true}", "code": "c"}\n')
+
+    threading.Thread(target=lure, daemon=True).start()
     span.start("worker")
-    soon(lambda: "starting: waiting for node head" in span.text("worker"), "the worker waits")
-    assert not span.runs("worker")
+    soon(lambda: "it does not have the token of this service" in span.text("worker"), "the worker says so")
+    assert not span.runs("worker") and span.parts["worker"].poll() is None
 
 
 def test_wrong_arguments_stay_wrong(span: Span) -> None:
