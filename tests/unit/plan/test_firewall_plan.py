@@ -183,6 +183,6 @@ def test_two_services_over_the_same_nodes_share_a_rule(plan_hosts: Callable[[lis
     for host in hosts[:2]:
         first = host.variables["model_services"][0]
         host.variables["model_services"] = [
-            {**first, "gpus": [0, 1, 2, 3]}, {**first, "name": "two", "port": 8003, "gpus": [4, 5, 6, 7], "distributed": {"nodes": 2, "port": 6380}}
+            {**first, "gpus": [0, 1, 2, 3]}, {**first, "name": "two", "port": 8003, "gpus": [4, 5, 6, 7], "distributed": {"nodes": 2, "port": 6600}}
         ]
     assert (None, "10.0.0.1", "inferops: peer big, two") in rules(plan_hosts(hosts), "gpu2")
