@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import ENVIRONMENT, SSH_CONFIG
+from lab import ENVIRONMENT, SSH_CONFIG, wait_until
 
 NETWORK = ENVIRONMENT["LAB_NETWORK"]
 NETWORK6 = f"fd00:{NETWORK.replace('.', ':')}"
@@ -70,5 +70,10 @@ def on(name: str, command: str) -> str:
 def restart(*names: str) -> None:
     """Restarts machines, and waits until systemd has started everything again."""
     docker("restart", "--time", "20", *(container(name) for name in names))
+
+    def has_booted(name: str) -> bool:
+        # Its status is another for every state, and it fails until systemd can be asked.
+        return on(name, "systemctl is-system-running --wait 2>/dev/null || true") in ("running", "degraded")
+
     for name in names:
-        on(name, "for i in $(seq 100); do systemctl is-system-running --wait 2>/dev/null && exit; [ $? = 1 ] && systemctl is-system-running && exit; sleep 0.2; done")
+        wait_until(lambda name=name: has_booted(name), 60, f"{name} has booted")

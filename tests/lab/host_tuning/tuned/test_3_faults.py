@@ -23,7 +23,8 @@ def play_with(scenario: Scenario, folder: Path, name: str, variables: dict[str, 
     (folder / "host_vars" / f"{name}.yml").write_text(yaml.safe_dump(variables), encoding="utf-8")
     changed = Scenario((*scenario.inventories, folder), scenario.playbook, "tuned")
     done = subprocess.run(
-        changed.command(), cwd=ROOT, env=ENVIRONMENT, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=300,
+        changed.command(), cwd=ROOT, env=ENVIRONMENT, text=True, timeout=300,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )
     return Play(done.returncode, done.stdout, 0)
 
