@@ -102,6 +102,10 @@ from ..module_utils._firewall import host, rules, ssh, state, steps
 from ..module_utils._firewall.returning import Returning, write
 
 
+# What UFW's unit runs when the host starts.
+UFW_INIT = "/lib/ufw/ufw-init"
+
+
 class Failed(Exception):
     """A command of UFW failed, or did not have its effect."""
 
@@ -225,6 +229,8 @@ class Change:
                 self._arm()
             if step.command == ("ipv6",):
                 turn_on_ipv6()
+            elif step.command == ("reload",):
+                reload()
             elif step.command == ("boot",):
                 run("systemctl", "enable", "--quiet", "ufw.service")
             else:
@@ -249,9 +255,22 @@ def turn_on_ipv6() -> None:
     write(path, "\n".join([*kept, "IPV6=yes"]) + "\n", 0o644)
 
 
-def run(*command: str) -> None:
-    """Run a command. Raises Failed with its own words; UFW says them on either output."""
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+def reload() -> None:
+    """Load the rules of the files into the kernel, whatever is left of UFW's chains there. UFW's own reload leaves chains out that nothing jumps to."""
+    run(UFW_INIT, "force-stop")
+    for family, saved in host.saved().items():
+        text = rules.clearing(saved, family)
+        if text:
+            run("iptables-restore" if family == 4 else "ip6tables-restore", "--noflush", given=text)
+    run(UFW_INIT, "start")
+
+
+def run(*command: str, given: str = "") -> None:
+    """Run a command. Raises Failed with its own words; UFW says them on either output.
+
+    :param given: what it reads
+    """
+    done = subprocess.run(command, input=given, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         raise Failed(f"{' '.join(command)}: {(done.stderr + done.stdout).strip()}")
 

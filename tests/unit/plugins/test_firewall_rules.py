@@ -194,6 +194,12 @@ def test_policies_of_the_built_in_chains_alone() -> None:
     assert rules.policies(SAVED) == {"INPUT": "DROP", "FORWARD": "DROP", "OUTPUT": "ACCEPT"}
 
 
+def test_what_is_left_of_ufw_is_cleared_and_nothing_else() -> None:
+    saved = "*filter\n:INPUT DROP [0:0]\n:ufw-a - [0:0]\n:ufw-b - [0:0]\n:mine - [0:0]\n-A INPUT -j mine\n-A INPUT -j ufw-a\n-A ufw-a -j ufw-b\n-A mine -j ACCEPT\nCOMMIT\n"
+    assert rules.clearing(saved, 4).splitlines() == ["*filter", "-D INPUT -j ufw-a", "-F ufw-a", "-F ufw-b", "-X ufw-a", "-X ufw-b", "COMMIT"]
+    assert rules.clearing(saved, 6) == ""
+
+
 NAT = """\
 *nat
 :DOCKER - [0:0]
