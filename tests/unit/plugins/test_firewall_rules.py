@@ -195,7 +195,8 @@ def test_policies_of_the_built_in_chains_alone() -> None:
 
 
 def test_what_is_left_of_ufw_is_cleared_and_nothing_else() -> None:
-    saved = "*filter\n:INPUT DROP [0:0]\n:ufw-a - [0:0]\n:ufw-b - [0:0]\n:mine - [0:0]\n-A INPUT -j mine\n-A INPUT -j ufw-a\n-A ufw-a -j ufw-b\n-A mine -j ACCEPT\nCOMMIT\n"
+    chains = [":INPUT DROP [0:0]", ":ufw-a - [0:0]", ":ufw-b - [0:0]", ":mine - [0:0]"]
+    saved = "\n".join(["*filter", *chains, "-A INPUT -j mine", "-A INPUT -j ufw-a", "-A ufw-a -j ufw-b", "-A mine -j ACCEPT", "COMMIT", ""])
     assert rules.clearing(saved, 4).splitlines() == ["*filter", "-D INPUT -j ufw-a", "-F ufw-a", "-F ufw-b", "-X ufw-a", "-X ufw-b", "COMMIT"]
     assert rules.clearing(saved, 6) == ""
 

@@ -48,8 +48,12 @@ def test_nothing_to_do() -> None:
 
 CHANGES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("another rule", {"rules": (SSH4, SSH6, API)}, ["allow from 10.0.0.2 to any comment inferops: peer b"]),
-    ("a rule that is not wanted", {"rules": (*RIGHT.rules, replace(API, port="8002"))}, ["delete allow proto tcp from 10.0.0.0/8 to any port 8002 comment inferops: api a"]),
-    ("another's comment on our rule", {"rules": (SSH4, SSH6, replace(API, comment="inferops: api old"), PEER)}, ["allow proto tcp from 10.0.0.0/8 to any port 8001 comment inferops: api a"]),
+    ("a rule that is not wanted", {"rules": (*RIGHT.rules, replace(API, port="8002"))}, [
+        "delete allow proto tcp from 10.0.0.0/8 to any port 8002 comment inferops: api a",
+    ]),
+    ("another comment on our rule", {"rules": (SSH4, SSH6, replace(API, comment="inferops: api old"), PEER)}, [
+        "allow proto tcp from 10.0.0.0/8 to any port 8001 comment inferops: api a",
+    ]),
     ("SSH moved", {"rules": (replace(SSH4, port="2222"), SSH6, API, PEER)}, [
         "!allow proto tcp from 0.0.0.0/0 to any port 22 comment inferops: ssh",
         "!delete allow proto tcp from 0.0.0.0/0 to any port 2222 comment inferops: ssh",
@@ -61,7 +65,9 @@ CHANGES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("turned off", {"enabled": False}, ["!--force enable"]),
     ("not at boot", {"boot": False}, ["boot"]),
     ("it logs", {"logging": "high"}, ["logging off"]),
-    ("no IPv6 in its settings", {"ipv6_on": False, "rules": (SSH4, API, PEER)}, ["!ipv6", "!reload", "!allow proto tcp from ::/0 to any port 22 comment inferops: ssh"]),
+    ("no IPv6 in its settings", {"ipv6_on": False, "rules": (SSH4, API, PEER)}, [
+        "!ipv6", "!reload", "!allow proto tcp from ::/0 to any port 22 comment inferops: ssh",
+    ]),
 ]
 
 
