@@ -7,8 +7,9 @@ import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lab import ENVIRONMENT, SSH_CONFIG, wait_until
+from lab import ENVIRONMENT, ROOT, SSH_CONFIG, wait_until
 
 NETWORK = ENVIRONMENT["LAB_NETWORK"]
 NETWORK6 = f"fd00:{NETWORK.replace('.', ':')}"
@@ -65,6 +66,17 @@ def can_log_in(name: str, seconds: int = 5) -> bool:
 def on(name: str, command: str) -> str:
     """Runs a command as root in a machine through the engine, past any firewall."""
     return docker("exec", container(name), "sh", "-c", command)
+
+
+def conntrack(name: str) -> dict[str, Any]:
+    """How full a machine's table of connections is and what was lost, as the collection's own facts tell it."""
+    said = subprocess.run(
+        ["ansible", "-i", str(ROOT / "molecule" / "host_tuning" / "inventory"), name, "--become", "-m", "inferops.gpu.host_facts"],
+        cwd=ROOT, env={**ENVIRONMENT, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true"},
+        check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout
+    found: dict[str, Any] = json.loads(said)["plays"][0]["tasks"][0]["hosts"][name]["host"]["conntrack"]
+    return found
 
 
 def restart(*names: str) -> None:
