@@ -147,3 +147,11 @@ def test_a_failed_write_leaves_the_former_file_and_nothing_beside_it(host: Host,
     with pytest.raises(OSError, match="disk full"):
         _served.replace(str(host.unit), "other", 0o644)
     assert host.unit.read_text() == UNIT and sorted(os.listdir(host.unit.parent)) == before
+
+
+def test_what_a_dead_write_has_left_is_written_over(host: Host) -> None:
+    left = host.environment.parent / ".a.env.new"
+    left.write_text("half")
+    left.chmod(0o644)
+    _served.replace(str(host.environment), "KEY=3\n", 0o600)
+    assert host.environment.read_text() == "KEY=3\n" and not left.exists() and os.stat(host.environment).st_mode & 0o777 == 0o600
