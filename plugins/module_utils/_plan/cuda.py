@@ -67,25 +67,20 @@ class Toolkit:
         return {"source": self.source, "version": self.version, "path": self.path, "architectures": list(self.architectures)}
 
 
-def toolkit_of(settings: Settings, version: Version, cuda: Numbers, torch: str = "") -> Toolkit:
+def toolkit_of(settings: Settings, version: Version, cuda: Numbers) -> Toolkit:
     """The toolkit of the release that serves this version on a host with these settings.
 
     :param cuda: the CUDA that the release's torch is built for, empty when not known
-    :param torch: the version of torch that the release will have, empty when not known
     """
     source = settings.cuda_source if needs_cuda(version, settings.vllm_torch_backend) else NONE
     if source == WHEELS and cuda and cuda < FIRST_IN_WHEELS:
         source = NONE
     if source == NONE:
         return Toolkit(NONE)
-    # A CPU build in find-links or an index counts as newer than the CUDA build of the same version.
-    requirements = [f"torch!={torch}+cpu"] if torch else []
-    if source == WHEELS:
-        requirements.append(_requirement(cuda))
     return Toolkit(
         source,
         version=written(cuda[:2]),
-        requirements=tuple(requirements),
+        requirements=(_requirement(cuda),) if source == WHEELS else (),
         path="" if source == WHEELS else toolkit_path(settings, cuda),
         scripts=f"{settings.host_install_dir}/lib",
         architectures=settings.cuda_architectures,

@@ -95,13 +95,12 @@ class Release:
         }
 
 
-def release_of(settings: Settings, version: Version, cuda_version: Numbers = (), torch: str = "") -> Release:
+def release_of(settings: Settings, version: Version, cuda_version: Numbers = ()) -> Release:
     """The vLLM release that serves this version on a host with these settings.
 
     :param cuda_version: the CUDA that the release's torch is built for, empty when not known
-    :param torch: the version of torch that it will have, empty when not known
     """
-    toolkit = cuda.toolkit_of(settings, version, cuda_version, torch)
+    toolkit = cuda.toolkit_of(settings, version, cuda_version)
     return Release(
         engine=VLLM,
         package="vllm",
