@@ -218,7 +218,7 @@ def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None,
         found = {gpu.compute_capability for gpu in gpus or () if numbers(gpu.compute_capability)}
         settings = replace(settings, cuda_architectures=tuple(sorted(found, key=numbers)))
     if settings.vllm_source == Source():
-        return release_of(settings, version, platforms.cuda(version, settings.vllm_torch_backend), platforms.torch(version))
+        return release_of(settings, version, platforms.cuda(version, settings.vllm_torch_backend))
     return release_of(settings, version, platforms.named_cuda(version, settings.vllm_torch_backend))
 
 

@@ -46,7 +46,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "engine": "vllm",
         "package": "vllm",
         "source": {"kind": "index", "address": "", "reference": "", "sha256": ""},
-        "requirements": ["torch!=2.13.0+cpu", "cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl,nvjitlink]==13.0.*"],
+        "requirements": ["cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl,nvjitlink]==13.0.*"],
         "overrides": [],
         "python": "/usr/bin/python3",
         "torch_backend": "",
