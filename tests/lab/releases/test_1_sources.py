@@ -170,7 +170,7 @@ def test_releases_that_nothing_needs_go(host: Host, play: Callable[..., Any], ru
     host.run_expect([0], f"mkdir {RELEASES}/.building-vllm-0.1.0-dead {RELEASES}/mine && echo '{{}}' > {RELEASES}/mine/release.json")
     before = standing(host)
     checked = play("--tags", "always,vllm", "--check", variables={"vllm_keep_releases": 1})
-    assert f"Would be removed: .building-vllm-0.1.0-dead, {from_git[0]};" in on_one_line(checked.output), checked.output
+    assert f"Would be removed: .building-vllm-0.1.0-dead, {from_git[0]}, " in on_one_line(checked.output), checked.output
     assert standing(host) == before
     done = play("--tags", "always,vllm", variables={"vllm_keep_releases": 1})
     assert done.status == 0, done.output
