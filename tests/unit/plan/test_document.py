@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._cuda_environment import environment as cuda_environment
 from ansible_collections.inferops.gpu.plugins.module_utils._plan import table
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
 from plan_builders import gpus, host_facts, service
@@ -107,6 +108,7 @@ def test_a_whole_host(plan: Plans) -> None:
             "--tool-call-parser=hermes",
         ],
         "environment": {
+            **cuda_environment(f"/opt/inferops/releases/{name}"),
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "CUDA_VISIBLE_DEVICES": "0,1,2,3",
             "FLASHINFER_WORKSPACE_BASE": CACHE,
@@ -123,6 +125,9 @@ def test_a_whole_host(plan: Plans) -> None:
         "environment_file": "/etc/inferops/qwen.env",
         "served": "/var/lib/inferops/served/qwen.json",
         "cache": CACHE,
+        "before_start": [
+            ["/usr/bin/python3", "/opt/inferops/lib/clear_cuda_caches.py", "--release", f"/opt/inferops/releases/{name}", "--cache", CACHE],
+        ],
         "has_api_key": False,
         "node": None,
         "timeouts": {"start": 3600, "stop": 90, "shutdown": 30},
@@ -132,6 +137,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "state": "absent",
         "unit": "vllm-old.service",
         "environment_file": "/etc/inferops/old.env",
+        "served": "/var/lib/inferops/served/old.json",
         "cache": "/var/cache/inferops/old",
     }
 
