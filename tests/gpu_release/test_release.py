@@ -51,7 +51,7 @@ def test_flashinfer_compiles(host: Host, release: str) -> None:
     work = "/var/tmp/flashinfer"
     host.check_output(f"rm -rf {work} && install -d -o inferops {work}")
     done = host.run(
-        f"cd / && env -i runuser -u inferops -- env FLASHINFER_WORKSPACE_BASE={work} HOME={work} FLASHINFER_CUDA_ARCH_LIST=9.0a MAX_JOBS=2"
+        f"cd / && env -i /usr/sbin/runuser -u inferops -- env FLASHINFER_WORKSPACE_BASE={work} HOME={work} FLASHINFER_CUDA_ARCH_LIST=9.0a MAX_JOBS=2"
         f" {release}/bin/with-cuda python -c '{FLASHINFER}'"
     )
     assert done.rc == 0, (done.stdout + done.stderr)[-3000:]

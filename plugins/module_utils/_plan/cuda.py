@@ -15,6 +15,10 @@ from .versions import Version
 # All that compiling and linking takes. Without crt, nvvm, cccl and nvjitlink here the resolver takes their newest, beside an older cudart.
 EXTRAS = ("nvcc", "crt", "nvvm", "cudart", "nvrtc", "cupti", "cccl", "nvjitlink")
 
+# FlashInfer asks for cuda-python of any version. The resolver may answer with an old one that brings its own cuda.bindings, and writes them over
+# those of the package cuda-bindings that torch and CUTLASS need: then FlashInfer can't be imported.
+PYTHON_BINDINGS = "cuda-python>=13"
+
 # As cuda_settings.SOURCES has them.
 WHEELS = "wheels"
 PACKAGES = "packages"
@@ -80,7 +84,7 @@ def toolkit_of(settings: Settings, version: Version, cuda: Numbers) -> Toolkit:
     return Toolkit(
         source,
         version=written(cuda[:2]),
-        requirements=(_requirement(cuda),) if source == WHEELS else (),
+        requirements=(_requirement(cuda), PYTHON_BINDINGS) if source == WHEELS else (),
         path="" if source == WHEELS else toolkit_path(settings, cuda),
         scripts=f"{settings.host_install_dir}/lib",
         architectures=settings.cuda_architectures,

@@ -117,6 +117,17 @@ def test_parts_of_several_releases(scripts: Callable[[str], ModuleType]) -> None
     assert str(told.value) == "torch is built for CUDA 13.0, and beside it stand nvcc 13.5, nvvm 13.5 (of 13.0: cudart) and there is no cccl. Cure."
 
 
+def test_bindings_that_two_packages_bring(scripts: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    for name, record in {"cuda_bindings-13.5.0": "cuda/bindings/runtime.so,,\n", "cuda_python-13.4.4": "cuda_python-13.4.4.dist-info/METADATA,,\n"}.items():
+        (tmp_path / f"{name}.dist-info").mkdir()
+        (tmp_path / f"{name}.dist-info/RECORD").write_text(record)
+    toolkit = scripts("cuda_toolkit")
+    assert toolkit.doubled_bindings(str(tmp_path)) == ""
+    (tmp_path / "cuda_python-13.4.4.dist-info").rename(tmp_path / "cuda_python-12.6.2.post1.dist-info")
+    (tmp_path / "cuda_python-12.6.2.post1.dist-info/RECORD").write_text("a,,\ncuda/bindings/runtime.cpython-311.so,sha256=a,1\n")
+    assert toolkit.doubled_bindings(str(tmp_path)) == "cuda-bindings-13.5.0 and cuda-python-12.6.2.post1"
+
+
 @pytest.mark.parametrize(
     ("stated", "gpus", "found"),
     [("", GPUS, ["9.0"]), ("12.0,9.0", GPUS, ["9.0", "12.0"]), ("8.0", [], ["8.0"]), ("8.0", [{"compute_capability": None}], ["8.0"])],

@@ -12,6 +12,7 @@ from plan_builders import gpus, host_facts, keys_of, service
 
 Plans = Callable[..., Plan]
 PARTS = "cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl,nvjitlink]"
+BINDINGS = "cuda-python>=13"
 
 
 def release(plan: Plan) -> dict[str, Any]:
@@ -29,10 +30,10 @@ def one_service(plan: Plan) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("variables", "requirements"),
     [
-        ({"vllm_version": "0.32.0"}, [f"{PARTS}==13.0.*"]),
-        ({"vllm_version": "0.32.0", "vllm_torch_backend": "cu132"}, [f"{PARTS}==13.2.*"]),
-        ({"vllm_version": "0.99.0"}, [PARTS]),
-        ({"vllm_version": "0.32.0", "vllm_source": "nightly", "vllm_extra_index_urls": ["https://nightly.example.org"]}, [PARTS]),
+        ({"vllm_version": "0.32.0"}, [f"{PARTS}==13.0.*", BINDINGS]),
+        ({"vllm_version": "0.32.0", "vllm_torch_backend": "cu132"}, [f"{PARTS}==13.2.*", BINDINGS]),
+        ({"vllm_version": "0.99.0"}, [PARTS, BINDINGS]),
+        ({"vllm_version": "0.32.0", "vllm_source": "nightly", "vllm_extra_index_urls": ["https://nightly.example.org"]}, [PARTS, BINDINGS]),
         ({"vllm_version": "0.32.0+cpu"}, []),
         ({"vllm_version": "0.32.0", "cuda_source": "system"}, []),
         ({"vllm_version": "0.32.0", "cuda_source": "none"}, []),
@@ -146,5 +147,5 @@ def test_fabric_manager(plan: Plans, version: str, variables: dict[str, Any], fa
 
 
 def test_no_compiler_is_told(plan: Plans) -> None:
-    warnings = plan(service(model="qwen3-0.6b", gpus=[0]), facts=host_facts(gpus=gpus()), vllm_version="0.19.0").warnings
+    warnings = plan(service(model="qwen3-0.6b", gpus=[0]), facts=host_facts(gpus=gpus()), vllm_version="0.19.0", plan_accept={}).warnings
     assert any("gets no CUDA compiler" in warning and "CUDA 12.8" in warning for warning in warnings)

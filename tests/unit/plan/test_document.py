@@ -47,7 +47,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "engine": "vllm",
         "package": "vllm",
         "source": {"kind": "index", "address": "", "reference": "", "sha256": ""},
-        "requirements": ["cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl,nvjitlink]==13.0.*"],
+        "requirements": ["cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl,nvjitlink]==13.0.*", "cuda-python>=13"],
         "overrides": [],
         "python": "/usr/bin/python3",
         "torch_backend": "",

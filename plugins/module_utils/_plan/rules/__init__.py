@@ -86,6 +86,7 @@ RULES: tuple[Rule, ...] = (
     Rule(platform.cuda_knows_the_gpu, accept="cuda"),
     Rule(platform.gpu_computes_the_type, accept="compute-capability"),
     Rule(cuda.toolkit_can_be_had),
+    Rule(cuda.compiler_is_there, accept="cuda-compiler"),
     Rule(cuda.architectures_are_known),
     Rule(cuda.path_lists_have_no_holes),
     Rule(cuda.fabric_manager_goes_with_the_driver, accept="fabric-manager"),
