@@ -36,6 +36,7 @@ class ActionModule(ActionBase):
                 "status_file": {"type": "str"},
                 "timeout": {"type": "int", "default": 3600},
                 "lines": {"type": "int", "default": 30},
+                "fail": {"type": "bool", "default": True},
             },
         )
         if self._task.check_mode:
@@ -56,11 +57,11 @@ class ActionModule(ActionBase):
             if status.get("ended"):
                 return self._result(arguments, status, seconds)
             if seconds >= arguments["timeout"]:
-                return {
-                    "failed": True, "changed": False, "seconds": round(seconds, 1),
-                    "msg": f"{arguments['label']}: {arguments['unit']} has not ended after {seconds:.0f} s "
-                           f"({describe(status)}). It goes on by itself; run the playbook again to rejoin it.",
-                }
+                return failure(
+                    arguments, seconds,
+                    f"{arguments['label']}: {arguments['unit']} has not ended after {seconds:.0f} s "
+                    f"({describe(status)}). It goes on by itself; run the playbook again to rejoin it.",
+                )
             if time.monotonic() >= quiet_until:
                 display.display(f"  {host}: {arguments['label']}: {describe(status)} ({seconds:.0f} s)")
                 quiet_until = time.monotonic() + line_seconds
@@ -90,15 +91,21 @@ class ActionModule(ActionBase):
         if status.get("load") == "not-found":
             reason = f"there is no unit {arguments['unit']} on the host"
         else:
-            reason = progress.get("error") or f"{arguments['unit']} ended with result {status['result']}"
+            # What its program said, in the status file or else in the journal, tells more than how systemd saw it end.
+            reason = progress.get("error") or status.get("cause") or f"{arguments['unit']} ended with result {status['result']}"
         parts = [f"{arguments['label']} failed: {reason}"]
         if progress.get("remedy"):
             parts.append(f"Way out: {progress['remedy']}")
         journal = without_stack(status.get("journal", []))
         if journal:
             parts.append(f"Last lines of its journal (journalctl -u {arguments['unit']}):\n" + "\n".join(f"  {line}" for line in journal))
-        # The message alone: what Ansible prints of a failure is to be read.
-        return {"failed": True, "changed": False, "seconds": result["seconds"], "msg": "\n".join(parts)}
+        return failure(arguments, seconds, "\n".join(parts))
+
+
+def failure(arguments: dict[str, t.Any], seconds: float, text: str) -> dict[str, t.Any]:
+    """Return the result of a unit that did not end well: the message alone, as what Ansible prints of a failure is to be read."""
+    told = {"failed": True, "msg": text} if arguments["fail"] else {"fault": text}
+    return {"changed": False, "seconds": round(seconds, 1), **told}
 
 
 def without_stack(lines: list[str]) -> list[str]:

@@ -8,6 +8,8 @@ import typing as t
 
 Service = t.Mapping[str, t.Any]
 
+KEPT = ("served", "environment_file", "release", "release_path", "weights_path")
+
 
 def service_secrets(services: t.Sequence[Service]) -> dict[str, dict[str, str]]:
     """Return, by service, the secret environment that `model_services` of the inventory gives it."""
@@ -28,7 +30,7 @@ def service_directories(services: t.Sequence[Service], account: t.Mapping[str, s
 
 def service_units(services: t.Sequence[Service], remove: str = "") -> list[dict[str, t.Any]]:
     """Return what the `service_state` module has to know of each service, or of those alone that are to be removed: one by name, or "all"."""
-    keys = ("unit", "environment_file", "cache", "state")
+    keys = ("unit", "environment_file", "cache", "state", "served")
     if not remove:
         return [{key: service[key] for key in keys} for service in services]
     chosen = [service for service in services if remove in ("all", service["name"])]
@@ -45,6 +47,8 @@ def service_checks(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapp
             "thinking": service["thinking"],
             "api_key": secrets[service["name"]].get("VLLM_API_KEY", ""),
             "unit": service["unit"] if on_host else None,
+            # What is kept of a service that has passed its gate.
+            "keep": {key: service[key] for key in KEPT} if on_host else None,
         }
         for service in services if service["state"] == "present"
     ]

@@ -42,6 +42,7 @@ def read_system() -> dict[str, t.Any]:
     return {
         "os": parse_os_release(read_text("/etc/os-release")),
         "architecture": platform.machine(),
+        "kernel": platform.release(),
         "hostname": socket.gethostname(),
         "python": platform.python_version(),
         "cpus": len(os.sched_getaffinity(0)),
@@ -171,11 +172,6 @@ def read_services() -> list[dict[str, str]]:
     return [{"unit": unit, "active": state} for unit, state in zip(units, states)]
 
 
-def complete_releases(directory: str) -> list[str]:
-    """Return the names of the releases that were built and proven: those with a release.json."""
-    return sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(os.path.join(directory, "*", "release.json")))
-
-
 def complete_weights(directory: str) -> list[str]:
     """Return the paths of weights that were verified: those with a manifest beside them."""
     suffix = ".manifest.json"
@@ -211,6 +207,15 @@ def added_certificates(directory: str = "/usr/local/share/ca-certificates") -> d
     """Return the sha256 of each certificate file that was added to the host's trust store, by file name."""
     found = {}
     for path in sorted(glob.glob(os.path.join(directory, "*.crt"))):
+        with open(path, "rb") as file:
+            found[os.path.basename(path)] = hashlib.sha256(file.read()).hexdigest()
+    return found
+
+
+def installed_scripts(directory: str) -> dict[str, str]:
+    """Return the sha256 of each script that this collection's roles have put into <directory>/lib, by file name."""
+    found = {}
+    for path in glob.glob(os.path.join(directory, "lib", "*.py")):
         with open(path, "rb") as file:
             found[os.path.basename(path)] = hashlib.sha256(file.read()).hexdigest()
     return found

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import typing as t
+import xml.etree.ElementTree as ElementTree
 
 # Names as `nvidia-smi --help-query-gpu` documents them; the order is that of the parsed columns.
 QUERY = ("index", "uuid", "name", "memory.total", "driver_version", "compute_cap")
@@ -39,24 +41,164 @@ def parse_gpus(text: str) -> list[dict[str, t.Any]]:
 
 def read_gpus() -> tuple[list[dict[str, t.Any]], str]:
     """Return the host's GPUs and a fault. No nvidia-smi means no GPUs and no fault; one that fails is a fault."""
-    path = shutil.which("nvidia-smi")
-    if path is None:
+    if shutil.which("nvidia-smi") is None:
         return [], ""
+    said, fault = ask("--query-gpu=" + ",".join(QUERY), "--format=csv,noheader,nounits")
+    # "No devices were found" is how nvidia-smi says that a working driver has no GPU.
+    if "No devices were found" in (said + fault):
+        return [], ""
+    if fault:
+        return [], fault
     try:
-        # A driver in trouble can hang nvidia-smi for minutes; a healthy one answers in a few seconds at worst.
-        done = subprocess.run(
-            [path, "--query-gpu=" + ",".join(QUERY), "--format=csv,noheader,nounits"],
-            capture_output=True, text=True, timeout=60, check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return [], f"nvidia-smi gave no answer: {error}"
-    if done.returncode != 0:
-        said = (done.stdout + done.stderr).strip()
-        # "No devices were found" is how nvidia-smi says that a working driver has no GPU.
-        if "No devices were found" in said:
-            return [], ""
-        return [], f"nvidia-smi failed with status {done.returncode}: {said}"
-    try:
-        return parse_gpus(done.stdout), ""
+        return parse_gpus(said), ""
     except ValueError as error:
         return [], str(error)
+
+
+def read_all() -> dict[str, t.Any]:
+    """Return all that nvidia-smi knows: C(gpus), C(driver_version), C(cuda_version), and C(fault) with C(remedy)."""
+    gpus, fault = read_gpus()
+    details: dict[str, t.Any] = {"driver_version": None, "cuda_version": None, "gpus": {}}
+    reach: dict[int, dict[int, str]] = {}
+    if gpus:
+        said, fault = ask("-q", "-x")
+        try:
+            details = details if fault else parse_details(said)
+        except ValueError as error:
+            fault = str(error)
+    if len(gpus) > 1 and not fault:
+        # Without its answer the ways between GPUs are unknown, which is no fault of the driver.
+        reach = parse_topology(ask("topo", "-m")[0])
+    for gpu in gpus:
+        ways = reach.get(gpu["index"], {})
+        gpu.update(details["gpus"].get(gpu["uuid"], {}), connections=ways, nvlinks=nvlinks(ways))
+    return {
+        "gpus": gpus,
+        "driver_version": details["driver_version"],
+        "cuda_version": details["cuda_version"],
+        "fault": fault,
+        "remedy": way_out(fault) if fault else "",
+    }
+
+
+def ask(*arguments: str) -> tuple[str, str]:
+    """Return what nvidia-smi prints, or a fault in one sentence."""
+    path = shutil.which("nvidia-smi")
+    if path is None:
+        return "", "there is no nvidia-smi"
+    try:
+        # A driver in trouble can hang nvidia-smi for minutes; a healthy one answers in a few seconds at worst.
+        done = subprocess.run([path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return "", f"nvidia-smi gave no answer: {error}"
+    if done.returncode != 0:
+        return "", f"nvidia-smi failed with status {done.returncode}: {(done.stdout + done.stderr).strip()}"
+    return done.stdout, ""
+
+
+def way_out(fault: str) -> str:
+    """Return what to do about an nvidia-smi that fails. Its words about the driver are NVML's own, the same for years."""
+    if "version mismatch" in fault:
+        cause = "a driver update has replaced the libraries under the loaded kernel module"
+        return f"{cause}: reboot the host, or stop what uses the GPUs and load the new module (rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia; modprobe nvidia)"
+    if "communicate with the NVIDIA driver" in fault:
+        return "the kernel module is not loaded: see `dmesg | grep -i nvidia` and `dkms status`; after a kernel update it has to be built again, then reboot"
+    if "gave no answer" in fault:
+        return "the driver hangs: see `dmesg` for Xid messages; a reboot is the usual way out"
+    return "get nvidia-smi to work there; after a driver update this often takes a reboot"
+
+
+def parse_details(text: str) -> dict[str, t.Any]:
+    """Turn `nvidia-smi -q -x` into C(driver_version), C(cuda_version) and, by UUID, the C(gpus). Raises ValueError on other text.
+
+    Memory is in bytes; what nvidia-smi does not know ("N/A") is None.
+    """
+    try:
+        log = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"nvidia-smi -q -x printed no XML: {error}") from error
+    if log.tag != "nvidia_smi_log":
+        raise ValueError(f"nvidia-smi -q -x printed <{log.tag}> instead of its log")
+    gpus = {_known(gpu.findtext("uuid")) or gpu.get("id", ""): _details(gpu) for gpu in log.findall("gpu")}
+    return {"driver_version": _known(log.findtext("driver_version")), "cuda_version": _known(log.findtext("cuda_version")), "gpus": gpus}
+
+
+def _details(gpu: ElementTree.Element) -> dict[str, t.Any]:
+    return {
+        "bus_id": gpu.get("id"),
+        "architecture": _known(gpu.findtext("product_architecture")),
+        "persistence_mode": _known(gpu.findtext("persistence_mode")),
+        "compute_mode": _known(gpu.findtext("compute_mode")),
+        "memory_used_bytes": _bytes(gpu.findtext("fb_memory_usage/used")),
+        "mig": {
+            "mode": _known(gpu.findtext("mig_mode/current_mig")),
+            "instances": [_instance(one) for one in gpu.findall("mig_devices/mig_device")],
+        },
+        "ecc": {
+            "mode": _known(gpu.findtext("ecc_mode/current_ecc")),
+            "uncorrected": _uncorrected(gpu.find("ecc_errors/volatile")),
+        },
+        "processes": [
+            {
+                "pid": _number(one.findtext("pid")),
+                "type": _known(one.findtext("type")),
+                "name": _known(one.findtext("process_name")),
+                "memory_bytes": _bytes(one.findtext("used_memory")),
+            }
+            for one in gpu.findall("processes/process_info")
+        ],
+    }
+
+
+def _instance(device: ElementTree.Element) -> dict[str, t.Any]:
+    return {
+        "index": _number(device.findtext("index")),
+        "uuid": _known(device.findtext("uuid")),
+        "gpu_instance": _number(device.findtext("gpu_instance_id")),
+        "compute_instance": _number(device.findtext("compute_instance_id")),
+        "memory_bytes": _bytes(device.findtext("fb_memory_usage/total")),
+    }
+
+
+def _uncorrected(errors: ElementTree.Element | None) -> int | None:
+    """Errors since the driver was loaded that ECC could not correct. Drivers count them under several names."""
+    counts = [] if errors is None else [_number(one.text) for one in errors if "uncorrectable" in one.tag]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def parse_topology(text: str) -> dict[int, dict[int, str]]:
+    """Turn the matrix of `nvidia-smi topo -m` into how each GPU reaches each other one: NV18 is eighteen NVLinks, SYS across processors, …"""
+    lines = [line.split() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
+    heading = next((cells for cells in lines if cells and cells[0] == "GPU0"), None)
+    if heading is None:
+        return {}
+    columns = [cell for cell in heading if re.fullmatch(r"GPU\d+", cell)]
+    found: dict[int, dict[int, str]] = {}
+    for cells in lines:
+        # A row begins with its own name; the heading has no cell that says what a connection is.
+        if cells and re.fullmatch(r"GPU\d+", cells[0]) and cells is not heading:
+            reach = dict(zip(columns, cells[1:]))
+            found[int(cells[0][3:])] = {int(name[3:]): how for name, how in reach.items() if how != "X"}
+    return found
+
+
+def nvlinks(reach: t.Mapping[int, str]) -> dict[int, int]:
+    """Return how many NVLinks lead to each GPU that one reaches by them."""
+    return {index: int(how[2:]) for index, how in reach.items() if re.fullmatch(r"NV\d+", how)}
+
+
+def _known(text: str | None) -> str | None:
+    stripped = (text or "").strip()
+    return None if stripped in ("", "N/A", "[N/A]", "Not Supported") else stripped
+
+
+def _number(text: str | None) -> int | None:
+    stripped = (text or "").strip()
+    return int(stripped) if stripped.isdigit() else None
+
+
+def _bytes(text: str | None) -> int | None:
+    """Bytes of "81559 MiB"."""
+    match = re.fullmatch(r"\s*(\d+)\s*MiB\s*", text or "")
+    return int(match.group(1)) * MIB if match else None

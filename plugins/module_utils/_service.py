@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 
-from . import _systemd
+from . import _served, _systemd
 from ._host import UNIT_DIRECTORY, UNIT_MARK, read_text
 
 # Written by the unit at each start, gone with a reboot as the process is. Only root can read it.
@@ -24,6 +24,8 @@ class Service:
     environment_file: str
     cache: str | None
     state: str
+    # Where the last state that passed the gate is kept.
+    served: str | None = None
 
     @property
     def path(self) -> str:
@@ -70,11 +72,16 @@ class Service:
 
     def leftovers(self) -> list[str]:
         """Return the paths that go with an absent service."""
-        return [path for path in (self.path, self.environment_file, self.cache) if path]
+        return [path for path in (self.path, self.environment_file, self.cache, self.served) if path]
 
     def was_checked(self) -> bool:
         """Tell whether the present start has passed the gate."""
         return read_text(self.checked_record) == self.properties()["InvocationID"]
+
+    def is_kept(self) -> bool:
+        """Tell whether the files on the disk are those of the last state that passed the gate."""
+        kept = _served.load(self.served) if self.served else None
+        return kept is not None and not kept.differs()
 
     def do(self, action: str) -> None:
         """Carry out an action. Starting does not wait for readiness. Raises RuntimeError with systemctl's words."""
@@ -86,6 +93,11 @@ class Service:
             _systemd.systemctl(action, "--no-block", self.unit)
         if action == "remove":
             self.remove()
+
+    def stop(self) -> None:
+        """Stop the service and wait until none of its processes is left, so that nothing of it holds GPU memory or the port."""
+        # systemd calls a unit inactive when its control group is empty: SIGTERM, the stop timeout, then SIGKILL to all of them.
+        _systemd.systemctl("stop", self.unit)
 
     def remove(self) -> None:
         """Stop the service and take away its files; the weights and the release stay."""

@@ -47,6 +47,34 @@ options:
           - Unit on the machine where this runs.
           - The end of its journal is shown when the check fails, and its start is marked as checked when it passes.
         type: str
+      keep:
+        description: With O(services[].unit), what is kept of a service that has passed, to go back to with M(inferops.gpu.service_rollback).
+        type: dict
+        suboptions:
+          served:
+            description: File that the state is kept in. It is root's alone.
+            type: path
+            required: true
+          environment_file:
+            description: File with the service's secret environment.
+            type: path
+            required: true
+          release:
+            description: Name of the release that the service runs on. Releases of kept states are not pruned.
+            type: str
+            required: true
+          release_path:
+            description: Where the release stands.
+            type: path
+            required: true
+          weights_path:
+            description: Where the weights stand.
+            type: path
+            required: true
+  fail:
+    description: Whether a service that does not serve fails the task. With V(false) RV(faults) tells of it.
+    type: bool
+    default: true
   prompt:
     description: What each service is asked.
     type: str
@@ -83,14 +111,19 @@ answers:
   description: By service, the C(content) of the completion, its C(tokens) and the C(seconds) that it took.
   returned: always
   type: dict
+faults:
+  description: By service, why it does not serve.
+  returned: always
+  type: dict
 """
 
 import concurrent.futures
+import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _openai_api, _service, _systemd
+from ..module_utils import _openai_api, _served, _service, _systemd
 
 
 def main() -> None:
@@ -105,26 +138,38 @@ def main() -> None:
                     "thinking": {"type": "str", "choices": ["never", "hybrid", "always"], "default": "never"},
                     "api_key": {"type": "str", "no_log": True},
                     "unit": {"type": "str"},
+                    "keep": {
+                        "type": "dict",
+                        "options": {
+                            "served": {"type": "path", "required": True},
+                            "environment_file": {"type": "path", "required": True},
+                            "release": {"type": "str", "required": True},
+                            "release_path": {"type": "path", "required": True},
+                            "weights_path": {"type": "path", "required": True},
+                        },
+                    },
                 },
             },
             "prompt": {"type": "str", "default": "Say one word."},
             # Counts tokens of a text, not credentials.
             "max_tokens": {"type": "int", "default": 16, "no_log": False},
             "timeout": {"type": "int", "default": 120},
+            "fail": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     services = module.params["services"]
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(services))) as pool:
         results = list(pool.map(lambda service: ask(service, module.params), services))
-    answers = {service["name"]: result for service, result in zip(services, results)}
-    faults = [result["fault"] for result in results if "fault" in result]
-    if faults:
-        module.fail_json(msg="\n".join(faults), answers=answers)
+    answers = {service["name"]: result for service, result in zip(services, results) if "fault" not in result}
+    faults = {service["name"]: result["fault"] for service, result in zip(services, results) if "fault" in result}
     if not module.check_mode:
         for service in services:
-            mark_checked(service["unit"])
-    module.exit_json(changed=False, answers=answers)
+            if service["unit"] and service["name"] in answers:
+                mark_passed(service)
+    if faults and module.params["fail"]:
+        module.fail_json(msg="\n".join(faults.values()), answers=answers, faults=faults)
+    module.exit_json(changed=False, answers=answers, faults=faults)
 
 
 def ask(service: dict[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -138,12 +183,19 @@ def ask(service: dict[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.
         return {"fault": f"Service {service['name']} at {service['url']} does not serve: {error}{tail}"}
 
 
-def mark_checked(unit: str | None) -> None:
-    """Keep which start of a unit has passed, so that a later run need not ask again."""
-    if unit:
-        service = _service.Service(unit, "", None, "present")
-        with open(service.checked_record, "w", encoding="utf-8") as file:
-            file.write(service.properties()["InvocationID"])
+def mark_passed(row: dict[str, t.Any]) -> None:
+    """Keep what has passed, and which start of the unit it was, so that a later run need not ask again.
+
+    In this order: a run that dies between the two is followed by one that asks again.
+    """
+    keep = row["keep"]
+    service = _service.Service(row["unit"], keep["environment_file"] if keep else "", None, "present")
+    # What answers may be older than the files: then nothing is known about these.
+    if keep and service.runs_current_files() and not dataclasses.replace(service, served=keep["served"]).is_kept():
+        state = _served.of_disk(row["name"], service.path, service.environment_file, keep["release"], keep["release_path"], keep["weights_path"])
+        _served.keep(keep["served"], state)
+    with open(service.checked_record, "w", encoding="utf-8") as file:
+        file.write(service.properties()["InvocationID"])
 
 
 if __name__ == "__main__":

@@ -37,6 +37,10 @@ options:
     description: Journal lines to show of a unit that failed.
     type: int
     default: 30
+  fail:
+    description: Whether a unit that did not end well fails the task. With V(false) RV(fault) tells of it.
+    type: bool
+    default: true
 attributes:
   check_mode:
     description: Skipped in check mode, since nothing was started.
@@ -72,4 +76,8 @@ progress:
   description: Last content of the status file.
   returned: when the unit has ended well
   type: dict
+fault:
+  description: Why the unit did not end well.
+  returned: when it did not and O(fail) is V(false)
+  type: str
 """

@@ -69,6 +69,9 @@ host:
     architecture:
       description: Machine name, for example V(x86_64).
       type: str
+    kernel:
+      description: Release of the running kernel.
+      type: str
     hostname:
       description: Name that the host gives itself.
       type: str
@@ -99,6 +102,26 @@ host:
     gpus:
       description: GPUs as C(nvidia-smi) lists them; memory in bytes.
       type: list
+    nvswitches:
+      description: How many NVSwitches the host has.
+      type: int
+    fabric_manager:
+      description: Version of the installed Fabric Manager; empty when there is none.
+      type: str
+    driver_module:
+      description: Version of NVIDIA's kernel module that is loaded; empty when none is.
+      type: str
+    driver_packages:
+      description: C(version) of the installed Debian packages of NVIDIA's driver and toolkit, and whether they are C(held) at it, by name.
+      type: dict
+    cuda_releases:
+      description: >-
+        By release that has a CUDA toolkit, its C(cuda), the C(driver) and C(architectures) that it is proven for, and what has C(changed) since;
+        an empty list means that the proof holds.
+      type: dict
+    scripts:
+      description: sha256 of each file in C(<install_dir>/lib), by name.
+      type: dict
     gpu_fault:
       description: What C(nvidia-smi) said when it was there and failed; empty when all is well or there is none.
       type: str
@@ -110,6 +133,12 @@ host:
       type: list
     releases:
       description: Names of complete releases.
+      type: list
+    unfinished_releases:
+      description: Folders that a build or a removal has left among the releases, or is at work on.
+      type: list
+    release_builds:
+      description: Names of the releases that there is a unit of a build for.
       type: list
     weights:
       description: Paths of complete weights.
@@ -149,7 +178,7 @@ host:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _host, _nvidia
+from ..module_utils import _cuda_toolkit, _gpu_driver, _host, _nvidia, _releases
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
 
@@ -168,12 +197,15 @@ def main() -> None:
     )
     gpus, gpu_fault = _nvidia.read_gpus()
     sysctl = module.params["sysctl"]
+    driver_packages = _gpu_driver.driver_packages()
     host = _host.read_system()
     host.update(
         mounts=_host.read_mounts(),
         listeners=_host.read_listeners(),
         services=_host.read_services(),
-        releases=_host.complete_releases(module.params["releases_dir"]),
+        releases=_releases.complete(module.params["releases_dir"]),
+        unfinished_releases=_releases.unfinished(module.params["releases_dir"]),
+        release_builds=_releases.builds(_host.UNIT_DIRECTORY),
         weights=_host.complete_weights(module.params["weights_dir"]),
         partial_weights=_host.partial_weights(module.params["weights_dir"]),
         tools=_host.installed_tools(module.params["install_dir"]),
@@ -185,6 +217,12 @@ def main() -> None:
         conntrack=conntrack.read(),
         gpus=gpus,
         gpu_fault=gpu_fault,
+        nvswitches=_gpu_driver.count_nvswitches(),
+        fabric_manager=_gpu_driver.fabric_manager(driver_packages),
+        driver_module=_gpu_driver.loaded_module(),
+        driver_packages=driver_packages,
+        cuda_releases=_cuda_toolkit.read_releases(module.params["releases_dir"], gpus),
+        scripts=_host.installed_scripts(module.params["install_dir"]),
     )
     host["firewall"] = _firewall.facts(module.params["state_dir"], host["listeners"], host["packages"])
     module.exit_json(changed=False, host=host)

@@ -33,6 +33,9 @@ options:
       cache:
         description: Directory that is removed with an absent service.
         type: path
+      served:
+        description: Where M(inferops.gpu.api_check) keeps the last state that passed the gate. Removed with an absent service.
+        type: path
       state:
         description: Whether the service is wanted.
         type: str
@@ -76,6 +79,7 @@ actions:
   type: dict
 waiting:
   description: Units that were started, or that are still starting from an earlier run, or whose answer nobody has checked since their start.
+    So are those whose state was not kept after the check.
   returned: success
   type: list
   elements: str
@@ -95,6 +99,7 @@ def main() -> None:
                     "unit": {"type": "str", "required": True},
                     "environment_file": {"type": "path", "required": True},
                     "cache": {"type": "path"},
+                    "served": {"type": "path"},
                     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 },
             },
@@ -103,7 +108,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    services = [_service.Service(row["unit"], row["environment_file"], row["cache"], row["state"]) for row in module.params["services"]]
+    services = [_service.Service(row["unit"], row["environment_file"], row["cache"], row["state"], row["served"]) for row in module.params["services"]]
     foreign = [service.unit for service in services if service.is_foreign()]
     if foreign:
         module.fail_json(
@@ -135,7 +140,7 @@ def bring(services: list[_service.Service], start: bool, rewritten: list[str], c
         actions[service.unit] = action
         if not check_mode:
             service.do(action)
-        if service.state == "present" and start and (action != "none" or not service.was_checked()):
+        if service.state == "present" and start and (action != "none" or not service.was_checked() or not service.is_kept()):
             waiting.append(service.unit)
     return actions, waiting
 

@@ -80,6 +80,10 @@ progress:
   description: Content of the status file, empty where there is none.
   returned: always
   type: dict
+cause:
+  description: What the program said was wrong, found in the journal of a unit that failed; empty where it said nothing that is known.
+  returned: always
+  type: str
 journal:
   description: Last lines of the journal of this start of the unit, when it failed.
   returned: always
@@ -91,7 +95,10 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _systemd
+from ..module_utils import _journal, _systemd
+
+# Lines that are searched for the cause: a traceback for each process of an engine, and what they logged before.
+CAUSE_LINES = 600
 
 
 def has_fallen(active: str, sub: str, restarts: int, before: int) -> bool:
@@ -123,6 +130,9 @@ def main() -> None:
             break
         time.sleep(0.25)
     failed = fell or (ended and (state["Result"] != "success" or state["LoadState"] == "not-found"))
+    # The next try may have begun, and what it says is not what went wrong.
+    of_next_try = fell and state["SubState"] != "auto-restart"
+    journal = _systemd.journal(unit, "" if of_next_try else state["InvocationID"], CAUSE_LINES) if failed else []
     module.exit_json(
         changed=False,
         state=state["ActiveState"],
@@ -132,7 +142,8 @@ def main() -> None:
         failed_start=failed,
         restarts=restarts,
         progress=_systemd.read_progress(module.params["status_file"]),
-        journal=_systemd.journal(unit, "" if fell else state["InvocationID"], module.params["lines"]) if failed else [],
+        cause=_journal.cause(journal),
+        journal=journal[-module.params["lines"]:],
     )
 
 

@@ -6,25 +6,31 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: vllm_arguments
-short_description: Check the arguments of vllm serve with the parser of an installed release
+short_description: Check the arguments of an engine with the parser of its installed release
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
   - Parses and validates a command line with vLLM's own code, without abbreviations and without starting an engine.
     Where the model's files are there, it also makes the tool-call and reasoning parsers on the model's tokenizer and works out the
     engine's configuration from its C(config.json).
+  - Of the engine C(transformers) only the command line itself is checked, with the parser of C(transformers serve).
   - When all is well the digest is kept in O(stamp), so that a caller can skip the check for an input that has passed.
 options:
   service:
     description: Name of the service, for the message.
     type: str
     required: true
+  engine:
+    description: The engine that the release is of.
+    type: str
+    choices: [vllm, transformers]
+    default: vllm
   python:
     description: Interpreter of the release.
     type: path
     required: true
   argv:
-    description: The whole command, C(vllm serve …).
+    description: The whole command, C(vllm serve …) or C(transformers serve …).
     type: list
     elements: str
     required: true
@@ -64,7 +70,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 depth:
-  description: How deep the check went. V(1) arguments and names, V(3) parsers on the tokenizer and the engine's configuration too.
+  description: How deep the check went. V(0) arguments alone, V(1) names too, V(3) parsers on the tokenizer and the engine's configuration too.
   returned: success
   type: int
 seconds:
@@ -82,12 +88,15 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _vllm_parser
+from ..module_utils import _transformers_parser, _vllm_parser
+
+# By engine its parser, its name, and where a user writes its arguments.
+ENGINES = {"vllm": (_vllm_parser, "vLLM", "vllm_args"), "transformers": (_transformers_parser, "Transformers", "transformers_args")}
 
 
-def ask(python: str, arguments: list[str], environment: dict[str, str], user: str | None) -> dict[str, t.Any]:
+def ask(parser: t.Any, python: str, arguments: list[str], environment: dict[str, str], user: str | None) -> dict[str, t.Any]:
     """Return C(fault) and C(depth) as the release's own code says. Raises RuntimeError when it could not be asked."""
-    program = _vllm_parser.__loader__.get_source(_vllm_parser.__name__)
+    program = parser.__loader__.get_source(parser.__name__)
     done = subprocess.run(
         [python, "-", *arguments], input=program, capture_output=True, text=True, check=False, cwd="/",
         env={**os.environ, **{name: str(value) for name, value in environment.items()}}, **({"user": user, "group": user_group(user)} if user else {}),
@@ -107,6 +116,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "service": {"type": "str", "required": True},
+            "engine": {"type": "str", "choices": list(ENGINES), "default": "vllm"},
             "python": {"type": "path", "required": True},
             "argv": {"type": "list", "elements": "str", "required": True},
             "environment": {"type": "dict", "default": {}},
@@ -117,18 +127,19 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = module.params
+    parser, name, key = ENGINES[wanted["engine"]]
     start = time.monotonic()
     try:
         # Without "vllm serve" itself.
-        answer = ask(wanted["python"], wanted["argv"][2:], wanted["environment"], wanted["user"])
+        answer = ask(parser, wanted["python"], wanted["argv"][2:], wanted["environment"], wanted["user"])
     except (RuntimeError, OSError, KeyError) as error:
         module.fail_json(
             msg=f"The parser of {wanted['python']} could not be asked about service {wanted['service']}. No service was touched.\n{error}",
         )
     if answer["fault"]:
         module.fail_json(
-            msg=f"vLLM refuses the arguments of service {wanted['service']}: {answer['fault']}. "
-                "Change them in the service's vllm_args. No service was touched.",
+            msg=f"{name} refuses the arguments of service {wanted['service']}: {answer['fault'].rstrip('.')}. "
+                f"Change them in the service's {key}. No service was touched.",
             argv=wanted["argv"],
         )
     if not module.check_mode:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import KEYS
 from role_specs import ROOT, defaults, options, role_names, spec, task_files, tasks
 
 ROLES = role_names()
@@ -101,6 +102,11 @@ def test_names_inside_tasks(role: str, path: Path) -> None:
         assert not foreign, f"{path.name}: {task.get('name')}: {foreign}"
         parameters = [name for name in [*set_here, task.get("register")] if name in options(role)]
         assert not parameters, f"{path.name}: {task.get('name')} overwrites {parameters}"
+
+
+def test_keys_of_a_service_are_those_that_the_plan_reads() -> None:
+    """What the plan takes the role must not refuse, and what the role documents the plan must know."""
+    assert set(options("model_service")["model_services"]["options"]) == set(KEYS)
 
 
 def test_roles_are_found() -> None:

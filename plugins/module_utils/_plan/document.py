@@ -11,9 +11,10 @@ import json
 from typing import Any
 
 from . import arguments as args
-from . import kernel
+from . import kernel, transformers_engine
 from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
+from .engines import TRANSFORMERS
 from .firewall import firewall_of
 from .packages import packages_of
 from .services import Service
@@ -57,6 +58,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "name": service.name,
         "state": service.state,
         "unit": service.unit,
+        "engine": draft.engine,
         "model": service.model,
         "repo": weights["repo"],
         "revision": weights["revision"],
@@ -75,7 +77,9 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "argv": _argv(draft, weights["path"]),
         "environment": draft.environment,
         "environment_file": _environment_file(host, service),
+        "served": _served_file(host, service),
         "cache": draft.cache,
+        "before_start": _before_start(draft, weights["path"]),
         "has_api_key": service.has_api_key,
         "node": draft.part.document() if draft.part is not None else None,
         "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
@@ -105,6 +109,7 @@ def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
         "state": service.state,
         "unit": service.unit,
         "environment_file": _environment_file(host, service),
+        "served": _served_file(host, service),
         "cache": f"{host.settings.host_cache_dir}/{service.name}",
     }
 
@@ -113,12 +118,27 @@ def _environment_file(host: HostDraft, service: Service) -> str:
     return f"{host.settings.host_config_dir}/{service.name}.env"
 
 
+def _served_file(host: HostDraft, service: Service) -> str:
+    """Where the host keeps the last state of the service that passed its gate."""
+    return f"{host.settings.host_state_dir}/served/{service.name}.json"
+
+
 def _served_name(service: Service) -> str | None:
     return service.served_model_name or service.name
 
 
+def _before_start(draft: ServiceDraft, weights_path: str) -> list[list[str]]:
+    """Commands that the unit runs before each start."""
+    commands = draft.release.toolkit.before_start(draft.release.path, draft.cache)
+    if draft.engine == TRANSFORMERS:
+        commands = [*commands, *transformers_engine.before_start(draft.cache, _served_name(draft.service) or "", weights_path)]
+    return commands
+
+
 def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
     service = draft.service
+    if draft.engine == TRANSFORMERS:
+        return transformers_engine.argv(draft.release, service, _served_name(service) or "", draft.arguments)
     if draft.part is not None and draft.part.backend == RAY and not draft.part.is_head:
         # Ray starts the ranks of this host itself.
         return []

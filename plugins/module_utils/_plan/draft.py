@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
 from . import arguments as args
-from . import environments, unknown
+from . import environments, transformers_engine, unknown
 from .catalogue import Catalogue, Entry
 from .distributed import Part
+from .engines import TRANSFORMERS, VLLM
 from .facts import Gpu, HostFacts
 from .flags import FlagTable
+from .platforms import numbers
 from .releases import Release, release_of
 from .services import Service
 from .settings import Settings
+from .sources import Source
 from .tables import Tables
 from .variants import Preset, Profile
 from .versions import Version
@@ -56,9 +59,18 @@ class ServiceDraft:
         return self.service.label
 
     @property
+    def engine(self) -> str:
+        return self.service.engine
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it computes on the host's processors alone."""
+        return self.release.cpu or (self.engine == TRANSFORMERS and self.arguments.get("device") == "cpu")
+
+    @property
     def is_distributed(self) -> bool:
         """Whether it is to run over several hosts, even where it is not known over which."""
-        return self.service.distributed is not None
+        return self.service.distributed is not None and self.engine == VLLM
 
     @property
     def answers(self) -> bool:
@@ -108,15 +120,18 @@ def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
 
 
 def draft_service(
-    service: Service, settings: Settings, catalogue: Catalogue, flags: FlagTable, gpus: tuple[Gpu, ...] | None, answers: unknown.Answers
+    service: Service, settings: Settings, catalogue: Catalogue, tables: Tables, gpus: tuple[Gpu, ...] | None, answers: unknown.Answers
 ) -> ServiceDraft:
     """Merge what a service draws on: the catalogue's entry, its profile, its preset, the user's words, and under all of them what the plan works out."""
     entry = catalogue.find(service.model) if service.model else None
     if entry is not None:
         entry = unknown.complete(entry, service, settings, answers)
-    version = service.vllm_version or settings.vllm_version
-    all_gpus = tuple(gpu.index for gpu in gpus) if gpus is not None else None
-    used_gpus = service.gpus if service.gpus is not None else all_gpus
+    if service.engine == TRANSFORMERS:
+        return _draft_transformers(service, settings, entry, gpus)
+    flags = tables.flags
+    own = _own_settings(service, settings)
+    version = own.vllm_version
+    used_gpus = _used_gpus(service, gpus)
     profile = entry.profiles.get(service.profile) if entry and service.profile else None
     preset = entry.presets.get(service.preset) if entry and service.preset else None
     layers = [layer for layer in (entry, profile, preset) if layer is not None]
@@ -130,25 +145,22 @@ def draft_service(
     completed = {**computed, **given}
 
     cache = f"{settings.host_cache_dir}/{service.name}"
+    release = _release(own, version, gpus, tables)
     environment = environments.overlay(
         _base_environment(service, settings, version, flags, cache),
+        release.toolkit.environment(release.path),
         *(layer.environment for layer in layers),
         settings.model_service_environment,
         service.environment,
     )
-    weights = None
-    if entry is not None:
-        same_revision = service.revision in (None, entry.revision)
-        # Another revision may well be of another size: better no check than a wrong one.
-        weights = weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude)
     return ServiceDraft(
         service=service,
         entry=entry,
         profile=profile,
         preset=preset,
         version=version,
-        release=release_of(settings, version),
-        weights=weights,
+        release=release,
+        weights=_weights(service, settings, entry),
         gpus=used_gpus,
         offered=offered,
         given=given,
@@ -158,6 +170,67 @@ def draft_service(
         # 0 is what vLLM itself does without the flag; what is no number at all is for vLLM's own parser to refuse.
         shutdown_timeout=args.number(completed, "shutdown_timeout") or 0,
     )
+
+
+def _draft_transformers(service: Service, settings: Settings, entry: Entry | None, gpus: tuple[Gpu, ...] | None) -> ServiceDraft:
+    """A service on Transformers: of the catalogue's entry it takes the weights alone, since all arguments and variables there are vLLM's."""
+    version = transformers_engine.version_of(service, settings)
+    cache = f"{settings.host_cache_dir}/{service.name}"
+    return ServiceDraft(
+        service=service,
+        entry=entry,
+        profile=None,
+        preset=None,
+        version=version,
+        release=transformers_engine.release_of(settings, version),
+        weights=_weights(service, settings, entry),
+        gpus=_used_gpus(service, gpus),
+        offered={},
+        given={},
+        arguments={key: value for key, value in service.transformers_args.items() if value is not None},
+        environment=environments.overlay(
+            {**transformers_engine.environment(cache), **_visible_gpus(service)}, settings.model_service_environment, service.environment
+        ),
+        cache=cache,
+        shutdown_timeout=0,
+    )
+
+
+def _used_gpus(service: Service, gpus: tuple[Gpu, ...] | None) -> tuple[int, ...] | None:
+    """The GPUs that a service names, else all of the host."""
+    if service.gpus is not None:
+        return service.gpus
+    return tuple(gpu.index for gpu in gpus) if gpus is not None else None
+
+
+def _weights(service: Service, settings: Settings, entry: Entry | None) -> Weights | None:
+    if entry is None:
+        return None
+    same_revision = service.revision in (None, entry.revision)
+    # Another revision may well be of another size: better no check than a wrong one.
+    return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude)
+
+
+def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None, tables: Tables) -> Release:
+    """The release of a version, proven for the GPUs unless the user says for what. What is known of its torch is known of the indexes' build alone."""
+    platforms = tables.platforms
+    if not settings.cuda_architectures:
+        found = {gpu.compute_capability for gpu in gpus or () if numbers(gpu.compute_capability)}
+        settings = replace(settings, cuda_architectures=tuple(sorted(found, key=numbers)))
+    if settings.vllm_source == Source():
+        return release_of(settings, version, platforms.cuda(version, settings.vllm_torch_backend))
+    return release_of(settings, version, platforms.named_cuda(version, settings.vllm_torch_backend))
+
+
+def _own_settings(service: Service, settings: Settings) -> Settings:
+    """The host's settings with what the service says of its release over them. Who names a version alone means the one that the indexes have."""
+    source = service.vllm_source
+    if source is None:
+        source = Source() if service.vllm_version else settings.vllm_source
+    own: dict[str, Any] = {"vllm_version": service.vllm_version or settings.vllm_version, "vllm_source": source}
+    if service.vllm_requirements is not None:
+        own["vllm_requirements"] = service.vllm_requirements
+    return replace(settings, **own)
 
 
 def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int, ...] | None) -> dict[str, Any]:
@@ -204,11 +277,15 @@ def _base_environment(service: Service, settings: Settings, version: Version, fl
         "TRITON_CACHE_DIR": f"{cache}/triton",
         "FLASHINFER_WORKSPACE_BASE": cache,
     }
-    if service.gpus is not None:
-        # CUDA counts GPUs by speed unless told to count as nvidia-smi does, which is where the user read the numbers.
-        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in service.gpus)
+    environment.update(_visible_gpus(service))
     if flags.has("environment", "VLLM_ENGINE_READY_TIMEOUT_S", version):
         # A little less than the unit's own start timeout, so that vLLM says what it waited for before systemd kills it.
         environment["VLLM_ENGINE_READY_TIMEOUT_S"] = str(max(start - 60, start // 2, 1))
     return environment
+
+
+def _visible_gpus(service: Service) -> dict[str, str | None]:
+    if service.gpus is None:
+        return {}
+    # CUDA counts GPUs by speed unless told to count as nvidia-smi does, which is where the user read the numbers.
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(str(index) for index in service.gpus)}

@@ -57,7 +57,7 @@ class HostFacts:
     """Facts of one host. C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
     C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the IPv4 addresses of each network interface
     that has any, C(default_ipv4) the address that goes out to the world, C(kernel) is None when nothing is known of its settings,
-    C(firewall) is empty then."""
+    C(firewall) is empty then. C(nvswitches) is how many NVSwitches the host has, C(fabric_manager) its version, empty when it is not installed."""
 
     gpus: tuple[Gpu, ...]
     gpu_fault: str
@@ -69,6 +69,8 @@ class HostFacts:
     default_ipv4: str
     kernel: kernel.KernelFacts | None
     firewall: FirewallFacts
+    nvswitches: int
+    fabric_manager: str
 
     def mount_of(self, path: str) -> Mount | None:
         """The file system that a path lies, or will lie, on."""
@@ -94,6 +96,8 @@ def read(raw: Any) -> HostFacts | None:
         default_ipv4=_text(raw.get("default_ipv4")),
         kernel=kernel.read_facts(raw.get("kernel")),
         firewall=_firewall(raw.get("firewall")),
+        nvswitches=_number(raw.get("nvswitches")),
+        fabric_manager=_text(raw.get("fabric_manager")),
     )
 
 

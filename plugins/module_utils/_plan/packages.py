@@ -9,7 +9,10 @@ from typing import Callable, Mapping
 from .draft import HostDraft
 
 # A package, and whether a host needs it. Names are those of Debian and Ubuntu alike.
-_WANTED: Mapping[str, Callable[[HostDraft], bool]] = {"ufw": lambda host: host.settings.firewall_enabled}
+_WANTED: Mapping[str, Callable[[HostDraft], bool]] = {
+    "git": lambda host: any(draft.release.needs_git for draft in host.services),
+    "ufw": lambda host: host.settings.firewall_enabled,
+}
 
 
 def packages_of(host: HostDraft) -> list[str]:

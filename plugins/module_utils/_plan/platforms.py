@@ -28,11 +28,17 @@ class Platforms:
 
     def cuda(self, version: Version, backend: str) -> Numbers:
         """CUDA of a vLLM install: that of its build's local part, of the torch backend, or of the version's own; empty when not known."""
+        named = self.named_cuda(version, backend)
+        return named or (self._cuda.get(version.public, ()) if not version.local and backend in ("", "auto") else ())
+
+    @staticmethod
+    def named_cuda(version: Version, backend: str) -> Numbers:
+        """CUDA that a build's local part or the torch backend names; empty when neither does."""
         for named in (version.local, backend):
             match = _BACKEND.fullmatch(named)
             if match:
                 return int(match[1]), int(match[2])
-        return self._cuda.get(version.public, ()) if not version.local and backend in ("", "auto") else ()
+        return ()
 
     def driver(self, cuda: Numbers) -> str:
         """The oldest driver for a CUDA; empty when not known."""

@@ -103,7 +103,7 @@ def acceptable(tables: Tables) -> tuple[str, ...]:
 
 def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault | Notice]:
     for rule in RULES:
-        for finding in rule.check(draft):
+        for finding in rule.findings(draft):
             name = finding.rule or rule.accept
             told = waivers.apply(finding, name, accepted) if name else finding
             if told is not None:
@@ -113,7 +113,6 @@ def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault |
 def _draft_host(
     host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables, keys: frozenset[str], answers: unknown.Answers
 ) -> tuple[HostDraft, dict[str, str], list[Fault]]:
-    flags = tables.flags
     faults = list(host.faults)
     read_settings, bad = settings.read(host.name, defaults, host.variables)
     faults += bad
@@ -138,7 +137,7 @@ def _draft_host(
         gpus=gpus,
         gpus_are_stated=stated is not None,
         services=tuple(
-            draft_service(service, read_settings, own_catalogue, flags, gpus, answers) for service in read_services if service.state == services.PRESENT
+            draft_service(service, read_settings, own_catalogue, tables, gpus, answers) for service in read_services if service.state == services.PRESENT
         ),
         absent=tuple(service for service in read_services if service.state == services.ABSENT),
         catalogue=own_catalogue,

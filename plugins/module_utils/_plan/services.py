@@ -7,9 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from . import environments, values
+from . import engines, environments, sources, values
 from .distributed import Distributed, read as read_distributed
 from .faults import Bad, Fault, HIDDEN, did_you_mean, is_secret_name, kind, nearest, shown
+from .settings import requirements
 from .versions import Version
 
 # Stands for a service that could not even be read, of which the reader has told already; it keeps the others' positions true.
@@ -26,6 +27,7 @@ class Service:
     label: str
     name: str | None = None
     state: str = PRESENT
+    engine: str = engines.VLLM
     model: str | None = None
     profile: str | None = None
     preset: str | None = None
@@ -37,6 +39,10 @@ class Service:
     host: str = "0.0.0.0"
     revision: str | None = None
     vllm_version: Version | None = None
+    vllm_source: sources.Source | None = None
+    vllm_requirements: tuple[str, ...] | None = None
+    transformers_args: dict[str, Any] = field(default_factory=dict)
+    transformers_version: Version | None = None
     has_api_key: bool = False
     distributed: Distributed | None = None
 
@@ -61,6 +67,7 @@ def _model(value: Any) -> str:
 _READERS: dict[str, values.Reader] = {
     "name": values.service_name,
     "state": _state,
+    "engine": engines.read,
     "model": _model,
     "profile": values.word,
     "preset": values.word,
@@ -71,6 +78,10 @@ _READERS: dict[str, values.Reader] = {
     "host": values.bind_address,
     "revision": values.revision,
     "vllm_version": values.version,
+    "vllm_source": sources.read,
+    "vllm_requirements": requirements,
+    "transformers_args": values.mapping,
+    "transformers_version": values.version,
 }
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)

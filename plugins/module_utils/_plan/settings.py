@@ -4,14 +4,19 @@
 
 from __future__ import annotations
 
+import re
+
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from . import environments, kernel, networks, values
-from .faults import Bad, Fault, shown
+from . import cuda_settings, environments, kernel, networks, sources, values
+from .faults import Bad, Fault, is_secret_name, shown
 from .versions import Version
 
 _SECONDS = values.whole(1, 7 * 24 * 3600)
+_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[A-Za-z0-9._,\s-]*\])?\s*")
+# One version and no wildcard, or a file.
+_PIN = re.compile(r"===?\s*[A-Za-z0-9.+!_-]+\s*(?:;.*)?$|@\s*(?:https?://|file:///|/)\S+\.(?:whl|tar\.gz|zip)(?:#\S+)?\s*(?:;.*)?$")
 # A connection takes some 300 bytes: the most is 40 GB of them.
 _CONNECTIONS = values.whole(1024, 2**27)
 
@@ -31,14 +36,28 @@ class Settings:
     host_extra_index_urls: tuple[str, ...]
     host_find_links: tuple[str, ...]
     vllm_version: Version
+    vllm_source: sources.Source
+    vllm_build_environment: dict[str, str]
     vllm_requirements: tuple[str, ...]
     vllm_overrides: tuple[str, ...]
+    vllm_transformers_version: Version
+    vllm_transformers_requirements: tuple[str, ...]
     vllm_python: str
     vllm_torch_backend: str
     vllm_releases_dir: str
     vllm_index_url: str
     vllm_extra_index_urls: tuple[str, ...]
     vllm_find_links: tuple[str, ...]
+    vllm_no_index: bool
+    vllm_keep_releases: int
+    cuda_source: str
+    cuda_system_path: str
+    cuda_architectures: tuple[str, ...]
+    cuda_apt_repository: str
+    cuda_driver_install: bool
+    cuda_driver_branch: str
+    cuda_fabric_manager: bool
+    cuda_reboot: bool
     weights_dir: str
     weights_endpoints: tuple[str, ...]
     weights_exclude: tuple[str, ...]
@@ -72,13 +91,30 @@ def _endpoints(value: Any) -> tuple[str, ...]:
     return tuple(url.rstrip("/") for url in read)
 
 
-def _requirements(value: Any) -> tuple[str, ...]:
-    read = values.texts(value)
+def requirements(value: Any) -> tuple[str, ...]:
+    """Requirements beside the engine, each pinned: what floats is another release on another day under the same name."""
+    read = tuple(requirement.strip() for requirement in values.texts(value))
     for requirement in read:
-        name = requirement.strip()
-        if name == "vllm" or name.startswith(("vllm=", "vllm>", "vllm<", "vllm~", "vllm!", "vllm ", "vllm@", "vllm[")):
-            raise Bad("vllm itself stands among the further requirements", "say which vLLM with vllm_version")
+        match = _REQUIREMENT.match(requirement)
+        if match is None:
+            raise Bad(f"{shown(requirement)} is not a requirement", "write <package>==<version>")
+        if match["name"].lower() == "vllm":
+            raise Bad("vllm itself stands among the further requirements", "say which vLLM with vllm_version or vllm_source")
+        if not _PIN.match(requirement, match.end()):
+            raise Bad(f"{shown(requirement)} is not pinned", f"write {match['name']}==<version>, so that every host gets the same on every day")
     return read
+
+
+def _build_environment(value: Any) -> dict[str, str]:
+    read = values.mapping(value)
+    for name in read:
+        if not values.is_variable_name(name):
+            raise Bad(f"{shown(name)} is not a name for an environment variable", "use letters, digits and _")
+        if name.startswith("UV_"):
+            raise Bad(f"{name} is set by the build", "say it with the role's variables: vllm_index_url, vllm_find_links, vllm_torch_backend, …")
+        if is_secret_name(name):
+            raise Bad(f"by its name {name} is a secret, and it would be kept in the release's record", "leave it out")
+    return {name: values.environment_value(item) for name, item in sorted(read.items())}
 
 
 _READERS: dict[str, values.Reader] = {
@@ -93,14 +129,28 @@ _READERS: dict[str, values.Reader] = {
     "host_extra_index_urls": values.texts,
     "host_find_links": values.texts,
     "vllm_version": values.version,
-    "vllm_requirements": _requirements,
+    "vllm_source": sources.read,
+    "vllm_build_environment": _build_environment,
+    "vllm_requirements": requirements,
     "vllm_overrides": values.texts,
+    "vllm_transformers_version": values.version,
+    "vllm_transformers_requirements": requirements,
     "vllm_python": values.word,
     "vllm_torch_backend": values.text,
     "vllm_releases_dir": values.path,
     "vllm_index_url": values.text,
     "vllm_extra_index_urls": values.texts,
     "vllm_find_links": values.texts,
+    "vllm_no_index": values.switch,
+    "vllm_keep_releases": values.whole(0, 1000),
+    "cuda_source": cuda_settings.source,
+    "cuda_system_path": cuda_settings.path,
+    "cuda_architectures": cuda_settings.architectures,
+    "cuda_apt_repository": values.text,
+    "cuda_driver_install": values.switch,
+    "cuda_driver_branch": cuda_settings.branch,
+    "cuda_fabric_manager": values.switch,
+    "cuda_reboot": values.switch,
     "weights_dir": values.path,
     "weights_endpoints": _endpoints,
     "weights_exclude": values.texts,

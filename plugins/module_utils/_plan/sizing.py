@@ -12,6 +12,7 @@ from typing import Any
 from .architecture import Architecture
 from .argument_types import count
 from .draft import HostDraft, ServiceDraft
+from .engines import VLLM
 from .memory import GIB, Demand, Estimate, estimate, estimates
 from .parallel import Parallel, parallel_of
 from .versions import Version
@@ -49,8 +50,8 @@ class Question:
 
 
 def question_of(host: HostDraft, draft: ServiceDraft) -> Question | None:
-    """None where the model, its parallel sizes, or the GPUs' memory are not known, and for CPU builds."""
-    if draft.service.distributed is not None and draft.service.distributed.nodes is None:
+    """None where the model, its parallel sizes, or the GPUs' memory are not known, for CPU builds, and for other engines than vLLM."""
+    if draft.engine != VLLM or (draft.service.distributed is not None and draft.service.distributed.nodes is None):
         return None
     parallel = parallel_of(draft.arguments)
     demand = _demand(draft)

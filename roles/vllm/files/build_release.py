@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build one vLLM release in a folder of its own, prove it, and only then give it its name.
+"""Build one release in a folder of its own, prove it, and only then give it its name.
 
 Runs on the host as a systemd unit. Usage: build_release.py SPECIFICATION.json, with the keys that vllm/tasks/build.yml writes.
-The folder is built as .building-<name>. When what was installed imports, has the version that was asked for, and builds its
-command-line parser, release.json is written into it and it is renamed. A folder without its final name is never used.
+The folder is built as .building-<name>. When what was installed imports, has the version that was asked for, builds its command-line parser
+and passes the further proofs of the specification, release.json is written into it and it is renamed. A folder without its final name is
+never used.
 """
 
 from __future__ import annotations
@@ -12,89 +13,84 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 import typing as t
 
-TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
+import release_source
+import releases
+from release_steps import BuildError, Status, run, uv_environment
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+# What the name of a release stands for, and with it all that is worth keeping of a specification. No index: it may hold credentials.
+KEPT = ("name", "engine", "package", "version", "source", "requirements", "overrides", "python", "torch_backend", "build_environment", "proofs")
 
 
-class BuildError(Exception):
-    """A step that failed: what happened, and the way out."""
-
-    def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(what)
-        self.remedy = remedy
-
-
-class Status:
-    """The file in which a play reads how far the build is."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def write(self, text: str, **values: t.Any) -> None:
-        """Replace the file in one step, and say the same to the journal."""
-        new = self.path + ".new"
-        with open(new, "w", encoding="utf-8") as file:
-            json.dump({"text": text, **values}, file)
-        os.replace(new, self.path)
-        print(text, flush=True)
-
-
-def uv_environment(spec: dict[str, t.Any]) -> dict[str, str]:
-    """Return the environment for uv. Index addresses may hold credentials, so they are never arguments."""
-    index = spec["index"]
-    environment = {**os.environ, "UV_CACHE_DIR": spec["cache_dir"], "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
-    if os.path.exists(TRUST_STORE):
-        environment["SSL_CERT_FILE"] = TRUST_STORE
-    if index["index_url"]:
-        environment["UV_DEFAULT_INDEX"] = index["index_url"]
-    if index["extra_index_urls"]:
-        environment["UV_INDEX"] = " ".join(index["extra_index_urls"])
-    if index["find_links"]:
-        environment["UV_FIND_LINKS"] = " ".join(index["find_links"])
-    if spec["torch_backend"]:
-        environment["UV_TORCH_BACKEND"] = spec["torch_backend"]
-    return environment
-
-
-def run(command: list[str], environment: dict[str, str], remedy: str) -> str:
-    """Run one step and return what it printed. Raises BuildError with its last words."""
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
-    if done.returncode != 0:
-        print(done.stdout, flush=True)
-        raise BuildError(f"{os.path.basename(command[0])} {command[1]} ended with status {done.returncode}: {last_words(done.stdout)}", remedy)
-    return done.stdout
-
-
-def last_words(text: str) -> str:
-    """Return the end of a program's output on one line: what a person needs to see first."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(lines[-6:])[-900:] or "no output"
-
-
-def install(spec: dict[str, t.Any], folder: str, status: Status) -> None:
-    """Make the environment, resolve everything in one step into a lock, and install just that."""
-    uv, environment = spec["uv"], uv_environment(spec)
-    status.write(f"making the environment on {spec['python']}")
-    run([uv, "venv", "--relocatable", "--python", spec["python"], folder], environment, "see that vllm_python is there")
-    requirements, overrides, lock = (os.path.join(folder, name) for name in ("requirements.in", "overrides.txt", "requirements.lock"))
-    write_lines(requirements, spec["requirements"])
+def resolve(spec: dict[str, t.Any], folder: str, engine: str, excluded: list[str]) -> list[str]:
+    """Resolve everything in one step into a lock with hashes; return its pins, such as torch==2.13.0. Raises BuildError."""
+    requirements, overrides, constraints, lock = (
+        os.path.join(folder, name) for name in ("requirements.in", "overrides.txt", "constraints.txt", "requirements.lock")
+    )
+    write_lines(requirements, [engine, *spec["requirements"]])
     write_lines(overrides, spec["overrides"])
-    status.write("resolving " + ", ".join(spec["requirements"]))
-    wrong = "see that the version exists and that the host reaches the package indexes (vllm_version, vllm_requirements, vllm_index_url, vllm_find_links)"
-    python = os.path.join(folder, "bin", "python")
-    run([uv, "pip", "compile", "--quiet", "--python", python, "--generate-hashes", "--no-header", "--overrides", overrides,
-         "--output-file", lock, requirements], environment, wrong)
-    packages = sum(1 for line in open(lock, encoding="utf-8") if "==" in line and not line.startswith((" ", "#")))
-    status.write(f"installing {packages} packages")
+    write_lines(constraints, excluded)
+    # Only the engine itself is ever taken before its release.
+    newest = ["--prerelease-package", spec["package"].partition("[")[0] + "=allow"] if spec["source"]["kind"] == "nightly" else []
+    run([spec["uv"], "pip", "compile", "--quiet", *newest, *no_index(spec), "--python", os.path.join(folder, "bin", "python"),
+         "--generate-hashes", "--no-header", "--overrides", overrides, "--constraints", constraints, "--output-file", lock, requirements],
+        uv_environment(spec, wheels(folder)), "see that the version exists and that the host reaches the package indexes "
+        "(vllm_version, vllm_source, vllm_requirements, vllm_index_url, vllm_find_links)")
+    with open(lock, encoding="utf-8") as file:
+        return [line.split()[0] for line in file if "==" in line and not line.startswith((" ", "#"))]
+
+
+def resolve_for_accelerator(spec: dict[str, t.Any], folder: str, engine: str, status: Status) -> list[str]:
+    """Resolve; where find-links hold a torch for processors and the release is for an accelerator, once more without that one.
+
+    A local part counts as newer, so torch==2.13.0+cpu from find-links goes before the index's torch==2.13.0. Raises BuildError.
+    """
+    status.write("resolving " + ", ".join([engine, *spec["requirements"]]))
+    pins = resolve(spec, folder, engine, [])
+    wrong = cpu_torch(pins)
+    if wrong and not spec["cpu"]:
+        status.write(f"resolving again without {wrong}, which is for processors alone")
+        pins = resolve(spec, folder, engine, [wrong.replace("==", "!=")])
+        if cpu_torch(pins):
+            raise BuildError(f"nothing but {cpu_torch(pins)} is to be had, which computes on processors alone",
+                             "name an index with torch for this host's GPUs (vllm_index_url, vllm_torch_backend), or ask for a CPU build (+cpu)")
+    return pins
+
+
+def cpu_torch(pins: list[str]) -> str:
+    """Return the pin of a torch whose name says that it is a CPU build; empty when there is none."""
+    return next((pin for pin in pins if pin.startswith("torch==") and "cpu" in pin.partition("+")[2].split(".")), "")
+
+
+def install(spec: dict[str, t.Any], folder: str, status: Status) -> dict[str, str]:
+    """Make the environment, resolve everything into a lock, install just that, and return what the source has turned out to be."""
+    uv, python = spec["uv"], os.path.join(folder, "bin", "python")
+    status.write(f"making the environment on {spec['python']}")
+    run([uv, "venv", "--relocatable", "--python", spec["python"], folder], uv_environment(spec), "see that vllm_python is there")
+    engine, resolved = release_source.engine(spec, folder, status)
+    pins = resolve_for_accelerator(spec, folder, engine, status)
+    status.write(f"installing {len(pins)} packages")
     # --no-deps: the lock is complete, and overrides must not be undone by a second look at the packages' own wishes.
-    run([uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--requirements", lock], environment, wrong)
+    run([uv, "pip", "install", "--quiet", *no_index(spec), "--python", python, "--no-deps", "--require-hashes",
+         "--requirements", os.path.join(folder, "requirements.lock")], uv_environment(spec, wheels(folder)), "see that the host reaches the package indexes")
     # uv's own lock, which everybody may write.
     if os.path.exists(os.path.join(folder, ".lock")):
         os.unlink(os.path.join(folder, ".lock"))
+    return resolved
+
+
+def no_index(spec: dict[str, t.Any]) -> list[str]:
+    """Return the argument that keeps uv from every index; uv knows no variable for it."""
+    return ["--no-index"] if spec["index"]["no_index"] else []
+
+
+def wheels(folder: str) -> str:
+    """Return where the wheels are that came from the source itself; the folder is there only where some did."""
+    return os.path.join(folder, release_source.WHEELS)
 
 
 def write_lines(path: str, lines: list[str]) -> None:
@@ -104,34 +100,54 @@ def write_lines(path: str, lines: list[str]) -> None:
 
 
 def prove(spec: dict[str, t.Any], folder: str, status: Status) -> dict[str, t.Any]:
-    """Run the release's own interpreter on the proof and return what it found. Raises BuildError."""
+    """Run the release's own interpreter on its engine's proof, then the further proofs; return what the first found. Raises BuildError."""
     status.write("proving imports, version and command line")
     environment = {**os.environ, "HOME": folder, "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-    proof = os.path.join(os.path.dirname(os.path.abspath(__file__)), "prove_release.py")
+    proof = os.path.join(HERE, f"prove_{spec['engine']}.py")
     said = run([os.path.join(folder, "bin", "python"), proof], environment, "the packages do not fit together: change vllm_requirements or vllm_overrides")
-    found = json.loads(said.splitlines()[-1])
-    wanted = spec["version"].partition("+")[0]
-    if found["vllm"].partition("+")[0] != wanted:
-        raise BuildError(f"vllm {found['vllm']} was installed instead of {spec['version']}", "see what vllm_requirements and the indexes bring")
+    found: dict[str, t.Any] = json.loads(said.splitlines()[-1])
+    if not fits(found["version"], spec):
+        raise BuildError(f"{spec['engine']} {found['version']} was installed instead of {spec['version']}",
+                         "see what the source, vllm_requirements and the indexes bring, and say its version with vllm_version")
+    if not spec["cpu"] and not found["accelerator"]:
+        raise BuildError(f"torch {found['torch']} computes on processors alone",
+                         "see which torch the indexes and vllm_find_links bring (vllm_torch_backend), or ask for a CPU build (+cpu)")
+    for number, command in enumerate(spec["proofs"], start=1):
+        status.write(f"proof {number} of {len(spec['proofs'])}: {os.path.basename(command[min(1, len(command) - 1)])}")
+        run(command, {**os.environ, "HOME": folder}, "", folder)
     return found
+
+
+def fits(found: str, spec: dict[str, t.Any]) -> bool:
+    """Tell whether a version is the one that was asked for; of a source that names none, whether it is of its line (the first two numbers)."""
+    found, wanted = (text.partition("+")[0] for text in (found, spec["version"]))
+    return found == wanted if spec["source"]["kind"] == "index" else line(found) == line(wanted)
+
+
+def line(version: str) -> list[str]:
+    """Return the first two numbers of a version: flags do not come and go within them."""
+    return version.split(".")[:2]
 
 
 def build(spec: dict[str, t.Any], status: Status) -> None:
     """Build the release unless it stands already. Raises BuildError."""
-    folder = os.path.join(os.path.dirname(spec["path"]), ".building-" + spec["name"])
-    if os.path.exists(os.path.join(spec["path"], "release.json")):
+    directory = os.path.dirname(spec["path"])
+    folder = os.path.join(directory, releases.BUILDING + spec["name"])
+    if spec["name"] in releases.complete(directory):
         status.write("the release stands already")
         return
     # Left by a build that was killed, or by hands: neither can be trusted.
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(spec["path"], ignore_errors=True)
+    # What runs now was used until this one came, and is the first to be kept of those that no service names any more.
+    releases.mark_used(directory)
     start = time.monotonic()
     try:
-        install(spec, folder, status)
+        resolved = install(spec, folder, status)
         found = prove(spec, folder, status)
-        record = {key: spec[key] for key in ("name", "version", "requirements", "overrides", "python", "torch_backend")}
-        record.update(proof=found, seconds=round(time.monotonic() - start, 1))
-        with open(os.path.join(folder, "release.json"), "w", encoding="utf-8") as file:
+        record = {key: spec[key] for key in KEPT}
+        record.update(resolved=resolved, proof=found, seconds=round(time.monotonic() - start, 1), built=int(time.time()))
+        with open(os.path.join(folder, releases.RECORD), "w", encoding="utf-8") as file:
             json.dump(record, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
@@ -139,7 +155,7 @@ def build(spec: dict[str, t.Any], status: Status) -> None:
     finally:
         # Nobody can use what failed, and it is several GiB.
         shutil.rmtree(folder, ignore_errors=True)
-    status.write(f"complete in {time.monotonic() - start:.0f} s: vllm {found['vllm']}, torch {found['torch']}, CUDA {found['cuda'] or 'none'}")
+    status.write(f"complete in {time.monotonic() - start:.0f} s: {spec['engine']} {found['version']}, torch {found['torch']}, CUDA {found['cuda'] or 'none'}")
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._cuda_environment import environment as cuda_environment
 from ansible_collections.inferops.gpu.plugins.module_utils._plan import table
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
 from plan_builders import gpus, host_facts, service
@@ -43,11 +44,21 @@ def test_a_whole_host(plan: Plans) -> None:
         "name": name,
         "path": f"/opt/inferops/releases/{name}",
         "version": "0.32.0",
-        "requirements": ["vllm==0.32.0"],
+        "engine": "vllm",
+        "package": "vllm",
+        "source": {"kind": "index", "address": "", "reference": "", "sha256": ""},
+        "requirements": ["cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl,nvjitlink]==13.0.*", "cuda-python>=13"],
         "overrides": [],
         "python": "/usr/bin/python3",
         "torch_backend": "",
-        "index": {"index_url": "", "extra_index_urls": [], "find_links": []},
+        "cpu": False,
+        "build_environment": {},
+        "proofs": [
+            ["/usr/bin/python3", "/opt/inferops/lib/lay_out_cuda.py", "--release", ".", "--final", f"/opt/inferops/releases/{name}"],
+            ["/usr/bin/python3", "/opt/inferops/lib/prove_cuda.py", "--release", "."],
+        ],
+        "cuda": {"source": "wheels", "version": "13.0", "path": "", "architectures": []},
+        "index": {"index_url": "", "extra_index_urls": [], "find_links": [], "no_index": False},
     }
     assert weights == {
         "name": "qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e",
@@ -68,6 +79,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "name": "qwen",
         "state": "present",
         "unit": "vllm-qwen.service",
+        "engine": "vllm",
         "model": "qwen3-235b-a22b-instruct-2507-fp8",
         "repo": "Qwen/Qwen3-235B-A22B-Instruct-2507-FP8",
         "revision": COMMIT,
@@ -96,6 +108,7 @@ def test_a_whole_host(plan: Plans) -> None:
             "--tool-call-parser=hermes",
         ],
         "environment": {
+            **cuda_environment(f"/opt/inferops/releases/{name}"),
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "CUDA_VISIBLE_DEVICES": "0,1,2,3",
             "FLASHINFER_WORKSPACE_BASE": CACHE,
@@ -110,7 +123,11 @@ def test_a_whole_host(plan: Plans) -> None:
             "VLLM_NO_USAGE_STATS": "1",
         },
         "environment_file": "/etc/inferops/qwen.env",
+        "served": "/var/lib/inferops/served/qwen.json",
         "cache": CACHE,
+        "before_start": [
+            ["/usr/bin/python3", "/opt/inferops/lib/clear_cuda_caches.py", "--release", f"/opt/inferops/releases/{name}", "--cache", CACHE],
+        ],
         "has_api_key": False,
         "node": None,
         "timeouts": {"start": 3600, "stop": 90, "shutdown": 30},
@@ -120,6 +137,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "state": "absent",
         "unit": "vllm-old.service",
         "environment_file": "/etc/inferops/old.env",
+        "served": "/var/lib/inferops/served/old.json",
         "cache": "/var/cache/inferops/old",
     }
 
@@ -239,6 +257,7 @@ def test_indexes_fall_back_to_the_hosts(plan: Plans) -> None:
         "index_url": "https://a/simple",
         "extra_index_urls": ["https://a/extra"],
         "find_links": ["https://b/wheels"],
+        "no_index": False,
     }
 
 

@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import _host
+from ansible_collections.inferops.gpu.plugins.module_utils import _host, _releases
 
 
 def test_os_release() -> None:
@@ -62,16 +62,18 @@ def test_a_listener_of_our_own_is_found_with_its_process() -> None:
 
 
 def test_complete_releases_and_weights(tmp_path: Path) -> None:
-    for name, mark in (("vllm-1", "release.json"), (".building-vllm-2", "half")):
+    records = {"vllm-1": '{"name": "vllm-1"}', "copy": '{"name": "vllm-1"}', "empty": "", "foreign": "[]"}
+    for name, record in records.items():
         (tmp_path / "releases" / name).mkdir(parents=True)
-        (tmp_path / "releases" / name / mark).touch()
+        (tmp_path / "releases" / name / "release.json").write_text(record, encoding="utf-8")
+    (tmp_path / "releases" / ".building-vllm-2").mkdir()
     (tmp_path / "models" / "a--b" / "r1").mkdir(parents=True)
     (tmp_path / "models" / "a--b" / "r1.manifest.json").touch()
     (tmp_path / "models" / "a--b" / "r2.partial" / "deep").mkdir(parents=True)
     (tmp_path / "models" / "a--b" / "r2.partial" / "deep" / "half").write_bytes(b"12345")
     # A manifest without its directory proves nothing.
     (tmp_path / "models" / "a--b" / "r3.manifest.json").touch()
-    assert _host.complete_releases(str(tmp_path / "releases")) == ["vllm-1"]
+    assert _releases.complete(str(tmp_path / "releases")) == ["vllm-1"]
     assert _host.complete_weights(str(tmp_path / "models")) == [str(tmp_path / "models" / "a--b" / "r1")]
     assert _host.partial_weights(str(tmp_path / "models")) == {str(tmp_path / "models" / "a--b" / "r2"): 5}
 

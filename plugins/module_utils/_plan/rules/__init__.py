@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Iterator, Union
 
 from ..clusters import Cluster, Run
 from ..draft import HostDraft
+from ..engines import VLLM
 from ..faults import Fault, Notice
-from . import advisories, argument_values, arguments, clusters, disk, firewall, gpus, kernel, layout, memory, models, names, nodes, platform, ports, service, unknown, variants
+from . import advisories, argument_values, arguments, clusters, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names, nodes
+from . import platform, ports, releases, service, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -28,6 +30,12 @@ class Rule:
     def name(self) -> str:
         return self.accept or self.check.__name__.replace("_", "-")
 
+    def findings(self, host: HostDraft) -> Iterator[Finding]:
+        """What the check finds of a host. Unless it is one of C(EVERY_ENGINE) it is shown services on vLLM alone."""
+        if self.check not in EVERY_ENGINE and any(draft.engine != VLLM for draft in host.services):
+            host = replace(host, services=tuple(draft for draft in host.services if draft.engine == VLLM))
+        return self.check(host)
+
 
 # In the order in which a reader wants to hear of them.
 RULES: tuple[Rule, ...] = (
@@ -37,9 +45,18 @@ RULES: tuple[Rule, ...] = (
     Rule(unknown.repository_is_known),
     Rule(models.version_is_new_enough),
     Rule(models.revision_is_pinned),
+    Rule(releases.sources_are_fixed),
+    Rule(releases.nightlies_have_an_index),
+    Rule(releases.wheelhouses_are_named),
+    Rule(releases.files_are_of_the_version),
     Rule(models.license_is_gated),
     Rule(variants.variants_are_known),
     Rule(variants.profile_fits_the_gpus),
+    Rule(engines.keys_are_of_the_engine),
+    Rule(engines.transformers_arguments_can_be_written),
+    Rule(engines.served_name_can_be_kept),
+    Rule(engines.key_is_kept_by_somebody),
+    Rule(engines.limits_are_told, accept="single-user"),
     Rule(arguments.flags_exist),
     Rule(arguments.values_can_be_written),
     Rule(argument_values.values_have_the_type),
@@ -75,6 +92,11 @@ RULES: tuple[Rule, ...] = (
     Rule(platform.driver_suits_cuda, accept="driver"),
     Rule(platform.cuda_knows_the_gpu, accept="cuda"),
     Rule(platform.gpu_computes_the_type, accept="compute-capability"),
+    Rule(cuda.toolkit_can_be_had),
+    Rule(cuda.compiler_is_there, accept="cuda-compiler"),
+    Rule(cuda.architectures_are_known),
+    Rule(cuda.path_lists_have_no_holes),
+    Rule(cuda.fabric_manager_goes_with_the_driver, accept="fabric-manager"),
     Rule(disk.weights_fit),
     Rule(service.timeouts_fit),
     Rule(service.no_passwords_in_addresses),
@@ -83,6 +105,33 @@ RULES: tuple[Rule, ...] = (
     Rule(kernel.buckets_are_enough),
     Rule(advisories.no_known_danger),
 )
+
+# Checks that make sense of a service whatever its engine; the others are about vLLM's arguments, versions and needs.
+EVERY_ENGINE: frozenset[Check] = frozenset({
+    names.names_are_unique,
+    models.model_is_known,
+    models.revision_is_pinned,
+    models.license_is_gated,
+    unknown.repository_is_there,
+    unknown.repository_is_known,
+    engines.keys_are_of_the_engine,
+    engines.transformers_arguments_can_be_written,
+    engines.served_name_can_be_kept,
+    engines.key_is_kept_by_somebody,
+    engines.limits_are_told,
+    ports.ports_are_unique,
+    ports.ports_need_no_root,
+    ports.ports_are_free,
+    ports.address_is_reachable,
+    gpus.gpus_answer,
+    gpus.gpus_exist,
+    gpus.gpus_are_used_once,
+    releases.wheelhouses_are_named,
+    disk.weights_fit,
+    service.timeouts_fit,
+    service.no_passwords_in_addresses,
+    advisories.no_known_danger,
+})
 
 # What services over several hosts are held against as a whole. Nobody may accept what these find.
 CLUSTER_RULES: tuple[ClusterCheck, ...] = (

@@ -9,6 +9,7 @@ from typing import Any, Iterator, Mapping, Union
 from .. import arguments as args
 from .. import networks
 from ..draft import HostDraft, ServiceDraft
+from ..engines import VLLM
 from ..faults import Fault, Notice, shown
 from ..firewall import is_open
 
@@ -40,7 +41,7 @@ def _facts(draft: ServiceDraft) -> dict[str, Any]:
     for key in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
         # As a number, even where the user wrote it as text.
         facts[f"arguments.{key}"] = args.size(draft.arguments, key)
-    facts["vllm"] = draft.version
+    facts["vllm"] = draft.version if draft.engine == VLLM else None
     facts["service.api_key"] = draft.service.has_api_key
     facts["service.open"] = is_open(draft)
     return facts

@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Iterator, Union
 
+from ..._nvidia import way_out
 from .. import arguments as args
 from ..draft import HostDraft, ServiceDraft
+from ..engines import VLLM
 from ..faults import Fault, Notice, shown
 from ..sizing import utilization_of
 
@@ -20,7 +22,7 @@ SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_para
 
 def _wants_gpus(draft: ServiceDraft) -> bool:
     """A CPU build uses GPUs only as far as its user names them (which then is a rehearsal)."""
-    return draft.service.gpus is not None or not draft.version.is_cpu_build
+    return draft.service.gpus is not None or not draft.on_cpu
 
 
 def gpus_answer(host: HostDraft) -> Iterator[Finding]:
@@ -28,25 +30,28 @@ def gpus_answer(host: HostDraft) -> Iterator[Finding]:
     wanting = [draft for draft in host.services if _wants_gpus(draft)]
     if host.facts is None:
         for draft in wanting:
-            if draft.gpus is None and "tensor_parallel_size" not in draft.given:
+            if draft.engine == VLLM and draft.gpus is None and "tensor_parallel_size" not in draft.given:
                 yield Notice(host.name, draft.label, "how many GPUs the host has is not known, so tensor_parallel_size stands at 1; state them with plan_gpus")
         return
     if not wanting:
         return
-    if host.facts.gpu_fault:
+    if host.facts.gpu_fault and host.settings.cuda_driver_install and host.gpus_are_stated:
+        yield Notice(host.name, "", f"nvidia-smi fails on the host ({shown(host.facts.gpu_fault)}); the driver that is to be installed has to cure that")
+    elif host.facts.gpu_fault:
         yield Fault(
             host.name,
             "",
             "gpus",
             shown(host.facts.gpu_fault),
             "nvidia-smi fails on the host",
-            "get nvidia-smi to work there; after a driver update this often takes a reboot",
+            way_out(host.facts.gpu_fault),
         )
     elif not host.facts.gpus and not host.gpus_are_stated:
         for draft in wanting:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
             why = "nvidia-smi finds no GPU on the host"
-            yield Fault(host.name, draft.label, "gpus", value, why, "install the driver first, or state with plan_gpus what the host will have")
+            remedy = "install the driver first, or state with plan_gpus what the host will have (and have the driver installed with cuda_driver_install)"
+            yield Fault(host.name, draft.label, "gpus", value, why, remedy)
 
 
 def gpus_exist(host: HostDraft) -> Iterator[Fault]:

@@ -28,10 +28,17 @@ def driver_suits_cuda(host: HostDraft) -> Iterator[Fault]:
     for draft in host.services:
         cuda = platforms.cuda(draft.version, host.settings.vllm_torch_backend)
         least = platforms.driver(cuda)
+        if host.settings.cuda_driver_install:
+            # What is installed now goes; a branch is compared by its first number, since the newest of it is what comes.
+            branch = host.settings.cuda_driver_branch
+            if least and numbers(branch) < numbers(least)[:1]:
+                why = f"vLLM {draft.version.text} brings CUDA {written(cuda)}, which needs driver {least} or newer"
+                yield Fault(host.name, draft.label, "cuda_driver_branch", branch, why, f"choose branch {written(numbers(least)[:1])} or newer")
+            continue
         older = [gpu.driver_version for gpu in _gpus(host, draft) if numbers(gpu.driver_version) and numbers(gpu.driver_version) < numbers(least)]
         if least and older:
             why = f"vLLM {draft.version.text} brings CUDA {written(cuda)}, which needs driver {least} or newer"
-            remedy = f"install driver {least} or newer; or choose a build for an older CUDA with vllm_torch_backend"
+            remedy = f"install driver {least} or newer (cuda_driver_install does it); or choose a build for an older CUDA with vllm_torch_backend"
             yield Fault(host.name, draft.label, "gpus", f"driver {shown(older[0])}", why, remedy)
 
 

@@ -19,10 +19,12 @@ def main() -> None:
     vllm_parser.build()
     # vLLM may print to standard output while it is imported; the last line is the answer.
     json.dump({
-        "vllm": importlib.metadata.version("vllm"),
-        "vllm_module": vllm.__version__,
+        "version": importlib.metadata.version("vllm"),
+        "module": vllm.__version__,
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
+        # What torch was built for; whether the host has one is not asked here.
+        "accelerator": torch.version.cuda or torch.version.hip or getattr(torch.version, "xpu", None),
         "python": sys.version.split()[0],
     }, sys.stdout)
     print()

@@ -1,0 +1,57 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that read what the gate of services said, and put it into words. Documented in the .yml files beside this one."""
+
+from __future__ import annotations
+
+import textwrap
+import typing as t
+
+Result = t.Mapping[str, t.Any]
+
+
+def gate_faults(followed: t.Sequence[Result], asked: Result) -> dict[str, str]:
+    """Return, by service, why it did not pass: its start failed, or it answered wrongly.
+
+    `followed` are the results of the loop over `follow_unit`, `asked` the result of `api_check` (empty where nothing was asked).
+    """
+    starts = {result["item"]["name"]: result["fault"] for result in followed if result.get("fault")}
+    return {**starts, **asked.get("faults", {})}
+
+
+def gate_failed(services: t.Sequence[Result], faults: t.Mapping[str, str]) -> list[dict[str, str]]:
+    """Return what the `service_rollback` module has to know of the services that did not pass."""
+    return [{key: service[key] for key in ("name", "unit", "environment_file", "served")} for service in services if service["name"] in faults]
+
+
+def gate_report(faults: t.Mapping[str, str], outcomes: t.Mapping[str, Result], services: t.Sequence[Result], again: t.Mapping[str, str]) -> str:
+    """Return the text for people: for each service that did not pass why, and how it stands now.
+
+    `outcomes` are those of `service_rollback`; `again` are the faults of the services that were gone back, on their way through the gate.
+    """
+    planned = {service["name"]: service for service in services}
+    parts = []
+    for name, fault in faults.items():
+        now = standing(name, planned[name], outcomes.get(name, {}), again.get(name, ""))
+        parts.append(f"Service {name} did not pass its gate on release {planned[name]['release']}. {now}\n{textwrap.indent(fault, '  ')}")
+    return "\n\n".join(parts)
+
+
+def standing(name: str, service: Result, outcome: Result, fault: str) -> str:
+    """Return how a service stands after it was tried to go back."""
+    action = outcome.get("action")
+    if action == "restored":
+        before = f"It went back to what served before, release {outcome['release']} as of {outcome['kept']},"
+        if fault:
+            return f"{before} which does not pass either; systemd goes on trying.\n  Going back:\n{textwrap.indent(fault, '    ')}\n  The change:"
+        return f"{before} and is healthy again. The next run tries the change again."
+    if action == "stopped":
+        return f"There is nothing to go back to: {outcome['why']}. It was stopped and disabled ({service['unit']}); the next run starts it again."
+    return f"It was left as it is, and systemd goes on trying: {outcome.get('why', 'nothing is known of its former state')}."
+
+
+class FilterModule:
+    """Make the filters known to Ansible."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"gate_faults": gate_faults, "gate_failed": gate_failed, "gate_report": gate_report}

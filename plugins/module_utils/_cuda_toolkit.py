@@ -1,0 +1,166 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What CUDA a release's torch is built for, which toolkit stands in the release, and whether the kept proof still holds for it.
+
+Runs on the host: in C(host_facts), and beside the scripts that lay a toolkit out and prove it. Nothing of the release is imported.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import typing as t
+
+# The file in a release that keeps what its proof found.
+PROOF = "cuda.json"
+
+# The parts by which a toolkit is known. What a compiler is made of changes when one of these does.
+_IDENTIFYING = (
+    "bin/nvcc", "bin/ptxas", "bin/cudafe++", "bin/fatbinary", "bin/nvcc.profile", "nvvm/bin/cicc", "nvvm/libdevice/libdevice.10.bc",
+    "include/cuda.h", "include/cuda_runtime_api.h", "include/crt/host_config.h", "include/cupti_version.h",
+    "include/cccl/cuda/std/__cccl/version.h", "lib64/libcudart.so", "lib64/libnvrtc.so", "lib64/stubs/libcuda.so",
+)
+_TORCH_CUDA = re.compile(r"^cuda\b[^=\n]*=\s*(?:'([^']*)'|\"([^\"]*)\"|None)", re.MULTILINE)
+_TORCH_VERSION = re.compile(r"^__version__\s*=\s*['\"]([^'\"]*)['\"]", re.MULTILINE)
+
+# Packages that say a part's version, as wheels and as the toolkit's own version.json name them. The others are measured.
+_WHEELS = {"nvvm": "nvidia_nvvm", "crt": "nvidia_cuda_crt", "cccl": "nvidia_cuda_cccl"}
+_VERSION_JSON = {"nvvm": ("libnvvm", "cuda_nvvm"), "crt": ("cuda_crt",), "cccl": ("cuda_cccl", "cccl")}
+
+
+def site_packages(release: str) -> str:
+    """Return where a release's packages are; empty when it is no virtual environment."""
+    return next(iter(sorted(glob.glob(os.path.join(release, "lib", "python3*", "site-packages")))), "")
+
+
+def torch_build(release: str) -> tuple[str, str]:
+    """Return the version of a release's torch and the CUDA that it is built for; either is empty when there is none. Torch is not imported."""
+    text = _read(os.path.join(site_packages(release), "torch", "version.py"))
+    version, cuda = _TORCH_VERSION.search(text), _TORCH_CUDA.search(text)
+    return version.group(1) if version else "", (cuda.group(1) or cuda.group(2) or "") if cuda else ""
+
+
+def wheels_home(release: str, cuda: str) -> str:
+    """Return the folder that the wheels of a CUDA's major version share; they do since CUDA 13."""
+    return os.path.join(site_packages(release), "nvidia", "cu" + cuda.split(".")[0])
+
+
+def stated_versions(home: str, site: str) -> dict[str, str]:
+    """Return what packages say of parts that cannot be asked themselves, as major.minor.
+
+    Wheels speak for a toolkit inside C(site) alone, and a part without one is missing there: empty. Elsewhere what nobody speaks of is left out.
+    """
+    found = {}
+    if os.path.realpath(home).startswith(os.path.realpath(site) + os.sep):
+        for part, name in _WHEELS.items():
+            found[part] = ""
+            for path in glob.glob(os.path.join(site, name + "-*.dist-info")):
+                found[part] = minor(os.path.basename(path)[len(name) + 1:-len(".dist-info")])
+        return found
+    try:
+        listed = json.loads(_read(os.path.join(home, "version.json")) or "{}")
+    except ValueError:
+        return found
+    for part, names in _VERSION_JSON.items():
+        for name in names:
+            if isinstance(listed.get(name), dict) and listed[name].get("version"):
+                found[part] = minor(str(listed[name]["version"]))
+    return found
+
+
+def doubled_bindings(site: str) -> str:
+    """Return which packages both bring C(cuda.bindings), so that one has written over the other; empty when all is well."""
+    owners = []
+    for path in sorted(glob.glob(os.path.join(site, "cuda_*.dist-info", "RECORD"))):
+        if "\ncuda/bindings/runtime." in "\n" + _read(path):
+            owners.append(os.path.basename(os.path.dirname(path))[:-len(".dist-info")].replace("_", "-"))
+    return " and ".join(owners) if len(owners) > 1 else ""
+
+
+def header_version(home: str, header: str, macro: str, minor_unit: int) -> str:
+    """Return major.minor of a header's version macro (13000 is 13.0); empty without it. C(minor_unit) is what one minor counts for there."""
+    match = re.search(rf"^#define\s+{macro}\s+(\d+)", _read(os.path.join(home, "include", header)), re.MULTILINE)
+    if not match:
+        return ""
+    number = int(match.group(1))
+    major_unit = 1000 if minor_unit == 10 else 10000
+    return f"{number // major_unit}.{number % major_unit // minor_unit}"
+
+
+def minor(version: str) -> str:
+    """Return major.minor of a version."""
+    return ".".join(version.split(".")[:2])
+
+
+def identity(release: str) -> str:
+    """Return a digest of what the proof depends on in a release and of the host's compiler: sizes and times of files, nothing is read or run.
+
+    Paths count from the release, so that it may be renamed.
+    """
+    home = os.path.join(release, "cuda")
+    seen: list[t.Any] = []
+    for name in _IDENTIFYING:
+        seen.append([name, _state(os.path.join(home, name))])
+    seen.append(["torch", _state(os.path.join(site_packages(release), "torch", "version.py"))])
+    seen.append(["c++", _state(shutil.which("c++", path="/usr/local/bin:/usr/bin:/bin") or "")])
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+
+
+def read_proof(release: str) -> dict[str, t.Any]:
+    """Return the kept proof; empty where there is none that can be read."""
+    try:
+        found = json.loads(_read(os.path.join(release, PROOF)) or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def stale(release: str, proof: t.Mapping[str, t.Any], gpus: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """Return what has changed since a release was proven; an empty list means that the proof holds."""
+    if not proof:
+        return ["there is no proof"]
+    changed = []
+    if proof.get("identity") != identity(release):
+        changed.append("the toolkit or the host's compiler has changed")
+    drivers = sorted({gpu["driver_version"] for gpu in gpus if gpu.get("driver_version")})
+    if drivers and proof.get("driver") != drivers[0]:
+        changed.append(f"the driver is {drivers[0]} now and was {proof.get('driver') or 'not there'}")
+    new = sorted({gpu["compute_capability"] for gpu in gpus if gpu.get("compute_capability")} - set(proof.get("architectures", [])))
+    if new:
+        changed.append(f"there are GPUs of compute capability {', '.join(new)}")
+    return changed
+
+
+def read_releases(folder: str, gpus: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, dict[str, t.Any]]:
+    """Return, for each release in a folder that has a toolkit laid out, its CUDA, for what it is proven, and what has changed since then."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(folder, "*", "cuda"))):
+        release = os.path.dirname(path)
+        proof = read_proof(release)
+        found[os.path.basename(release)] = {
+            "cuda": proof.get("cuda", ""),
+            "driver": proof.get("driver", ""),
+            "architectures": proof.get("architectures", []),
+            "changed": stale(release, proof, gpus),
+        }
+    return found
+
+
+def _state(path: str) -> list[int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

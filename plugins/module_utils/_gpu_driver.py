@@ -1,0 +1,59 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the host has of NVIDIA's driver beside the GPUs: the loaded kernel module, NVSwitches, Fabric Manager, and packages that are held."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import subprocess
+import typing as t
+
+# PCI: NVIDIA, and a bridge of the kind "other", which is what an NVSwitch says it is.
+_NVIDIA = "0x10de"
+_SWITCH = "0x0680"
+_PACKAGE_VERSION = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def count_nvswitches(devices: str = "/sys/bus/pci/devices") -> int:
+    """Return how many NVSwitches are on the PCI bus. Newer machines hide theirs behind a network device and count none."""
+    return sum(
+        1 for path in glob.glob(os.path.join(devices, "*"))
+        if _read(os.path.join(path, "vendor")) == _NVIDIA and _read(os.path.join(path, "class")).startswith(_SWITCH)
+    )
+
+
+def loaded_module(path: str = "/sys/module/nvidia/version") -> str:
+    """Return the version of the kernel module that is loaded; empty when none is."""
+    return _read(path)
+
+
+def driver_packages() -> dict[str, dict[str, t.Any]]:
+    """Return C(version) and C(held) of the installed Debian packages of driver and toolkit, by name; none where dpkg knows none."""
+    try:
+        done = subprocess.run(
+            ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev}\t${Package}\t${Version}\n", "*nvidia*", "cuda-*"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False,
+        )
+    except OSError:
+        return {}
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return {name: {"version": version, "held": status.startswith("h")} for status, name, version in rows if status[1:2] == "i"}
+
+
+def fabric_manager(packages: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
+    """Return the version of the installed Fabric Manager as the driver writes its own; empty when there is none."""
+    for name, package in packages.items():
+        match = _PACKAGE_VERSION.match(package["version"])
+        if name.startswith("nvidia-fabricmanager") and match:
+            return match.group(1)
+    return ""

@@ -1,0 +1,90 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last state of a service that has passed its gate, kept on its host: unit, environment file, and the release and weights they need.
+
+One file, root's alone and replaced in one step: whatever dies meanwhile, either the former state stands there whole or the new one does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+
+
+@dataclasses.dataclass
+class Served:
+    """Unit and environment file with their texts, which hold secrets; C(kept) is the time of the gate in UTC, ISO 8601."""
+
+    service: str
+    unit_file: str
+    unit_text: str
+    environment_file: str
+    environment_text: str
+    release: str
+    release_path: str
+    weights_path: str
+    kept: str = ""
+
+    def differs(self) -> bool:
+        """Tell whether other files than these stand on the disk."""
+        return [read(self.unit_file), read(self.environment_file)] != [self.unit_text, self.environment_text]
+
+    def missing(self) -> list[str]:
+        """Return what it needs and is not on the host any more."""
+        return [path for path in (os.path.join(self.release_path, "release.json"), self.weights_path) if not os.path.exists(path)]
+
+    def restore(self) -> None:
+        """Write both files as they were. The unit comes last: until it stands there, the next run sees that something is to be done."""
+        replace(self.environment_file, self.environment_text, 0o600)
+        replace(self.unit_file, self.unit_text, 0o644)
+
+
+def of_disk(service: str, unit_file: str, environment_file: str, release: str, release_path: str, weights_path: str) -> Served:
+    """Return the state that stands on the disk now."""
+    kept = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return Served(service, unit_file, read(unit_file), environment_file, read(environment_file), release, release_path, weights_path, kept)
+
+
+def load(path: str) -> Served | None:
+    """Return the state that is kept in a file; None where there is none, or none that this version can read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return Served(**json.load(file))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def keep(path: str, state: Served) -> None:
+    """Keep a state in the place of the former one."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    replace(path, json.dumps(dataclasses.asdict(state), indent=1), 0o600)
+
+
+def read(path: str) -> str:
+    """Return a file's text as it is; empty where there is none."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def replace(path: str, text: str, mode: int) -> None:
+    """Put a file in its place in one step, on the disk when this returns. What a write that died has left is written over by the next one."""
+    new = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
+    try:
+        # Mode 0600 from its first byte on, whatever stood there.
+        if os.path.lexists(new):
+            os.unlink(new)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(new, mode)
+        os.replace(new, path)
+    except OSError:
+        if os.path.lexists(new):
+            os.unlink(new)
+        raise

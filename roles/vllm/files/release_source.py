@@ -1,0 +1,102 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a release's engine comes from. What is no index's becomes a wheel that is kept in the release, so that the lock can name it by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import ssl
+import typing as t
+import urllib.error
+import urllib.request
+
+from release_steps import BuildError, Status, run, uv_environment
+
+# Folder of a release with the wheels that no index has.
+WHEELS = "wheels"
+_BLOCK = 1 << 20
+
+
+def engine(spec: dict[str, t.Any], folder: str, status: Status) -> tuple[str, dict[str, str]]:
+    """Return the requirement for the engine, and what its source has turned out to be: the wheel, the commit, the file's sha256.
+
+    Raises BuildError.
+    """
+    source = spec["source"]
+    if source["kind"] == "index":
+        return f"{spec['package']}=={spec['version']}", {}
+    if source["kind"] == "nightly":
+        return f"{spec['package']}=={'.'.join(spec['version'].split('.')[:2])}.*", {}
+    work = os.path.join(folder, ".source")
+    wheels = os.path.join(folder, WHEELS)
+    for path in (work, wheels):
+        os.mkdir(path)
+    if source["kind"] == "git":
+        resolved = {"commit": check_out(source, work, status)}
+        build_wheel(spec, work, wheels, status)
+    else:
+        archive, resolved = fetch(source, work, status)
+        if archive.endswith(".whl"):
+            shutil.move(archive, wheels)
+        else:
+            build_wheel(spec, archive, wheels, status)
+    shutil.rmtree(work)
+    [wheel] = os.listdir(wheels)
+    name, version = wheel.split("-")[:2]
+    if name.replace("_", "-") != spec["package"].partition("[")[0]:
+        raise BuildError(f"the source holds {name} {version} and not {spec['package']}", "see where vllm_source leads")
+    return f"{spec['package']}=={version}", {**resolved, "wheel": wheel}
+
+
+def check_out(source: dict[str, str], work: str, status: Status) -> str:
+    """Get a commit, tag or branch of a git repository, with the history that tells its version; return the commit. Raises BuildError."""
+    status.write(f"fetching {source['reference']} of {source['address']}")
+    # Nobody is there to answer a question.
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+    wrong = "see that the host reaches the repository and that it has this commit, tag or branch (vllm_source)"
+    # History without the files of former commits: versions are told by the distance to the last tag.
+    run(["git", "clone", "--quiet", "--filter=blob:none", "--no-checkout", source["address"], work], environment, wrong)
+    run(["git", "-C", work, "fetch", "--quiet", "origin", source["reference"]], environment, wrong)
+    run(["git", "-C", work, "checkout", "--quiet", "--detach", "FETCH_HEAD"], environment, wrong)
+    return run(["git", "-C", work, "rev-parse", "HEAD"], environment, wrong).strip()
+
+
+def fetch(source: dict[str, str], work: str, status: Status) -> tuple[str, dict[str, str]]:
+    """Copy or download an sdist or wheel and hold it against its sha256, where one is given; return its path and sha256. Raises BuildError."""
+    address = source["address"]
+    status.write(f"fetching {address}")
+    target = os.path.join(work, os.path.basename(urllib.request.url2pathname(address)))
+    digest = hashlib.sha256()
+    try:
+        with open_source(address) as stream, open(target, "wb") as file:
+            for block in iter(lambda: stream.read(_BLOCK), b""):
+                digest.update(block)
+                file.write(block)
+    except (urllib.error.URLError, OSError) as error:
+        raise BuildError(f"{address} can't be read: {error}", "see that the host reaches it (vllm_source)") from error
+    if source["sha256"] and digest.hexdigest() != source["sha256"]:
+        raise BuildError(f"{address} has sha256 {digest.hexdigest()} instead of {source['sha256']}", "it was changed or cut short: see where it comes from")
+    return target, {"sha256": digest.hexdigest()}
+
+
+def open_source(address: str) -> t.IO[bytes]:
+    """Open a file of this host or of another one."""
+    if address.startswith("/"):
+        return open(address, "rb")
+    opened: t.IO[bytes] = urllib.request.urlopen(address, timeout=60, context=ssl.create_default_context())
+    return opened
+
+
+def build_wheel(spec: dict[str, t.Any], path: str, wheels: str, status: Status) -> None:
+    """Build a wheel from a source tree or an sdist, in an environment of its own that uv makes. Raises BuildError."""
+    status.write("building the wheel")
+    offline = ["--no-index"] if spec["index"]["no_index"] else []
+    run([spec["uv"], "build", "--wheel", *offline, "--python", spec["python"], "--out-dir", wheels, path],
+        {**uv_environment(spec), **spec["build_environment"]},
+        "see that the host has what the build needs (vllm_build_environment, host_packages_extra), and that the indexes have its build requirements")
+    # uv keeps its outputs out of git by a file of its own.
+    ignore = os.path.join(wheels, ".gitignore")
+    if os.path.exists(ignore):
+        os.unlink(ignore)

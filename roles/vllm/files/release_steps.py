@@ -1,0 +1,74 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the steps of a build share: running a program, saying how far it is, and the environment for uv."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import typing as t
+
+TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+class BuildError(Exception):
+    """A step that failed: what happened, and the way out."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+
+class Status:
+    """The file in which a play reads how far the build is."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def write(self, text: str, **values: t.Any) -> None:
+        """Replace the file in one step, and say the same to the journal."""
+        new = self.path + ".new"
+        with open(new, "w", encoding="utf-8") as file:
+            json.dump({"text": text, **values}, file)
+        os.replace(new, self.path)
+        print(text, flush=True)
+
+
+def uv_environment(spec: dict[str, t.Any], wheels: str = "") -> dict[str, str]:
+    """Return the environment for uv, with a folder of wheels to look into as well. Index addresses may hold credentials, so they are never arguments."""
+    index = spec["index"]
+    find_links = [*index["find_links"], *([wheels] if os.path.isdir(wheels) else [])]
+    environment = {**os.environ, "UV_CACHE_DIR": spec["cache_dir"], "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    if os.path.exists(TRUST_STORE):
+        environment["SSL_CERT_FILE"] = TRUST_STORE
+    if index["index_url"]:
+        environment["UV_DEFAULT_INDEX"] = index["index_url"]
+    if index["extra_index_urls"]:
+        environment["UV_INDEX"] = " ".join(index["extra_index_urls"])
+    if find_links:
+        environment["UV_FIND_LINKS"] = ",".join(find_links)
+    if spec["torch_backend"]:
+        environment["UV_TORCH_BACKEND"] = spec["torch_backend"]
+    return environment
+
+
+def run(command: list[str], environment: dict[str, str], remedy: str, folder: str | None = None) -> str:
+    """Run one step, in a folder, and return what it printed. Raises BuildError with its last words."""
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", check=False,
+        )
+    except FileNotFoundError as error:
+        raise BuildError(f"there is no {command[0]} on the host", remedy) from error
+    if done.returncode != 0:
+        print(done.stdout, flush=True)
+        raise BuildError(f"{' '.join([os.path.basename(command[0]), *command[1:2]])} ended with status {done.returncode}: {last_words(done.stdout)}", remedy)
+    return done.stdout
+
+
+def last_words(text: str) -> str:
+    """Return the end of a program's output on one line: what a person needs to see first."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[-6:])[-900:] or "no output"
