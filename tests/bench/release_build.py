@@ -26,7 +26,10 @@ def build(spec: dict[str, object], cache: str) -> float:
     shutil.rmtree(f"{SCRATCH}/releases", ignore_errors=True)
     os.makedirs(f"{SCRATCH}/releases")
     start = time.monotonic()
-    subprocess.run(["/usr/bin/python3", f"{LIB}/build_release.py", f"{SCRATCH}/job.json"], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(["/usr/bin/python3", f"{LIB}/build_release.py", f"{SCRATCH}/job.json"], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        with open(f"{SCRATCH}/status.json", encoding="utf-8") as file:
+            raise SystemExit(f"{done.stdout}\n{file.read()}")
     return time.monotonic() - start
 
 
@@ -47,10 +50,17 @@ def build_with_pip(spec: dict[str, object]) -> float:
     return time.monotonic() - start
 
 
+def newest_job() -> dict[str, object]:
+    """What the newest build from the indexes was told."""
+    jobs = []
+    for path in sorted(glob.glob("/var/lib/inferops/jobs/release-*.json"), key=os.path.getmtime):
+        with open(path, encoding="utf-8") as file:
+            jobs.append(json.load(file))
+    return [job for job in jobs if job.get("source", {}).get("kind") == "index" and not job["index"]["no_index"]][-1]
+
+
 def main() -> None:
-    jobs = sorted((path for path in glob.glob("/var/lib/inferops/jobs/release-*.json") if not path.endswith(".status.json")), key=os.path.getmtime)
-    with open(jobs[-1], encoding="utf-8") as file:
-        spec = json.load(file)
+    spec = newest_job()
     shutil.rmtree(SCRATCH, ignore_errors=True)
     os.makedirs(SCRATCH, mode=0o700)
     try:
