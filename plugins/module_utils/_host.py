@@ -42,7 +42,7 @@ def read_system() -> dict[str, t.Any]:
     return {
         "os": parse_os_release(read_text("/etc/os-release")),
         "architecture": platform.machine(),
-        "kernel": platform.release(),
+        "kernel_release": platform.release(),
         "hostname": socket.gethostname(),
         "python": platform.python_version(),
         "cpus": len(os.sched_getaffinity(0)),

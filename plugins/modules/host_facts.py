@@ -69,7 +69,7 @@ host:
     architecture:
       description: Machine name, for example V(x86_64).
       type: str
-    kernel:
+    kernel_release:
       description: Release of the running kernel.
       type: str
     hostname:
