@@ -29,7 +29,9 @@ GIB = 2**30
 
 
 def load_mirror() -> Any:
-    """The program lab/mirror/hub_mirror.py as a module."""
+    """The program lab/mirror/hub_mirror.py as a module. It finds what stands beside it as a program does."""
+    if str(ROOT / "lab" / "mirror") not in sys.path:
+        sys.path.append(str(ROOT / "lab" / "mirror"))
     spec = importlib.util.spec_from_file_location("hub_mirror", ROOT / "lab" / "mirror" / "hub_mirror.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
