@@ -140,7 +140,7 @@ def draft_service(
     if entry is not None:
         same_revision = service.revision in (None, entry.revision)
         # Another revision may well be of another size: better no check than a wrong one.
-        weights = weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude)
+        weights = weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude, service)
     return ServiceDraft(
         service=service,
         entry=entry,

@@ -39,6 +39,8 @@ class Service:
     vllm_version: Version | None = None
     has_api_key: bool = False
     distributed: Distributed | None = None
+    weights_path: str | None = None
+    weights_mount: str | None = None
 
     @property
     def unit(self) -> str:
@@ -71,6 +73,8 @@ _READERS: dict[str, values.Reader] = {
     "host": values.bind_address,
     "revision": values.revision,
     "vllm_version": values.version,
+    "weights_path": values.path,
+    "weights_mount": values.path,
 }
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)

@@ -60,6 +60,11 @@ def test_a_whole_host(plan: Plans) -> None:
         "exclude": ["*.bin", "*.pth", "*.gguf", "original/*"],
         "endpoints": ["https://huggingface.co"],
         "unit": "inferops-weights-qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e.service",
+        "local": False,
+        "mount": "",
+        "record": "",
+        "share": {"role": "alone", "source": "", "url": "", "peers": []},
+        "verified": False,
     }
     digest = present.pop("digest")
     assert len(digest) == 64

@@ -10,7 +10,7 @@ from typing import Callable, Iterator, Union
 from ..clusters import Cluster, Run
 from ..draft import HostDraft
 from ..faults import Fault, Notice
-from . import advisories, argument_values, arguments, clusters, disk, gpus, layout, memory, models, names, nodes, platform, ports, service, unknown, variants
+from . import advisories, argument_values, arguments, clusters, disk, gpus, layout, memory, models, names, nodes, platform, ports, service, sharing, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -69,6 +69,11 @@ RULES: tuple[Rule, ...] = (
     Rule(platform.cuda_knows_the_gpu, accept="cuda"),
     Rule(platform.gpu_computes_the_type, accept="compute-capability"),
     Rule(disk.weights_fit),
+    Rule(sharing.mirror_is_there),
+    Rule(sharing.share_port_is_free),
+    Rule(sharing.share_interface_is_there),
+    Rule(sharing.folder_is_mounted),
+    Rule(sharing.folder_is_one_for_services),
     Rule(service.timeouts_fit),
     Rule(service.no_passwords_in_addresses),
     Rule(advisories.no_known_danger),
