@@ -47,11 +47,12 @@ def killed_play(tmp_path: Path) -> Iterator[Callable[..., str]]:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def run(met: Callable[[], Any], what: str, seconds: float = 300) -> str:
+    def run(met: Callable[[], Any], what: str, seconds: float = 300, arguments: tuple[str, ...] = ()) -> str:
         log = tmp_path / f"play-{len(started)}.log"
         with log.open("w", encoding="utf-8") as file:
             process = subprocess.Popen(
-                command(), cwd=ROOT, env=ENVIRONMENT, text=True, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+                command(*arguments), cwd=ROOT, env=ENVIRONMENT, text=True,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
             )
         started.append(process)
 

@@ -17,7 +17,8 @@ from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = "qwen235b"
-INVENTORIES = [ROOT / "inventories" / "lab", ROOT / "molecule" / "default" / "inventory"]
+SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "default")
+INVENTORIES = [ROOT / "inventories" / "lab", ROOT / "molecule" / SCENARIO / "inventory"]
 ENVIRONMENT = {
     **os.environ,
     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
@@ -33,7 +34,7 @@ MIRROR = f"http://{ENVIRONMENT['LAB_NETWORK']}.10:8080"
 
 
 def inventory_arguments() -> list[str]:
-    """The inventories of molecule/default, as arguments of Ansible's commands."""
+    """The inventories of the scenario, as arguments of Ansible's commands."""
     return [argument for path in INVENTORIES for argument in ("-i", str(path))]
 
 
