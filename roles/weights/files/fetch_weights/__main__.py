@@ -21,7 +21,7 @@ import typing as t
 
 from contents import File, Record, digest, entry_of, read_json, replace_json
 from download import Download, FetchError
-from endpoints import Endpoints
+from peer import endpoints_of, shelf_of
 from progress import Status, words
 from tools import Curl, HubClient, drop_bookkeeping
 
@@ -78,8 +78,11 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
     """Bring the weights to their place, whatever an earlier start left there. Raises FetchError."""
     partial, notes = spec["path"] + ".partial", spec["path"] + ".verified.json"
     there: list[File] = []
+    shelf = shelf_of(spec)
     if os.path.isdir(spec["path"]):
         there = verified(spec["path"], Record(spec["manifest"]), spec["files"], status)
+    for entry in there:
+        shelf.put(spec["path"], entry)
     have = {entry["path"] for entry in there}
     missing = [file for file in spec["files"] if file["path"] not in have]
     if missing:
@@ -88,8 +91,10 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
         done = [entry for entry in (record.holds(partial, file) for file in missing) if entry]
         names = {entry["path"] for entry in done}
         rest = [file for file in missing if file["path"] not in names]
+        for entry in done:
+            shelf.put(partial, entry)
         if rest:
-            endpoints = Endpoints(spec["endpoints"], token, spec["token_endpoints"], spec["rate_seconds"] * SLOW_TIMES)
+            endpoints = endpoints_of(spec, token, spec["rate_seconds"] * SLOW_TIMES)
             status.write(text="asking the endpoints")
             endpoints.probe(spec["repo"], spec["commit"], max(rest, key=lambda file: file["size"]))
             tool = TOOLS[spec["tool"]](spec, partial)

@@ -8,6 +8,7 @@ takes its place when all is there.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -66,11 +67,16 @@ def entry_of(base: str, file: File) -> File | None:
 def replace_json(path: str, value: t.Any) -> None:
     """Write a file so that a reader, or who comes after a power cut, finds the old one or the new one."""
     new = path + ".new"
-    with open(new, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    try:
+        with open(new, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError:
+        if os.path.lexists(new):
+            os.unlink(new)
+        raise
 
 
 def read_json(path: str) -> dict[str, t.Any]:
@@ -104,9 +110,13 @@ class Record:
         return entry if same else None
 
     def add(self, entry: File) -> None:
-        """Remember a verified file, on the disk too."""
+        """Remember a verified file, on the disk too unless that is full: then it is hashed again after the next start."""
         self.entries[entry["path"]] = entry
-        replace_json(self.path, {"files": list(self.entries.values())})
+        try:
+            replace_json(self.path, {"files": list(self.entries.values())})
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
 
 def digest(entries: list[File]) -> str:

@@ -16,6 +16,7 @@ import typing as t
 
 from contents import File, Record, entry_of, size_of
 from endpoints import Endpoint, Endpoints
+from peer import shelf_of
 from progress import Rate, Status, words
 from tools import HubClient, Outcome, Tool
 
@@ -45,7 +46,7 @@ class Download:
     def __init__(self, spec: dict[str, t.Any], base: str, files: list[File], record: Record, endpoints: Endpoints, tool: Tool, status: Status) -> None:
         self.spec, self.base, self.record = spec, base, record
         self.endpoints, self.tool, self.status = endpoints, tool, status
-        self.files = files
+        self.files, self.shelf = files, shelf_of(spec)
         self.lock = threading.Condition()
         self.queue = sorted(files, key=lambda file: -file["size"])
         self.open = {file["path"] for file in files}
@@ -173,7 +174,8 @@ class Download:
         if free_bytes(self.base) >= ROOM:
             raise FetchError(f"the disk can't be written to: {said}", "see that the disk is in order and writable, and run the playbook again")
         missing = sum(file["size"] - self.tool.bytes_of(file) for file in self.files)
-        print(f"the disk is full; waiting for room, {words(missing)} are missing", flush=True)
+        if not self.waiting.startswith("the disk"):
+            print(f"the disk is full; waiting for room, {words(missing)} are missing", flush=True)
         while not self.over and free_bytes(self.base) < min(missing, 4 * ROOM):
             self.waiting = "the disk is full; waiting for room"
             with self.lock:
@@ -200,6 +202,7 @@ class Download:
                 self.wrong(file, "a hash that was not announced")
                 self.again(file)
                 return
+            self.shelf.put(self.base, entry)
             with self.lock:
                 self.record.add(entry)
                 self.open.discard(file["path"])
@@ -236,7 +239,7 @@ class Download:
         while not self.over:
             now, before, size = time.monotonic(), size, self.there()
             busy = self.tool.busy()
-            if size > before or self.verifying:
+            if size > before or self.verifying or (self.endpoints.is_alive() and not self.waiting.startswith("the disk")):
                 self.last_bytes = now
             pace = rate.add(now, size)
             if not busy or size < before:

@@ -154,12 +154,14 @@ class Endpoint:
 
     def rest(self, said: str, retry_after: float | None = None) -> None:
         """Leave it alone for a while: as long as it asks, else longer with each failure."""
-        self.failures += 1
+        if time.monotonic() >= self.rest_until:
+            # Of several connections that fail at the same time the first one counts.
+            self.failures += 1
         seconds = min(FIRST_REST * 2 ** (self.failures - 1), LONGEST_REST)
         if retry_after is not None:
             seconds = max(retry_after, FIRST_REST)
             said = f"{said}, to be asked again in {retry_after:.0f} s"
-        self.rest_until = time.monotonic() + seconds
+        self.rest_until = max(self.rest_until, time.monotonic() + seconds)
         self.said = said
 
     def works(self) -> None:
@@ -212,11 +214,19 @@ class Endpoints:
                 pace = f" at {words(answer.rate)}/s" if answer.rate else ""
                 endpoint.said = f"data from {answer.host}{pace}"
 
+    def candidates(self) -> list[Endpoint]:
+        """Those that C(pick) chooses among."""
+        return self.all
+
+    def is_alive(self) -> bool:
+        """Whether somebody who is waited for is known to be at work."""
+        return False
+
     def pick(self, path: str) -> tuple[Endpoint | None, float]:
         """The endpoint to fetch a file from now; or None, and the seconds until one can be asked again (infinite when none ever can)."""
         with self.lock:
             now = time.monotonic()
-            able = [endpoint for endpoint in self.all if endpoint.has(path)]
+            able = [endpoint for endpoint in self.candidates() if endpoint.has(path)]
             ready = [endpoint for endpoint in able if endpoint.rest_until <= now]
             if ready:
                 # The fastest of those that are too slow comes first among them; a file that was wrong once, from elsewhere.
