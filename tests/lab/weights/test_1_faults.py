@@ -164,6 +164,8 @@ def test_wrong_everywhere(fetch: Fetch) -> None:
 def test_the_disk_is_full(fetch: Fetch) -> None:
     """It waits for room, and goes on when there is some."""
     fetch.host.run_expect([0], f"mount -t tmpfs -o size=30m,mode=755 tmpfs {HOME} && chown inferops: {HOME}")
+    # What is under way when a program ends for want of room is lost; at full speed that is megabytes.
+    fetch.mirrors[0].behave(rate=5_000_000)
     try:
         fetch.start()
         wait_until(lambda: "disk is full" in fetch.status()["text"], 30, "the download's word that the disk is full")
@@ -194,7 +196,7 @@ def test_the_unit_is_killed(fetch: Fetch, signal: str) -> None:
         fetch.host.run_expect([0], "systemctl kill --signal=SIGKILL %s", fetch.unit.name)
     else:
         fetch.host.run_expect([0], "systemctl stop %s", fetch.unit.name)
-        assert fetch.unit.processes() == []
+        assert fetch.host.run("pgrep --exact curl").stdout == ""
         fetch.start()
     assert fetch.end() == "success", fetch.unit.journal()
     fetch.check(UNDER_WAY)
@@ -205,11 +207,20 @@ def test_the_host_restarts(fetch: Fetch) -> None:
     fetch.mirrors[0].behave(rate=2_000_000)
     fetch.start()
     fetch.until(SHARD)
-    name = f"{ENVIRONMENT['LAB_NAME']}-{fetch.host.backend.host}"
+    name = f"{ENVIRONMENT['LAB_NAME']}-{fetch.host.backend.host.name}"
     subprocess.run(["docker", "restart", "--time", "5", name], check=True, stdout=subprocess.DEVNULL)
-    wait_until(lambda: fetch.host.run("systemctl is-system-running").stdout.strip() in ("running", "degraded"), 60, "the host is back")
+    wait_until(lambda: is_up(fetch), 60, "the host is back")
     assert fetch.end() == "success", fetch.unit.journal()
     fetch.check(UNDER_WAY)
+
+
+def is_up(fetch: Fetch) -> bool:
+    """Whether the host answers and has booted."""
+    try:
+        return fetch.host.run("systemctl is-system-running").stdout.strip() in ("running", "degraded")
+    except RuntimeError:
+        # SSH does not answer yet.
+        return False
 
 
 def test_progress_is_told(fetch: Fetch) -> None:

@@ -297,6 +297,17 @@ class TestEndpoints:
             three.all[0].rest("503")
         assert three.all[0].failures == 1
 
+    def test_rests_grow_until_bytes_come(self, three: Any) -> None:
+        rests = []
+        for _try in range(3):
+            three.all[0].rest_until = 0
+            three.all[0].rest("503")
+            rests.append(round(three.all[0].rest_until - time.monotonic()))
+        three.all[0].works()
+        three.all[0].rest_until = 0
+        three.all[0].rest("503")
+        assert [*rests, round(three.all[0].rest_until - time.monotonic())] == [1, 2, 4, 1]
+
     def test_seconds_until_the_first_is_back(self, three: Any) -> None:
         for number, one in enumerate(three.all):
             one.rest("429", 10.0 * (number + 1))
