@@ -14,6 +14,7 @@ Addresses
     GET       /api/models/{repo}                         repository, newest revision of "main"
     GET       /api/models/{repo}/revision/{revision}     the same for a branch or commit
     GET       /api/models/{repo}/tree/{revision}[/dir]   file list, ?recursive=true
+    POST      /api/models/{repo}/paths-info/{revision}   some files of that list: {"paths": [...]}, as JSON or a form
     GET HEAD  /{repo}/resolve/{revision}/{path}          one file; Range is answered by 206
     GET       /wheels/                                   flat HTML index for --find-links
     GET HEAD  /wheels/{file}
@@ -56,7 +57,8 @@ SEND_BUFFER_BYTES = 64 * 1024
 REPO = r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)"
 API_INFO = re.compile(rf"/api/models/{REPO}")
 API_REVISION = re.compile(rf"/api/models/{REPO}/revision/(?P<revision>[^/]+)")
-API_TREE = re.compile(rf"/api/models/{REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.+))?")
+API_TREE = re.compile(rf"/api/models/{REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?")
+API_PATHS = re.compile(rf"/api/models/{REPO}/paths-info/(?P<revision>[^/]+)")
 RESOLVE = re.compile(rf"/{REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -167,9 +169,12 @@ class Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def do_POST(self) -> None:
-        """Change the mirror's settings; there is nothing else to post."""
+        """Change the mirror's settings, or ask about some files; there is nothing else to post."""
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
+        if match := API_PATHS.fullmatch(self.path):
+            self.answer_paths(match["repo"], match["revision"], body)
+            return
         if self.path != "/_lab/settings":
             self.send_json(HTTPStatus.NOT_FOUND, {"error": "nothing is posted here"})
             return
@@ -291,6 +296,21 @@ class Handler(BaseHTTPRequestHandler):
         if prefix and not rows:
             raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"{prefix.rstrip('/')} does not exist on {commit}")
         self.send_json(HTTPStatus.OK, rows, {"X-Repo-Commit": commit})
+
+    def answer_paths(self, repo: str, revision: str, body: bytes) -> None:
+        """What the file list says of some files: caching mirrors ask this of the Hub."""
+        try:
+            if "json" in self.headers.get("Content-Type", ""):
+                paths = json.loads(body)["paths"]
+            else:
+                paths = urllib.parse.parse_qs(body.decode()).get("paths", [])
+            commit, files = self.store.revision(repo, revision)
+            rows = [{"type": "file", **files[path]} for path in ([paths] if isinstance(paths, str) else paths) if path in files]
+            self.send_json(HTTPStatus.OK, rows, {"X-Repo-Commit": commit})
+        except HubError as error:
+            self.send_json(error.status, {"error": str(error)}, {"X-Error-Code": error.code, "X-Error-Message": str(error)})
+        except (ValueError, KeyError, TypeError) as error:
+            self.send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
 
     def answer_file(self, repo: str, revision: str, path: str) -> None:
         """One file of a model, with the headers the official client reads."""
