@@ -118,7 +118,7 @@ def bench(base: Path, options: argparse.Namespace) -> None:
         hf_environment = {"HF_ENDPOINT": url, "HF_HOME": str(base / "home"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         programs: dict[str, tuple[list[str], dict[str, str], str]] = {
             "this role": ([sys.executable, str(PROGRAM), str(base / "spec.json")], {}, ""),
-            "curl": (["curl", "--disable", "--silent", "--parallel", f"--parallel-max={options.workers}", "--config", "-"], {}, urls),
+            "curl": (["curl", "--disable", "--silent", "--parallel", "--parallel-max", str(options.workers), "--config", "-"], {}, urls),
         }
         if options.hf:
             arguments = ["download", REPO, "--revision", commit, "--local-dir", "out", "--include", "*.safetensors", f"--max-workers={options.workers}"]

@@ -165,7 +165,7 @@ def test_the_disk_is_full(fetch: Fetch) -> None:
     """It waits for room, and goes on when there is some."""
     fetch.host.run_expect([0], f"mount -t tmpfs -o size=30m,mode=755 tmpfs {HOME} && chown inferops: {HOME}")
     # What is under way when a program ends for want of room is lost; at full speed that is megabytes.
-    fetch.mirrors[0].behave(rate=5_000_000)
+    fetch.mirrors[0].behave(rate=1_500_000)
     try:
         fetch.start()
         wait_until(lambda: "disk is full" in fetch.status()["text"], 30, "the download's word that the disk is full")
