@@ -220,6 +220,16 @@ def test_releases_are_named_after_what_is_in_them(plan: Plans) -> None:
     assert all(other.startswith(("vllm-0.32.0-", "vllm-0.31.0-")) and "+" not in other for other in others)
 
 
+def test_how_weights_are_loaded_is_vllms_own(plan: Plans) -> None:
+    """The format, the loader's settings, and reading ahead into the page cache."""
+    how = {"load_format": "runai_streamer", "safetensors_load_strategy": "prefetch", "model_loader_extra_config": {"concurrency": 16}}
+    made = plan(service(vllm_args=how))
+    assert made.faults == []
+    assert {"--load-format=runai_streamer", "--safetensors-load-strategy=prefetch", '--model-loader-extra-config={"concurrency": 16}'} <= set(
+        first_service(made)["argv"]
+    )
+
+
 def test_releases_and_weights_are_listed_once(plan: Plans) -> None:
     """Two services on one release and one model; a third on a version of its own."""
     made = plan(
