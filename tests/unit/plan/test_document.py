@@ -225,7 +225,7 @@ def test_how_weights_are_loaded_is_vllms_own(plan: Plans) -> None:
     how = {"load_format": "runai_streamer", "safetensors_load_strategy": "prefetch", "model_loader_extra_config": {"concurrency": 16}}
     made = plan(service(vllm_args=how))
     assert made.faults == []
-    assert {"--load-format=runai_streamer", "--safetensors-load-strategy=prefetch", '--model-loader-extra-config={"concurrency": 16}'} <= set(
+    assert {"--load-format=runai_streamer", "--safetensors-load-strategy=prefetch", '--model-loader-extra-config={"concurrency":16}'} <= set(
         first_service(made)["argv"]
     )
 
