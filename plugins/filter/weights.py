@@ -59,6 +59,25 @@ def weights_disagreements(plans: t.Sequence[Values], digests: t.Mapping[str, Val
     ]
 
 
+def weights_prune_lines(found: Values, check: bool = False) -> list[str]:
+    """Return what `weights_prune` found, a line for each of the weights, with sizes."""
+    done = "would be removed" if check else "removed"
+    gone = {one["path"] for one in found["removed"]}
+    lines = [f"{done if one['path'] in gone else 'unused'}: {_size(one['bytes'])} {one['name']} in {one['path']}" for one in found["unused"]]
+    lines += [
+        f"{done if one['path'] in gone else 'unfinished, unused'}: {_size(one['bytes'])} {one['name']} in {one['path']}.partial"
+        for one in found["unfinished"]
+    ]
+    lines += [f"kept: {_size(one['bytes'])} {one['name']}, as {one['why']}" for one in found["kept"]]
+    total = sum(one["bytes"] for one in [*found["unused"], *found["unfinished"]] if one["path"] not in gone)
+    return [*lines, f"{_size(total)} can be freed with -e weights_prune=true"] if total else lines or ["no weights here"]
+
+
+def _size(count: int) -> str:
+    """Bytes in GB, of less than one in MB (10^9 and 10^6 bytes)."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
 def _words(digest: str) -> str:
     return digest if digest == "no manifest" else f"weights with the digest {digest[:12]}"
 
@@ -67,4 +86,4 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"weights_share": weights_share, "weights_digests": weights_digests, "weights_disagreements": weights_disagreements}
+        return {"weights_share": weights_share, "weights_digests": weights_digests, "weights_disagreements": weights_disagreements, "weights_prune_lines": weights_prune_lines}
