@@ -101,7 +101,6 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
             Download(spec, partial, rest, record, endpoints, tool, status).run()
         there += [record.entries[file["path"]] for file in missing]
     if read_json(spec["manifest"]).get("files") == sorted(there, key=lambda entry: entry["path"]) and not missing:
-        print(f"{spec['repo']}: complete, nothing to do", flush=True)
         return
     publish(spec, partial, there)
     if os.path.exists(notes):
