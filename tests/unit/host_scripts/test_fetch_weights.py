@@ -145,7 +145,7 @@ def test_a_file_that_nobody_has_ends_it(lab: Lab) -> None:
     for mirror in lab.mirrors:
         mirror.behave(status=404, paths=[NAMES[4]])
     assert lab.run() == 3
-    assert lab.status()["error"].count("404") == 2 and NAMES[4] in lab.status()["error"]
+    assert lab.status()["error"].count("answered: 404 ") == 2 and NAMES[4] in lab.status()["error"]
 
 
 def test_wrong_everywhere_ends(lab: Lab) -> None:
@@ -203,7 +203,7 @@ def test_gated_without_a_token(lab: Lab) -> None:
     for mirror in lab.mirrors:
         mirror.behave(token="hf_secret")
     assert lab.run() == 3
-    assert lab.status()["error"].count("401") == 2
+    assert lab.status()["error"].count("answered: 401 ") == 2
 
 
 def test_the_token_is_on_no_command_line(lab: Lab) -> None:
