@@ -173,6 +173,12 @@ def test_faults(plan_run: Plans, of_service: dict[str, Any], variables: dict[str
     assert keys_of(plan.faults) == [where]
 
 
+def test_faults_of_the_mirror_differ(plan_run: Plans) -> None:
+    """A host that is not named, and one that is not there."""
+    said = [plan_run([a_host(1, weights_share="mirror", weights_mirror_host=name)]).faults[0].why for name in ("", "nowhere")]
+    assert said == ["weights_share is mirror, and no host runs the mirror", "the inventory has no host of this name"]
+
+
 def test_our_own_server_is_no_stranger(plan_run: Plans) -> None:
     """What still serves from a run that was cut off is not in the way of the next."""
     listeners = [{"port": 8790, "address": "10.0.0.1", "pid": 7, "unit": "inferops-share.service"}]

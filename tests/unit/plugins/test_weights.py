@@ -102,6 +102,9 @@ def make(base: Path, manifest: Any = None, partial: bool = False) -> str:
 def test_only_ours_is_found(tmp_path: Path) -> None:
     """Directories without our manifest, and with somebody else's, are not looked at."""
     complete = make(tmp_path / "a--b" / "main", MANIFEST)
+    # Served to peers: a second name of a file is not a second file.
+    (tmp_path / "a--b" / "main.share").mkdir()
+    (tmp_path / "a--b" / "main.share" / "x.safetensors").hardlink_to(Path(complete) / "x.safetensors")
     begun = make(tmp_path / "c--d" / "main", partial=True)
     make(tmp_path / "e--f" / "main")
     make(tmp_path / "g--h" / "main", {"hello": "world"})

@@ -22,7 +22,7 @@ import typing as t
 from contents import CHUNK, File, digest, read_json, replace_json
 from progress import Status, words
 
-# Names inside the folder that are no part of the model.
+# A manifest that was put into the folder itself.
 MANIFEST = "manifest.json"
 
 
@@ -35,12 +35,12 @@ class VerifyError(Exception):
 
 
 def list_files(base: str) -> list[str]:
-    """Return the paths of all files below a folder, without those of hidden folders (.git, .cache) and our own manifest."""
+    """Return the paths of all files below a folder, without those of hidden folders (.git, .cache)."""
     found = []
     for folder, folders, names in os.walk(base, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [os.path.relpath(os.path.join(folder, name), base) for name in names]
-    return sorted(path for path in found if path != MANIFEST)
+    return sorted(found)
 
 
 def expected_of(spec: dict[str, t.Any]) -> tuple[dict[str, File], str]:
@@ -141,7 +141,7 @@ def main() -> int:
         return 1
     total = record["total_bytes"]
     first = "" if record["manifest"] else ", taken for right as no manifest came with them"
-    status.write(text=f"verified: {words(total)} in {time.monotonic() - start:.0f} s{first}", bytes=total, total_bytes=total)
+    status.write(text=f"verified: {words(total)} in {time.monotonic() - start:.0f} s{first}", bytes=total, total_bytes=total, first_sight=bool(first))
     print(f"{spec['path']}: {len(record['files'])} files, {total} bytes verified in {time.monotonic() - start:.1f} s", flush=True)
     return 0
 
