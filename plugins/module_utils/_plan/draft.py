@@ -208,7 +208,7 @@ def _weights(service: Service, settings: Settings, entry: Entry | None) -> Weigh
         return None
     same_revision = service.revision in (None, entry.revision)
     # Another revision may well be of another size: better no check than a wrong one.
-    return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude)
+    return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude, service)
 
 
 def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None, tables: Tables) -> Release:

@@ -68,9 +68,16 @@ def test_a_whole_host(plan: Plans) -> None:
         "manifest": f"{MODEL_PATH}.manifest.json",
         "bytes": 236_416_915_456,
         "to_fetch": 236_416_915_456,
-        "exclude": ["*.bin", "*.pth", "*.gguf", "original/*"],
-        "endpoints": ["https://huggingface.co"],
+        "include": [],
+        "exclude": [],
+        "endpoints": ["https://huggingface.co", "https://hf-mirror.com"],
+        "token_endpoints": ["https://huggingface.co"],
         "unit": "inferops-weights-qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e.service",
+        "local": False,
+        "mount": "",
+        "record": "",
+        "share": {"role": "alone", "source": "", "url": "", "peers": []},
+        "verified": False,
     }
     digest = present.pop("digest")
     assert len(digest) == 64
@@ -229,6 +236,16 @@ def test_releases_are_named_after_what_is_in_them(plan: Plans) -> None:
     ]
     assert len({plain, *others}) == 7
     assert all(other.startswith(("vllm-0.32.0-", "vllm-0.31.0-")) and "+" not in other for other in others)
+
+
+def test_how_weights_are_loaded_is_vllms_own(plan: Plans) -> None:
+    """The format, the loader's settings, and reading ahead into the page cache."""
+    how = {"load_format": "runai_streamer", "safetensors_load_strategy": "prefetch", "model_loader_extra_config": {"concurrency": 16}}
+    made = plan(service(vllm_args=how))
+    assert made.faults == []
+    assert {"--load-format=runai_streamer", "--safetensors-load-strategy=prefetch", '--model-loader-extra-config={"concurrency":16}'} <= set(
+        first_service(made)["argv"]
+    )
 
 
 def test_releases_and_weights_are_listed_once(plan: Plans) -> None:

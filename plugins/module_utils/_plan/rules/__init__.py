@@ -12,7 +12,7 @@ from ..draft import HostDraft
 from ..engines import VLLM
 from ..faults import Fault, Notice
 from . import advisories, argument_values, arguments, clusters, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names, nodes
-from . import platform, ports, releases, service, unknown, variants
+from . import platform, ports, releases, service, sharing, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -98,6 +98,11 @@ RULES: tuple[Rule, ...] = (
     Rule(cuda.path_lists_have_no_holes),
     Rule(cuda.fabric_manager_goes_with_the_driver, accept="fabric-manager"),
     Rule(disk.weights_fit),
+    Rule(sharing.mirror_is_there),
+    Rule(sharing.share_port_is_free),
+    Rule(sharing.share_interface_is_there),
+    Rule(sharing.folder_is_mounted),
+    Rule(sharing.folder_is_one_for_services),
     Rule(service.timeouts_fit),
     Rule(service.no_passwords_in_addresses),
     Rule(kernel.parameters_exist),
