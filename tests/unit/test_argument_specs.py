@@ -60,6 +60,9 @@ def test_defaults_fit_their_types(role: str) -> None:
         if "default" not in option:
             continue
         value = option["default"]
+        if isinstance(value, str) and value.startswith("{{"):
+            # What it says stands in another variable, which has a type of its own.
+            continue
         assert FITS[kind](value), f"{name}: {value!r} is not of type {kind}"
         if kind == "list":
             assert "elements" in option, f"{name}: a list without elements"

@@ -95,7 +95,10 @@ class ServiceDraft:
 
 @dataclass(frozen=True)
 class HostDraft:
-    """A host: C(gpus) from its facts, else as stated by the user, else None."""
+    """A host: C(gpus) from its facts, else as stated by the user, else None.
+
+    C(weights_clients) are those that may fetch weights from it: its port and their address.
+    """
 
     name: str
     address: str
@@ -107,6 +110,7 @@ class HostDraft:
     absent: tuple[Service, ...]
     catalogue: Catalogue
     tables: Tables
+    weights_clients: tuple[tuple[int, str], ...] = ()
 
     @property
     def flags(self) -> FlagTable:

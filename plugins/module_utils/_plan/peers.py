@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Sequence
+from typing import Iterator, Sequence
 
 from .addresses import reached_at
 from .clusters import Run
 from .draft import HostDraft, ServiceDraft
-from .sharing import FOLLOWER, PEER, SOURCE, Share
+from .sharing import FOLLOWER, MIRROR, PEER, SOURCE, Share
 from .weights import Weights
 
 # What makes two hosts want the same files.
@@ -26,12 +26,33 @@ def share_out(hosts: Sequence[HostDraft], run: Run) -> list[HostDraft]:
     wanting: dict[_Wanted, list[HostDraft]] = {}
     for host in hosts:
         if host.settings.weights_share == PEER and (run.hosts is None or host.name in run.hosts):
-            for key in dict.fromkeys(_wanted(draft.weights) for draft in host.services if draft.weights is not None and not draft.weights.is_local):
+            for key in _keys(host):
                 wanting.setdefault(key, []).append(host)
     parts: dict[tuple[str, _Wanted], Share] = {}
     for key, sharers in wanting.items():
         parts.update({(name, key): share for name, share in _parts(key, sharers).items()})
-    return [_with_parts(host, parts) for host in hosts]
+    return [replace(_with_parts(host, parts), weights_clients=tuple(dict.fromkeys(_clients(host, hosts)))) for host in hosts]
+
+
+def _clients(host: HostDraft, hosts: Sequence[HostDraft]) -> Iterator[tuple[int, str]]:
+    """Who may fetch weights from a host: the port and their address, the same from run to run, whoever has what already.
+
+    As peers all that want the same weights, since any of them may be the source; of a mirror all that use it.
+    """
+    settings = host.settings
+    own = _keys(host) if settings.weights_share == PEER else []
+    for other in hosts:
+        if other is not host and other.settings.weights_share == PEER:
+            for key in own:
+                if key in _keys(other):
+                    yield settings.weights_share_port, address_of(other, key)
+        if other is not host and other.settings.weights_share == MIRROR and other.settings.weights_mirror_host == host.name:
+            yield settings.weights_mirror_port, reached_at(other.address, other.facts)[0]
+
+
+def _keys(host: HostDraft) -> list[_Wanted]:
+    """The weights that a host wants and does not have brought by hand."""
+    return list(dict.fromkeys(_wanted(draft.weights) for draft in host.services if draft.weights is not None and not draft.weights.is_local))
 
 
 def _parts(key: _Wanted, sharers: list[HostDraft]) -> dict[str, Share]:

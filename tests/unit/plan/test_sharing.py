@@ -55,6 +55,32 @@ def test_the_first_host_downloads(plan_run: Plans) -> None:
     ]
 
 
+def let_in(plan: Plan) -> dict[str, list[tuple[int, str]]]:
+    """By host, who may fetch weights from it."""
+    assert plan.faults == []
+    rules = {name: document["firewall"]["rules"] for name, document in plan.hosts.items()}
+    return {name: [(rule["port"], rule["source"]) for rule in found if rule["kind"] == "weights"] for name, found in rules.items()}
+
+
+@pytest.mark.parametrize("have", [{}, {"weights": [MODEL_PATH]}])
+def test_peers_reach_each_other_whoever_has_them(plan_run: Plans, have: dict[str, Any]) -> None:
+    """The firewall's rules are the same before and after the download: a second run changes nothing."""
+    plan = plan_run([a_host(1, facts=have), a_host(2), a_host(3, weights_share="none"), a_host(4, weights_share_interface="ib0")])
+    assert let_in(plan) == {
+        "gpu1": [(8790, "10.0.0.2"), (8790, "10.1.0.4")],
+        "gpu2": [(8790, "10.0.0.1"), (8790, "10.1.0.4")],
+        "gpu3": [],
+        "gpu4": [(8790, "10.0.0.1"), (8790, "10.0.0.2")],
+    }
+
+
+def test_a_mirror_is_reached_by_those_who_use_it(plan_run: Plans) -> None:
+    """On a host that serves models too; no other host's port is opened."""
+    mirror = {"weights_share": "mirror", "weights_mirror_host": "gpu1", "weights_mirror_address": "10.0.0.1"}
+    plan = plan_run([a_host(1, **mirror), a_host(2, **mirror), a_host(3)])
+    assert let_in(plan) == {"gpu1": [(8090, "10.0.0.2")], "gpu2": [], "gpu3": []}
+
+
 def test_who_has_them_serves_them(plan_run: Plans) -> None:
     """A host with verified weights goes before the first; another that has them as well copies nothing."""
     have = {"weights": [MODEL_PATH]}

@@ -29,7 +29,7 @@ def compiler_is_there(host: HostDraft) -> Iterator[Notice]:
     """A release for GPUs has a compiler."""
     for draft in host.services:
         if draft.release.toolkit.source == NONE and needs_cuda(draft.version, host.settings.vllm_torch_backend):
-            what = f"the release of vLLM {draft.version.text} gets no CUDA compiler, so kernels that vLLM has FlashInfer or DeepGEMM compile as it runs will fail"
+            what = f"the release of vLLM {draft.version.text} gets no CUDA compiler, so kernels that FlashInfer or DeepGEMM compile as it runs will fail"
             yield Notice(host.name, draft.label, f"{what}: {_why_none(host, draft)}")
 
 
@@ -51,7 +51,8 @@ def architectures_are_known(host: HostDraft) -> Iterator[Fault]:
         # Where there is no GPU and none is stated, another rule says that already.
         if not toolkit.architectures and host.facts is not None and not host.facts.gpus and host.gpus_are_stated:
             why = "no GPU answers on the host, so nothing says what the release's compiler has to be proven for"
-            yield Fault(host.name, draft.label, "cuda_architectures", "[]", why, "name compute capabilities here or in plan_gpus, like ['9.0'] for H100 and H20")
+            remedy = "name compute capabilities here or in plan_gpus, like ['9.0'] for H100 and H20"
+            yield Fault(host.name, draft.label, "cuda_architectures", "[]", why, remedy)
         for architecture in toolkit.architectures:
             least = platforms.least_cuda(numbers(architecture))
             if toolkit.version and numbers(toolkit.version) < least:
