@@ -46,7 +46,8 @@ def build_with_pip(spec: dict[str, object]) -> float:
     start = time.monotonic()
     subprocess.run(["/usr/bin/python3", "-m", "venv", venv], check=True)
     subprocess.run([f"{venv}/bin/pip", "install", "--quiet", "--no-cache-dir", "--no-deps", *links, "--requirement", lock], check=True, env=environment)
-    subprocess.run([f"{venv}/bin/python", f"{LIB}/prove_{spec['engine']}.py"], check=True, stdout=subprocess.DEVNULL, env={**environment, "HOME": SCRATCH})
+    subprocess.run([f"{venv}/bin/python", f"{LIB}/prove_{spec['engine']}.py"], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, env={**environment, "HOME": SCRATCH})
     return time.monotonic() - start
 
 

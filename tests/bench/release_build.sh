@@ -15,6 +15,6 @@ on_host sudo python3 - <tests/bench/release_build.py
 
 since=$(on_host date +%s)
 began=$(date +%s%N)
-ansible-playbook site.yml -l "$host" </dev/null | grep -E 'changed=' | sed 's/^/  /'
+ansible-playbook site.yml -l "$host" </dev/null 2>/dev/null | grep -E 'changed=' | sed 's/^/  /'
 printf '  %-20s %7.1f s, units of builds started meanwhile: %s\n' 'site.yml again' \
   "$((($(date +%s%N) - began) / 100000000))e-1" "$(on_host sudo journalctl --quiet --no-pager --since="@$since" --unit="'inferops-release-*'" | wc -l)"
