@@ -86,4 +86,9 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"weights_share": weights_share, "weights_digests": weights_digests, "weights_disagreements": weights_disagreements, "weights_prune_lines": weights_prune_lines}
+        return {
+            "weights_share": weights_share,
+            "weights_digests": weights_digests,
+            "weights_disagreements": weights_disagreements,
+            "weights_prune_lines": weights_prune_lines,
+        }

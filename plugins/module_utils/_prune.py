@@ -95,7 +95,8 @@ def read_units() -> list[str]:
 
 def read_records(state_dir: str) -> list[str]:
     """Return the text of what is kept of services, their last good releases among it, but not of the downloads themselves."""
-    folders = (folder for folder in sorted(glob.glob(os.path.join(state_dir, "*"))) if os.path.basename(folder) not in ("jobs", "progress", "models", "verified"))
+    others = ("jobs", "progress", "models", "verified")
+    folders = (folder for folder in sorted(glob.glob(os.path.join(state_dir, "*"))) if os.path.basename(folder) not in others)
     return [_host.read_text(path) for folder in folders for path in sorted(glob.glob(os.path.join(folder, "**"), recursive=True)) if is_small(path)]
 
 
