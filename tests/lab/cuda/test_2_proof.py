@@ -20,10 +20,10 @@ PROVE = "/usr/bin/python3 /opt/inferops/lib/prove_cuda.py --architectures 9.0 --
 
 @pytest.fixture
 def spoilt(host: Host, release: str) -> Iterator[Callable[..., str]]:
-    """A copy of the release with something done to it; returns what the proof says against it."""
+    """A copy of the release with something done to it; returns what the proof says against it. Its files are links: nothing writes into one."""
 
     def prove(*commands: str) -> str:
-        host.check_output(f"rm -rf {COPY} && cp -a {release} {COPY}")
+        host.check_output(f"rm -rf {COPY} && cp -al {release} {COPY}")
         for command in commands:
             done = host.run(command.format(copy=COPY, install=INSTALL))
             assert done.rc == 0, done.stdout + done.stderr
