@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from conftest import HOME, SHARD, UNDER_WAY, Fetch
@@ -57,7 +58,7 @@ def test_a_changed_file_is_mended(fetch: Fetch, play: Callable[..., Play]) -> No
     assert fetch.sent <= LOOKED_UP, "a complete model was asked for"
 
 
-def test_gated(fetch: Fetch, play: Callable[..., Play], scenario: Scenario) -> None:
+def test_gated(fetch: Fetch, play: Callable[..., Play], scenario: Scenario, tmp_path: Path) -> None:
     """Without a token: one error with the page where the license is accepted, and nothing changed. With it: complete, and the token
     stands nowhere but in its file."""
     for mirror in fetch.mirrors:
@@ -67,14 +68,18 @@ def test_gated(fetch: Fetch, play: Callable[..., Play], scenario: Scenario) -> N
     assert refused.status != 0 and "https://huggingface.co/lab/shards" in refused.output and "401" in refused.output, refused.output
     assert refused.recap["lab-gpu1"]["changed"] == 0
     fetch.mirrors[0].behave(token=TOKEN, rate=500_000)
-    process = subprocess.Popen(
-        scenario.command(*TAGS, "--diff", "-v", variables={"weights_token": TOKEN}), cwd=ROOT, env=ENVIRONMENT, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )
+    log = tmp_path / "play.log"
+    # Into a file: nobody reads a pipe meanwhile, and a full one would hold the play up.
+    with log.open("w", encoding="utf-8") as written:
+        process = subprocess.Popen(
+            scenario.command(*TAGS, "--diff", "-v", variables={"weights_token": TOKEN}), cwd=ROOT, env=ENVIRONMENT, text=True,
+            stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT,
+        )
     wait_until(lambda: fetch.there() or process.poll() is not None, 200, "the download is under way")
     shown = fetch.host.run("ps -eo args").stdout + fetch.unit.show("Environment") + fetch.unit.show("ExecStart")
     fetch.mirrors[0].behave(token=TOKEN)
-    output = process.communicate(timeout=120)[0]
+    process.wait(timeout=120)
+    output = log.read_text(encoding="utf-8")
     assert process.returncode == 0, output
     fetch.check(UNDER_WAY)
     assert "curl" in shown and TOKEN not in shown
