@@ -44,7 +44,9 @@ def answer(addresses: dict[str, str], service: dict[str, Any]) -> str:
     """What the service says to the official client, asked from the controller."""
     url = f"http://{next(iter(addresses.values()))}:{service['port']}/v1"
     client = OpenAI(base_url=url, api_key=service.get("api_key", "none"), timeout=120, max_retries=0)
-    done = client.chat.completions.create(model=service["name"], messages=[{"role": "user", "content": "Say one word."}], max_tokens=8)
+    # Room for what a model says to itself first.
+    question = [{"role": "user", "content": "Say one word."}]
+    done = client.chat.completions.create(model=service["name"], messages=question, max_tokens=64, temperature=0)
     return str(done.choices[0].message.content)
 
 
