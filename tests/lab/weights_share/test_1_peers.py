@@ -56,12 +56,13 @@ def test_the_host_that_downloads_dies(fleet: Fleet, tmp_path: Path) -> None:
     """The others wait for as long as weights_share_patience says and go on with the origin, keeping what they have. Strangers get nothing."""
     names = HOSTS[:3]
     fleet.forget(*names)
-    # A shard takes some eight seconds.
-    ask("POST", "settings", {"rate": 1_000_000})
+    # A shard takes some twenty seconds, so that the host that downloads is far from done when it dies.
+    ask("POST", "settings", {"rate": 400_000})
     first = fleet.hosts["lab-gpu1"]
     with (tmp_path / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            command(CONVERGE, "-l", ",".join(names)), cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            command(CONVERGE, "-l", ",".join(names), weights_share_patience=8),
+            cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )
     shard = f"{HOME}/main.partial/model-0000*"
     wait_until(lambda: fleet.hosts["lab-gpu2"].run(f"ls {shard}").stdout, 300, "the first shard is being copied")
