@@ -51,6 +51,15 @@ def test_specs_and_defaults_agree_on_values(role: str) -> None:
     assert found == defaults(role)
 
 
+def test_variables_of_two_roles_have_one_default() -> None:
+    """What one role serves on and another asks at is one variable, whichever of them a play has."""
+    found: dict[str, list[Any]] = {}
+    for role in ROLES:
+        for name, value in defaults(role).items():
+            found.setdefault(name, []).append(value)
+    assert {name: values for name, values in found.items() if any(value != values[0] for value in values)} == {}
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_defaults_fit_their_types(role: str) -> None:
     """Types of defaults, of their elements, and choices."""

@@ -47,7 +47,7 @@ def host_document(host: HostDraft) -> dict[str, Any]:
         "kernel": kernel.document(settings, host.facts.kernel if host.facts is not None else None),
         "releases": list(releases.values()),
         "weights": list(weights.values()),
-        **_share_document(host),
+        "weights_share_peers": _share_peers(host),
         "services": [_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],
     }
 
@@ -97,11 +97,10 @@ def _weights_document(host: HostDraft, weights: Weights) -> dict[str, Any]:
     return {**weights.document(), "to_fetch": _to_fetch(host, weights), "verified": verified}
 
 
-def _share_document(host: HostDraft) -> dict[str, Any]:
-    """Where a host serves weights to others while a run lasts, and to whom: for the firewall. The port is None where it serves none."""
+def _share_peers(host: HostDraft) -> list[str]:
+    """Addresses of the hosts that copy weights from this one while the run lasts."""
     sources = [draft.weights for draft in host.services if draft.weights is not None and draft.weights.share.role == SOURCE]
-    peers = sorted({peer for weights in sources for peer in weights.share.peers})
-    return {"weights_share_port": host.settings.weights_share_port if sources else None, "weights_share_peers": peers}
+    return sorted({peer for weights in sources for peer in weights.share.peers})
 
 
 def _to_fetch(host: HostDraft, weights: Weights) -> int | None:

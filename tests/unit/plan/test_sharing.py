@@ -40,7 +40,7 @@ def parts(plan: Plan) -> dict[str, tuple[str, str, str, list[str]]]:
 
 
 def test_the_first_host_downloads(plan_run: Plans) -> None:
-    """The others copy from it, and the firewall is told where and for whom."""
+    """The others copy from it, and it is told for whom it serves."""
     plan = plan_run([a_host(1), a_host(2), a_host(3)])
     url = "http://10.0.0.1:8790"
     assert parts(plan) == {
@@ -48,11 +48,7 @@ def test_the_first_host_downloads(plan_run: Plans) -> None:
         "gpu2": ("follower", "gpu1", url, []),
         "gpu3": ("follower", "gpu1", url, []),
     }
-    assert [(host["weights_share_port"], host["weights_share_peers"]) for host in plan.hosts.values()] == [
-        (8790, ["10.0.0.2", "10.0.0.3"]),
-        (None, []),
-        (None, []),
-    ]
+    assert [host["weights_share_peers"] for host in plan.hosts.values()] == [["10.0.0.2", "10.0.0.3"], [], []]
 
 
 def let_in(plan: Plan) -> dict[str, list[tuple[int, str]]]:
@@ -93,11 +89,11 @@ def test_who_has_them_serves_them(plan_run: Plans) -> None:
 
 
 def test_nobody_serves_what_nobody_lacks(plan_run: Plans) -> None:
-    """When all have them no host serves, and no port is to be opened."""
+    """When all have them no host serves."""
     have = {"weights": [MODEL_PATH]}
     plan = plan_run([a_host(1, facts=have), a_host(2, facts=have)])
     assert {share[0] for share in parts(plan).values()} == {"alone"}
-    assert {host["weights_share_port"] for host in plan.hosts.values()} == {None}
+    assert [host["weights_share_peers"] for host in plan.hosts.values()] == [[], []]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import email.utils
+import http.client
 import socket
 import ssl
 import threading
@@ -105,8 +106,8 @@ def ask(url: str, token: str, size: int) -> Answer:
     except (OSError, ValueError, socket.timeout, ssl.SSLError) as error:
         reason = getattr(error, "reason", None) or error
         answer.error = f"no answer from {answer.host}: {reason}"
-    except Exception as error:  # pylint: disable=broad-except
-        # http.client has errors of many kinds for answers that are not HTTP.
+    except http.client.HTTPException as error:
+        # An answer that is not HTTP.
         answer.error = f"no usable answer from {answer.host}: {type(error).__name__} {error}"
     return answer
 
