@@ -23,7 +23,7 @@ case $mode in
         # shellcheck disable=SC2016
         values=$(in_the_engines_network "$image" '
             cd /proc/sys/net
-            find core netfilter ipv4 nf_conntrack_max -maxdepth 1 -type f -perm -u+rw -not -name "*flush*" | sort | while read -r key; do
+            find core netfilter ipv4 bridge nf_conntrack_max -maxdepth 1 -type f -perm -u+rw -not -name "*flush*" 2>/dev/null | sort | while read -r key; do
                 value=$(cat "$key" 2>/dev/null) && printf "%s %s\n" "$key" "$value"
             done')
         printf '%s\n%s\n' "$image" "$values" >"$file.part"

@@ -14,11 +14,14 @@ Addresses
     GET       /api/models/{repo}                         repository, newest revision of "main"
     GET       /api/models/{repo}/revision/{revision}     the same for a branch or commit
     GET       /api/models/{repo}/tree/{revision}[/dir]   file list, ?recursive=true
+    POST      /api/models/{repo}/paths-info/{revision}   some files of that list: {"paths": [...]}, as JSON or a form
     GET HEAD  /{repo}/resolve/{revision}/{path}          one file; Range is answered by 206
     GET       /wheels/                                   flat HTML index for --find-links
     GET HEAD  /wheels/{file}
     GET       /_lab/stats                                bytes and requests per file; DELETE forgets them
-    GET POST  /_lab/settings                             {"rate": bytes per second of each response, or null}
+    GET POST  /_lab/settings                             how it behaves (misbehaviour.py); DELETE for well
+
+Each port is a mirror of its own, with its own settings and statistics over the same folders.
 
 Errors carry X-Error-Code and X-Error-Message as the Hub's do, because the official client tells a missing
 repository from a missing revision or file by them.
@@ -27,9 +30,14 @@ repository from a missing revision or file by them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import html
 import json
+import os
+import random
 import re
+import select
+import socket
 import threading
 import time
 import urllib.parse
@@ -37,13 +45,20 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from misbehaviour import Mood, Settings
 
 CHUNK_BYTES = 64 * 1024
+# For the kernel, which needs no buffer of ours: few calls, and the statistics still move.
+SENDFILE_BYTES = 4 * 1024 * 1024
+# What is counted as sent should not be much more than what arrived when a client is killed.
+SEND_BUFFER_BYTES = 64 * 1024
 REPO = r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)"
 API_INFO = re.compile(rf"/api/models/{REPO}")
 API_REVISION = re.compile(rf"/api/models/{REPO}/revision/(?P<revision>[^/]+)")
-API_TREE = re.compile(rf"/api/models/{REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.+))?")
+API_TREE = re.compile(rf"/api/models/{REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?")
+API_PATHS = re.compile(rf"/api/models/{REPO}/paths-info/(?P<revision>[^/]+)")
 RESOLVE = re.compile(rf"/{REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -58,27 +73,6 @@ class HubError(Exception):
 
 
 @dataclass
-class Settings:
-    """What /_lab/settings changes while the mirror runs. ``rate`` is in bytes per second, None is unlimited."""
-
-    rate: int | None = None
-
-    def update(self, values: dict[str, Any]) -> None:
-        """Take over known settings; ValueError names what is wrong."""
-        unknown = sorted(set(values) - {"rate"})
-        if unknown:
-            raise ValueError(f"unknown settings: {', '.join(unknown)}; known: rate")
-        rate = values.get("rate", self.rate)
-        if rate is not None and (not isinstance(rate, int) or isinstance(rate, bool) or rate < 1):
-            raise ValueError(f"rate must be a positive whole number of bytes per second or null, not {rate!r}")
-        self.rate = rate
-
-    def as_dict(self) -> dict[str, Any]:
-        """The settings as JSON shows them."""
-        return {"rate": self.rate}
-
-
-@dataclass
 class Stats:
     """Bytes and requests for each file since the start or the last DELETE."""
 
@@ -86,9 +80,9 @@ class Stats:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, name: str, **amounts: int) -> None:
-        """Add amounts (``requests``, ``ranges``, ``bytes``) to one file's row."""
+        """Add amounts (``requests``, ``ranges``, ``tokens``: requests that brought one, ``bytes``) to one file's row."""
         with self.lock:
-            row = self.files.setdefault(name, {"requests": 0, "ranges": 0, "bytes": 0})
+            row = self.files.setdefault(name, {"requests": 0, "ranges": 0, "tokens": 0, "bytes": 0})
             for key, amount in amounts.items():
                 row[key] += amount
 
@@ -162,7 +156,9 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # small answers are two writes; without this each waits 40 ms
     store: Store
     stats: Stats
-    settings: Settings
+    mood: Mood
+    # How this answer is to be given.
+    manner: Settings = Settings()
 
     def do_GET(self) -> None:
         """Answer a GET."""
@@ -173,9 +169,12 @@ class Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def do_POST(self) -> None:
-        """Change the mirror's settings; there is nothing else to post."""
+        """Change the mirror's settings, or ask about some files; there is nothing else to post."""
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
+        if match := API_PATHS.fullmatch(self.path):
+            self.answer_paths(match["repo"], match["revision"], body)
+            return
         if self.path != "/_lab/settings":
             self.send_json(HTTPStatus.NOT_FOUND, {"error": "nothing is posted here"})
             return
@@ -183,19 +182,22 @@ class Handler(BaseHTTPRequestHandler):
             values = json.loads(body or b"{}")
             if not isinstance(values, dict):
                 raise ValueError("settings must be a JSON object")
-            self.settings.update(values)
+            self.mood.update(values)
         except ValueError as error:
             self.send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
             return
-        self.send_json(HTTPStatus.OK, self.settings.as_dict())
+        self.send_json(HTTPStatus.OK, self.mood.as_dict())
 
     def do_DELETE(self) -> None:
-        """Forget the statistics."""
-        if self.path != "/_lab/stats":
+        """Forget the statistics, or behave well again."""
+        if self.path == "/_lab/stats":
+            self.stats.clear()
+            self.send_json(HTTPStatus.OK, self.stats.as_dict())
+        elif self.path == "/_lab/settings":
+            self.mood.set(Settings())
+            self.send_json(HTTPStatus.OK, self.mood.as_dict())
+        else:
             self.send_json(HTTPStatus.NOT_FOUND, {"error": "nothing is deleted here"})
-            return
-        self.stats.clear()
-        self.send_json(HTTPStatus.OK, self.stats.as_dict())
 
     def answer(self) -> None:
         """Find out what is asked for and send it, or the Hub's error."""
@@ -205,6 +207,15 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if path.startswith("/_lab/"):
                 self.answer_lab(path)
+                return
+            asked = RESOLVE.fullmatch(url.path)
+            self.manner = self.mood.answer_to(urllib.parse.unquote(asked["path"]) if asked else url.path[1:].partition("/")[0])
+            if self.manner.gone:
+                self.hang_up()
+            elif self.manner.status is not None:
+                self.refuse(self.manner.status, self.manner.retry_after)
+            elif (asked or path.startswith("/api/")) and not self.is_allowed():
+                raise HubError(HTTPStatus.UNAUTHORIZED, "GatedRepo", "Access to this model is restricted. You must have access to it and be authenticated")
             elif path.startswith("/wheels/"):
                 self.answer_wheel(path[len("/wheels/") :])
             elif match := API_TREE.fullmatch(url.path):
@@ -213,8 +224,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer_info(match["repo"], match["revision"])
             elif match := API_INFO.fullmatch(url.path):
                 self.answer_info(match["repo"], "main")
-            elif match := RESOLVE.fullmatch(url.path):
-                self.answer_file(match["repo"], match["revision"], urllib.parse.unquote(match["path"]))
+            elif asked:
+                self.answer_file(asked["repo"], asked["revision"], urllib.parse.unquote(asked["path"]))
             else:
                 raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"Not found: {path}")
         except HubError as error:
@@ -225,9 +236,24 @@ class Handler(BaseHTTPRequestHandler):
             # The client went away in the middle; what it got is in the statistics.
             self.close_connection = True
 
+    def hang_up(self) -> None:
+        """Close the connection; what was sent before still arrives."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def refuse(self, status: int, retry_after: int | None) -> None:
+        """An error without the Hub's own headers, as proxies and rate limits in front of it give them."""
+        wait = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        self.send_json(HTTPStatus(status), {"error": HTTPStatus(status).phrase}, wait)
+
+    def is_allowed(self) -> bool:
+        """Whether the token came that is wanted, if one is."""
+        return self.manner.token is None or self.headers.get("Authorization") == f"Bearer {self.manner.token}"
+
     def answer_lab(self, path: str) -> None:
         """Statistics and settings of the mirror itself."""
-        pages = {"/_lab/stats": self.stats.as_dict, "/_lab/settings": self.settings.as_dict}
+        pages = {"/_lab/stats": self.stats.as_dict, "/_lab/settings": self.mood.as_dict}
         if path not in pages:
             raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"Not found: {path}")
         self.send_json(HTTPStatus.OK, pages[path]())
@@ -242,7 +268,7 @@ class Handler(BaseHTTPRequestHandler):
             "author": repo.split("/")[0],
             "sha": commit,
             "private": False,
-            "gated": False,
+            "gated": "manual" if self.manner.token else False,
             "disabled": False,
             "downloads": 0,
             "likes": 0,
@@ -271,6 +297,21 @@ class Handler(BaseHTTPRequestHandler):
             raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"{prefix.rstrip('/')} does not exist on {commit}")
         self.send_json(HTTPStatus.OK, rows, {"X-Repo-Commit": commit})
 
+    def answer_paths(self, repo: str, revision: str, body: bytes) -> None:
+        """What the file list says of some files: caching mirrors ask this of the Hub."""
+        try:
+            if "json" in self.headers.get("Content-Type", ""):
+                paths = json.loads(body)["paths"]
+            else:
+                paths = urllib.parse.parse_qs(body.decode()).get("paths", [])
+            commit, files = self.store.revision(repo, revision)
+            rows = [{"type": "file", **files[path]} for path in ([paths] if isinstance(paths, str) else paths) if path in files]
+            self.send_json(HTTPStatus.OK, rows, {"X-Repo-Commit": commit})
+        except HubError as error:
+            self.send_json(error.status, {"error": str(error)}, {"X-Error-Code": error.code, "X-Error-Message": str(error)})
+        except (ValueError, KeyError, TypeError) as error:
+            self.send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+
     def answer_file(self, repo: str, revision: str, path: str) -> None:
         """One file of a model, with the headers the official client reads."""
         commit, files = self.store.revision(repo, revision)
@@ -281,6 +322,12 @@ class Handler(BaseHTTPRequestHandler):
         if "lfs" in row:
             headers["ETag"] = headers["X-Linked-Etag"] = f'"{row["lfs"]["oid"]}"'
             headers["X-Linked-Size"] = str(row["lfs"]["size"])
+        if self.manner.etag:
+            headers["ETag"] = f'"{random.randbytes(20).hex()}"'
+        if self.manner.redirect:
+            self.send_response(HTTPStatus.FOUND)
+            self.send_headers("text/plain", 0, {"Location": self.manner.redirect.rstrip("/") + self.path, **headers})
+            return
         self.send_file(self.store.model_file(repo, commit, path), f"{repo}@{commit}/{path}", headers)
 
     def answer_wheel(self, name: str) -> None:
@@ -303,30 +350,53 @@ class Handler(BaseHTTPRequestHandler):
             message = f"{name} is listed but cannot be read: {error.strerror}"
             raise HubError(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", message) from None
         with source:
-            size = path.stat().st_size
+            size = path.stat().st_size - (self.manner.truncate or 0)
             span = parse_range(self.headers.get("Range"), size)
             first, last = span or (0, size - 1)
             self.send_response(HTTPStatus.PARTIAL_CONTENT if span else HTTPStatus.OK)
             if span:
                 self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
+            if self.manner.truncate and "X-Linked-Size" in headers:
+                headers["X-Linked-Size"] = str(size)
             self.send_headers("application/octet-stream", last - first + 1, {"Accept-Ranges": "bytes", **headers})
             if self.command == "HEAD":
                 return
-            self.stats.count(name, requests=1, ranges=int(span is not None))
-            source.seek(first)
-            left = last - first + 1
-            while left > 0:
-                rate = self.settings.rate
+            self.stats.count(name, requests=1, ranges=int(span is not None), tokens=int("Authorization" in self.headers))
+            self.send_body(source, name, first, last + 1)
+
+    def send_body(self, source: BinaryIO, name: str, first: int, end: int) -> None:
+        """Bytes of a file, as far and as fast as this answer is to be given."""
+        limits = [limit for limit in (self.manner.cut_after, self.manner.stall_after) if limit is not None]
+        stop = min([end, *(first + limit for limit in limits)])
+        # In the middle of the file, so that any answer with all of it is wrong and small ranges at its ends are not.
+        wrong = os.fstat(source.fileno()).st_size // 2 if self.manner.flip else -1
+        if stop < end or wrong >= 0 or self.mood.settings.rate is not None:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        position = first
+        while position < stop:
+            rate = self.mood.settings.rate
+            if rate is None and wrong < 0:
+                sent = os.sendfile(self.connection.fileno(), source.fileno(), position, min(stop - position, SENDFILE_BYTES))
+            else:
+                source.seek(position)
                 # A tenth of a second at a time when slowed down, so that a change of the rate is felt at once.
-                chunk = source.read(min(left, CHUNK_BYTES if rate is None else max(1, rate // 10)))
-                if not chunk:
-                    self.close_connection = True
-                    return
+                chunk = bytearray(source.read(min(stop - position, CHUNK_BYTES if rate is None else max(1, rate // 10))))
+                if position <= wrong < position + len(chunk):
+                    chunk[wrong - position] ^= 0xFF
                 self.wfile.write(chunk)
-                self.stats.count(name, bytes=len(chunk))
-                left -= len(chunk)
+                sent = len(chunk)
                 if rate is not None:
-                    time.sleep(len(chunk) / rate)
+                    time.sleep(sent / rate)
+            if not sent:
+                self.close_connection = True
+                return
+            self.stats.count(name, bytes=sent)
+            position += sent
+        if stop < end:
+            if self.manner.stall_after is not None:
+                # Until the client gives up: then there is something to read, the end of the connection.
+                select.select([self.connection], [], [])
+            self.hang_up()
 
     def send_json(self, status: HTTPStatus, value: Any, headers: dict[str, str] | None = None) -> None:
         """A JSON answer."""
@@ -348,10 +418,8 @@ class Handler(BaseHTTPRequestHandler):
 
 def serve(models: Path, wheels: Path, address: str, port: int, rate: int | None) -> ThreadingHTTPServer:
     """A server ready for ``serve_forever``; port 0 takes a free one."""
-    settings = Settings()
-    settings.update({"rate": rate})
-    handler = type("BoundHandler", (Handler,), {"store": Store(models, wheels), "stats": Stats(), "settings": settings})
-    server = ThreadingHTTPServer((address, port), handler)
+    values = {"store": Store(models, wheels), "stats": Stats(), "mood": Mood(Settings.read({"rate": rate}))}
+    server = ThreadingHTTPServer((address, port), type("BoundHandler", (Handler,), values))
     server.daemon_threads = True
     return server
 
@@ -362,10 +430,13 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True, help="folder of the models")
     parser.add_argument("--wheels", type=Path, required=True, help="folder of the wheels")
     parser.add_argument("--address", default="0.0.0.0", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--port", type=int, nargs="+", default=[8080], help="one mirror for each")
     parser.add_argument("--rate", type=int, default=None, help="bytes per second of each response; default unlimited")
     arguments = parser.parse_args()
-    serve(arguments.models, arguments.wheels, arguments.address, arguments.port, arguments.rate).serve_forever()
+    servers = [serve(arguments.models, arguments.wheels, arguments.address, port, arguments.rate) for port in arguments.port]
+    for server in servers[1:]:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    servers[0].serve_forever()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #
 #   vllm-0.32.0+cpu         a metapackage over the CPU build, built here (see vllm/pyproject.toml)
 #   vllm-0.32.0.post1+cpu   the same under a later version, to upgrade to: torch's CPU build is to be had for one vLLM only
+#   lab-broken-engine       a plugin that breaks the engine of a release, to go back from
 #   torch CPU build         fetched with the controller's own pip settings, where these lead to one
 #
 # PyTorch's CPU builds are not on the common index. Where this controller's settings do not find the wheel, the folder
@@ -17,7 +18,7 @@ torch=torch==2.13.0+cpu
 target=(--python-version 3.11 --implementation cp --abi cp311 --platform "manylinux_2_28_$(uname -m)")
 
 mkdir -p "$out"
-recipe=$(sha256sum "$here"/vllm/pyproject.toml "$here"/vllm/lab_cpu/*.py "$here/make_wheelhouse.sh" | sha256sum | cut -c1-12)
+recipe=$(sha256sum "$here"/vllm/pyproject.toml "$here"/vllm/lab_cpu/*.py "$here"/broken_engine/* "$here/make_wheelhouse.sh" | sha256sum | cut -c1-12)
 stamp=$out/.made-$recipe
 [ -e "$stamp" ] && exit 0
 
@@ -30,7 +31,7 @@ later=$(mktemp -d)
 trap 'rm -rf "$later"' EXIT
 cp -r "$here/vllm/lab_cpu" "$later"
 sed 's/^version = "0.32.0+cpu"$/version = "0.32.0.post1+cpu"/' "$here/vllm/pyproject.toml" >"$later/pyproject.toml"
-for source in "$here/vllm" "$later"; do
+for source in "$here/vllm" "$later" "$here/broken_engine"; do
     "$(dirname "$python")/uv" build --quiet --wheel --out-dir "$out" "$source" >&2
 done
 # uv keeps its outputs out of git by a file of its own; the mirror has no use for it.

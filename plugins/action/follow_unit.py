@@ -35,6 +35,7 @@ class ActionModule(ActionBase):
                 "label": {"type": "str", "required": True},
                 "status_file": {"type": "str"},
                 "timeout": {"type": "int", "default": 3600},
+                "rejoin": {"type": "bool", "default": False},
                 "lines": {"type": "int", "default": 30},
                 "fail": {"type": "bool", "default": True},
             },
@@ -73,7 +74,7 @@ class ActionModule(ActionBase):
                 module_name="inferops.gpu.unit_status",
                 module_args={
                     "unit": arguments["unit"], "status_file": arguments["status_file"], "wait": LOOK_SECONDS,
-                    "restarts": restarts, "lines": arguments["lines"],
+                    "restarts": restarts, "rejoin": arguments["rejoin"], "lines": arguments["lines"],
                 },
                 task_vars=task_vars,
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
@@ -88,7 +89,13 @@ class ActionModule(ActionBase):
             raw = hostvars.raw_get(name)
             if "model_services" not in raw:
                 continue
-            yield _read_host(name, raw, self._templar_of(raw, defaults, hostvars))
+            host = _read_host(name, raw, self._templar_of(raw, defaults, hostvars))
+            mirror = host.variables.get("weights_mirror_host")
+            if isinstance(mirror, str) and mirror in hostvars and not host.variables.get("weights_mirror_address"):
+                other = hostvars.raw_get(mirror)
+                address = _text_of("ansible_host", other, {}, self._templar_of(other, defaults, hostvars)) or mirror
+                host = replace(host, variables={**host.variables, "weights_mirror_address": address})
+            yield host
 
     def _templar_of(self, raw: Mapping[str, Any], defaults: Mapping[str, Any], hostvars: Any) -> Templar:
         # Roles' defaults are not among a host's variables, but users refer to them in their own.

@@ -72,6 +72,15 @@ def stated_versions(home: str, site: str) -> dict[str, str]:
     return found
 
 
+def doubled_bindings(site: str) -> str:
+    """Return which packages both bring C(cuda.bindings), so that one has written over the other; empty when all is well."""
+    owners = []
+    for path in sorted(glob.glob(os.path.join(site, "cuda_*.dist-info", "RECORD"))):
+        if "\ncuda/bindings/runtime." in "\n" + _read(path):
+            owners.append(os.path.basename(os.path.dirname(path))[:-len(".dist-info")].replace("_", "-"))
+    return " and ".join(owners) if len(owners) > 1 else ""
+
+
 def header_version(home: str, header: str, macro: str, minor_unit: int) -> str:
     """Return major.minor of a header's version macro (13000 is 13.0); empty without it. C(minor_unit) is what one minor counts for there."""
     match = re.search(rf"^#define\s+{macro}\s+(\d+)", _read(os.path.join(home, "include", header)), re.MULTILINE)

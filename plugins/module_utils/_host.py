@@ -42,7 +42,7 @@ def read_system() -> dict[str, t.Any]:
     return {
         "os": parse_os_release(read_text("/etc/os-release")),
         "architecture": platform.machine(),
-        "kernel": platform.release(),
+        "kernel_release": platform.release(),
         "hostname": socket.gethostname(),
         "python": platform.python_version(),
         "cpus": len(os.sched_getaffinity(0)),
@@ -106,6 +106,12 @@ def read_mounts() -> list[dict[str, t.Any]]:
                 "size_bytes": size.f_blocks * size.f_frsize, "free_bytes": size.f_bavail * size.f_frsize,
             }
     return sorted(mounts.values(), key=lambda entry: entry["mount"])
+
+
+def mount_points() -> list[str]:
+    """Return all places where something is mounted, those of file systems without a size (some object stores) included."""
+    rows = (line.split() for line in read_text("/proc/self/mounts").splitlines())
+    return sorted({unescape_mount(row[1]) for row in rows if len(row) > 1})
 
 
 def unescape_mount(text: str) -> str:
@@ -173,10 +179,22 @@ def read_services() -> list[dict[str, str]]:
 
 
 def complete_weights(directory: str) -> list[str]:
-    """Return the paths of weights that were verified: those with a manifest beside them."""
+    """Return the paths of weights that were verified and have not changed since: each file of the manifest beside them has its size and time."""
     suffix = ".manifest.json"
-    found = (path[:-len(suffix)] for path in glob.glob(os.path.join(directory, "*", "*" + suffix)))
-    return sorted(path for path in found if os.path.isdir(path))
+    manifests = glob.glob(os.path.join(directory, "*", "*" + suffix))
+    return sorted(path[:-len(suffix)] for path in manifests if is_as_verified(path[:-len(suffix)], path))
+
+
+def is_as_verified(path: str, manifest: str) -> bool:
+    """Tell whether the files of a directory have the sizes and times that its manifest names. One without times vouches by size alone."""
+    try:
+        for file in json.loads(read_text(manifest))["files"]:
+            found = os.stat(os.path.join(path, file["path"]))
+            if found.st_size != file["size"] or found.st_mtime_ns != file.get("mtime_ns", found.st_mtime_ns):
+                return False
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def partial_weights(directory: str) -> dict[str, int]:
@@ -187,6 +205,11 @@ def partial_weights(directory: str) -> dict[str, int]:
         files = (os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names)
         found[path[:-len(suffix)]] = sum(os.lstat(file).st_size for file in files if os.path.lexists(file))
     return found
+
+
+def shared_weights(directory: str) -> list[str]:
+    """Return the folders that hold what is being served to peers."""
+    return sorted(glob.glob(os.path.join(directory, "*", "*.share")))
 
 
 def read_account(name: str) -> dict[str, str]:

@@ -15,6 +15,11 @@ import urllib.request
 
 TIMEOUT_SECONDS = 30
 
+# Formats that weights come in; where a repository has safetensors as well, the others are the same weights once more.
+SAFETENSORS = ".safetensors"
+OTHER_FORMATS = (".bin", ".pth", ".pt", ".ckpt", ".gguf", ".ggml", ".h5", ".msgpack", ".ot", ".onnx", ".onnx_data", ".tflite", ".mlmodel")
+OTHER_FOLDERS = ("original/", "metal/", "onnx/", "openvino/", "coreml/")
+
 # What the Hub writes into X-Error-Code when there is no such thing; for a repository it answers 401 then to who has no token.
 MISSING = ("RepoNotFound", "RevisionNotFound", "EntryNotFound")
 
@@ -23,11 +28,12 @@ class HubError(Exception):
     """What an endpoint answered instead of what was asked, in words that name the way out.
 
     C(missing): the endpoint did answer, and has no such repository, revision or file (for this token).
+    C(gated): it wants a token, or another one.
     """
 
-    def __init__(self, said: str, missing: bool = False) -> None:
+    def __init__(self, said: str, missing: bool = False, gated: bool = False) -> None:
         super().__init__(said)
-        self.missing = missing
+        self.missing, self.gated = missing, gated
 
 
 class Hub:
@@ -52,7 +58,8 @@ class Hub:
                 return json.load(answer), next_page(answer.headers.get("Link", ""))
         except urllib.error.HTTPError as error:
             said = explain(error.code, error.headers.get("X-Error-Message", "") or error.reason, bool(self.token))
-            raise HubError(said, error.code == 404 or error.headers.get("X-Error-Code", "") in MISSING) from error
+            missing = error.code == 404 or error.headers.get("X-Error-Code", "") in MISSING
+            raise HubError(said, missing, error.code in (401, 403)) from error
         except (OSError, ValueError, http.client.HTTPException, RecursionError) as error:
             raise HubError(f"no usable answer: {error}") from error
 
@@ -68,7 +75,7 @@ class Hub:
         """Return the contents of a JSON file of a commit. Raises HubError."""
         return self.open_json(f"{self.endpoint}/{repo}/resolve/{commit}/{urllib.parse.quote(path)}")[0]
 
-    def read_files(self, repo: str, commit: str, exclude: list[str]) -> list[dict[str, t.Any]]:
+    def read_files(self, repo: str, commit: str, exclude: list[str], include: t.Sequence[str] = ()) -> list[dict[str, t.Any]]:
         """Return the wanted files of a commit: path, size in bytes, and sha256 (large files) or git_sha1 (small ones). Raises HubError."""
         url: str | None = f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false"
         files = []
@@ -77,12 +84,13 @@ class Hub:
             if not isinstance(answer, list):
                 raise HubError("the file list is not a list: is this a Hugging Face endpoint?")
             try:
-                files += [describe(entry) for entry in answer if entry.get("type") == "file" and wanted(entry["path"], exclude)]
+                files += [describe(entry) for entry in answer if entry.get("type") == "file"]
             except (AttributeError, KeyError, TypeError) as error:
                 raise HubError("the file list has no paths and sizes: is this a Hugging Face endpoint?") from error
-        if not files:
-            raise HubError("the repository has no file that is wanted")
-        return sorted(files, key=lambda file: file["path"])
+        chosen = set(select([file["path"] for file in files], exclude, include))
+        if not chosen:
+            raise HubError(f"the repository has no file that is wanted: {len(files)} files, and weights_include and weights_exclude leave none of them")
+        return sorted((file for file in files if file["path"] in chosen), key=lambda file: file["path"])
 
 
 def explain(code: int, said: str, has_token: bool) -> str:
@@ -105,9 +113,18 @@ def next_page(link: str) -> str | None:
     return None
 
 
-def wanted(path: str, exclude: list[str]) -> bool:
-    """Tell whether a file is wanted, by the same patterns and rules as `hf download --exclude`."""
-    return not any(fnmatch.fnmatch(path, pattern) for pattern in exclude)
+def select(paths: t.Sequence[str], exclude: t.Sequence[str], include: t.Sequence[str] = ()) -> list[str]:
+    """Return the paths that are wanted: by the same patterns and rules as `hf download --include --exclude`, and weights in one format only.
+
+    Without patterns to include, all are. Where there are safetensors at the top, weights in other formats are left out.
+    """
+    named = [
+        path for path in paths
+        if (not include or any(fnmatch.fnmatch(path, pattern) for pattern in include)) and not any(fnmatch.fnmatch(path, pattern) for pattern in exclude)
+    ]
+    if not any(path.endswith(SAFETENSORS) and "/" not in path for path in named):
+        return named
+    return [path for path in named if not path.endswith(OTHER_FORMATS) and not path.startswith(OTHER_FOLDERS)]
 
 
 def describe(entry: dict[str, t.Any]) -> dict[str, t.Any]:

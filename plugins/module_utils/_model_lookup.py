@@ -63,7 +63,7 @@ class Lookup:
             kept = self._read(endpoint, question.repo, question.revision)
             if kept is not None:
                 return kept
-        hub = Hub(endpoint, token, timeout=self._timeout)
+        hub = Hub(endpoint, token if endpoint in question.token_endpoints else "", timeout=self._timeout)
         commit = hub.read_commit(question.repo, question.revision)
         kept = self._read(endpoint, question.repo, commit)
         if kept is not None:

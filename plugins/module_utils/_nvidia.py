@@ -8,7 +8,8 @@ import re
 import shutil
 import subprocess
 import typing as t
-import xml.etree.ElementTree as ElementTree
+
+from xml.etree import ElementTree
 
 # Names as `nvidia-smi --help-query-gpu` documents them; the order is that of the parsed columns.
 QUERY = ("index", "uuid", "name", "memory.total", "driver_version", "compute_cap")
@@ -100,7 +101,8 @@ def way_out(fault: str) -> str:
     """Return what to do about an nvidia-smi that fails. Its words about the driver are NVML's own, the same for years."""
     if "version mismatch" in fault:
         cause = "a driver update has replaced the libraries under the loaded kernel module"
-        return f"{cause}: reboot the host, or stop what uses the GPUs and load the new module (rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia; modprobe nvidia)"
+        reload = "rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia; modprobe nvidia"
+        return f"{cause}: reboot the host, or stop what uses the GPUs and load the new module ({reload})"
     if "communicate with the NVIDIA driver" in fault:
         return "the kernel module is not loaded: see `dmesg | grep -i nvidia` and `dkms status`; after a kernel update it has to be built again, then reboot"
     if "gave no answer" in fault:

@@ -11,7 +11,6 @@ import dataclasses
 import datetime
 import json
 import os
-import tempfile
 
 
 @dataclasses.dataclass
@@ -73,16 +72,19 @@ def read(path: str) -> str:
 
 
 def replace(path: str, text: str, mode: int) -> None:
-    """Put a file in its place in one step, on the disk when this returns."""
-    # Made with mode 0600, so that nobody reads it meanwhile.
-    handle, new = tempfile.mkstemp(dir=os.path.dirname(path), prefix="." + os.path.basename(path) + ".")
+    """Put a file in its place in one step, on the disk when this returns. What a write that died has left is written over by the next one."""
+    new = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        # Mode 0600 from its first byte on, whatever stood there.
+        if os.path.lexists(new):
+            os.unlink(new)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(new, mode)
         os.replace(new, path)
     except OSError:
-        os.unlink(new)
+        if os.path.lexists(new):
+            os.unlink(new)
         raise

@@ -33,6 +33,10 @@ options:
     description: Seconds after which following ends. The unit is not stopped.
     type: int
     default: 3600
+  rejoin:
+    description: Whether a unit that systemd starts again by itself is followed on; otherwise it has failed.
+    type: bool
+    default: false
   lines:
     description: Journal lines to show of a unit that failed.
     type: int

@@ -69,7 +69,7 @@ host:
     architecture:
       description: Machine name, for example V(x86_64).
       type: str
-    kernel:
+    kernel_release:
       description: Release of the running kernel.
       type: str
     hostname:
@@ -143,6 +143,15 @@ host:
     weights:
       description: Paths of complete weights.
       type: list
+    verified:
+      description: Paths of weights that were brought by hand and are, by size and time of every file, as they were when they were verified.
+      type: list
+    mount_points:
+      description: All places where something is mounted, whatever it is.
+      type: list
+    shared_weights:
+      description: Folders with weights that are being served to peers, as their paths.
+      type: list
     partial_weights:
       description: Bytes that unfinished downloads hold, by the path that the weights will have.
       type: dict
@@ -178,7 +187,7 @@ host:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _cuda_toolkit, _gpu_driver, _host, _nvidia, _releases
+from ..module_utils import _cuda_toolkit, _gpu_driver, _host, _local_weights, _nvidia, _releases
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
 
@@ -207,6 +216,9 @@ def main() -> None:
         unfinished_releases=_releases.unfinished(module.params["releases_dir"]),
         release_builds=_releases.builds(_host.UNIT_DIRECTORY),
         weights=_host.complete_weights(module.params["weights_dir"]),
+        verified=_local_weights.verified_paths(module.params["state_dir"]),
+        mount_points=_host.mount_points(),
+        shared_weights=_host.shared_weights(module.params["weights_dir"]),
         partial_weights=_host.partial_weights(module.params["weights_dir"]),
         tools=_host.installed_tools(module.params["install_dir"]),
         account=_host.read_account(module.params["account"]),

@@ -92,7 +92,6 @@ backup:
   type: str
 """
 
-import subprocess
 import time
 import typing as t
 
@@ -100,6 +99,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._firewall import host, rules, ssh, state, steps
 from ..module_utils._firewall.returning import Returning, write
+
+
+# What UFW's unit runs when the host starts.
+UFW_INIT = "/lib/ufw/ufw-init"
 
 
 class Failed(Exception):
@@ -129,7 +132,7 @@ def main() -> None:
         if module.check_mode:
             before = host.read_state(host.saved(), module.params["state_dir"])
             module.exit_json(**described(before, needed(before, module.params)), unconfirmed=False)
-        change = Change(module.params)
+        change = Change(module)
         with change.returning.locked():
             result = change.make()
     except (steps.Refused, rules.Unreadable, Failed, OSError, RuntimeError) as error:
@@ -165,9 +168,10 @@ def described(before: state.State, found: steps.Steps) -> dict[str, t.Any]:
 class Change:
     """A change of the firewall, made under the lock."""
 
-    def __init__(self, options: t.Mapping[str, t.Any]) -> None:
-        self.returning = Returning(options["state_dir"])
-        self._options = options
+    def __init__(self, module: AnsibleModule) -> None:
+        self.returning = Returning(module.params["state_dir"])
+        self._module = module
+        self._options: t.Mapping[str, t.Any] = module.params
         self._armed = 0.0
 
     def make(self) -> dict[str, t.Any]:
@@ -225,10 +229,12 @@ class Change:
                 self._arm()
             if step.command == ("ipv6",):
                 turn_on_ipv6()
+            elif step.command == ("reload",):
+                reload(self._module)
             elif step.command == ("boot",):
-                run("systemctl", "enable", "--quiet", "ufw.service")
+                run(self._module, "systemctl", "enable", "--quiet", "ufw.service")
             else:
-                run("ufw", *step.command)
+                run(self._module, "ufw", *step.command)
 
     def _check_effect(self) -> None:
         """Nothing is left to do, as UFW's files and the kernel's tables have it now."""
@@ -249,11 +255,24 @@ def turn_on_ipv6() -> None:
     write(path, "\n".join([*kept, "IPV6=yes"]) + "\n", 0o644)
 
 
-def run(*command: str) -> None:
-    """Run a command. Raises Failed with its own words; UFW says them on either output."""
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode != 0:
-        raise Failed(f"{' '.join(command)}: {(done.stderr + done.stdout).strip()}")
+def reload(module: AnsibleModule) -> None:
+    """Load the rules of the files into the kernel, whatever is left of UFW's chains there. UFW's own reload leaves chains out that nothing jumps to."""
+    run(module, UFW_INIT, "force-stop")
+    for family, saved in host.saved().items():
+        text = rules.clearing(saved, family)
+        if text:
+            run(module, "iptables-restore" if family == 4 else "ip6tables-restore", "--noflush", given=text)
+    run(module, UFW_INIT, "start")
+
+
+def run(module: AnsibleModule, *command: str, given: str = "") -> None:
+    """Run a command. Raises Failed with its own words; UFW says them on either output.
+
+    :param given: what it reads
+    """
+    status, printed, said = module.run_command(list(command), data=given)
+    if status != 0:
+        raise Failed(f"{' '.join(command)}: {(said + printed).strip()}")
 
 
 if __name__ == "__main__":

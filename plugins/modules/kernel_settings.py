@@ -65,7 +65,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-values:
+in_force:
   description: Every parameter as it is in force after the run; null where it can't be read.
   returned: success
   type: dict
@@ -126,7 +126,7 @@ def main() -> None:
     for warning in warnings(made.not_set, made.conflicts):
         module.warn(warning)
     module.exit_json(
-        changed=bool(made.after), values=made.values, not_set=made.not_set, conflicts=made.conflicts, released=made.released,
+        changed=bool(made.after), in_force=made.values, not_set=made.not_set, conflicts=made.conflicts, released=made.released,
         diff={"before": made.before, "after": made.after},
     )
 

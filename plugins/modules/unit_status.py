@@ -30,6 +30,10 @@ options:
       - Below 0 when nothing is known.
     type: int
     default: -1
+  rejoin:
+    description: Whether a unit that systemd starts again by itself goes on; otherwise it has failed.
+    type: bool
+    default: false
   lines:
     description: Journal lines to return of a unit that failed.
     type: int
@@ -113,6 +117,7 @@ def main() -> None:
             "status_file": {"type": "path"},
             "wait": {"type": "float", "default": 0},
             "restarts": {"type": "int", "default": -1},
+            "rejoin": {"type": "bool", "default": False},
             "lines": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
@@ -122,7 +127,7 @@ def main() -> None:
     while True:
         state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job")
         restarts = int(state["NRestarts"] or 0)
-        fell = has_fallen(state["ActiveState"], state["SubState"], restarts, module.params["restarts"])
+        fell = not module.params["rejoin"] and has_fallen(state["ActiveState"], state["SubState"], restarts, module.params["restarts"])
         # A unit whose job is queued still shows the state of its former life.
         running = state["ActiveState"] in ("activating", "deactivating", "reloading") or state["Job"] not in ("", "0")
         ended = fell or not running

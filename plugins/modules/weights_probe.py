@@ -37,10 +37,20 @@ options:
     type: list
     elements: str
     default: []
+  include:
+    description: Patterns of the files that are wanted; without any, all are.
+    type: list
+    elements: str
+    default: []
   token:
     description: Access token.
     type: str
     default: ""
+  token_endpoints:
+    description: The endpoints that get to see the token.
+    type: list
+    elements: str
+    default: []
   disk_reserve:
     description: Bytes that must remain free.
     type: int
@@ -94,29 +104,43 @@ missing_bytes:
 
 import os
 import typing as t
+import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _hub
 
 
+# Seconds that one answer may take: an endpoint that can't be reached from here is passed over.
+TIMEOUT_SECONDS = 15
+
+
 def ask(parameters: dict[str, t.Any]) -> tuple[str, str, list[dict[str, t.Any]]]:
     """Return the first endpoint that answers, the commit and the files. Raises HubError that tells what each one said."""
-    said = []
+    said, gated = [], False
     for endpoint in parameters["endpoints"]:
         base = endpoint.rstrip("/")
+        trusted = base in [one.rstrip("/") for one in parameters["token_endpoints"]]
         try:
-            hub = _hub.Hub(base, parameters["token"], parameters["ca_certificates"])
+            hub = _hub.Hub(base, parameters["token"] if trusted else "", parameters["ca_certificates"], TIMEOUT_SECONDS)
             commit = hub.read_commit(parameters["repo"], parameters["revision"])
-            return base, commit, hub.read_files(parameters["repo"], commit, parameters["exclude"])
+            return base, commit, hub.read_files(parameters["repo"], commit, parameters["exclude"], parameters["include"])
         except _hub.HubError as error:
-            said.append(f"{endpoint} answered {error}")
-    raise _hub.HubError("; ".join(said))
+            unsent = " (the token was not sent there: weights_token_endpoints)" if error.gated and parameters["token"] and not trusted else ""
+            said.append(f"{endpoint} answered {error}{unsent}")
+            gated = gated or error.gated
+    raise _hub.HubError("; ".join(said), gated=gated)
 
 
 def missing_bytes(files: list[dict[str, t.Any]], *directories: str) -> int:
-    """Return the size of the files that are in none of the directories at their full size."""
-    return sum(file["size"] for file in files if not any(size_of(os.path.join(base, file["path"])) == file["size"] for base in directories))
+    """Return the bytes of the files that are in none of the directories yet."""
+    return sum(file["size"] - max(begun(os.path.join(base, file["path"]), file["size"]) for base in directories) for file in files)
+
+
+def begun(path: str, size: int) -> int:
+    """Return how much of a file is there; one that is too long counts for nothing, as it is fetched anew."""
+    found = size_of(path)
+    return found if 0 <= found <= size else 0
 
 
 def size_of(path: str) -> int:
@@ -143,7 +167,9 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "endpoints": {"type": "list", "elements": "str", "required": True},
             "exclude": {"type": "list", "elements": "str", "default": []},
+            "include": {"type": "list", "elements": "str", "default": []},
             "token": {"type": "str", "default": "", "no_log": True},
+            "token_endpoints": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "disk_reserve": {"type": "int", "default": 0},
             "ca_certificates": {"type": "list", "elements": "str", "default": []},
         },
@@ -154,8 +180,10 @@ def main() -> None:
     try:
         endpoint, commit, files = ask(wanted)
     except _hub.HubError as error:
+        page = f"If it is gated, its license is accepted at https://huggingface.co/{urllib.parse.quote(wanted['repo'])}, " \
+            "and weights_token is a token of the account that did so. " if error.gated else ""
         module.fail_json(
-            msg=f"{name} can't be downloaded: {error}. "
+            msg=f"{name} can't be downloaded: {error}. {page}"
                 "Check the service's model and revision, weights_endpoints, and that the host reaches them. Nothing was changed.",
         )
     total = sum(file["size"] for file in files)

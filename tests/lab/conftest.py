@@ -53,11 +53,11 @@ def killed_play(scenario: Scenario, tmp_path: Path) -> Iterator[Callable[..., st
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def run(met: Callable[[], Any], what: str, *arguments: str, seconds: float = 300) -> str:
+    def run(met: Callable[[], Any], what: str, *arguments: str, seconds: float = 300, variables: dict[str, Any] | None = None) -> str:
         log = tmp_path / f"play-{len(started)}.log"
         with log.open("w", encoding="utf-8") as file:
             process = subprocess.Popen(
-                scenario.command(*arguments), cwd=ROOT, env=ENVIRONMENT, text=True,
+                scenario.command(*arguments, variables=variables), cwd=ROOT, env=ENVIRONMENT, text=True,
                 stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
             )
         started.append(process)

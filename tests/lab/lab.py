@@ -49,8 +49,13 @@ class Scenario:
         return ["ansible-playbook", *self.inventory_arguments(), self.playbook, "-l", self.group, *arguments, *extra]
 
 
+def over_the_lab(name: str) -> Scenario:
+    """site.yml with the inventory of a scenario over that of the lab."""
+    return Scenario((ROOT / "inventories" / "lab", ROOT / "molecule" / name / "inventory"), "site.yml", GROUP)
+
+
 # molecule/default.
-SERVED = Scenario((ROOT / "inventories" / "lab", ROOT / "molecule" / "default" / "inventory"), "site.yml", GROUP)
+SERVED = over_the_lab("default")
 
 
 def wait_until(met: Callable[[], Any], seconds: float, what: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import KEYS
 from role_specs import ROOT, defaults, options, role_names, spec, task_files, tasks
 
 ROLES = role_names()
@@ -50,6 +51,15 @@ def test_specs_and_defaults_agree_on_values(role: str) -> None:
     assert found == defaults(role)
 
 
+def test_variables_of_two_roles_have_one_default() -> None:
+    """What one role serves on and another asks at is one variable, whichever of them a play has."""
+    found: dict[str, list[Any]] = {}
+    for role in ROLES:
+        for name, value in defaults(role).items():
+            found.setdefault(name, []).append(value)
+    assert {name: values for name, values in found.items() if any(value != values[0] for value in values)} == {}
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_defaults_fit_their_types(role: str) -> None:
     """Types of defaults, of their elements, and choices."""
@@ -59,6 +69,9 @@ def test_defaults_fit_their_types(role: str) -> None:
         if "default" not in option:
             continue
         value = option["default"]
+        if isinstance(value, str) and value.startswith("{{"):
+            # What it says stands in another variable, which has a type of its own.
+            continue
         assert FITS[kind](value), f"{name}: {value!r} is not of type {kind}"
         if kind == "list":
             assert "elements" in option, f"{name}: a list without elements"
@@ -101,6 +114,11 @@ def test_names_inside_tasks(role: str, path: Path) -> None:
         assert not foreign, f"{path.name}: {task.get('name')}: {foreign}"
         parameters = [name for name in [*set_here, task.get("register")] if name in options(role)]
         assert not parameters, f"{path.name}: {task.get('name')} overwrites {parameters}"
+
+
+def test_keys_of_a_service_are_those_that_the_plan_reads() -> None:
+    """What the plan takes the role must not refuse, and what the role documents the plan must know."""
+    assert set(options("model_service")["model_services"]["options"]) == set(KEYS)
 
 
 def test_roles_are_found() -> None:

@@ -177,6 +177,21 @@ def expected_lines(text: str, family: int) -> int:
     return sum(line.startswith(prefix) for line in text.splitlines())
 
 
+def clearing(saved: str, family: int) -> str:
+    """Input of iptables-restore that takes UFW's chains, and the jumps to them, out of the filter table; empty where there are none.
+
+    UFW does not hook chains in that are there already, so that it cannot mend what somebody has flushed.
+    """
+    prefix = "ufw-" if family == 4 else "ufw6-"
+    lines = filter_table(saved)
+    chains = [line.split()[0][1:] for line in lines if line.startswith(f":{prefix}")]
+    if not chains:
+        return ""
+    jumps = [f"-D {line[3:]}" for line in lines if line.startswith("-A ") and not line.startswith(f"-A {prefix}") and f" -j {prefix}" in line]
+    done = [*jumps, *(f"-F {chain}" for chain in chains), *(f"-X {chain}" for chain in chains)]
+    return "\n".join(["*filter", *done, "COMMIT"]) + "\n"
+
+
 def filter_table(saved: str) -> list[str]:
     """The lines of the filter table in the output of iptables-save."""
     return table(saved, "filter")

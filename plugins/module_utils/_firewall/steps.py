@@ -23,7 +23,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """A command of UFW, or C(ipv6) to turn on IPv6 in its settings and C(boot) to have it started with the host.
+    """A command of UFW, or C(ipv6) to turn on IPv6 in its settings, C(boot) to have it started with the host, C(reload) to load its files anew.
 
     C(text) tells it to a person, C(risky) says that it could shut the controller out.
     """
@@ -66,6 +66,9 @@ def plan(state: State, wanted: t.Sequence[Rule], logging: str) -> Steps:
     turns_on_ipv6 = state.ipv6 and not state.ipv6_on
     if turns_on_ipv6:
         steps.append(Step(("ipv6",), "IPV6=yes in /etc/default/ufw", risky=True))
+    if state.enabled and (turns_on_ipv6 or not state.loaded):
+        # First of all: where its chains are missing, UFW can neither add nor delete.
+        steps.append(Step(("reload",), "load the rules into the kernel, which does not have them as the files do", risky=True))
     live = state.enabled and state.loaded
     for rule in sorted(missing, key=lambda rule: not rule.is_ssh):
         steps.append(Step((*rule.arguments(), "comment", rule.comment), f"+ {rule}", risky=rule.is_ssh and live))
@@ -81,8 +84,6 @@ def plan(state: State, wanted: t.Sequence[Rule], logging: str) -> Steps:
         steps.append(Step(("boot",), "ufw.service starts with the host"))
     if not state.enabled:
         steps.append(Step(("--force", "enable"), "enable", risky=True))
-    elif turns_on_ipv6 or not state.loaded:
-        steps.append(Step(("reload",), "load the rules into the kernel, which does not have them as the files do", risky=True))
     for rule in surplus:
         steps.append(Step(("delete", *rule.arguments(), "comment", rule.comment), f"- {rule}", risky=rule.is_ssh and live))
     return Steps(tuple(steps), tuple(warnings))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Iterable
 
+from .addresses import reached_at
 from .distributed import Distributed, Node, Part
 from .draft import HostDraft, ServiceDraft
 
@@ -107,20 +108,7 @@ def _member(host: HostDraft, name: str) -> Member:
 
 
 def _node(member: Member) -> Node:
-    """Where the other nodes reach this one: at the address of the interface that the user names; else at the one that the inventory has, where
-    it is the host's own; else at the one by which the host reaches the world."""
+    """Where the other nodes reach this one."""
     host = member.host
     wanted = member.draft.service.distributed.interface if member.draft.service.distributed else None
-    interfaces = host.facts.interfaces if host.facts is not None else {}
-    if wanted is not None:
-        addresses = interfaces.get(wanted, ())
-        return Node(host.name, host.address if host.address in addresses or not addresses else addresses[0], wanted)
-    for address in (host.address, host.facts.default_ipv4 if host.facts is not None else ""):
-        for name, addresses in interfaces.items():
-            if address in addresses and not _is_loopback(address):
-                return Node(host.name, address, name)
-    return Node(host.name, host.address, "")
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith("127.")
+    return Node(host.name, *reached_at(host.address, host.facts, wanted))

@@ -15,6 +15,10 @@ from .versions import Version
 # All that compiling and linking takes. Without crt, nvvm, cccl and nvjitlink here the resolver takes their newest, beside an older cudart.
 EXTRAS = ("nvcc", "crt", "nvvm", "cudart", "nvrtc", "cupti", "cccl", "nvjitlink")
 
+# FlashInfer asks for cuda-python of any version. The resolver may answer with an old one that brings its own cuda.bindings, and writes them over
+# those of the package cuda-bindings that torch and CUTLASS need: then FlashInfer can't be imported.
+PYTHON_BINDINGS = "cuda-python>=13"
+
 # As cuda_settings.SOURCES has them.
 WHEELS = "wheels"
 PACKAGES = "packages"
@@ -67,25 +71,20 @@ class Toolkit:
         return {"source": self.source, "version": self.version, "path": self.path, "architectures": list(self.architectures)}
 
 
-def toolkit_of(settings: Settings, version: Version, cuda: Numbers, torch: str = "") -> Toolkit:
+def toolkit_of(settings: Settings, version: Version, cuda: Numbers) -> Toolkit:
     """The toolkit of the release that serves this version on a host with these settings.
 
     :param cuda: the CUDA that the release's torch is built for, empty when not known
-    :param torch: the version of torch that the release will have, empty when not known
     """
     source = settings.cuda_source if needs_cuda(version, settings.vllm_torch_backend) else NONE
     if source == WHEELS and cuda and cuda < FIRST_IN_WHEELS:
         source = NONE
     if source == NONE:
         return Toolkit(NONE)
-    # A CPU build in find-links or an index counts as newer than the CUDA build of the same version.
-    requirements = [f"torch!={torch}+cpu"] if torch else []
-    if source == WHEELS:
-        requirements.append(_requirement(cuda))
     return Toolkit(
         source,
         version=written(cuda[:2]),
-        requirements=tuple(requirements),
+        requirements=(_requirement(cuda), PYTHON_BINDINGS) if source == WHEELS else (),
         path="" if source == WHEELS else toolkit_path(settings, cuda),
         scripts=f"{settings.host_install_dir}/lib",
         architectures=settings.cuda_architectures,

@@ -115,7 +115,8 @@ def _backend(value: Any) -> str:
     return str(value)
 
 
-def _interface(value: Any) -> str:
+def interface(value: Any) -> str:
+    """The name of a network interface."""
     read = values.text(value)
     if not _INTERFACE.fullmatch(read):
         raise Bad("this is not a name for a network interface", "write it as `ip address` shows it, like eth0")
@@ -132,7 +133,7 @@ _READERS: dict[str, values.Reader] = {
     "nodes": _nodes,
     "backend": _backend,
     "head": values.word,
-    "interface": _interface,
+    "interface": interface,
     "port": values.whole(1024, 65535),
     "transport": values.word,
 }

@@ -18,6 +18,7 @@ from .engines import TRANSFORMERS
 from .firewall import firewall_of
 from .packages import packages_of
 from .services import Service
+from .sharing import SOURCE
 from .spread import memory_document, stages_document
 from .weights import Weights
 
@@ -29,7 +30,7 @@ def host_document(host: HostDraft) -> dict[str, Any]:
     """Everything that the roles need to know of a host. The host has no faults."""
     settings = host.settings
     releases = {draft.release.name: draft.release.document() for draft in host.services}
-    weights = {draft.weights.name: {**draft.weights.document(), "to_fetch": _to_fetch(host, draft.weights)} for draft in host.services if draft.weights}
+    weights = {draft.weights.name: _weights_document(host, draft.weights) for draft in host.services if draft.weights}
     return {
         "host": host.name,
         "account": {"user": settings.host_user, "group": settings.host_group, "home": settings.host_home},
@@ -46,6 +47,7 @@ def host_document(host: HostDraft) -> dict[str, Any]:
         "kernel": kernel.document(settings, host.facts.kernel if host.facts is not None else None),
         "releases": list(releases.values()),
         "weights": list(weights.values()),
+        "weights_share_peers": _share_peers(host),
         "services": [_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],
     }
 
@@ -110,9 +112,21 @@ def _node(draft: ServiceDraft) -> dict[str, Any] | None:
     }
 
 
+def _weights_document(host: HostDraft, weights: Weights) -> dict[str, Any]:
+    """The weights, what is to be downloaded of them, and whether those that were brought have been verified since they last changed."""
+    verified = host.facts is not None and weights.path in (host.facts.verified if weights.is_local else host.facts.weights)
+    return {**weights.document(), "to_fetch": _to_fetch(host, weights), "verified": verified}
+
+
+def _share_peers(host: HostDraft) -> list[str]:
+    """Addresses of the hosts that copy weights from this one while the run lasts."""
+    sources = [draft.weights for draft in host.services if draft.weights is not None and draft.weights.share.role == SOURCE]
+    return sorted({peer for weights in sources for peer in weights.share.peers})
+
+
 def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
     """Bytes that a run will download, None when not known; without facts of the host that is all of it."""
-    if host.facts is not None and weights.path in host.facts.weights:
+    if weights.is_local or (host.facts is not None and weights.path in host.facts.weights):
         return 0
     there = host.facts.partial_weights.get(weights.path, 0) if host.facts is not None else 0
     return None if weights.bytes is None else max(0, weights.bytes - there)

@@ -98,7 +98,10 @@ class ServiceDraft:
 
 @dataclass(frozen=True)
 class HostDraft:
-    """A host: C(gpus) from its facts, else as stated by the user, else None."""
+    """A host: C(gpus) from its facts, else as stated by the user, else None.
+
+    C(weights_clients) are those that may fetch weights from it: its port and their address.
+    """
 
     name: str
     address: str
@@ -110,6 +113,7 @@ class HostDraft:
     absent: tuple[Service, ...]
     catalogue: Catalogue
     tables: Tables
+    weights_clients: tuple[tuple[int, str], ...] = ()
 
     @property
     def flags(self) -> FlagTable:
@@ -214,7 +218,7 @@ def _weights(service: Service, settings: Settings, entry: Entry | None) -> Weigh
         return None
     same_revision = service.revision in (None, entry.revision)
     # Another revision may well be of another size: better no check than a wrong one.
-    return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude)
+    return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude, service)
 
 
 def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None, tables: Tables) -> Release:
@@ -224,7 +228,7 @@ def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None,
         found = {gpu.compute_capability for gpu in gpus or () if numbers(gpu.compute_capability)}
         settings = replace(settings, cuda_architectures=tuple(sorted(found, key=numbers)))
     if settings.vllm_source == Source():
-        return release_of(settings, version, platforms.cuda(version, settings.vllm_torch_backend), platforms.torch(version))
+        return release_of(settings, version, platforms.cuda(version, settings.vllm_torch_backend))
     return release_of(settings, version, platforms.named_cuda(version, settings.vllm_torch_backend))
 
 

@@ -55,6 +55,8 @@ class FirewallFacts:
 @dataclass(frozen=True)
 class HostFacts:
     """Facts of one host. C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
+    C(verified) those of weights that others brought and that are as they were when they were verified, C(mount_points) all places where
+    something is mounted, whatever it is,
     C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the IPv4 addresses of each network interface
     that has any, C(default_ipv4) the address that goes out to the world, C(kernel) is None when nothing is known of its settings,
     C(firewall) is empty then. C(nvswitches) is how many NVSwitches the host has, C(fabric_manager) its version, empty when it is not installed.
@@ -65,6 +67,8 @@ class HostFacts:
     listeners: tuple[Listener, ...]
     mounts: tuple[Mount, ...]
     weights: frozenset[str]
+    verified: frozenset[str]
+    mount_points: frozenset[str]
     partial_weights: dict[str, int]
     interfaces: dict[str, tuple[str, ...]]
     default_ipv4: str
@@ -92,7 +96,9 @@ def read(raw: Any) -> HostFacts | None:
             for item in _dicts(raw.get("listeners"))
         ),
         mounts=tuple(Mount(_text(item.get("mount")), _number(item.get("free_bytes"))) for item in _dicts(raw.get("mounts")) if item.get("mount")),
-        weights=frozenset(item for item in _items(raw.get("weights")) if isinstance(item, str)),
+        weights=_texts(raw.get("weights")),
+        verified=_texts(raw.get("verified")),
+        mount_points=_texts(raw.get("mount_points")),
         partial_weights=_sizes(raw.get("partial_weights")),
         interfaces=_addresses(raw.get("interfaces")),
         default_ipv4=_text(raw.get("default_ipv4")),
@@ -149,6 +155,10 @@ def _firewall(value: Any) -> FirewallFacts:
 
 def _items(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _texts(value: Any) -> frozenset[str]:
+    return frozenset(item for item in _items(value) if isinstance(item, str))
 
 
 def _dicts(value: Any) -> list[Mapping[str, Any]]:

@@ -15,7 +15,8 @@ _OWNER = "inferops:"
 
 
 def firewall_of(host: HostDraft) -> dict[str, Any]:
-    """The firewall as the role reads it: SSH first, then each service's port, then the other nodes of services over several hosts."""
+    """The firewall as the role reads it: SSH first, then each service's port, then the other nodes of services over several hosts,
+    then those that fetch weights from it."""
     settings = host.settings
     rules: list[dict[str, Any]] = []
     if settings.firewall_enabled:
@@ -25,6 +26,7 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
             if is_open(draft):
                 rules += [_rule(draft.service.port, source, "api", draft.service.name) for source in settings.firewall_api_sources]
         rules += [_rule(None, address, "peer", *names) for address, names in peers(host).items()]
+        rules += [_rule(port, address, "weights") for port, address in host.weights_clients if is_address(address)]
     return {
         "enabled": settings.firewall_enabled,
         "logging": settings.firewall_logging,

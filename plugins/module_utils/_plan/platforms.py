@@ -19,8 +19,7 @@ class Platforms:
     """The table. Version numbers are compared number by number: 525.60.13 is above 525.60."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
-        self._cuda = {text: numbers(row["cuda"]) for text, row in data["torch_of_vllm"].items()}
-        self._torch = {text: str(row["torch"]) for text, row in data["torch_of_vllm"].items()}
+        self._cuda = {text: numbers(cuda) for text, cuda in data["cuda_of_vllm"].items()}
         self._drivers = [(numbers(row["cuda"]), str(row["driver"])) for row in data["drivers"]]
         self._cuda_of_capability = [(numbers(row["capability"]), numbers(row["cuda"])) for row in data["cuda_of_capability"]]
         self._least_capability = {quantization: numbers(least) for quantization, least in data["least_capability"].items()}
@@ -40,10 +39,6 @@ class Platforms:
             if match:
                 return int(match[1]), int(match[2])
         return ()
-
-    def torch(self, version: Version) -> str:
-        """The version of torch that a vLLM pins; empty when not known."""
-        return self._torch.get(version.public, "")
 
     def driver(self, cuda: Numbers) -> str:
         """The oldest driver for a CUDA; empty when not known."""

@@ -109,13 +109,12 @@ def ray_of(requirements: tuple[str, ...]) -> str:
     return next((requirement.partition("==")[2].split(";")[0].strip() for requirement in requirements if _NAME.match(requirement).group().lower() == "ray"), "")  # type: ignore[union-attr]
 
 
-def release_of(settings: Settings, version: Version, cuda_version: Numbers = (), torch: str = "") -> Release:
+def release_of(settings: Settings, version: Version, cuda_version: Numbers = ()) -> Release:
     """The vLLM release that serves this version on a host with these settings.
 
     :param cuda_version: the CUDA that the release's torch is built for, empty when not known
-    :param torch: the version of torch that it will have, empty when not known
     """
-    toolkit = cuda.toolkit_of(settings, version, cuda_version, torch)
+    toolkit = cuda.toolkit_of(settings, version, cuda_version)
     return Release(
         engine=VLLM,
         package="vllm",

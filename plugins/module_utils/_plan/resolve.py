@@ -14,6 +14,7 @@ from .clusters import EVERYWHERE, Run, assemble
 from .document import host_document
 from .draft import HostDraft, draft_service
 from .faults import Fault, Notice, render_notices
+from .peers import share_out
 from .rules import CLUSTER_RULES, RULES
 from .tables import Tables
 
@@ -69,7 +70,8 @@ def resolve(
         draft, waived[host.name], found = _draft_host(host, defaults, catalogue, tables, keys, answers)
         alone.append(draft)
         faults += found
-    drafts, clusters = assemble(alone)
+    assembled, clusters = assemble(alone)
+    drafts = share_out(assembled, run)
     findings = [finding for draft in drafts for finding in _findings(draft, waived[draft.name])]
     findings += [finding for cluster in clusters for check in CLUSTER_RULES for finding in check(cluster, run)]
     for finding in findings:

@@ -45,6 +45,8 @@ class Service:
     transformers_version: Version | None = None
     has_api_key: bool = False
     distributed: Distributed | None = None
+    weights_path: str | None = None
+    weights_mount: str | None = None
 
     @property
     def unit(self) -> str:
@@ -82,6 +84,8 @@ _READERS: dict[str, values.Reader] = {
     "vllm_requirements": requirements,
     "transformers_args": values.mapping,
     "transformers_version": values.version,
+    "weights_path": values.path,
+    "weights_mount": values.path,
 }
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from . import cuda_settings, environments, kernel, networks, sources, values
-from .faults import Bad, Fault, is_secret_name, shown
+from . import cuda_settings, environments, kernel, networks, sharing, sources, values
+from .faults import Bad, Fault, did_you_mean, is_secret_name, shown
 from .versions import Version
 
 _SECONDS = values.whole(1, 7 * 24 * 3600)
@@ -19,6 +19,9 @@ _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[A-Za-z0
 _PIN = re.compile(r"===?\s*[A-Za-z0-9.+!_-]+\s*(?:;.*)?$|@\s*(?:https?://|file:///|/)\S+\.(?:whl|tar\.gz|zip)(?:#\S+)?\s*(?:;.*)?$")
 # A connection takes some 300 bytes: the most is 40 GB of them.
 _CONNECTIONS = values.whole(1024, 2**27)
+_PORT = values.whole(1024, 65535)
+# The programs that download (roles/weights/files/fetch_weights/tools.py).
+TOOLS = ("curl", "hf")
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,23 @@ class Settings:
     cuda_reboot: bool
     weights_dir: str
     weights_endpoints: tuple[str, ...]
+    weights_include: tuple[str, ...]
     weights_exclude: tuple[str, ...]
+    weights_token_endpoints: tuple[str, ...]
+    weights_tool: str
+    weights_max_workers: int
+    weights_rate_floor: int
+    weights_rate_seconds: int
+    weights_patience: int
+    weights_timeout: int
     weights_disk_reserve: int
+    weights_offline: bool
+    weights_share: str
+    weights_share_port: int
+    weights_share_interface: str
+    weights_mirror_host: str
+    weights_mirror_port: int
+    weights_mirror_address: str
     plan_check_disk: bool
     plan_lookup: bool
     model_service_start_timeout: int
@@ -98,6 +116,24 @@ def _endpoints(value: Any) -> tuple[str, ...]:
     if not read or any(not url.startswith(("http://", "https://")) for url in read):
         raise Bad("each endpoint is an http or https address, and there is at least one", "write a list like [https://huggingface.co]")
     return tuple(url.rstrip("/") for url in read)
+
+
+def _token_endpoints(value: Any) -> tuple[str, ...]:
+    """Endpoints too, but there may be none."""
+    return _endpoints(value) if value != [] else ()
+
+
+def _tool(value: Any) -> str:
+    read = values.text(value)
+    if read not in TOOLS:
+        raise Bad("there is no such way to download", did_you_mean(read, TOOLS, f"write {' or '.join(TOOLS)}"))
+    return read
+
+
+def _address(value: Any) -> str:
+    """An address to reach a host at, or empty."""
+    read = values.text(value)
+    return values.bind_address(read) if read else read
 
 
 def requirements(value: Any) -> tuple[str, ...]:
@@ -162,8 +198,23 @@ _READERS: dict[str, values.Reader] = {
     "cuda_reboot": values.switch,
     "weights_dir": values.path,
     "weights_endpoints": _endpoints,
+    "weights_include": values.texts,
     "weights_exclude": values.texts,
+    "weights_token_endpoints": _token_endpoints,
+    "weights_tool": _tool,
+    "weights_max_workers": values.whole(1, 64),
+    "weights_rate_floor": values.whole(0, 10**12),
+    "weights_rate_seconds": values.whole(1, 3600),
+    "weights_patience": _SECONDS,
+    "weights_timeout": _SECONDS,
     "weights_disk_reserve": values.whole(0, 10**18),
+    "weights_offline": values.switch,
+    "weights_share": sharing.mode,
+    "weights_share_port": _PORT,
+    "weights_share_interface": sharing.interface,
+    "weights_mirror_host": values.text,
+    "weights_mirror_port": _PORT,
+    "weights_mirror_address": _address,
     "plan_check_disk": values.switch,
     "plan_lookup": values.switch,
     "model_service_start_timeout": _SECONDS,

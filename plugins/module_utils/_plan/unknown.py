@@ -8,7 +8,7 @@ Nothing is asked here: who calls the plan asks (C(module_utils/_model_lookup)) a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 from .. import _hub
 from . import architecture, model_config, services, values
@@ -20,11 +20,12 @@ from .settings import Settings
 
 @dataclass(frozen=True)
 class Question:
-    """A repository at a revision, and the endpoints that may know it, in the order in which they are asked."""
+    """A repository at a revision, and the endpoints that may know it, in the order in which they are asked. Only some get the token."""
 
     repo: str
     revision: str
     endpoints: tuple[str, ...]
+    token_endpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,19 @@ def is_unknown(model: Any, catalogue: Catalogue) -> bool:
 
 def question_of(repo: str, revision: str, settings: Settings) -> Question:
     """What to ask of a repository on a host with these settings."""
-    return Question(repo, revision, settings.weights_endpoints)
+    return Question(repo, revision, settings.weights_endpoints, settings.weights_token_endpoints)
 
 
 def questions(raw_services: Any, settings: Settings, catalogue: Catalogue) -> list[Question]:
     """What to ask about the services of a host, as the user wrote them. What is wrong with them is told elsewhere."""
-    if not settings.plan_lookup or not isinstance(raw_services, (list, tuple)):
+    if not settings.plan_lookup or settings.weights_offline or not isinstance(raw_services, (list, tuple)):
         return []
     found = []
     for raw in raw_services:
         if not isinstance(raw, Mapping) or raw.get("state", services.PRESENT) == services.ABSENT or not is_unknown(raw.get("model"), catalogue):
+            continue
+        if raw.get("weights_path") is not None:
+            # Its weights lie on the host, and nobody is to be asked about them.
             continue
         try:
             revision = values.revision(raw["revision"]) if raw.get("revision") is not None else catalogue.find(raw["model"]).revision
@@ -80,7 +84,7 @@ def complete(entry: Entry, service: Service, settings: Settings, answers: Answer
     answer = answers.get(question_of(entry.repo, revision, settings))
     if answer is None or entry.name != entry.repo:
         return entry
-    files = wanted(answer.files or (), settings.weights_exclude)
+    files = wanted(answer.files or (), settings.weights_exclude, settings.weights_include)
     model, problem = read_config(answer.config, files) if answer.config is not None else (architecture.Architecture(), "")
     return replace(
         entry,
@@ -92,10 +96,10 @@ def complete(entry: Entry, service: Service, settings: Settings, answers: Answer
     )
 
 
-def wanted(files: Iterable[tuple[str, int]], exclude: Iterable[str]) -> list[tuple[str, int]]:
+def wanted(files: Iterable[tuple[str, int]], exclude: Sequence[str], include: Sequence[str] = ()) -> list[tuple[str, int]]:
     """The files that a download fetches."""
-    patterns = list(exclude)
-    return [(path, size) for path, size in files if _hub.wanted(path, patterns)]
+    sizes = dict(files)
+    return [(path, sizes[path]) for path in _hub.select(list(sizes), exclude, include)]
 
 
 def read_config(config: Any, files: Iterable[tuple[str, int]]) -> tuple[architecture.Architecture, str]:

@@ -236,6 +236,10 @@ def prove(release: str, stated: str) -> dict[str, t.Any]:
     for tool, package in (("c++", "install g++ (host_packages)"), ("readelf", "install binutils"), ("ninja", "add ninja to vllm_requirements")):
         if shutil.which(tool, path=environment["PATH"]) is None:
             raise Fault(f"JIT builds need {tool}, and it is not on the release's PATH: {package}")
+    doubled = cuda_toolkit.doubled_bindings(cuda_toolkit.site_packages(release))
+    if doubled:
+        raise Fault(f"{doubled} both bring cuda.bindings and have written over each other, so that FlashInfer cannot be imported. Add"
+                    " cuda-python==<the version of cuda-bindings> to vllm_requirements")
     found = parts(home, cuda_toolkit.site_packages(release), environment)
     check_parts(found, cuda, remedy)
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor() as pool:

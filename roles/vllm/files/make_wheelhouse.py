@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import typing as t
+from urllib.parse import urlsplit
 
 from release_source import WHEELS
 from release_steps import TRUST_STORE, BuildError, run
@@ -32,6 +33,11 @@ def pip_environment(spec: dict[str, t.Any]) -> dict[str, str]:
         words = [*values, *os.environ.get(name, "").split()]
         if words:
             environment[name] = " ".join(words)
+    # Whoever serves them without TLS: every file is held against the lock's hash.
+    addresses = [environment.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")]
+    plain = [urlsplit(address).netloc.rpartition("@")[2] for address in " ".join(addresses).split() if address.startswith("http://")]
+    if plain:
+        environment["PIP_TRUSTED_HOST"] = " ".join([*plain, *os.environ.get("PIP_TRUSTED_HOST", "").split()])
     return environment
 
 

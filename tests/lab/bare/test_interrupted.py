@@ -40,7 +40,7 @@ def test_killed_while_downloading(host: Host, killed_play: Callable[..., str], s
     assert running(host, DOWNLOAD), "the download ended with the play"
     pull_the_plug(host, DOWNLOAD)
     assert found(host, f"{MODELS}/*/*.partial"), "nothing of the download is left to go on with"
-    assert not found(host, f"{MODELS}/*/*.json"), "a manifest of half a download"
+    assert not found(host, f"{MODELS}/*/*.manifest.json"), "a manifest of half a download"
     pull_the_plug(host, BUILD)
 
 

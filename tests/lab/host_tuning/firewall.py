@@ -41,6 +41,11 @@ def is_active(name: str) -> bool:
     return on(name, "command -v ufw >/dev/null && ufw status || true").startswith("Status: active")
 
 
+def is_pending(name: str) -> bool:
+    """Whether a change waits to be confirmed, or its taking back is not over."""
+    return on(name, "ls /var/lib/inferops/firewall/ 2>/dev/null | grep -x former || true") != ""
+
+
 def rules(name: str, family: int = 4) -> list[str]:
     """UFW's rules for incoming packets in the kernel, in their order."""
     command, chain = ("iptables-save", "ufw-user-input") if family == 4 else ("ip6tables-save", "ufw6-user-input")

@@ -7,8 +7,9 @@ import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lab import ENVIRONMENT, SSH_CONFIG
+from lab import ENVIRONMENT, ROOT, SSH_CONFIG, wait_until
 
 NETWORK = ENVIRONMENT["LAB_NETWORK"]
 NETWORK6 = f"fd00:{NETWORK.replace('.', ':')}"
@@ -67,8 +68,24 @@ def on(name: str, command: str) -> str:
     return docker("exec", container(name), "sh", "-c", command)
 
 
+def conntrack(name: str) -> dict[str, Any]:
+    """How full a machine's table of connections is and what was lost, as the collection's own facts tell it."""
+    said = subprocess.run(
+        ["ansible", "-i", str(ROOT / "molecule" / "host_tuning" / "inventory"), name, "--become", "-m", "inferops.gpu.host_facts"],
+        cwd=ROOT, env={**ENVIRONMENT, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true"},
+        check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout
+    found: dict[str, Any] = json.loads(said)["plays"][0]["tasks"][0]["hosts"][name]["host"]["conntrack"]
+    return found
+
+
 def restart(*names: str) -> None:
     """Restarts machines, and waits until systemd has started everything again."""
     docker("restart", "--time", "20", *(container(name) for name in names))
+
+    def has_booted(name: str) -> bool:
+        # Its status is another for every state, and it fails until systemd can be asked.
+        return on(name, "systemctl is-system-running --wait 2>/dev/null || true") in ("running", "degraded")
+
     for name in names:
-        on(name, "for i in $(seq 100); do systemctl is-system-running --wait 2>/dev/null && exit; [ $? = 1 ] && systemctl is-system-running && exit; sleep 0.2; done")
+        wait_until(lambda name=name: has_booted(name), 60, f"{name} has booted")

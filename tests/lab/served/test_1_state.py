@@ -8,7 +8,6 @@ import re
 from typing import Any
 
 import pytest
-from lab import GROUP
 from testinfra.host import Host
 
 RELEASES = "/opt/inferops/releases"
@@ -195,12 +194,10 @@ def test_nothing_failed_on_the_host(host: Host) -> None:
     assert host.run("systemctl list-units --failed --plain --no-legend").stdout == ""
 
 
-def test_second_run_changes_nothing_and_is_quick(play: Any, unit: Any) -> None:
-    """Nothing changed, nothing restarted, 10 seconds or less; the better of two, for a machine that has other work."""
+def test_second_run_changes_nothing(play: Any, unit: Any) -> None:
+    """Nothing changed, nothing restarted. How quick it is stands in the bench."""
     before = unit.main_pid
-    runs = [play(), play()]
-    for run in runs:
-        assert run.status == 0, run.output
-        assert {host: counts["changed"] for host, counts in run.recap.items()} == dict.fromkeys(run.recap, 0), run.output
+    run = play()
+    assert run.status == 0, run.output
+    assert {host: counts["changed"] for host, counts in run.recap.items()} == dict.fromkeys(run.recap, 0), run.output
     assert unit.main_pid == before
-    assert min(run.seconds for run in runs) <= 10, "\n".join(f"{GROUP}: {run.seconds:.1f} s" for run in runs) + runs[-1].output

@@ -30,7 +30,7 @@ FAULTS = {
     "two services on one port": Fault(
         second={"name": "other", "model": "qwen3-235b-a22b-instruct-2507-fp8", "port": 8001}, words=["8001", "qwen3-235b", "other"]
     ),
-    "a port that another program has": Fault(service={"port": 22}, words=["22", "ssh"]),
+    "SSH's port": Fault(service={"port": 22}, words=["22", "this is SSH's port"]),
     "an argument vLLM does not know": Fault(service={"vllm_args": {"max_model_length": 2048}}, words=["max_model_length", "max_model_len"]),
     "a GPU that is not there": Fault(service={"gpus": [0, 9]}, words=["gpus", "9"]),
     "a repository that is not there": Fault(service={"model": "nobody/no-such-model"}, words=["nobody/no-such-model"]),
@@ -78,8 +78,11 @@ def test_all_faults_come_at_once(play: Callable[..., Any], service: dict[str, An
 
 
 def test_inventory_is_fine_again(play: Callable[..., Any], unit: Any) -> None:
-    """After all that, the true inventory finds nothing to do."""
+    """After all that, the true inventory clears away what the failed build left, and then finds nothing to do."""
     before = unit.main_pid
+    done = play()
+    assert done.status == 0, done.output
+    assert unit.host.run("systemctl --failed --no-legend").stdout == ""
     done = play()
     assert done.status == 0, done.output
     assert [counts["changed"] for counts in done.recap.values()] == [0] * len(done.recap), done.output

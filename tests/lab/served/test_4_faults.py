@@ -25,8 +25,8 @@ def test_engine_dies(unit: Any, client: OpenAI, service: dict[str, Any]) -> None
     before = unit.main_pid
     engine = unit.host.check_output("pgrep --full 'VLLM::EngineCore' --oldest")
     unit.host.run_expect([0], "kill -KILL %s", engine)
-    wait_until(lambda: unit.main_pid not in (before, "0"), 60, "systemd starts the service again")
-    wait_until(lambda: answers(client, service["name"]), 180, "the service answers again")
+    wait_until(lambda: unit.main_pid not in (before, "0"), 150, "systemd starts the service again")
+    wait_until(lambda: answers(client, service["name"]), 500, "the service answers again")
     assert unit.show("NRestarts") == "1", unit.journal()
 
 
@@ -34,7 +34,7 @@ def test_stop_leaves_nothing(unit: Any) -> None:
     """After a stop no process of the account, no listener and no shared memory remain; the stop is in time."""
     began = time.monotonic()
     unit.host.run_expect([0], "systemctl stop %s", unit.name)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 85  # TimeoutStopSec is 90
     assert unit.host.run("pgrep --list-full --uid inferops").stdout == ""
     assert unit.host.run("find /dev/shm -user inferops").stdout == ""
     assert unit.show("Result") == "success", unit.journal()

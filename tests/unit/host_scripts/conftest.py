@@ -1,39 +1,81 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Loads the scripts that roles put on a host, which are files and not modules of a package."""
+"""Loads the scripts that roles put on a host, which are files and not modules of a package, and the lab's mirror to try them on."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils import _releases
 
-ROLES = Path(__file__).resolve().parents[3] / "roles"
+ROOT = Path(__file__).resolve().parents[3]
+ROLES = ROOT / "roles"
+# Repositories for the mirror.
+sys.path.append(str(ROOT / "tests" / "tools"))
 
 
-def load(role: str, name: str) -> ModuleType:
-    folder = ROLES / role / "files"
+def load(path: Path, name: str) -> ModuleType:
     # On a host they lie in one folder and import each other.
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-    path = folder / f"{name}.py"
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
+    # Dataclasses look for their module there.
+    sys.modules[name] = module
     found.loader.exec_module(module)
     return module
 
 
 @pytest.fixture
-def fetch_weights() -> ModuleType:
-    return load("weights", "fetch_weights")
+def fetch_weights(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program that downloads. What stands beside it is found as by Python when it runs a folder."""
+    folder = ROLES / "weights" / "files" / "fetch_weights"
+    monkeypatch.syspath_prepend(str(folder))
+    return load(folder / "__main__.py", "fetch_weights")
 
 
 @pytest.fixture
 def build_release(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     # The role copies it beside the script under this name.
     monkeypatch.setitem(sys.modules, "releases", _releases)
-    return load("vllm", "build_release")
+    return load(ROLES / "vllm" / "files" / "build_release.py", "build_release")
+
+
+class Mirror:
+    """The lab's mirror on a port of this machine, over a folder of models."""
+
+    def __init__(self, models: Path) -> None:
+        sys.path.append(str(ROOT / "lab" / "mirror"))
+        self.server = importlib.import_module("hub_mirror").serve(models, models, "127.0.0.1", 0, None)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def behave(self, **settings: Any) -> None:
+        self.server.RequestHandlerClass.mood.update(settings)
+
+    def files(self) -> dict[str, dict[str, int]]:
+        """Requests, tokens and bytes by path."""
+        rows = self.server.RequestHandlerClass.stats.as_dict()["files"]
+        return {name.partition("/")[2].partition("/")[2]: row for name, row in rows.items()}
+
+    @property
+    def sent(self) -> int:
+        return sum(row["bytes"] for row in self.files().values())
+
+
+@pytest.fixture
+def mirrors(tmp_path: Path) -> Iterator[tuple[Mirror, Mirror]]:
+    (tmp_path / "models").mkdir()
+    made = (Mirror(tmp_path / "models"), Mirror(tmp_path / "models"))
+    yield made
+    for mirror in made:
+        mirror.server.shutdown()
+        mirror.server.server_close()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._cuda_environment import environment as cuda_environment
 from ansible_collections.inferops.gpu.plugins.module_utils._plan import table
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
 from plan_builders import gpus, host_facts, service
@@ -46,7 +47,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "engine": "vllm",
         "package": "vllm",
         "source": {"kind": "index", "address": "", "reference": "", "sha256": ""},
-        "requirements": ["torch!=2.13.0+cpu", "cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl,nvjitlink]==13.0.*"],
+        "requirements": ["cuda-toolkit[nvcc,crt,nvvm,cudart,nvrtc,cupti,cccl,nvjitlink]==13.0.*", "cuda-python>=13"],
         "overrides": [],
         "python": "/usr/bin/python3",
         "torch_backend": "",
@@ -67,9 +68,16 @@ def test_a_whole_host(plan: Plans) -> None:
         "manifest": f"{MODEL_PATH}.manifest.json",
         "bytes": 236_416_915_456,
         "to_fetch": 236_416_915_456,
-        "exclude": ["*.bin", "*.pth", "*.gguf", "original/*"],
-        "endpoints": ["https://huggingface.co"],
+        "include": [],
+        "exclude": [],
+        "endpoints": ["https://huggingface.co", "https://hf-mirror.com"],
+        "token_endpoints": ["https://huggingface.co"],
         "unit": "inferops-weights-qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e.service",
+        "local": False,
+        "mount": "",
+        "record": "",
+        "share": {"role": "alone", "source": "", "url": "", "peers": []},
+        "verified": False,
     }
     digest = present.pop("digest")
     assert len(digest) == 64
@@ -107,6 +115,7 @@ def test_a_whole_host(plan: Plans) -> None:
             "--tool-call-parser=hermes",
         ],
         "environment": {
+            **cuda_environment(f"/opt/inferops/releases/{name}"),
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "CUDA_VISIBLE_DEVICES": "0,1,2,3",
             "FLASHINFER_WORKSPACE_BASE": CACHE,
@@ -123,6 +132,9 @@ def test_a_whole_host(plan: Plans) -> None:
         "environment_file": "/etc/inferops/qwen.env",
         "served": "/var/lib/inferops/served/qwen.json",
         "cache": CACHE,
+        "before_start": [
+            ["/usr/bin/python3", "/opt/inferops/lib/clear_cuda_caches.py", "--release", f"/opt/inferops/releases/{name}", "--cache", CACHE],
+        ],
         "has_api_key": False,
         "node": None,
         "timeouts": {"start": 3600, "stop": 90, "shutdown": 30},
@@ -132,6 +144,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "state": "absent",
         "unit": "vllm-old.service",
         "environment_file": "/etc/inferops/old.env",
+        "served": "/var/lib/inferops/served/old.json",
         "cache": "/var/cache/inferops/old",
     }
 
@@ -223,6 +236,16 @@ def test_releases_are_named_after_what_is_in_them(plan: Plans) -> None:
     ]
     assert len({plain, *others}) == 7
     assert all(other.startswith(("vllm-0.32.0-", "vllm-0.31.0-")) and "+" not in other for other in others)
+
+
+def test_how_weights_are_loaded_is_vllms_own(plan: Plans) -> None:
+    """The format, the loader's settings, and reading ahead into the page cache."""
+    how = {"load_format": "runai_streamer", "safetensors_load_strategy": "prefetch", "model_loader_extra_config": {"concurrency": 16}}
+    made = plan(service(vllm_args=how))
+    assert made.faults == []
+    assert {"--load-format=runai_streamer", "--safetensors-load-strategy=prefetch", '--model-loader-extra-config={"concurrency":16}'} <= set(
+        first_service(made)["argv"]
+    )
 
 
 def test_releases_and_weights_are_listed_once(plan: Plans) -> None:

@@ -40,7 +40,7 @@ PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("the oldest driver", [on("qwen3-8b", 1)], {"plan_gpus": gpus(1, driver_version="580.00")}),
     ("an older driver with an older CUDA", [on("qwen3-8b", 1)], {"plan_gpus": gpus(1, driver_version="525.60.13"), "vllm_torch_backend": "cu128"}),
     ("an older driver with another build", [on("qwen3-8b", 1, vllm_version="0.32.0+cu129")], {"plan_gpus": gpus(1, driver_version="550.1")}),
-    ("a version of which no CUDA is known", [on("qwen3-8b", 1, vllm_version="0.31.0")], {"plan_gpus": gpus(1, driver_version="450.1")}),
+    ("a version of which no CUDA is known", [on("qwen3-8b", 1, vllm_version="0.31.1")], {"plan_gpus": gpus(1, driver_version="450.1")}),
     ("Blackwell", [on("qwen3-8b", 1)], {"plan_gpus": gpus(1, compute_capability="10.0"), "vllm_torch_backend": "cu128"}),
     ("a pipeline", [on("qwen3-235b-a22b-fp8", 4, {"tensor_parallel_size": 2, "pipeline_parallel_size": 2})], {}),
     ("a pipeline of an old vLLM, before", [on("qwen3-235b-a22b-fp8", 2, {"tensor_parallel_size": 1, "pipeline_parallel_size": 2}, vllm_version="0.15.1")], {}),

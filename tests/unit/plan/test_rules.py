@@ -67,7 +67,7 @@ PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("all GPUs unnamed", [service(gpus=...)], {"facts": host_facts()}),
     ("no GPUs known", [service(gpus=[7])], {}),
     ("stated GPUs", [service(gpus=[7])], {"plan_gpus": 8}),
-    ("stated GPUs while the driver is not there", [service()], {"plan_gpus": 4, "facts": host_facts(gpus=[])}),
+    ("stated GPUs while the driver is not there", [service()], {"plan_gpus": 4, "facts": host_facts(gpus=[]), "cuda_architectures": ["9.0"]}),
     ("a CPU build without GPUs", [service(gpus=..., vllm_version="0.32.0+cpu")], {"facts": host_facts(gpus=[], gpu_fault="no devices")}),
     (
         "two CPU services on one host",

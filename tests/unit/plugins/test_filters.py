@@ -68,6 +68,8 @@ def test_checks_leave_absent_services_out_and_carry_the_key() -> None:
     outside = services.service_checks(plan, {"a": {"VLLM_API_KEY": "k"}, "b": {}})
     assert [(row["name"], row["url"], row["unit"], row["api_key"]) for row in outside] == [("a", "http://h:1", None, "k")]
     inside = services.service_checks(plan, {"a": {}, "b": {}}, on_host=True)
+    assert outside[0]["keep"] is None
+    assert inside[0]["keep"] == {"served": "/s/a", "environment_file": "/etc/inferops/a.env", "release": "r", "release_path": "/r", "weights_path": "/w"}
     assert [(row["url"], row["unit"], row["api_key"]) for row in inside] == [("http://127.0.0.1:1", "vllm-a.service", "")]
 
 

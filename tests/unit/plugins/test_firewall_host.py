@@ -51,7 +51,8 @@ def test_ports_of_the_settings() -> None:
 
 
 def test_ports_of_systemds_sockets() -> None:
-    text = "Listen=[::]:22 (Stream)\nListen=0.0.0.0:2200 (Stream)\nListen=/run/x (Stream)\nActiveState=active\n\nListen=[::]:23 (Stream)\nActiveState=inactive\n"
+    active = "Listen=[::]:22 (Stream)\nListen=0.0.0.0:2200 (Stream)\nListen=/run/x (Stream)\nActiveState=active\n"
+    text = f"{active}\nListen=[::]:23 (Stream)\nActiveState=inactive\n"
     assert ssh.socket_ports(text) == {22, 2200}
 
 

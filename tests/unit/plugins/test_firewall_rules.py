@@ -194,6 +194,13 @@ def test_policies_of_the_built_in_chains_alone() -> None:
     assert rules.policies(SAVED) == {"INPUT": "DROP", "FORWARD": "DROP", "OUTPUT": "ACCEPT"}
 
 
+def test_what_is_left_of_ufw_is_cleared_and_nothing_else() -> None:
+    chains = [":INPUT DROP [0:0]", ":ufw-a - [0:0]", ":ufw-b - [0:0]", ":mine - [0:0]"]
+    saved = "\n".join(["*filter", *chains, "-A INPUT -j mine", "-A INPUT -j ufw-a", "-A ufw-a -j ufw-b", "-A mine -j ACCEPT", "COMMIT", ""])
+    assert rules.clearing(saved, 4).splitlines() == ["*filter", "-D INPUT -j ufw-a", "-F ufw-a", "-F ufw-b", "-X ufw-a", "-X ufw-b", "COMMIT"]
+    assert rules.clearing(saved, 6) == ""
+
+
 NAT = """\
 *nat
 :DOCKER - [0:0]

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils import _host, _releases
@@ -68,14 +69,35 @@ def test_complete_releases_and_weights(tmp_path: Path) -> None:
         (tmp_path / "releases" / name / "release.json").write_text(record, encoding="utf-8")
     (tmp_path / "releases" / ".building-vllm-2").mkdir()
     (tmp_path / "models" / "a--b" / "r1").mkdir(parents=True)
-    (tmp_path / "models" / "a--b" / "r1.manifest.json").touch()
+    (tmp_path / "models" / "a--b" / "r1.manifest.json").write_text('{"files": []}')
     (tmp_path / "models" / "a--b" / "r2.partial" / "deep").mkdir(parents=True)
     (tmp_path / "models" / "a--b" / "r2.partial" / "deep" / "half").write_bytes(b"12345")
     # A manifest without its directory proves nothing.
-    (tmp_path / "models" / "a--b" / "r3.manifest.json").touch()
+    (tmp_path / "models" / "a--b" / "r3.manifest.json").write_text('{"files": [{"path": "a", "size": 1}]}')
     assert _releases.complete(str(tmp_path / "releases")) == ["vllm-1"]
     assert _host.complete_weights(str(tmp_path / "models")) == [str(tmp_path / "models" / "a--b" / "r1")]
     assert _host.partial_weights(str(tmp_path / "models")) == {str(tmp_path / "models" / "a--b" / "r2"): 5}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"size": 5, "mtime_ns": 1000}, True),
+        ({"size": 5}, True),
+        ({"size": 6, "mtime_ns": 1000}, False),
+        ({"size": 5, "mtime_ns": 1001}, False),
+        ({"path": "gone", "size": 5}, False),
+        ({"path": ""}, False),
+    ],
+)
+def test_weights_that_changed_are_not_complete(tmp_path: Path, row: dict[str, Any], expected: bool) -> None:
+    """By size and time of each file; an older manifest, without times, by size alone."""
+    path = tmp_path / "a--b" / "r1"
+    path.mkdir(parents=True)
+    (path / "f").write_bytes(b"12345")
+    os.utime(path / "f", ns=(0, 1000))
+    (tmp_path / "a--b" / "r1.manifest.json").write_text(json.dumps({"files": [{"path": "f", **row}]}))
+    assert (_host.complete_weights(str(tmp_path)) == [str(path)]) is expected
 
 
 def test_tools_leaves_dead_links_out(tmp_path: Path) -> None:

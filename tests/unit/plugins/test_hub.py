@@ -61,12 +61,14 @@ def test_next_page_of_a_link_header() -> None:
     assert _hub.next_page("") is None
 
 
-def test_missing_bytes_counts_what_is_not_there_at_full_size(tmp_path: Any) -> None:
+def test_missing_bytes_counts_what_is_not_there(tmp_path: Any) -> None:
     (tmp_path / "final").mkdir()
     (tmp_path / "partial").mkdir()
     (tmp_path / "final" / "a").write_bytes(b"12345")
     (tmp_path / "partial" / "b").write_bytes(b"123")
     files = [{"path": name, "size": 5} for name in ("a", "b", "c")]
+    assert weights_probe.missing_bytes(files, str(tmp_path / "final"), str(tmp_path / "partial")) == 7
+    (tmp_path / "partial" / "b").write_bytes(b"too much")
     assert weights_probe.missing_bytes(files, str(tmp_path / "final"), str(tmp_path / "partial")) == 10
 
 
@@ -75,6 +77,44 @@ def test_every_endpoint_is_asked_and_each_answer_named(monkeypatch: pytest.Monke
         raise _hub.HubError(f"404 at {hub.endpoint}")
 
     monkeypatch.setattr(_hub.Hub, "open_json", refuse)
-    wanted = {"endpoints": ["http://one", "http://two/"], "token": "", "ca_certificates": [], "repo": "a/b", "revision": "main", "exclude": []}
     with pytest.raises(_hub.HubError, match=r"http://one answered 404 .*; http://two/ answered 404"):
-        weights_probe.ask(wanted)
+        weights_probe.ask(ASKED)
+
+
+ASKED: dict[str, Any] = {
+    "endpoints": ["http://one", "http://two/"], "token": "", "token_endpoints": [], "ca_certificates": [],
+    "repo": "a/b", "revision": "main", "exclude": [], "include": [],
+}
+
+
+def test_the_token_goes_only_where_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And who is refused for want of it hears why it was not sent."""
+
+    def refuse(hub: _hub.Hub, url: str) -> Any:
+        raise _hub.HubError(f"401, token {hub.token!r}", gated=True)
+
+    monkeypatch.setattr(_hub.Hub, "open_json", refuse)
+    with pytest.raises(_hub.HubError) as caught:
+        weights_probe.ask({**ASKED, "token": "hf_x", "token_endpoints": ["http://two"]})
+    one, two = str(caught.value).split("; ")
+    assert one == "http://one answered 401, token '' (the token was not sent there: weights_token_endpoints)"
+    assert two == "http://two/ answered 401, token 'hf_x'" and caught.value.gated
+
+
+SAFE = ["config.json", "model-1.safetensors", "tokenizer.json"]
+OLD = ["pytorch_model.bin", "original/consolidated.00.pth", "original/params.json", "x.gguf", "onnx/model.onnx", "tf_model.h5"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "exclude", "include", "expected"),
+    [
+        (SAFE + OLD, [], [], SAFE),
+        (OLD, [], [], OLD),
+        ([*OLD, "deep/model.safetensors"], [], [], [*OLD, "deep/model.safetensors"]),
+        (SAFE + OLD, [], ["*.json", "*.bin"], ["config.json", "tokenizer.json", "pytorch_model.bin", "original/params.json"]),
+        (SAFE + OLD, ["tokenizer*"], [], SAFE[:2]),
+        (SAFE, ["*"], [], []),
+    ],
+)
+def test_one_format_of_the_weights(paths: list[str], exclude: list[str], include: list[str], expected: list[str]) -> None:
+    assert _hub.select(paths, exclude, include) == expected

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils import _nvidia
 
+DATA = Path(__file__).parent / "nvidia_smi"
+
 H100 = "0, GPU-5f8b4a2e-0000-0000-0000-000000000001, NVIDIA H100 80GB HBM3, 81559, 580.95.05, 9.0"
 
 
@@ -56,3 +58,110 @@ def test_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, gpus
 def test_no_nvidia_smi_is_no_gpu_and_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _nvidia.read_gpus() == ([], "")
+
+
+# Stands where nvidia-smi stands and answers with a machine's files.
+NVIDIA_SMI = """#!/bin/sh
+case "$1" in
+  --query-gpu=*) exec cat {data}/{csv} ;;
+  -q) exec cat {data}/{xml} ;;
+  topo) exec cat {data}/{topo} ;;
+esac
+exit 2
+"""
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    command = folder / "nvidia-smi"
+    command.write_text(text)
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "product", "memory", "capability"),
+    [
+        ("h100-8", 8, "NVIDIA H100 80GB HBM3", 81559, "9.0"),
+        ("a100-4", 4, "NVIDIA A100-SXM4-80GB", 81920, "8.0"),
+        ("h20-8", 8, "NVIDIA H20", 97871, "9.0"),
+    ],
+)
+def test_machines(name: str, count: int, product: str, memory: int, capability: str) -> None:
+    found = _nvidia.parse_gpus((DATA / f"{name}.csv").read_text(encoding="utf-8"))
+    assert [gpu["index"] for gpu in found] == list(range(count))
+    assert {(gpu["name"], gpu["memory_bytes"], gpu["compute_capability"]) for gpu in found} == {(product, memory * 2**20, capability)}
+
+
+def test_all_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path, monkeypatch, NVIDIA_SMI.format(data=DATA, csv="h100-8.csv", xml="h100-8.xml", topo="h100-8.topo"))
+    found = _nvidia.read_all()
+    assert (found["fault"], found["remedy"], found["driver_version"], found["cuda_version"]) == ("", "", "550.127.05", "12.4")
+    first, last = found["gpus"][0], found["gpus"][7]
+    assert first["bus_id"] == "00000000:19:00.0" and first["architecture"] == "Hopper"
+    assert first["mig"] == {"mode": "Disabled", "instances": []}
+    assert first["processes"] == [{"pid": 41394, "type": "C", "name": "VLLM::Worker_TP0", "memory_bytes": 73622 * 2**20}]
+    assert first["nvlinks"] == dict.fromkeys(range(1, 8), 18)
+    assert (first["ecc"], last["ecc"]) == ({"mode": "Enabled", "uncorrected": 0}, {"mode": "Enabled", "uncorrected": 3})
+    assert last["processes"] == [] and last["memory_used_bytes"] == 4 * 2**20
+
+
+def test_instances() -> None:
+    """A GPU with MIG on: what its instances are, and no count of errors where the driver gives none."""
+    found = _nvidia.parse_details((DATA / "a100-mig.xml").read_text(encoding="utf-8"))
+    gpu = found["gpus"]["GPU-27b94a00-ed54-5c24-b1fd-1054085de32a"]
+    instance = {"uuid": None, "compute_instance": 0, "memory_bytes": 19968 * 2**20}
+    assert gpu["mig"] == {"mode": "Enabled", "instances": [{"index": 0, "gpu_instance": 1, **instance}, {"index": 1, "gpu_instance": 2, **instance}]}
+    assert gpu["ecc"] == {"mode": "Enabled", "uncorrected": None}
+
+
+def test_gpu_without_mig() -> None:
+    gpu = _nvidia.parse_details((DATA / "rtx-pro-6000.xml").read_text(encoding="utf-8"))["gpus"]["GPU-12345678-aaaa-bbbb-cccc-0123456789ab"]
+    assert (gpu["mig"], gpu["ecc"]["mode"], gpu["architecture"]) == ({"mode": None, "instances": []}, "Disabled", "Blackwell")
+
+
+@pytest.mark.parametrize("text", ["", "Failed to initialize NVML", "<nvidia_smi_log><gpu>", "<html></html>"])
+def test_what_is_no_log_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="nvidia-smi -q -x printed"):
+        _nvidia.parse_details(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu", "links", "other"),
+    [
+        ("h100-8", 5, dict.fromkeys([0, 1, 2, 3, 4, 6, 7], 18), {}),
+        ("a100-8", 0, dict.fromkeys(range(1, 8), 12), {}),
+        ("h20-8", 2, dict.fromkeys([0, 1, 3, 4, 5, 6, 7], 18), {}),
+        ("4090-5", 3, {}, {0: "SYS", 1: "NODE", 2: "NODE", 4: "PHB"}),
+    ],
+)
+def test_topology(name: str, gpu: int, links: dict[int, int], other: dict[int, str]) -> None:
+    reach = _nvidia.parse_topology((DATA / f"{name}.topo").read_text(encoding="utf-8"))[gpu]
+    assert _nvidia.nvlinks(reach) == links
+    assert {index: how for index, how in reach.items() if index not in links} == other
+
+
+def test_topology_in_colours_and_none_at_all() -> None:
+    assert _nvidia.parse_topology("\t\x1b[4mGPU0\tGPU1\tCPU Affinity\x1b[0m\nGPU0\t X \tNV4\t0-7\nGPU1\tNV4\t X \t0-7\n") == {0: {1: "NV4"}, 1: {0: "NV4"}}
+    assert _nvidia.parse_topology("ERROR: something") == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.126", "reboot the host, or stop what uses the GPUs"),
+        ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "the kernel module is not loaded"),
+        ("Unable to determine the device handle for GPU0000:19:00.0: Unknown Error", "get nvidia-smi to work"),
+    ],
+    ids=["mismatch", "no module", "else"],
+)
+def test_a_broken_driver_is_a_fault_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, remedy: str) -> None:
+    (tmp_path / "said").write_text(said + "\n")
+    stand_in(tmp_path, monkeypatch, f"#!/bin/sh\ncat {tmp_path}/said\nexit 18\n")
+    found = _nvidia.read_all()
+    assert found["gpus"] == [] and found["driver_version"] is None
+    assert said.split("\n", maxsplit=1)[0] in found["fault"] and remedy in found["remedy"]
+
+
+def test_a_host_without_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _nvidia.read_all() == {"gpus": [], "driver_version": None, "cuda_version": None, "fault": "", "remedy": ""}

@@ -12,7 +12,7 @@ from ..draft import HostDraft
 from ..engines import VLLM
 from ..faults import Fault, Notice
 from . import advisories, argument_values, arguments, clusters, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names, nodes
-from . import platform, ports, releases, service, unknown, variants
+from . import platform, ports, releases, service, sharing, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -96,10 +96,16 @@ RULES: tuple[Rule, ...] = (
     Rule(platform.cuda_knows_the_gpu, accept="cuda"),
     Rule(platform.gpu_computes_the_type, accept="compute-capability"),
     Rule(cuda.toolkit_can_be_had),
+    Rule(cuda.compiler_is_there, accept="cuda-compiler"),
     Rule(cuda.architectures_are_known),
     Rule(cuda.path_lists_have_no_holes),
     Rule(cuda.fabric_manager_goes_with_the_driver, accept="fabric-manager"),
     Rule(disk.weights_fit),
+    Rule(sharing.mirror_is_there),
+    Rule(sharing.share_port_is_free),
+    Rule(sharing.share_interface_is_there),
+    Rule(sharing.folder_is_mounted),
+    Rule(sharing.folder_is_one_for_services),
     Rule(service.timeouts_fit),
     Rule(service.no_passwords_in_addresses),
     Rule(kernel.parameters_exist),

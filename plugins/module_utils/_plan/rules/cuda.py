@@ -4,19 +4,17 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Union
+from typing import Iterator
 
 from ..cuda import FIRST_IN_WHEELS, NONE, PACKAGES, needs_cuda
 from ..draft import HostDraft, ServiceDraft
 from ..faults import Fault, Notice, shown
 from ..platforms import numbers, written
 
-Finding = Union[Fault, Notice]
-
 _LISTS = ("PATH", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH")
 
 
-def toolkit_can_be_had(host: HostDraft) -> Iterator[Finding]:
+def toolkit_can_be_had(host: HostDraft) -> Iterator[Fault]:
     """The source of the toolkit has one for the release's CUDA."""
     settings = host.settings
     for draft in host.services:
@@ -25,8 +23,13 @@ def toolkit_can_be_had(host: HostDraft) -> Iterator[Finding]:
         if toolkit.source == PACKAGES and settings.cuda_apt_repository and not toolkit.version:
             why = f"which CUDA vLLM {name} brings is not known, so neither are the packages"
             yield Fault(host.name, draft.label, "cuda_source", PACKAGES, why, "name the build, like vllm_torch_backend: cu130; or use cuda_source: wheels")
-        if toolkit.source == NONE and needs_cuda(draft.version, settings.vllm_torch_backend):
-            what = f"the release of vLLM {name} gets no CUDA compiler, so kernels that vLLM has FlashInfer or DeepGEMM compile as it runs will fail"
+
+
+def compiler_is_there(host: HostDraft) -> Iterator[Notice]:
+    """A release for GPUs has a compiler."""
+    for draft in host.services:
+        if draft.release.toolkit.source == NONE and needs_cuda(draft.version, host.settings.vllm_torch_backend):
+            what = f"the release of vLLM {draft.version.text} gets no CUDA compiler, so kernels that FlashInfer or DeepGEMM compile as it runs will fail"
             yield Notice(host.name, draft.label, f"{what}: {_why_none(host, draft)}")
 
 
@@ -48,7 +51,8 @@ def architectures_are_known(host: HostDraft) -> Iterator[Fault]:
         # Where there is no GPU and none is stated, another rule says that already.
         if not toolkit.architectures and host.facts is not None and not host.facts.gpus and host.gpus_are_stated:
             why = "no GPU answers on the host, so nothing says what the release's compiler has to be proven for"
-            yield Fault(host.name, draft.label, "cuda_architectures", "[]", why, "name compute capabilities here or in plan_gpus, like ['9.0'] for H100 and H20")
+            remedy = "name compute capabilities here or in plan_gpus, like ['9.0'] for H100 and H20"
+            yield Fault(host.name, draft.label, "cuda_architectures", "[]", why, remedy)
         for architecture in toolkit.architectures:
             least = platforms.least_cuda(numbers(architecture))
             if toolkit.version and numbers(toolkit.version) < least:

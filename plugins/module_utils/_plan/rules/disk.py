@@ -17,7 +17,7 @@ def weights_fit(host: HostDraft) -> Iterator[Fault]:
     missing: dict[str, int] = {}
     for draft in host.services:
         weights = draft.weights
-        if weights is not None and weights.bytes and weights.path not in host.facts.weights:
+        if weights is not None and weights.bytes and not weights.is_local and weights.path not in host.facts.weights:
             missing[weights.path] = max(0, weights.bytes - host.facts.partial_weights.get(weights.path, 0))
     mount = host.facts.mount_of(host.settings.weights_dir)
     if not missing or mount is None:

@@ -20,7 +20,8 @@ def others_do_not_manage_it(host: HostDraft) -> Iterator[Fault]:
     if host.settings.firewall_enabled and host.facts is not None:
         for other in host.facts.firewall.others:
             why = f"{other}, and two managers of one firewall take each other's rules away; nothing of it was touched"
-            yield Fault(host.name, "", "firewall_enabled", "true", why, f"{_OFF}, whose own manager then has to open the ports; or take that manager off the host")
+            remedy = f"{_OFF}, whose own manager then has to open the ports; or take that manager off the host"
+            yield Fault(host.name, "", "firewall_enabled", "true", why, remedy)
 
 
 def somebody_is_let_in(host: HostDraft) -> Iterator[Fault]:
@@ -86,7 +87,8 @@ def containers_bypass_it(host: HostDraft) -> Iterator[Notice]:
     rest = [str(port) for port in published if port not in ours]
     if rest:
         named = f"port{'' if len(rest) == 1 else 's'} {', '.join(rest)}"
-        yield Notice(host.name, "", f"containers publish {named}, which the firewall does not see and so leaves open to everybody; publish on 127.0.0.1 what is not for everybody")
+        what = f"containers publish {named}, which the firewall does not see and so leaves open to everybody"
+        yield Notice(host.name, "", f"{what}; publish on 127.0.0.1 what is not for everybody")
 
 
 def last_change_was_confirmed(host: HostDraft) -> Iterator[Notice]:

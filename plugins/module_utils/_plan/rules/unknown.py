@@ -16,7 +16,7 @@ def repository_is_there(host: HostDraft) -> Iterator[Fault]:
         entry, weights = draft.entry, draft.weights
         if entry is None or weights is None or not entry.missing:
             continue
-        if host.facts is not None and weights.path in host.facts.weights:
+        if weights.is_local or (host.facts is not None and weights.path in host.facts.weights):
             continue
         yield Fault(
             host.name,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from lab import ROOT, ENVIRONMENT
+from lab import ENVIRONMENT, ROOT
 from reach import FIRST, KERNEL, SECOND
 from testinfra.host import Host
 
@@ -42,6 +42,6 @@ def test_controllers_values_are_what_they_were(own_kernel: Host) -> None:
     """All that were remembered before the machine came."""
     saved = ROOT / ".lab" / "labs" / ENVIRONMENT["LAB_NAME"] / KERNEL / "kernel"
     before = dict(line.partition(" ")[::2] for line in saved.read_text(encoding="utf-8").splitlines()[1:])
-    keys = ["nf_conntrack_max", "netfilter/nf_conntrack_buckets", "core/somaxconn", "ipv4/tcp_max_syn_backlog", "netfilter/nf_conntrack_tcp_timeout_established"]
+    keys = ["nf_conntrack_max", "netfilter/nf_conntrack_buckets", "netfilter/nf_conntrack_tcp_timeout_established", "core/somaxconn"]
     now = {key: own_kernel.check_output("cat /proc/sys/net/%s", key) for key in keys}
     assert now == {key: before[key] for key in keys}

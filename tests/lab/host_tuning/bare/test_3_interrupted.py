@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from firewall import is_active, is_stopped, kill, policy, stop_after
+from firewall import is_active, is_pending, is_stopped, kill, policy, stop_after
 from lab import wait_until
 from reach import FIRST, SECOND, can_log_in, on
 
@@ -25,7 +25,8 @@ def test_killed_when_it_was_turned_on(killed_play: Callable[..., str]) -> None:
     assert is_active(SECOND)
     assert can_log_in(SECOND) and can_log_in(FIRST)
     kill(SECOND)
-    wait_until(lambda: not is_active(SECOND) and not is_active(FIRST), RETURN_AFTER + 20, "the former state is back")
+    wait_until(lambda: not is_pending(SECOND) and not is_pending(FIRST), RETURN_AFTER + 30, "the former state is back")
+    assert not is_active(SECOND) and not is_active(FIRST)
     assert [policy(name, "INPUT") for name in (FIRST, SECOND)] == ["ACCEPT", "ACCEPT"]
     assert can_log_in(SECOND) and can_log_in(FIRST)
     assert on(SECOND, "systemctl list-units --failed --plain --no-legend") == ""

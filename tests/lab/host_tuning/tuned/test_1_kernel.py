@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from lab import ENVIRONMENT, ROOT, Play, Scenario
-from reach import FIRST, KERNEL, SECOND, restart
+from lab import Play
+from reach import FIRST, KERNEL, SECOND, conntrack, restart
 from testinfra.host import Host
 
 EVERYWHERE = {
@@ -68,13 +65,9 @@ def test_value_that_was_changed_by_hand_is_put_back(own_kernel: Host, play: Call
     assert in_force(own_kernel, TABLE) == TABLE
 
 
-def test_facts_tell_of_the_table(scenario: Scenario) -> None:
+def test_facts_tell_of_the_table() -> None:
     """How full it is, and what did not fit."""
-    said = subprocess.run(
-        ["ansible", *scenario.inventory_arguments(), KERNEL, "--one-line", "-m", "inferops.gpu.host_facts"],
-        cwd=ROOT, env={**ENVIRONMENT, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}, check=True, stdout=subprocess.PIPE, text=True,
-    ).stdout
-    found: dict[str, Any] = json.loads(said.partition("=>")[2])["host"]["conntrack"]
+    found = conntrack(KERNEL)
     assert found["max"] == found["buckets"] == 1048576
     assert 0 < found["count"] < found["max"]
     assert set(found) >= {"drop", "early_drop", "insert_failed"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from firewall import is_active, policy, rules, state
+from firewall import is_active, is_pending, policy, rules, state
 from lab import ENVIRONMENT, ROOT, Play, Scenario, wait_until
 from reach import ADDRESS, ALONE, CONTROLLER, FIRST, PAIR, SECOND, STRANGER, can_log_in, on, scan
 
@@ -23,7 +23,8 @@ def play_with(scenario: Scenario, folder: Path, name: str, variables: dict[str, 
     (folder / "host_vars" / f"{name}.yml").write_text(yaml.safe_dump(variables), encoding="utf-8")
     changed = Scenario((*scenario.inventories, folder), scenario.playbook, "tuned")
     done = subprocess.run(
-        changed.command(), cwd=ROOT, env=ENVIRONMENT, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=300,
+        changed.command(), cwd=ROOT, env=ENVIRONMENT, text=True, timeout=300,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )
     return Play(done.returncode, done.stdout, 0)
 
@@ -65,7 +66,8 @@ def test_shut_out(play: Callable[..., Play]) -> None:
         assert done.recap[FIRST]["failed"] == 0, done.output
         said = " ".join(done.output.split())
         assert "no longer answers by SSH" in said and SECOND in said and "Traceback" not in said, done.output
-        wait_until(lambda: not is_active(SECOND), RETURN_AFTER + 10, "the former state is back")
+        wait_until(lambda: not is_pending(SECOND), RETURN_AFTER + 30, "the former state is back")
+        assert not is_active(SECOND)
         wait_until(lambda: can_log_in(SECOND), 5, "the controller gets in")
         assert comparable(state(SECOND)) == comparable(before)
     finally:

@@ -1,0 +1,94 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters about weights that several hosts have. Documented in the .yml files beside this one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import typing as t
+
+Values = t.Mapping[str, t.Any]
+
+
+def weights_share(weights: Values, patience: int) -> dict[str, t.Any]:
+    """Return what the download of some weights is told of sharing: whom to copy from, or where to show what it has."""
+    share = weights["share"]
+    if share["role"] == "source":
+        return {"role": "source", "shelf": f"{weights['path']}.share"}
+    if share["role"] == "follower":
+        return {
+            "role": "follower",
+            "source": share["source"],
+            "url": f"{share['url']}/{weights['name']}",
+            "progress": f"{share['url']}/progress/{weights['unit']}.json",
+            "patience": int(patience),
+        }
+    return {"role": "alone"}
+
+
+def weights_digests(read: t.Sequence[Values]) -> dict[str, str]:
+    """Return a digest of size and sha256 of all files, by path of the weights.
+
+    :param read: results of C(slurp) over weights of the plan, each with its C(item)
+    """
+    found = {}
+    for result in read:
+        files = json.loads(base64.b64decode(result["content"]))["files"]
+        rows = sorted(f"{file['sha256']} {file['size']} {file['path']}\n" for file in files)
+        found[result["item"]["path"]] = hashlib.sha256("".join(rows).encode()).hexdigest()
+    return found
+
+
+def weights_disagreements(plans: t.Sequence[Values], digests: t.Mapping[str, Values]) -> list[str]:
+    """Return a sentence for each service over several hosts whose hosts do not hold the same weights.
+
+    :param plans: C(plan_host) of each host of the run
+    :param digests: of each host, the digest of the manifest by path of the weights
+    """
+    held: dict[str, dict[str, list[str]]] = {}
+    for plan in plans:
+        for service in plan["services"]:
+            if service["state"] == "present" and service.get("node"):
+                digest = digests.get(plan["host"], {}).get(service["weights_path"]) or "no manifest"
+                held.setdefault(service["name"], {}).setdefault(digest, []).append(plan["host"])
+    return [
+        f"{name}: " + ", ".join(f"{' and '.join(hosts)} {'have' if len(hosts) > 1 else 'has'} {_words(digest)}" for digest, hosts in found.items())
+        for name, found in held.items() if len(found) > 1 or "no manifest" in found
+    ]
+
+
+def weights_prune_lines(found: Values, check: bool = False) -> list[str]:
+    """Return what `weights_prune` found, a line for each of the weights, with sizes."""
+    done = "would be removed" if check else "removed"
+    gone = {one["path"] for one in found["removed"]}
+    lines = [f"{done if one['path'] in gone else 'unused'}: {_size(one['bytes'])} {one['name']} in {one['path']}" for one in found["unused"]]
+    lines += [
+        f"{done if one['path'] in gone else 'unfinished, unused'}: {_size(one['bytes'])} {one['name']} in {one['path']}.partial"
+        for one in found["unfinished"]
+    ]
+    lines += [f"kept: {_size(one['bytes'])} {one['name']}, as {one['why']}" for one in found["kept"]]
+    total = sum(one["bytes"] for one in [*found["unused"], *found["unfinished"]] if one["path"] not in gone)
+    return [*lines, f"{_size(total)} can be freed with -e weights_prune=true"] if total else lines or ["no weights here"]
+
+
+def _size(count: int) -> str:
+    """Bytes in GB, of less than one in MB (10^9 and 10^6 bytes)."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _words(digest: str) -> str:
+    return digest if digest == "no manifest" else f"weights with the digest {digest[:12]}"
+
+
+class FilterModule:
+    """Make the filters known to Ansible."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {
+            "weights_share": weights_share,
+            "weights_digests": weights_digests,
+            "weights_disagreements": weights_disagreements,
+            "weights_prune_lines": weights_prune_lines,
+        }

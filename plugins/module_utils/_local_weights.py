@@ -1,0 +1,45 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records of weights that were brought to a host by hand. They stand apart from those weights, which nobody here ever changes.
+
+A record is written by C(roles/weights/files/fetch_weights/local.py): path, commit, and of each file path, size, sha256 and mtime_ns.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import typing as t
+
+
+def verified_paths(state_dir: str) -> list[str]:
+    """Return the paths of the weights whose files are all as they were when they were verified."""
+    found = []
+    for name in sorted(glob.glob(os.path.join(state_dir, "verified", "*.json"))):
+        record = read_record(name)
+        if record is not None and is_unchanged(record):
+            found.append(record["path"])
+    return found
+
+
+def read_record(path: str) -> dict[str, t.Any] | None:
+    """Return a record; None where there is none that can be read: what it was about is verified anew then."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            record = json.load(file)
+        return record if isinstance(record["path"], str) and isinstance(record["files"], list) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_unchanged(record: dict[str, t.Any]) -> bool:
+    """Tell whether each file of a record has the size and time that it had."""
+    try:
+        return all(_stands(os.stat(os.path.join(record["path"], file["path"])), file) for file in record["files"])
+    except (OSError, KeyError, TypeError):
+        return False
+
+
+def _stands(found: os.stat_result, file: dict[str, t.Any]) -> bool:
+    return found.st_size == file["size"] and found.st_mtime_ns == file["mtime_ns"]

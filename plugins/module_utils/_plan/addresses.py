@@ -1,0 +1,24 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The address at which the other hosts of a cluster reach one."""
+
+from __future__ import annotations
+
+from .facts import HostFacts
+
+
+def reached_at(inventory_address: str, facts: HostFacts | None, interface: str | None = None) -> tuple[str, str]:
+    """Address and interface (empty when not known).
+
+    That of the interface that is named; else the address that the inventory has, where it is the host's own; else the one by which the host
+    reaches the world.
+    """
+    interfaces = facts.interfaces if facts is not None else {}
+    if interface is not None:
+        addresses = interfaces.get(interface, ())
+        return inventory_address if inventory_address in addresses or not addresses else addresses[0], interface
+    for address in (inventory_address, facts.default_ipv4 if facts is not None else ""):
+        for name, addresses in interfaces.items():
+            if address in addresses and not address.startswith("127."):
+                return address, name
+    return inventory_address, ""

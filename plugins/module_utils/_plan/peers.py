@@ -1,0 +1,96 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Among hosts that want the same weights: the one that downloads them, and those that copy from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Iterator, Sequence
+
+from .addresses import reached_at
+from .clusters import Run
+from .draft import HostDraft, ServiceDraft
+from .sharing import FOLLOWER, MIRROR, PEER, SOURCE, Share
+from .weights import Weights
+
+# What makes two hosts want the same files.
+_Wanted = tuple[str, str, frozenset[str]]
+
+
+def share_out(hosts: Sequence[HostDraft], run: Run) -> list[HostDraft]:
+    """The hosts with their parts in sharing weights.
+
+    Of those that share as peers and are in this run, the source is one that has the weights verified, else the first of the inventory: a choice
+    that stays the same from run to run, so that a download that was cut off goes on where it stands. Hosts that have them already copy nothing.
+    """
+    wanting: dict[_Wanted, list[HostDraft]] = {}
+    for host in hosts:
+        if host.settings.weights_share == PEER and (run.hosts is None or host.name in run.hosts):
+            for key in _keys(host):
+                wanting.setdefault(key, []).append(host)
+    parts: dict[tuple[str, _Wanted], Share] = {}
+    for key, sharers in wanting.items():
+        parts.update({(name, key): share for name, share in _parts(key, sharers).items()})
+    return [replace(_with_parts(host, parts), weights_clients=tuple(dict.fromkeys(_clients(host, hosts)))) for host in hosts]
+
+
+def _clients(host: HostDraft, hosts: Sequence[HostDraft]) -> Iterator[tuple[int, str]]:
+    """Who may fetch weights from a host: the port and their address, the same from run to run, whoever has what already.
+
+    As peers all that want the same weights, since any of them may be the source; of a mirror all that use it.
+    """
+    settings = host.settings
+    own = _keys(host) if settings.weights_share == PEER else []
+    for other in hosts:
+        if other is not host and other.settings.weights_share == PEER:
+            for key in own:
+                if key in _keys(other):
+                    yield settings.weights_share_port, address_of(other, key)
+        if other is not host and other.settings.weights_share == MIRROR and other.settings.weights_mirror_host == host.name:
+            yield settings.weights_mirror_port, reached_at(other.address, other.facts)[0]
+
+
+def _keys(host: HostDraft) -> list[_Wanted]:
+    """The weights that a host wants and does not have brought by hand."""
+    return list(dict.fromkeys(_wanted(draft.weights) for draft in host.services if draft.weights is not None and not draft.weights.is_local))
+
+
+def _parts(key: _Wanted, sharers: list[HostDraft]) -> dict[str, Share]:
+    have = [host for host in sharers if _has(host, key)]
+    source = (have or sharers)[0]
+    followers = [host for host in sharers if host is not source and host not in have]
+    if not followers:
+        return {}
+    url = f"http://{address_of(source, key)}:{source.settings.weights_share_port}"
+    parts = {host.name: Share(FOLLOWER, source.name, url) for host in followers}
+    parts[source.name] = Share(SOURCE, source.name, url, tuple(address_of(host, key) for host in followers))
+    return parts
+
+
+def address_of(host: HostDraft, key: _Wanted) -> str:
+    """Where peers reach a host: on the interface that C(weights_share_interface) names, else on that of a service over several hosts that runs
+    on these weights, else as the inventory and the host's routes have it."""
+    if host.settings.weights_share_interface:
+        return reached_at(host.address, host.facts, host.settings.weights_share_interface)[0]
+    for draft in host.services:
+        if draft.part is not None and draft.weights is not None and _wanted(draft.weights) == key:
+            return draft.part.node.address
+    return reached_at(host.address, host.facts)[0]
+
+
+def _wanted(weights: Weights) -> _Wanted:
+    return weights.repo, weights.revision, frozenset(weights.exclude)
+
+
+def _has(host: HostDraft, key: _Wanted) -> bool:
+    there = host.facts.weights if host.facts is not None else frozenset()
+    return any(draft.weights is not None and _wanted(draft.weights) == key and draft.weights.path in there for draft in host.services)
+
+
+def _with_parts(host: HostDraft, parts: dict[tuple[str, _Wanted], Share]) -> HostDraft:
+    return replace(host, services=tuple(_with_part(host.name, draft, parts) for draft in host.services))
+
+
+def _with_part(name: str, draft: ServiceDraft, parts: dict[tuple[str, _Wanted], Share]) -> ServiceDraft:
+    share = parts.get((name, _wanted(draft.weights))) if draft.weights is not None else None
+    return draft if share is None or draft.weights is None else replace(draft, weights=replace(draft.weights, share=share))

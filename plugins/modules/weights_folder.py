@@ -1,0 +1,88 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: weights_folder
+short_description: See that a folder with weights that somebody brought is there
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Looks whether a folder holds a model's files, and whether what should be mounted is. Reads names only and changes nothing.
+  - Whether the files are what they should be is for the role P(inferops.gpu.weights#role) to say, which hashes them.
+options:
+  path:
+    description: The folder.
+    type: path
+    required: true
+  mount:
+    description: Where something has to be mounted. Empty when nothing has to.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    description: Changes nothing, so it runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: See that the model is there
+  inferops.gpu.weights_folder:
+    path: /mnt/models/qwen3-0.6b
+    mount: /mnt/models
+"""
+
+RETURN = r"""
+weight_files:
+  description: How many files of weights it holds.
+  returned: success
+  type: int
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+
+# What vLLM loads weights from.
+ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+
+
+def fault(path: str, mount: str) -> str:
+    """Return what is wrong with a folder and the way out, or nothing."""
+    if mount and not os.path.ismount(mount):
+        return f"nothing is mounted at {mount}. Mount it, and see that it is mounted at boot."
+    if not os.path.isdir(path):
+        return f"{path} is not there. Bring the model's files to it, or correct weights_path, model or revision."
+    if not os.path.isfile(os.path.join(path, "config.json")):
+        return f"{path} holds no config.json{', nor anything else' if not os.listdir(path) else ''}. It has to hold the model's files, as the Hub has them."
+    return "" if count(path) else f"{path} holds no file of weights ({', '.join(ENDINGS)})."
+
+
+def count(path: str) -> int:
+    """Return how many files of weights lie in a folder."""
+    return sum(1 for name in os.listdir(path) if name.endswith(ENDINGS))
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={"path": {"type": "path", "required": True}, "mount": {"type": "str", "default": ""}},
+        supports_check_mode=True,
+    )
+    path = module.params["path"]
+    try:
+        found = fault(path, module.params["mount"])
+        weight_files = 0 if found else count(path)
+    except OSError as error:
+        found, weight_files = f"{path} can't be read: {error.strerror}.", 0
+    if found:
+        module.fail_json(msg=f"{found} Nothing was changed.")
+    module.exit_json(changed=False, weight_files=weight_files)
+
+
+if __name__ == "__main__":
+    main()

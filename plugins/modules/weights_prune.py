@@ -1,0 +1,133 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: weights_prune
+short_description: List the weights on a host that nothing needs, and remove those that are named
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Looks at weights that this collection downloaded, complete ones and unfinished ones. What carries no manifest of ours, or is no
+    unfinished download of ours, is not looked at and never removed.
+  - Weights are kept that the plan wants, that a unit of a model service names, that a record of a service names (its former good release
+    among them), and that any process has open.
+options:
+  weights_dir:
+    description: Where weights stand.
+    type: path
+    default: /var/lib/inferops/models
+  state_dir:
+    description: Where the collection keeps what it knows of a host.
+    type: path
+    default: /var/lib/inferops
+  wanted:
+    description: Paths of the weights that the plan wants.
+    type: list
+    elements: str
+    default: []
+  remove:
+    description: What to remove of that which nothing needs, each by path or as C(repo@revision). V(all) is all of it.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Reports what would be removed.
+    support: full
+  diff_mode:
+    description: Shows what is removed.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: List what nothing needs
+  inferops.gpu.weights_prune:
+    wanted: "{{ plan_host.weights | map(attribute='path') }}"
+  register: found
+"""
+
+RETURN = r"""
+unused:
+  description: Complete weights that nothing needs, each with C(path), C(name) (C(repo@revision)) and C(bytes).
+  returned: success
+  type: list
+  elements: dict
+unfinished:
+  description: Unfinished downloads that nothing needs, alike.
+  returned: success
+  type: list
+  elements: dict
+kept:
+  description: What is kept, with the reason in C(why).
+  returned: success
+  type: list
+  elements: dict
+removed:
+  description: What was removed, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _prune
+
+
+def reason(path: str, keepers: dict[str, set[str]]) -> str:
+    """Return what keeps some weights, or nothing."""
+    return next((why for why, paths in keepers.items() if path in paths), "")
+
+
+def row(found: _prune.Found) -> dict[str, t.Any]:
+    """Return weights as the module shows them."""
+    return {"path": found.path, "name": f"{found.repo}@{found.revision}", "bytes": found.bytes, "complete": found.complete}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "weights_dir": {"type": "path", "default": "/var/lib/inferops/models"},
+            "state_dir": {"type": "path", "default": "/var/lib/inferops"},
+            "wanted": {"type": "list", "elements": "str", "default": []},
+            "remove": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    directory, names = module.params["weights_dir"], module.params["remove"]
+    keepers = {
+        "the plan wants it": set(module.params["wanted"]),
+        "a service's unit names it": _prune.unit_paths(_prune.read_units(), directory),
+        "the record of a service names it": _prune.unit_paths(_prune.read_records(module.params["state_dir"]), directory),
+        "a process uses it": _prune.open_paths(directory),
+    }
+    found = _prune.find(directory)
+    kept = [{**row(one), "why": reason(one.path, keepers)} for one in found if reason(one.path, keepers)]
+    free = [row(one) for one in found if not reason(one.path, keepers)]
+    known = {name for one in free for name in (one["path"], one["name"])}
+    strange = [name for name in names if name != "all" and name not in known]
+    if strange:
+        why = {one[key]: one["why"] for one in kept for key in ("path", "name")}
+        told = [f"{name} ({why[name]})" if name in why else f"{name} (there is no such thing)" for name in strange]
+        module.fail_json(msg=f"{', '.join(told)} can't be removed; {', '.join(one['name'] for one in free) or 'nothing'} can. Nothing was changed.")
+    removed = [one for one in free if "all" in names or one["path"] in names or one["name"] in names]
+    if not module.check_mode:
+        for one in removed:
+            try:
+                _prune.remove(one["path"], module.params["state_dir"])
+            except OSError as error:
+                module.fail_json(msg=f"{one['path']} can't be removed: {error}")
+    module.exit_json(
+        changed=bool(removed), removed=removed, kept=kept,
+        unused=[one for one in free if one["complete"]], unfinished=[one for one in free if not one["complete"]],
+        diff={"before": "".join(f"{one['path']}\n" for one in removed), "after": ""},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: weights_share
+short_description: Show weights to the hosts that copy them, or stop doing so
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Keeps, beside weights, a folder C(<path>.share) of hard links in the shape of a Hub's addresses, C(<repo>/resolve/<commit>/<file>).
+  - Weights that are complete are linked as their manifest lists them. For others the folder is made, and their download links each file
+    that it has verified.
+  - Hard links take no space and do not change when the download gets its final name.
+options:
+  weights:
+    description: The weights, as the plan has them. Of each its C(path), C(repo) and C(manifest) are looked at.
+    type: list
+    elements: dict
+    required: true
+  folders:
+    description: Further folders to remove, as an earlier run may have left them. Their names end in C(.share).
+    type: list
+    elements: path
+    default: []
+  owner:
+    description: Name of the owner of the folders.
+    type: str
+    default: root
+  group:
+    description: Name of the group of the folders.
+    type: str
+    default: root
+  state:
+    description: Whether they are shown.
+    type: str
+    choices: [present, absent]
+    default: present
+attributes:
+  check_mode:
+    description: Reports what would change.
+    support: full
+  diff_mode:
+    description: Shows the files that are linked, or the folders that are removed.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Show what is there
+  inferops.gpu.weights_share:
+    weights:
+      - path: /var/lib/inferops/models/Qwen--Qwen3-0.6B/c1899de289a04d12100db370d81485cdf75e47ca
+        repo: Qwen/Qwen3-0.6B
+        manifest: /var/lib/inferops/models/Qwen--Qwen3-0.6B/c1899de289a04d12100db370d81485cdf75e47ca.manifest.json
+    owner: inferops
+    group: inferops
+"""
+
+RETURN = r"""
+changed_paths:
+  description: Folders and files that were made or removed.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import grp
+import json
+import os
+import pwd
+import shutil
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+SUFFIX = ".share"
+
+
+def links_of(weights: dict[str, t.Any]) -> dict[str, str]:
+    """Return what is to be linked, as path of the link to path of the file; nothing while the weights are not complete."""
+    try:
+        with open(weights["manifest"], encoding="utf-8") as file:
+            manifest = json.load(file)
+        base = os.path.join(weights["path"] + SUFFIX, weights["repo"], "resolve", manifest["commit"])
+        return {os.path.join(base, row["path"]): os.path.join(weights["path"], row["path"]) for row in manifest["files"]}
+    except FileNotFoundError:
+        return {}
+
+
+def is_link(link: str, file: str) -> bool:
+    """Tell whether a path is a link to a file as that is now."""
+    return os.path.exists(link) and os.path.samefile(link, file)
+
+
+def make_folder(path: str, owner: int, group: int) -> None:
+    """Make a folder and the missing ones above it, all with the same owner."""
+    if os.path.isdir(path):
+        return
+    make_folder(os.path.dirname(path), owner, group)
+    os.mkdir(path, 0o755)
+    os.chown(path, owner, group)
+
+
+def show(module: AnsibleModule) -> list[str]:
+    """Make the folders and links that are missing; their paths."""
+    changed = []
+    for weights in module.params["weights"]:
+        shelf = weights["path"] + SUFFIX
+        if not os.path.isdir(shelf):
+            changed.append(shelf)
+        missing = {link: file for link, file in links_of(weights).items() if not is_link(link, file)}
+        changed += missing
+        if module.check_mode:
+            continue
+        owner, group = pwd.getpwnam(module.params["owner"]).pw_uid, grp.getgrnam(module.params["group"]).gr_gid
+        make_folder(shelf, owner, group)
+        for link, file in missing.items():
+            make_folder(os.path.dirname(link), owner, group)
+            if os.path.lexists(link):
+                os.unlink(link)
+            os.link(file, link)
+    return changed
+
+
+def hide(module: AnsibleModule) -> list[str]:
+    """Remove the folders; their paths."""
+    folders = dict.fromkeys([weights["path"] + SUFFIX for weights in module.params["weights"]] + module.params["folders"])
+    strange = [folder for folder in folders if not folder.endswith(SUFFIX)]
+    if strange:
+        module.fail_json(msg=f"{', '.join(strange)}: only folders whose names end in {SUFFIX} are removed. Nothing was changed.")
+    changed = [folder for folder in folders if os.path.isdir(folder) and not os.path.islink(folder)]
+    for folder in changed if not module.check_mode else []:
+        shutil.rmtree(folder)
+    return changed
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "weights": {"type": "list", "elements": "dict", "required": True},
+            "folders": {"type": "list", "elements": "path", "default": []},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "root"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        supports_check_mode=True,
+    )
+    present = module.params["state"] == "present"
+    try:
+        changed = show(module) if present else hide(module)
+    except (OSError, KeyError, ValueError) as error:
+        module.fail_json(msg=f"the weights can't be {'shown to peers' if present else 'hidden again'}: {error}")
+    before, after = ("", "".join(f"{path}\n" for path in changed)) if present else ("".join(f"{path}\n" for path in changed), "")
+    module.exit_json(changed=bool(changed), changed_paths=changed, diff={"before": before, "after": after})
+
+
+if __name__ == "__main__":
+    main()

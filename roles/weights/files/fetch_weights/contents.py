@@ -1,0 +1,125 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a revision is on the disk, and whether it is what the Hub's metadata says: hashes, and a record of what was verified.
+
+A file is hashed once, and again only when its size or time changed. The record stands beside an unfinished download; the manifest
+takes its place when all is there.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import typing as t
+
+CHUNK = 8 * 1024 * 1024
+
+File = t.Dict[str, t.Any]
+
+
+def hashes(path: str, size: int) -> tuple[str, str]:
+    """Return the sha256 of a file and the name that git gives its content; what was read is on the disk then, not only in memory."""
+    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size)
+    # Of a large file the Hub tells the sha256 alone; of a small one git's name.
+    both = size < CHUNK
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            sha256.update(chunk)
+            if both:
+                git.update(chunk)
+        os.fsync(file.fileno())
+    return sha256.hexdigest(), git.hexdigest() if both else ""
+
+
+def git_name(path: str, size: int) -> str:
+    """Return the name that git gives a file's content."""
+    git = hashlib.sha1(b"blob %d\0" % size)
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            git.update(chunk)
+    return git.hexdigest()
+
+
+def size_of(path: str) -> int:
+    """Return a file's size in bytes, -1 where there is none."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return -1
+
+
+def entry_of(base: str, file: File) -> File | None:
+    """Hash a file below a directory: its manifest entry, or None when it is not what was announced. Raises OSError."""
+    path = os.path.join(base, file["path"])
+    before = os.stat(path)
+    if before.st_size != file["size"]:
+        return None
+    sha256, git = hashes(path, file["size"])
+    if sha256 != file.get("sha256", sha256):
+        return None
+    if "git_sha1" in file and (git or git_name(path, file["size"])) != file["git_sha1"]:
+        return None
+    return {"path": file["path"], "size": file["size"], "sha256": sha256, "mtime_ns": before.st_mtime_ns}
+
+
+def replace_json(path: str, value: t.Any) -> None:
+    """Write a file so that a reader, or who comes after a power cut, finds the old one or the new one."""
+    new = path + ".new"
+    try:
+        with open(new, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError:
+        if os.path.lexists(new):
+            os.unlink(new)
+        raise
+
+
+def read_json(path: str) -> dict[str, t.Any]:
+    """Return the JSON object in a file; empty where there is none that can be used."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class Record:
+    """The manifest entries of verified files of one directory, kept in a JSON file of C({"files": [entry, ...]})."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        rows = read_json(path).get("files", [])
+        self.entries: dict[str, File] = {row["path"]: row for row in rows if isinstance(row, dict) and "path" in row and "sha256" in row}
+
+    def holds(self, base: str, file: File) -> File | None:
+        """The entry of a file that was verified and has not changed since, by size and time."""
+        entry = self.entries.get(file["path"])
+        if entry is None or entry["sha256"] != file.get("sha256", entry["sha256"]):
+            return None
+        try:
+            found = os.stat(os.path.join(base, file["path"]))
+        except OSError:
+            return None
+        same = found.st_size == file["size"] == entry.get("size") and found.st_mtime_ns == entry.get("mtime_ns")
+        return entry if same else None
+
+    def add(self, entry: File) -> None:
+        """Remember a verified file, on the disk too unless that is full: then it is hashed again after the next start."""
+        self.entries[entry["path"]] = entry
+        try:
+            replace_json(self.path, {"files": list(self.entries.values())})
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+
+
+def digest(entries: list[File]) -> str:
+    """Return one hash for the contents of all files: equal on two hosts just when the weights are."""
+    rows = sorted(f"{entry['sha256']}  {entry['path']}\n" for entry in entries)
+    return hashlib.sha256("".join(rows).encode()).hexdigest()

@@ -1,0 +1,85 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far a download is, for a play that follows it (a status file) and for who reads the journal."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import time
+import typing as t
+
+# Seconds over which the rate is measured that people see, and between two lines in the journal.
+WINDOW = 10.0
+JOURNAL_SECONDS = 30.0
+
+
+def words(size: float) -> str:
+    """Return a number of bytes as people read it."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.2f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people read them."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+class Rate:
+    """Bytes a second over the last O(window) seconds, from samples of how many there are."""
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self.samples: collections.deque[tuple[float, int]] = collections.deque()
+
+    def add(self, now: float, size: int) -> float:
+        """Take a sample and return the rate; 0 after the first one."""
+        if self.samples and size < self.samples[-1][1]:
+            # Bytes went away: a wrong file was removed. What was measured before says nothing about what is to come.
+            self.samples.clear()
+        self.samples.append((now, size))
+        while len(self.samples) > 2 and now - self.samples[1][0] >= self.window:
+            self.samples.popleft()
+        first, start = self.samples[0]
+        return (size - start) / (now - first) if now > first else 0.0
+
+    @property
+    def span(self) -> float:
+        """Seconds that the samples cover."""
+        return self.samples[-1][0] - self.samples[0][0] if self.samples else 0.0
+
+
+class Status:
+    """The file in which a play reads how far the download is."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.rate = Rate(WINDOW)
+        self.said = 0.0
+
+    def write(self, **values: t.Any) -> None:
+        """Replace the file in one step, so that a reader never sees half of it."""
+        new = self.path + ".new"
+        with open(new, "w", encoding="utf-8") as file:
+            json.dump(values, file)
+        os.replace(new, self.path)
+
+    def progress(self, size: int, total: int, doing: str) -> None:
+        """Tell how far it is: bytes that are there, of how many, and what is being done."""
+        now = time.monotonic()
+        rate = self.rate.add(now, size)
+        left = (total - size) / rate if rate > 0 else None
+        pace = f"{words(rate)}/s, {duration(left)} left" if left is not None and size < total else ""
+        text = ", ".join(part for part in (f"{words(size)} of {words(total)}", pace, doing) if part)
+        self.write(text=text, bytes=size, total_bytes=total, rate=round(rate), eta_seconds=None if left is None else round(left), doing=doing)
+        if now - self.said >= JOURNAL_SECONDS:
+            self.said = now
+            print(text, flush=True)

@@ -1,0 +1,144 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Upgrades and changes: those that serve stay, those that do not are taken back; and a second service, on Transformers, beside it all.
+
+The tests run in this order. What fails fails at run time only: the release imports and parses, the arguments are ones that the parser takes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from lab import GROUP, ROOT, Unit, wait_until
+from openai import OpenAI
+from testinfra.host import Host
+
+VARIABLES = ROOT / "molecule" / "default" / "inventory" / "group_vars" / f"{GROUP}.yml"
+LARGE: dict[str, Any] = {**yaml.safe_load(VARIABLES.read_text(encoding="utf-8"))["model_services"][0], "gpus": [0]}
+SMALL: dict[str, Any] = {"name": "qwen3-dev", "model": "qwen3-0.6b", "engine": "transformers", "port": 8002, "gpus": [1]}
+UPGRADED = {**LARGE, "vllm_version": "0.32.0.post1+cpu"}
+# Its engine dies at every start, and only there.
+BROKEN = {**UPGRADED, "vllm_requirements": ["lab-broken-engine==1.0"]}
+# The parser takes any word for a type; the server does not.
+WRONG_TYPE = {**SMALL, "transformers_args": {"dtype": "float99"}}
+SECRETS = [LARGE["api_key"], *LARGE["secret_environment"].values()]
+
+large = pytest.fixture(scope="module", name="large")(lambda host: Unit(host, "vllm-qwen3-235b.service"))
+small = pytest.fixture(scope="module", name="small")(lambda host: Unit(host, "vllm-qwen3-dev.service"))
+
+
+def plan(*services: dict[str, Any]) -> dict[str, Any]:
+    """Variables of a run that serves these."""
+    return {"model_services": list(services)}
+
+
+def kept(host: Host, name: str) -> dict[str, Any]:
+    """The last state of a service that has passed its gate."""
+    return dict(json.loads(host.file(f"/var/lib/inferops/served/{name}.json").content_string))
+
+
+def answer(addresses: dict[str, str], service: dict[str, Any]) -> str:
+    """What the service says to the official client, asked from the controller."""
+    url = f"http://{next(iter(addresses.values()))}:{service['port']}/v1"
+    client = OpenAI(base_url=url, api_key=service.get("api_key", "none"), timeout=120, max_retries=0)
+    # Room for what a model says to itself first.
+    question = [{"role": "user", "content": "Say one word."}]
+    done = client.chat.completions.create(model=service["name"], messages=question, max_tokens=64, temperature=0)
+    return str(done.choices[0].message.content)
+
+
+def on_one_line(output: str) -> str:
+    """Output of a play without the line breaks that it has for readers."""
+    return " ".join(output.split())
+
+
+def test_upgrade(host: Host, play: Callable[..., Any], large: Unit, addresses: dict[str, str]) -> None:
+    """Another vLLM beside the running one, and a service on Transformers; both answer from outside, and their states are kept for root alone."""
+    before = kept(host, "qwen3-235b")["release"]
+    done = play(variables=plan(UPGRADED, SMALL))
+    assert done.status == 0, done.output
+    assert "asks for no API key" in on_one_line(done.output)
+    now = kept(host, "qwen3-235b")["release"]
+    assert now.startswith("vllm-0.32.0.post1-") and now in large.show("ExecStart") and before != now
+    assert host.file(f"/opt/inferops/releases/{before}/release.json").exists
+    assert kept(host, "qwen3-dev")["release"].startswith("transformers-")
+    assert answer(addresses, UPGRADED) and answer(addresses, SMALL)
+    for name in ("qwen3-235b", "qwen3-dev"):
+        file = host.file(f"/var/lib/inferops/served/{name}.json")
+        assert (file.mode, file.user, file.group) == (0o600, "root", "root")
+
+
+def test_then_nothing_is_left_to_do(play: Callable[..., Any], large: Unit, small: Unit) -> None:
+    """Neither engine is restarted by a second run."""
+    before = large.main_pid, small.main_pid
+    done = play(variables=plan(UPGRADED, SMALL))
+    assert [counts["changed"] for counts in done.recap.values()] == [0] * len(done.recap), done.output
+    assert (large.main_pid, small.main_pid) == before
+
+
+def test_failed_upgrade_goes_back(host: Host, play: Callable[..., Any], large: Unit, small: Unit, addresses: dict[str, str]) -> None:
+    """Unit, environment and release are the former ones, it answers, the run fails with the engine's own words, and nobody else was restarted."""
+    before, other = kept(host, "qwen3-235b"), small.main_pid
+    done = play("--diff", variables=plan({**BROKEN, "secret_environment": {"LAB_SECRET": "changed-77"}}, SMALL))
+    said = on_one_line(done.output)
+    assert done.status != 0
+    assert "RuntimeError: the engine of this release is broken, as the lab wanted it" in said, done.output
+    assert f"went back to what served before, release {before['release']}" in said and "is healthy again" in said, done.output
+    assert [secret for secret in [*SECRETS, "changed-77"] if secret in done.output] == []
+    assert kept(host, "qwen3-235b") == before
+    assert host.file(before["unit_file"]).content_string == before["unit_text"]
+    assert host.file(before["environment_file"]).content_string == before["environment_text"]
+    assert (large.show("ActiveState"), large.show("NeedDaemonReload"), large.show("UnitFileState")) == ("active", "no", "enabled")
+    assert before["release"] in large.show("ExecStart") and answer(addresses, UPGRADED)
+    assert small.main_pid == other != "0"
+
+
+def test_killed_between_switch_and_gate(host: Host, killed_play: Callable[..., str], small: Unit) -> None:
+    """The run dies when the new files run already: what served before is still known."""
+    before = kept(host, "qwen3-dev")
+    killed_play(lambda: "float99" in small.show("ExecStart"), "the new unit is in effect", variables=plan(UPGRADED, WRONG_TYPE))
+    assert kept(host, "qwen3-dev") == before
+    wait_until(lambda: small.show("NRestarts") != "0" or small.show("SubState") == "auto-restart", 120, "the new arguments fail at run time")
+
+
+def test_the_next_run_takes_it_back(host: Host, play: Callable[..., Any], large: Unit, small: Unit, addresses: dict[str, str]) -> None:
+    """The same wrong plan again, which finds a service that falls and falls: it is tried, and goes back to what served before the dead run."""
+    before, other = kept(host, "qwen3-dev"), large.main_pid
+    done = play(variables=plan(UPGRADED, WRONG_TYPE))
+    said = on_one_line(done.output)
+    assert done.status != 0 and "ValueError: Unsupported dtype: 'float99'" in said and "is healthy again" in said, done.output
+    assert host.file(before["unit_file"]).content_string == before["unit_text"]
+    assert answer(addresses, SMALL) and large.main_pid == other
+
+
+def test_never_served_is_not_started_for_ever(host: Host, play: Callable[..., Any], large: Unit, small: Unit) -> None:
+    """A new service with nothing to go back to is stopped; together with the corrected plan of another, which goes forward."""
+    never, other = {**WRONG_TYPE, "name": "never", "port": 8003, "gpus": [2]}, large.main_pid
+    done = play(variables=plan(UPGRADED, {**SMALL, "transformers_args": {"dtype": "float32"}}, never))
+    said = on_one_line(done.output)
+    assert done.status != 0 and "it has never passed its gate on this host. It was stopped and disabled" in said, done.output
+    unit = Unit(host, "vllm-never.service")
+    assert unit.main_pid == "0" and unit.show("SubState") != "auto-restart" and unit.show("UnitFileState") == "disabled"
+    assert "--dtype=float32" in kept(host, "qwen3-dev")["unit_text"] and "float32" in small.show("ExecStart")
+    assert large.main_pid == other
+
+
+def test_a_refused_argument_touches_nothing(play: Callable[..., Any], small: Unit) -> None:
+    """What the parser of Transformers refuses never gets as far as a restart."""
+    before = small.main_pid
+    done = play(variables=plan(UPGRADED, {**SMALL, "transformers_args": {"dtyp": "float32"}}))
+    said = on_one_line(done.output)
+    assert done.status != 0 and "No such option '--dtyp'" in said and "No service was touched" in said, done.output
+    assert small.main_pid == before != "0"
+
+
+def test_removed_with_its_record(host: Host, play: Callable[..., Any]) -> None:
+    """Absent services leave neither record nor unit; the large one goes back to the inventory's version, which is a change like any other."""
+    gone = [{"name": name, "state": "absent"} for name in ("qwen3-dev", "never")]
+    done = play(variables=plan(LARGE, *gone))
+    assert done.status == 0, done.output
+    assert host.check_output("ls /var/lib/inferops/served") == "qwen3-235b.json"
+    assert host.run("systemctl cat vllm-qwen3-dev.service").rc != 0

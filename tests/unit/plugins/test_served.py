@@ -1,0 +1,157 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The state that a service goes back to: kept whole, root's alone, and put back as it was."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils import _served, _service, _systemd
+from ansible_collections.inferops.gpu.plugins.modules import api_check, service_rollback
+
+UNIT = "# Managed by inferops.gpu\n# former\n"
+SECRETS = 'KEY="a$b"\r\n'
+
+
+class Host:
+    """A service's files below a folder, on a release and weights that are there; what systemctl was told, and what stood on the disk then."""
+
+    def __init__(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_service, "UNIT_DIRECTORY", str(base))
+        monkeypatch.setattr(_service, "RECORD_DIRECTORY", str(base))
+        monkeypatch.setattr(_systemd, "show", lambda unit, *properties: {**dict.fromkeys(properties, ""), "InvocationID": "i1"})
+        monkeypatch.setattr(_systemd, "systemctl", self.systemctl)
+        self.unit, self.environment, self.record = base / "vllm-a.service", base / "a.env", base / "served" / "a.json"
+        self.release, self.weights = base / "release", base / "weights"
+        for folder in (self.release, self.weights):
+            folder.mkdir()
+        (self.release / "release.json").touch()
+        self.calls: list[tuple[str, str]] = []
+        self.unit.write_text(UNIT)
+        self.environment.write_bytes(SECRETS.encode())
+
+    def systemctl(self, *arguments: str) -> str:
+        self.calls.append((arguments[0], "former" if self.unit.read_text() == UNIT else "new"))
+        return ""
+
+    def keep(self) -> None:
+        found = _served.of_disk("a", str(self.unit), str(self.environment), "r1", str(self.release), str(self.weights))
+        _served.keep(str(self.record), found)
+
+    def change(self) -> None:
+        self.unit.write_text("# Managed by inferops.gpu\n# new\n")
+        self.environment.write_text("KEY=2\n")
+
+    def row(self) -> dict[str, Any]:
+        return {"name": "a", "unit": "vllm-a.service", "environment_file": str(self.environment), "served": str(self.record)}
+
+    def passed(self) -> None:
+        """What api_check does for a service that answers; the process runs what is on the disk."""
+        service = _service.Service("vllm-a.service", str(self.environment), None, "present")
+        lines = [f"{_service.checksum(str(path))}  {path}\n" for path in (self.unit, self.environment)]
+        Path(service.started_record).write_text("".join(lines) + "NeedDaemonReload=no\n")
+        self.mark()
+
+    def mark(self) -> None:
+        keep = {"served": str(self.record), "environment_file": str(self.environment), "release": "r1"}
+        api_check.mark_passed({**self.row(), "keep": {**keep, "release_path": str(self.release), "weights_path": str(self.weights)}})
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    return Host(tmp_path, monkeypatch)
+
+
+def test_what_passed_is_kept_for_root_alone(host: Host) -> None:
+    host.passed()
+    kept = _served.load(str(host.record))
+    assert kept is not None and not kept.differs() and kept.release == "r1" and kept.environment_text == SECRETS
+    assert os.stat(host.record).st_mode & 0o777 == 0o600
+    assert [path.name for path in host.record.parent.iterdir()] == ["a.json"]
+
+
+def test_the_former_state_stays_until_the_new_one_has_passed(host: Host) -> None:
+    """The answer came from a process that runs other files than those on the disk: nothing is known about these."""
+    host.passed()
+    before = host.record.read_text()
+    host.change()
+    host.mark()
+    assert host.record.read_text() == before
+    host.passed()
+    assert host.record.read_text() != before
+
+
+def test_a_run_that_dies_between_keeping_and_marking_is_followed_by_a_check(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = _service.Service("vllm-a.service", str(host.environment), None, "present", str(host.record))
+    host.passed()
+    assert service.was_checked() and service.is_kept()
+    host.record.unlink()
+    assert service.was_checked() and not service.is_kept()
+
+
+def test_going_back_puts_both_files_back_after_the_stop(host: Host) -> None:
+    host.keep()
+    host.change()
+    done = service_rollback.go_back(host.row(), check_mode=False)
+    assert (done["action"], done["release"]) == ("restored", "r1")
+    assert host.unit.read_text() == UNIT and host.environment.read_bytes() == SECRETS.encode()
+    assert (os.stat(host.unit).st_mode & 0o777, os.stat(host.environment).st_mode & 0o777) == (0o644, 0o600)
+    assert [call for call in host.calls if call[0] in ("stop", "daemon-reload", "start")] == [("stop", "new"), ("daemon-reload", "former"), ("start", "former")]
+
+
+def test_check_mode_changes_nothing(host: Host) -> None:
+    host.keep()
+    host.change()
+    assert service_rollback.go_back(host.row(), check_mode=True)["action"] == "restored"
+    assert host.calls == [] and "new" in host.unit.read_text()
+
+
+def test_a_service_that_never_passed_is_stopped_and_disabled(host: Host) -> None:
+    done = service_rollback.go_back(host.row(), check_mode=False)
+    assert done == {"action": "stopped", "why": "it has never passed its gate on this host"}
+    assert [name for name, _files in host.calls] == ["stop", "disable"]
+
+
+def test_what_served_before_is_left_to_systemd(host: Host) -> None:
+    """The same files fail that served before: a GPU is taken, a disk full. There is nothing to go back to."""
+    host.keep()
+    assert service_rollback.go_back(host.row(), check_mode=False)["action"] == "unchanged"
+    assert host.calls == []
+
+
+@pytest.mark.parametrize("gone", ["release", "weights"])
+def test_without_the_former_release_or_weights_nothing_is_put_back(host: Host, gone: str) -> None:
+    host.keep()
+    host.change()
+    if gone == "release":
+        (host.release / "release.json").unlink()
+    else:
+        host.weights.rmdir()
+    done = service_rollback.go_back(host.row(), check_mode=False)
+    assert done["action"] == "stopped" and gone in done["why"]
+    assert "new" in host.unit.read_text()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"service": "a"}', '{"other": 1}'])
+def test_a_record_that_cannot_be_read_is_none(host: Host, text: str) -> None:
+    host.record.parent.mkdir()
+    host.record.write_text(text)
+    assert _served.load(str(host.record)) is None
+
+
+def test_a_failed_write_leaves_the_former_file_and_nothing_beside_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "replace", lambda _new, _path: (_ for _ in ()).throw(OSError("disk full")))
+    before = sorted(os.listdir(host.unit.parent))
+    with pytest.raises(OSError, match="disk full"):
+        _served.replace(str(host.unit), "other", 0o644)
+    assert host.unit.read_text() == UNIT and sorted(os.listdir(host.unit.parent)) == before
+
+
+def test_what_a_dead_write_has_left_is_written_over(host: Host) -> None:
+    left = host.environment.parent / ".a.env.new"
+    left.write_text("half")
+    left.chmod(0o644)
+    _served.replace(str(host.environment), "KEY=3\n", 0o600)
+    assert host.environment.read_text() == "KEY=3\n" and not left.exists() and os.stat(host.environment).st_mode & 0o777 == 0o600

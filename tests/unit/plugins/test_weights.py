@@ -1,0 +1,149 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filters about shared weights, links that are served, and what may be pruned."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.filter import weights
+from ansible_collections.inferops.gpu.plugins.module_utils import _prune
+from ansible_collections.inferops.gpu.plugins.modules import weights_folder, weights_share
+
+MANIFEST = {"repo": "a/b", "revision": "main", "commit": "c0ffee", "files": [{"path": "sub/x.safetensors", "size": 3, "sha256": "0" * 64}]}
+
+
+def plan(host: str, *services: tuple[str, Any]) -> dict[str, Any]:
+    """The plan of a host with services of these names and nodes."""
+    return {"host": host, "services": [{"name": name, "state": "present", "node": node, "weights_path": "/m"} for name, node in services]}
+
+
+@pytest.mark.parametrize(
+    ("digests", "said"),
+    [
+        ({"h1": {"/m": "aaa"}, "h2": {"/m": "aaa"}}, []),
+        ({"h1": {"/m": "aaa"}, "h2": {"/m": "bbb"}}, ["big: h1 has weights with the digest aaa, h2 has weights with the digest bbb"]),
+        ({"h1": {"/m": "aaa"}}, ["big: h1 has weights with the digest aaa, h2 has no manifest"]),
+        ({}, ["big: h1 and h2 have no manifest"]),
+    ],
+)
+def test_nodes_that_disagree(digests: dict[str, Any], said: list[str]) -> None:
+    """Only services over several hosts count."""
+    plans = [plan("h1", ("big", {"rank": 0}), ("small", None)), plan("h2", ("big", {"rank": 1}), ("small", None))]
+    assert weights.weights_disagreements(plans, digests) == said
+
+
+def test_digests_tell_contents_and_sizes() -> None:
+    """The order of the files does not matter, nor where they came from."""
+
+    def digest(*files: dict[str, Any]) -> str:
+        content = base64.b64encode(json.dumps({"files": files, "endpoint": id(files)}).encode()).decode()
+        return weights.weights_digests([{"content": content, "item": {"path": "/m"}}])["/m"]
+
+    one, two = {"path": "a", "size": 1, "sha256": "x"}, {"path": "b", "size": 2, "sha256": "y"}
+    assert digest(one, two) == digest(two, one)
+    assert len({digest(one, two), digest(one), digest(one, {**two, "sha256": "z"}), digest(one, {**two, "path": "c"})}) == 4
+
+
+def test_what_a_download_is_told() -> None:
+    """Nothing, where to show what it has, or whom to copy from."""
+    base = {"path": "/m/a--b/r", "name": "a--b-r", "unit": "inferops-weights-a--b-r.service"}
+    url = "http://10.0.0.1:8790"
+    assert weights.weights_share({**base, "share": {"role": "alone"}}, 5) == {"role": "alone"}
+    assert weights.weights_share({**base, "share": {"role": "source"}}, 5) == {"role": "source", "shelf": "/m/a--b/r.share"}
+    assert weights.weights_share({**base, "share": {"role": "follower", "source": "gpu1", "url": url}}, 5) == {
+        "role": "follower", "source": "gpu1", "url": f"{url}/a--b-r", "progress": f"{url}/progress/{base['unit']}.json", "patience": 5,
+    }
+
+
+def test_links_of_complete_weights(tmp_path: Path) -> None:
+    """In the shape of a Hub's addresses; none while there is no manifest."""
+    about = {"path": str(tmp_path / "r"), "repo": "a/b", "manifest": str(tmp_path / "r.manifest.json")}
+    assert weights_share.links_of(about) == {}
+    (tmp_path / "r.manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
+    assert weights_share.links_of(about) == {str(tmp_path / "r.share/a/b/resolve/c0ffee/sub/x.safetensors"): str(tmp_path / "r/sub/x.safetensors")}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (None, "is not there"),
+        ([], "holds no config.json, nor anything else"),
+        (["x.safetensors"], "holds no config.json"),
+        (["config.json"], "holds no file of weights"),
+        (["config.json", "x.safetensors"], ""),
+    ],
+)
+def test_folders(tmp_path: Path, files: list[str] | None, said: str) -> None:
+    """What is missing is told."""
+    folder = tmp_path / "model"
+    if files is not None:
+        folder.mkdir()
+    for name in files or []:
+        (folder / name).write_text("", encoding="utf-8")
+    found = weights_folder.fault(str(folder), "")
+    assert said in found and bool(said) == bool(found)
+    assert "nothing is mounted" in weights_folder.fault(str(folder), str(tmp_path))
+
+
+def make(base: Path, manifest: Any = None, partial: bool = False) -> str:
+    """Weights below a folder; their path."""
+    folder = base.with_name(f"{base.name}.partial") if partial else base
+    folder.mkdir(parents=True)
+    (folder / "x.safetensors").write_bytes(b"x" * 100_000)
+    if manifest is not None:
+        base.with_name(f"{base.name}.manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return str(base)
+
+
+def test_only_ours_is_found(tmp_path: Path) -> None:
+    """Directories without our manifest, and with somebody else's, are not looked at."""
+    complete = make(tmp_path / "a--b" / "main", MANIFEST)
+    # Served to peers: a second name of a file is not a second file.
+    (tmp_path / "a--b" / "main.share").mkdir()
+    (tmp_path / "a--b" / "main.share" / "x.safetensors").hardlink_to(Path(complete) / "x.safetensors")
+    begun = make(tmp_path / "c--d" / "main", partial=True)
+    make(tmp_path / "e--f" / "main")
+    make(tmp_path / "g--h" / "main", {"hello": "world"})
+    found = {one.path: one for one in _prune.find(str(tmp_path))}
+    assert {path: (one.repo, one.complete) for path, one in found.items()} == {complete: ("a/b", True), begun: ("c/d", False)}
+    assert all(100_000 <= one.bytes < 120_000 for one in found.values())
+
+
+def test_removed_with_all_that_stands_beside_it(tmp_path: Path) -> None:
+    """And nothing else; links that were served do not keep the space."""
+    path = make(tmp_path / "models" / "a--b" / "main", MANIFEST)
+    other = make(tmp_path / "models" / "a--b" / "v2", MANIFEST)
+    (tmp_path / "models" / "a--b" / "main.share").mkdir()
+    (tmp_path / "models" / "a--b" / "main.share" / "link").hardlink_to(Path(path) / "x.safetensors")
+    (tmp_path / "jobs").mkdir()
+    for name, about in (("main", path), ("v2", other)):
+        (tmp_path / "jobs" / f"inferops-weights-{name}.service.json").write_text(json.dumps({"path": about}), encoding="utf-8")
+    _prune.remove(path, str(tmp_path))
+    assert sorted(one.name for one in (tmp_path / "models" / "a--b").iterdir()) == ["v2", "v2.manifest.json"]
+    assert [one.name for one in (tmp_path / "jobs").iterdir()] == ["inferops-weights-v2.service.json"]
+    _prune.remove(other, str(tmp_path))
+    assert not (tmp_path / "models" / "a--b").exists()
+
+
+def test_paths_in_texts() -> None:
+    """What a unit, a record or a process names, whichever part of the weights it is."""
+    text = "serve /m/a--b/main --x\n/m/c--d/main.partial/x.safetensors (deleted)\n{'weights_path': '/m/e--f/r.1'}\n/n/g--h/main /m/short"
+    assert _prune.unit_paths([text], "/m") == {"/m/a--b/main", "/m/c--d/main", "/m/e--f/r.1"}
+
+
+def test_lines_to_read() -> None:
+    """With sizes, and what could be freed."""
+    row = {"path": "/m/a--b/r", "name": "a/b@r", "bytes": 2_500_000_000, "complete": True}
+    found = {"unused": [row], "unfinished": [{**row, "bytes": 3_000_000, "path": "/m/c--d/r"}], "kept": [{**row, "why": "the plan wants it"}], "removed": []}
+    assert weights.weights_prune_lines(found) == [
+        "unused: 2.5 GB a/b@r in /m/a--b/r",
+        "unfinished, unused: 3.0 MB a/b@r in /m/c--d/r.partial",
+        "kept: 2.5 GB a/b@r, as the plan wants it",
+        "2.5 GB can be freed with -e weights_prune=true",
+    ]
+    assert weights.weights_prune_lines({**found, "removed": [row]}, True)[0] == "would be removed: 2.5 GB a/b@r in /m/a--b/r"
+    assert weights.weights_prune_lines({"unused": [], "unfinished": [], "kept": [], "removed": []}) == ["no weights here"]
