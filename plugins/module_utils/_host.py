@@ -19,6 +19,8 @@ import typing as t
 
 UNIT_DIRECTORY = "/etc/systemd/system"
 # Every unit of ours carries this line, so that nobody else's `vllm-*.service` is taken for ours.
+# The name of the process that listens for other nodes while the network is tried (_span_network.py); at most 15 letters, as Linux has it.
+NETWORK_PROBE = "inferops-probe"
 UNIT_MARK = "# Managed by inferops.gpu"
 
 
@@ -135,14 +137,22 @@ def parse_listeners(text: str, family: int) -> list[tuple[int, str, str]]:
     return found
 
 
+def network_probes() -> list[int]:
+    """Return the processes that listen for other nodes while the network is tried."""
+    return [int(path.split("/")[2]) for path in glob.glob("/proc/[0-9]*/comm") if read_text(path).strip() == NETWORK_PROBE]
+
+
 def read_listeners() -> list[dict[str, t.Any]]:
-    """Return the listening TCP sockets with the process and the systemd unit behind each."""
+    """Return the listening TCP sockets with the process and the systemd unit behind each, without those of a trial of the network that died."""
     sockets = parse_listeners(read_text("/proc/net/tcp"), socket.AF_INET)
     sockets += parse_listeners(read_text("/proc/net/tcp6"), socket.AF_INET6)
     owners = socket_owners({inode for port, address, inode in sockets})
+    probes = network_probes()
     rows = []
     for port, address, inode in sorted(set(sockets)):
         pid = owners.get(inode)
+        if pid in probes:
+            continue
         rows.append({"port": port, "address": address, "pid": pid, "unit": unit_of(pid) if pid else ""})
     return rows
 

@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import selectors
+import signal
 import socket
 import time
 import typing as t
@@ -26,6 +27,7 @@ def listen_for(address: str, ports: t.Sequence[int], seconds: float) -> list[int
 
     Raises OSError when the address is not the host's.
     """
+    end_listening()
     servers, taken = [], []
     for port in ports:
         try:
@@ -40,9 +42,20 @@ def listen_for(address: str, ports: t.Sequence[int], seconds: float) -> list[int
         nothing = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(nothing, number)
+        with open("/proc/self/comm", "w", encoding="ascii") as file:
+            file.write(_host.NETWORK_PROBE)
         tell_time(servers, seconds)
         os._exit(0)
     return taken
+
+
+def end_listening() -> None:
+    """End what listens, of this run or of one that died, so that the ports are free for those whose they are."""
+    for pid in _host.network_probes():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # Its time was up.
 
 
 def tell_time(servers: t.Sequence[socket.socket], seconds: float) -> None:

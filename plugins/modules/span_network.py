@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
   - With O(listen) it listens for a while on those of the ports that are free, in a process of its own, so that other nodes have somebody to reach.
-  - Without it tells the way to each of the other nodes (the interface, its own address and MTU by the kernel's routes), which of their ports
+  - With O(end) it ends what listens, also for a run that died.
+  - Without both it tells the way to each of the other nodes (the interface, its own address and MTU by the kernel's routes), which of their ports
     answer, how far their clock is from this host's, and which RDMA devices this host has.
   - Changes nothing.
 options:
@@ -28,6 +29,10 @@ options:
     description: Seconds to listen for; V(0) looks at the other nodes instead.
     type: int
     default: 0
+  end:
+    description: End what listens.
+    type: bool
+    default: false
   peers:
     description: The other nodes.
     type: list
@@ -90,6 +95,7 @@ def main() -> None:
             "address": {"type": "str", "required": True},
             "ports": {"type": "list", "elements": "int", "default": []},
             "listen": {"type": "int", "default": 0},
+            "end": {"type": "bool", "default": False},
             "peers": {
                 "type": "list", "elements": "dict", "default": [],
                 "options": {
@@ -102,6 +108,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = module.params
+    if wanted["end"]:
+        _span_network.end_listening()
+        module.exit_json(changed=False)
     if wanted["listen"]:
         try:
             taken = _span_network.listen_for(wanted["address"], wanted["ports"], wanted["listen"])

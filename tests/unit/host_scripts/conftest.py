@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,24 +13,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils import _releases
+from host_script import ROLES, ROOT, load
 
-ROOT = Path(__file__).resolve().parents[3]
-ROLES = ROOT / "roles"
 # Repositories for the mirror.
 sys.path.append(str(ROOT / "tests" / "tools"))
-
-
-def load(path: Path, name: str) -> ModuleType:
-    # On a host they lie in one folder and import each other.
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    found = importlib.util.spec_from_file_location(name, path)
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    # Dataclasses look for their module there.
-    sys.modules[name] = module
-    found.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -12,17 +12,19 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import load
+from host_script import ROLES, load
+
+FILES = ROLES / "ray" / "files"
 
 
 @pytest.fixture
 def probe() -> ModuleType:
-    return load("ray", "span_probe")
+    return load(FILES / "span_probe.py", "span_probe")
 
 
 @pytest.fixture
 def transport() -> ModuleType:
-    return load("ray", "span_transport")
+    return load(FILES / "span_transport.py", "span_transport")
 
 
 class Api:
@@ -158,7 +160,7 @@ def test_the_complaint_names_both(transport: ModuleType) -> None:
 
 def test_shared_folders_are_emptied(tmp_path: Path) -> None:
     """And what a link in them leads to is not."""
-    state = load("ray", "span_state")
+    state = load(FILES / "span_state.py", "span_state")
     (tmp_path / "own" / "sub").mkdir(parents=True)
     (tmp_path / "own" / "file").write_text("")
     (tmp_path / "other").mkdir()

@@ -137,6 +137,16 @@ def test_a_whole_host(plan: Plans) -> None:
         ],
         "has_api_key": False,
         "node": None,
+        "units": [],
+        "former_units": [
+            {
+                "unit": f"ray-{part}-qwen.service",
+                "environment_file": f"/etc/inferops/qwen.ray-{part}.env",
+                "served": f"/var/lib/inferops/served/qwen.ray-{part}.json",
+                "folders": [f"/var/lib/inferops/failures/ray-{part}-qwen"],
+            }
+            for part in ("worker", "head")
+        ],
         "timeouts": {"start": 3600, "stop": 90, "shutdown": 30},
     }
     assert absent == {
@@ -146,6 +156,16 @@ def test_a_whole_host(plan: Plans) -> None:
         "environment_file": "/etc/inferops/old.env",
         "served": "/var/lib/inferops/served/old.json",
         "cache": "/var/cache/inferops/old",
+        "units": [],
+        "former_units": [
+            {
+                "unit": f"{unit}-old.service",
+                "environment_file": f"/etc/inferops/{name}.env",
+                "served": f"/var/lib/inferops/served/{name}.json",
+                "folders": [f"/var/lib/inferops/failures/{unit}-old", "/var/lib/inferops/ray/old"],
+            }
+            for unit, name in (("vllm", "old"), ("ray-worker", "old.ray-worker"), ("ray-head", "old.ray-head"))
+        ],
     }
 
 

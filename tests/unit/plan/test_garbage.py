@@ -104,7 +104,7 @@ SPREAD_VARIABLES = st.builds(
     st.lists(SPREAD, min_size=1, max_size=2),
     st.lists(SERVICES, max_size=1),
 )
-RUNS = st.builds(Run, st.one_of(st.none(), st.frozensets(st.sampled_from(["gpu0", "gpu1", "gpu9"]))), st.booleans())
+RUNS = st.builds(Run, st.one_of(st.none(), st.frozensets(st.sampled_from(["gpu0", "gpu1", "gpu9"]))))
 FACTS = st.one_of(
     VALUES,
     st.builds(

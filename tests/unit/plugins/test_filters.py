@@ -59,7 +59,9 @@ def plan_service(name: str, state: str = "present") -> dict[str, object]:
     unit = {"unit": f"vllm-{name}.service", "environment_file": f"/etc/inferops/{name}.env", "served": f"/s/{name}.json", "folders": []}
     return {
         "name": name, "state": state, "unit": f"vllm-{name}.service", "environment_file": f"/etc/inferops/{name}.env", "cache": f"/c/{name}",
-        "release": "r", "release_path": "/r", "weights_path": "/w", "served": f"/s/{name}.json", "units": [], "former_units": [unit] if state == "absent" else [], "node": None, "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
+        "release": "r", "release_path": "/r", "weights_path": "/w", "served": f"/s/{name}.json",
+        "units": [], "former_units": [unit] if state == "absent" else [], "node": None,
+        "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
     }
 
 
@@ -69,7 +71,7 @@ def test_checks_leave_absent_services_out_and_carry_the_key() -> None:
     assert [(row["name"], row["url"], row["unit"], row["api_key"]) for row in outside] == [("a", "http://h:1", None, "k")]
     inside = services.service_checks(plan, {"a": {}, "b": {}}, on_host=True)
     assert outside[0]["keep"] is None
-    assert inside[0]["keep"] == {"served": "/s/a", "environment_file": "/etc/inferops/a.env", "release": "r", "release_path": "/r", "weights_path": "/w"}
+    assert inside[0]["keep"] == {"served": "/s/a.json", "environment_file": "/etc/inferops/a.env", "release": "r", "release_path": "/r", "weights_path": "/w"}
     assert [(row["url"], row["unit"], row["api_key"]) for row in inside] == [("http://127.0.0.1:1", "vllm-a.service", "")]
 
 

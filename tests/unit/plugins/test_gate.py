@@ -10,7 +10,7 @@ from ansible_collections.inferops.gpu.plugins.filter.gate import gate_failed, ga
 
 def service(name: str) -> dict[str, Any]:
     files = {"unit": f"vllm-{name}.service", "environment_file": f"/e/{name}", "served": f"/s/{name}"}
-    return {"name": name, "release": "new", "argv": [], **files}
+    return {"name": name, "release": "new", "argv": [], "units": [], **files}
 
 
 def followed(name: str, **keys: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import _served, _service, _systemd
-from ansible_collections.inferops.gpu.plugins.modules import api_check, service_rollback
+from ansible_collections.inferops.gpu.plugins.module_utils import _passed, _served, _service, _systemd
+from ansible_collections.inferops.gpu.plugins.modules import service_rollback
 
 UNIT = "# Managed by inferops.gpu\n# former\n"
 SECRETS = 'KEY="a$b"\r\n'
@@ -56,7 +56,7 @@ class Host:
 
     def mark(self) -> None:
         keep = {"served": str(self.record), "environment_file": str(self.environment), "release": "r1"}
-        api_check.mark_passed({**self.row(), "keep": {**keep, "release_path": str(self.release), "weights_path": str(self.weights)}})
+        _passed.mark("a", "vllm-a.service", {**keep, "release_path": str(self.release), "weights_path": str(self.weights)})
 
 
 @pytest.fixture

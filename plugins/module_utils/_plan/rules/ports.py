@@ -90,6 +90,8 @@ def ports_are_free(host: HostDraft) -> Iterator[Fault]:
     """Nobody else listens on a service's port: only its own unit may, or one that this run removes."""
     if host.facts is None:
         return
+    # Of a range of ports those that one listener has are one fault.
+    taken: dict[tuple[int, str, str], tuple[ServiceDraft, list[int]]] = {}
     leaving = {unit for service in host.absent for unit in (service.unit, f"ray-head-{service.name}.service", f"ray-worker-{service.name}.service")}
     for port in _ports(host):
         # Its own rule tells of SSH, with a better way out than to stop it.
@@ -98,15 +100,11 @@ def ports_are_free(host: HostDraft) -> Iterator[Fault]:
                 continue
             if listener.unit in port.units or listener.unit in leaving:
                 continue
-            yield Fault(
-                host.name,
-                port.draft.label,
-                port.key,
-                str(port.number),
-                f"{_who(listener)} listens on it already",
-                "choose another port, or stop what listens there",
-            )
+            taken.setdefault((id(port.draft), port.key, _who(listener)), (port.draft, []))[1].append(port.number)
             break
+    for (_draft, key, who), (draft, numbers) in taken.items():
+        what = f"{who} listens on {'it' if len(numbers) == 1 else 'them'} already"
+        yield Fault(host.name, draft.label, key, ", ".join(map(str, numbers)), what, "choose another port, or stop what listens there")
 
 
 def address_is_reachable(host: HostDraft) -> Iterator[Notice]:
