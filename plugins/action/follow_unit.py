@@ -4,11 +4,13 @@ from __future__ import annotations
 
 """Follow a systemd unit on the host until it has ended, telling how far it is. Documented in plugins/modules/follow_unit.py."""
 
+import hashlib
 import os
 import sys
 import time
 import typing as t
 
+from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -37,6 +39,7 @@ class ActionModule(ActionBase):
                 "timeout": {"type": "int", "default": 3600},
                 "rejoin": {"type": "bool", "default": False},
                 "lines": {"type": "int", "default": 30},
+                "together": {"type": "str"},
                 "fail": {"type": "bool", "default": True},
             },
         )
@@ -56,7 +59,10 @@ class ActionModule(ActionBase):
             if status.get("failed"):
                 return status
             if status.get("ended"):
-                return self._result(arguments, status, seconds)
+                return self._told_to_others(arguments, host, self._result(arguments, status, seconds))
+            other = self._told_by_others(arguments)
+            if other:
+                return failure(arguments, seconds, f"{arguments['label']} is not waited for any longer, since it is a part of what failed on {other}")
             if seconds >= arguments["timeout"]:
                 return failure(
                     arguments, seconds,
@@ -83,10 +89,33 @@ class ActionModule(ActionBase):
             time.sleep(LOOK_SECONDS)
             return {"ended": False, "progress": {"text": "connection lost, trying again"}}
 
+    def _marker(self, arguments: dict[str, t.Any]) -> str:
+        """The file by which the tasks of one run on several hosts, each in a process of its own on the controller, tell each other of a failure."""
+        name = hashlib.sha256(f"{self._task._uuid} {arguments['together']}".encode()).hexdigest()[:16]
+        return os.path.join(str(constants.DEFAULT_LOCAL_TMP), f"inferops-follow-{name}")
+
+    def _told_to_others(self, arguments: dict[str, t.Any], host: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return the result, and when it is a failure leave word of it for who follows another part."""
+        fault = result.get("fault") or (result.get("msg") if result.get("failed") else "")
+        if arguments["together"] and fault:
+            with open(self._marker(arguments), "w", encoding="utf-8") as file:
+                file.write(f"{host}: {fault.splitlines()[0]}")
+        return result
+
+    def _told_by_others(self, arguments: dict[str, t.Any]) -> str:
+        """Return which other part has failed, and why; empty while none has."""
+        if not arguments["together"]:
+            return ""
+        try:
+            with open(self._marker(arguments), encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
     def _result(self, arguments: dict[str, t.Any], status: dict[str, t.Any], seconds: float) -> dict[str, t.Any]:
         """Turn the last status into the task's result; of a failure, the program's own words come first and the journal after."""
         progress = status.get("progress", {})
-        result: dict[str, t.Any] = {"changed": False, "seconds": round(seconds, 1), "state": status["state"], "progress": progress}
+        result: dict[str, t.Any] = {"changed": False, "seconds": round(seconds, 1), "state": status["state"], "status": status.get("status", ""), "progress": progress}
         if not status["failed_start"]:
             return result
         if status.get("load") == "not-found":
@@ -116,4 +145,4 @@ def without_stack(lines: list[str]) -> list[str]:
 
 def describe(status: dict[str, t.Any]) -> str:
     """Return how far the unit is, in its program's words or, where it says nothing, systemd's."""
-    return status.get("progress", {}).get("text") or status.get("state", "unknown")
+    return status.get("progress", {}).get("text") or status.get("status") or status.get("state", "unknown")

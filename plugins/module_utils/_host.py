@@ -19,6 +19,7 @@ import typing as t
 
 UNIT_DIRECTORY = "/etc/systemd/system"
 # Every unit of ours carries this line, so that nobody else's `vllm-*.service` is taken for ours.
+SHARED_MEMORY = "/dev/shm"
 # The name of the process that listens for other nodes while the network is tried (_span_network.py); at most 15 letters, as Linux has it.
 NETWORK_PROBE = "inferops-probe"
 UNIT_MARK = "# Managed by inferops.gpu"
@@ -91,11 +92,11 @@ def default_address(routes: str, interfaces: dict[str, list[str]]) -> str:
 
 
 def read_mounts() -> list[dict[str, t.Any]]:
-    """Return the file systems on a block device, overlay, NFS or similar with size and free space, in bytes."""
+    """Return the file systems on a block device, overlay, NFS or similar, and that of shared memory, with size and free space, in bytes."""
     mounts: dict[str, dict[str, t.Any]] = {}
     for line in read_text("/proc/self/mounts").splitlines():
         device, mount = (unescape_mount(cell) for cell in line.split()[:2])
-        if mount.startswith(("/proc", "/sys", "/dev", "/run")):
+        if mount.startswith(("/proc", "/sys", "/dev", "/run")) and mount != SHARED_MEMORY:
             continue
         try:
             size = os.statvfs(mount)

@@ -41,6 +41,11 @@ options:
     description: Journal lines to show of a unit that failed.
     type: int
     default: 30
+  together:
+    description:
+      - Name of what the units that one task follows on several hosts are parts of.
+      - When one of them fails, following the others ends as well, with the first one's reason, since they would wait for it.
+    type: str
   fail:
     description: Whether a unit that did not end well fails the task. With V(false) RV(fault) tells of it.
     type: bool
@@ -74,6 +79,10 @@ seconds:
   type: float
 state:
   description: ActiveState of the unit at the end.
+  returned: when the unit has ended well
+  type: str
+status:
+  description: What the unit's program told systemd of itself at the end.
   returned: when the unit has ended well
   type: str
 progress:

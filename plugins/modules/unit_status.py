@@ -76,6 +76,10 @@ restarts:
   description: How often systemd has started the unit again since it was last started by hand.
   returned: always
   type: int
+status:
+  description: What the unit's program tells systemd of itself (StatusText); empty where it tells nothing.
+  returned: always
+  type: str
 load:
   description: The unit's LoadState; V(not-found) where there is no such unit.
   returned: always
@@ -125,7 +129,7 @@ def main() -> None:
     unit = module.params["unit"]
     deadline = time.monotonic() + module.params["wait"]
     while True:
-        state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job")
+        state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job", "StatusText")
         restarts = int(state["NRestarts"] or 0)
         fell = not module.params["rejoin"] and has_fallen(state["ActiveState"], state["SubState"], restarts, module.params["restarts"])
         # A unit whose job is queued still shows the state of its former life.
@@ -146,6 +150,7 @@ def main() -> None:
         ended=ended,
         failed_start=failed,
         restarts=restarts,
+        status=state["StatusText"],
         progress=_systemd.read_progress(module.params["status_file"]),
         cause=_journal.cause(journal),
         journal=journal[-module.params["lines"]:],

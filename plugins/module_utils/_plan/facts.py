@@ -34,10 +34,11 @@ class Listener:
 
 @dataclass(frozen=True)
 class Mount:
-    """A mounted file system; C(free_bytes) is what a user who is not root may still write."""
+    """A mounted file system; C(free_bytes) is what a user who is not root may still write, C(size_bytes) all of it, 0 where nobody knows."""
 
     mount: str
     free_bytes: int
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,10 @@ def read(raw: Any) -> HostFacts | None:
             Listener(_number(item.get("port")), _text(item.get("address")), _number(item.get("pid")), _text(item.get("unit")))
             for item in _dicts(raw.get("listeners"))
         ),
-        mounts=tuple(Mount(_text(item.get("mount")), _number(item.get("free_bytes"))) for item in _dicts(raw.get("mounts")) if item.get("mount")),
+        mounts=tuple(
+            Mount(_text(item.get("mount")), _number(item.get("free_bytes")), _number(item.get("size_bytes")))
+            for item in _dicts(raw.get("mounts")) if item.get("mount")
+        ),
         weights=_texts(raw.get("weights")),
         verified=_texts(raw.get("verified")),
         mount_points=_texts(raw.get("mount_points")),

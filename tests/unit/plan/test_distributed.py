@@ -559,3 +559,15 @@ def test_more_faults(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any], k
     made = over_hosts(hosts, **facts)
     assert {fault.key for fault in made.faults} == {key}, made.faults
     assert any(words in " | ".join(fault.as_dict().values()) for fault in made.faults), made.faults
+
+
+SHARED_MEMORY: list[tuple[str, int, bool]] = [("ray", 2**26, True), ("ray", 2**31, False), ("mp", 2**26, False), ("ray", 0, False)]
+
+
+@pytest.mark.parametrize(("backend", "size", "refused"), SHARED_MEMORY)
+def test_object_stores_fit_shared_memory(over_hosts: Planner, backend: str, size: int, refused: bool) -> None:
+    """A container's 64 MiB are too little for Ray; mp has no object store; 0 stands for a host of which nothing is known."""
+    shared = [{"mount": "/dev/shm", "free_bytes": size, "size_bytes": size}] if size else []
+    facts = host_facts(gpus=gpus(8, name="NVIDIA H20", memory_bytes=97871 * 2**20), mounts=[{"mount": "/", "free_bytes": 10**12}, *shared])
+    found = over_hosts(two(over(backend=backend)), gpu1=facts).faults
+    assert [(fault.host, fault.key) for fault in found if fault.key == "ray_object_store_memory"] == ([("gpu1", "ray_object_store_memory")] if refused else [])

@@ -88,6 +88,7 @@ RULES: tuple[Rule, ...] = (
     Rule(nodes.transport_is_known),
     Rule(nodes.ports_are_in_range),
     Rule(nodes.temp_dir_is_short),
+    Rule(nodes.object_stores_fit),
     Rule(layout.model_divides),
     Rule(layout.partition_is_one),
     Rule(layout.context_is_within_the_model),

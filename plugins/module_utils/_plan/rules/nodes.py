@@ -89,3 +89,16 @@ def temp_dir_is_short(host: HostDraft) -> Iterator[Fault]:
         if len(path) > LONGEST_TEMP_DIR:
             why = f"Ray's sockets would have longer paths than Linux takes: {path} is {len(path)} letters, and {LONGEST_TEMP_DIR} are left for it"
             yield Fault(host.name, draft.label, "ray_temp_dir", host.settings.ray_temp_dir, why, "give the service a shorter name, or set ray_temp_dir to a shorter path")
+
+
+def object_stores_fit(host: HostDraft) -> Iterator[Fault]:
+    """Ray's objects fit into the host's shared memory. Where they do not, Ray takes a folder on a disk for it and says so in a log alone."""
+    stores = [draft for draft in host.services if draft.part is not None and draft.part.backend == RAY]
+    mount = host.facts.mount_of("/dev/shm") if host.facts is not None else None
+    wanted = host.settings.ray_object_store_memory * len(stores)
+    # Hosts of whose shared memory nothing is known have it on their root file system here.
+    if not stores or mount is None or mount.mount != "/dev/shm" or wanted <= mount.size_bytes:
+        return
+    why = f"Ray of {', '.join(draft.label for draft in stores)} takes {wanted} bytes of shared memory, and /dev/shm has {mount.size_bytes}"
+    remedy = "set ray_object_store_memory lower (vLLM keeps nothing large there), or give /dev/shm more (mount -o remount,size=…; of a container its shm_size)"
+    yield Fault(host.name, ", ".join(draft.label for draft in stores), "ray_object_store_memory", str(host.settings.ray_object_store_memory), why, remedy)
