@@ -15,7 +15,7 @@ def single(pair: Pair) -> list[str]:
         "import json, sys\n"
         "from vllm import LLM, SamplingParams\n"
         "if __name__ == '__main__':\n"
-        "    model = LLM(sys.argv[1], max_model_len=2048)\n"
+        "    model = LLM(sys.argv[1], max_model_len=2048, enforce_eager=True)\n"
         "    done = model.generate(json.loads(sys.argv[2]), SamplingParams(temperature=0, max_tokens=16, ignore_eos=True))\n"
         "    print('ANSWERS' + json.dumps([one.outputs[0].text for one in done]))\n"
     )

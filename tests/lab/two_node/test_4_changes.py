@@ -34,7 +34,7 @@ def test_a_failed_change_takes_both_back(pair: Pair, play: Callable[..., Play], 
     """The parser takes the argument and the engine dies of it: units and environments of both hosts are what they were, and it serves."""
     before = files(pair)
     # A cache of one block has no room for a request of the full context, which the engine finds out when it has loaded the model.
-    done = play(variables=with_service(pair, vllm_args={"max_model_len": 2048, "num_gpu_blocks_override": 1}))
+    done = play(variables=with_service(pair, vllm_args={**pair.service["vllm_args"], "num_gpu_blocks_override": 1}))
     assert done.status != 0 and "healthy again" in done.output, done.output[-3000:]
     assert files(pair) == before
     assert pair.complete() == right
@@ -43,7 +43,7 @@ def test_a_failed_change_takes_both_back(pair: Pair, play: Callable[..., Play], 
 def test_a_change_is_on_both(pair: Pair, play: Callable[..., Play], right: str) -> None:
     """Another argument: all units are new, and the answer is the same."""
     before = pair.pids()
-    done = play(variables=with_service(pair, vllm_args={"max_model_len": 1024}))
+    done = play(variables=with_service(pair, vllm_args={**pair.service["vllm_args"], "max_model_len": 1024}))
     assert done.status == 0, done.output[-3000:]
     after = pair.pids()
     assert set(after) == set(before) and all(after[unit] != before[unit] for unit in after)
