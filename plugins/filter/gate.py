@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import typing as t
 
@@ -11,13 +12,21 @@ Result = t.Mapping[str, t.Any]
 
 ROLLED = ("unit", "environment_file", "served")
 
+# What the supervisor of a service over several hosts says of NCCL's transport (complaint() in roles/ray/files/span_transport.py).
+WRONG_TRANSPORT = re.compile(r"NCCL goes over .+, and the inventory expects \S+")
+
 
 def gate_faults(followed: t.Sequence[Result], asked: Result) -> dict[str, str]:
-    """Return, by service, why it did not pass: its start failed, or it answered wrongly.
+    """Return, by service, why it did not pass: its start failed, its hosts talk by another network than they should, or it answered wrongly.
 
     `followed` are the results of the loop over `follow_unit`, `asked` the result of `api_check` (empty where nothing was asked).
     """
     starts = {result["item"]["name"]: result["fault"] for result in followed if result.get("fault")}
+    for result in followed:
+        found = WRONG_TRANSPORT.search(result.get("status", ""))
+        if found:
+            way_out = "See that the RDMA devices are up and reach each other, or write transport: tcp, which is many times slower"
+            starts[result["item"]["name"]] = f"{found[0]}. {way_out}."
     return {**starts, **asked.get("faults", {})}
 
 

@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.inferops.gpu.plugins.filter.gate import gate_failed, gate_faults, gate_report
+
+sys.path.append(str(Path(__file__).parents[1] / "host_scripts"))
+
+from host_script import ROLES, load  # noqa: E402
 
 
 def service(name: str) -> dict[str, Any]:
@@ -21,6 +27,15 @@ def test_faults_of_starts_and_of_answers_come_together() -> None:
     starts = [followed("a"), followed("b", fault="it fell"), followed("c", state="active")]
     assert gate_faults(starts, {"faults": {"c": "it said nothing"}}) == {"b": "it fell", "c": "it said nothing"}
     assert gate_faults([], {}) == {}
+
+
+def test_a_service_that_goes_by_another_network_does_not_pass() -> None:
+    """The supervisor's own words, as they stand in the unit's status."""
+    read = load(ROLES / "ray" / "files" / "span_transport.py", "span_transport").Transport()
+    read.read("gpu1:7:9 [0] NCCL INFO NET/Socket : Using [0]eth0:10.0.0.1<0>")
+    said = f"serving on gpu1, gpu2: {read.complaint('NET/IB')}"
+    faults = gate_faults([followed("a", state="active", status=said), followed("b", state="active", status="serving on gpu1, gpu2")], {})
+    assert list(faults) == ["a"] and faults["a"].startswith("NCCL goes over NET/Socket ([0]eth0:10.0.0.1<0>), and the inventory expects NET/IB.")
 
 
 def test_only_what_failed_is_taken_back() -> None:
