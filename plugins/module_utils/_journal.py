@@ -8,11 +8,14 @@ import re
 import typing as t
 
 # vLLM says which of its processes speaks, and its logger which line of code: "(EngineCore pid=7) ERROR 11-21 14:00:00 [core.py:866] ".
-_SPEAKER = re.compile(r"^(?:\([\w .]+ pid=\d+[^)]*\) )?(?:[A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?")
+# Ray puts its own name for the process before that.
+_SPEAKER = re.compile(r"^(?:\([\w .]+ pid=\d+[^)]*\) )*(?:[A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?")
 # The last line of a traceback, which stands at its left edge.
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Exit|OutOfMemory\w*)(?:: .*|$)")
 # What a command line was refused with, by argparse and by click.
 _REFUSAL = re.compile(r"^(?:[\w .-]+: )?error: .+|^Error: .+", re.IGNORECASE)
+# What the supervisor of a service over several hosts says of a part that did nothing wrong itself (roles/ray/files/span_part.py).
+_SUPERVISOR = re.compile(r"^failed: (.+)")
 # Said by the process that waited for the one that died, and by the server about its task that ended.
 _CONSEQUENCE = re.compile(
     r"Engine core initialization failed|EngineCore encountered an issue|Failed core proc|WorkerProc initialization failed|EngineDeadError|"
@@ -32,4 +35,5 @@ def cause(lines: t.Sequence[str]) -> str:
         chosen = [line for line in found if not _CONSEQUENCE.search(line)] or found
         if chosen:
             return chosen[-1][:_LONGEST]
-    return ""
+    told = [match[1] for match in map(_SUPERVISOR.match, said) if match]
+    return told[-1][:_LONGEST] if told else ""

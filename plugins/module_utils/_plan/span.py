@@ -209,6 +209,8 @@ def _ray_environment(draft: ServiceDraft, part: Part) -> dict[str, str]:
         "RAY_memory_monitor_refresh_ms": "0",
         # Ray runs workers with niceness 15 otherwise, behind everything else on the host, and here they are the engine's ranks.
         "RAY_worker_niceness": "0",
+        # A journal is no terminal.
+        "RAY_COLOR_PREFIX": "0",
         "AUTOSCALER_METRIC_PORT": str(part.port + _RAY_PORTS["autoscaler_metrics"]),
         "DASHBOARD_METRIC_PORT": str(part.port + _RAY_PORTS["dashboard_metrics"]),
     }

@@ -45,7 +45,7 @@ class Hub(span_part.Part):
                 getattr(self, f"start_{step}")()
             self.wait(lambda: False, None, str)
         except Ended as ended:
-            self.broadcast({"ended": ended.reason})
+            self.broadcast({"ended": ended.reason, "asked": ended.asked})
             return self.finish(ended)
         raise AssertionError("nothing ends a life but Ended")
 
@@ -238,7 +238,7 @@ class Hub(span_part.Part):
         if message.get("ended"):
             if self.begun:
                 self.state.miss([name])
-                raise Ended(f"{spoken(name)}: {message['ended']}", count=not message.get("asked"))
+                raise Ended(f"{spoken(name)}: {message['ended']}", count=not message.get("asked"), asked=bool(message.get("asked")))
             return
         if message.get("ready"):
             self.ready.add(name)

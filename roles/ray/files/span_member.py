@@ -29,7 +29,7 @@ class Member(span_part.Part):
             self.wait(lambda: self.is_ready, self.options.start_timeout, lambda: f"{self.what} was not ready after {self.options.start_timeout:.0f} s")
             self.wait(lambda: False, None, str)
         except Ended as ended:
-            self.tell({"ended": ended.reason, "asked": ended.status == 0})
+            self.tell({"ended": ended.reason, "asked": ended.asked})
             return self.finish(ended)
         raise AssertionError("nothing ends a life but Ended")
 
@@ -91,7 +91,7 @@ class Member(span_part.Part):
         if message.get("ended"):
             # The hub keeps the log of what happened; here it is only the end of this life.
             if self.told_to_start:
-                raise Ended(str(message["ended"]), count=False)
+                raise Ended(str(message["ended"]), count=False, asked=bool(message.get("asked")))
             return
         if message.get("start"):
             self.told_to_start = True

@@ -43,14 +43,16 @@ class Event:
 
 
 class Ended(Exception):
-    """This life is over. C(status) is the exit status; 0 when it was asked for."""
+    """This life is over. C(status) is the exit status; 0 when this part was asked to stop."""
 
-    def __init__(self, reason: str, status: int = 1, count: bool = True) -> None:
+    def __init__(self, reason: str, status: int = 1, count: bool = True, asked: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
         # Whether the life failed by its own program's fault, which makes the next one wait longer.
         self.count = count
+        # Whether it began with somebody who asked a part to stop, as for a change or a reboot: no failure.
+        self.asked = asked or status == 0
 
 
 class Part:
@@ -190,8 +192,8 @@ class Part:
         if ended.status == 0:
             self.say(f"stopped: {ended.reason}")
             return 0
-        text = f"failed: {ended.reason}"
-        if self.process.was_started:
+        text = f"{'stopped' if ended.asked else 'failed'}: {ended.reason}"
+        if not ended.asked and self.process.was_started:
             kept = self.state.fail(ended.reason, self.process.output(), self.options.logs, ended.count)
             text += f" (log of the first failure: {kept})" if kept else ""
         self.say(text)

@@ -38,6 +38,14 @@ NO_BLOCKS = [
         (["usage: vllm serve", "vllm serve: error: unrecognized arguments: --nope"], "vllm serve: error: unrecognized arguments: --nope"),
         (["Usage: transformers serve", "Error: No such option '--nope'."], "Error: No such option '--nope'."),
         (["  KeyError: inside a frame", "INFO: all errors are handled"], ""),
+        # A rank of another host, as Ray passes it on.
+        (
+            ["(RayWorkerProc pid=71, ip=10.0.0.2) (Worker_PP1 pid=71) ERROR 11-21 17:59:44 [multiproc_executor.py:1063] RuntimeError: no memory"],
+            "RuntimeError: no memory",
+        ),
+        # A host of a service over several on which nothing is wrong.
+        (["starting: the engine", "failed: the engine: the engine ended with status 0"], "the engine: the engine ended with status 0"),
+        (["failed: the engine ended with status 1", "ValueError: no"], "ValueError: no"),
         (["ValueError: " + "x" * 2000], "ValueError: " + "x" * 488),
     ],
 )
