@@ -51,7 +51,7 @@ class Pair:
 
     def units(self, host: Host) -> list[str]:
         """Units of the service on a host."""
-        found = host.check_output("systemctl list-unit-files --no-legend --plain 'vllm-*' 'ray-*'").splitlines()
+        found = host.check_output("systemctl list-unit-files --no-legend --plain 'vllm-pair*' 'ray-*'").splitlines()
         return [line.split()[0] for line in found]
 
     def pids(self) -> dict[str, str]:
@@ -60,6 +60,10 @@ class Pair:
             f"{name}/{unit}": host.check_output("systemctl show --value --property=MainPID %s", unit)
             for name, host in (("head", self.head), ("worker", self.worker)) for unit in self.units(host)
         }
+
+    def beside(self) -> str:
+        """Main process of the model that the head serves by itself."""
+        return self.head.check_output("systemctl show --value --property=MainPID vllm-beside.service")
 
     def status(self) -> str:
         """What systemctl says of the engine's unit."""

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
-from lab import wait_until
+from lab import ENVIRONMENT, ROOT, Scenario, wait_until
 from pair import Pair
 
 # Seconds in which it is back, on a machine with two processors for both hosts.
@@ -51,7 +53,13 @@ def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], fault: s
     table[fault] = pair.comes_back(right, BACK, began)
 
 
-def test_a_cut_network(pair: Pair, right: str, table: dict[str, float]) -> None:
+def shown(scenario: Scenario) -> str:
+    """What playbooks/status.yml shows."""
+    command = replace(scenario, playbook="playbooks/status.yml").command()
+    return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, text=True, capture_output=True, timeout=120, check=True).stdout
+
+
+def test_a_cut_network(pair: Pair, right: str, table: dict[str, float], scenario: Scenario) -> None:
     """For two minutes: both sides say which node is missing and since when, and nothing runs on. Counted from when it is whole again."""
     # All that comes from and goes to the other node is dropped; SSH from the controller goes on.
     address = pair.worker.check_output("hostname --all-ip-addresses").split()[0]
@@ -61,6 +69,7 @@ def test_a_cut_network(pair: Pair, right: str, table: dict[str, float]) -> None:
     wait_until(lambda: "degraded: node two-worker missing since" in pair.status(), 60, f"the head says so: {pair.status()}")
     wait_until(lambda: pair.count(pair.worker, "raylet/raylet") == 0, 60, "the worker's Ray has ended")
     assert not pair.answers(right)
+    assert "degraded: node two-worker missing since" in " ".join(shown(scenario).split())
     time.sleep(max(0.0, 120 - (time.monotonic() - cut)))
     for chain, flag in (("INPUT", "--source"), ("OUTPUT", "--destination")):
         pair.head.run_expect([0], f"iptables --delete {chain} {flag} {address} --jump DROP")

@@ -21,33 +21,35 @@ def right(pair: Pair) -> Iterator[str]:
 
 def with_service(pair: Pair, **keys: Any) -> dict[str, Any]:
     """Extra variables with the service changed in these keys."""
-    return {"model_services": [{**pair.service, **keys}]}
+    return {"two_node_pair": {**pair.service, **keys}}
 
 
 def files(pair: Pair) -> dict[str, str]:
     """Checksums of all units and environment files on both hosts."""
-    command = "sha256sum /etc/systemd/system/vllm-*.service /etc/systemd/system/ray-*.service /etc/inferops/*.env 2>/dev/null"
+    command = "sha256sum /etc/systemd/system/vllm-pair.service /etc/systemd/system/ray-*.service /etc/inferops/*.env 2>/dev/null"
     return {name: host.run(command).stdout for name, host in (("head", pair.head), ("worker", pair.worker))}
 
 
 def test_a_failed_change_takes_both_back(pair: Pair, play: Callable[..., Play], right: str) -> None:
     """The parser takes the argument and the engine dies of it: units and environments of both hosts are what they were, and it serves."""
-    before = files(pair)
+    before, beside = files(pair), pair.beside()
     # A cache of one block has no room for a request of the full context, which the engine finds out when it has loaded the model.
     done = play(variables=with_service(pair, vllm_args={**pair.service["vllm_args"], "num_gpu_blocks_override": 1}))
     assert done.status != 0 and "healthy again" in done.output, done.output[-3000:]
     assert files(pair) == before
     assert pair.complete() == right
+    assert pair.beside() == beside, "the model beside was restarted"
 
 
 def test_a_change_is_on_both(pair: Pair, play: Callable[..., Play], right: str) -> None:
     """Another argument: all units are new, and the answer is the same."""
-    before = pair.pids()
+    before, beside = pair.pids(), pair.beside()
     done = play(variables=with_service(pair, vllm_args={**pair.service["vllm_args"], "max_model_len": 1024}))
     assert done.status == 0, done.output[-3000:]
     after = pair.pids()
     assert set(after) == set(before) and all(after[unit] != before[unit] for unit in after)
     assert pair.complete() == right
+    assert pair.beside() == beside, "the model beside was restarted"
     print(f"a change of both hosts took {done.seconds:.0f} s")
 
 
