@@ -90,8 +90,18 @@ def span_faults(own: t.Mapping[str, str], services: t.Sequence[Service], others:
     return found
 
 
+def fallen_nodes(services: t.Sequence[Service], hosts: t.Sequence[str]) -> list[str]:
+    """Return a line for each service over several hosts of which a node is not among `hosts`, those that have not failed in this run."""
+    found = []
+    for service in services:
+        fallen = [node["host"] for node in (service.get("node") or {}).get("nodes", []) if node["host"] not in hosts]
+        if fallen:
+            found.append(f"{service['name']}: {', '.join(fallen)} failed in this run, and what runs over several hosts is changed on all of them or on none")
+    return found
+
+
 class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"unit_rows": unit_rows, "span_tokens": span_tokens, "unit_secrets": unit_secrets, "kept_rows": kept_rows, "span_faults": span_faults}
+        return {"unit_rows": unit_rows, "span_tokens": span_tokens, "unit_secrets": unit_secrets, "kept_rows": kept_rows, "span_faults": span_faults, "fallen_nodes": fallen_nodes}

@@ -161,3 +161,9 @@ TOKENS = [("", {"h": {"tokens": {"a": "made"}}}, "made"), ("given", {"h": {"toke
 @pytest.mark.parametrize(("given", "made", "expected"), TOKENS)
 def test_tokens(given: str, made: dict[str, object], expected: str) -> None:
     assert spans.span_tokens([spanning("worker")], given, made) == {"a": expected}
+
+
+def test_a_service_whose_other_node_has_failed_is_left_alone() -> None:
+    assert spans.fallen_nodes([spanning("worker"), plan_service("b")], ["h", "w"]) == []
+    [line] = spans.fallen_nodes([spanning("worker"), plan_service("b")], ["w"])
+    assert line.startswith("a: h failed in this run")
