@@ -1,20 +1,34 @@
 #!/usr/bin/env bash
-# Every test. The suites without a lab run one after the other beside molecule, which waits for machines more than it computes; what they
-# print follows its output. A suite that fails does not keep the others from running.
+# Every test, in two lanes side by side: the scenarios of molecule whose engines keep the processors busy, and everything else, which waits for
+# machines more than it computes. Each scenario has a lab of its own; what the second lane prints follows the output of the first.
+# A suite that fails does not keep the others from running.
 # shellcheck source=tests/env.sh
 source "$(dirname "$0")/env.sh"
+
+# Scenarios with engines. One that is new goes with everything else, until it is named here.
+engines=(default releases two_node)
 
 logs=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$logs"' EXIT
 
-# without_a_lab: runs the suites, each into a log and a file with its status and seconds.
-without_a_lab() {
+mapfile -t others < <(cd molecule && printf '%s\n' */molecule.yml | sed 's,/.*,,' | grep -vxF "$(printf '%s\n' "${engines[@]}")")
+
+# lane: runs each suite of the second lane, with its output in a file, and its status and seconds in another.
+lane() {
   local suite began status
-  for suite in lint unit sanity; do
+  for suite in lint unit "molecule ${others[*]}" sanity; do
     began=$SECONDS status=0
-    "tests/run-$suite.sh" >"$logs/$suite" 2>&1 || status=$?
-    echo "$status $((SECONDS - began))" >"$logs/$suite.status"
+    # shellcheck disable=SC2086  # a suite and its arguments
+    LAB_NAME=inferops-test2 LAB_NETWORK=172.29.237 run $suite >"$logs/${suite%% *}" 2>&1 || status=$?
+    echo "$status $((SECONDS - began))" >"$logs/${suite%% *}.status"
   done
+}
+
+# run SUITE ARGUMENTS...: one of the scripts beside this one.
+run() {
+  local suite=$1
+  shift
+  "tests/run-$suite.sh" "$@"
 }
 
 # shown SUITE STATUS: what a suite has printed, and how it ended.
@@ -23,12 +37,12 @@ shown() {
   return "$2"
 }
 
-without_a_lab &
-beside=$!
-check "suite: molecule" tests/run-molecule.sh
-wait "$beside"
-for suite in lint unit sanity; do
+lane &
+second=$!
+check "suite: molecule ${engines[*]}" run molecule "${engines[@]}"
+wait "$second"
+for suite in lint unit molecule sanity; do
   read -r status seconds <"$logs/$suite.status"
-  check "suite: $suite, $seconds s beside molecule" shown "$suite" "$status"
+  check "suite: $suite, $seconds s in the second lane" shown "$suite" "$status"
 done
 finish

@@ -29,6 +29,7 @@ ENGINE = "engine"
 WRONG_ARGUMENTS = 2
 LOOK_SECONDS = 0.5
 MOST_BACKOFF_SECONDS = 300.0
+LAST_WORDS_SECONDS = 3.0
 
 
 @dataclasses.dataclass
@@ -187,8 +188,8 @@ class Part:
     def finish(self, ended: Ended) -> int:
         """Stop the program, keep the log of a failure, and return the exit status."""
         if self.process.was_started:
-            # A program that has failed has no requests in flight that could be finished.
-            self.process.stop(self.options.stop_timeout if ended.status == 0 else min(10.0, self.options.stop_timeout))
+            # A program that has failed has no requests in flight that could be finished: it is only left the time to say what it has to say.
+            self.process.stop(self.options.stop_timeout if ended.status == 0 else min(LAST_WORDS_SECONDS, self.options.stop_timeout))
         if ended.status == 0:
             self.say(f"stopped: {ended.reason}")
             return 0

@@ -45,12 +45,18 @@ class Process:
         threading.Thread(target=self._wait, args=(self._process, on_end), daemon=True).start()
 
     def _read(self, process: subprocess.Popen[bytes], on_line: t.Callable[[str], None]) -> None:
+        ended = True
         for raw in t.cast(t.BinaryIO, process.stdout):
             sys.stdout.buffer.write(raw)
             sys.stdout.buffer.flush()
             line = raw.decode(errors="replace").rstrip("\n")
             self._lines.append(line)
             on_line(line)
+            ended = raw.endswith(b"\n")
+        if not ended:
+            # What is said next, by the supervisor, begins a line of its own.
+            sys.stdout.buffer.write(b"\n")
+            sys.stdout.buffer.flush()
 
     def _wait(self, process: subprocess.Popen[bytes], on_end: t.Callable[[int], None]) -> None:
         # Not until its output is at an end: what it leaves behind may hold that open for ever.

@@ -53,6 +53,14 @@ def test_a_change_is_on_both(pair: Pair, play: Callable[..., Play], right: str) 
     print(f"a change of both hosts took {done.seconds:.0f} s")
 
 
+def test_what_the_head_refuses_is_on_no_host(pair: Pair, play: Callable[..., Play]) -> None:
+    """Arguments are held against the engine's parser on the head alone; what that refuses is not written on the worker either."""
+    before, pids = files(pair), pair.pids()
+    done = play(variables=with_service(pair, vllm_args={**pair.service["vllm_args"], "hf_overrides": "{not json"}))
+    assert done.status != 0 and "pair: two-head failed in this run" in " ".join(done.output.split()), done.output[-3000:]
+    assert files(pair) == before and pair.pids() == pids
+
+
 def test_a_part_of_the_hosts_is_refused(pair: Pair, play: Callable[..., Play]) -> None:
     before = pair.pids()
     done = play("--limit", "two-worker")
