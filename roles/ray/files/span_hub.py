@@ -129,7 +129,7 @@ class Hub(span_part.Part):
 
     def start_serve(self) -> None:
         """Say that the service serves."""
-        self.serve()
+        self.begin_to_serve()
 
     def start_engine(self) -> None:
         """Start the engine beside this hub and wait for its first completion."""
@@ -138,7 +138,7 @@ class Hub(span_part.Part):
     def start_serving(self) -> None:
         """Wait for the program beside the hub, which is the engine, and say that the service serves."""
         self.wait(lambda: self.is_ready, self.options.start_timeout, lambda: f"{self.what} was not ready after {self.options.start_timeout:.0f} s")
-        self.serve()
+        self.begin_to_serve()
 
     def start_check(self) -> None:
         """Have the check (for Ray: are its nodes and GPUs there) say that all is well."""
@@ -167,10 +167,10 @@ class Hub(span_part.Part):
         self.wait(lambda: self.ready >= set(names), seconds,
                   lambda: f"{', '.join(spoken(name) for name in names if name not in self.ready)} not ready after {seconds:.0f} s")
 
-    def serve(self) -> None:
-        """Say that the service serves."""
+    def begin_to_serve(self) -> None:
+        """Say to systemd and to all parts that the service serves."""
         self.serving = True
-        self.state.serves(self.standing())
+        self.serve(self.standing())
         self.beat()
 
     def standing(self) -> str:

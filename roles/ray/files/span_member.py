@@ -96,6 +96,6 @@ class Member(span_part.Part):
         if message.get("start"):
             self.told_to_start = True
         if message.get("serves"):
-            self.state.serves(str(message["text"]))
+            self.serve(str(message["text"]))
         elif message.get("text"):
             self.say(str(message["text"]))

@@ -18,6 +18,7 @@ import typing as t
 import span_link
 import span_probe
 import span_process
+import span_ranks
 import span_state
 import span_transport
 
@@ -67,6 +68,8 @@ class Part:
         self.transport = span_transport.Transport()
         self.process = span_process.Process(options.command, self.environment())
         self.is_ready = False
+        # The engine's ranks among the program's processes, once the service serves.
+        self.ranks: dict[span_ranks.Rank, str] = {}
         # Why the engine may be about to die.
         self.doubt = ""
         self._beaten = 0.0
@@ -141,13 +144,22 @@ class Part:
             self.handle(event)
 
     def tick(self) -> None:
-        """What is due now and then."""
+        """What is due now and then. Raises Ended."""
+        fallen = span_ranks.gone(self.ranks)
+        if fallen:
+            raise Ended(f"{fallen} has ended")
         if time.monotonic() - self._beaten >= span_link.BEAT_SECONDS:
             self._beaten = time.monotonic()
             self.state.beat()
             # A start takes as long as it takes: its bounds are this program's own.
             span_state.notify("EXTEND_TIMEOUT_USEC=120000000")
             self.beat()
+
+    def serve(self, text: str) -> None:
+        """Say that the service serves, and watch over its ranks from then on."""
+        if not self.ranks:
+            self.ranks = span_ranks.find()
+        self.state.serves(text)
 
     def beat(self) -> None:
         """A sign of life to the other parts."""

@@ -315,3 +315,32 @@ def test_the_token_stays_where_it_is(serving: Span) -> None:
 def test_no_token_no_start(span: Span) -> None:
     span.start("head", hub=True, member=[], token="")
     assert span.status("head") == 2 and "SPAN_TOKEN is not set" in span.output("head")
+
+
+# A program whose rank is a process of its own, which nobody waits for, as vLLM's and Ray's are. When it has its title the program is ready.
+WITH_A_RANK = PROGRAM.replace(
+    "time.sleep(600)",
+    """import socket
+rank = subprocess.Popen(["bash", "-c", "exec -a ray::RayWorkerProc.run sleep 600"])
+pathlib.Path(sys.argv[1] + ".rank").write_text(str(rank.pid))
+while not pathlib.Path(f"/proc/{rank.pid}/cmdline").read_text().startswith("ray::"):
+    time.sleep(0.1)
+ready = socket.create_server(("127.0.0.1", PORT))
+time.sleep(600)""",
+)
+
+
+def test_a_killed_rank_ends_the_life(span: Span, engine: str) -> None:
+    """Though its program goes on, and the engine answers."""
+    span.start("head", hub=True, member="worker", engine=engine, model="m", probe_interval=1)
+    port = free_port()
+    span.start("worker", program=WITH_A_RANK.replace("PORT", str(port)), ready_port=f"127.0.0.1:{port}")
+    soon(lambda: span.text("worker") == "serving on head, worker", "it serves")
+    rank = int((span.folder / "worker" / "pid.rank").read_text())
+    os.kill(rank, signal.SIGKILL)
+    began = time.monotonic()
+    assert span.status("worker") == span.status("head") == 1
+    assert time.monotonic() - began < 20
+    assert f"ray::RayWorkerProc.run (process {rank}) has ended" in span.text("head")
+    [kept] = span.failures("worker")
+    assert "has ended" in (kept / "output.log").read_text()
