@@ -15,6 +15,8 @@ UNPROVEN = "unproven"
 # Of check mode.
 PLANNED = "planned"
 REMOVED = "removed"
+# It runs what it ran before: model_service_restart is false. The row tells what the plan wants.
+HELD = "held"
 
 
 def service_outcomes(services: t.Sequence[Row], actions: t.Mapping[str, str], followed: Row, asked: Row) -> dict[str, dict[str, t.Any]]:
@@ -56,7 +58,7 @@ def _rows(host: str, variables: Row, check_mode: bool) -> t.Iterator[dict[str, t
         yield {
             "service": service["name"],
             "host": host,
-            "state": PLANNED if check_mode else REMOVED if absent else SERVING if service["name"] in answers else UNPROVEN,
+            "state": PLANNED if check_mode else REMOVED if absent else HELD if action == HELD else SERVING if service["name"] in answers else UNPROVEN,
             "endpoint": None if absent else f"{service['url']}/v1",
             "model": service.get("served_model_name"),
             "catalogue": service.get("model"),
@@ -64,7 +66,7 @@ def _rows(host: str, variables: Row, check_mode: bool) -> t.Iterator[dict[str, t
             "revision": service.get("revision"),
             "release": service.get("release"),
             "action": action,
-            "changed": action != "none",
+            "changed": action not in ("none", HELD),
             "seconds_to_ready": outcome.get("seconds"),
         }
 

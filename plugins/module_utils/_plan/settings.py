@@ -85,6 +85,7 @@ class Settings:
     model_service_start_timeout: int
     model_service_stop_timeout: int
     model_service_shutdown_timeout: int
+    model_service_restart: bool
     model_service_environment: dict[str, str | None]
     firewall_enabled: bool
     firewall_api_sources: tuple[str, ...]
@@ -211,6 +212,7 @@ _READERS: dict[str, values.Reader] = {
     "model_service_start_timeout": _SECONDS,
     "model_service_stop_timeout": _SECONDS,
     "model_service_shutdown_timeout": values.whole(0, 24 * 3600),
+    "model_service_restart": values.switch,
     "firewall_enabled": values.switch,
     "firewall_api_sources": networks.sources,
     "firewall_ssh_sources": networks.sources,

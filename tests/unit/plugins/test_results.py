@@ -56,6 +56,12 @@ def test_a_run_that_changed_nothing_says_so() -> None:
     assert (row["state"], row["action"], row["changed"], row["seconds_to_ready"]) == ("serving", "none", False, None)
 
 
+def test_what_was_held_is_not_called_serving() -> None:
+    variables = {"gpu1": host(service("a"), outcomes={"a": {"action": "held", "seconds": None}})}
+    row = run_result(["gpu1"], variables, False)[0]
+    assert (row["state"], row["action"], row["changed"]) == ("held", "held", False)
+
+
 def test_only_hosts_that_have_not_failed_are_in_it() -> None:
     both = {"gpu1": host(service("a"), answered=("a",)), "gpu2": host(service("b"), answered=("b",))}
     assert [row["host"] for row in run_result(["gpu2"], both, False)] == ["gpu2"]
