@@ -10,7 +10,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$logs"' EXIT
 # without_a_lab: runs the suites, each into a log and a file with its status and seconds.
 without_a_lab() {
   local suite began status
-  for suite in lint unit sanity; do
+  for suite in lint unit sanity awx; do
     began=$SECONDS status=0
     "tests/run-$suite.sh" >"$logs/$suite" 2>&1 || status=$?
     echo "$status $((SECONDS - began))" >"$logs/$suite.status"
@@ -27,7 +27,7 @@ without_a_lab &
 beside=$!
 check "suite: molecule" tests/run-molecule.sh
 wait "$beside"
-for suite in lint unit sanity; do
+for suite in lint unit sanity awx; do
   read -r status seconds <"$logs/$suite.status"
   check "suite: $suite, $seconds s beside molecule" shown "$suite" "$status"
 done
