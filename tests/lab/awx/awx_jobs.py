@@ -155,7 +155,7 @@ class Awx:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target, follow_symlinks=False)
         required = yaml.safe_load((self.project / "collections" / "requirements.yml").read_text(encoding="utf-8"))["collections"]
-        own = [entry for entry in required if entry.get("type") == "dir"] or [{"name": "./", "type": "dir"}]
+        own = [entry for entry in required if entry.get("type") == "dir"]
         requirements = self.folder / "requirements.yml"
         requirements.write_text(yaml.safe_dump({"collections": own}), encoding="utf-8")
         where = {"ANSIBLE_COLLECTIONS_PATH": str(self.stage), "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"), "ANSIBLE_FORCE_COLOR": "false"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from awx_jobs import Artifacts, Awx, Job, where_found
-from form import CREDENTIAL, SECRETS, SERVICE, deploy
+from form import SECRETS, SERVICE, deploy, launch
 from lab import GROUP, Unit
 from testinfra.host import Host
 
@@ -111,11 +111,52 @@ def test_check_tells_what_would_be(awx: Awx, unit: Unit) -> None:
 
 def test_verify(awx: Awx, address: str) -> None:
     """The template that only asks gives the same rows."""
-    done = awx.run(Job("playbooks/verify.yml", limit=GROUP, credential_extra_vars=CREDENTIAL))
+    done = awx.run(launch("inferops verify"))
     assert (done.status, done.rc) == ("successful", 0), done.printed()
     assert_clean(done)
     [row] = done.result()["inferops_result"]
     assert (row["state"], row["endpoint"], row["action"]) == ("serving", f"{address}/v1", "none")
+
+
+@pytest.mark.parametrize("name", ["inferops plan", "inferops weights only", "inferops status"])
+def test_templates_that_leave_services_alone(awx: Awx, unit: Unit, name: str) -> None:
+    """They pass, and find nothing to change."""
+    before = unit.main_pid
+    done = awx.run(launch(name))
+    assert (done.status, done.rc) == ("successful", 0), done.printed()
+    assert_clean(done)
+    assert [event["event_data"]["changed"] for event in done.of_kind("playbook_on_stats")] == [{}], done.printed()
+    assert SERVICE["name"] in done.printed() or name == "inferops weights only"
+    assert unit.main_pid == before
+
+
+# The end of site.yml, on hosts that are only names: the first one fails, as one does whose service does not pass its gate.
+TWO_HOSTS = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.add_host: {name: "{{ item }}", groups: gpus, ansible_connection: local}
+      loop: [gpu1, gpu2, gpu3]
+- hosts: gpus
+  gather_facts: false
+  vars:
+    model_services: [{name: a, api_key: sk-lab-key-9f2c41}]
+  tasks:
+    - ansible.builtin.set_fact:
+        plan_host: {services: [{name: a, state: present, url: "http://{{ inventory_hostname }}:8001"}]}
+        verify_result: {answers: {a: {seconds: 1}}}
+    - ansible.builtin.assert: {that: inventory_hostname != 'gpu1'}
+    - ansible.builtin.import_tasks: playbooks/tasks/result.yml
+"""
+
+
+def test_hosts_that_failed_are_not_in_the_result(awx: Awx) -> None:
+    """The others are, each once."""
+    (awx.project / "two_hosts.yml").write_text(TWO_HOSTS, encoding="utf-8")
+    done = awx.run(Job("two_hosts.yml"))
+    assert (done.status, done.rc) == ("failed", 2), done.printed()
+    assert [(row["host"], row["state"]) for row in done.result()["inferops_result"]] == [("gpu2", "serving"), ("gpu3", "serving")]
+    assert_clean(done)
 
 
 def test_a_task_that_says_nothing_is_heard_of(awx: Awx, tmp_path: Any) -> None:
