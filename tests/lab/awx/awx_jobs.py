@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -211,12 +212,20 @@ class Awx:
         path.chmod(mode)
         return path
 
-    def run(self, job: Job, cancel: Callable[[], bool] | None = None) -> Artifacts:
-        """A job on AWX's own node. It is cancelled when O(cancel) says so."""
+    def run(self, job: Job, cancel_at: str = "") -> Artifacts:
+        """A job on AWX's own node. It is cancelled after an event that says O(cancel_at)."""
         folder, arguments = self._private_data(job, len(self.jobs) + 1)
         before = contents(folder / "project")
         with self._container():
-            done = ansible_runner.interface.run(quiet=True, cancel_callback=cancel or (lambda: False), **arguments)
+            seen = threading.Event()
+
+            def on_event(event: dict[str, Any]) -> bool:
+                if cancel_at and cancel_at in event.get("stdout", ""):
+                    seen.set()
+                # The event is to be kept.
+                return True
+
+            done = ansible_runner.interface.run(quiet=True, event_handler=on_event, cancel_callback=seen.is_set, **arguments)
         after = contents(folder / "project")
         written = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
         assert not written, f"the job wrote into its project: {written}"
