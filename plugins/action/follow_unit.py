@@ -113,7 +113,7 @@ def lines_of(host: str, hosts: t.Sequence[str]) -> t.Callable[[float], float]:
 
     def next_line(seconds: float) -> float:
         # Not the turn that is just being taken, nor one right after the first line.
-        rounds = math.floor((seconds - turn + LINE_SECONDS / 2) / period) + 1
+        rounds = math.floor((seconds - turn + LINE_SECONDS / 3) / period) + 1
         return turn + rounds * period
 
     return next_line
