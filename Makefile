@@ -2,7 +2,7 @@
 PLAYBOOK := .venv/bin/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit sanity molecule docs bench bench-conntrack
+.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit sanity awx molecule docs bench bench-conntrack
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ unit: setup-test ## unit tests of the plugins
 
 sanity: setup-test ## ansible-test sanity on the built collection
 	@tests/run-sanity.sh
+
+awx: setup-test ## what AWX is given, without an AWX
+	@tests/run-awx.sh
 
 molecule: setup-test engine ## the scenarios under molecule/
 	@tests/run-molecule.sh

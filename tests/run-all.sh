@@ -16,7 +16,7 @@ mapfile -t others < <(cd molecule && printf '%s\n' */molecule.yml | sed 's,/.*,,
 # lane: runs each suite of the second lane, with its output in a file, and its status and seconds in another.
 lane() {
   local suite began status
-  for suite in lint unit "molecule ${others[*]}" sanity; do
+  for suite in lint unit "molecule ${others[*]}" sanity awx; do
     began=$SECONDS status=0
     # shellcheck disable=SC2086  # a suite and its arguments
     LAB_NAME=inferops-test2 LAB_NETWORK=172.29.237 run $suite >"$logs/${suite%% *}" 2>&1 || status=$?
@@ -41,7 +41,7 @@ lane &
 second=$!
 check "suite: molecule ${engines[*]}" run molecule "${engines[@]}"
 wait "$second"
-for suite in lint unit molecule sanity; do
+for suite in lint unit molecule sanity awx; do
   read -r status seconds <"$logs/$suite.status"
   check "suite: $suite, $seconds s in the second lane" shown "$suite" "$status"
 done

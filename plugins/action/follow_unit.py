@@ -5,8 +5,8 @@ from __future__ import annotations
 """Follow a systemd unit on the host until it has ended, telling how far it is. Documented in plugins/modules/follow_unit.py."""
 
 import hashlib
+import math
 import os
-import sys
 import time
 import typing as t
 
@@ -17,10 +17,11 @@ from ansible.utils.display import Display
 
 display = Display()
 
-# Seconds between two looks, and between two printed lines. AWX kills jobs that are silent, and keeps every line for ever.
+# Seconds between two looks.
 LOOK_SECONDS = 5.0
-LINE_SECONDS_TERMINAL = 5.0
-LINE_SECONDS_LOG = 30.0
+# Seconds between two printed lines of a host, and between those of any two hosts. AWX kills jobs that are silent, and keeps every line for ever.
+LINE_SECONDS = 30.0
+TURN_SECONDS = 10.0
 
 
 class ActionModule(ActionBase):
@@ -47,9 +48,9 @@ class ActionModule(ActionBase):
             return {"skipped": True, "changed": False, "msg": f"{arguments['unit']} is not followed in check mode"}
 
         start = time.monotonic()
-        quiet_until = start
-        line_seconds = LINE_SECONDS_TERMINAL if sys.stdout.isatty() and not os.environ.get("AWX_JOB_ID") else LINE_SECONDS_LOG
         host = task_vars.get("inventory_hostname", "")
+        next_line = lines_of(host, task_vars.get("ansible_play_batch") or [host])
+        quiet_until = start
         restarts = -1
         while True:
             status = self._look(arguments, restarts, task_vars)
@@ -71,7 +72,7 @@ class ActionModule(ActionBase):
                 )
             if time.monotonic() >= quiet_until:
                 display.display(f"  {host}: {arguments['label']}: {describe(status)} ({seconds:.0f} s)")
-                quiet_until = time.monotonic() + line_seconds
+                quiet_until = start + next_line(time.monotonic() - start)
 
     def _look(self, arguments: dict[str, t.Any], restarts: int, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Read the unit's status once; a lost connection is nothing known, not a failure."""
@@ -130,6 +131,22 @@ class ActionModule(ActionBase):
         if journal:
             parts.append(f"Last lines of its journal (journalctl -u {arguments['unit']}):\n" + "\n".join(f"  {line}" for line in journal))
         return failure(arguments, seconds, "\n".join(parts))
+
+
+def lines_of(host: str, hosts: t.Sequence[str]) -> t.Callable[[float], float]:
+    """Return how a host's lines are spread: from the seconds since the start to those of its next line.
+
+    Many hosts that are followed side by side take turns, so that there are never more lines for them than for a few, nor a minute without any.
+    """
+    period = max(LINE_SECONDS, TURN_SECONDS * len(hosts))
+    turn = period / len(hosts) * (hosts.index(host) if host in hosts else 0)
+
+    def next_line(seconds: float) -> float:
+        # Not the turn that is just being taken, nor one right after the first line.
+        rounds = math.floor((seconds - turn + LINE_SECONDS / 3) / period) + 1
+        return turn + rounds * period
+
+    return next_line
 
 
 def failure(arguments: dict[str, t.Any], seconds: float, text: str) -> dict[str, t.Any]:

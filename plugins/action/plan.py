@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, table, tables
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, choices, credential_key, table, tables
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults, shown
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, questions, resolve
@@ -59,7 +59,7 @@ class ActionModule(ActionBase):
         defaults = self._read_defaults()
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
         templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in VARIABLES}
-        hosts = list(self._read_hosts(variables["hostvars"], defaults))
+        hosts = choices.lay_over([credential_key.lay_under(host) for host in self._read_hosts(variables["hostvars"], defaults)], run)
         try:
             known = catalogue.built_in(_plain(families))
             answers = self._look_up(hosts, templated_defaults, known, variables["hostvars"], defaults)
@@ -130,7 +130,7 @@ def _text_of(name: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], tem
 def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput:
     reader = _Reader(name, templar)
     variables: dict[str, Any] = {}
-    for key in VARIABLES:
+    for key in (*VARIABLES, *choices.VARIABLES, credential_key.VARIABLE):
         if key == "model_services":
             variables[key] = reader.services(raw[key])
         elif key in raw:

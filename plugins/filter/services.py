@@ -6,19 +6,22 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.credential_key import takes_it
+
 Service = t.Mapping[str, t.Any]
 
 KEPT = ("served", "environment_file", "release", "release_path", "weights_path")
 
 
-def service_secrets(services: t.Sequence[Service]) -> dict[str, dict[str, str]]:
-    """Return, by service, the secret environment that `model_services` of the inventory gives it."""
+def service_secrets(services: t.Sequence[Service], credential_key: str = "") -> dict[str, dict[str, str]]:
+    """Return, by service, the secret environment that `model_services` of the inventory gives it; with a key from elsewhere where it names none."""
     secrets = {}
     for service in services:
         environment = {name: str(value) for name, value in (service.get("secret_environment") or {}).items()}
-        if service.get("api_key"):
+        key = credential_key if takes_it(service) else service.get("api_key")
+        if key:
             # vLLM reads it from here; as an argument it would stand in the process list.
-            environment["VLLM_API_KEY"] = str(service["api_key"])
+            environment["VLLM_API_KEY"] = str(key)
         secrets[service["name"]] = environment
     return secrets
 

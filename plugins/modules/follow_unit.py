@@ -14,7 +14,8 @@ description:
     This action joins such a unit, prints its progress, and fails with the program's own message and the end of its journal.
   - It asks again and again in short calls, so that a lost SSH connection costs one call. When the play is killed, the work goes on;
     the next run joins it again.
-  - On a terminal it prints a line every few seconds, elsewhere every half minute.
+  - It prints a line every half minute. Hosts that are followed side by side take turns when they are more than three, so that there is a line
+    every ten seconds.
 options:
   unit:
     description: Name of the unit.

@@ -53,6 +53,11 @@ options:
     type: list
     elements: str
     default: []
+  held:
+    description: Units that are left as they are, whatever they need.
+    type: list
+    elements: str
+    default: []
   start:
     description: Whether services are started. When V(false) they are only enabled.
     type: bool
@@ -79,7 +84,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, by unit; one of V(none), V(enable), V(start), V(restart), V(remove).
+  description: What was done, by unit; one of V(none), V(enable), V(start), V(restart), V(remove), V(held).
   returned: success
   type: dict
 waiting:
@@ -110,10 +115,12 @@ def main() -> None:
                 },
             },
             "rewritten": {"type": "list", "elements": "str", "default": []},
+            "held": {"type": "list", "elements": "str", "default": []},
             "start": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
+    held = set(module.params["held"])
     services = [_service.Service(row["unit"], row["environment_file"], row["cache"], row["state"], row["served"], row["folders"]) for row in module.params["services"]]
     foreign = [service.unit for service in services if service.is_foreign()]
     if foreign:
@@ -123,12 +130,12 @@ def main() -> None:
         )
     try:
         rewritten = module.params["rewritten"] if module.check_mode else []
-        actions, waiting = bring(services, module.params["start"], rewritten, module.check_mode)
+        actions, waiting = bring([service for service in services if service.unit not in held], module.params["start"], rewritten, module.check_mode)
     except (RuntimeError, OSError) as error:
         module.fail_json(msg=str(error))
     changed = {unit: action for unit, action in actions.items() if action != "none"}
     module.exit_json(
-        changed=bool(changed), actions=actions, waiting=waiting,
+        changed=bool(changed), actions={**actions, **dict.fromkeys(held, "held")}, waiting=waiting,
         diff={"before": dict.fromkeys(changed, "none"), "after": changed},
     )
 

@@ -23,13 +23,14 @@ from .tables import Tables
 class HostInput:
     """A host as the inventory has it: templated variables that are defined for it, facts if there are any.
 
-    C(faults) are those found while the variables were read; what they are about is left out of the variables.
+    C(faults) are those found while the variables were read; what they are about is left out of the variables. C(notices) go on to the plan's.
     """
 
     name: str
     variables: Mapping[str, Any]
     facts: Any = None
     faults: tuple[Fault, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def resolve(
         draft, waived[host.name], found = _draft_host(host, defaults, catalogue, tables, keys, answers)
         alone.append(draft)
         faults += found
+        notices += host.notices
     assembled, clusters = assemble(alone)
     drafts = share_out(assembled, run)
     findings = [finding for draft in drafts for finding in _findings(draft, waived[draft.name])]

@@ -85,6 +85,7 @@ class Settings:
     model_service_start_timeout: int
     model_service_stop_timeout: int
     model_service_shutdown_timeout: int
+    model_service_restart: bool
     model_service_environment: dict[str, str | None]
     ray_version: Version
     ray_temp_dir: str
@@ -220,6 +221,7 @@ _READERS: dict[str, values.Reader] = {
     "model_service_start_timeout": _SECONDS,
     "model_service_stop_timeout": _SECONDS,
     "model_service_shutdown_timeout": values.whole(0, 24 * 3600),
+    "model_service_restart": values.switch,
     "ray_version": values.version,
     "ray_temp_dir": values.path,
     # Ray itself refuses less than 75 MiB.

@@ -110,6 +110,41 @@ def test_good_inventory(play: Any) -> None:
     assert [line.split()[0] for line in run.planned["summary"][:3] if line] == ["HOST", "gpu1", "gpu1"]
 
 
+# As AWX writes the answers of a form and what a credential brings: every text marked unsafe, the keys as well.
+FORM = """
+!unsafe 'plan_service_model': !unsafe 'qwen3-0.6b'
+!unsafe 'plan_service_vllm_version': !unsafe '0.31.0'
+!unsafe 'plan_service_port': 9100
+!unsafe 'plan_service_gpus':
+- !unsafe '2'
+!unsafe 'plan_service_max_model_len': 4096
+!unsafe 'model_service_credential_api_key': !unsafe 's3cr3t-of-the-test'
+!unsafe 'awx_job_id': 7
+"""
+
+
+def test_a_form_over_the_inventory(play: Any, tmp_path: Path) -> None:
+    """The answers go over the one service of the limit and over no other host's, and are told of; the key of the credential is not shown."""
+    (tmp_path / "form.yml").write_text(FORM, encoding="utf-8")
+    keyless = "\n".join(line for line in GOOD.splitlines() if "api_key" not in line)
+    run = play(keyless, "--limit", "gpu1", "-e", "@form.yml")
+    assert run.status == 0, run.printed
+    assert SECRET not in run.printed and SECRET not in json.dumps(run.planned)
+    first, second = (run.planned["hosts"][name]["services"][0] for name in ("gpu1", "gpu2"))
+    assert (first["model"], first["port"], first["gpus"], first["release"][:11]) == ("qwen3-0.6b", 9100, [2], "vllm-0.31.0")
+    assert "--max-model-len=4096" in first["argv"] and first["has_api_key"] is True
+    assert (second["model"], second["port"]) == ("qwen3-235b-a22b-instruct-2507-fp8", 9001)
+    assert any("goes back to the inventory" in warning and "gpu1 / qwen" in warning for warning in run.planned["warnings"])
+
+
+def test_a_form_that_cannot_be(play: Any, tmp_path: Path) -> None:
+    """Expressions in an answer stay text, and are refused as such."""
+    (tmp_path / "form.yml").write_text("!unsafe 'plan_service_model': !unsafe '{{ vault }}'\n!unsafe 'plan_service_name': !unsafe 'gwen'\n", encoding="utf-8")
+    run = play(GOOD, "-e", "@form.yml")
+    assert run.status != 0 and SECRET not in run.printed and "Traceback" not in run.printed
+    assert "plan_service_model" in run.printed and "did you mean qwen?" in run.printed
+
+
 BAD = """
 all:
   hosts:

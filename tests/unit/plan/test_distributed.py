@@ -236,6 +236,8 @@ FAULTS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
         "vllm_args.pipeline_parallel_size",
         ("28 layers", "29"),
     ),
+    # Restarts.
+    ("no restarts", two(over(), model_service_restart="no"), {}, "model_service_restart", ("restarted together", "leave it true")),
     # Arguments.
     ("data parallel", two(over(vllm_args={"data_parallel_size": 2, "tensor_parallel_size": 4})), {}, "vllm_args.data_parallel_size", ("one copy",)),
     (

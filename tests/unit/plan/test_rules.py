@@ -88,6 +88,8 @@ PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("another revision's size", [service(revision="main")], {"facts": free(RESERVE)}),
     ("no disk check", [service()], {"facts": free(0), "plan_check_disk": False}),
     ("times that fit", [service()], {"model_service_stop_timeout": 60, "model_service_shutdown_timeout": 30}),
+    ("no restarts, and none needed for the port", [service()], {"model_service_restart": "no", "facts": listening(unit="vllm-qwen.service")}),
+    ("no restarts, and nothing runs", [service()], {"model_service_restart": False, "facts": host_facts()}),
     ("no shutdown timeout", [args(shutdown_timeout=None)], {"model_service_stop_timeout": 30}),
 ]
 
@@ -235,6 +237,13 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
         {"model_service_stop_timeout": 59, "model_service_shutdown_timeout": 30},
         [("qwen", "model_service_stop_timeout")],
         "60",
+    ),
+    (
+        "a move without a restart",
+        [service(port=8002)],
+        {"model_service_restart": False, "facts": listening(unit="vllm-qwen.service")},
+        [("qwen", "port")],
+        "listens on 8001",
     ),
     ("a stop shorter than a shutdown in words", [args(shutdown_timeout="600")], {}, [("qwen", "model_service_stop_timeout")], "630"),
     ("a stop shorter than a service's own shutdown", [args(shutdown_timeout=600)], {}, [("qwen", "model_service_stop_timeout")], "630"),

@@ -55,6 +55,12 @@ def test_secrets_by_service() -> None:
     assert found == {"a": {"S": "1", "VLLM_API_KEY": "k"}, "b": {}, "c": {}}
 
 
+def test_key_of_a_credential() -> None:
+    """A key from outside the inventory is for services that ask for one and name none."""
+    rows = [{"name": "a", "api_key": "own"}, {"name": "b"}, {"name": "c", "engine": "transformers"}]
+    assert services.service_secrets(rows, "k") == {"a": {"VLLM_API_KEY": "own"}, "b": {"VLLM_API_KEY": "k"}, "c": {}}
+
+
 def plan_service(name: str, state: str = "present") -> dict[str, object]:
     unit = {"unit": f"vllm-{name}.service", "environment_file": f"/etc/inferops/{name}.env", "served": f"/s/{name}.json", "folders": []}
     return {

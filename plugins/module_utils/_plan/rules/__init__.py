@@ -108,6 +108,7 @@ RULES: tuple[Rule, ...] = (
     Rule(sharing.folder_is_mounted),
     Rule(sharing.folder_is_one_for_services),
     Rule(service.timeouts_fit),
+    Rule(service.restarts_can_be_left_out),
     Rule(service.no_passwords_in_addresses),
     Rule(kernel.parameters_exist),
     Rule(kernel.governor_is_there),
@@ -138,6 +139,7 @@ EVERY_ENGINE: frozenset[Check] = frozenset({
     releases.wheelhouses_are_named,
     disk.weights_fit,
     service.timeouts_fit,
+    service.restarts_can_be_left_out,
     service.no_passwords_in_addresses,
     advisories.no_known_danger,
 })

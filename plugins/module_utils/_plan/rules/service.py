@@ -33,6 +33,23 @@ def timeouts_fit(host: HostDraft) -> Iterator[Fault]:
             )
 
 
+def restarts_can_be_left_out(host: HostDraft) -> Iterator[Fault]:
+    """Without restarts a service stays as it is as a whole, which nobody can promise of one that moves or that other hosts have a part in."""
+    if host.settings.model_service_restart:
+        return
+    listeners = host.facts.listeners if host.facts is not None else ()
+    for draft in host.services:
+        service = draft.service
+        if draft.is_distributed:
+            why = "the hosts of a service are restarted together, and only each of them knows whether it has to be"
+            yield Fault(host.name, draft.label, "model_service_restart", "false", why, "leave it true: a service that has not changed is not restarted")
+            continue
+        ports = sorted({listener.port for listener in listeners if listener.unit == service.unit})
+        if ports and service.port is not None and service.port not in ports:
+            why = f"the service runs and listens on {', '.join(map(str, ports))}; it cannot move without a restart, and model_service_restart is false"
+            yield Fault(host.name, draft.label, "port", str(service.port), why, "keep the port, or let the run restart the service")
+
+
 def no_passwords_in_addresses(host: HostDraft) -> Iterator[Notice]:
     """Addresses of indexes and mirrors go through logs."""
     settings = host.settings

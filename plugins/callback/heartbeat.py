@@ -1,0 +1,116 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: heartbeat
+type: aggregate
+short_description: Tell now and then which task a run is at, so that it is never silent for long
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Some tasks say nothing for minutes, like the installation of packages over a slow line. AWX and other systems take a job for dead that is
+    silent for long, and people do as well.
+  - Prints a line with the task, the hosts that are still at it and the seconds it has taken, whenever nothing else has been printed for a while.
+  - Tasks that tell of their progress by themselves (M(inferops.gpu.follow_unit)) are left alone, as long as they do so for each of their hosts.
+requirements:
+  - enabled in C(callbacks_enabled), as the C(ansible.cfg) of this collection's repository does
+options:
+  seconds:
+    description: How long a run may be silent before a line is printed, in seconds.
+    type: int
+    default: 45
+    env:
+      - name: INFEROPS_HEARTBEAT_SECONDS
+    ini:
+      - section: callback_inferops_heartbeat
+        key: seconds
+"""
+
+import threading
+import time
+import typing as t
+
+from ansible.plugins.callback import CallbackBase
+
+# These print lines of their own, no later than this plugin would. Of more hosts they take turns, and who has the next turn may be through.
+TALKATIVE = frozenset({"inferops.gpu.follow_unit"})
+TALKATIVE_HOSTS = 3
+
+# Names of hosts in a line; of more there is a count.
+NAMED_HOSTS = 3
+
+
+class CallbackModule(CallbackBase):
+    """Watches what Ansible prints, and prints when that is nothing. What it knows is written by Ansible's threads and read by its own."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "inferops.gpu.heartbeat"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._task = ""
+        self._talks = False
+        self._started = 0
+        self._began = self._heard = time.monotonic()
+        # In the order in which they began.
+        self._hosts: dict[str, None] = {}
+
+    def v2_playbook_on_start(self, playbook: t.Any) -> None:
+        # A run that dies does not wait for it.
+        threading.Thread(target=self._watch, name="heartbeat", daemon=True).start()
+
+    def v2_playbook_on_stats(self, stats: t.Any) -> None:
+        self._ended.set()
+
+    def v2_playbook_on_task_start(self, task: t.Any, is_conditional: bool) -> None:
+        with self._lock:
+            self._task = task.get_name()
+            self._talks = task.resolved_action in TALKATIVE
+            self._hosts.clear()
+            self._started = 0
+            self._began = self._heard = time.monotonic()
+
+    def v2_playbook_on_handler_task_start(self, task: t.Any) -> None:
+        self.v2_playbook_on_task_start(task, False)
+
+    def v2_runner_on_start(self, host: t.Any, task: t.Any) -> None:
+        # Nothing is printed for it.
+        with self._lock:
+            self._hosts[host.get_name()] = None
+            self._started += 1
+
+    def _on_result(self, result: t.Any, *_args: t.Any, **_kwargs: t.Any) -> None:
+        with self._lock:
+            self._hosts.pop(result.host.get_name(), None)
+            self._heard = time.monotonic()
+
+    def _on_item(self, result: t.Any) -> None:
+        with self._lock:
+            self._heard = time.monotonic()
+
+    v2_runner_on_ok = v2_runner_on_failed = v2_runner_on_skipped = v2_runner_on_unreachable = _on_result
+    v2_runner_item_on_ok = v2_runner_item_on_failed = v2_runner_item_on_skipped = v2_runner_retry = _on_item
+
+    def _watch(self) -> None:
+        """Look every second until the run has ended."""
+        while not self._ended.wait(1.0):
+            line = self.line(time.monotonic())
+            if line:
+                self._display.display(line)
+
+    def line(self, now: float) -> str:
+        """Return what is to be printed at a time of the monotonic clock, empty when something else was heard of lately. Counts as heard."""
+        with self._lock:
+            talks = self._talks and self._started <= TALKATIVE_HOSTS
+            if not self._task or talks or now - self._heard < self.get_option("seconds"):
+                return ""
+            self._heard = now
+            hosts = list(self._hosts)
+            told = ", ".join(hosts[:NAMED_HOSTS]) + (f" and {len(hosts) - NAMED_HOSTS} more" if len(hosts) > NAMED_HOSTS else "")
+            return f"  still at: {self._task} ({f'{told}: ' if told else ''}{now - self._began:.0f} s)"
+

@@ -1,0 +1,161 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a run says of one service over the inventory, and the key that comes from outside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.choices import OF_THE_MODEL, VARIABLES, lay_over
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import EVERYWHERE, Run
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.credential_key import lay_under, takes_it
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import UNREADABLE
+from plan_builders import service
+
+SECRET = "s3cr3t-of-the-test"
+
+
+def host(*services: Any, name: str = "gpu1", **variables: Any) -> HostInput:
+    """A host with these services and variables."""
+    return HostInput(name, {"model_services": list(services), **variables})
+
+
+def laid(found: HostInput) -> list[Any]:
+    """The services of a host."""
+    return list(found.variables["model_services"])
+
+
+@pytest.mark.parametrize(("variable", "value", "key", "meant"), [
+    ("plan_service_model", "qwen3-0.6b", "model", "qwen3-0.6b"),
+    ("plan_service_model", " Qwen/Qwen3-0.6B ", "model", "Qwen/Qwen3-0.6B"),
+    ("plan_service_vllm_version", "0.31.0", "vllm_version", "0.31.0"),
+    ("plan_service_port", 9000, "port", 9000),
+    ("plan_service_port", "9000", "port", 9000),
+    # What a form with several choices sends, and what the command line does.
+    ("plan_service_gpus", ["2", "3"], "gpus", [2, 3]),
+    ("plan_service_gpus", "2,3", "gpus", [2, 3]),
+    ("plan_service_gpus", "0", "gpus", [0]),
+    ("plan_service_gpus", [1], "gpus", [1]),
+    ("plan_service_max_model_len", 4096, "vllm_args", {"max_num_seqs": 8, "max_model_len": 4096}),
+])
+def test_answers(variable: str, value: Any, key: str, meant: Any) -> None:
+    """An answer replaces what the inventory says, and is told of."""
+    [found] = lay_over([host(service(vllm_args={"max_num_seqs": 8}), **{variable: value})], EVERYWHERE)
+    assert found.faults == ()
+    assert laid(found)[0][key] == meant
+    [notice] = found.notices
+    assert notice.service == "qwen" and "goes back to the inventory" in notice.text
+
+
+@pytest.mark.parametrize("variables", [
+    {},
+    dict.fromkeys(VARIABLES, ""),
+    dict.fromkeys(VARIABLES),
+    {"plan_service_gpus": [], "plan_service_port": 0, "plan_service_max_model_len": "0"},
+    {"plan_service_name": "qwen"},
+    # The very words of the inventory.
+    {"plan_service_port": 8001, "plan_service_gpus": ["0", "1", "2", "3"]},
+])
+def test_nothing_answered(variables: dict[str, Any]) -> None:
+    """What is empty, or says what the inventory says, changes nothing and is not told of."""
+    [found] = lay_over([host(service(), **variables)], EVERYWHERE)
+    assert (laid(found), found.faults, found.notices) == ([service()], (), ())
+
+
+@pytest.mark.parametrize(("variable", "value", "word"), [
+    ("plan_service_port", "80a", "whole number"),
+    ("plan_service_port", 70000, "outside"),
+    ("plan_service_port", True, "true or false"),
+    ("plan_service_port", False, "true or false"),
+    ("plan_service_gpus", "first", "whole number"),
+    ("plan_service_gpus", 0, "list of GPU numbers"),
+    ("plan_service_max_model_len", -1, "outside"),
+    ("plan_service_model", "two words", "white space"),
+    ("plan_service_vllm_version", "newest", "version"),
+    ("plan_service_vllm_version", 0.32, "number"),
+    ("plan_service_name", 7, "not text"),
+    ("plan_service_name", "gwen", "no host of this run"),
+])
+def test_bad_answers(variable: str, value: Any, word: str) -> None:
+    """What cannot be understood is a fault of its own key, and leaves the service as it was."""
+    [found] = lay_over([host(service(), **{variable: value})], EVERYWHERE)
+    [fault] = found.faults
+    assert fault.key == variable and word in fault.why
+    assert laid(found) == [service()] and found.notices == ()
+
+
+def test_all_faults_at_once() -> None:
+    """One bad answer does not hide another."""
+    [found] = lay_over([host(service(), plan_service_name="gwen", plan_service_port="x", plan_service_gpus="y")], EVERYWHERE)
+    assert [fault.key for fault in found.faults] == ["plan_service_port", "plan_service_gpus", "plan_service_name"]
+    assert "did you mean qwen" in found.faults[2].remedy
+
+
+def test_two_services_need_a_name() -> None:
+    """An answer that could be about either is refused, with their names; named, the other one stays."""
+    both = (service(), service(name="glm", port=8002))
+    [found] = lay_over([host(*both, plan_service_port=9000)], EVERYWHERE)
+    assert [fault.key for fault in found.faults] == ["plan_service_name"] and "glm, qwen" in found.faults[0].why
+    [found] = lay_over([host(*both, plan_service_port=9000, plan_service_name="glm")], EVERYWHERE)
+    assert found.faults == () and [item["port"] for item in laid(found)] == [8001, 9000]
+
+
+def test_two_hosts_count_together() -> None:
+    """The one service is that of all hosts of the run, whoever has it; hosts beyond the limit neither count nor change."""
+    answers = {"plan_service_port": 9000}
+    same = [host(service(), name=name, **answers) for name in ("gpu1", "gpu2")]
+    assert [laid(found)[0]["port"] for found in lay_over(same, EVERYWHERE)] == [9000, 9000]
+    other = [host(service(), **answers), host(service(name="glm"), name="gpu2", **answers)]
+    assert all(found.faults for found in lay_over(other, EVERYWHERE))
+    limited = lay_over(other, Run(frozenset({"gpu1"})))
+    assert [laid(found)[0]["port"] for found in limited] == [9000, 8001] and not any(found.faults for found in limited)
+
+
+def test_a_service_that_goes_is_none() -> None:
+    """What is absent cannot be meant, and does not make the other one ambiguous."""
+    gone = {"name": "old", "state": "absent"}
+    [found] = lay_over([host(service(), gone, plan_service_port=9000)], EVERYWHERE)
+    assert found.faults == () and laid(found) == [service(port=9000), gone]
+    [found] = lay_over([host(service(), gone, plan_service_name="old")], EVERYWHERE)
+    assert [fault.key for fault in found.faults] == ["plan_service_name"]
+
+
+def test_another_model() -> None:
+    """What belongs to the inventory's model goes with it, and that is said; the same model keeps it."""
+    own = service(revision="a" * 40, profile="4xh100", weights_path="/mnt/qwen", vllm_args={"max_num_seqs": 8})
+    [found] = lay_over([host(own, plan_service_model="qwen3-0.6b")], EVERYWHERE)
+    assert laid(found) == [service(model="qwen3-0.6b", vllm_args={"max_num_seqs": 8})]
+    assert "without profile, revision, weights_path" in found.notices[0].text
+    [found] = lay_over([host(own, plan_service_model=own["model"])], EVERYWHERE)
+    assert laid(found) == [own]
+    assert set(OF_THE_MODEL) >= {"revision", "weights_path"}
+
+
+@pytest.mark.parametrize("services", [[UNREADABLE], ["text"], [{"model": "x"}], None, "text", {"a": 1}])
+def test_services_that_are_none(services: Any) -> None:
+    """What is wrong with the services is for the plan's own words."""
+    [found] = lay_over([HostInput("gpu1", {"model_services": services, "plan_service_port": 9000})], EVERYWHERE)
+    assert found.variables["model_services"] == services and found.faults == ()
+
+
+def test_arguments_that_are_none() -> None:
+    """An inventory's fault stays the inventory's fault."""
+    [found] = lay_over([host(service(vllm_args="--x"), plan_service_max_model_len=4096)], EVERYWHERE)
+    assert laid(found) == [service(vllm_args="--x")]
+
+
+@pytest.mark.parametrize(("own", "takes"), [
+    ({}, True),
+    ({"api_key": "own"}, False),
+    ({"api_key": ""}, False),
+    ({"engine": "transformers"}, False),
+    ({"state": "absent"}, False),
+])
+def test_key_of_the_credential(own: dict[str, Any], takes: bool) -> None:
+    """It is for services that ask for a key and name none."""
+    before = service(**own)
+    assert takes_it(before) is takes
+    [after] = laid(lay_under(host(before, model_service_credential_api_key=SECRET)))
+    assert after == ({**before, "api_key": SECRET} if takes else before)
+    assert laid(lay_under(host(before, model_service_credential_api_key=""))) == [before]
