@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +82,19 @@ class Pair:
     def reboot(self, host: Host) -> None:
         """Pull the plug of a machine and put it in again."""
         self.docker("restart", "--time=0", self.container(host))
+
+    @contextmanager
+    def cut_off(self) -> Iterator[float]:
+        """Drop all that goes between the two hosts, in both directions; SSH from the controller goes on. Yields when that was."""
+        address = self.worker.check_output("hostname --all-ip-addresses").split()[0]
+        rules = [f"{chain} {flag} {address} --jump DROP" for chain, flag in (("INPUT", "--source"), ("OUTPUT", "--destination"))]
+        for rule in rules:
+            self.head.run_expect([0], f"iptables --insert {rule}")
+        try:
+            yield time.monotonic()
+        finally:
+            for rule in rules:
+                self.head.run_expect([0], f"iptables --delete {rule}")
 
     def kill(self, host: Host, words: str) -> None:
         """Kill the processes whose command lines hold these words."""
