@@ -79,9 +79,13 @@ class Pair:
         """What the lab's engine does to machines, as the mains or a cable would."""
         subprocess.run(["docker", *words], check=True, stdout=subprocess.DEVNULL, timeout=120)
 
-    def reboot(self, host: Host) -> None:
-        """Pull the plug of a machine and put it in again."""
-        self.docker("restart", "--time=0", self.container(host))
+    def reboot(self, *hosts: Host) -> None:
+        """Pull the plug of machines and put it in again; wait until they can be asked, which is long before they serve."""
+        names = [self.container(host) for host in hosts]
+        self.docker("kill", *names)
+        self.docker("start", *names)
+        for host in hosts:
+            wait_until(lambda host=host: is_reached(host), 60, "the machine is up again")
 
     @contextmanager
     def cut_off(self) -> Iterator[float]:
@@ -103,6 +107,14 @@ class Pair:
     def count(self, host: Host, words: str) -> int:
         """How many processes have these words in their command lines."""
         return int(host.run("pgrep --count --full %s", apart(words)).stdout)
+
+
+def is_reached(host: Host) -> bool:
+    """Whether a machine lets one log in."""
+    try:
+        return host.run("true").rc == 0
+    except RuntimeError:
+        return False
 
 
 def apart(words: str) -> str:

@@ -37,7 +37,7 @@ FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
     ("Ray's control service killed on the head", lambda pair: pair.kill(pair.head, "gcs_server")),
     ("worker host rebooted", lambda pair: pair.reboot(pair.worker)),
     ("head host rebooted", lambda pair: pair.reboot(pair.head)),
-    ("both rebooted, head first", lambda pair: (pair.reboot(pair.head), pair.reboot(pair.worker)) and None),
+    ("both rebooted, head first", lambda pair: pair.reboot(pair.head, pair.worker)),
 ]
 
 
