@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Every test, in two lanes side by side: the scenarios of molecule whose engines keep the processors busy, and everything else, which waits for
-# machines more than it computes. Each scenario has a lab of its own; what the second lane prints follows the output of the first.
+# Every test, in two lanes side by side: two long scenarios of molecule, and everything else. Both wait for machines
+# about as much as they compute. Each scenario has a lab of its own; what the second lane prints follows the output of the first.
 # A suite that fails does not keep the others from running.
 # shellcheck source=tests/env.sh
 source "$(dirname "$0")/env.sh"
 
-# Scenarios with engines. One that is new goes with everything else, until it is named here.
-engines=(default releases two_node)
+# As long as everything else together. A scenario that is new goes with everything else, until it is named here.
+engines=(releases two_node)
 
 logs=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$logs"' EXIT

@@ -266,7 +266,8 @@ def _unit(
         command=command,
         runtime=f"inferops-span/{unit.rpartition('.')[0]}",
         failures=failures,
-        writable=[draft.cache, failures, *([temp_dir(host, draft), _rpc_dir(draft)] if is_ray else [])],
+        # Ray makes its own folder and opens it to everybody; the one above it does not let everybody in.
+        writable=[draft.cache, failures, *([settings.ray_temp_dir, _rpc_dir(draft)] if is_ray else [])],
         shared_memory=f"/dev/shm/inferops-{draft.service.name}" if is_ray and part.is_head else "",
         has_secrets=has_secrets,
         what=str(given["what"]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,9 +79,26 @@ class Pair:
         """What the lab's engine does to machines, as the mains or a cable would."""
         subprocess.run(["docker", *words], check=True, stdout=subprocess.DEVNULL, timeout=120)
 
-    def reboot(self, host: Host) -> None:
-        """Pull the plug of a machine and put it in again."""
-        self.docker("restart", "--time=0", self.container(host))
+    def reboot(self, *hosts: Host) -> None:
+        """Pull the plug of machines and put it in again; wait until they can be asked, which is long before they serve."""
+        names = [self.container(host) for host in hosts]
+        self.docker("kill", *names)
+        self.docker("start", *names)
+        for host in hosts:
+            wait_until(lambda host=host: is_reached(host), 60, "the machine is up again")
+
+    @contextmanager
+    def cut_off(self) -> Iterator[float]:
+        """Drop all that goes between the two hosts, in both directions; SSH from the controller goes on. Yields when that was."""
+        address = self.worker.check_output("hostname --all-ip-addresses").split()[0]
+        rules = [f"{chain} {flag} {address} --jump DROP" for chain, flag in (("INPUT", "--source"), ("OUTPUT", "--destination"))]
+        for rule in rules:
+            self.head.run_expect([0], f"iptables --insert {rule}")
+        try:
+            yield time.monotonic()
+        finally:
+            for rule in rules:
+                self.head.run_expect([0], f"iptables --delete {rule}")
 
     def kill(self, host: Host, words: str) -> None:
         """Kill the processes whose command lines hold these words."""
@@ -88,6 +107,14 @@ class Pair:
     def count(self, host: Host, words: str) -> int:
         """How many processes have these words in their command lines."""
         return int(host.run("pgrep --count --full %s", apart(words)).stdout)
+
+
+def is_reached(host: Host) -> bool:
+    """Whether a machine lets one log in."""
+    try:
+        return host.run("true").rc == 0
+    except RuntimeError:
+        return False
 
 
 def apart(words: str) -> str:
