@@ -100,13 +100,20 @@ class Pair:
             for rule in rules:
                 self.head.run_expect([0], f"iptables --delete {rule}")
 
+    def processes(self, host: Host, words: str) -> list[str]:
+        """Processes of the service, and not of the model beside, whose command lines hold these words."""
+        command = "for pid in $(pgrep --full %s); do if grep -qs -- -pair.service /proc/$pid/cgroup; then echo $pid; fi; done"
+        return host.run(command, apart(words)).stdout.split()
+
     def kill(self, host: Host, words: str) -> None:
-        """Kill the processes whose command lines hold these words."""
-        host.run_expect([0], "pkill -KILL --full %s", apart(words))
+        """Kill those processes."""
+        found = self.processes(host, words)
+        assert found, f"there is no process {words}"
+        host.run_expect([0], f"kill -KILL {' '.join(found)}")
 
     def count(self, host: Host, words: str) -> int:
-        """How many processes have these words in their command lines."""
-        return int(host.run("pgrep --count --full %s", apart(words)).stdout)
+        """How many of those processes there are."""
+        return len(self.processes(host, words))
 
 
 def is_reached(host: Host) -> bool:
