@@ -116,7 +116,8 @@ class ActionModule(ActionBase):
     def _result(self, arguments: dict[str, t.Any], status: dict[str, t.Any], seconds: float) -> dict[str, t.Any]:
         """Turn the last status into the task's result; of a failure, the program's own words come first and the journal after."""
         progress = status.get("progress", {})
-        result: dict[str, t.Any] = {"changed": False, "seconds": round(seconds, 1), "state": status["state"], "status": status.get("status", ""), "progress": progress}
+        told = {"state": status["state"], "status": status.get("status", ""), "progress": progress}
+        result: dict[str, t.Any] = {"changed": False, "seconds": round(seconds, 1), **told}
         if not status["failed_start"]:
             return result
         if status.get("load") == "not-found":

@@ -113,4 +113,3 @@ class CallbackModule(CallbackBase):
             hosts = list(self._hosts)
             told = ", ".join(hosts[:NAMED_HOSTS]) + (f" and {len(hosts) - NAMED_HOSTS} more" if len(hosts) > NAMED_HOSTS else "")
             return f"  still at: {self._task} ({f'{told}: ' if told else ''}{now - self._began:.0f} s)"
-

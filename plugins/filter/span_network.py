@@ -41,7 +41,8 @@ LOCAL = ("dashboard", "autoscaler_metrics", "dashboard_metrics")
 
 def ports_of(services: t.Sequence[Service], name: str) -> list[int]:
     """Return the ports of one service on its host."""
-    return [port for service in services if service["name"] == name and service.get("node") for kind, port in service["node"]["ports"].items() if kind not in LOCAL]
+    own = [service for service in services if service["name"] == name and service.get("node")]
+    return [port for service in own for kind, port in service["node"]["ports"].items() if kind not in LOCAL]
 
 
 def network_faults(services: t.Sequence[Service], found: t.Mapping[str, t.Any], skew: float) -> list[str]:
@@ -71,7 +72,8 @@ def _faults(service: Service, found: t.Mapping[str, t.Any], skew: float) -> t.It
             yield (f"{way}: these ports do not answer: {ports}{f' and {more} more' if more > 0 else ''}. "
                    "See which firewall lies between (firewall_enabled opens everything between the nodes of a service on the hosts themselves).")
         if seen["skew"] is not None and abs(seen["skew"]) > skew:
-            yield f"{way}: its clock is {seen['skew']:+.1f} s off, and {skew:g} s are allowed (ray_clock_skew). Have both keep time, with chrony or systemd-timesyncd."
+            yield (f"{way}: its clock is {seen['skew']:+.1f} s off, and {skew:g} s are allowed (ray_clock_skew). "
+                   "Have both keep time, with chrony or systemd-timesyncd.")
         back = ((found.get(other["host"]) or {}).get("peers") or {}).get(here)
         if back and back["mtu"] != seen["mtu"] and node["rank"] == 0:
             yield (f"{way}: {here} has an MTU of {seen['mtu']} ({seen['interface']}) and {other['host']} one of {back['mtu']} ({back['interface']}). "

@@ -104,4 +104,11 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"unit_rows": unit_rows, "span_tokens": span_tokens, "unit_secrets": unit_secrets, "kept_rows": kept_rows, "span_faults": span_faults, "fallen_nodes": fallen_nodes}
+        return {
+            "unit_rows": unit_rows,
+            "unit_secrets": unit_secrets,
+            "span_tokens": span_tokens,
+            "span_faults": span_faults,
+            "fallen_nodes": fallen_nodes,
+            "kept_rows": kept_rows,
+        }

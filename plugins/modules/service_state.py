@@ -121,7 +121,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     held = set(module.params["held"])
-    services = [_service.Service(row["unit"], row["environment_file"], row["cache"], row["state"], row["served"], row["folders"]) for row in module.params["services"]]
+    keys = ("unit", "environment_file", "cache", "state", "served", "folders")
+    services = [_service.Service(*(row[key] for key in keys)) for row in module.params["services"]]
     foreign = [service.unit for service in services if service.is_foreign()]
     if foreign:
         module.fail_json(

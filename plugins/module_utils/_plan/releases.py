@@ -100,13 +100,17 @@ class Release:
 
 def with_ray(requirements: tuple[str, ...], version: str) -> tuple[str, ...]:
     """Requirements with Ray among them, which vLLM itself does not bring: in this version, unless they name one already."""
-    named = any(_NAME.match(requirement).group().lower() == "ray" for requirement in requirements)  # type: ignore[union-attr]
-    return requirements if named else (*requirements, f"ray=={version}")
+    return requirements if any(_is_ray(requirement) for requirement in requirements) else (*requirements, f"ray=={version}")
 
 
 def ray_of(requirements: tuple[str, ...]) -> str:
     """The version of Ray that the requirements pin; empty where they pin none."""
-    return next((requirement.partition("==")[2].split(";")[0].strip() for requirement in requirements if _NAME.match(requirement).group().lower() == "ray"), "")  # type: ignore[union-attr]
+    return next((requirement.partition("==")[2].split(";")[0].strip() for requirement in requirements if _is_ray(requirement)), "")
+
+
+def _is_ray(requirement: str) -> bool:
+    name = _NAME.match(requirement)
+    return name is not None and name.group().lower() == "ray"
 
 
 def release_of(settings: Settings, version: Version, cuda_version: Numbers = ()) -> Release:

@@ -98,7 +98,11 @@ def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) 
     :param present: units that it has now
     """
     settings = host.settings
-    names = {f"vllm-{service.name}": str(service.name), f"ray-worker-{service.name}": f"{service.name}.ray-worker", f"ray-head-{service.name}": f"{service.name}.ray-head"}
+    names = {
+        f"vllm-{service.name}": str(service.name),
+        f"ray-worker-{service.name}": f"{service.name}.ray-worker",
+        f"ray-head-{service.name}": f"{service.name}.ray-head",
+    }
     temp = [] if present else [f"{settings.ray_temp_dir}/{service.name}"]
     return [
         {
@@ -243,7 +247,7 @@ def _unit(
         "span": draft.service.name,
         "name": part.node.host,
         "backend": part.backend,
-        "digest": digest(host, draft),
+        "digest": digest(draft, part),
         "port": part.port + (_RAY_PORTS if part.backend == RAY else _MP_PORTS)["hub"],
         **({"listen": part.head.address} if is_hub else {"hub_address": part.head.address, "hub_name": part.head.host}),
         "member": members,
@@ -255,7 +259,8 @@ def _unit(
         "stop_timeout": max(1, settings.model_service_stop_timeout - 10),
         **flags,
     }
-    words = [f"--{key.replace('_', '-')}={value}" for key, values in given.items() for value in (values if isinstance(values, list) else [values]) if value != ""]
+    lists = {key: values if isinstance(values, list) else [values] for key, values in given.items()}
+    words = [f"--{key.replace('_', '-')}={value}" for key, values in lists.items() for value in values if value != ""]
     is_ray = part.backend == RAY
     return UnitPart(
         unit=unit,
@@ -275,10 +280,8 @@ def _unit(
     )
 
 
-def digest(host: HostDraft, draft: ServiceDraft) -> str:
+def digest(draft: ServiceDraft, part: Part) -> str:
     """What all nodes of a service have to have alike, as a checksum: they serve together when they run the same plan. Environments may differ."""
-    part = draft.part
-    assert part is not None
     own = part.arguments()
     alike = {
         "release": draft.release.name,

@@ -144,7 +144,8 @@ class Hub(span_part.Part):
         """Have the check (for Ray: are its nodes and GPUs there) say that all is well."""
         self.say("starting: looking for Ray's nodes")
         threading.Thread(target=self.check, daemon=True).start()
-        self.wait(lambda: self.checked, self.options.join_timeout, lambda: f"Ray did not have its nodes and GPUs after {self.options.join_timeout:.0f} s: {self.state.said}")
+        seconds = self.options.join_timeout
+        self.wait(lambda: self.checked, seconds, lambda: f"Ray did not have its nodes and GPUs after {seconds:.0f} s: {self.state.said}")
 
     def check(self) -> None:
         """Run the check, which says what it waits for and ends when all is well. Runs in a thread of its own."""

@@ -88,7 +88,8 @@ def temp_dir_is_short(host: HostDraft) -> Iterator[Fault]:
         path = temp_dir(host, draft)
         if len(path) > LONGEST_TEMP_DIR:
             why = f"Ray's sockets would have longer paths than Linux takes: {path} is {len(path)} letters, and {LONGEST_TEMP_DIR} are left for it"
-            yield Fault(host.name, draft.label, "ray_temp_dir", host.settings.ray_temp_dir, why, "give the service a shorter name, or set ray_temp_dir to a shorter path")
+            remedy = "give the service a shorter name, or set ray_temp_dir to a shorter path"
+            yield Fault(host.name, draft.label, "ray_temp_dir", host.settings.ray_temp_dir, why, remedy)
 
 
 def object_stores_fit(host: HostDraft) -> Iterator[Fault]:
