@@ -101,5 +101,6 @@ def object_stores_fit(host: HostDraft) -> Iterator[Fault]:
     if not stores or mount is None or mount.mount != "/dev/shm" or wanted <= mount.size_bytes:
         return
     why = f"Ray of {', '.join(draft.label for draft in stores)} takes {wanted} bytes of shared memory, and /dev/shm has {mount.size_bytes}"
-    remedy = "set ray_object_store_memory lower (vLLM keeps nothing large there), or give /dev/shm more (mount -o remount,size=…; of a container its shm_size)"
-    yield Fault(host.name, ", ".join(draft.label for draft in stores), "ray_object_store_memory", str(host.settings.ray_object_store_memory), why, remedy)
+    remedy = "set ray_object_store_memory lower (vLLM keeps nothing large there), or give /dev/shm more (its size= when mounted, a container's shm_size)"
+    labels = ", ".join(draft.label for draft in stores)
+    yield Fault(host.name, labels, "ray_object_store_memory", str(host.settings.ray_object_store_memory), why, remedy)
