@@ -12,8 +12,8 @@ import pytest
 from lab import ENVIRONMENT, ROOT, Scenario, wait_until
 from pair import Pair
 
-# Seconds in which it is back, on a machine with two processors for both hosts.
-BACK = 180
+# Seconds in which it is back, on two processors that have other tests to run as well; what it takes is printed.
+BACK = 300
 
 
 @pytest.fixture(scope="module")

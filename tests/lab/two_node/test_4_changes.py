@@ -15,7 +15,7 @@ from testinfra.host import Host
 @pytest.fixture
 def right(pair: Pair) -> Iterator[str]:
     """The answer before the change."""
-    wait_until(lambda: pair.status().startswith("serving"), 180, f"it serves: {pair.status()}")
+    wait_until(lambda: pair.status().startswith("serving"), 300, f"it serves: {pair.status()}")
     yield pair.complete()
 
 

@@ -10,7 +10,7 @@ import pytest
 from lab import Play, wait_until
 from pair import Pair
 
-BACK = 180
+BACK = 300
 
 # vLLM's own command, and not its supervisor, which has it among its arguments.
 VLLM = "bin/python[0-9.]* /opt/inferops/releases/"
@@ -19,7 +19,7 @@ VLLM = "bin/python[0-9.]* /opt/inferops/releases/"
 @pytest.fixture(scope="module")
 def right(pair: Pair, play: Callable[..., Play]) -> str:
     """The answer on Ray; then the service is changed over."""
-    wait_until(lambda: pair.status().startswith("serving"), 180, f"it serves: {pair.status()}")
+    wait_until(lambda: pair.status().startswith("serving"), 300, f"it serves: {pair.status()}")
     answer = pair.complete()
     done = play(variables={"two_node_backend": "mp"})
     assert done.status == 0, done.output[-3000:]
