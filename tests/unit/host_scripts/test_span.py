@@ -285,7 +285,8 @@ def test_a_stop_is_no_failure(serving: Span) -> None:
     """Nothing is kept, and the others wait for the next life."""
     serving.parts["worker"].terminate()
     assert serving.status("worker") == 0 and serving.failures("worker") == []
-    assert serving.status("head") == 1
+    assert serving.status("head") == 1 and serving.failures("head") == []
+    assert serving.text("head") == "stopped: node worker: it was asked to stop"
 
 
 def test_the_first_failure_is_kept(span: Span) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.filter import span_network as filters
-from ansible_collections.inferops.gpu.plugins.module_utils import _span_network
+from ansible_collections.inferops.gpu.plugins.module_utils import _host, _span_network
 
 
 def service(rank: int = 0, **node: Any) -> dict[str, Any]:
@@ -92,6 +92,20 @@ def test_ports_answer_with_the_time() -> None:
     while _span_network.reach("127.0.0.1", ours)[0] != "Connection refused":
         assert time.monotonic() < deadline, "it listens for ever"
         time.sleep(0.3)
+    os.waitpid(-1, 0)
+
+
+def test_what_a_dead_run_left_listening_is_nobodys_and_goes() -> None:
+    """The plan does not take it for somebody on the service's ports, and the next trial ends it."""
+    [port] = free_ports(1)
+    _span_network.listen_for("127.0.0.1", [port], 60)
+    assert _span_network.reach("127.0.0.1", port)[0] == ""
+    assert [row for row in _host.read_listeners() if row["port"] == port] == []
+    _span_network.end_listening()
+    deadline = time.monotonic() + 10
+    while _span_network.reach("127.0.0.1", port)[0] != "Connection refused":
+        assert time.monotonic() < deadline, "it still listens"
+        time.sleep(0.1)
     os.waitpid(-1, 0)
 
 
