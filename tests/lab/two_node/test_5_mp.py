@@ -38,6 +38,7 @@ def test_the_units_of_ray_are_gone(pair: Pair, right: str) -> None:
     """And nothing of Ray runs; the answer is the same."""
     assert pair.units(pair.head) == pair.units(pair.worker) == ["vllm-pair.service"]
     for host in (pair.head, pair.worker):
+        assert host.check_output("systemctl list-units --all --no-legend 'ray-*'") == ""
         assert pair.count(host, "raylet/raylet") == pair.count(host, "gcs_server") == 0
     assert pair.complete() == right
 
