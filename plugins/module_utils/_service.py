@@ -105,8 +105,9 @@ class Service:
         """Stop the service and take away its files; the weights and the release stay."""
         if self.properties()["LoadState"] != "not-found":
             _systemd.systemctl("disable", "--quiet", "--now", self.unit)
-            # systemd lists what has failed until it is told otherwise, also when the unit is no more.
-            _systemd.systemctl("reset-failed", self.unit)
+            # systemd lists what has failed until it is told otherwise, also when the unit is no more. Of another unit it may know nothing by now.
+            if self.properties()["ActiveState"] == "failed":
+                _systemd.systemctl("reset-failed", self.unit)
         for path in self.leftovers():
             if os.path.isdir(path):
                 shutil.rmtree(path)

@@ -96,6 +96,14 @@ def test_an_absent_service_loses_its_files_and_nothing_else(lab: Lab, tmp_path: 
     assert lab.service.needed_action(start=True) == "none"
 
 
+@pytest.mark.parametrize(("state", "told"), [("failed", True), ("inactive", False)])
+def test_a_removed_service_leaves_no_failed_name(lab: Lab, state: str, told: bool) -> None:
+    """systemctl fails when it is told to forget a failure of a unit that it has already unloaded."""
+    lab.found["ActiveState"] = state
+    lab.service.do("remove")
+    assert (("reset-failed", "vllm-a.service") in lab.calls) is told
+
+
 def test_a_unit_of_somebody_else_is_seen(lab: Lab) -> None:
     assert not lab.service.is_foreign()
     lab.unit.write_text("[Service]\nExecStart=/usr/bin/mine\n")
