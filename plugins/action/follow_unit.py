@@ -14,6 +14,7 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.inferops.gpu.plugins.module_utils import _journal
 
 display = Display()
 
@@ -158,7 +159,7 @@ def failure(arguments: dict[str, t.Any], seconds: float, text: str) -> dict[str,
 
 def without_stack(lines: list[str]) -> list[str]:
     """Return the lines of a journal without the frames of Python tracebacks, which are indented and push the cause out of sight."""
-    return [line for line in lines if not line.startswith("  ")]
+    return [line for line in lines if not _journal.said(line).startswith("  ")]
 
 
 def describe(status: dict[str, t.Any]) -> str:

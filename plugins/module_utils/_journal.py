@@ -1,39 +1,213 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find in the journal of a program that died what it died of: the one line that a person looks for among the tracebacks."""
+"""Find in the journal of a program that died what it died of: the one line that a person looks for among the tracebacks.
+
+Names and forms are those of vLLM 0.8.5 to 0.33.0 (C(decorate_logs), C(logger.py)), Ray 2.56, torch 2.13, uvicorn, pydantic 2 and systemd 257.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 
-# vLLM says which of its processes speaks, and its logger which line of code: "(EngineCore pid=7) ERROR 11-21 14:00:00 [core.py:866] ".
-# Ray puts its own name for the process before that.
-_SPEAKER = re.compile(r"^(?:\([\w .]+ pid=\d+[^)]*\) )*(?:[A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?")
-# The last line of a traceback, which stands at its left edge.
-_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Exit|OutOfMemory\w*)(?:: .*|$)")
+from ._exit_status import describe
+
+# Who speaks, before what is said. Whatever a process calls itself, there is its number: "(EngineCore_DP0 pid=7)", "(VllmWorker-0 pid=7)",
+# "(Worker_DP0_PP1_TP3_EP7 pid=7)", "(APIServer_1 pid=7)", "(SpawnProcess-1:2 pid=7)"; Ray's "(RayWorkerProc pid=7, ip=10.0.0.2)", "(raylet)";
+# torch's "[rank3]:". A logger adds which line of code: "ERROR 11-21 14:00:00 [core.py:866] ", "ERROR:    ".
+_SPEAKER = re.compile(
+    r"^(?:\([^()\n]{0,100}(?:\([^()\n]{0,60}\)[^()\n]{0,60})?\bpid=\d+[^)\n]{0,100}\)\s|\((?:raylet|gcs_server|autoscaler|monitor)\b[^)\n]{0,60}\)\s|\[rank\d+\]:\s?)*"
+    r"(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)(?: \d{2,4}-\d\d(?:-\d\d)? \d\d:\d\d:\d\d(?:[.,]\d+)? \[[^\]\n]{0,200}\] ?|:\s+))?"
+)
+_LEVEL = re.compile(r"(?:ERROR|CRITICAL)(?: \d{2,4}-|:\s)")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_REPEATED = re.compile(r"\s*\[repeated \d+x across cluster\].*$")
+# A group of exceptions draws a line before each of its own.
+_GROUP = re.compile(r"^\s*(?:\| ?|\+-)+")
+
+# The last line of a traceback stands at its left edge; these are known where what stood before them was not kept.
+_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Exit|OutOfMemory\w*|Unsupported|OutOfResources|Interrupt)(?:\([\w.]+\))?(?:: .*|:?$)")
+_ANY_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:\([\w.]+\))?(?:: .*|:?$)")
+_TRACEBACK = re.compile(r"Traceback \(most recent call last\):$")
+_DIRECT_CAUSE = "The above exception was the direct cause of the following exception:"
+
+# What ends a program without an exception: the kernel, C++, Rust, Python itself, and who looked on.
+_CRASHES = (
+    re.compile(r"A process of this unit has been killed by the OOM killer\.?"),
+    re.compile(r"^Fatal Python error: .+"),
+    re.compile(r"^(?:terminate called after throwing an instance of|libc\+\+abi:) .+"),
+    re.compile(r"^thread '[^'\n]*'(?: \(\d+\))? panicked at .+"),
+    re.compile(r"^.{0,80}\b(?:Segmentation fault|Bus error|Illegal instruction|Aborted)(?: \(core dumped\))?$"),
+    re.compile(r"^(?:.{0,80}: )?(?:line \d+: +\d+ )?Killed\b.{0,80}$"),
+    re.compile(r"^!+ ?Segfault encountered ?!+"),
+)
+# "Failed core proc(s): {'EngineCore_DP0': -9}", "Worker proc VllmWorker-0 died unexpectedly (exit code: -9), shutting down executor."
+_CORE_STATUS = re.compile(r"Failed core proc\(s\): \{.*?'([^']+)': (-\d+|1[34]\d)\b")
+_DIED = re.compile(r"(?:^|[ :])((?:Worker proc|Engine core proc|RayWorkerProc) ?\S*(?: rank=\S+)?) died unexpectedly(?:.*\(exit code: (-?\d+)\))?")
+# "Main process exited, code=killed, status=9/KILL"; SIGTERM is how systemd stops, and no reason.
+_SYSTEMD = re.compile(r"Main process exited, code=(?:killed|dumped), status=(\d+)/(?!TERM|INT|HUP)\w+")
+
 # What a command line was refused with, by argparse and by click.
 _REFUSAL = re.compile(r"^(?:[\w .-]+: )?error: .+|^Error: .+", re.IGNORECASE)
 # What the supervisor of a service over several hosts says of a part that did nothing wrong itself (roles/ray/files/span_part.py).
 _SUPERVISOR = re.compile(r"^failed: (.+)")
 # Said by the process that waited for the one that died, and by the server about its task that ended.
 _CONSEQUENCE = re.compile(
-    r"Engine core initialization failed|EngineCore encountered an issue|Failed core proc|WorkerProc initialization failed|EngineDeadError|"
-    r"^SystemExit|CancelledError|BrokenPipeError|See (?:the )?(?:root cause|stack trace)"
+    r"Engine core initialization failed|EngineCore encountered an issue|EngineCore failed to start|Failed core proc|WorkerProc initialization failed|"
+    r"WorkerProc failed to start|EngineDeadError|^SystemExit|^KeyboardInterrupt|CancelledError|BrokenPipeError|EOFError|ChildFailedError|"
+    r"Exception in ASGI application|Application startup failed|^Worker failed with error|(?:Ray)?ActorDied?Error|"
+    r"[Ss]ee (?:the )?(?:root cause|stack trace)|stack trace above for the root cause|died unexpectedly, shutting down"
+)
+# Of processes that talk to each other, one dies and the others lose it.
+_LOST_PEER = re.compile(
+    r"Connection (?:closed by|reset by) peer|ConnectionResetError|ConnectionAbortedError|remote process exited|NCCL communicator was aborted|"
+    r"ncclRemoteError|DistNetworkError|Broken pipe|Watchdog caught collective operation timeout|recvValue failed|failed to recv, got 0 bytes|ZMQError"
 )
 _LONGEST = 500
+# Lines after an exception that may belong to what it says.
+_MORE = 8
+
+
+class _Line(t.NamedTuple):
+    """A line of the journal without who spoke: C(speaker) are those words, C(is_error) whether a logger called it an error."""
+
+    speaker: str
+    text: str
+    is_error: bool
+
+
+class _Found(t.NamedTuple):
+    """Something that a program may have died of, and where it stands."""
+
+    position: int
+    text: str
+
+
+def said(line: str) -> str:
+    """Return what a line says, without colours and without the names of the process and of the place in the code."""
+    return _line(line).text
 
 
 def cause(lines: t.Sequence[str]) -> str:
     """Return the exception that the program died of, without its traceback, or what it had against its command line; empty where neither is there.
 
-    Of several exceptions that are told of it is the last but for those that merely follow from another one.
+    Of several it is the last but for those that follow from another: of who waited for the one that died, and of who lost its peer.
     """
-    said = [_SPEAKER.sub("", line).rstrip() for line in lines]
-    for pattern in (_EXCEPTION, _REFUSAL):
-        found = [line for line in said if pattern.match(line)]
-        chosen = [line for line in found if not _CONSEQUENCE.search(line)] or found
+    read = [_line(line) for raw in lines for line in _unfolded(raw)]
+    found = _exceptions(read) + _crashes(read)
+    first_hand = [one for one in found if not _CONSEQUENCE.search(one.text)]
+    roots = [one for one in first_hand if not _LOST_PEER.search(one.text)]
+    if roots:
+        return max(roots)[1][:_LONGEST]
+    if first_hand:
+        # All that is left is peers that were lost; the first of them lost the one that died.
+        return min(first_hand)[1][:_LONGEST]
+    for chosen in (_statuses(read), [one.text for one in read if _REFUSAL.match(one.text)], [one.text for one in found]):
         if chosen:
             return chosen[-1][:_LONGEST]
-    told = [match[1] for match in map(_SUPERVISOR.match, said) if match]
-    return told[-1][:_LONGEST] if told else ""
+    told = [match[1] for match in (_SUPERVISOR.match(one.text) for one in read) if match]
+    if told:
+        return told[-1][:_LONGEST]
+    errors = [one.text for one in read if one.is_error and one.text and not _CONSEQUENCE.search(one.text)]
+    return errors[-1][:_LONGEST] if errors else ""
+
+
+def _unfolded(raw: str) -> list[str]:
+    """Return the lines of an entry: one that is JSON (VLLM_LOGGING_CONFIG_PATH) holds a message and its traceback."""
+    if raw.startswith("{") and '"message"' in raw:
+        try:
+            entry = json.loads(raw)
+        except (ValueError, RecursionError):
+            return [raw]
+        if isinstance(entry, dict):
+            level = str(entry.get("levelname") or entry.get("level") or "")
+            prefix = f"{level}: " if level in ("ERROR", "CRITICAL") else ""
+            texts = [f"{prefix}{entry.get('message')}", entry.get("exc_info") or entry.get("exception") or ""]
+            return [line for text in texts if isinstance(text, str) for line in text.splitlines()]
+    return [raw]
+
+
+def _line(raw: str) -> _Line:
+    text = _COLOUR.sub("", raw).rstrip()
+    match = t.cast("re.Match[str]", _SPEAKER.match(text))
+    speaker = match[0]
+    # The numbers in it differ from line to line of one traceback: its time.
+    name = re.sub(r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL).*", "", speaker)
+    return _Line(name.strip(), _REPEATED.sub("", text[match.end():]), bool(_LEVEL.search(speaker)))
+
+
+def _exceptions(lines: t.Sequence[_Line]) -> list[_Found]:
+    """Return the exceptions: what stands at the end of a traceback whatever its name, and what looks like one where its beginning is lost."""
+    found: list[_Found] = []
+    inside: set[str] = set()
+    # By speaker, what the exception to come was raised from.
+    origins: dict[str, str] = {}
+    last: dict[str, str] = {}
+    for position, line in enumerate(lines):
+        text = _GROUP.sub("", line.text) if line.text.lstrip().startswith(("|", "+-")) else line.text
+        if _TRACEBACK.search(text):
+            inside.add(line.speaker)
+        elif text.startswith(_DIRECT_CAUSE):
+            origins[line.speaker] = last.get(line.speaker, "")
+        elif not text or text.startswith((" ", "\t")):
+            continue
+        elif _EXCEPTION.match(text) or (line.speaker in inside and _ANY_EXCEPTION.match(text)):
+            inside.discard(line.speaker)
+            whole = _whole(text, position, lines)
+            origin = origins.pop(line.speaker, "")
+            last[line.speaker] = whole
+            if origin and (_CONSEQUENCE.search(whole) or origin in whole):
+                whole = origin
+            elif origin and not _CONSEQUENCE.search(origin):
+                whole = f"{whole[:_LONGEST // 2]} (caused by {origin})"
+            found.append(_Found(position, whole))
+    return found
+
+
+def _whole(text: str, position: int, lines: t.Sequence[_Line]) -> str:
+    """Return an exception with those of the following lines that say what it is: of pydantic's report, of NCCL's, of a text that ends with a colon."""
+    after = [line.text for line in lines[position + 1: position + 1 + _MORE] if line.speaker == lines[position].speaker]
+    if "ValidationError" in text.partition(":")[0]:
+        details = [line.strip() for line in after if line.startswith(" ") and not line.strip().startswith("For further information")]
+        reasons = [line.split(" [type=")[0] for line in details if " [type=" in line] or details[:1]
+        return f"{text.rstrip(':')}: {'; '.join(reason.replace('Value error, ', '', 1) for reason in reasons)}" if reasons else text
+    if "Last error:" in after:
+        rest = after[after.index("Last error:") + 1:]
+        return f"{text} Last error: {rest[0].strip()}" if rest else text
+    if text.endswith(":") and after and after[0].strip() and not _TRACEBACK.search(after[0]):
+        return f"{text} {after[0].strip()}"
+    return text
+
+
+def _crashes(lines: t.Sequence[_Line]) -> list[_Found]:
+    """Return what ended a process without an exception of Python's."""
+    found = []
+    for position, line in enumerate(lines):
+        text = line.text.strip()
+        if not any(pattern.search(text) for pattern in _CRASHES):
+            continue
+        after = lines[position + 1].text.strip() if position + 1 < len(lines) else ""
+        if "OOM killer" in text:
+            text = f"{describe(-9)}: {text}"
+            text = f"a process of the unit {text}"
+        elif "panicked at" in text and after:
+            text = f"{text} {after}"
+        elif text.startswith("terminate called") and after.startswith("what():"):
+            text = f"{text}: {after[len('what():'):].strip()}"
+        found.append(_Found(position, text))
+    return found
+
+
+def _statuses(lines: t.Sequence[_Line]) -> list[str]:
+    """Return how processes ended that others, or systemd, saw end."""
+    found = []
+    for line in lines:
+        core, died, main = _CORE_STATUS.search(line.text), _DIED.search(line.text), _SYSTEMD.search(line.text)
+        if core:
+            found.append(f"{core[1]} {describe(int(core[2]))}")
+        elif died:
+            found.append(f"{died[1]} {describe(int(died[2])) if died[2] else 'died unexpectedly'}")
+        elif main:
+            found.append(f"the main process {describe(-int(main[1]))}")
+    return found

@@ -11,6 +11,12 @@ import typing as t
 
 from xml.etree import ElementTree
 
+try:
+    from ._exit_status import describe, signal_of
+except ImportError:
+    # On a host, where roles/cuda puts both beside its programs.
+    from exit_status import describe, signal_of
+
 # Names as `nvidia-smi --help-query-gpu` documents them; the order is that of the parsed columns.
 QUERY = ("index", "uuid", "name", "memory.total", "driver_version", "compute_cap")
 MIB = 1024 * 1024
@@ -93,7 +99,8 @@ def ask(*arguments: str) -> tuple[str, str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         return "", f"nvidia-smi gave no answer: {error}"
     if done.returncode != 0:
-        return "", f"nvidia-smi failed with status {done.returncode}: {(done.stdout + done.stderr).strip()}"
+        how = describe(done.returncode) if signal_of(done.returncode) else f"failed with status {done.returncode}"
+        return "", f"nvidia-smi {how}: {(done.stdout + done.stderr).strip()}"
     return done.stdout, ""
 
 

@@ -8,12 +8,14 @@ import json
 import subprocess
 import typing as t
 
+from ._exit_status import describe
+
 
 def systemctl(*arguments: str) -> str:
     """Run systemctl and return what it printed. Raises RuntimeError with its own words when it fails."""
     done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"systemctl {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")
+        raise RuntimeError(f"systemctl {' '.join(arguments)}: {(done.stderr or done.stdout).strip() or describe(done.returncode)}")
     return done.stdout
 
 

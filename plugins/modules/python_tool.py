@@ -79,6 +79,7 @@ import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._exit_status import describe
 from ..module_utils._index import installer_environment
 
 
@@ -106,7 +107,7 @@ def install(module: AnsibleModule, path: str) -> None:
         if done.returncode != 0:
             shutil.rmtree(path, ignore_errors=True)
             module.fail_json(
-                msg=f"{module.params['name']} {module.params['version']} can't be installed. "
+                msg=f"{module.params['name']} {module.params['version']} can't be installed: {os.path.basename(step[0])} {describe(done.returncode)}. "
                     "Check that the package index is reachable from the host and has that version "
                     "(host_index_url, host_extra_index_urls, host_find_links, host_ca_certificates).",
                 command=step, stdout=done.stdout, stderr=done.stderr,

@@ -100,18 +100,30 @@ journal:
 """
 
 import time
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _journal, _systemd
+from ..module_utils import _exit_status, _journal, _systemd
 
 # Lines that are searched for the cause: a traceback for each process of an engine, and what they logged before.
 CAUSE_LINES = 600
+# How the main process ended.
+MAIN = ("ExecMainCode", "ExecMainStatus")
 
 
 def has_fallen(active: str, sub: str, restarts: int, before: int) -> bool:
     """Tell whether a start has failed since `before` restarts, though systemd is at the next one or waits to be."""
     return sub == "auto-restart" or (active != "active" and 0 <= before < restarts)
+
+
+def ended_by(state: t.Mapping[str, str]) -> str:
+    """Return how systemd saw the main process end when a signal or the kernel ended it; empty when it ended by itself."""
+    if state["Result"] == "oom-kill":
+        return f"its program {_exit_status.describe(-9)}"
+    # CLD_KILLED and CLD_DUMPED of waitid(2).
+    killed = state["Result"] in ("signal", "core-dump") and state["ExecMainCode"] in ("2", "3")
+    return f"its program {_exit_status.describe(-int(state['ExecMainStatus'] or 0))}" if killed else ""
 
 
 def main() -> None:
@@ -129,7 +141,7 @@ def main() -> None:
     unit = module.params["unit"]
     deadline = time.monotonic() + module.params["wait"]
     while True:
-        state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job", "StatusText")
+        state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job", "StatusText", *MAIN)
         restarts = int(state["NRestarts"] or 0)
         fell = not module.params["rejoin"] and has_fallen(state["ActiveState"], state["SubState"], restarts, module.params["restarts"])
         # A unit whose job is queued still shows the state of its former life.
@@ -152,7 +164,7 @@ def main() -> None:
         restarts=restarts,
         status=state["StatusText"],
         progress=_systemd.read_progress(module.params["status_file"]),
-        cause=_journal.cause(journal),
+        cause=(_journal.cause(journal) or ended_by(state)) if failed else "",
         journal=journal[-module.params["lines"]:],
     )
 

@@ -88,7 +88,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _transformers_parser, _vllm_parser
+from ..module_utils import _exit_status, _transformers_parser, _vllm_parser
 
 # By engine its parser, its name, and where a user writes its arguments.
 ENGINES = {"vllm": (_vllm_parser, "vLLM", "vllm_args"), "transformers": (_transformers_parser, "Transformers", "transformers_args")}
@@ -104,7 +104,10 @@ def ask(parser: t.Any, python: str, arguments: list[str], environment: dict[str,
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError) as error:
-        raise RuntimeError("\n".join(done.stderr.splitlines()[-15:]) or f"status {done.returncode} and no output") from error
+        said = done.stderr.splitlines()[-15:]
+        # A signal is the reason, whatever was said before it.
+        how = [] if said and not _exit_status.signal_of(done.returncode) else [f"It {_exit_status.describe(done.returncode)}{'' if said else ' and said nothing'}."]
+        raise RuntimeError("\n".join([*how, *said])) from error
 
 
 def user_group(user: str) -> int:

@@ -113,11 +113,13 @@ def bench(base: Path, options: argparse.Namespace) -> None:
     try:
         wait_for(url)
         spec = specification(about, commit, url, folder, options.workers)
+        # The role copies it beside the program under this name.
+        shutil.copy(ROOT / "plugins" / "module_utils" / "_exit_status.py", base / "exit_status.py")
         (base / "spec.json").write_text(json.dumps(spec))
         urls = "\n".join(f'url = "{url}/{REPO}/resolve/{commit}/{file["path"]}"\nremote-name' for file in spec["files"])
         hf_environment = {"HF_ENDPOINT": url, "HF_HOME": str(base / "home"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         programs: dict[str, tuple[list[str], dict[str, str], str]] = {
-            "this role": ([sys.executable, str(PROGRAM), str(base / "spec.json")], {}, ""),
+            "this role": ([sys.executable, str(PROGRAM), str(base / "spec.json")], {"PYTHONPATH": str(base)}, ""),
             "curl": (["curl", "--disable", "--silent", "--parallel", "--parallel-max", str(options.workers), "--config", "-"], {}, urls),
         }
         if options.hf:

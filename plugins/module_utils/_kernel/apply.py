@@ -12,6 +12,7 @@ import tempfile
 import typing as t
 from dataclasses import dataclass, field
 
+from .._exit_status import describe
 from . import keys, rivals, state
 from .wanted import HUGEPAGES, MARK, SYSCTL_FILE, Wanted
 
@@ -80,7 +81,7 @@ def run_modprobe(module: str, dry_run: bool) -> str:
         done = subprocess.run([command, *(["--dry-run"] if dry_run else []), module], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
-    return (done.stderr.strip() or f"modprobe ended with {done.returncode}") if done.returncode else ""
+    return (done.stderr.strip() or f"modprobe {describe(done.returncode)}") if done.returncode else ""
 
 
 def write_file(path: str, text: str) -> None:

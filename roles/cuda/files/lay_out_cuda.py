@@ -25,6 +25,8 @@ import tempfile
 import cuda_environment
 import cuda_toolkit
 
+from exit_status import describe
+
 LIBRARY = re.compile(r"(lib[A-Za-z0-9_]+\.so)\.\d+")
 
 WITH_CUDA = """#!/bin/sh
@@ -88,7 +90,7 @@ def make_stub(path: str) -> None:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )
     if done.returncode != 0:
-        raise Fault(f"the host's c++ cannot link a shared library: {done.stdout.strip()[-400:]}. Install g++ (host_packages)")
+        raise Fault(f"the host's c++ cannot link a shared library: {done.stdout.strip()[-400:] or describe(done.returncode)}. Install g++ (host_packages)")
 
 
 def write(path: str, text: str, mode: int) -> None:

@@ -31,6 +31,8 @@ import cuda_environment
 import cuda_toolkit
 import nvidia_smi
 
+from exit_status import describe, signal_of
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 RELEASE = re.compile(r"release (\d+\.\d+)")
 ARCHITECTURE = re.compile(r"\d{1,2}\.\d")
@@ -91,7 +93,9 @@ def run(command: list[str], environment: t.Mapping[str, str]) -> tuple[int, str]
     done = subprocess.run(
         command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
     )
-    return done.returncode, done.stdout
+    # What a signal ended has not said so itself.
+    ended = f"error: {os.path.basename(command[0])} {describe(done.returncode)}\n" if signal_of(done.returncode) else ""
+    return done.returncode, ended + done.stdout
 
 
 def said(output: str) -> str:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import threading
 
+import exit_status
 import span_link
 import span_part
 from span_part import Ended, Event
@@ -213,7 +214,7 @@ class Hub(span_part.Part):
             self.say(f"starting: {event.text}")
         elif event.kind == "checked":
             if event.status:
-                raise Ended(f"the check of Ray's nodes ended with status {event.status}: {event.text}")
+                raise Ended(f"the check of Ray's nodes {exit_status.describe(event.status)}: {event.text}")
             self.checked = True
         elif event.kind == "again":
             self.state.miss([event.text])

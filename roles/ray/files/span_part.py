@@ -15,6 +15,7 @@ import threading
 import time
 import typing as t
 
+import exit_status
 import span_link
 import span_probe
 import span_process
@@ -171,7 +172,7 @@ class Part:
             raise Ended("it was asked to stop", 0, count=False)
         if event.kind == "exit":
             # An engine that dies ends with status 0, which is no success.
-            raise Ended(f"{self.what} {span_process.describe(event.status)}", WRONG_ARGUMENTS if event.status == WRONG_ARGUMENTS else 1)
+            raise Ended(f"{self.what} {exit_status.describe(event.status)}", WRONG_ARGUMENTS if event.status == WRONG_ARGUMENTS else 1)
         if event.kind == "dead":
             raise Ended(f"{self.what} is dead: {event.text}")
         if event.kind == "ready":

@@ -86,13 +86,3 @@ class Process:
         # What it said last may still be on its way through the pipe.
         time.sleep(0.2)
         return list(self._lines)
-
-
-def describe(status: int) -> str:
-    """Return an exit status in words."""
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"

@@ -9,6 +9,8 @@ import os
 import subprocess
 import typing as t
 
+from exit_status import describe
+
 TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -64,7 +66,7 @@ def run(command: list[str], environment: dict[str, str], remedy: str, folder: st
         raise BuildError(f"there is no {command[0]} on the host", remedy) from error
     if done.returncode != 0:
         print(done.stdout, flush=True)
-        raise BuildError(f"{' '.join([os.path.basename(command[0]), *command[1:2]])} ended with status {done.returncode}: {last_words(done.stdout)}", remedy)
+        raise BuildError(f"{' '.join([os.path.basename(command[0]), *command[1:2]])} {describe(done.returncode)}: {last_words(done.stdout)}", remedy)
     return done.stdout
 
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import _releases
+from ansible_collections.inferops.gpu.plugins.module_utils import _exit_status, _releases
 from host_script import ROLES, ROOT, load
 
 # Repositories for the mirror.
@@ -24,13 +24,16 @@ def fetch_weights(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The program that downloads. What stands beside it is found as by Python when it runs a folder."""
     folder = ROLES / "weights" / "files" / "fetch_weights"
     monkeypatch.syspath_prepend(str(folder))
+    # The role copies it into the folder under this name.
+    monkeypatch.setitem(sys.modules, "exit_status", _exit_status)
     return load(folder / "__main__.py", "fetch_weights")
 
 
 @pytest.fixture
 def build_release(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    # The role copies it beside the script under this name.
+    # The role copies them beside the script under these names.
     monkeypatch.setitem(sys.modules, "releases", _releases)
+    monkeypatch.setitem(sys.modules, "exit_status", _exit_status)
     return load(ROLES / "vllm" / "files" / "build_release.py", "build_release")
 
 

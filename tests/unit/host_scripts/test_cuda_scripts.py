@@ -32,7 +32,7 @@ def scripts(tmp_path: Path) -> Iterator[Callable[[str], ModuleType]]:
     folder.mkdir()
     for source in (ROOT / "roles" / "cuda" / "files").glob("*.py"):
         shutil.copy(source, folder)
-    names = {"cuda_toolkit": "_cuda_toolkit", "cuda_environment": "_cuda_environment", "nvidia_smi": "_nvidia"}
+    names = {"exit_status": "_exit_status", "cuda_toolkit": "_cuda_toolkit", "cuda_environment": "_cuda_environment", "nvidia_smi": "_nvidia"}
     for name, source_name in names.items():
         shutil.copy(UTILS / f"{source_name}.py", folder / f"{name}.py")
     loaded = [*names, "lay_out_cuda", "prove_cuda", "clear_cuda_caches"]

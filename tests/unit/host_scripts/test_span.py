@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -42,6 +43,8 @@ class Span:
         self.folder = folder
         self.port = free_port()
         self.parts: dict[str, subprocess.Popen[str]] = {}
+        # The role copies it beside the programs under this name.
+        shutil.copy(FILES.parents[2] / "plugins" / "module_utils" / "_exit_status.py", folder / "exit_status.py")
 
     def start(self, name: str, *, hub: bool = False, digest: str = "d", token: str = TOKEN, program: str = PROGRAM, **options: Any) -> None:
         """Start a part, as its unit does; O(options) are its flags."""
@@ -55,7 +58,7 @@ class Span:
         words = [f"--{key.replace('_', '-')}={value}" for key, values in flags.items() for value in (values if isinstance(values, list) else [values])]
         command = [sys.executable, str(FILES / "span.py"), "hub" if hub else "member", *words, "--"]
         command += [sys.executable, "-c", program, str(self.folder / name / "pid")]
-        environment = {**os.environ, "RUNTIME_DIRECTORY": str(self.folder / name / "run"), "SPAN_TOKEN": token}
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "RUNTIME_DIRECTORY": str(self.folder / name / "run"), "SPAN_TOKEN": token}
         with (self.folder / name / "output").open("a") as output:
             self.parts[name] = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True)
 

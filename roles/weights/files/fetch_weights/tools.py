@@ -19,6 +19,7 @@ import typing as t
 
 from contents import File, size_of
 from endpoints import AGENT, CONNECT_SECONDS, Endpoint, seconds_of
+from exit_status import describe, signal_of
 
 # curl's exit statuses (its manual): the ones that are not about the connection.
 WRITE_ERROR, NO_RANGES, HTTP_ERROR = 23, 33, 22
@@ -131,7 +132,7 @@ class Curl(Tool):
             message = re.search(r"(?mi)^X-Error-Message:\s*(.*?)\s*$", answers[-1])
             said = f"{code} {message.group(1) if message else answers[-1].splitlines()[0][4:]}".strip()
             return Outcome(said, code, seconds_of(found.group(1)) if found else None)
-        said = next((line for line in reversed(said.splitlines()) if line.strip()), f"curl ended with status {status}")
+        said = next((line for line in reversed(said.splitlines()) if line.strip()), f"curl {describe(status)}")
         return Outcome(said.strip(), disk=status == WRITE_ERROR, no_ranges=status == NO_RANGES)
 
 
@@ -160,7 +161,7 @@ class HubClient(Tool):
             return Outcome()
         lines = [line for line in said.splitlines() if line.strip()]
         # Above the last line stand the stack frames of the client.
-        last = lines[-1] if lines else f"hf ended with status {status}"
+        last = lines[-1] if lines and signal_of(status) in (0, signal.SIGTERM) else f"hf {describe(status)}"
         code = re.search(r"\b(401|403|404|429|5\d\d) (?:Client|Server) Error", said)
         return Outcome(last, int(code.group(1)) if code else 0, disk="No space left on device" in said)
 
