@@ -36,12 +36,26 @@ class Mla:
 
 
 @dataclass(frozen=True)
+class KvGroup:
+    """Layers that keep keys and values of each token alike: how many C(layers), each with so many KV heads of C(head_dim) elements a key and
+    C(value_dim) a value. C(sliding_window) is how many tokens back they see, None when all. Where a model has MLA its sizes count instead.
+    """
+
+    layers: int
+    num_kv_heads: int
+    head_dim: int
+    value_dim: int
+    sliding_window: int | None = None
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A model's build; None, or empty text, is what nobody stated. Sizes are elements of the whole model, before any sharding.
 
     C(class_name) is the key C(class): the architecture that config.json names. C(parameters) are those on the disk without the layers for
     speculative decoding (C(mtp_layers)). C(weights_loaded_bytes) is what vLLM loads, likewise without them. C(sliding_layers) says how
-    many of the C(num_layers) see only C(sliding_window) tokens back.
+    many of the C(num_layers) see only C(sliding_window) tokens back. Where layers differ in more than that, C(kv_groups) says which of them
+    keep keys and values, and C(state_bytes) what the others keep of each request, in bytes (linear attention, state space models).
     """
 
     class_name: str = ""
@@ -67,6 +81,8 @@ class Architecture:
     mla: Mla | None = None
     sliding_window: int | None = None
     sliding_layers: int | None = None
+    kv_groups: tuple[KvGroup, ...] | None = None
+    state_bytes: int | None = None
     max_position_embeddings: int | None = None
 
     @property
@@ -106,6 +122,8 @@ def _contradictions(model: Architecture) -> list[tuple[str, str, str]]:
     for part, count in (("first_k_dense", model.first_k_dense), ("sliding_layers", model.sliding_layers)):
         if model.num_layers and count and count > model.num_layers:
             found.append((part, f"the model has only {model.num_layers} layers", "take both numbers from the model's config.json"))
+    if model.num_layers and sum(group.layers for group in model.kv_groups or ()) > model.num_layers:
+        found.append(("kv_groups", f"together they are more than the model's {model.num_layers} layers", "take both numbers from the model's config.json"))
     if model.sliding_layers and not model.sliding_window:
         found.append(("sliding_layers", "how wide the window of these layers is, is missing", "add sliding_window"))
     if model.quantization == "fp8-block" and model.weight_block_size is None:
@@ -144,6 +162,26 @@ def _mla(value: Any) -> Mla:
     return Mla(**{part: size(number) for part, number in pairs.items() if number is not None})
 
 
+def _kv_groups(value: Any) -> tuple[KvGroup, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise Bad("this is not a list", "write a list of groups of layers, each with layers, num_kv_heads, head_dim and value_dim")
+    known = [part.name for part in fields(KvGroup)]
+    size = values.whole(1, _LARGEST)
+    groups = []
+    for item in value:
+        pairs = values.mapping(item)
+        for part in pairs:
+            if part not in known:
+                raise Bad(f"{shown(part)} is not a key of a group of layers", did_you_mean(part, known, f"write {', '.join(known)}"))
+        given = {part: size(number) for part, number in pairs.items() if number is not None}
+        given.setdefault("value_dim", given.get("head_dim", 0))
+        for part in ("layers", "num_kv_heads", "head_dim"):
+            if part not in given:
+                raise Bad(f"{part} is missing in a group of layers", "take it from the model's config.json")
+        groups.append(KvGroup(**given))
+    return tuple(groups)
+
+
 def _readers() -> dict[str, values.Reader]:
     """One reader for each field, by its key in YAML: a positive number unless said otherwise."""
     readers: dict[str, values.Reader] = {}
@@ -154,6 +192,7 @@ def _readers() -> dict[str, values.Reader]:
         readers[count] = values.whole(0, _LARGEST)
     for total in ("parameters", "weights_loaded_bytes"):
         readers[total] = values.whole(1, _LARGEST_MODEL)
+    readers["state_bytes"] = values.whole(0, _LARGEST_MODEL)
     readers |= {
         "class": values.word,
         "dtype": _choice(DTYPES),
@@ -161,6 +200,7 @@ def _readers() -> dict[str, values.Reader]:
         "weight_block_size": _block,
         "tie_word_embeddings": values.switch,
         "mla": _mla,
+        "kv_groups": _kv_groups,
     }
     return readers
 

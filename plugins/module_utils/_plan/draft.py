@@ -132,7 +132,7 @@ def draft_service(
     """Merge what a service draws on: the catalogue's entry, its profile, its preset, the user's words, and under all of them what the plan works out."""
     entry = catalogue.find(service.model) if service.model else None
     if entry is not None:
-        entry = unknown.complete(entry, service, settings, answers)
+        entry = unknown.complete(entry, service, settings, answers, tables.transformers)
     if service.engine == TRANSFORMERS:
         return _draft_transformers(service, settings, entry, gpus)
     flags = tables.flags

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Sequence
 
-from .architecture import Architecture
+from .architecture import Architecture, KvGroup, Mla
 from .parallel import Parallel, stages
 
 GIB = 2**30
@@ -79,7 +79,8 @@ class Estimate:
     """Memory of one GPU of the stage that has the least room.
 
     C(total) is what the GPU has, C(budget) what vLLM may take, C(weights) and C(reserve) what goes before the KV cache, C(token) what each
-    token of a request adds to it, and C(request) a request of any length beside that (layers with a window, which are full at once).
+    token of a request adds to it in the layers that see all tokens, C(window_token) in those that see a C(window) alone, and C(state) what a request
+    of any length takes beside that. C(cache_known) is false where too little is known of the model for these: then they are 0.
     """
 
     total: int
@@ -90,6 +91,8 @@ class Estimate:
     window_token: float
     window: int
     kv_cache_bytes: int | None = None
+    state: float = 0.0
+    cache_known: bool = True
 
     @property
     def kv_room(self) -> int:
@@ -101,16 +104,16 @@ class Estimate:
         whole = -(-tokens // BLOCK) * BLOCK
         # One block more, since a window need not begin where a block does (v1/kv_cache_interface.py, SlidingWindowSpec).
         windowed = (-(-min(tokens, self.window) // BLOCK) + 1) * BLOCK if self.window_token else 0
-        return int(whole * self.token + windowed * self.window_token)
+        return int(whole * self.token + windowed * self.window_token + self.state)
 
     def concurrency(self, tokens: int) -> float:
-        """How many requests of so many tokens the cache holds at once; vLLM logs it as maximum concurrency."""
+        """How many requests of so many tokens the cache holds at once; vLLM logs it as maximum concurrency. 0 where that is not known."""
         need = self.kv_of(tokens)
         return max(0.0, self.kv_room / need) if need else 0.0
 
     def longest(self) -> int:
-        """Tokens of the longest request that fits, a multiple of the block; 0 when none does."""
-        if self.kv_room <= 0:
+        """Tokens of the longest request that fits, a multiple of the block; 0 when none does or where that is not known."""
+        if self.kv_room <= 0 or not self.cache_known or self.kv_of(BLOCK) > self.kv_room:
             return 0
         low, high = 0, 1
         while high < 2**32 and self.kv_of(high * BLOCK) <= self.kv_room:
@@ -179,25 +182,65 @@ def weights_of_stage(model: Architecture, parallel: Parallel, loaded: int, layer
     return int(share * (experts / parallel.moe_ranks + (body - experts) / parallel.tensor) + ends / parallel.tensor)
 
 
-def kv_bytes_per_layer(model: Architecture, parallel: Parallel, kv_dtype: str = "auto") -> float | None:
-    """KV cache of one token in one layer, on one rank. None when the architecture or the type is not known.
+@dataclass(frozen=True)
+class Cache:
+    """KV cache of a rank that has all layers, in bytes: of each C(token) in the layers that see all, of each C(window_token) in those that see
+    a C(window) of tokens, and the C(state) of a request."""
 
-    Grouped query attention keeps a key and a value of head_dim elements for each KV head that the rank has, at least one: 2 x heads x
-    head_dim x bytes. MLA keeps one latent vector and its rotary part, kv_lora_rank + qk_rope_head_dim elements, whole on each rank.
-    Decode context parallel deals the tokens out.
+    token: float
+    window_token: float
+    window: int
+    state: float
+
+
+def cache_of(model: Architecture, parallel: Parallel, kv_dtype: str = "auto", windows: bool = True) -> Cache | None:
+    """What tokens and requests take of the KV cache. None when the architecture or the type is not known.
+
+    Grouped query attention keeps a key of head_dim elements and a value of value_dim for each KV head that the rank has, at least one. MLA keeps
+    one latent vector and its rotary part, kv_lora_rank + qk_rope_head_dim elements, whole on each rank. Decode context parallel deals the tokens
+    out. States are divided among the tensor parallel ranks.
+
+    :param windows: whether layers with a window keep no more than that (vLLM's hybrid KV cache manager)
     """
     deal = parallel.decode_context * parallel.prefill_context
+    state = (model.state_bytes or 0) / parallel.tensor
     if model.mla is not None:
-        index = (model.mla.index_head_dim or 0) * (1 + _INDEX_SCALE)
-        if kv_dtype == "fp8_ds_mla" or (index and kv_dtype.startswith("fp8")):
-            return (_SPARSE_MLA_BYTES + index) / deal
-        element = _kv_element(model, kv_dtype)
-        return None if element is None else ((model.mla.kv_lora_rank + model.mla.qk_rope_head_dim) * element + index) / deal
-    element = _kv_element(model, kv_dtype)
-    head = model.head_dim or (model.hidden_size // model.num_attention_heads if model.hidden_size and model.num_attention_heads else None)
-    if element is None or head is None or not model.num_kv_heads:
+        layer = _mla_layer(model.mla, _kv_element(model, kv_dtype), kv_dtype)
+        layers = sum(group.layers for group in model.kv_groups) if model.kv_groups else model.num_layers
+        return None if layer is None or not layers else Cache(layers * layer / deal, 0.0, 0, state)
+    element, groups = _kv_element(model, kv_dtype), _groups(model)
+    if element is None or groups is None:
         return None
-    return 2 * max(1, model.num_kv_heads // parallel.tensor) * head * element / deal
+    token = window_token = 0.0
+    window = 0
+    for group in groups:
+        size = group.layers * max(1, group.num_kv_heads // parallel.tensor) * (group.head_dim + group.value_dim) * element / deal
+        if group.sliding_window and windows:
+            window_token += size
+            window = max(window, group.sliding_window)
+        else:
+            token += size
+    return Cache(token, window_token, window, state)
+
+
+def _mla_layer(mla: Mla, element: float | None, kv_dtype: str) -> float | None:
+    """Bytes of one token in one layer."""
+    index = (mla.index_head_dim or 0) * (1 + _INDEX_SCALE)
+    if kv_dtype == "fp8_ds_mla" or (index and kv_dtype.startswith("fp8")):
+        return _SPARSE_MLA_BYTES + index
+    return None if element is None else (mla.kv_lora_rank + mla.qk_rope_head_dim) * element + index
+
+
+def _groups(model: Architecture) -> tuple[KvGroup, ...] | None:
+    """The layers that keep keys and values, those alike together. None when not known."""
+    if model.kv_groups is not None:
+        return model.kv_groups
+    head = model.head_dim or (model.hidden_size // model.num_attention_heads if model.hidden_size and model.num_attention_heads else None)
+    if head is None or not model.num_kv_heads or not model.num_layers:
+        return None
+    sliding = model.sliding_layers or 0
+    full = KvGroup(model.num_layers - sliding, model.num_kv_heads, head, head)
+    return (full, KvGroup(sliding, model.num_kv_heads, head, head, model.sliding_window)) if sliding else (full,)
 
 
 def _kv_element(model: Architecture, kv_dtype: str) -> float | None:
@@ -250,7 +293,7 @@ def tightest(found: Sequence[Estimate]) -> Estimate:
 def estimates(
     model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None
 ) -> list[Estimate] | None:
-    """The memory of a GPU of each pipeline stage, first to last. None where too little is known of the model.
+    """The memory of a GPU of each pipeline stage, first to last. None where not even the size of the weights is known.
 
     :param total: memory of the GPU as nvidia-smi has it
     :param gpu: its name
@@ -258,10 +301,12 @@ def estimates(
     :param partition: the environment variable VLLM_PP_LAYER_PARTITION
     """
     loaded = loaded_bytes(model, disk)
-    layer = kv_bytes_per_layer(model, parallel, demand.kv_dtype)
-    if loaded is None or layer is None or not model.num_layers:
+    cache = cache_of(model, parallel, demand.kv_dtype, demand.windows)
+    if loaded is None:
         return None
-    parts = stages(model.num_layers, parallel.pipeline, partition)
+    # Of a model with an unknown number of layers each stage is taken for an equal share.
+    all_layers = model.num_layers or parallel.pipeline
+    parts = stages(all_layers, parallel.pipeline, partition if model.num_layers else None)
     if parts is None:
         return None
     if demand.online_fp8 and model.dtype in ("bf16", "fp16"):
@@ -272,12 +317,11 @@ def estimates(
     tokens = demand.max_num_batched_tokens or usual_tokens
     if demand.max_model_len:
         tokens = min(tokens, samples * demand.max_model_len)
-    windowed = (model.sliding_layers or 0) if demand.windows else 0
     usable = max(0, total - _DRIVER)
     found = []
     for position, layers in enumerate(parts):
         last = position == len(parts) - 1
-        weights = weights_of_stage(model, parallel, loaded, layers, position == 0, last)
+        weights = weights_of_stage(replace(model, num_layers=all_layers), parallel, loaded, layers, position == 0, last)
         cached = float(layers)
         if demand.speculates and last and model.mtp_layers:
             # The layers for speculative decoding lie on the last stage: weights and cache of that many layers more.
@@ -289,10 +333,12 @@ def estimates(
                 budget=int(usable * demand.utilization),
                 weights=max(0, weights - demand.offload),
                 reserve=reserve_of_stage(model, parallel, demand, layers, tokens, samples if last else 0),
-                token=layer * cached * (model.num_layers - windowed) / model.num_layers,
-                window_token=layer * cached * windowed / model.num_layers,
+                token=cache.token * cached / all_layers if cache else 0.0,
+                window_token=cache.window_token * cached / all_layers if cache else 0.0,
                 # The window, and the tokens of a batch that is under way.
-                window=(model.sliding_window or 1) - 1 + tokens if windowed else 0,
+                window=cache.window - 1 + tokens if cache and cache.window_token else 0,
+                state=cache.state * cached / all_layers if cache else 0.0,
+                cache_known=cache is not None,
                 kv_cache_bytes=demand.kv_cache_bytes,
             )
         )

@@ -8,7 +8,10 @@ What is not sure is left out: a check that is not made is better than a fault th
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, Mapping, Sequence
+
+from . import kv_layers
 
 # Keys of a catalogue's architecture, and the keys of config.json that may hold them, the first one that does.
 _COUNTS: dict[str, tuple[str, ...]] = {
@@ -30,28 +33,10 @@ _COUNTS: dict[str, tuple[str, ...]] = {
 
 _MLA = ("kv_lora_rank", "qk_rope_head_dim", "q_lora_rank", "qk_nope_head_dim", "v_head_dim", "index_head_dim")
 
-# Models whose compressed cache vLLM keeps as such; with any other it makes keys and values of it. Those with linear attention beside it
-# or a compression of their own are not among them: what a token takes there is another sum.
+# Models whose compressed cache vLLM keeps as such; with any other it makes keys and values of it. Those with a compression of their own are not
+# among them: what a token takes there is another sum.
 _MLA_TYPES = (
-    "axk1", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe_lite", "kimi_k2", "longcat_flash", "pangu_ultra_moe"
-)
-
-# Signs of layers that keep no plain keys and values for each token, so that the cache cannot be worked out from heads and layers.
-_OTHER_LAYERS = (
-    "attention_chunk_size",
-    "attn_layer_period",
-    "attn_type_list",
-    "block_configs",
-    "compress_ratios",
-    "full_attention_interval",
-    "hybrid_override_pattern",
-    "layers_block_type",
-    "linear_attn_config",
-    "mamba_d_state",
-    "num_kv_shared_layers",
-    "per_layer_config",
-    "ssm_cfg",
-    "state_size",
+    "axk1", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe_lite", "kimi_k2", "kimi_linear", "longcat_flash", "pangu_ultra_moe"
 )
 
 # Types of weights that are not quantised. vLLM computes with 16 bits what lies there with 32.
@@ -62,13 +47,17 @@ _SCALED_BY_FACTOR = ("linear", "dynamic", "ntk")
 _SCALED_ALREADY = ("default", "llama3", "longrope", "su", "mrope", "deepseek_yarn")
 
 
-def facts_of(config: Mapping[str, Any], files: Sequence[tuple[str, int]] = ()) -> dict[str, Any]:
+def facts_of(config: Mapping[str, Any], files: Sequence[tuple[str, int]] = (), defaults: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> dict[str, Any]:
     """What is known of the model's build, by the keys of a catalogue entry's C(architecture).
 
     :param config: the contents of config.json, whatever they are
     :param files: path and bytes of the repository's files
+    :param defaults: what transformers takes where config.json says nothing, by model_type
     """
     text = _text_part(config)
+    usual = next((defaults[kind] for kind in (text.get("model_type"), config.get("model_type")) if isinstance(kind, str) and kind in defaults), {})
+    # A key that is null was left empty on purpose.
+    text = {**{key: value for key, value in usual.items() if not any(name in text for name in _same_fact(key))}, **text}
     facts: dict[str, Any] = {}
     for key, names in _COUNTS.items():
         found = next((number for name in names if (number := _count(text.get(name))) is not None), None)
@@ -78,9 +67,11 @@ def facts_of(config: Mapping[str, Any], files: Sequence[tuple[str, int]] = ()) -
     if isinstance(classes, Sequence) and classes and isinstance(classes[0], str) and classes[0]:
         facts["class"] = classes[0]
     _complete_experts(facts)
-    _add_attention(facts, text)
+    _add_attention(facts, text, _count(usual.get("full_attention_every")))
     _add_context(facts, text)
-    _add_types(facts, config, text)
+    # NVIDIA's quantised repositories say how in a file of their own.
+    if not any(path == "hf_quant_config.json" for path, _size in files) or any(part.get("quantization_config") for part in (config, text)):
+        _add_types(facts, config, text)
     for holder in (text, config):
         if isinstance(holder.get("tie_word_embeddings"), bool):
             facts["tie_word_embeddings"] = holder["tie_word_embeddings"]
@@ -90,6 +81,7 @@ def facts_of(config: Mapping[str, Any], files: Sequence[tuple[str, int]] = ()) -
     facts["weights_loaded_bytes"] = loaded // 2 if _stated_type(config, text) in ("float32", "float") else loaded
     # Zero is a fact of these only.
     may_be_none = ("num_experts", "first_k_dense", "shared_experts", "mtp_layers", "sliding_layers")
+    # An empty list of groups is a fact: no layer keeps keys and values.
     return {key: value for key, value in facts.items() if value != 0 or key in may_be_none or value is False}
 
 
@@ -117,43 +109,76 @@ def _complete_experts(facts: dict[str, Any]) -> None:
         facts.pop(key, None)
 
 
-def _add_attention(facts: dict[str, Any], text: Mapping[str, Any]) -> None:
-    """Heads, the compressed cache, and layers that see only a window."""
+def _add_attention(facts: dict[str, Any], text: Mapping[str, Any], every: int | None) -> None:
+    """Heads, the compressed cache, and which layers keep what."""
     if "num_kv_heads" not in facts and "num_attention_heads" in facts and not text.get("multi_query"):
         facts["num_kv_heads"] = facts["num_attention_heads"]
+    if "head_dim" not in facts and (head_dim := _count(text.get("attention_head_dim"))):
+        facts["head_dim"] = head_dim
+    if text.get("block_configs"):
+        # Layers that differ in their heads: none of these numbers is true of all of them.
+        facts.pop("num_kv_heads", None)
+        groups = kv_layers.blocks_of(text, _head_dim(facts))
+        if groups is not None:
+            facts["kv_groups"] = groups
+        return
     if text.get("kv_lora_rank") is not None:
         facts.pop("head_dim", None)
         if text.get("model_type") in _MLA_TYPES and _count(text["kv_lora_rank"]) and _count(text.get("qk_rope_head_dim")):
             facts["mla"] = {key: text[key] for key in _MLA if _count(text.get(key))}
         else:
             facts.pop("num_kv_heads", None)
-    kinds = text.get("layer_types")
-    kinds = [kind for kind in kinds if isinstance(kind, str)] if isinstance(kinds, (list, tuple)) else []
-    mixed = any(kind not in ("full_attention", "sliding_attention") for kind in kinds)
-    if mixed or any(text.get(key) for key in _OTHER_LAYERS):
+            return
+    kinds = kv_layers.kinds_of(text, facts.get("num_layers"), every)
+    if kinds is None:
         facts.pop("num_kv_heads", None)
         facts.pop("mla", None)
         return
-    _add_windows(facts, text, kinds)
+    facts.setdefault("num_layers", len(kinds))
+    _add_layers(facts, text, kinds)
 
 
-def _add_windows(facts: dict[str, Any], text: Mapping[str, Any], kinds: list[str]) -> None:
-    """How many layers see only so many tokens back."""
-    window, layers = _count(text.get("sliding_window")), facts.get("num_layers", 0)
-    if not window or not layers or text.get("use_sliding_window") is False:
+def _add_layers(facts: dict[str, Any], text: Mapping[str, Any], kinds: Sequence[str]) -> None:
+    """How many layers see only so many tokens back; and where they differ in more than that, the groups of those alike."""
+    sliding = kinds.count(kv_layers.WINDOW)
+    window = _count(text.get("sliding_window"))
+    if sliding and not window:
+        facts.pop("num_kv_heads", None)
         return
-    # Every so many layers one sees all.
-    pattern = 2 if text.get("model_type") == "gemma2" else _count(text.get("sliding_window_pattern"))
-    if kinds:
-        sliding = kinds.count("sliding_attention")
-    elif pattern:
-        sliding = layers - layers // pattern
-    elif text.get("use_sliding_window"):
-        sliding = max(0, layers - (_count(text.get("max_window_layers")) or 0))
+    state = kv_layers.state_bytes(text, kinds)
+    if state:
+        facts["state_bytes"] = state
+    if "mla" in facts:
+        # Of MLA only the number of layers counts.
+        full = kinds.count(kv_layers.FULL)
+        if full and full < len(kinds):
+            facts["kv_groups"] = [{"layers": full, "num_kv_heads": 1, "head_dim": 1, "value_dim": 1}]
+        return
+    head_dim = _head_dim(facts)
+    if head_dim is None or "num_kv_heads" not in facts:
+        return
+    groups = kv_layers.groups_of(text, kinds, facts["num_kv_heads"], head_dim)
+    if groups is None:
+        facts.pop("num_kv_heads", None)
+        return
+    sizes = {(group["num_kv_heads"], group["head_dim"], group["value_dim"]) for group in groups}
+    if len(kinds) == facts["num_layers"] == sum(group["layers"] for group in groups) and sizes == {(facts["num_kv_heads"], head_dim, head_dim)}:
+        if sliding:
+            facts.update(sliding_window=window, sliding_layers=sliding)
     else:
-        sliding = layers
-    if 0 < sliding <= layers:
-        facts.update(sliding_window=window, sliding_layers=sliding)
+        facts["kv_groups"] = groups
+
+
+def _head_dim(facts: Mapping[str, Any]) -> int | None:
+    if facts.get("head_dim"):
+        return int(facts["head_dim"])
+    hidden, heads = facts.get("hidden_size"), facts.get("num_attention_heads")
+    return hidden // heads if hidden and heads and hidden >= heads else None
+
+
+def _same_fact(key: str) -> tuple[str, ...]:
+    """The keys of config.json of which any one says the same as this one."""
+    return next((names for names in _COUNTS.values() if key in names), (key,))
 
 
 def _add_context(facts: dict[str, Any], text: Mapping[str, Any]) -> None:

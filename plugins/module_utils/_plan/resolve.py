@@ -92,10 +92,13 @@ def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue
     """
     raw = host.variables.get("model_services", [])
     models = [service.get("model") for service in raw if isinstance(service, Mapping)] if isinstance(raw, (list, tuple)) else []
+    own = host.variables.get("plan_catalogue", {})
     # Reading the settings takes its time, and most hosts have nothing to ask.
-    if not any(unknown.is_unknown(model, catalogue) for model in models):
+    if not own and not any(unknown.is_unknown(model, catalogue) for model in models):
         return []
-    own_catalogue, _bad = catalogue.with_own(host.name, host.variables.get("plan_catalogue", {}))
+    own_catalogue, _bad = catalogue.with_own(host.name, own)
+    if not any(unknown.is_unknown(model, own_catalogue) for model in models):
+        return []
     read_settings, _bad = settings.read(host.name, defaults, host.variables)
     return unknown.questions(raw, read_settings, own_catalogue)
 

@@ -27,7 +27,8 @@ def memory_document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | No
     here = [stage for stage, hosts in zip(found, _hosts(host, draft, question.parallel)) if host.name in hosts] if question else []
     fullest = tightest(here or found)
     cache = _cache(fullest, whole)
-    tokens = min(context_of(draft) or 2**62, whole.longest())
+    # Where the cache is not known, only the weights and what is beside them are.
+    tokens = min(context_of(draft) or 2**62, whole.longest()) if whole.cache_known else None
     return {
         "total": fullest.total,
         "used": fullest.weights + fullest.reserve + cache,
@@ -35,9 +36,9 @@ def memory_document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | No
         "weights": fullest.weights,
         "reserve": fullest.reserve,
         "kv_cache": cache,
-        "kv_bytes_per_token": round(fullest.token + fullest.window_token),
+        "kv_bytes_per_token": round(fullest.token + fullest.window_token) if whole.cache_known else None,
         "max_model_len": tokens,
-        "concurrency": round(whole.concurrency(tokens) * question.parallel.data, 2) if question and tokens else 0.0,
+        "concurrency": None if tokens is None else round(whole.concurrency(tokens) * question.parallel.data, 2) if question and tokens else 0.0,
     }
 
 
@@ -68,6 +69,8 @@ def stages_document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | No
 
 def _cache(stage: Estimate, whole: Estimate) -> int:
     """KV cache of a stage: room for as many tokens as the stage with the least room has, since each token is in the cache of all of them."""
+    if not whole.cache_known:
+        return max(0, stage.kv_room)
     tokens = max(0, whole.kv_room) / max(1.0, whole.token + whole.window_token)
     return int(min(max(0, stage.kv_room), tokens * (stage.token + stage.window_token)))
 

@@ -88,6 +88,6 @@ def _row(host: Mapping[str, Any], service: Mapping[str, Any]) -> tuple[str, ...]
         service["url"] or f"(part of {service['node']['nodes'][0]['host']}'s)",
         "?" if memory is None else f"{memory['used'] / _GIB:.1f}",
         "?" if memory is None else f"{memory['free'] / _GIB:.1f}",
-        "?" if memory is None else f"{memory['concurrency']:.1f} x {memory['max_model_len']}",
+        "?" if memory is None or memory["concurrency"] is None else f"{memory['concurrency']:.1f} x {memory['max_model_len']}",
         "?" if to_fetch is None else f"{to_fetch / _GIGABYTE:.1f}",
     )

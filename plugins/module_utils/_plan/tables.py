@@ -20,18 +20,20 @@ FILES: dict[str, str] = {
     "platforms": "platforms.yml",
     "advisories": "advisories.yml",
     "transports": "transports.yml",
+    "transformers": "transformers_defaults.json",
 }
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Flags by version, their types, drivers and GPUs, known dangers, and networks between nodes."""
+    """Flags by version, their types, drivers and GPUs, known dangers, networks between nodes, and transformers' defaults by model_type."""
 
     flags: FlagTable
     types: TypeTable
     platforms: Platforms
     advisories: Advisories
     transports: dict[str, Transport]
+    transformers: Mapping[str, Mapping[str, Any]]
 
 
 def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
@@ -40,5 +42,10 @@ def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
     :raises ValueError: when one of them is wrong, which is a fault of this collection
     """
     return Tables(
-        FlagTable(data["flags"]), TypeTable(data["types"]), Platforms(data["platforms"]), Advisories(data["advisories"]), build_transports(data["transports"])
+        FlagTable(data["flags"]),
+        TypeTable(data["types"]),
+        Platforms(data["platforms"]),
+        Advisories(data["advisories"]),
+        build_transports(data["transports"]),
+        data["transformers"]["models"],
     )

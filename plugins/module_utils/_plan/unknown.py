@@ -1,13 +1,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Models that the catalogue does not know: what to ask the endpoints about them, and what follows from the answers.
+"""Models of whose build the catalogue does not know: what to ask the endpoints about them, and what follows from the answers.
 
 Nothing is asked here: who calls the plan asks (C(module_utils/_model_lookup)) and hands the answers in.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, Iterable, Mapping, Sequence
 
 from .. import _hub
@@ -44,14 +45,22 @@ class Answer:
 
 Answers = Mapping[Question, Answer]
 
+# What transformers takes where a config.json says nothing, by model_type.
+Defaults = Mapping[str, Mapping[str, Any]]
+
 
 def is_unknown(model: Any, catalogue: Catalogue) -> bool:
-    """Whether this is a repository id of which the catalogue knows nothing."""
-    try:
-        repo = values.repo(model)
-    except Bad:
+    """Whether endpoints are to be asked about this model: a repository id of which the catalogue knows nothing, or an entry that does not say how
+    the model is built."""
+    if not isinstance(model, str):
         return False
-    return repo not in catalogue.entries and all(entry.repo != repo for entry in catalogue.entries.values())
+    entry = catalogue.find(model)
+    return entry is not None and _is_unread(entry)
+
+
+def _is_unread(entry: Entry) -> bool:
+    """Whether the entry leaves out what memory is reckoned with. Those of the collection all say it."""
+    return not entry.architecture.num_layers and not entry.unsupported
 
 
 def question_of(repo: str, revision: str, settings: Settings) -> Question:
@@ -70,26 +79,29 @@ def questions(raw_services: Any, settings: Settings, catalogue: Catalogue) -> li
         if raw.get("weights_path") is not None:
             # Its weights lie on the host, and nobody is to be asked about them.
             continue
+        entry = catalogue.find(raw["model"])
         try:
-            revision = values.revision(raw["revision"]) if raw.get("revision") is not None else catalogue.find(raw["model"]).revision
+            revision = values.revision(raw["revision"]) if raw.get("revision") is not None else entry.revision
         except Bad:
             continue
-        found.append(question_of(raw["model"], revision, settings))
+        found.append(question_of(entry.repo, revision, settings))
     return found
 
 
-def complete(entry: Entry, service: Service, settings: Settings, answers: Answers) -> Entry:
-    """The entry of an unknown model with what the endpoints say of it; any other entry as it is."""
+def complete(entry: Entry, service: Service, settings: Settings, answers: Answers, defaults: Defaults) -> Entry:
+    """The entry with what the endpoints say of its model, where they were asked. What an entry of the user's own states counts before that."""
     revision = service.revision or entry.revision
     answer = answers.get(question_of(entry.repo, revision, settings))
-    if answer is None or entry.name != entry.repo:
+    if answer is None or not _is_unread(entry):
         return entry
-    files = wanted(answer.files or (), settings.weights_exclude, settings.weights_include)
-    model, problem = read_config(answer.config, files) if answer.config is not None else (architecture.Architecture(), "")
+    files = wanted(answer.files or (), (*settings.weights_exclude, *entry.exclude), settings.weights_include)
+    model, problem = read_config(answer.config, files, defaults) if answer.config is not None else (architecture.Architecture(), "")
+    stated = {part.name: getattr(entry.architecture, part.name) for part in fields(architecture.Architecture)}
+    model = replace(model, **{name: value for name, value in stated.items() if value is not None and value != ""})
     return replace(
         entry,
         revision=revision,
-        bytes=sum(size for _path, size in files) or None,
+        bytes=entry.bytes or sum(size for _path, size in files) or None,
         architecture=model,
         missing=answer.missing,
         unread=answer.problem or problem,
@@ -102,11 +114,11 @@ def wanted(files: Iterable[tuple[str, int]], exclude: Sequence[str], include: Se
     return [(path, sizes[path]) for path in _hub.select(list(sizes), exclude, include)]
 
 
-def read_config(config: Any, files: Iterable[tuple[str, int]]) -> tuple[architecture.Architecture, str]:
+def read_config(config: Any, files: Iterable[tuple[str, int]], defaults: Defaults = MappingProxyType({})) -> tuple[architecture.Architecture, str]:
     """The architecture that a config.json describes, and why there is none of use, or empty."""
     if not isinstance(config, Mapping):
         return architecture.Architecture(), "its config.json is not a dictionary"
-    facts = model_config.facts_of(config, tuple(files))
+    facts = model_config.facts_of(config, tuple(files), defaults)
     model, faults = architecture.read("", "config.json", facts)
     if faults:
         return architecture.Architecture(), one_line(f"its config.json is not understood: {faults[0].key.partition('.json.')[2]}: {faults[0].why}")

@@ -10,7 +10,7 @@ import planned
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.memory import BLOCK, GIB, kv_bytes_per_layer
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.memory import BLOCK, GIB, cache_of
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.parallel import Parallel
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Question, read_config
 from lab import MIRROR, SSH_CONFIG
@@ -37,9 +37,9 @@ def built(name: str) -> tuple[str, str, Architecture]:
 
 def expected_tokens(model: Architecture) -> int:
     """Tokens that the plan finds room for in the lab's cache (VLLM_CPU_KVCACHE_SPACE: 1 GiB), in whole blocks."""
-    layer = kv_bytes_per_layer(model, Parallel())
-    assert layer and model.num_layers
-    return int(GIB // (layer * model.num_layers * BLOCK)) * BLOCK
+    cache = cache_of(model, Parallel())
+    assert cache and cache.token and not cache.window_token
+    return int(GIB // (cache.token * BLOCK)) * BLOCK
 
 
 def logged_tokens(log: str) -> int:

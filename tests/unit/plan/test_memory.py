@@ -38,9 +38,9 @@ WHOLE = [
 
 def a_token(model: Architecture, parallel: Parallel, kv_dtype: str = "auto") -> float:
     """KV cache of a token over all layers on one rank."""
-    layer = memory.kv_bytes_per_layer(model, parallel, kv_dtype)
-    assert layer is not None and model.num_layers
-    return layer * model.num_layers
+    cache = memory.cache_of(model, parallel, kv_dtype)
+    assert cache is not None
+    return cache.token + cache.window_token
 
 
 @pytest.mark.parametrize(("name", "size"), WHOLE)
@@ -98,13 +98,13 @@ def test_kv_cache_of_a_rank(catalogue: Catalogue, name: str, parallel: Parallel,
 def test_sparse_attention_has_an_index(catalogue: Catalogue) -> None:
     """DeepSeek-V3.2 in FP8: 656 bytes a layer and a key of the indexer, 128 elements and their scale."""
     model = catalogue.entries["deepseek-v3.2"].architecture
-    assert memory.kv_bytes_per_layer(model, Parallel(tensor=8), "fp8_ds_mla") == 656 + 132
+    assert a_token(model, Parallel(tensor=8), "fp8_ds_mla") == (656 + 132) * 61
 
 
 @pytest.mark.parametrize("kv_dtype", ["nvfp4", "turboquant_4bit_nc", "no such type"])
 def test_unknown_kv_types_are_not_guessed(catalogue: Catalogue, kv_dtype: str) -> None:
     """No estimate rather than a wrong one."""
-    assert memory.kv_bytes_per_layer(catalogue.entries["qwen3-8b"].architecture, Parallel(), kv_dtype) is None
+    assert memory.cache_of(catalogue.entries["qwen3-8b"].architecture, Parallel(), kv_dtype) is None
 
 
 def test_a_tiny_model_on_the_cpu_engine() -> None:

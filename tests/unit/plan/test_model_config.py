@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,9 +157,12 @@ def test_says_what_the_catalogue_says(catalogue: Catalogue, name: str) -> None:
     assert read.head_dim in (known.head_dim, None)
 
 
+DEFAULTS = json.loads((Path(__file__).resolve().parents[3] / "roles/plan/files/transformers_defaults.json").read_text(encoding="utf-8"))["models"]
+
+
 def facts(base: dict[str, Any], **keys: Any) -> dict[str, Any]:
     """Facts of a config.json with some keys over it."""
-    return facts_of({**base, **keys})
+    return facts_of({**base, **keys}, (), DEFAULTS)
 
 
 def compressed(**weights: Any) -> dict[str, Any]:
@@ -262,17 +267,18 @@ def test_heads_without_groups() -> None:
 @pytest.mark.parametrize(
     "keys",
     [
-        {"layer_types": ["linear_attention", "linear_attention", "linear_attention", "full_attention"] * 8},
-        {"full_attention_interval": 4},
+        {"layer_types": ["something_new", "full_attention"] * 16},
+        {"layer_types": ["full_attention"] * 31},
+        {"compress_ratios": [4, 128] * 16},
         {"mamba_d_state": 128},
-        {"attention_chunk_size": 8192},
+        {"block_configs": [{"attention": {"n_heads_in_group": 7}}] * 32},
         {"kv_lora_rank": 256, "qk_rope_head_dim": 32, "model_type": "minicpm3"},
     ],
 )
 def test_caches_of_another_kind_are_not_guessed(keys: dict[str, Any]) -> None:
-    """Without the KV heads there is no estimate, and no fault that is none."""
+    """Without the KV heads there is no estimate of the cache, and no fault that is none."""
     found = facts(LLAMA, **keys)
-    assert "num_kv_heads" not in found and "mla" not in found
+    assert not {"num_kv_heads", "mla", "kv_groups"} & found.keys()
 
 
 def test_sparse_attention_has_an_indexer() -> None:

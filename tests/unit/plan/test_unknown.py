@@ -246,10 +246,43 @@ def test_nothing_else_is_asked(defaults: dict[str, Any], catalogue: Any, model: 
 
 
 def test_own_entries_and_absent_services_are_not_asked(defaults: dict[str, Any], catalogue: Any) -> None:
-    """Nor services whose revision cannot be used."""
-    own = {"plan_catalogue": {"mine": {"repo": "org/mine"}}}
-    services = [service(model="org/mine"), service(model="org/other", state="absent"), service(model="org/other", revision="a b"), "text"]
+    """Where the entry says how the model is built; nor services whose revision cannot be used."""
+    own = {"plan_catalogue": {"mine": {"repo": "org/mine", "architecture": {"num_layers": 32}}}}
+    services = [service(model="org/mine"), service(model="mine"), service(model="org/other", state="absent"), service(model="org/other", revision="a b"), "text"]
     assert questions(HostInput("gpu1", {"model_services": services, **own}), defaults, catalogue) == []
+
+
+@pytest.mark.parametrize("model", ["mine", "org/new"])
+def test_own_entry_that_states_no_architecture(mirror: Mirror, plan: Any, model: str) -> None:
+    """It is asked about like a model that nobody knows, by its name and by its repository; what it states counts before the answer."""
+    mirror.put("org/new", LLAMA, 16 * 10**9)
+    own = {"mine": {"repo": "org/new", "revision": COMMIT, "architecture": {"max_position_embeddings": 4096}}}
+    found = plan(model, mirror.endpoint, plan_catalogue=own)
+    assert found.faults == []
+    memory = found.hosts["gpu1"]["services"][0]["memory"]
+    assert (memory["kv_bytes_per_token"], memory["max_model_len"]) == (2 * 2 * 128 * 2 * 32, 4096)
+    mirror.put("org/huge", LLAMA, 900 * 10**9)
+    own["mine"]["repo"] = "org/huge"
+    assert [fault.key for fault in plan("mine", mirror.endpoint, plan_catalogue=own).faults] == ["gpus"]
+
+
+def test_weights_are_held_against_memory_where_the_cache_is_not_known(mirror: Mirror, plan: Any) -> None:
+    """Compressed attention of a new kind: nobody knows what a token takes, and 794 GB do not fit all the same."""
+    config = {**LLAMA, "compress_ratios": [4, 128] * 16}
+    mirror.put("org/odd", config, 794 * 10**9)
+    assert [fault.key for fault in plan("org/odd", mirror.endpoint).faults] == ["gpus"]
+    mirror.put("org/small", config, 16 * 10**9)
+    found = plan("org/small", mirror.endpoint)
+    memory = found.hosts["gpu1"]["services"][0]["memory"]
+    assert found.faults == [] and 3.5 * GIB < memory["weights"] < 4.5 * GIB
+    assert [memory[key] for key in ("kv_bytes_per_token", "max_model_len", "concurrency")] == [None] * 3
+
+
+def test_weights_are_held_against_memory_without_a_config(mirror: Mirror, plan: Any) -> None:
+    """Not even a config.json: the size is enough."""
+    mirror.put("org/bare", None, 794 * 10**9)
+    found = plan("org/bare", mirror.endpoint)
+    assert [fault.key for fault in found.faults] == ["gpus"] and "nothing was changed" not in found.faults[0].why
 
 
 def test_config_that_contradicts_itself(mirror: Mirror, plan: Any) -> None:

@@ -32,5 +32,7 @@ def repository_is_known(host: HostDraft) -> Iterator[Notice]:
     """Without its config.json and its size nobody can tell whether a model fits."""
     for draft in host.services:
         if draft.entry is not None and draft.entry.unread:
-            what = f"{draft.entry.repo} is not in the catalogue, and {draft.entry.unread}"
+            own = draft.entry.name != draft.entry.repo
+            known = f"plan_catalogue.{draft.entry.name} does not state its architecture" if own else f"{draft.entry.repo} is not in the catalogue"
+            what = f"{known}, and {draft.entry.unread}"
             yield Notice(host.name, draft.label, f"{what}; its memory, parallel sizes and disk space are checked only as far as known")
