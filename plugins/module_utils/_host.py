@@ -95,7 +95,7 @@ def read_mounts() -> list[dict[str, t.Any]]:
     """Return the file systems on a block device, overlay, NFS or similar, and that of shared memory, with size and free space, in bytes."""
     mounts: dict[str, dict[str, t.Any]] = {}
     for line in read_text("/proc/self/mounts").splitlines():
-        device, mount = (unescape_mount(cell) for cell in line.split()[:2])
+        device, mount, _kind, options = (unescape_mount(cell) for cell in line.split()[:4])
         if mount.startswith(("/proc", "/sys", "/dev", "/run")) and mount != SHARED_MEMORY:
             continue
         try:
@@ -107,8 +107,49 @@ def read_mounts() -> list[dict[str, t.Any]]:
             mounts[mount] = {
                 "mount": mount, "device": device,
                 "size_bytes": size.f_blocks * size.f_frsize, "free_bytes": size.f_bavail * size.f_frsize,
+                "options": sorted(options.split(",")),
+                # Of file systems that make files as they need them (btrfs, some over a network) none is known.
+                "free_files": size.f_favail if size.f_files else None,
             }
     return sorted(mounts.values(), key=lambda entry: entry["mount"])
+
+
+def linked_paths(paths: t.Iterable[t.Any]) -> dict[str, str]:
+    """Return where each path leads whose folders are links somewhere, so that the file system that it lies on can be told."""
+    found = {path: os.path.realpath(path) for path in paths if isinstance(path, str) and path.startswith("/")}
+    return {path: real for path, real in found.items() if real != path}
+
+
+def read_pythons(wanted: t.Any) -> dict[str, str]:
+    """Return the versions of the system's interpreters and of a wanted one, by path; empty for a wanted one that is not there."""
+    paths = [path for path in glob.glob("/usr/bin/python3*") if re.fullmatch(r"/usr/bin/python3(\.\d+)?", path)]
+    found = {path: python_version(path) for path in sorted(paths)}
+    if isinstance(wanted, str) and wanted.startswith("/") and wanted not in found:
+        found[wanted] = python_version(wanted) if os.path.exists(wanted) else ""
+    return found
+
+
+def python_version(path: str) -> str:
+    """Return the version of an interpreter: what its file is called tells of the system's own, others are asked."""
+    match = re.fullmatch(r"/usr/bin/python(3\.\d+)", os.path.realpath(path))
+    return match.group(1) if match else run(path, "-I", "-c", "import platform; print(platform.python_version())").strip()
+
+
+# Nobody's wheelhouse has more.
+MOST_WHEELS = 20000
+
+
+def read_wheels(links: t.Any) -> dict[str, list[str]]:
+    """Return the names of the files in the folders of the host that releases are installed from, by folder."""
+    folders = [link[len("file://"):] if link.startswith("file:///") else link for link in links if isinstance(link, str)] if isinstance(links, list) else []
+    found = {}
+    for folder in folders:
+        if folder.startswith("/"):
+            try:
+                found[folder] = sorted(os.listdir(folder))[:MOST_WHEELS]
+            except OSError:
+                continue
+    return found
 
 
 def mount_points() -> list[str]:

@@ -19,22 +19,38 @@ except ImportError:
 
 # Names as `nvidia-smi --help-query-gpu` documents them; the order is that of the parsed columns.
 QUERY = ("index", "uuid", "name", "memory.total", "driver_version", "compute_cap")
+# What tells of a GPU's state. A lost one still says its name and memory, which the driver keeps, and answers these with its error.
+STATE = ("mig.mode.current", "pstate", "temperature.gpu", "utilization.gpu")
+# Known to drivers from 570 on: None, Reset, Reboot, Drain P2P, Drain and Reset.
+RECOVERY = "gpu_recovery_action"
 MIB = 1024 * 1024
 
+# NVML's errors in place of a value. Others ("[N/A]", "[Not Supported]", "[Insufficient Permissions]") say that there is no such value.
+_BROKEN = re.compile(r"GPU is lost|GPU requires reset|Unknown Error|ERR!", re.IGNORECASE)
+_NO_ACTION = ("", "none", "n/a", "[n/a]", "[not supported]", "not supported")
+_UNKNOWN_FIELD = "is not a valid field"
+# `nvidia-smi -L`: the slices of a GPU stand indented below it.
+_LISTED_GPU = re.compile(r"GPU (\d+): ")
+_LISTED_SLICE = re.compile(r"\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)\s]+)\)")
 
-def parse_gpus(text: str) -> list[dict[str, t.Any]]:
+
+def parse_gpus(text: str, fields: t.Sequence[str] = QUERY) -> list[dict[str, t.Any]]:
     """Turn `--query-gpu=… --format=csv,noheader,nounits` output into dicts; memory becomes bytes.
 
-    A value that nvidia-smi does not know ("[N/A]", "[Not Supported]") becomes None. Raises ValueError on a line of another shape.
+    A value that nvidia-smi does not know ("[N/A]", "[Not Supported]") becomes None. C(fault) is what it says of a GPU that is lost or has to be
+    reset, empty for one that is well; C(split) whether MIG makes slices of it. Raises ValueError on a line of another shape.
+
+    :param fields: what was asked for, which begins with C(QUERY)
     """
     gpus = []
     for line in text.splitlines():
         if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) != len(QUERY) or not cells[0].isdigit():
+        if len(cells) != len(fields) or not cells[0].isdigit():
             raise ValueError(f"nvidia-smi printed a line that is not a GPU: {line.strip()!r}")
-        known = [None if cell.startswith("[") else cell for cell in cells]
+        known = [None if cell.startswith("[") or _BROKEN.search(cell) else cell for cell in cells]
+        state = dict(zip(fields, cells))
         gpus.append({
             "index": int(cells[0]),
             "uuid": known[1],
@@ -42,22 +58,73 @@ def parse_gpus(text: str) -> list[dict[str, t.Any]]:
             "memory_bytes": int(cells[3]) * MIB if cells[3].isdigit() else None,
             "driver_version": known[4],
             "compute_capability": known[5],
+            "fault": _state_fault(state),
+            "split": state.get("mig.mode.current", "") == "Enabled",
         })
     return gpus
 
 
+def _state_fault(state: t.Mapping[str, str]) -> str:
+    """What is wrong with a GPU in nvidia-smi's own words: its answers first, else what the driver says has to be done about it."""
+    broken = [f"{name} {cell}" for name, cell in state.items() if _BROKEN.search(cell)]
+    if broken:
+        return broken[0]
+    action = state.get(RECOVERY, "")
+    return "" if action.lower() in _NO_ACTION or action.lower().startswith("drain p2p") else f"{RECOVERY} {action}"
+
+
+def parse_slices(listed: str, details: t.Mapping[int, t.Sequence[t.Mapping[str, t.Any]]]) -> dict[int, list[dict[str, t.Any]]]:
+    """Turn `nvidia-smi -L` into the MIG slices of each GPU: C(uuid), C(profile) and C(memory_bytes).
+
+    :param details: by index of a GPU its instances as C(parse_details) has them, which know the memory
+    """
+    found: dict[int, list[dict[str, t.Any]]] = {}
+    gpu = -1
+    for line in listed.splitlines():
+        card, part = _LISTED_GPU.match(line), _LISTED_SLICE.match(line)
+        if card:
+            gpu = int(card.group(1))
+        elif part and gpu >= 0:
+            memory = [one["memory_bytes"] for one in details.get(gpu, ()) if one["index"] == int(part.group(2))]
+            found.setdefault(gpu, []).append({"uuid": part.group(3), "profile": part.group(1), "memory_bytes": memory[0] if memory else None})
+    return found
+
+
 def read_gpus() -> tuple[list[dict[str, t.Any]], str]:
-    """Return the host's GPUs and a fault. No nvidia-smi means no GPUs and no fault; one that fails is a fault."""
+    """Return the host's GPUs and a fault. No nvidia-smi means no GPUs and no fault; one that fails is a fault.
+
+    A GPU that is split by MIG has its C(slices).
+    """
+    gpus, fault = _query_gpus()
+    split = [gpu for gpu in gpus if gpu["split"]]
+    if split:
+        said, _fault = ask("-q", "-x")
+        try:
+            by_uuid = parse_details(said)["gpus"]
+        except ValueError:
+            by_uuid = {}
+        slices = parse_slices(ask("-L")[0], {gpu["index"]: by_uuid.get(gpu["uuid"], {}).get("mig", {}).get("instances", []) for gpu in split})
+        for gpu in split:
+            gpu["slices"] = slices.get(gpu["index"], [])
+    return gpus, fault
+
+
+def _query_gpus() -> tuple[list[dict[str, t.Any]], str]:
     if shutil.which("nvidia-smi") is None:
         return [], ""
-    said, fault = ask("--query-gpu=" + ",".join(QUERY), "--format=csv,noheader,nounits")
+    said, fault, fields = "", "", QUERY
+    # Older drivers refuse the whole question for one name that they do not know.
+    for fields in ((*QUERY, *STATE, RECOVERY), (*QUERY, *STATE), QUERY):
+        said, fault = ask("--query-gpu=" + ",".join(fields), "--format=csv,noheader,nounits")
+        if _UNKNOWN_FIELD not in fault:
+            break
     # "No devices were found" is how nvidia-smi says that a working driver has no GPU.
     if "No devices were found" in (said + fault):
         return [], ""
     if fault:
         return [], fault
     try:
-        return parse_gpus(said), ""
+        return parse_gpus(said, fields), ""
     except ValueError as error:
         return [], str(error)
 
@@ -112,9 +179,21 @@ def way_out(fault: str) -> str:
         return f"{cause}: reboot the host, or stop what uses the GPUs and load the new module ({reload})"
     if "communicate with the NVIDIA driver" in fault:
         return "the kernel module is not loaded: see `dmesg | grep -i nvidia` and `dkms status`; after a kernel update it has to be built again, then reboot"
+    if re.search(r"GPU is lost|device handle", fault, re.IGNORECASE):
+        return "a GPU has fallen off the bus: see `dmesg` for Xid 79, reboot the host; one that is lost again has to be looked at (power, heat, its seat)"
     if "gave no answer" in fault:
         return "the driver hangs: see `dmesg` for Xid messages; a reboot is the usual way out"
     return "get nvidia-smi to work there; after a driver update this often takes a reboot"
+
+
+def gpu_remedy(fault: str, index: str) -> str:
+    """Return what to do about one GPU whose C(fault) nvidia-smi has told."""
+    reset = f"stop what uses it and reset it: nvidia-smi -pm 0 -i {index}; nvidia-smi --gpu-reset -i {index}; else reboot the host"
+    if re.search("lost", fault, re.IGNORECASE):
+        return "it has fallen off the bus: see `dmesg` for Xid 79, reboot the host; if it is lost again, look at its power, heat and seat"
+    if re.search("reset", fault, re.IGNORECASE):
+        return f"see `dmesg` for Xid messages, {reset}"
+    return f"see `dmesg` for Xid messages, reboot the host; or {reset}"
 
 
 def parse_details(text: str) -> dict[str, t.Any]:

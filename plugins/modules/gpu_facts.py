@@ -71,6 +71,15 @@ gpus:
     memory_used_bytes:
       description: Memory in use.
       type: int
+    fault:
+      description: What it says of a GPU that is lost or has to be reset; empty for one that is well.
+      type: str
+    split:
+      description: Whether MIG makes slices of it.
+      type: bool
+    slices:
+      description: The slices of one that is split, with C(uuid), C(profile) and C(memory_bytes).
+      type: list
     driver_version:
       description: Version of the driver.
       type: str

@@ -34,6 +34,19 @@ options:
     description: Name of the account of the services.
     type: str
     default: inferops
+  paths:
+    description: Further places that the roles write to, to learn what links in them lead to.
+    type: list
+    elements: path
+    default: [/var/cache/inferops, /var/cache/inferops/uv, /etc/inferops]
+  python:
+    description: The interpreter that releases are built on, or a version of one that uv brings.
+    type: raw
+    default: /usr/bin/python3
+  find_links:
+    description: What releases are installed from beside indexes. Folders of the host are listed.
+    type: raw
+    default: []
   sysctl:
     description: Kernel parameters to report beside those that the collection sets by itself; a dictionary's keys, or a list.
     type: raw
@@ -96,11 +109,24 @@ host:
     interfaces:
       description: IPv4 addresses by interface.
       type: dict
+    pythons:
+      description: Versions of the system's interpreters, and of the one that was asked for, by path; empty when that is not there.
+      type: dict
+    wheels:
+      description: Names of the files in the folders of O(find_links) that are on the host, by folder.
+      type: dict
+    paths:
+      description: Where paths of the options lead whose folders are links, by path.
+      type: dict
     mounts:
-      description: Mounted file systems with C(mount), C(device), C(size_bytes) and C(free_bytes) (free to a user who is not root).
+      description: >-
+        Mounted file systems with C(mount), C(device), C(options), C(size_bytes), C(free_bytes) (free to a user who is not root) and
+        C(free_files), null where a file system has no bound of them.
       type: list
     gpus:
-      description: GPUs as C(nvidia-smi) lists them; memory in bytes.
+      description: >-
+        GPUs as C(nvidia-smi) lists them; memory in bytes. C(fault) is what it says of one that is lost or has to be reset, C(split) whether
+        MIG makes C(slices) of it, with C(uuid), C(profile) and C(memory_bytes).
       type: list
     nvswitches:
       description: How many NVSwitches the host has.
@@ -200,6 +226,10 @@ def main() -> None:
             "weights_dir": {"type": "path", "default": "/var/lib/inferops/models"},
             "state_dir": {"type": "path", "default": "/var/lib/inferops"},
             "account": {"type": "str", "default": "inferops"},
+            "paths": {"type": "list", "elements": "path", "default": ["/var/cache/inferops", "/var/cache/inferops/uv", "/etc/inferops"]},
+            "python": {"type": "raw", "default": "/usr/bin/python3"},
+            # Addresses may hold a user and password.
+            "find_links": {"type": "raw", "default": [], "no_log": True},
             "sysctl": {"type": "raw", "default": []},
         },
         supports_check_mode=True,
@@ -210,6 +240,9 @@ def main() -> None:
     host = _host.read_system()
     host.update(
         mounts=_host.read_mounts(),
+        paths=_host.linked_paths([*module.params["paths"], *(module.params[name] for name in ("install_dir", "releases_dir", "weights_dir", "state_dir"))]),
+        pythons=_host.read_pythons(module.params["python"]),
+        wheels=_host.read_wheels(module.params["find_links"]),
         listeners=_host.read_listeners(),
         services=_host.read_services(),
         releases=_releases.complete(module.params["releases_dir"]),

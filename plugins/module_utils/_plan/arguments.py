@@ -25,6 +25,7 @@ OWNED: dict[str, str] = {
     "hf_token": "set weights_token for the download: the service itself works offline, and a command line is for all to read",
     "download_dir": "say where weights lie with weights_dir",
     "config": "write the arguments of the file below vllm_args: what is in the file is not checked",
+    "device_ids": "choose GPUs with the service's gpus, so that the plan counts them: vLLM counts device_ids within those",
     "nnodes": "leave it out: for a service over several hosts say distributed, beside vllm_args",
     "node_rank": "leave it out: for a service over several hosts say distributed, beside vllm_args",
     "master_addr": "leave it out: for a service over several hosts say distributed, beside vllm_args",

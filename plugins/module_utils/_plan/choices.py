@@ -22,7 +22,7 @@ _NO_NUMBER: tuple[Any, ...] = (*_EMPTY, 0, "0")
 OF_THE_MODEL = ("profile", "preset", "revision", "weights_path", "weights_mount")
 
 
-def _gpus(value: Any) -> list[int]:
+def _gpus(value: Any) -> list[int | str]:
     """Numbers as a list or, as the command line gives them, as text: 0,1,2."""
     return list(values.gpu_indexes(value.replace(",", " ").split() if isinstance(value, str) else value))
 

@@ -46,7 +46,7 @@ class ServiceDraft:
     version: Version
     release: Release
     weights: Weights | None
-    gpus: tuple[int, ...] | None
+    gpus: tuple[int | str, ...] | None
     offered: dict[str, Any]
     given: dict[str, Any]
     arguments: dict[str, Any]
@@ -206,11 +206,11 @@ def _draft_transformers(service: Service, settings: Settings, entry: Entry | Non
     )
 
 
-def _used_gpus(service: Service, gpus: tuple[Gpu, ...] | None) -> tuple[int, ...] | None:
-    """The GPUs that a service names, else all of the host."""
+def _used_gpus(service: Service, gpus: tuple[Gpu, ...] | None) -> tuple[int | str, ...] | None:
+    """The GPUs that a service names, else all of the host that are whole."""
     if service.gpus is not None:
         return service.gpus
-    return tuple(gpu.index for gpu in gpus) if gpus is not None else None
+    return tuple(gpu.index for gpu in gpus if gpu.parent is None and not gpu.split) if gpus is not None else None
 
 
 def _weights(service: Service, settings: Settings, entry: Entry | None) -> Weights | None:
@@ -245,7 +245,7 @@ def _own_settings(service: Service, settings: Settings) -> Settings:
     return replace(settings, **own)
 
 
-def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int, ...] | None) -> dict[str, Any]:
+def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int | str, ...] | None) -> dict[str, Any]:
     """The parallel sizes where the user gives none, and what goes with them.
 
     On one host tensor parallel gets the GPUs that the other sizes leave. On several it stays inside a host and the stages of pipeline parallel

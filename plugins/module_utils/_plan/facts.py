@@ -4,22 +4,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
-from . import kernel, values
+from . import kernel, stated_gpus, values
 from .faults import Bad, Fault, kind, shown
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU; memory in bytes, 0 when unknown."""
+    """One GPU, or one slice of a GPU that is split by MIG; memory in bytes, 0 when unknown.
 
-    index: int
+    C(index) is the number of a GPU, and the UUID of a slice. C(parent) is the number of the GPU that a slice is of, None of a whole one.
+    C(fault) is what nvidia-smi says of one that is lost or has to be reset, C(split) whether MIG makes slices of it.
+    """
+
+    index: int | str
     name: str = ""
     memory_bytes: int = 0
     compute_capability: str = ""
     driver_version: str = ""
+    fault: str = ""
+    split: bool = False
+    parent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,42 @@ class Listener:
 
 @dataclass(frozen=True)
 class Mount:
-    """A mounted file system; C(free_bytes) is what a user who is not root may still write, C(size_bytes) all of it, 0 where nobody knows."""
+    """A mounted file system; C(free_bytes) is what a user who is not root may still write, C(size_bytes) all of it, 0 where nobody knows.
+
+    C(options) are those that it is mounted with, such as noexec; C(free_files) how many more files it takes, None where it has no such bound.
+    """
 
     mount: str
     free_bytes: int
     size_bytes: int = 0
+    options: frozenset[str] = frozenset()
+    free_files: int | None = None
+
+
+@dataclass(frozen=True)
+class SystemFacts:
+    """The operating system: C(id), C(version) and C(like) as /etc/os-release has them, C(architecture) like x86_64, C(systemd) whether it booted
+    the host (None when nobody knows). Texts are empty when not known."""
+
+    id: str = ""
+    version: str = ""
+    like: tuple[str, ...] = ()
+    architecture: str = ""
+    systemd: bool | None = None
+
+
+@dataclass(frozen=True)
+class PythonFacts:
+    """C(default) is the version of /usr/bin/python3, C(found) the versions of interpreters by path (empty for one that is not there)."""
+
+    default: str = ""
+    found: Mapping[str, str] | None = None
+
+    def version_of(self, path: str) -> str | None:
+        """Version of an interpreter; empty when it is not there, None when nobody knows."""
+        if self.found is not None and path in self.found:
+            return self.found[path]
+        return (self.default or None) if path == "/usr/bin/python3" else None
 
 
 @dataclass(frozen=True)
@@ -61,7 +99,8 @@ class HostFacts:
     C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the IPv4 addresses of each network interface
     that has any, C(default_ipv4) the address that goes out to the world, C(kernel) is None when nothing is known of its settings,
     C(firewall) is empty then. C(nvswitches) is how many NVSwitches the host has, C(fabric_manager) its version, empty when it is not installed.
-    C(hostname) is what the host calls itself."""
+    C(hostname) is what the host calls itself, C(releases) the names of complete releases. C(paths) are the places that links in the settings'
+    paths lead to, by path. C(wheels) are the names of files in folders that releases are installed from, by folder."""
 
     gpus: tuple[Gpu, ...]
     gpu_fault: str
@@ -78,9 +117,15 @@ class HostFacts:
     nvswitches: int
     fabric_manager: str
     hostname: str
+    releases: frozenset[str]
+    paths: Mapping[str, str]
+    system: SystemFacts
+    python: PythonFacts
+    wheels: Mapping[str, tuple[str, ...]]
 
     def mount_of(self, path: str) -> Mount | None:
-        """The file system that a path lies, or will lie, on."""
+        """The file system that a path lies, or will lie, on; where links lead elsewhere, the one that they lead to."""
+        path = self.paths.get(path, path)
         holding = [found for found in self.mounts if found.mount == "/" or path == found.mount or path.startswith(found.mount.rstrip("/") + "/")]
         return max(holding, key=lambda found: len(found.mount), default=None)
 
@@ -90,14 +135,17 @@ def read(raw: Any) -> HostFacts | None:
     if not isinstance(raw, Mapping):
         return None
     return HostFacts(
-        gpus=tuple(_gpu(item) for item in _dicts(raw.get("gpus"))),
+        gpus=tuple(gpu for item in _dicts(raw.get("gpus")) for gpu in _with_slices(item)),
         gpu_fault=_text(raw.get("gpu_fault")).strip(),
         listeners=tuple(
             Listener(_number(item.get("port")), _text(item.get("address")), _number(item.get("pid")), _text(item.get("unit")))
             for item in _dicts(raw.get("listeners"))
         ),
         mounts=tuple(
-            Mount(_text(item.get("mount")), _number(item.get("free_bytes")), _number(item.get("size_bytes")))
+            Mount(
+                _text(item.get("mount")), _number(item.get("free_bytes")), _number(item.get("size_bytes")), _texts(item.get("options")),
+                _number(item["free_files"]) if item.get("free_files") is not None else None,
+            )
             for item in _dicts(raw.get("mounts")) if item.get("mount")
         ),
         weights=_texts(raw.get("weights")),
@@ -111,28 +159,71 @@ def read(raw: Any) -> HostFacts | None:
         nvswitches=_number(raw.get("nvswitches")),
         fabric_manager=_text(raw.get("fabric_manager")),
         hostname=_text(raw.get("hostname")),
+        releases=_texts(raw.get("releases")),
+        paths=_strings(raw.get("paths")),
+        system=_system(raw),
+        # Older facts name the interpreter of the module alone, which is /usr/bin/python3 unless the inventory says otherwise.
+        python=PythonFacts(_text(raw.get("python")), _strings(raw["pythons"]) if isinstance(raw.get("pythons"), Mapping) else None),
+        wheels={path: tuple(sorted(_texts(names))) for path, names in raw["wheels"].items()} if isinstance(raw.get("wheels"), Mapping) else {},
     )
 
 
 def read_stated_gpus(host: str, value: Any) -> tuple[tuple[Gpu, ...] | None, list[Fault]]:
-    """GPUs as the user states them in plan_gpus: a number of them, or a list like the facts'. None when not stated."""
+    """GPUs as the user states them in plan_gpus: a number of them, or a list like the facts'. None when not stated.
+
+    What they say of themselves is held against the same bounds as nvidia-smi's answers are by their form.
+    """
     if value is None:
         return None, []
     key = "plan_gpus"
     if isinstance(value, (list, tuple)):
-        remedy = "write it like {index: 0, name: H100, memory_bytes: 85520809984}"
-        faults = [
-            Fault(host, "", f"{key}[{position}]", shown(item), f"this is {kind(item)} where a GPU belongs", remedy)
-            for position, item in enumerate(value)
-            if not isinstance(item, Mapping)
-        ]
-        gpus = tuple(_gpu({"index": position, **item}) for position, item in enumerate(value) if isinstance(item, Mapping))
-        return gpus, faults
+        faults: list[Fault] = []
+        gpus: list[Gpu] = []
+        for position, item in enumerate(value):
+            if not isinstance(item, Mapping):
+                remedy = "write it like {index: 0, name: H100, memory_bytes: 85520809984}"
+                faults.append(Fault(host, "", f"{key}[{position}]", shown(item), f"this is {kind(item)} where a GPU belongs", remedy))
+                continue
+            read, bad = stated_gpus.read(host, f"{key}[{position}]", {"index": position, **item})
+            faults += bad
+            gpus += _with_slices(read)
+        faults += stated_gpus.twice(host, key, [gpu.index for gpu in gpus])
+        return tuple(gpus), faults
     try:
         count = values.whole(0, 1024)(value)
-    except Bad as bad:
-        return None, [Fault(host, "", key, shown(value), bad.why, "write how many GPUs the host has, or a list of them")]
+    except Bad as bad_count:
+        return None, [Fault(host, "", key, shown(value), bad_count.why, "write how many GPUs the host has, or a list of them")]
     return tuple(Gpu(index) for index in range(count)), []
+
+
+def completed(found: tuple[Gpu, ...], stated: tuple[Gpu, ...] | None) -> tuple[Gpu, ...]:
+    """The GPUs of a host, with what they do not say of themselves taken from what the user states: memory that GPU and processor share, above all."""
+    by_index = {gpu.index: gpu for gpu in stated or ()}
+    return tuple(_filled(gpu, by_index[gpu.index]) if gpu.index in by_index else gpu for gpu in found)
+
+
+def _filled(gpu: Gpu, stated: Gpu) -> Gpu:
+    return replace(
+        gpu,
+        name=gpu.name or stated.name,
+        memory_bytes=gpu.memory_bytes or stated.memory_bytes,
+        compute_capability=gpu.compute_capability or stated.compute_capability,
+        driver_version=gpu.driver_version or stated.driver_version,
+    )
+
+
+def _with_slices(item: Mapping[str, Any]) -> list[Gpu]:
+    """A GPU, and after it the slices that MIG makes of it."""
+    gpu = _gpu(item)
+    slices = [
+        Gpu(
+            index=_text(part.get("uuid")), name=" ".join(filter(None, (gpu.name, "MIG", _text(part.get("profile"))))),
+            memory_bytes=_number(part.get("memory_bytes")), compute_capability=gpu.compute_capability, driver_version=gpu.driver_version,
+            fault=gpu.fault, parent=gpu.index if isinstance(gpu.index, int) else None,
+        )
+        for part in _dicts(item.get("slices")) if part.get("uuid")
+    ]
+    return [replace(gpu, split=True) if slices else gpu, *slices]
 
 
 def _gpu(item: Mapping[str, Any]) -> Gpu:
@@ -142,7 +233,27 @@ def _gpu(item: Mapping[str, Any]) -> Gpu:
         memory_bytes=_number(item.get("memory_bytes")),
         compute_capability=str(item.get("compute_capability") or ""),
         driver_version=str(item.get("driver_version") or ""),
+        fault=_text(item.get("fault")),
+        split=item.get("split") is True,
     )
+
+
+def _system(raw: Mapping[str, Any]) -> SystemFacts:
+    found = raw.get("os")
+    names = found if isinstance(found, Mapping) else {}
+    like = names.get("like")
+    booted = raw.get("systemd")
+    return SystemFacts(
+        id=_text(names.get("id")),
+        version=_text(names.get("version_id")),
+        like=tuple(like.split()) if isinstance(like, str) else tuple(item for item in _items(like) if isinstance(item, str)),
+        architecture=_text(raw.get("architecture")),
+        systemd=booted if isinstance(booted, bool) else None,
+    )
+
+
+def _strings(value: Any) -> dict[str, str]:
+    return {name: text for name, text in value.items() if isinstance(name, str) and isinstance(text, str)} if isinstance(value, Mapping) else {}
 
 
 def _firewall(value: Any) -> FirewallFacts:

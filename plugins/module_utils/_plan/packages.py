@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Callable, Mapping
 
+from . import interpreters
 from .draft import HostDraft
 
 # A package, and whether a host needs it. Names are those of Debian and Ubuntu alike.
@@ -17,4 +18,13 @@ _WANTED: Mapping[str, Callable[[HostDraft], bool]] = {
 
 def packages_of(host: HostDraft) -> list[str]:
     """Names of the packages, sorted."""
-    return sorted(name for name, is_wanted in _WANTED.items() if is_wanted(host))
+    return sorted({*(name for name, is_wanted in _WANTED.items() if is_wanted(host)), *python_packages(host)})
+
+
+def python_packages(host: HostDraft) -> list[str]:
+    """Those of a Python that is not the system's own, where the system's archive has it."""
+    if host.facts is None:
+        return []
+    system = host.facts.system
+    archive = host.tables.platforms.systems.get(system.id, {}).get(system.version, ())
+    return interpreters.packages(host.settings.vllm_python, host.facts.python.version_of(interpreters.SYSTEM) or "", archive)

@@ -134,7 +134,7 @@ def _draft_host(
     read_facts = facts.read(host.facts)
     gpus = stated
     if read_facts is not None and (read_facts.gpus or stated is None):
-        gpus = read_facts.gpus
+        gpus = facts.completed(read_facts.gpus, stated)
     address = host.variables.get("ansible_host")
     draft = HostDraft(
         name=host.name,

@@ -32,7 +32,7 @@ class Service:
     profile: str | None = None
     preset: str | None = None
     port: int | None = None
-    gpus: tuple[int, ...] | None = None
+    gpus: tuple[int | str, ...] | None = None
     vllm_args: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
     served_model_name: str | None = None

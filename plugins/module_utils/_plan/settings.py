@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from . import cuda_settings, environments, kernel, networks, sharing, sources, values
+from . import cuda_settings, environments, interpreters, kernel, networks, sharing, sources, values
 from .faults import Bad, Fault, did_you_mean, is_secret_name, shown
 from .versions import Version
 
@@ -46,8 +46,10 @@ class Settings:
     vllm_transformers_version: Version
     vllm_transformers_requirements: tuple[str, ...]
     vllm_python: str
+    vllm_python_mirror: str
     vllm_torch_backend: str
     vllm_releases_dir: str
+    vllm_uv_cache_dir: str
     vllm_index_url: str
     vllm_extra_index_urls: tuple[str, ...]
     vllm_find_links: tuple[str, ...]
@@ -181,9 +183,11 @@ _READERS: dict[str, values.Reader] = {
     "vllm_overrides": values.texts,
     "vllm_transformers_version": values.version,
     "vllm_transformers_requirements": requirements,
-    "vllm_python": values.word,
+    "vllm_python": interpreters.read,
+    "vllm_python_mirror": interpreters.mirror,
     "vllm_torch_backend": values.text,
     "vllm_releases_dir": values.path,
+    "vllm_uv_cache_dir": values.path,
     "vllm_index_url": values.text,
     "vllm_extra_index_urls": values.texts,
     "vllm_find_links": values.texts,

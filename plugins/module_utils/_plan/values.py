@@ -13,7 +13,7 @@ import re
 
 from typing import Any, Callable, Mapping
 
-from .faults import Bad, kind
+from .faults import Bad, kind, shown
 from .versions import Version, parse as parse_version
 
 Reader = Callable[[Any], Any]
@@ -157,14 +157,29 @@ def bind_address(value: Any) -> str:
     return read
 
 
-def gpu_indexes(value: Any) -> tuple[int, ...]:
-    """GPU numbers as nvidia-smi lists them. Duplicates stay, for the rule that names them."""
+# Slices as drivers from 470 on name them, and older ones.
+_SLICE = re.compile(r"MIG-(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|GPU-[0-9a-f-]{36}/\d+/\d+)")
+_INDEX = whole(0, 1023)
+
+
+def gpu(value: Any) -> int | str:
+    """A GPU: its number as nvidia-smi lists it, or the UUID of a slice that MIG makes of one."""
+    if isinstance(value, str) and value.startswith("MIG-"):
+        if not _SLICE.fullmatch(value):
+            raise Bad(f"{shown(value)} is no UUID of a MIG slice", "write it as nvidia-smi -L prints it, like MIG-377e0049-554c-540b-93c6-d0976f8426cb")
+        return value
+    if isinstance(value, str) and value.startswith("GPU-"):
+        raise Bad("whole GPUs are named by number", "write the number that nvidia-smi -L prints before it; UUIDs name slices of MIG alone")
+    return _INDEX(value)
+
+
+def gpu_indexes(value: Any) -> tuple[int | str, ...]:
+    """GPU numbers as nvidia-smi lists them, or UUIDs of MIG slices. Duplicates stay, for the rule that names them."""
     if not isinstance(value, (list, tuple)):
         raise Bad(f"this is {kind(value)} where a list of GPU numbers belongs", "write a list like [0, 1]; leave gpus out to use all of the host's")
     if not value:
         raise Bad("the list is empty", "leave gpus out to use all of the host's")
-    index = whole(0, 1023)
-    return tuple(index(item) for item in value)
+    return tuple(gpu(item) for item in value)
 
 
 def mapping(value: Any) -> dict[str, Any]:

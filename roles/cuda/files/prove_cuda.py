@@ -195,9 +195,33 @@ def explain(code: int) -> str:
         35: "CUDA error 35, the driver is older than the toolkit: install a newer driver, or a vLLM build for an older CUDA",
         100: "CUDA error 100, no device: see that /dev/nvidia* is there for this process",
         802: "CUDA error 802, the system is not initialised: Fabric Manager is missing, stopped, or of another version than the driver",
-        803: "CUDA error 803, the driver's library and kernel module are of different versions: reboot",
     }
+    if code == 803:
+        return f"CUDA error 803, the driver's library and kernel module are of different versions: {library_remedy()}"
     return known.get(code, f"CUDA error {code}: see `dmesg` for Xid messages, and the driver's release notes")
+
+
+def library_remedy(module: str = "/sys/module/nvidia/version") -> str:
+    """Return what makes library and kernel module one again. After an update that is a reboot; no reboot helps where the loader finds another library."""
+    try:
+        with open(module, encoding="utf-8") as file:
+            loaded = file.read().strip()
+    except OSError:
+        loaded = ""
+    listed = run(["ldconfig", "-p"], {**os.environ, "LC_ALL": "C", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"})[1]
+    paths = re.findall(r"libcuda\.so\.1 \([^)]*\) => (\S+)", listed)
+    # The first one is the one that is loaded; a driver's library is called after its version in the end.
+    found = os.path.realpath(paths[0]) if paths else ""
+    if not found:
+        return "ldconfig -p lists no libcuda.so.1: install the driver's library (libcuda1, libnvidia-compute-…), then ldconfig"
+    version = os.path.basename(found).partition(".so.")[2]
+    if loaded and version != loaded:
+        others = [path for path in paths[1:] if os.path.realpath(path).endswith("." + loaded)]
+        if others or re.search(r"/(compat|stubs)/", found):
+            return (f"the module is {loaded}, and the loader's cache names {found} first (ldconfig -p | grep libcuda). Take its folder out of /etc/ld.so.conf.d"
+                    f" (or the package away that brought it, as cuda-compat), then ldconfig; a reboot does not help")
+        return f"the module is {loaded} and {found} is of another version: reboot, so that the new module is loaded"
+    return "reboot; if it stays, see which libcuda.so.1 the loader finds (ldconfig -p | grep libcuda, LD_LIBRARY_PATH)"
 
 
 def short(architecture: str) -> str:

@@ -19,7 +19,7 @@ import typing as t
 
 import release_source
 import releases
-from release_steps import BuildError, Status, run, uv_environment
+from release_steps import BuildError, Status, is_managed, run, uv_environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # What the name of a release stands for, and with it all that is worth keeping of a specification. No index: it may hold credentials.
@@ -70,7 +70,9 @@ def install(spec: dict[str, t.Any], folder: str, status: Status) -> dict[str, st
     """Make the environment, resolve everything into a lock, install just that, and return what the source has turned out to be."""
     uv, python = spec["uv"], os.path.join(folder, "bin", "python")
     status.write(f"making the environment on {spec['python']}")
-    run([uv, "venv", "--relocatable", "--python", spec["python"], folder], uv_environment(spec), "see that vllm_python is there")
+    missing = "see that the host reaches GitHub, or say with vllm_python_mirror where uv finds this Python; or name an interpreter of the host (vllm_python)"
+    run([uv, "venv", "--relocatable", "--python", spec["python"], folder], uv_environment(spec),
+        missing if is_managed(spec["python"]) else "see that vllm_python is there")
     engine, resolved = release_source.engine(spec, folder, status)
     pins = resolve_for_accelerator(spec, folder, engine, status)
     status.write(f"installing {len(pins)} packages")

@@ -18,7 +18,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from release_source import WHEELS
-from release_steps import TRUST_STORE, BuildError, run
+from release_steps import TRUST_STORE, BuildError, is_managed, run
 
 
 def pip_environment(spec: dict[str, t.Any]) -> dict[str, str]:
@@ -52,7 +52,8 @@ def fill(spec: dict[str, t.Any], folder: str) -> list[str]:
     if kept:
         environment["PIP_FIND_LINKS"] = " ".join(filter(None, [environment.get("PIP_FIND_LINKS", ""), own]))
     with tempfile.TemporaryDirectory() as work:
-        run([spec["python"], "-m", "venv", work], environment, "install python3-venv")
+        python = os.path.join(spec["path"], "bin", "python") if is_managed(spec["python"]) else spec["python"]
+        run([python, "-m", "venv", work], environment, "install python3-venv")
         options = ["--no-index"] if spec["index"]["no_index"] else []
         run([os.path.join(work, "bin", "pip"), "wheel", "--quiet", "--no-deps", "--require-hashes", *options, "--wheel-dir", folder,
              "--requirement", os.path.join(spec["path"], "requirements.lock")], environment, "see that the host reaches the package indexes")

@@ -37,11 +37,21 @@ class Status:
         print(text, flush=True)
 
 
+def is_managed(python: str) -> bool:
+    """Tell whether a Python is a version, which uv brings, and not the path of an interpreter."""
+    return not python.startswith("/")
+
+
 def uv_environment(spec: dict[str, t.Any], wheels: str = "") -> dict[str, str]:
     """Return the environment for uv, with a folder of wheels to look into as well. Index addresses may hold credentials, so they are never arguments."""
     index = spec["index"]
     find_links = [*index["find_links"], *([wheels] if os.path.isdir(wheels) else [])]
     environment = {**os.environ, "UV_CACHE_DIR": spec["cache_dir"], "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    if is_managed(spec["python"]):
+        # A version is a Python that uv brings, never one that happens to be on the host. It stays: releases are built on it.
+        environment.update(UV_PYTHON_DOWNLOADS="automatic", UV_MANAGED_PYTHON="1", UV_PYTHON_INSTALL_DIR=spec["python_dir"])
+        if spec.get("python_mirror"):
+            environment["UV_PYTHON_INSTALL_MIRROR"] = spec["python_mirror"]
     if os.path.exists(TRUST_STORE):
         environment["SSL_CERT_FILE"] = TRUST_STORE
     if index["index_url"]:

@@ -189,3 +189,43 @@ def test_caches_of_another_cuda(scripts: Callable[[str], ModuleType], release: P
     assert sorted(clear(str(release), str(cache))) == sorted(map(str, kernels))
     assert not any(folder.exists() for folder in kernels) and all(folder.exists() for folder in kept)
     assert clear(str(release), str(cache)) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "paths", "remedy"),
+    [
+        ("580.95.05", ["cuda-13/compat/libcuda.so.550.54.15", "lib/libcuda.so.580.95.05"], "a reboot does not help"),
+        ("580.95.05", ["old/libcuda.so.535.104.05", "lib/libcuda.so.580.95.05"], "Take its folder out of /etc/ld.so.conf.d"),
+        ("550.54.15", ["lib/libcuda.so.580.95.05"], "reboot, so that the new module is loaded"),
+        ("580.95.05", [], "ldconfig -p lists no libcuda.so.1"),
+        ("580.95.05", ["lib/libcuda.so.580.95.05"], "if it stays"),
+        ("", ["lib/libcuda.so.580.95.05"], "if it stays"),
+    ],
+)
+def test_error_803_says_which_library_the_loader_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scripts: Callable[[str], ModuleType], module: str, paths: list[str], remedy: str,
+) -> None:
+    """A stand-in for ldconfig lists libraries that are links to a driver's, as theirs are."""
+    lines = []
+    for name in paths:
+        library = tmp_path / name
+        library.parent.mkdir(parents=True, exist_ok=True)
+        library.write_text("")
+        link = library.parent / "libcuda.so.1"
+        link.symlink_to(library.name)
+        lines.append(f"\tlibcuda.so.1 (libc6,x86-64) => {link}")
+    (tmp_path / "listed").write_text("\n".join(["2 libs found", *lines, "\tlibc.so.6 (libc6,x86-64) => /lib/libc.so.6", ""]))
+    command = tmp_path / "ldconfig"
+    command.write_text(f"#!/bin/sh\ncat {tmp_path}/listed\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    loaded = tmp_path / "version"
+    if module:
+        loaded.write_text(module + "\n")
+    assert remedy in scripts("prove_cuda").library_remedy(str(loaded))
+
+
+def test_other_errors_ask_no_loader(scripts: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    prove = scripts("prove_cuda")
+    monkeypatch.setattr(prove, "library_remedy", lambda: "see the loader")
+    assert prove.explain(803).endswith("see the loader") and "loader" not in prove.explain(802)

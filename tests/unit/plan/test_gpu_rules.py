@@ -130,7 +130,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], tuple[str, str], tu
     ),
     (
         "FP8 on Volta",
-        [on("qwen3-8b-fp8", 1, {"max_model_len": 4096, "dtype": "half"})],
+        [on("qwen3-8b-fp8", 1, {"max_model_len": 4096, "dtype": "half"}, vllm_version="0.19.0")],
         {"plan_gpus": gpus(1, compute_capability="7.0")},
         ("qwen", "gpus"),
         ("fp8-block from compute capability 7.5", "as compute-capability in plan_accept"),

@@ -138,7 +138,7 @@ def test_the_mirror_is_asked_first(plan_run: Plans) -> None:
 
 def test_a_folder_is_used_where_it_lies(plan_run: Plans) -> None:
     """It needs no disk, asks nobody, and what is found of it is kept apart from it."""
-    host = a_host(1, service(weights_path="/mnt/models/qwen", weights_mount="/mnt/models"), facts={"mounts": [{"mount": "/", "free_bytes": 0}]})
+    host = a_host(1, service(weights_path="/mnt/models/qwen", weights_mount="/mnt/models"), facts={"mounts": [{"mount": "/", "free_bytes": 11 * 10**9}]})
     plan = plan_run([host])
     assert plan.faults == []
     (weights,) = plan.hosts["gpu1"]["weights"]

@@ -223,7 +223,7 @@ def test_disk_is_checked(mirror: Mirror, plan: Any) -> None:
     """By the sizes that the mirror states."""
     mirror.put("org/new", LLAMA, 16 * 10**9)
     facts = host_facts(mounts=[{"mount": "/", "free_bytes": 10**10}], gpus=gpus())
-    assert [fault.key for fault in plan("org/new", mirror.endpoint, facts=facts).faults] == ["weights_dir"]
+    assert [fault.key for fault in plan("org/new", mirror.endpoint, facts=facts).faults] == ["weights_dir, vllm_releases_dir, host_cache_dir"]
 
 
 def test_missing_is_a_fault(mirror: Mirror, plan: Any) -> None:

@@ -106,3 +106,33 @@ def test_tools_leaves_dead_links_out(tmp_path: Path) -> None:
     (tmp_path / "bin" / "uv").symlink_to(tmp_path / "uv")
     (tmp_path / "bin" / "hf").symlink_to(tmp_path / "gone")
     assert _host.installed_tools(str(tmp_path)) == {"uv": str(tmp_path / "uv")}
+
+
+def test_mounts_have_options_and_room() -> None:
+    """Of the machine that the tests run on."""
+    root = next(mount for mount in _host.read_mounts() if mount["mount"] == "/")
+    assert {"rw", "ro"} & set(root["options"])
+    assert root["free_files"] is None or root["free_files"] > 0
+
+
+def test_paths_are_followed_where_they_lead(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "opt").symlink_to(tmp_path / "disk")
+    found = _host.linked_paths([f"{tmp_path}/opt/releases", f"{tmp_path}/disk", "relative", None, 7])
+    assert found == {f"{tmp_path}/opt/releases": f"{tmp_path}/disk/releases"}
+
+
+def test_pythons_of_the_host(tmp_path: Path) -> None:
+    own = tmp_path / "python"
+    own.write_text("#!/bin/sh\necho 3.12.4\n")
+    own.chmod(0o755)
+    found = _host.read_pythons(str(own))
+    assert found[str(own)] == "3.12.4" and found["/usr/bin/python3"].startswith("3.")
+    assert _host.read_pythons("/opt/none")["/opt/none"] == ""
+    assert set(_host.read_pythons("3.12")) == set(_host.read_pythons(None))
+
+
+def test_wheels_of_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.whl").write_text("")
+    assert _host.read_wheels([f"file://{tmp_path}", "https://user:secret@index.example/", f"{tmp_path}/none", 7]) == {str(tmp_path): ["a.whl"]}
+    assert _host.read_wheels("garbage") == {}

@@ -39,7 +39,7 @@ def test_another_shape_is_refused_with_the_line(text: str) -> None:
 @pytest.mark.parametrize(
     ("script", "gpus", "fault"),
     [
-        (f"echo '{H100}'", 1, ""),
+        (f"echo '{H100}, Disabled, P0, 30, 0, None'", 1, ""),
         ("echo 'No devices were found'; exit 6", 0, ""),
         ("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18", 0, "nvidia-smi failed with status 18: Failed to initialize NVML"),
     ],
@@ -63,6 +63,8 @@ def test_no_nvidia_smi_is_no_gpu_and_no_fault(tmp_path: Path, monkeypatch: pytes
 # Stands where nvidia-smi stands and answers with a machine's files.
 NVIDIA_SMI = """#!/bin/sh
 case "$1" in
+  *,gpu_recovery_action) echo 'Field "gpu_recovery_action" is not a valid field to query.'; exit 2 ;;
+  *,mig.mode.current,*) echo 'Field "mig.mode.current" is not a valid field to query.'; exit 2 ;;
   --query-gpu=*) exec cat {data}/{csv} ;;
   -q) exec cat {data}/{xml} ;;
   topo) exec cat {data}/{topo} ;;
@@ -150,9 +152,11 @@ def test_topology_in_colours_and_none_at_all() -> None:
     [
         ("Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.126", "reboot the host, or stop what uses the GPUs"),
         ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "the kernel module is not loaded"),
-        ("Unable to determine the device handle for GPU0000:19:00.0: Unknown Error", "get nvidia-smi to work"),
+        ("Unable to determine the device handle for GPU0000:19:00.0: Unknown Error", "Xid 79"),
+        ("Unable to determine the device handle for GPU 0000:C1:00.0: GPU is lost.  Reboot the system to recover this GPU", "reboot the host"),
+        ("Killed by a signal", "get nvidia-smi to work"),
     ],
-    ids=["mismatch", "no module", "else"],
+    ids=["mismatch", "no module", "no handle", "lost", "else"],
 )
 def test_a_broken_driver_is_a_fault_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, remedy: str) -> None:
     (tmp_path / "said").write_text(said + "\n")
@@ -165,3 +169,63 @@ def test_a_broken_driver_is_a_fault_with_a_way_out(tmp_path: Path, monkeypatch: 
 def test_a_host_without_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _nvidia.read_all() == {"gpus": [], "driver_version": None, "cuda_version": None, "fault": "", "remedy": ""}
+
+
+# Answers whatever the driver knows of the question.
+ANSWERS = """#!/bin/sh
+case "$1" in
+  *,gpu_recovery_action) {newest} ;;
+  *,mig.mode.current,*) exec cat {data}/{csv} ;;
+  -q) exec cat {data}/a100-mig.xml ;;
+  -L) exec cat {data}/a100-mig.list ;;
+esac
+exit 2
+"""
+REFUSED = "echo 'Field \"gpu_recovery_action\" is not a valid field to query.'; exit 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "faults"),
+    [
+        ("h100-reset", True, ["pstate [GPU requires reset]", ""]),
+        ("pro-6000-reset", False, ["pstate [GPU requires reset]", ""]),
+        ("4090-lost", False, ["pstate [GPU is lost]"]),
+        ("rtx-4000-err", False, ["", "gpu_recovery_action Reset"]),
+        ("gb10", False, [""]),
+    ],
+)
+def test_gpus_that_do_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, old: bool, faults: list[str]) -> None:
+    """A GPU that is lost or has to be reset still says its name and memory; it is told apart by its state."""
+    newest = REFUSED if old else f"exec cat {DATA}/{name}.csv"
+    stand_in(tmp_path, monkeypatch, ANSWERS.format(newest=newest, data=DATA, csv=f"{name}.csv"))
+    found, fault = _nvidia.read_gpus()
+    assert (fault, [gpu["fault"] for gpu in found]) == ("", faults)
+    assert all(gpu["name"] and gpu["compute_capability"] for gpu in found)
+
+
+def test_shared_memory_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path, monkeypatch, ANSWERS.format(newest=f"exec cat {DATA}/gb10.csv", data=DATA, csv="gb10.csv"))
+    (gpu,), _fault = _nvidia.read_gpus()
+    assert (gpu["name"], gpu["memory_bytes"], gpu["split"]) == ("NVIDIA GB10", None, False)
+
+
+def test_slices_have_a_name_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path, monkeypatch, ANSWERS.format(newest=REFUSED, data=DATA, csv="a100-mig.csv"))
+    (gpu,), fault = _nvidia.read_gpus()
+    part = {"profile": "3g.20gb", "memory_bytes": 19968 * 2**20}
+    assert (fault, gpu["split"], gpu["fault"]) == ("", True, "")
+    assert gpu["slices"] == [{"uuid": "MIG-c7384736-a75d-5afc-978f-d2f1294409fd", **part}, {"uuid": "MIG-a28ad590-3fda-56dd-84fc-0a0b96edc58d", **part}]
+
+
+@pytest.mark.parametrize(("action", "fault"), [
+    ("None", ""), ("[N/A]", ""), ("Drain P2P", ""), ("Reboot", "gpu_recovery_action Reboot"), ("Drain and Reset", "gpu_recovery_action Drain and Reset"),
+])
+def test_what_the_driver_wants_done(action: str, fault: str) -> None:
+    fields = (*_nvidia.QUERY, *_nvidia.STATE, _nvidia.RECOVERY)
+    assert _nvidia.parse_gpus(f"{H100}, Disabled, P0, 30, 0, {action}", fields)[0]["fault"] == fault
+
+
+def test_a_value_that_is_missing_is_no_fault() -> None:
+    fields = (*_nvidia.QUERY, *_nvidia.STATE)
+    (gpu,) = _nvidia.parse_gpus(f"{H100}, [N/A], [Not Supported], [Insufficient Permissions], [N/A]", fields)
+    assert (gpu["fault"], gpu["split"]) == ("", False)

@@ -12,7 +12,7 @@ from ..draft import HostDraft
 from ..engines import VLLM
 from ..faults import Fault, Notice
 from . import advisories, argument_values, arguments, clusters, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names, nodes
-from . import platform, ports, releases, service, sharing, unknown, variants
+from . import platform, ports, releases, service, sharing, systems, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -40,6 +40,12 @@ class Rule:
 # In the order in which a reader wants to hear of them.
 RULES: tuple[Rule, ...] = (
     Rule(names.names_are_unique),
+    Rule(systems.system_has_the_tools),
+    Rule(systems.system_is_supported, accept="system"),
+    Rule(systems.python_is_there),
+    Rule(systems.python_suits_the_engine, accept="python"),
+    Rule(systems.wheels_suit_the_machine, accept="architecture"),
+    Rule(systems.wheelhouse_suits_the_host),
     Rule(models.model_is_known),
     Rule(unknown.repository_is_there),
     Rule(unknown.repository_is_known),
@@ -80,6 +86,8 @@ RULES: tuple[Rule, ...] = (
     Rule(firewall.last_change_was_confirmed),
     Rule(gpus.gpus_answer),
     Rule(gpus.gpus_exist),
+    Rule(gpus.gpus_are_well),
+    Rule(gpus.gpus_are_whole_or_slices),
     Rule(gpus.gpus_are_used_once),
     Rule(gpus.parallel_sizes_fit),
     Rule(nodes.interface_is_there),
@@ -95,13 +103,17 @@ RULES: tuple[Rule, ...] = (
     Rule(memory.model_fits_the_gpus, accept="memory"),
     Rule(platform.driver_suits_cuda, accept="driver"),
     Rule(platform.cuda_knows_the_gpu, accept="cuda"),
+    Rule(platform.kernels_know_the_gpu, accept="kernels"),
+    Rule(memory.memory_is_known, accept="gpu-memory"),
     Rule(platform.gpu_computes_the_type, accept="compute-capability"),
     Rule(cuda.toolkit_can_be_had),
     Rule(cuda.compiler_is_there, accept="cuda-compiler"),
     Rule(cuda.architectures_are_known),
     Rule(cuda.path_lists_have_no_holes),
     Rule(cuda.fabric_manager_goes_with_the_driver, accept="fabric-manager"),
-    Rule(disk.weights_fit),
+    Rule(disk.mounts_can_be_written),
+    Rule(disk.mounts_can_be_loaded_from, accept="noexec"),
+    Rule(disk.room_is_enough, accept="disk"),
     Rule(sharing.mirror_is_there),
     Rule(sharing.share_port_is_free),
     Rule(sharing.share_interface_is_there),
@@ -135,9 +147,19 @@ EVERY_ENGINE: frozenset[Check] = frozenset({
     ports.address_is_reachable,
     gpus.gpus_answer,
     gpus.gpus_exist,
+    gpus.gpus_are_well,
+    gpus.gpus_are_whole_or_slices,
     gpus.gpus_are_used_once,
     releases.wheelhouses_are_named,
-    disk.weights_fit,
+    disk.mounts_can_be_written,
+    disk.mounts_can_be_loaded_from,
+    disk.room_is_enough,
+    systems.system_is_supported,
+    systems.system_has_the_tools,
+    systems.python_is_there,
+    systems.python_suits_the_engine,
+    systems.wheels_suit_the_machine,
+    systems.wheelhouse_suits_the_host,
     service.timeouts_fit,
     service.restarts_can_be_left_out,
     service.no_passwords_in_addresses,

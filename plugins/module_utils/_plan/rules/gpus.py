@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Iterator, Union
 
-from ..._nvidia import way_out
+from ..._nvidia import gpu_remedy, way_out
 from .. import arguments as args
 from ..draft import HostDraft, ServiceDraft
 from ..engines import VLLM
@@ -73,9 +73,48 @@ def gpus_exist(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "gpus", value, why, f"choose among {', '.join(str(index) for index in there)}")
 
 
+def gpus_are_well(host: HostDraft) -> Iterator[Fault]:
+    """No service gets a GPU that is lost or has to be reset: CUDA finds fewer GPUs then, or none."""
+    for draft in host.services:
+        used = set(draft.gpus or ())
+        for gpu in host.gpus or ():
+            if gpu.index in used and gpu.fault and _wants_gpus(draft):
+                why = f"GPU {gpu.index}{f' ({shown(gpu.name)})' if gpu.name else ''} does not work: nvidia-smi says {shown(gpu.fault)}"
+                others = [str(other.index) for other in host.gpus or () if not other.fault and not other.split and other.parent is None]
+                instead = f"; or leave it out with gpus (those that work: {', '.join(others)})" if others else ""
+                yield Fault(host.name, draft.label, "gpus", _value(draft), why, gpu_remedy(gpu.fault, str(gpu.index)) + instead)
+
+
+def gpus_are_whole_or_slices(host: HostDraft) -> Iterator[Fault]:
+    """Of a GPU that MIG splits a service names one slice by its UUID: CUDA gives a process one slice, and the card's memory is nobody's."""
+    for draft in host.services:
+        if not _wants_gpus(draft):
+            continue
+        by_index = {gpu.index: gpu for gpu in host.gpus or ()}
+        named = draft.service.gpus
+        split = [gpu for gpu in by_index.values() if gpu.split and (named is None or gpu.index in named)]
+        slices = [item for item in named or () if isinstance(item, str)]
+        parts = [str(gpu.index) for gpu in by_index.values() if gpu.parent is not None and (not split or gpu.parent in [one.index for one in split])]
+        offered = f"name one slice: gpus: [{parts[0]}]{f' (of {len(parts)}, see nvidia-smi -L)' if len(parts) > 1 else ''}" if parts else (
+            "make slices with nvidia-smi mig -cgi … -C and name one by its UUID in gpus"
+        )
+        if split:
+            which = ", ".join(str(gpu.index) for gpu in split)
+            why = f"GPU {which} is split by MIG, and a process gets one of its slices, never the whole"
+            yield Fault(host.name, draft.label, "gpus", _value(draft), why, f"{offered}; or turn MIG off: nvidia-smi -i {which} -mig 0")
+        if slices and (len(set(named or ())) > 1 or draft.is_distributed):
+            why = "CUDA gives a process one slice of MIG, and slices do not reach each other, so a service cannot be spread over them"
+            remedy = f"name one slice: gpus: [{slices[0]}], on one host, or whole GPUs"
+            yield Fault(host.name, draft.label, "gpus", _value(draft), why, remedy)
+
+
+def _value(draft: ServiceDraft) -> str:
+    return "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
+
+
 def gpus_are_used_once(host: HostDraft) -> Iterator[Finding]:
     """No GPU serves two services, since each takes nearly all of its memory for itself, unless all of them say how much and that is one GPU's."""
-    owners: dict[int, str] = {}
+    owners: dict[int | str, str] = {}
     shares = _stated_shares(host)
     all_of_unknown = ""
     for draft in host.services:
@@ -87,7 +126,7 @@ def gpus_are_used_once(host: HostDraft) -> Iterator[Finding]:
                 yield Fault(host.name, draft.label, "gpus", "all", why, "give each service of a host its own gpus")
             all_of_unknown = all_of_unknown or draft.label
             continue
-        taken: dict[str, list[int]] = {}
+        taken: dict[str, list[int | str]] = {}
         for index in dict.fromkeys(draft.gpus):
             if index in shares:
                 continue
@@ -104,14 +143,14 @@ def gpus_are_used_once(host: HostDraft) -> Iterator[Finding]:
     yield from _told_of_sharing(host, shares)
 
 
-def _stated_shares(host: HostDraft) -> dict[int, list[str]]:
+def _stated_shares(host: HostDraft) -> dict[int | str, list[str]]:
     """GPUs that several services share knowingly, with those services: each says which share of the memory it takes, and the sum is 1 at most."""
-    users: dict[int, list[ServiceDraft]] = {}
+    users: dict[int | str, list[ServiceDraft]] = {}
     for draft in host.services:
         if _wants_gpus(draft):
             for index in dict.fromkeys(draft.gpus or ()):
                 users.setdefault(index, []).append(draft)
-    shares: dict[int, list[str]] = {}
+    shares: dict[int | str, list[str]] = {}
     for index, drafts in users.items():
         stated = [utilization_of(draft) for draft in drafts if "gpu_memory_utilization" in draft.given]
         known = [share for share in stated if share is not None]
@@ -121,7 +160,7 @@ def _stated_shares(host: HostDraft) -> dict[int, list[str]]:
     return shares
 
 
-def _told_of_sharing(host: HostDraft, shares: dict[int, list[str]]) -> Iterator[Notice]:
+def _told_of_sharing(host: HostDraft, shares: dict[int | str, list[str]]) -> Iterator[Notice]:
     groups = {tuple(labels): [index for index, same in shares.items() if same == labels] for labels in shares.values()}
     for labels, indexes in groups.items():
         what = f"{', '.join(labels)} share GPU {', '.join(str(index) for index in indexes)}"

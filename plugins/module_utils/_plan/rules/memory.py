@@ -52,6 +52,17 @@ def model_fits_the_gpus(host: HostDraft) -> Iterator[Finding]:
             yield Notice(host.name, draft.label, f"its memory is about to run short: {_account(question, found, tokens, short)}{hint}")
 
 
+def memory_is_known(host: HostDraft) -> Iterator[Notice]:
+    """A GPU that shares the host's memory names none of its own: then nothing can be held against it."""
+    for draft in host.services:
+        used = set(draft.gpus or ())
+        for gpu in host.gpus or () if not draft.on_cpu and host.facts is not None else ():
+            if gpu.index in used and gpu.name and not gpu.memory_bytes:
+                what = f"nvidia-smi does not say how much memory GPU {gpu.index} ({gpu.name}) has, so the model is not held against it"
+                yield Notice(host.name, draft.label, f"{what}; state it in plan_gpus: [{{index: {gpu.index}, memory_bytes: …}}]")
+                break
+
+
 def _place(draft: ServiceDraft, found: Estimate, tokens: int) -> tuple[str, str]:
     """Where the reader has to look: at the context when it is what is too large, else at the GPUs."""
     if found.hopeful().kv_room > 0:

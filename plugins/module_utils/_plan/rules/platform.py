@@ -10,6 +10,7 @@ from ..draft import HostDraft, ServiceDraft
 from ..facts import Gpu
 from ..faults import Fault, Notice, shown
 from ..platforms import Numbers, numbers, written
+from ..versions import parse
 
 Finding = Union[Fault, Notice]
 
@@ -50,11 +51,53 @@ def cuda_knows_the_gpu(host: HostDraft) -> Iterator[Fault]:
         for gpu in _gpus(host, draft):
             capability = numbers(gpu.compute_capability)
             least = platforms.least_cuda(capability)
+            oldest = platforms.oldest_gpu(cuda)
+            if capability and capability < oldest:
+                brings = f"vLLM {draft.version.text}{f' brings CUDA {written(cuda)} here and' if cuda else ''}"
+                why = f"{brings} has code for GPUs from compute capability {written(oldest)} on"
+                yield Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, _for_old_gpus(host, draft, capability))
+                break
             if capability and cuda and cuda < least:
                 why = f"this GPU needs CUDA {written(least)} or newer, and vLLM {draft.version.text} brings {written(cuda)} here"
                 remedy = f"choose a build for CUDA {written(least)} or newer: vllm_torch_backend, or the version's local part"
                 yield Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, remedy)
                 break
+
+
+def kernels_know_the_gpu(host: HostDraft) -> Iterator[Fault]:
+    """The GPUs are none of those that a kernel of the model, or one that the user names, was not written for: at both ends of the range."""
+    platforms = host.tables.platforms
+    for draft in host.services:
+        sparse = draft.entry is not None and draft.entry.architecture.mla is not None and bool(draft.entry.architecture.mla.index_head_dim)
+        named = draft.given.get("attention_backend")
+        backend = platforms.attention_backends.get(named.upper(), ()) if isinstance(named, str) else ()
+        for gpu in _gpus(host, draft):
+            capability = numbers(gpu.compute_capability)
+            if not capability:
+                continue
+            if sparse and capability[0] not in platforms.sparse_mla:
+                why = f"vLLM has the model's sparse attention for GPUs of compute capability {_majors(platforms.sparse_mla)} alone"
+                yield Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve it on such a GPU, or another model here")
+                break
+            if backend and capability[0] not in backend:
+                why = f"this attention backend is for GPUs of compute capability {_majors(backend)}, and {_named(gpu, capability)} is not"
+                remedy = "take it out: vLLM chooses one that goes with GPU and model"
+                yield Fault(host.name, draft.label, "vllm_args.attention_backend", shown(named), why, remedy)
+                break
+
+
+def _for_old_gpus(host: HostDraft, draft: ServiceDraft, capability: Numbers) -> str:
+    platforms = host.tables.platforms
+    older = platforms.newest_vllm_below((13,))
+    last = parse(older)
+    wanted = draft.entry.min_vllm if draft.entry is not None else None
+    if capability < platforms.oldest_gpu((12,)) or last is None or (wanted is not None and last < wanted) or draft.version <= last:
+        return "serve it on a newer GPU"
+    return f"serve it on a newer GPU; or set vllm_version to {older}, the last whose own CUDA knows this one (without vllm_torch_backend)"
+
+
+def _majors(majors: tuple[int, ...]) -> str:
+    return ", ".join(f"{major}.x" for major in majors)
 
 
 def gpu_computes_the_type(host: HostDraft) -> Iterator[Finding]:
