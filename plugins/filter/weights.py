@@ -35,8 +35,12 @@ def weights_digests(read: t.Sequence[Values]) -> dict[str, str]:
     """
     found = {}
     for result in read:
-        files = json.loads(base64.b64decode(result["content"]))["files"]
-        rows = sorted(f"{file['sha256']} {file['size']} {file['path']}\n" for file in files)
+        try:
+            files = json.loads(base64.b64decode(result["content"]))["files"]
+            rows = sorted(f"{file['sha256']} {file['size']} {file['path']}\n" for file in files)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            # No manifest of ours.
+            continue
         found[result["item"]["path"]] = hashlib.sha256("".join(rows).encode()).hexdigest()
     return found
 

@@ -1,27 +1,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask a Hugging Face Hub or a mirror of it what a repository holds. Standard library only: it runs on bare hosts."""
+"""Ask a Hugging Face Hub or a mirror of it what a repository holds. Standard library only: it runs on bare hosts.
+
+Nothing that it answers is believed: C(_http_client) bounds each answer, C(_hub_answers) looks at what stands in it.
+"""
 
 from __future__ import annotations
 
-import fnmatch
-import http.client
-import json
-import ssl
+import re
 import typing as t
-import urllib.error
 import urllib.parse
-import urllib.request
+
+from . import _hub_answers, _http_client
+from ._hub_selection import select
 
 TIMEOUT_SECONDS = 30
-
-# Formats that weights come in; where a repository has safetensors as well, the others are the same weights once more.
-SAFETENSORS = ".safetensors"
-OTHER_FORMATS = (".bin", ".pth", ".pt", ".ckpt", ".gguf", ".ggml", ".h5", ".msgpack", ".ot", ".onnx", ".onnx_data", ".tflite", ".mlmodel")
-OTHER_FOLDERS = ("original/", "metal/", "onnx/", "openvino/", "coreml/")
+# Pages of one file list; the Hub's own hold 1000 files.
+MAX_PAGES = 1000
 
 # What the Hub writes into X-Error-Code when there is no such thing; for a repository it answers 401 then to who has no token.
 MISSING = ("RepoNotFound", "RevisionNotFound", "EntryNotFound")
+
+_FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
+_QUERY = re.compile(r"[A-Za-z0-9%&=_.~+:/@!$'()*,;?-]{1,4096}")
 
 
 class HubError(Exception):
@@ -41,34 +42,36 @@ class Hub:
 
     def __init__(self, endpoint: str, token: str = "", ca_certificates: t.Sequence[str] = (), timeout: float = TIMEOUT_SECONDS) -> None:
         self.endpoint, self.token, self.timeout = endpoint.rstrip("/"), token, timeout
-        context = ssl.create_default_context()
-        for certificate in ca_certificates:
-            context.load_verify_locations(cadata=certificate)
         # Ansible's own open_url can neither trust further certificates beside the host's nor keep a header from redirects.
-        self.opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        self.client = _http_client.HttpClient(timeout, ca_certificates)
 
     def open_json(self, url: str) -> tuple[t.Any, str | None]:
-        """Return the JSON at an address and the address of the next page, if any. Raises HubError."""
-        request = urllib.request.Request(url, headers={"User-Agent": "inferops.gpu"})
-        if self.token:
-            # Not carried over to another host on a redirect.
-            request.add_unredirected_header("Authorization", f"Bearer {self.token}")
+        """Return the JSON at an address and the address of the next page as the answer has it, if any. Raises HubError."""
+        fault = _http_client.token_fault(self.token)
+        if fault:
+            raise HubError(f"nothing was asked: {fault} (weights_token)", gated=True)
         try:
-            with self.opener.open(request, timeout=self.timeout) as answer:
-                return json.load(answer), next_page(answer.headers.get("Link", ""))
-        except urllib.error.HTTPError as error:
-            said = explain(error.code, error.headers.get("X-Error-Message", "") or error.reason, bool(self.token))
-            missing = error.code == 404 or error.headers.get("X-Error-Code", "") in MISSING
-            raise HubError(said, missing, error.code in (401, 403)) from error
-        except (OSError, ValueError, http.client.HTTPException, RecursionError) as error:
+            answer = self.client.get(url, self.token)
+        except _http_client.HttpError as error:
             raise HubError(f"no usable answer: {error}") from error
+        if answer.status != 200:
+            reason = answer.headers.get("X-Error-Message", "") or _http_client.REASONS.get(answer.status, "")
+            missing = answer.status == 404 or answer.headers.get("X-Error-Code", "") in MISSING
+            raise HubError(explain(answer.status, _http_client.one_line(reason, self.token), bool(self.token)), missing, answer.status in (401, 403))
+        try:
+            return _http_client.parse_json(answer.body), next_page(answer.headers.get("Link", ""))
+        except ValueError as error:
+            raise HubError(f"no usable answer: it is no JSON: {_http_client.one_line(error, self.token)}") from error
 
     def read_commit(self, repo: str, revision: str) -> str:
-        """Return the commit that a revision of a repository stands for. Raises HubError."""
+        """Return the commit that a revision of a repository stands for; of a commit it is that commit. Raises HubError."""
         answer, _next = self.open_json(f"{self.endpoint}/api/models/{repo}/revision/{urllib.parse.quote(revision, safe='')}")
-        commit = answer.get("sha") if isinstance(answer, dict) else None
-        if not isinstance(commit, str):
-            raise HubError("the answer names no commit: is this a Hugging Face endpoint?")
+        try:
+            commit = _hub_answers.commit(answer.get("sha") if isinstance(answer, dict) else None)
+        except _hub_answers.BadAnswer as error:
+            raise HubError(f"the answer names no commit ({error}): is this a Hugging Face endpoint?") from error
+        if _FULL_COMMIT.fullmatch(revision) and commit != revision:
+            raise HubError(f"it was asked for commit {revision} and answers with commit {commit}")
         return commit
 
     def read_json_file(self, repo: str, commit: str, path: str) -> t.Any:
@@ -77,20 +80,54 @@ class Hub:
 
     def read_files(self, repo: str, commit: str, exclude: list[str], include: t.Sequence[str] = ()) -> list[dict[str, t.Any]]:
         """Return the wanted files of a commit: path, size in bytes, and sha256 (large files) or git_sha1 (small ones). Raises HubError."""
-        url: str | None = f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false"
-        files = []
-        while url:
-            answer, url = self.open_json(url)
+        entries = self._list(f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false")
+        chosen = set(select(list(entries), exclude, include))
+        if not chosen:
+            raise HubError(f"the repository has no file that is wanted: {len(entries)} files, and weights_include and weights_exclude leave none of them")
+        try:
+            return sorted(_hub_answers.files([describe(entries[path]) for path in chosen]), key=lambda file: str(file["path"]))
+        except _hub_answers.BadAnswer as error:
+            raise HubError(f"its file list can't be used: {error}. A file that is not needed can be left out (weights_exclude)") from error
+
+    def read_sizes(self, repo: str, commit: str) -> list[tuple[str, int]]:
+        """Return path and bytes of all files of a commit, without those that no host would fetch. Raises HubError."""
+        found = []
+        for entry in self._list(f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false").values():
+            try:
+                file = _hub_answers.file(describe(entry))
+                found.append((file["path"], file["size"]))
+            except _hub_answers.BadAnswer:
+                # A download says so, unless its patterns leave the file out.
+                continue
+        return found
+
+    def _list(self, address: str) -> dict[str, dict[str, t.Any]]:
+        """Return the entries of all files of all pages of a list, by path. Raises HubError."""
+        url, asked, entries = address, {address}, {}
+        for _page in range(MAX_PAGES):
+            answer, following = self.open_json(url)
             if not isinstance(answer, list):
                 raise HubError("the file list is not a list: is this a Hugging Face endpoint?")
-            try:
-                files += [describe(entry) for entry in answer if entry.get("type") == "file"]
-            except (AttributeError, KeyError, TypeError) as error:
-                raise HubError("the file list has no paths and sizes: is this a Hugging Face endpoint?") from error
-        chosen = set(select([file["path"] for file in files], exclude, include))
-        if not chosen:
-            raise HubError(f"the repository has no file that is wanted: {len(files)} files, and weights_include and weights_exclude leave none of them")
-        return sorted((file for file in files if file["path"] in chosen), key=lambda file: file["path"])
+            for entry in answer:
+                if not isinstance(entry, dict):
+                    raise HubError("the file list has no paths and sizes: is this a Hugging Face endpoint?")
+                if entry.get("type") != "file":
+                    continue
+                path = entry.get("path")
+                if not isinstance(path, str) or len(path) > 4 * _hub_answers.MAX_PATH:
+                    raise HubError(f"the file list has a path that is none: {_hub_answers.quoted(path)}")
+                if path in entries:
+                    raise HubError(f"its file list has {_hub_answers.quoted(path)} twice")
+                entries[path] = entry
+            if len(entries) > _hub_answers.MAX_FILES:
+                raise HubError(f"its file list has more than {_hub_answers.MAX_FILES} files")
+            if following is None:
+                return entries
+            url = next_address(address, following)
+            if url in asked:
+                raise HubError("its file list leads back to a page that was read")
+            asked.add(url)
+        raise HubError(f"its file list has more than {MAX_PAGES} pages")
 
 
 def explain(code: int, said: str, has_token: bool) -> str:
@@ -106,30 +143,28 @@ def explain(code: int, said: str, has_token: bool) -> str:
 
 def next_page(link: str) -> str | None:
     """Return the address marked rel="next" in a Link header."""
-    for part in link.split(","):
+    for part in link[:8192].split(","):
         address, _semicolon, attributes = part.partition(";")
         if 'rel="next"' in attributes:
             return address.strip().strip("<>")
     return None
 
 
-def select(paths: t.Sequence[str], exclude: t.Sequence[str], include: t.Sequence[str] = ()) -> list[str]:
-    """Return the paths that are wanted: by the same patterns and rules as `hf download --include --exclude`, and weights in one format only.
+def next_address(address: str, following: str) -> str:
+    """Return the address of the next page of a list. Raises HubError.
 
-    Without patterns to include, all are. Where there are safetensors at the top, weights in other formats are left out.
+    Only the query is taken from what the server says: it is the same list at the same endpoint, so neither a token nor a question ever goes
+    elsewhere, and a mirror that hands on the Hub's own header works.
     """
-    named = [
-        path for path in paths
-        if (not include or any(fnmatch.fnmatch(path, pattern) for pattern in include)) and not any(fnmatch.fnmatch(path, pattern) for pattern in exclude)
-    ]
-    if not any(path.endswith(SAFETENSORS) and "/" not in path for path in named):
-        return named
-    return [path for path in named if not path.endswith(OTHER_FORMATS) and not path.startswith(OTHER_FOLDERS)]
+    query = following.partition("#")[0].partition("?")[2]
+    if not query or not _QUERY.fullmatch(query):
+        raise HubError("its file list names a next page that is no address")
+    return f"{address.partition('?')[0]}?{query}"
 
 
-def describe(entry: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Turn an entry of the Hub's file tree into path, size and the hash that its bytes can be checked against."""
+def describe(entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Turn an entry of the Hub's file tree into path, size and the hash that its bytes can be checked against; nothing of it was looked at."""
     lfs = entry.get("lfs")
-    if lfs:
-        return {"path": entry["path"], "size": lfs["size"], "sha256": lfs["oid"]}
-    return {"path": entry["path"], "size": entry["size"], "git_sha1": entry["oid"]}
+    if isinstance(lfs, dict) and lfs:
+        return {"path": entry.get("path"), "size": lfs.get("size"), "sha256": lfs.get("oid")}
+    return {"path": entry.get("path"), "size": entry.get("size"), "git_sha1": entry.get("oid")}

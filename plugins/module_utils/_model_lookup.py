@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Mapping
 
+from . import _hub_answers
 from ._hub import Hub, HubError
 from ._plan.unknown import Answer, Question
 
@@ -68,7 +69,7 @@ class Lookup:
         kept = self._read(endpoint, question.repo, commit)
         if kept is not None:
             return kept
-        files = tuple((file["path"], file["size"]) for file in hub.read_files(question.repo, commit, []) if isinstance(file["size"], int))
+        files = tuple(hub.read_sizes(question.repo, commit))
         try:
             answer = Answer(files, hub.read_json_file(question.repo, commit, "config.json"))
         except HubError as error:
@@ -86,7 +87,7 @@ class Lookup:
         path = self._path(endpoint, repo, commit)
         try:
             kept = json.loads(path.read_text(encoding="utf-8")) if path else None
-            return Answer(tuple((str(name), int(size)) for name, size in kept["files"]), kept["config"]) if kept else None
+            return Answer(tuple((_hub_answers.path(name), _hub_answers.size(size)) for name, size in kept["files"]), kept["config"]) if kept else None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             # Not there, or not to be used: the endpoint is asked instead.
             return None

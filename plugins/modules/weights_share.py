@@ -75,6 +75,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils import _hub_answers
+
 SUFFIX = ".share"
 
 
@@ -83,8 +85,10 @@ def links_of(weights: dict[str, t.Any]) -> dict[str, str]:
     try:
         with open(weights["manifest"], encoding="utf-8") as file:
             manifest = json.load(file)
-        base = os.path.join(weights["path"] + SUFFIX, weights["repo"], "resolve", manifest["commit"])
-        return {os.path.join(base, row["path"]): os.path.join(weights["path"], row["path"]) for row in manifest["files"]}
+        # The account of the services wrote it, and root makes the links.
+        base = os.path.join(weights["path"] + SUFFIX, weights["repo"], "resolve", _hub_answers.commit(manifest["commit"]))
+        paths = [file["path"] for file in _hub_answers.files(manifest["files"])]
+        return {os.path.join(base, path): os.path.join(weights["path"], path) for path in paths}
     except FileNotFoundError:
         return {}
 

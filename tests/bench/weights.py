@@ -100,6 +100,14 @@ def main() -> None:
         bench(Path(name), options)
 
 
+def install(folder: Path) -> Path:
+    """Put the program together as the role does."""
+    shutil.copytree(PROGRAM, folder)
+    for name in ("exit_status", "http_client", "hub_answers"):
+        shutil.copy(ROOT / "plugins" / "module_utils" / f"_{name}.py", folder / f"{name}.py")
+    return folder
+
+
 def bench(base: Path, options: argparse.Namespace) -> None:
     models, folder = base / "models", base / "work"
     models.mkdir()
@@ -114,12 +122,11 @@ def bench(base: Path, options: argparse.Namespace) -> None:
         wait_for(url)
         spec = specification(about, commit, url, folder, options.workers)
         # The role copies it beside the program under this name.
-        shutil.copy(ROOT / "plugins" / "module_utils" / "_exit_status.py", base / "exit_status.py")
         (base / "spec.json").write_text(json.dumps(spec))
         urls = "\n".join(f'url = "{url}/{REPO}/resolve/{commit}/{file["path"]}"\nremote-name' for file in spec["files"])
         hf_environment = {"HF_ENDPOINT": url, "HF_HOME": str(base / "home"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         programs: dict[str, tuple[list[str], dict[str, str], str]] = {
-            "this role": ([sys.executable, str(PROGRAM), str(base / "spec.json")], {"PYTHONPATH": str(base)}, ""),
+            "this role": ([sys.executable, str(install(base / "program")), str(base / "spec.json")], {}, ""),
             "curl": (["curl", "--disable", "--silent", "--parallel", "--parallel-max", str(options.workers), "--config", "-"], {}, urls),
         }
         if options.hf:

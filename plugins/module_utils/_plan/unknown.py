@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Iterable, Mapping, Sequence
 
-from .. import _hub
+from .. import _hub_selection
 from . import architecture, model_config, services, values
 from .catalogue import Catalogue, Entry
 from .faults import Bad, one_line
@@ -111,7 +111,7 @@ def complete(entry: Entry, service: Service, settings: Settings, answers: Answer
 def wanted(files: Iterable[tuple[str, int]], exclude: Sequence[str], include: Sequence[str] = ()) -> list[tuple[str, int]]:
     """The files that a download fetches."""
     sizes = dict(files)
-    return [(path, sizes[path]) for path in _hub.select(list(sizes), exclude, include)]
+    return [(path, sizes[path]) for path in _hub_selection.select(list(sizes), exclude, include)]
 
 
 def read_config(config: Any, files: Iterable[tuple[str, int]], defaults: Defaults = MappingProxyType({})) -> tuple[architecture.Architecture, str]:

@@ -20,6 +20,7 @@ Reader = Callable[[Any], Any]
 
 SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_BESIDE = (".partial", ".share", ".manifest.json", ".verified.json", ".new")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -123,6 +124,9 @@ def revision(value: Any) -> str:
     read = text(value)
     if not _REVISION.fullmatch(read) or ".." in read or len(read) > 128:
         raise Bad("this is not a commit, branch or tag name", "write the 40 hexadecimal digits of the commit, in quotes")
+    if read.endswith(_BESIDE):
+        # What stands beside the weights of another revision is called so.
+        raise Bad(f"files of ours have names that end like this: {', '.join(_BESIDE)}", "write the 40 hexadecimal digits of the commit, in quotes")
     return read
 
 

@@ -10,6 +10,7 @@ import shutil
 import ssl
 import typing as t
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from release_steps import BuildError, Status, run, uv_environment
@@ -17,6 +18,9 @@ from release_steps import BuildError, Status, run, uv_environment
 # Folder of a release with the wheels that no index has.
 WHEELS = "wheels"
 _BLOCK = 1 << 20
+# Bytes of an sdist or wheel: no engine's is nearly as large, and one without an end does not fill the disk.
+_LARGEST = 16 * 1024**3
+_SCHEMES = ("https", "http")
 
 
 def engine(spec: dict[str, t.Any], folder: str, status: Status) -> tuple[str, dict[str, str]]:
@@ -68,10 +72,13 @@ def fetch(source: dict[str, str], work: str, status: Status) -> tuple[str, dict[
     address = source["address"]
     status.write(f"fetching {address}")
     target = os.path.join(work, os.path.basename(urllib.request.url2pathname(address)))
-    digest = hashlib.sha256()
+    digest, size = hashlib.sha256(), 0
     try:
         with open_source(address) as stream, open(target, "wb") as file:
             for block in iter(lambda: stream.read(_BLOCK), b""):
+                size += len(block)
+                if size > _LARGEST:
+                    raise BuildError(f"{address} is longer than {_LARGEST} bytes", "see what vllm_source leads to")
                 digest.update(block)
                 file.write(block)
     except (urllib.error.URLError, OSError) as error:
@@ -85,8 +92,19 @@ def open_source(address: str) -> t.IO[bytes]:
     """Open a file of this host or of another one."""
     if address.startswith("/"):
         return open(address, "rb")
-    opened: t.IO[bytes] = urllib.request.urlopen(address, timeout=60, context=ssl.create_default_context())
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=ssl.create_default_context()), Redirects)
+    opened: t.IO[bytes] = opener.open(address, timeout=60)
     return opened
+
+
+class Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect to http and https alone, and never from an encrypted connection to an open one."""
+
+    def redirect_request(self, req: t.Any, fp: t.Any, code: int, msg: str, headers: t.Any, newurl: str) -> t.Any:
+        scheme = urllib.parse.urlsplit(newurl).scheme.lower()
+        if scheme not in _SCHEMES or (req.type == "https" and scheme != "https"):
+            raise urllib.error.URLError("it redirects to where nothing is encrypted, or to no web server")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def build_wheel(spec: dict[str, t.Any], path: str, wheels: str, status: Status) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -29,12 +30,17 @@ class Status:
         self.path = path
 
     def write(self, text: str, **values: t.Any) -> None:
-        """Replace the file in one step, and say the same to the journal."""
+        """Replace the file in one step, and say the same to the journal. Where it can't be written, as on a full disk, the journal alone has it."""
         new = self.path + ".new"
-        with open(new, "w", encoding="utf-8") as file:
-            json.dump({"text": text, **values}, file)
-        os.replace(new, self.path)
-        print(text, flush=True)
+        print(": ".join(str(part) for part in (text, values.get("error")) if part), flush=True)
+        try:
+            with open(new, "w", encoding="utf-8") as file:
+                json.dump({"text": text, **values}, file)
+            os.replace(new, self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            print(f"{self.path} can't be written: {error.strerror}", flush=True)
 
 
 def is_managed(python: str) -> bool:

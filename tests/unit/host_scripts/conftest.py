@@ -12,9 +12,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import _exit_status, _releases
+from ansible_collections.inferops.gpu.plugins.module_utils import _exit_status, _http_client, _hub_answers, _releases
 from host_script import ROLES, ROOT, load
 
+# The role copies them beside the program under these names.
+sys.modules.setdefault("http_client", _http_client)
+sys.modules.setdefault("hub_answers", _hub_answers)
 # Repositories for the mirror.
 sys.path.append(str(ROOT / "tests" / "tools"))
 

@@ -211,9 +211,9 @@ def test_the_token_is_on_no_command_line(lab: Lab) -> None:
     seen = []
     original = tools.Tool.run
 
-    def run(tool: Any, endpoint: Any, command: list[str], environment: dict[str, str], given: str) -> Any:
+    def run(tool: Any, endpoint: Any, command: list[str], environment: dict[str, str], *rest: Any) -> Any:
         seen.append((command, environment))
-        return original(tool, endpoint, command, environment, given)
+        return original(tool, endpoint, command, environment, *rest)
 
     lab.monkeypatch.setattr(tools.Tool, "run", run)
     assert lab.run(token="hf_secret") == 0

@@ -186,3 +186,33 @@ def test_a_shelf_holds_links(peers: types.ModuleType, tmp_path: Path) -> None:
     (tmp_path / "main" / "sub" / FILE).write_bytes(b"two")
     shelf.put(str(tmp_path / "main"), entry)
     assert shown.read_bytes() == b"two"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"bytes": 1e400, "total_bytes": 5}', b'{"bytes": ' + b"9" * 5000 + b', "total_bytes": 5}', b'{"bytes": true, "total_bytes": -1}', b'{"bytes": "5"}',
+        b"[" * 100_000, b"[1]", b"no JSON", b'{"text": {"a": ["x"]}, "error": 5}', b'{"bytes": ' + b" " * 1_000_000 + b"1}", b"\xff\xfe", b"",
+    ],
+)
+def test_whatever_a_peer_says_of_itself(endpoints: Any, clock: Clock, tmp_path: Path, said: bytes) -> None:
+    """Is no reason to stop: it is waited for as long as its patience goes, and then done without."""
+    (tmp_path / "served" / "progress" / "unit.json").write_bytes(said)
+    for _look in range(3):
+        chosen(endpoints)
+        assert len(endpoints.report()) < 200 and endpoints.report().isprintable()
+        clock.now += 50
+    assert chosen(endpoints) == "http://mirror"
+
+
+def test_a_shelf_with_names_like_its_own(peers: types.ModuleType, tmp_path: Path) -> None:
+    """A file that is called as another one while it is put there stays."""
+    base = tmp_path / "main"
+    base.mkdir()
+    for name in ("x.new", "x"):
+        (base / name).write_text(name)
+    shelf = peers.Shelf(str(tmp_path / "main.share"), REPO, COMMIT)
+    for name in ("x.new", "x"):
+        shelf.put(str(base), {"path": name})
+    assert sorted(path.name for path in Path(shelf.base).iterdir()) == ["x", "x.new"]
+    assert (Path(shelf.base) / "x.new").read_text() == "x.new"

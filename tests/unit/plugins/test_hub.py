@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import _hub
+from ansible_collections.inferops.gpu.plugins.module_utils import _hub, _hub_selection
 from ansible_collections.inferops.gpu.plugins.modules import weights_probe
 
-BIG = {"type": "file", "path": "model.safetensors", "size": 135, "oid": "git", "lfs": {"oid": "sha", "size": 4000, "pointerSize": 135}}
-SMALL = {"type": "file", "path": "config.json", "size": 20, "oid": "git2"}
+SHA1, SHA256 = "1" * 40, "2" * 64
+BIG = {"type": "file", "path": "model.safetensors", "size": 135, "oid": SHA1, "lfs": {"oid": SHA256, "size": 4000, "pointerSize": 135}}
+SMALL = {"type": "file", "path": "config.json", "size": 20, "oid": SHA1}
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[Any, str | None]]) -> _hub.Hub:
@@ -22,17 +23,18 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[Any, str
 
 def test_all_pages_are_read_and_what_is_not_wanted_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     first = "/api/models/a/b/tree/c1?recursive=true&expand=false"
+    second = "/api/models/a/b/tree/c1?recursive=true&cursor=2"
     unwanted = {"type": "file", "path": "pytorch_model.bin", "size": 9, "oid": "x"}
-    hub = answering(monkeypatch, {first: ([BIG, {"type": "directory", "path": "d"}], "http://mirror/page2"), "/page2": ([SMALL, unwanted], None)})
+    hub = answering(monkeypatch, {first: ([BIG, {"type": "directory", "path": "d"}], f"http://mirror{second}"), second: ([SMALL, unwanted], None)})
     assert hub.read_files("a/b", "c1", ["*.bin"]) == [
-        {"path": "config.json", "size": 20, "git_sha1": "git2"},
-        {"path": "model.safetensors", "size": 4000, "sha256": "sha"},
+        {"path": "config.json", "size": 20, "git_sha1": SHA1},
+        {"path": "model.safetensors", "size": 4000, "sha256": SHA256},
     ]
 
 
 def test_a_branch_is_resolved_to_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = answering(monkeypatch, {"/api/models/a/b/revision/refs%2Fpr%2F1": ({"sha": "c1"}, None)})
-    assert hub.read_commit("a/b", "refs/pr/1") == "c1"
+    hub = answering(monkeypatch, {"/api/models/a/b/revision/refs%2Fpr%2F1": ({"sha": SHA1}, None)})
+    assert hub.read_commit("a/b", "refs/pr/1") == SHA1
 
 
 @pytest.mark.parametrize("answer", [[], {"id": "x"}, "html"])
@@ -114,7 +116,30 @@ OLD = ["pytorch_model.bin", "original/consolidated.00.pth", "original/params.jso
         (SAFE + OLD, [], ["*.json", "*.bin"], ["config.json", "tokenizer.json", "pytorch_model.bin", "original/params.json"]),
         (SAFE + OLD, ["tokenizer*"], [], SAFE[:2]),
         (SAFE, ["*"], [], []),
+        # What is included comes, in whatever format, unless it is excluded.
+        (SAFE + OLD, [], ["*"], SAFE + OLD),
+        (SAFE + OLD, ["*.h5"], ["*.safetensors", "*.h5", "*.gguf"], ["model-1.safetensors", "x.gguf"]),
+        ([".cache/huggingface/x.metadata", ".git/config", "config.json"], [], ["*"], ["config.json"]),
     ],
 )
 def test_one_format_of_the_weights(paths: list[str], exclude: list[str], include: list[str], expected: list[str]) -> None:
-    assert _hub.select(paths, exclude, include) == expected
+    assert _hub_selection.select(paths, exclude, include) == expected
+
+
+@pytest.mark.parametrize(
+    ("repository", "needed", "not_needed"),
+    [
+        ("Qwen2.5-Omni", ["model-00001-of-00003.safetensors", "spk_dict.pt"], []),
+        ("sentence-transformers", ["model.safetensors", "1_Pooling/config.json", "2_Dense/pytorch_model.bin"], ["pytorch_model.bin", "onnx/model.onnx"]),
+        ("sentence-transformers, both", ["model.safetensors", "2_Dense/model.safetensors"], ["2_Dense/pytorch_model.bin"]),
+        ("an adapter beside a model", ["pytorch_model-00001-of-00002.bin", "adapter_model.safetensors"], ["adapter_model.bin"]),
+        ("a checkpoint of GPTQ", ["gptq_model-4bit-128g.safetensors"], ["pytorch_model-00001-of-00002.bin"]),
+        ("Llama", ["model-00001-of-00004.safetensors"], ["consolidated.00.pth", "original/consolidated.00.pth", "original/tokenizer.model"]),
+        ("a training's end", ["model.safetensors"], ["optimizer.pt", "training_args.bin", "scheduler.pt"]),
+        ("a speech model", ["model.safetensors", "token2wav/flow.pt", "token2wav/campplus.onnx", "campplus.onnx"], ["model_quantized.onnx", "flax_model.msgpack"]),
+        ("GGUF alone", ["m-q4.gguf", "m-q8.gguf"], []),
+    ],
+)
+def test_what_serving_needs_is_not_left_out(repository: str, needed: list[str], not_needed: list[str]) -> None:
+    """One format for each folder, not for the whole repository."""
+    assert _hub_selection.select([*needed, *not_needed], [], []) == needed

@@ -13,7 +13,7 @@ from ansible_collections.inferops.gpu.plugins.filter import weights
 from ansible_collections.inferops.gpu.plugins.module_utils import _prune
 from ansible_collections.inferops.gpu.plugins.modules import weights_folder, weights_share
 
-MANIFEST = {"repo": "a/b", "revision": "main", "commit": "c0ffee", "files": [{"path": "sub/x.safetensors", "size": 3, "sha256": "0" * 64}]}
+MANIFEST = {"repo": "a/b", "revision": "main", "commit": "c0ffee" * 6 + "c0ff", "files": [{"path": "sub/x.safetensors", "size": 3, "sha256": "0" * 64}]}
 
 
 def plan(host: str, *services: tuple[str, Any]) -> dict[str, Any]:
@@ -64,7 +64,24 @@ def test_links_of_complete_weights(tmp_path: Path) -> None:
     about = {"path": str(tmp_path / "r"), "repo": "a/b", "manifest": str(tmp_path / "r.manifest.json")}
     assert weights_share.links_of(about) == {}
     (tmp_path / "r.manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
-    assert weights_share.links_of(about) == {str(tmp_path / "r.share/a/b/resolve/c0ffee/sub/x.safetensors"): str(tmp_path / "r/sub/x.safetensors")}
+    shown = tmp_path / "r.share/a/b/resolve" / str(MANIFEST["commit"]) / "sub/x.safetensors"
+    assert weights_share.links_of(about) == {str(shown): str(tmp_path / "r/sub/x.safetensors")}
+
+
+@pytest.mark.parametrize("row", [{"path": "../../etc/cron.d/x"}, {"path": "/etc/cron.d/x"}, {"path": "a\nb"}, {"path": 5}, {}])
+def test_a_manifest_that_names_other_places(tmp_path: Path, row: dict[str, Any]) -> None:
+    """The account of the services may have written it: root makes no link by such a name."""
+    about = {"path": str(tmp_path / "r"), "repo": "a/b", "manifest": str(tmp_path / "r.manifest.json")}
+    (tmp_path / "r.manifest.json").write_text(json.dumps({**MANIFEST, "files": [{"size": 3, "sha256": "0" * 64, **row}]}), encoding="utf-8")
+    with pytest.raises(ValueError, match="can't be named"):
+        weights_share.links_of(about)
+
+
+def test_a_manifest_that_is_none_tells_nothing(tmp_path: Path) -> None:
+    """Of nodes that hold the same weights: it counts as not there, and the sentence says so."""
+    texts = ["no JSON", "[]", "{}", '{"files": 5}', '{"files": [5]}', '{"files": [{"path": "a"}]}', "[" * 100_000]
+    read = [{"content": base64.b64encode(text.encode()).decode(), "item": {"path": f"/m{number}"}} for number, text in enumerate(texts)]
+    assert weights.weights_digests(read) == {}
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ import sys
 import time
 import typing as t
 
-from contents import File, Record, digest, entry_of, read_json, replace_json
+from contents import File, Record, digest, entry_of, is_full, read_json, replace_json
 from download import Download, FetchError
+from hub_answers import BadAnswer, commit, files
 from peer import endpoints_of, shelf_of
 from progress import Status, words
 from tools import Curl, HubClient, drop_bookkeeping
@@ -28,6 +29,9 @@ from tools import Curl, HubClient, drop_bookkeeping
 FAILED = 3
 # An endpoint that was too slow is tried again after so many times the time that it took to find out.
 SLOW_TIMES = 10
+# Seconds between two looks at a disk that has no room for what stands beside the files, and of a try after which the wait counts anew.
+FULL_LOOK = 5.0
+FULL_ANEW = 60.0
 TOOLS = {"curl": Curl, "hf": HubClient}
 
 
@@ -74,6 +78,15 @@ def publish(spec: dict[str, t.Any], partial: str, entries: list[File]) -> None:
     os.close(folder)
 
 
+def check_names(base: str, entries: list[File]) -> None:
+    """See that the file system keeps all files apart: on one that does not tell Readme from README two would share a place. Raises FetchError."""
+    known: dict[str, str] = {}
+    for entry in entries:
+        other = known.setdefault(entry["path"].casefold(), entry["path"])
+        if other != entry["path"] and os.path.samefile(os.path.join(base, other), os.path.join(base, entry["path"])):
+            raise FetchError(f"{other} and {entry['path']} are one file on this file system", "set weights_dir to one that tells upper from lower case")
+
+
 def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
     """Bring the weights to their place, whatever an earlier start left there. Raises FetchError."""
     partial, notes = spec["path"] + ".partial", spec["path"] + ".verified.json"
@@ -99,12 +112,41 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
             endpoints.probe(spec["repo"], spec["commit"], max(rest, key=lambda file: file["size"]))
             tool = TOOLS[spec["tool"]](spec, partial)
             Download(spec, partial, rest, record, endpoints, tool, status).run()
+        check_names(partial, missing)
         there += [record.entries[file["path"]] for file in missing]
     if read_json(spec["manifest"]).get("files") == sorted(there, key=lambda entry: entry["path"]) and not missing:
         return
     publish(spec, partial, there)
     if os.path.exists(notes):
         os.unlink(notes)
+
+
+def fetch_with_room(spec: dict[str, t.Any], token: str, status: Status) -> None:
+    """The same, on a disk that is full now and may have room later: for as long as patience goes. Raises FetchError."""
+    since: float | None = None
+    while True:
+        began = time.monotonic()
+        try:
+            fetch(spec, token, status)
+            return
+        except OSError as error:
+            if not is_full(error):
+                raise
+            now = time.monotonic()
+            since = now if since is None or now - began > FULL_ANEW else since
+            if now - since >= spec["patience"]:
+                raise FetchError(f"the disk is full: {error}", "make room on the disk and run the playbook again; what was fetched is kept") from error
+            print(f"the disk is full; waiting for room ({error})", flush=True)
+            status.write(text="the disk is full; waiting for room")
+            time.sleep(min(FULL_LOOK, spec["patience"]))
+
+
+def checked(spec: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The specification, in which the commit and the files are what an endpoint said. Raises FetchError."""
+    try:
+        return {**spec, "commit": commit(spec["commit"]), "files": files(spec["files"])}
+    except BadAnswer as error:
+        raise FetchError(f"what the endpoint says of the repository can't be used: {error}", "put another one first in weights_endpoints") from error
 
 
 def main() -> int:
@@ -116,7 +158,7 @@ def main() -> int:
     start = time.monotonic()
     try:
         status.write(text="starting")
-        fetch(spec, token, status)
+        fetch_with_room(checked(spec), token, status)
     except FetchError as error:
         status.write(text="failed", error=str(error), remedy=error.remedy)
         print(f"{error}. Way out: {error.remedy}", flush=True)

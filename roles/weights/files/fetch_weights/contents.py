@@ -19,6 +19,11 @@ CHUNK = 8 * 1024 * 1024
 File = t.Dict[str, t.Any]
 
 
+def is_full(error: OSError) -> bool:
+    """Whether it says that the disk, or the account's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def hashes(path: str, size: int) -> tuple[str, str]:
     """Return the sha256 of a file and the name that git gives its content; what was read is on the disk then, not only in memory."""
     sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size)
@@ -115,7 +120,7 @@ class Record:
         try:
             replace_json(self.path, {"files": list(self.entries.values())})
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not is_full(error):
                 raise
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import tempfile
 import threading
 import time
+import traceback
 import typing as t
 
-from contents import File, Record, entry_of, size_of
+from contents import File, Record, entry_of, is_full, size_of
 from endpoints import Endpoint, Endpoints
 from peer import shelf_of
 from progress import Rate, Status, words
@@ -24,6 +26,10 @@ from tools import HubClient, Outcome, Tool
 LOOK = 1.0
 # Free bytes below which a write error is taken for a full disk, and that are waited for.
 ROOM = 16 * 1024 * 1024
+# How often a program may fail to write to a disk that has room.
+WRITE_ERRORS = 5
+# What stands in the place of an endpoint for bytes that an earlier start left.
+EARLIER = "an earlier start"
 
 
 class FetchError(Exception):
@@ -40,6 +46,23 @@ def free_bytes(path: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
+def can_write(path: str) -> bool:
+    """Tell whether a file below a path can be made and filled: a quota, or a file system without inodes, has bytes free all the same.
+
+    Raises OSError where it can't for another reason.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(b"0" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return False
+    return True
+
+
 class Download:
     """One run over the files that are missing. O(files) are to come into O(base), where beginnings of them may be."""
 
@@ -51,14 +74,17 @@ class Download:
         self.queue = sorted(files, key=lambda file: -file["size"])
         self.open = {file["path"] for file in files}
         # Endpoints that each file's bytes came from. What an earlier start left may be from any.
-        self.sources: dict[str, set[str]] = {file["path"]: {"an earlier start"} for file in files if tool.bytes_of(file) > 0}
-        self.error: FetchError | None = None
+        self.sources: dict[str, set[str]] = {file["path"]: {EARLIER} for file in files if tool.bytes_of(file) > 0}
+        # Files that were wrong with bytes from several places: from then on each comes from one endpoint alone, so that it shows who is wrong.
+        self.whole: set[str] = set()
+        self.write_errors = 0
+        self.error: Exception | None = None
         self.last_bytes = time.monotonic()
         self.verifying = 0
         self.waiting = ""
 
     def run(self) -> None:
-        """Download and verify all files. Raises FetchError."""
+        """Download and verify all files. Raises FetchError, and OSError where the disk is full."""
         workers = 1 if self.tool.batch > 1 else max(1, min(self.spec["max_workers"], len(self.files)))
         with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as self.pool:
             threads = [threading.Thread(target=self.guard, args=(self.work,)) for _number in range(workers)]
@@ -77,9 +103,13 @@ class Download:
         except FetchError as error:
             self.fail(error)
         except OSError as error:
-            self.fail(FetchError(str(error), "see that the disk is in order and writable, and run the playbook again"))
+            self.fail(error if is_full(error) else FetchError(str(error), "see that the disk is in order and writable, and run the playbook again"))
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            # Nobody would notice a thread that ended, and the download would wait for it.
+            traceback.print_exc()
+            self.fail(FetchError(f"{type(error).__name__} in the program that downloads", "report it with the unit's journal; run the playbook again"))
 
-    def fail(self, error: FetchError) -> None:
+    def fail(self, error: Exception) -> None:
         """End everything with an error; the first one counts."""
         with self.lock:
             self.error = self.error or error
@@ -109,7 +139,7 @@ class Download:
     def next_endpoint(self, file: File) -> Endpoint | None:
         """Wait for an endpoint that can be asked for a file; None when the download is over. Raises FetchError when none ever can."""
         while not self.over:
-            endpoint, seconds = self.endpoints.pick(file["path"])
+            endpoint, seconds = self.endpoints.pick(file["path"], self.holder_of(file))
             if endpoint is not None:
                 self.waiting = ""
                 return endpoint
@@ -125,9 +155,10 @@ class Download:
 
     def settle(self, endpoint: Endpoint, batch: list[File]) -> None:
         """Fetch a batch from an endpoint and see what came of it."""
+        batch = [file for file in batch if self.may_begin(endpoint, file)]
         wanted = [file for file in batch if self.tool.bytes_of(file) < file["size"] or size_of(os.path.join(self.base, file["path"])) < 0]
         before = sum(self.tool.bytes_of(file) for file in wanted)
-        outcome = self.tool.fetch(endpoint, wanted) if wanted else Outcome()
+        outcome = self.fetch(endpoint, wanted) if wanted else Outcome()
         after = sum(self.tool.bytes_of(file) for file in wanted)
         for file in wanted:
             if self.tool.bytes_of(file):
@@ -145,6 +176,38 @@ class Download:
                 # A program that is content, with too much or too little: this endpoint has another file.
                 self.wrong(file, f"{max(size, 0)} bytes instead of {file['size']}")
             self.again(file)
+
+    def fetch(self, endpoint: Endpoint, wanted: list[File]) -> Outcome:
+        try:
+            return self.tool.fetch(endpoint, wanted)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            return Outcome(str(error), disk=True)
+
+    def holder_of(self, file: File) -> str | None:
+        """Of a file that has to come from one endpoint alone: the one that its bytes are from, or empty. None for all other files."""
+        if file["path"] not in self.whole:
+            return None
+        return next(iter(self.sources.get(file["path"], ())), "")
+
+    def may_begin(self, endpoint: Endpoint, file: File) -> bool:
+        """See that a file that has to come from one endpoint alone does. One that never does goes back to the others, and to its end."""
+        path = os.path.join(self.base, file["path"])
+        whole = file["path"] in self.whole and self.sources.get(file["path"]) != {endpoint.url}
+        anew = endpoint.without_ranges and self.tool.bytes_of(file) > 0
+        if whole or anew:
+            with self.endpoints.lock:
+                endpoint.begin(file["path"], whole)
+                gone = file["path"] in endpoint.lacks
+            if gone:
+                self.again(file)
+                return False
+        if whole:
+            if os.path.lexists(path):
+                os.unlink(path)
+            self.sources[file["path"]] = {endpoint.url}
+        return True
 
     def endpoints_said(self, tell: t.Callable[[], None]) -> None:
         with self.endpoints.lock:
@@ -171,12 +234,14 @@ class Download:
 
     def wait_for_room(self, files: list[File], said: str) -> None:
         """Wait until the disk has room again, for as long as patience goes. Raises FetchError."""
-        if free_bytes(self.base) >= ROOM:
-            raise FetchError(f"the disk can't be written to: {said}", "see that the disk is in order and writable, and run the playbook again")
+        if free_bytes(self.base) >= ROOM and can_write(self.base):
+            self.write_errors += 1
+            if self.write_errors >= WRITE_ERRORS:
+                raise FetchError(f"the disk can't be written to: {said}", "see that the disk is in order and writable, and run the playbook again")
         missing = sum(file["size"] - self.tool.bytes_of(file) for file in self.files)
         if not self.waiting.startswith("the disk"):
             print(f"the disk is full; waiting for room, {words(missing)} are missing", flush=True)
-        while not self.over and free_bytes(self.base) < min(missing, 4 * ROOM):
+        while not self.over and not (free_bytes(self.base) >= min(missing, 4 * ROOM) and can_write(self.base)):
             self.waiting = "the disk is full; waiting for room"
             with self.lock:
                 self.lock.wait(LOOK)
@@ -197,7 +262,16 @@ class Download:
     def verify(self, file: File) -> None:
         """Hash a file that has all its bytes; into the record with it, or away and once more from the beginning."""
         try:
-            entry = entry_of(self.base, file)
+            try:
+                entry = entry_of(self.base, file)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                # Its last bytes never got to the disk: nobody sent them wrong.
+                self.sources.pop(file["path"], None)
+                os.unlink(os.path.join(self.base, file["path"]))
+                self.again(file)
+                return
             if entry is None:
                 self.wrong(file, "a hash that was not announced")
                 self.again(file)
@@ -213,13 +287,18 @@ class Download:
                 self.verifying -= 1
 
     def wrong(self, file: File, what: str) -> None:
-        """A file is not what was announced: it goes, and is fetched anew. Who sent all of it is asked last for it."""
+        """A file is not what was announced: it goes, and is fetched anew. Who sent all of it is asked last for it.
+
+        With bytes from several places nobody knows who is wrong: it comes from one endpoint alone after that.
+        """
         sources = self.sources.pop(file["path"], set())
-        print(f"{file['path']} from {' and '.join(sorted(sources)) or 'an earlier start'} has {what}; it is fetched again", flush=True)
+        print(f"{file['path']} from {' and '.join(sorted(sources)) or EARLIER} has {what}; it is fetched again", flush=True)
+        blamed = [endpoint for endpoint in self.endpoints.all if sources == {endpoint.url}]
         with self.endpoints.lock:
-            for endpoint in self.endpoints.all:
-                if sources == {endpoint.url}:
-                    endpoint.wrong[file["path"]] = endpoint.wrong.get(file["path"], 0) + 1
+            for endpoint in blamed:
+                endpoint.wrong[file["path"]] = endpoint.wrong.get(file["path"], 0) + 1
+        if not blamed:
+            self.whole.add(file["path"])
         path = os.path.join(self.base, file["path"])
         if os.path.lexists(path):
             os.unlink(path)

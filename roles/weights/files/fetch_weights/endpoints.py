@@ -10,31 +10,35 @@ from __future__ import annotations
 
 import dataclasses
 import email.utils
-import http.client
-import socket
-import ssl
+import re
 import threading
 import time
 import typing as t
-import urllib.error
 import urllib.parse
-import urllib.request
 
 from contents import File
+from http_client import REASONS, HttpClient, HttpError, one_line, whole_number
 from progress import words
 
-AGENT = "inferops.gpu"
 # Seconds that a connection may take to come about, and an endpoint's first rest.
 CONNECT_SECONDS = 10
 FIRST_REST = 1.0
 LONGEST_REST = 30.0
+# Seconds that an endpoint may ask to be left alone; one that asks for more is asked after them.
+LONGEST_RETRY_AFTER = 3600.0
 # How often a file from one endpoint may turn out wrong, and of how many files, before the endpoint is not asked any more.
 WRONG_TRIES = 3
 WRONG_FILES = 3
+# How often a file that was wrong, with bytes from several places, is begun from one endpoint alone, and how often that one may fail in the
+# middle of it before another one gets its turn, from the beginning.
+WHOLE_TRIES = 3
+WHOLE_FAILURES = 3
+# How often a file is begun anew at an endpoint that can't go on in the middle of it.
+RESTARTS = 10
 # Bytes of a large file that are fetched to see how fast they come. Of a small one a single byte, as they are fetched again.
 SAMPLE = 1024 * 1024
 LARGE = 1024 * 1024 * 1024
-HOPS = 10
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclasses.dataclass
@@ -50,84 +54,57 @@ class Answer:
     error: str = ""
 
 
-class Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect, so that each one can be looked at and the token stays with the endpoint."""
-
-    def redirect_request(self, *_arguments: t.Any) -> None:
-        return None
-
-
 def seconds_of(retry_after: str | None) -> float | None:
     """Return the seconds that a Retry-After header asks to wait: a number of them, or a date."""
     if not retry_after:
         return None
-    if retry_after.strip().isdigit():
-        return float(retry_after)
+    number = whole_number(retry_after)
+    if number is not None:
+        return min(float(number), LONGEST_RETRY_AFTER)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except (TypeError, ValueError):
+        seconds = email.utils.parsedate_to_datetime(retry_after[:64]).timestamp() - time.time()
+    except (TypeError, ValueError, OverflowError):
         return None
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER)
 
 
-def ask(url: str, token: str, size: int) -> Answer:
+def ask(url: str, token: str, size: int, direct: bool = False) -> Answer:
     """Fetch the first bytes of a file (O(size) is all of it) and tell where they came from. Raises nothing that the other side causes."""
-    answer, address = Answer(), url
-    opener = urllib.request.build_opener(Stay())
+    answer = Answer()
     span = SAMPLE if size >= LARGE else 1
+    began = time.monotonic()
+
+    def look(address: str, status: int, headers: t.Any) -> None:
+        nonlocal began
+        began = time.monotonic()
+        answer.host, answer.status = urllib.parse.urlsplit(address).netloc.rpartition("@")[2], status
+        answer.retry_after = seconds_of(headers.get("Retry-After"))
+        # The endpoint itself names the hash; where the data lies the ETag may be anything.
+        answer.sha256 = answer.sha256 or hash_of(headers.get("X-Linked-Etag") or "")
+
     try:
-        for _hop in range(HOPS):
-            headers = {"User-Agent": AGENT, "Range": f"bytes=0-{span - 1}"}
-            if token and origin(address) == origin(url):
-                headers["Authorization"] = f"Bearer {token}"
-            answer.host = urllib.parse.urlsplit(address).netloc
-            try:
-                found: t.Any = opener.open(urllib.request.Request(address, headers=headers), timeout=CONNECT_SECONDS)
-            except urllib.error.HTTPError as error:
-                found = error
-            with found:
-                answer.status = found.status
-                answer.retry_after = seconds_of(found.headers.get("Retry-After"))
-                # The endpoint itself names the hash; where the data lies the ETag may be anything.
-                answer.sha256 = answer.sha256 or hash_of(found.headers.get("X-Linked-Etag") or "")
-                if found.status in (301, 302, 303, 307, 308) and found.headers.get("Location"):
-                    address = urllib.parse.urljoin(address, found.headers["Location"])
-                    continue
-                if found.status in (200, 206):
-                    answer.size = total_of(found.headers)
-                    began = time.monotonic()
-                    # A server without ranges sends everything: a sample of it is enough.
-                    got = len(found.read(span))
-                    if span > 1:
-                        answer.rate = got / max(time.monotonic() - began, 1e-6)
-                else:
-                    answer.error = f"{found.status} {found.headers.get('X-Error-Message') or found.reason}"
-                return answer
-        answer.error = f"more than {HOPS} redirects"
-    except (OSError, ValueError, socket.timeout, ssl.SSLError) as error:
-        reason = getattr(error, "reason", None) or error
-        answer.error = f"no answer from {answer.host}: {reason}"
-    except http.client.HTTPException as error:
-        # An answer that is not HTTP.
-        answer.error = f"no usable answer from {answer.host}: {type(error).__name__} {error}"
+        found = HttpClient(CONNECT_SECONDS, direct=direct).get(url, token, limit=span, whole=False, headers={"Range": f"bytes=0-{span - 1}"}, seen=look)
+    except HttpError as error:
+        answer.error = f"no usable answer from {answer.host or urllib.parse.urlsplit(url).netloc.rpartition('@')[2]}: {error}"
+        return answer
+    if found.status in (200, 206):
+        answer.size = total_of(found.headers)
+        if span > 1:
+            answer.rate = len(found.body) / max(time.monotonic() - began, 1e-6)
+    else:
+        answer.error = f"{found.status} {one_line(found.headers.get('X-Error-Message') or REASONS.get(found.status, ''), token)}".strip()
     return answer
-
-
-def origin(url: str) -> tuple[str, str]:
-    """Return scheme and host with port: what a token stays with."""
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.netloc.lower()
 
 
 def hash_of(etag: str) -> str:
     """Return the sha256 in an ETag, if it is one."""
-    bare = etag.strip().removeprefix("W/").strip('"')
-    return bare if len(bare) == 64 and all(letter in "0123456789abcdef" for letter in bare) else ""
+    bare = etag.strip()[:80].removeprefix("W/").strip('"')
+    return bare if _SHA256.fullmatch(bare) else ""
 
 
 def total_of(headers: t.Any) -> int | None:
     """Return the size of the whole file in bytes, as the headers of an answer to a range have it."""
-    text = (headers.get("Content-Range") or "").rpartition("/")[2] or headers.get("Content-Length") or ""
-    return int(text) if text.isdigit() else None
+    return whole_number((headers.get("Content-Range") or "").rpartition("/")[2] or headers.get("Content-Length"))
 
 
 class Endpoint:
@@ -142,7 +119,12 @@ class Endpoint:
         self.said = "not asked"
         self.wrong: dict[str, int] = {}
         self.lacks: dict[str, str] = {}
+        # How often a file was begun from here that has to come from one endpoint alone.
+        self.begun: dict[str, int] = {}
+        self.restarted: dict[str, int] = {}
         self.without_ranges = False
+        # Asked without the proxies of the environment.
+        self.direct = False
 
     def address(self, repo: str, commit: str, path: str) -> str:
         """The address of a file of a commit."""
@@ -152,6 +134,16 @@ class Endpoint:
         """Whether it is worth asking for a file."""
         many = sum(1 for count in self.wrong.values() if count) >= WRONG_FILES
         return path not in self.lacks and self.wrong.get(path, 0) < WRONG_TRIES and not many
+
+    def begin(self, path: str, whole: bool) -> None:
+        """Begin a file from its first byte: because all of it has to come from here, or because this endpoint can't go on in the middle.
+
+        One from which it never comes to an end is not asked for it any more.
+        """
+        counts, most = (self.begun, WHOLE_TRIES) if whole else (self.restarted, RESTARTS)
+        counts[path] = counts.get(path, 0) + 1
+        if counts[path] > most:
+            self.lacks[path] = f"begun {most} times, and it never came whole and right"
 
     def rest(self, said: str, retry_after: float | None = None) -> None:
         """Leave it alone for a while: as long as it asks, else longer with each failure."""
@@ -185,7 +177,7 @@ class Endpoints:
         answers: dict[str, Answer] = {}
 
         def one(endpoint: Endpoint) -> None:
-            answers[endpoint.url] = ask(endpoint.address(repo, commit, file["path"]), endpoint.token, file["size"])
+            answers[endpoint.url] = ask(endpoint.address(repo, commit, file["path"]), endpoint.token, file["size"], endpoint.direct)
 
         threads = [threading.Thread(target=one, args=(endpoint,)) for endpoint in self.all]
         for thread in threads:
@@ -223,15 +215,24 @@ class Endpoints:
         """Whether somebody who is waited for is known to be at work."""
         return False
 
-    def pick(self, path: str) -> tuple[Endpoint | None, float]:
-        """The endpoint to fetch a file from now; or None, and the seconds until one can be asked again (infinite when none ever can)."""
+    def pick(self, path: str, holder: str | None = None) -> tuple[Endpoint | None, float]:
+        """The endpoint to fetch a file from now; or None, and the seconds until one can be asked again (infinite when none ever can).
+
+        :param holder: of a file that has to come from one endpoint alone, the one that its bytes are from, empty while there are none
+        """
         with self.lock:
             now = time.monotonic()
             able = [endpoint for endpoint in self.candidates() if endpoint.has(path)]
+            held = next((one for one in able if one.url == holder), None)
+            if held is not None and held.failures < WHOLE_FAILURES:
+                able = [held]
             ready = [endpoint for endpoint in able if endpoint.rest_until <= now]
             if ready:
-                # The fastest of those that are too slow comes first among them; a file that was wrong once, from elsewhere.
-                return min(ready, key=lambda one: (one.wrong.get(path, 0), one.slow_until > now, -one.slow_rate if one.slow_until > now else 0.0)), 0.0
+                # A file that was wrong once comes from elsewhere; of those that are too slow the fastest comes first.
+                return min(ready, key=lambda one: (
+                    one.wrong.get(path, 0), one.begun.get(path, 0) if holder is not None and one is not held else 0,
+                    one.slow_until > now, -one.slow_rate if one.slow_until > now else 0.0,
+                )), 0.0
             return None, min((endpoint.rest_until - now for endpoint in able), default=float("inf"))
 
     def too_slow(self, endpoint: Endpoint, rate: float) -> bool:

@@ -19,7 +19,7 @@ import threading
 import time
 import typing as t
 
-from contents import CHUNK, File, digest, read_json, replace_json
+from contents import CHUNK, File, digest, is_full, read_json, replace_json
 from progress import Status, words
 
 # A manifest that was put into the folder itself.
@@ -136,7 +136,8 @@ def main() -> int:
         print(f"{error}. Way out: {error.remedy}", flush=True)
         return 3
     except OSError as error:
-        status.write(text="failed", error=str(error), remedy="see that the account of the services may read the files, and run the playbook again")
+        remedy = "make room on the disk" if is_full(error) else "see that the account of the services may read the files"
+        status.write(text="failed", error=str(error), remedy=f"{remedy}, and run the playbook again")
         print(error, flush=True)
         return 1
     total = record["total_bytes"]

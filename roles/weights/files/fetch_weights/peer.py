@@ -10,36 +10,46 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import typing as t
-import urllib.error
-import urllib.parse
-import urllib.request
 
-from contents import File
+from contents import File, is_full
 from endpoints import CONNECT_SECONDS, Endpoint, Endpoints
+from http_client import HttpClient, HttpError, parse_json
+from hub_answers import BadAnswer, size
 from progress import words
 
 # Seconds between two looks at what the peer has.
 LOOK = 3.0
+# Bytes of what a peer says of its progress.
+PROGRESS_BYTES = 64 * 1024
 
 
 class Shelf:
     """Where verified files stand for others to copy. Does nothing without a folder."""
 
     def __init__(self, folder: str, repo: str, commit: str) -> None:
+        self.folder = folder
         self.base = os.path.join(folder, repo, "resolve", commit) if folder else ""
 
     def put(self, base: str, file: File) -> None:
-        """Show a verified file of a directory. Raises OSError."""
+        """Show a verified file of a directory. On a disk that is full it is not shown: those who copy get it elsewhere. Raises OSError."""
         if not self.base:
             return
-        source, shown = os.path.join(base, file["path"]), os.path.join(self.base, file["path"])
+        try:
+            self._put(os.path.join(base, file["path"]), os.path.join(self.base, file["path"]))
+        except OSError as error:
+            if not is_full(error):
+                raise
+            print(f"{file['path']} can't be shown to peers: {error.strerror}", flush=True)
+
+    def _put(self, source: str, shown: str) -> None:
         if os.path.exists(shown) and os.path.samefile(source, shown):
             return
         os.makedirs(os.path.dirname(shown), exist_ok=True)
-        # Never a moment in which an older one is gone.
-        new = shown + ".new"
+        # Never a moment in which an older one is gone. No file of a repository has this name.
+        new = os.path.join(self.folder, f".linking-{threading.get_ident()}")
         if os.path.lexists(new):
             os.unlink(new)
         os.link(source, new)
@@ -60,6 +70,8 @@ class Peer(Endpoint):
         self.asked: dict[str, float] = {}
         self.looked: dict[str, float] = {}
         self.gone = False
+        # It is on the site's own network.
+        self.direct = True
         self.said = f"waiting for {self.name}"
 
     def is_due(self, what: str, now: float) -> bool:
@@ -73,18 +85,21 @@ class Peer(Endpoint):
         """Whether a file stands on its shelf. One that it does not bring for as long as its patience goes is left to the others."""
         if not self.is_due(path, now):
             return False
-        request = urllib.request.Request(self.address(self.repo, self.commit, path), method="HEAD")
         try:
-            with urllib.request.urlopen(request, timeout=CONNECT_SECONDS):
-                self.moved = now
-                return True
-        except urllib.error.HTTPError as error:
-            error.close()
-            if now - max(self.asked.setdefault(path, now), self.moved) > self.patience:
-                self.lacks[path] = f"{error.code} {error.reason}, for {self.patience} s"
-        except (OSError, ValueError) as error:
-            self.said = f"no answer: {getattr(error, 'reason', None) or error}"
+            found = self._ask(self.address(self.repo, self.commit, path), "HEAD")
+        except HttpError as error:
+            self.said = f"no answer: {error}"
+            return False
+        if found.status == 200:
+            self.moved = now
+            return True
+        if now - max(self.asked.setdefault(path, now), self.moved) > self.patience:
+            self.lacks[path] = f"{found.status}, for {self.patience} s"
         return False
+
+    def _ask(self, url: str, method: str = "GET") -> t.Any:
+        """Its answer of whatever status: a peer redirects nobody, and says little. Raises HttpError."""
+        return HttpClient(CONNECT_SECONDS, direct=True).get(url, limit=PROGRESS_BYTES, method=method, follow=False)
 
     def look(self, now: float) -> None:
         """See whether it gets on. When it does not answer, or gets no further, for as long as its patience goes, it is gone for good."""
@@ -95,10 +110,10 @@ class Peer(Endpoint):
             self.silent_since = now if self.silent_since is None else self.silent_since
         else:
             self.silent_since = None
-            size, total = found.get("bytes"), found.get("total_bytes")
-            self.is_done = not found or (size is not None and size == total and not found.get("error"))
-            self.said = f"{self.name} has {words(size)} of {words(total)}" if isinstance(size, int) and isinstance(total, int) else f"waiting for {self.name}"
-            state = json.dumps([size, found.get("text") if size is None else ""])
+            have, total = (number(found.get(key)) for key in ("bytes", "total_bytes"))
+            self.is_done = not found or (have is not None and have == total and not found.get("error"))
+            self.said = f"{self.name} has {words(have)} of {words(total)}" if have is not None and total is not None else f"waiting for {self.name}"
+            state = json.dumps([have, str(found.get("text"))[:200] if have is None else ""])
             if state != self.last:
                 self.last, self.moved = state, now
         silent = self.silent_since is not None and now - self.silent_since > self.patience
@@ -110,15 +125,23 @@ class Peer(Endpoint):
     def progress(self) -> dict[str, t.Any] | None:
         """What its own download last said of itself, empty where it has none; None when it does not answer."""
         try:
-            with urllib.request.urlopen(self.progress_url, timeout=CONNECT_SECONDS) as answer:
-                found = json.load(answer)
-                return found if isinstance(found, dict) else {}
-        except urllib.error.HTTPError as error:
-            error.close()
-            return {}
-        except (OSError, ValueError) as error:
-            self.said = f"no answer: {getattr(error, 'reason', None) or error}"
+            found = self._ask(self.progress_url)
+            value = parse_json(found.body) if found.status == 200 else {}
+        except HttpError as error:
+            self.said = f"no answer: {error}"
             return None
+        except ValueError:
+            self.said = "no answer: what it says of itself is no JSON"
+            return None
+        return value if isinstance(value, dict) else {}
+
+
+def number(value: t.Any) -> int | None:
+    """Return a number of bytes that a peer states, None where it is none."""
+    try:
+        return size(value)
+    except BadAnswer:
+        return None
 
 
 class PeerEndpoints(Endpoints):
@@ -137,12 +160,12 @@ class PeerEndpoints(Endpoints):
     def candidates(self) -> list[Endpoint]:
         return self.others
 
-    def pick(self, path: str) -> tuple[Endpoint | None, float]:
+    def pick(self, path: str, holder: str | None = None) -> tuple[Endpoint | None, float]:
         """The peer when it shows the file; nobody, for now, while it may yet; else as without it."""
         peer, now = self.peer, time.monotonic()
         peer.look(now)
         if peer.gone or not peer.has(path) or peer.slow_until > now:
-            return super().pick(path)
+            return super().pick(path, holder)
         if peer.rest_until <= now and peer.shows(path, now):
             return peer, 0.0
         return None, LOOK / 2

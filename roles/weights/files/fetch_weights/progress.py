@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import os
 import time
@@ -64,13 +65,24 @@ class Status:
         self.path = path
         self.rate = Rate(WINDOW)
         self.said = 0.0
+        # Whether the last attempt to write it went well.
+        self.is_written = True
 
     def write(self, **values: t.Any) -> None:
-        """Replace the file in one step, so that a reader never sees half of it."""
+        """Replace the file in one step, so that a reader never sees half of it. Where that can't be written the work goes on without it."""
         new = self.path + ".new"
-        with open(new, "w", encoding="utf-8") as file:
-            json.dump(values, file)
-        os.replace(new, self.path)
+        try:
+            with open(new, "w", encoding="utf-8") as file:
+                json.dump(values, file)
+            os.replace(new, self.path)
+            self.is_written = True
+        except OSError as error:
+            # It lies on the disk that is full.
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            if self.is_written:
+                print(f"{self.path} can't be written: {error.strerror}; {values.get('text', '')}", flush=True)
+            self.is_written = False
 
     def progress(self, size: int, total: int, doing: str) -> None:
         """Tell how far it is: bytes that are there, of how many, and what is being done."""

@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import typing as t
 
 from contents import File, size_of
-from endpoints import AGENT, CONNECT_SECONDS, Endpoint, seconds_of
+from endpoints import CONNECT_SECONDS, Endpoint, seconds_of
 from exit_status import describe, signal_of
+from http_client import AGENT, one_line
 
 # curl's exit statuses (its manual): the ones that are not about the connection.
 WRITE_ERROR, NO_RANGES, HTTP_ERROR = 23, 33, 22
 HUB = "https://huggingface.co"
+# Bytes of all headers of one answer that are looked at.
+HEADERS = 256 * 1024
 
 
 class Outcome(t.NamedTuple):
@@ -41,6 +44,8 @@ class Tool:
 
     # Files that one process of it fetches.
     batch = 1
+    # Bytes that it may write into one file beyond the size that was announced: enough to see that there are more.
+    beyond = 1024 * 1024
 
     def __init__(self, spec: dict[str, t.Any], base: str) -> None:
         self.spec, self.base = spec, base
@@ -67,12 +72,20 @@ class Tool:
                 if endpoint in (None, used) and process.poll() is None:
                     os.killpg(process.pid, signal.SIGTERM)
 
-    def run(self, endpoint: Endpoint, command: list[str], environment: dict[str, str], given: str) -> tuple[int, str]:
-        """Run a program to its end and return its status and output."""
+    def run(
+        self, endpoint: Endpoint, command: list[str], environment: dict[str, str], given: str, files: list[File], keep: tuple[int, ...] = (),
+    ) -> tuple[int, str]:
+        """Run a program to its end and return its status and output. Whatever a server sends, no file gets much larger than announced."""
         process = subprocess.Popen(
             command, env={**os.environ, **environment}, text=True, errors="replace", start_new_session=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=keep,
         )
+        most = max((file["size"] for file in files), default=0) + self.beyond
+        try:
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
+        except (ProcessLookupError, PermissionError, ValueError):
+            # It has ended already, or has a lower limit.
+            pass
         with self.lock:
             self.running[process] = endpoint
         try:
@@ -95,34 +108,40 @@ class Curl(Tool):
             os.unlink(path)
             have = 0
         url = endpoint.address(self.spec["repo"], self.spec["commit"], file["path"])
-        with tempfile.NamedTemporaryFile("r", prefix="headers-", errors="replace") as headers:
-            settings = self.settings(endpoint, url, path, have, headers.name)
-            status, said = self.run(endpoint, ["curl", "--disable", "--config", "-"], {}, settings)
-            head = headers.read()
+        # In memory: a disk that is full has no room for them either.
+        headers = os.memfd_create("headers")
+        try:
+            settings = self.settings(endpoint, url, path, have, f"/proc/self/fd/{headers}")
+            status, said = self.run(endpoint, ["curl", "--disable", "--config", "-"], {}, settings, files, (headers,))
+            head = os.pread(headers, HEADERS, max(0, os.fstat(headers).st_size - HEADERS)).decode("latin-1")
+        finally:
+            os.close(headers)
         if file["size"] == 0 and status == 0:
             # curl makes no file for nothing.
             with open(path, "ab"):
                 pass
-        return self.outcome(status, said, head)
+        return self.outcome(status, said, head, endpoint.token)
 
     def settings(self, endpoint: Endpoint, url: str, path: str, have: int, headers: str) -> str:
         """curl's configuration file. It gives an Authorization header to no other host than the first."""
         lines = [
             f"url = {quoted(url)}", f"output = {quoted(path)}", f"dump-header = {quoted(headers)}", f"user-agent = {quoted(AGENT)}",
-            "location", "max-redirs = 10", "globoff", "fail", "silent", "show-error",
+            'proto = "=http,https"', "location", "max-redirs = 10", "globoff", "fail", "silent", "show-error",
             # A redirect never leads from an encrypted connection to an open one, nor to a file of the host.
             f"proto-redir = {'=https' if url.startswith('https:') else '=http,https'}",
             f"connect-timeout = {CONNECT_SECONDS}", "speed-limit = 1", f"speed-time = {self.spec['rate_seconds']}",
         ]
         if have:
             lines.append(f"continue-at = {have}")
+        if endpoint.direct:
+            lines.append('noproxy = "*"')
         if endpoint.token:
             lines.append(f"header = {quoted('Authorization: Bearer ' + endpoint.token)}")
         return "\n".join(lines) + "\n"
 
     @staticmethod
-    def outcome(status: int, said: str, head: str) -> Outcome:
-        """Put curl's exit status, its words and the headers of all answers into an outcome."""
+    def outcome(status: int, said: str, head: str, token: str = "") -> Outcome:
+        """Put curl's exit status, its words and the headers of all answers into an outcome. What it tells is one line without the token."""
         if status == 0:
             return Outcome()
         answers = re.split(r"(?m)^HTTP/[\d.]+ ", head)
@@ -131,15 +150,17 @@ class Curl(Tool):
             found = re.search(r"(?mi)^Retry-After:\s*(.*?)\s*$", answers[-1])
             message = re.search(r"(?mi)^X-Error-Message:\s*(.*?)\s*$", answers[-1])
             said = f"{code} {message.group(1) if message else answers[-1].splitlines()[0][4:]}".strip()
-            return Outcome(said, code, seconds_of(found.group(1)) if found else None)
+            return Outcome(one_line(said, token), code, seconds_of(found.group(1)) if found else None)
         said = next((line for line in reversed(said.splitlines()) if line.strip()), f"curl {describe(status)}")
-        return Outcome(said.strip(), disk=status == WRITE_ERROR, no_ranges=status == NO_RANGES)
+        return Outcome(one_line(said, token), disk=status == WRITE_ERROR, no_ranges=status == NO_RANGES)
 
 
 class HubClient(Tool):
     """The official client, which can take data by Xet from the Hub itself. It begins a file anew when its process has ended."""
 
     batch = 100_000
+    # It keeps files of its own.
+    beyond = 256 * 1024 * 1024
 
     def __init__(self, spec: dict[str, t.Any], base: str) -> None:
         super().__init__(spec, base)
@@ -156,14 +177,14 @@ class HubClient(Tool):
             "HF_ENDPOINT": endpoint.url, "HF_TOKEN": endpoint.token, "HF_HOME": os.path.join(self.base, ".cache", "home"),
             "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **self.xet(endpoint),
         }
-        status, said = self.run(endpoint, command, environment, "")
+        status, said = self.run(endpoint, command, environment, "", files)
         if status == 0:
             return Outcome()
         lines = [line for line in said.splitlines() if line.strip()]
         # Above the last line stand the stack frames of the client.
         last = lines[-1] if lines and signal_of(status) in (0, signal.SIGTERM) else f"hf {describe(status)}"
         code = re.search(r"\b(401|403|404|429|5\d\d) (?:Client|Server) Error", said)
-        return Outcome(last, int(code.group(1)) if code else 0, disk="No space left on device" in said)
+        return Outcome(one_line(last, endpoint.token), int(code.group(1)) if code else 0, disk="No space left on device" in said)
 
     def xet(self, endpoint: Endpoint) -> dict[str, str]:
         """Xet takes its data from hosts of its own: only with the Hub itself, and there only until it stalls."""
@@ -180,7 +201,9 @@ class HubClient(Tool):
 
 
 def quoted(text: str) -> str:
-    """Return text as curl's configuration files want it."""
+    """Return text as curl's configuration files want it. Raises ValueError of what would not stay on its line."""
+    if not text.isprintable():
+        raise ValueError("a control character in a setting of curl")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
