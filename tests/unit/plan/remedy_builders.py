@@ -1,0 +1,78 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Faulty inventories, each with the words of its remedy that say what to do, and the inventory after that was done.
+
+Every rule of the plan has at least one, in a file of C(remedies/); test_remedies.py finds all of them. A new one is a line:
+
+    example("flags-exist", one(args(max_modle_len=5)), "did you mean max_model_len?", one(args(max_model_len=5)))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import EVERYWHERE, Run
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answer
+from plan_builders import service
+
+# Findings that these examples are not about, unless they say otherwise.
+ACCEPTED = dict.fromkeys(("open-port", "key-scope", "cuda-compiler"), "of no matter here")
+
+Inventory = tuple[HostInput, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """C(rule) finds something in C(bad), and nothing in C(good). C(says): words of what it says, which lead from one to the other."""
+
+    rule: str
+    bad: Inventory
+    says: str
+    good: Inventory
+    costs: str = ""
+    run: Run = EVERYWHERE
+    run_after: Run = EVERYWHERE
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return f"{self.rule}: {self.says}"
+
+
+def example(rule: str, bad: Inventory, says: str, good: Inventory, **more: Any) -> Example:
+    """A faulty inventory and the way out of it.
+
+    :param rule: its name: that of plan_accept, else of the check's function with dashes
+    :param says: words of the remedy (of a warning: of its text) that say what to do
+    :param good: the inventory after that: without any fault, with the rule silent and no warning of rules that had none. A key that changes has to
+        be in the fault's words; facts may change as they like, for what is to be done on the host itself
+    :param more: C(costs), words of a warning that comes with the way out or stays; C(run) and C(run_after), which hosts the runs reach; C(answers),
+        what endpoints say of models, by
+        repository
+    """
+    return Example(rule, bad, says, good, **more)
+
+
+def accepting(inventory: Inventory, **reasons: str) -> Inventory:
+    """The same with findings accepted by name, dashes as underscores."""
+    accepted = {name.replace("_", "-"): reason for name, reason in reasons.items()}
+    return tuple(HostInput(host.name, {**host.variables, "plan_accept": {**ACCEPTED, **accepted}}, host.facts) for host in inventory)
+
+
+def one(*services: Mapping[str, Any], facts: Any = None, **variables: Any) -> Inventory:
+    """One host, gpu1, with these services, variables and facts."""
+    return (HostInput("gpu1", {"model_services": list(services), "plan_accept": ACCEPTED, **variables}, facts),)
+
+
+def hosts(**variables: Mapping[str, Any]) -> Inventory:
+    """Hosts by their names with their variables; a variable C(facts) is the host's facts."""
+    return tuple(
+        HostInput(name, {"plan_accept": ACCEPTED, **{key: mine[key] for key in mine if key != "facts"}}, mine.get("facts")) for name, mine in variables.items()
+    )
+
+
+def args(**vllm_args: Any) -> dict[str, Any]:
+    """A service without faults, with these arguments."""
+    return service(vllm_args=vllm_args)
