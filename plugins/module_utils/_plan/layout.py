@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dataclasses import dataclass, replace
 from typing import Iterator
 
@@ -14,24 +16,33 @@ from .parallel import Parallel
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 
 
+# The finest blocks, in rows and columns, into which vLLM refines the scales of routed experts (fused_moe/oracle/fp8.py, refine_fp8_moe_block_shape).
+_FINEST = 32
+_ROUTED = "moe_intermediate_size"
+
+
 @dataclass(frozen=True)
 class Misfit:
-    """Something that does not divide: the argument at fault and why."""
+    """Something that does not divide: the argument at fault and why. C(blocks): it is about FP8 blocks."""
 
     key: str
     why: str
+    blocks: bool = False
 
 
-def misfits(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
-    """Everything of the model that the sizes cut badly; nothing about what is not known of it."""
+def misfits(model: Architecture, parallel: Parallel, refines: bool = False) -> Iterator[Misfit]:
+    """Everything of the model that the sizes cut badly; nothing about what is not known of it.
+
+    :param refines: vLLM refines the block scales of routed experts that a rank's slice would cut, as it does from 0.29 on GPUs with FP8 arithmetic
+    """
     yield from _heads(model, parallel)
-    yield from _blocks(model, parallel)
+    yield from _blocks(model, parallel, refines)
     if model.num_layers and parallel.pipeline > model.num_layers:
         yield Misfit("pipeline_parallel_size", f"the model has {model.num_layers} layers, too few for {parallel.pipeline} stages")
 
 
-def fits(model: Architecture, parallel: Parallel) -> bool:
-    return next(misfits(model, parallel), None) is None
+def fits(model: Architecture, parallel: Parallel, refines: bool = False) -> bool:
+    return next(misfits(model, parallel, refines), None) is None
 
 
 def _heads(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
@@ -50,10 +61,10 @@ def _heads(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
         yield Misfit("decode_context_parallel_size", why)
 
 
-def _blocks(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
+def _blocks(model: Architecture, parallel: Parallel, refines: bool) -> Iterator[Misfit]:
     """Each rank's slice of a matrix in FP8 blocks holds whole blocks (quantization/utils/fp8_utils.py, validate_fp8_block_shape).
 
-    Scales for channels or tensors have no such bound.
+    Scales for channels or tensors have no such bound. Those of routed experts alone are refined, to blocks that divide all sizes involved.
     """
     if model.quantization != "fp8-block" or model.weight_block_size is None:
         return
@@ -61,14 +72,19 @@ def _blocks(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
     block = max(model.weight_block_size)
     for what, size, ranks in _sliced(model, parallel):
         if size % ranks or (size // ranks) % block:
+            if refines and what == _ROUTED and size % ranks == 0:
+                refined = math.gcd(*model.weight_block_size, size // ranks, model.hidden_size or 0)
+                if refined >= _FINEST:
+                    continue
             share = f"{size // ranks}" if size % ranks == 0 else f"{size / ranks:.1f}"
-            yield Misfit("tensor_parallel_size", f"{what} {size} over {ranks} ranks is {share} each, which is not a multiple of the FP8 blocks' {block}")
+            why = f"{what} {size} over {ranks} ranks is {share} each, which is not a multiple of the FP8 blocks' {block}"
+            yield Misfit("tensor_parallel_size", why, blocks=True)
 
 
 def _sliced(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, int, int]]:
     """Sizes that are cut, each with the number of slices. One slice is no cut."""
     if model.moe_intermediate_size and parallel.expert_slices > 1:
-        yield "moe_intermediate_size", model.moe_intermediate_size, parallel.expert_slices
+        yield _ROUTED, model.moe_intermediate_size, parallel.expert_slices
     if parallel.tensor == 1:
         return
     if model.moe_intermediate_size and model.shared_experts:
@@ -82,16 +98,28 @@ def _sliced(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, int,
         yield "the KV heads' size", model.head_dim * model.num_kv_heads, min(parallel.tensor, model.num_kv_heads)
 
 
-def tensor_sizes(model: Architecture, parallel: Parallel, most: int) -> list[int]:
+def tensor_sizes(model: Architecture, parallel: Parallel, most: int, refines: bool = False) -> list[int]:
     """Tensor parallel sizes up to a number that fit the model with the other sizes as they are."""
-    return [size for size in SIZES if size <= most and fits(model, parallel.with_tensor(size))]
+    return [size for size in SIZES if size <= most and fits(model, parallel.with_tensor(size), refines)]
 
 
-def expert_ways(model: Architecture, parallel: Parallel) -> list[Parallel]:
+def pipeline_ways(model: Architecture, parallel: Parallel, gpus: int, refines: bool = False) -> list[Parallel]:
+    """Ways to use all of so many GPUs by more pipeline stages, the largest tensor parallel size first."""
+    rest = parallel.data * parallel.prefill_context
+    ways = []
+    for tensor in reversed(SIZES):
+        stages_needed, over = divmod(gpus, tensor * rest)
+        way = replace(parallel, tensor=tensor, pipeline=stages_needed)
+        if not over and stages_needed > parallel.pipeline and fits(model, way, refines):
+            ways.append(way)
+    return ways
+
+
+def expert_ways(model: Architecture, parallel: Parallel, refines: bool = False) -> list[Parallel]:
     """The same number of GPUs with whole experts dealt out: within tensor parallel, or over data parallel ranks."""
     if not model.is_moe or parallel.expert:
         return []
     within = replace(parallel, expert=True)
     over = replace(parallel, tensor=1, data=parallel.tensor * parallel.data, expert=True)
-    ways = [way for way in (within, over) if fits(model, way)]
+    ways = [way for way in (within, over) if fits(model, way, refines)]
     return list(dict.fromkeys(ways))

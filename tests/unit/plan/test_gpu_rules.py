@@ -24,6 +24,9 @@ def on(model: str, count: int = 8, given: dict[str, Any] | None = None, **keys: 
 
 PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("the coder on 4 large GPUs", [on(CODER, 4, {"max_model_len": 65536})], {"plan_gpus": gpus(8, **H200)}),
+    ("the coder on 8 GPUs, its scales refined", [on(CODER, 8, {"max_model_len": 65536})], {"plan_gpus": gpus(8, **H200)}),
+    ("the coder in the first version that refines", [on(CODER, 8, {"max_model_len": 65536}, vllm_version="0.29.0")], {"plan_gpus": gpus(8, **H200)}),
+    ("kernels that pad", [on(CODER, 8, {"max_model_len": 65536, "moe_backend": "deep_gemm"})], {"plan_gpus": gpus(8, **H200)}),
     ("the coder with whole experts", [on(CODER, 8, {"enable_expert_parallel": True, "max_model_len": "128K"})], {"plan_gpus": gpus(8)}),
     (
         "the coder data parallel",
@@ -64,13 +67,14 @@ PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
 
 FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], tuple[str, str], tuple[str, ...]]] = [
     (
-        "the coder on 8 GPUs",
-        [on(CODER)],
+        "the coder on 8 GPUs before scales were refined",
+        [on(CODER, vllm_version="0.28.0")],
         {"plan_gpus": gpus(8, **H200)},
         ("qwen", "vllm_args.tensor_parallel_size"),
         (
             "2560 over 8 ranks is 320",
-            "tensor_parallel_size to 4;",
+            "tensor_parallel_size to 4",
+            "as fp8-blocks in plan_accept",
             "enable_expert_parallel: true, tensor_parallel_size: 8",
             "enable_expert_parallel: true, tensor_parallel_size: 1, data_parallel_size: 8",
         ),
@@ -99,7 +103,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], tuple[str, str], tu
         ("kv_cache_memory_bytes gives 1.0 GiB", "set max_model_len to 4096", "leave kv_cache_memory_bytes out"),
     ),
     ("a token more than the model knows", [on("qwen3-0.6b", 1, {"max_model_len": 40961})], {}, ("qwen", "vllm_args.max_model_len"), ("40960 tokens",)),
-    ("heads that do not divide", [on("qwen3-14b", 3)], {}, ("qwen", "vllm_args.tensor_parallel_size"), ("40 attention heads", "to 2; or")),
+    ("heads that do not divide", [on("qwen3-14b", 3)], {}, ("qwen", "vllm_args.tensor_parallel_size"), ("40 attention heads", "tensor_parallel_size: 1 and pipeline_parallel_size: 3", "to 2")),
     (
         "a partition of too few layers",
         [on("qwen3-8b", 2, {"tensor_parallel_size": 1, "pipeline_parallel_size": 2}, environment={"VLLM_PP_LAYER_PARTITION": "20,15"})],

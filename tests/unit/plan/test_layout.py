@@ -44,6 +44,22 @@ def test_tensor_parallel(catalogue: Catalogue, name: str, without: tuple[int, ..
     assert tuple(size for size in POWERS if fits(model, Parallel(tensor=size, expert=True))) == with_expert
 
 
+# Tensor parallel sizes where vLLM refines the scales of routed experts, from 0.29 on: 192 to 64, 96 to 32, 320 to 64. Dense layers stay as they are.
+REFINED = [
+    ("qwen3-30b-a3b-fp8", (1, 2, 4, 8)),
+    ("qwen3-235b-a22b-instruct-2507-fp8", (1, 2, 4, 8, 16)),
+    ("qwen3-coder-480b-a35b-instruct-fp8", (1, 2, 4, 8, 16)),
+    ("qwen3-32b-fp8", (1, 2, 4, 8)),
+]
+
+
+@pytest.mark.parametrize(("name", "sizes"), REFINED)
+def test_refined_blocks(catalogue: Catalogue, name: str, sizes: tuple[int, ...]) -> None:
+    """What vLLM refines, down to blocks of 32; 768 / 16 would need 16."""
+    model = catalogue.entries[name].architecture
+    assert tuple(size for size in POWERS if fits(model, Parallel(tensor=size), refines=True)) == sizes
+
+
 def test_data_parallel_cuts_experts_as_well(catalogue: Catalogue) -> None:
     """Without expert parallel vLLM slices experts over tensor and data parallel ranks together."""
     model = catalogue.entries["qwen3-coder-480b-a35b-instruct-fp8"].architecture

@@ -98,6 +98,7 @@ RULES: tuple[Rule, ...] = (
     Rule(nodes.temp_dir_is_short),
     Rule(nodes.object_stores_fit),
     Rule(layout.model_divides),
+    Rule(layout.blocks_divide, accept="fp8-blocks"),
     Rule(layout.partition_is_one),
     Rule(layout.context_is_within_the_model),
     Rule(memory.model_fits_the_gpus, accept="memory"),

@@ -7,44 +7,96 @@ from __future__ import annotations
 from typing import Iterator
 
 from ..argument_types import count
-from ..architecture import Architecture
 from ..draft import HostDraft, ServiceDraft
 from ..faults import Fault, shown
-from ..layout import expert_ways, misfits, tensor_sizes
+from ..layout import Misfit, expert_ways, misfits, pipeline_ways, tensor_sizes
 from ..parallel import Parallel, parallel_of, stages
+from ..platforms import numbers
 from ..sizing import question_of
 
 _PARTITION = "VLLM_PP_LAYER_PARTITION"
 
 
+# From this version on vLLM refines the block scales of routed experts (0.29.0, fused_moe/oracle/fp8.py), and from the second one on it pads a
+# rank's slice to whole blocks for those kernels, named in moe_backend, that take blocks of 128 alone.
+_REFINES = (0, 29)
+_PADS = (0, 32)
+# Kernels that take any block: a name that leads to others keeps the scales as they are.
+_ANY_BLOCK = ("auto", "triton")
+
+
 def model_divides(host: HostDraft) -> Iterator[Fault]:
-    """Heads, FP8 blocks and layers go evenly into the parallel sizes."""
+    """Heads and layers go evenly into the parallel sizes."""
+    for draft, misfit in _misfits(host):
+        if not misfit.blocks:
+            yield _fault(host, draft, misfit)
+
+
+def blocks_divide(host: HostDraft) -> Iterator[Fault]:
+    """Each rank's slice of weights in FP8 blocks holds whole blocks, where vLLM does not refine their scales."""
+    for draft, misfit in _misfits(host):
+        if misfit.blocks:
+            yield _fault(host, draft, misfit)
+
+
+def blocks_are_refined(host: HostDraft, draft: ServiceDraft) -> bool:
+    """Whether vLLM refines the FP8 scales of routed experts here. Of GPUs of which nothing is known it is taken for granted."""
+    if draft.version.order[: len(_REFINES)] < _REFINES:
+        return False
+    used = set(draft.gpus or ())
+    known = [numbers(gpu.compute_capability) for gpu in host.gpus or () if gpu.index in used and numbers(gpu.compute_capability)]
+    if any(capability < host.tables.platforms.fp8_arithmetic for capability in known):
+        return False
+    pads = draft.version.order[: len(_PADS)] >= _PADS and draft.given.get("enable_lora") is not True and draft.given.get("enable_expert_parallel") is not True
+    return pads or draft.given.get("moe_backend", "auto") in _ANY_BLOCK
+
+
+def _misfits(host: HostDraft) -> Iterator[tuple[ServiceDraft, Misfit]]:
+    """One misfit a key says it all: another size has to be found for it anyway, and that is looked for among those without any."""
     for draft in host.services:
         parallel = parallel_of(draft.arguments)
         if draft.entry is None or parallel is None:
             continue
-        model = draft.entry.architecture
-        # One misfit a key says it all: another size has to be found for it anyway, and that is looked for among those without any.
-        for misfit in {found.key: found for found in reversed(list(misfits(model, parallel)))}.values():
-            value = str(draft.arguments.get(misfit.key))
-            yield Fault(host.name, draft.label, f"vllm_args.{misfit.key}", value, misfit.why, _ways_out(host, draft, model, parallel, misfit.key))
+        found = list(misfits(draft.entry.architecture, parallel, blocks_are_refined(host, draft)))
+        for misfit in {each.key: each for each in reversed(found)}.values():
+            yield draft, misfit
 
 
-def _ways_out(host: HostDraft, draft: ServiceDraft, model: Architecture, parallel: Parallel, key: str) -> str:
+def _fault(host: HostDraft, draft: ServiceDraft, misfit: Misfit) -> Fault:
+    return Fault(host.name, draft.label, f"vllm_args.{misfit.key}", str(draft.arguments.get(misfit.key)), misfit.why, _ways_out(host, draft, misfit.key))
+
+
+def _ways_out(host: HostDraft, draft: ServiceDraft, key: str) -> str:
+    parallel = parallel_of(draft.arguments)
+    assert draft.entry is not None and parallel is not None
+    model, refines = draft.entry.architecture, blocks_are_refined(host, draft)
     if key == "pipeline_parallel_size":
         return f"write {model.num_layers} or less"
     if key == "decode_context_parallel_size":
         return "take it out, or choose one that divides the copies"
-    sizes = [parallel.with_tensor(size) for size in reversed(tensor_sizes(model, parallel, parallel.tensor))]
-    ways = [(f"set tensor_parallel_size to {way.tensor}", _has_room(host, draft, way)) for way in sizes]
-    for way in expert_ways(model, parallel):
-        words = [f"tensor_parallel_size: {way.tensor}"] + ([f"data_parallel_size: {way.data}"] if way.data > 1 else [])
-        ways.append((f"deal out whole experts with enable_expert_parallel: true, {', '.join(words)}", _has_room(host, draft, way)))
-    if not ways:
-        return "no tensor_parallel_size fits the other sizes: change those"
+    gpus = len(set(draft.gpus or ())) or parallel.world
+    # What uses all of the GPUs comes first; fewer of them is the last resort.
+    ways = [] if draft.is_distributed else pipeline_ways(model, parallel, gpus, refines)[:1]
+    ways += expert_ways(model, parallel, refines)
+    smaller = [parallel.with_tensor(size) for size in reversed(tensor_sizes(model, parallel, parallel.tensor, refines))]
+    told = [_words(way, parallel) for way in ways if _has_room(host, draft, way)]
     # The largest tensor parallel size that divides is told in any case: with larger GPUs it is the way.
-    told = [words + ("" if room else " (on larger GPUs)") for number, (words, room) in enumerate(ways) if room or number == 0 or number >= len(sizes)]
-    return "; or ".join(told)
+    told += [_words(way, parallel) + ("" if _has_room(host, draft, way) else " (on larger GPUs)") for way in smaller[:1]]
+    told += [_words(way, parallel) for way in smaller[1:] if not told and _has_room(host, draft, way)]
+    told += [f"{_words(way, parallel)} (on larger GPUs)" for way in ways if not _has_room(host, draft, way)]
+    return "; or ".join(told) if told else "no tensor_parallel_size fits the other sizes: change those"
+
+
+def _words(way: Parallel, now: Parallel) -> str:
+    """What to write for a way out."""
+    pairs = [f"tensor_parallel_size: {way.tensor}"]
+    pairs += [f"pipeline_parallel_size: {way.pipeline}"] if way.pipeline != now.pipeline else []
+    pairs += [f"data_parallel_size: {way.data}"] if way.data != now.data else []
+    if way.expert and not now.expert:
+        return f"deal out whole experts with enable_expert_parallel: true, {', '.join(pairs)}"
+    if way.pipeline != now.pipeline:
+        return f"use all {way.world} GPUs with {' and '.join(pairs)}"
+    return f"set tensor_parallel_size to {way.tensor}"
 
 
 def _has_room(host: HostDraft, draft: ServiceDraft, way: Parallel) -> bool:

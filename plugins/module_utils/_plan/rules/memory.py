@@ -13,6 +13,7 @@ from ..layout import fits
 from ..memory import BLOCK, GIB, Estimate
 from ..parallel import Parallel
 from ..sizing import Question, context_of, question_of
+from .layout import blocks_are_refined
 
 Finding = Union[Fault, Notice]
 
@@ -95,26 +96,27 @@ def _ways_out(host: HostDraft, draft: ServiceDraft, question: Question, found: E
         ways.append("halve the KV cache with kv_cache_dtype: fp8")
     if demand.utilization < _MOST and _fits(question.answer(demand=replace(demand, utilization=_MOST)), tokens):
         ways.append(f"set gpu_memory_utilization to {_MOST:g}")
-    larger = _smallest(question, tokens)
+    refines = blocks_are_refined(host, draft)
+    larger = _smallest(question, tokens, refines)
     if larger is not None:
         ways.append(f"{'spread it otherwise' if larger.world == question.parallel.world else f'use {larger.world} such GPUs'} ({larger.words()})")
     sibling = _sibling(host, draft, question, tokens)
     if sibling:
         ways.append(sibling)
     if not ways:
-        smaller = _smallest(question, _USEFUL)
+        smaller = _smallest(question, _USEFUL, refines)
         ways.append(f"use {smaller.world} such GPUs ({smaller.words()}) and a shorter context" if smaller else "use more or larger GPUs")
     return "; or ".join(ways)
 
 
-def _smallest(question: Question, tokens: int) -> Parallel | None:
+def _smallest(question: Question, tokens: int, refines: bool) -> Parallel | None:
     """The fewest GPUs that do, no fewer than now: by another split of the same ones, more tensor parallel ranks or more pipeline stages."""
     now = question.parallel
     ways = [replace(now, tensor=size, pipeline=stages, data=data) for size in _SIZES for stages in _STAGES for data in sorted({1, now.data})]
     # Within a host tensor parallel comes before stages, over hosts it is the other way round.
     for way in sorted(ways, key=lambda way: (way.world, max(way.tensor, _HOST), way.pipeline, -way.tensor)):
         larger = way.world >= now.world and way.pipeline >= now.pipeline and way != now
-        if larger and fits(question.model, way) and _fits(question.answer(parallel=way, partition=None), tokens):
+        if larger and fits(question.model, way, refines) and _fits(question.answer(parallel=way, partition=None), tokens):
             return way
     return None
 
@@ -123,7 +125,7 @@ def _sibling(host: HostDraft, draft: ServiceDraft, question: Question, tokens: i
     """The entry in a smaller type, where it fits in place of this one."""
     name = draft.entry.quantised_sibling if draft.entry else ""
     entry = host.catalogue.entries.get(name)
-    if entry is None or entry.unsupported or not fits(entry.architecture, question.parallel):
+    if entry is None or entry.unsupported or not fits(entry.architecture, question.parallel, blocks_are_refined(host, draft)):
         return ""
     found = question.answer(model=entry.architecture, disk=entry.bytes)
     if found is None or found.kv_room <= 0:

@@ -3,10 +3,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from plan_builders import gpus, service
-from remedy_builders import args, example, one
+from remedy_builders import accepting, args, example, one
 
 THINKING = "qwen3-235b-a22b"
+A100 = {"name": "NVIDIA A100 80GB PCIe", "memory_bytes": 80 * 2**30, "compute_capability": "8.0"}
+A6000 = {"name": "NVIDIA RTX A6000", "memory_bytes": 49140 * 2**20, "compute_capability": "8.6"}
+H200 = gpus(8, name="NVIDIA H200", memory_bytes=143771 * 2**20)
+
+
+def coder(tensor: int, version: str, **vllm_args: Any) -> dict[str, Any]:
+    """Qwen3-Coder-480B-FP8 on eight GPUs."""
+    given = {"tensor_parallel_size": tensor, "max_model_len": 32768, **vllm_args}
+    return service(model="qwen3-coder-480b-a35b-instruct-fp8", gpus=..., vllm_version=version, vllm_args=given)
+
 
 EXAMPLES = [
     example("flags-exist", one(args(max_modle_len=5000)), "did you mean max_model_len?", one(args(max_model_len=5000))),
@@ -50,9 +62,43 @@ EXAMPLES = [
     example(
         "model-divides",
         one(service(model="qwen3-14b", gpus=[0, 1, 2]), plan_gpus=gpus()),
-        "set tensor_parallel_size to 2",
-        one(service(model="qwen3-14b", gpus=[0, 1, 2], vllm_args={"tensor_parallel_size": 2}), plan_gpus=gpus()),
-        costs="uses 2 of its 3 GPUs",
+        "use all 3 GPUs with tensor_parallel_size: 1 and pipeline_parallel_size: 3",
+        one(service(model="qwen3-14b", gpus=[0, 1, 2], vllm_args={"tensor_parallel_size": 1, "pipeline_parallel_size": 3}), plan_gpus=gpus()),
+    ),
+    # Three and six GPUs, from a report: the way out uses all of them.
+    example(
+        "model-divides",
+        one(service(model="llama-3.3-70b-instruct", gpus=..., vllm_args={"max_model_len": 8192}), plan_gpus=gpus(3, **A100)),
+        "use all 3 GPUs with tensor_parallel_size: 1 and pipeline_parallel_size: 3",
+        one(
+            service(model="llama-3.3-70b-instruct", gpus=..., vllm_args={"max_model_len": 8192, "tensor_parallel_size": 1, "pipeline_parallel_size": 3}),
+            plan_gpus=gpus(3, **A100),
+        ),
+    ),
+    example(
+        "model-divides",
+        one(service(model="llama-3.3-70b-instruct", gpus=..., vllm_args={"max_model_len": 8192}), plan_gpus=gpus(6, **A6000)),
+        "use all 6 GPUs with tensor_parallel_size: 2 and pipeline_parallel_size: 3",
+        one(
+            service(model="llama-3.3-70b-instruct", gpus=..., vllm_args={"max_model_len": 8192, "tensor_parallel_size": 2, "pipeline_parallel_size": 3}),
+            plan_gpus=gpus(6, **A6000),
+        ),
+    ),
+    example(
+        "fp8-blocks", one(coder(8, "0.28.0"), plan_gpus=H200), "tensor_parallel_size: 8", one(coder(8, "0.28.0", enable_expert_parallel=True), plan_gpus=H200)
+    ),
+    example(
+        "fp8-blocks",
+        one(coder(8, "0.28.0"), plan_gpus=H200),
+        "set tensor_parallel_size to 4",
+        one(coder(4, "0.28.0"), plan_gpus=H200),
+        costs="uses 4 of its 8 GPUs",
+    ),
+    example(
+        "fp8-blocks",
+        one(coder(8, "0.28.0"), plan_gpus=H200),
+        "as fp8-blocks in plan_accept",
+        accepting(one(coder(8, "0.28.0"), plan_gpus=H200), fp8_blocks="tried"),
     ),
     example(
         "partition-is-one",
