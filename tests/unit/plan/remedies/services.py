@@ -51,7 +51,7 @@ EXAMPLES = [
         "repository-is-known",
         one(service(model="org/odd", revision=COMMIT, gpus=[0])),
         "org/odd is not in the catalogue",
-        one(mine(revision=COMMIT), plan_catalogue={"mine": {"repo": "org/odd"}}),
+        one(service(model="qwen3-8b", gpus=[0], revision=...)),
         answers={"org/odd": Answer(problem="it has no config.json")},
     ),
     example("version-is-new-enough", one(service(vllm_version="0.9.2")), "set vllm_version to 0.10.0 or newer", one(service(vllm_version="0.32.0"))),
@@ -115,10 +115,10 @@ EXAMPLES = [
     example("key-is-kept-by-somebody", one(dev(api_key="sk-1")), "leave engine out", one(dev(api_key="sk-1", engine=...))),
     example("single-user", one(dev()), "transformers is for one developer", one(dev(engine=...))),
     example(
-        "weights-fit",
-        one(service(), facts=host_facts(mounts=[{"mount": "/", "free_bytes": 10**9}])),
-        "set weights_dir to a larger file system",
-        one(service(), weights_dir="/data/models", facts=host_facts(mounts=[{"mount": "/", "free_bytes": 10**9}, {"mount": "/data", "free_bytes": 10**13}])),
+        "disk",
+        one(service(), facts=host_facts(mounts=[{"mount": "/", "free_bytes": 10**11}])),
+        "set weights_dir or",
+        one(service(), weights_dir="/data/models", facts=host_facts(mounts=[{"mount": "/", "free_bytes": 10**11}, {"mount": "/data", "free_bytes": 10**13}])),
     ),
     example(
         "mirror-is-there",
