@@ -128,14 +128,26 @@ def forget_download(path: str, state_dir: str) -> None:
             continue
         if not isinstance(about, dict) or about.get("path") != path:
             continue
-        unit = os.path.basename(job)[:-len(".json")]
-        unit_file = os.path.join(_host.UNIT_DIRECTORY, unit)
-        if _host.read_text(unit_file).startswith(_host.UNIT_MARK):
-            _host.run("systemctl", "disable", "--now", unit)
-            remove_one(unit_file)
-            _host.run("systemctl", "daemon-reload")
-        remove_one(os.path.join(state_dir, "progress", f"{unit}.json"))
-        remove_one(job)
+        forget_unit(os.path.basename(job)[:-len(".json")], state_dir)
+
+
+def download_units() -> dict[str, bool]:
+    """Return the units of downloads and verifications that this collection wrote, and of each whether it starts at boot."""
+    paths = sorted(glob.glob(os.path.join(_host.UNIT_DIRECTORY, "inferops-weights-*.service")))
+    names = [os.path.basename(path) for path in paths if _host.read_text(path).startswith(_host.UNIT_MARK)]
+    return {name: os.path.lexists(os.path.join(_host.UNIT_DIRECTORY, "multi-user.target.wants", name)) for name in names}
+
+
+def forget_unit(unit: str, state_dir: str) -> None:
+    """Stop and remove the unit of a download, if it is one of ours, and what it was told and said. Raises OSError."""
+    unit_file = os.path.join(_host.UNIT_DIRECTORY, unit)
+    if _host.read_text(unit_file).startswith(_host.UNIT_MARK):
+        _host.run("systemctl", "disable", "--now", unit)
+        remove_one(unit_file)
+        _host.run("systemctl", "daemon-reload")
+        _host.run("systemctl", "reset-failed", unit)
+    remove_one(os.path.join(state_dir, "progress", f"{unit}.json"))
+    remove_one(os.path.join(state_dir, "jobs", f"{unit}.json"))
 
 
 def remove(path: str, state_dir: str) -> None:

@@ -166,6 +166,9 @@ host:
     release_builds:
       description: Names of the releases that there is a unit of a build for.
       type: list
+    download_units:
+      description: Units of downloads and verifications of weights that this collection wrote, and of each whether it starts at boot.
+      type: dict
     weights:
       description: Paths of complete weights.
       type: list
@@ -213,7 +216,7 @@ host:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _cuda_toolkit, _gpu_driver, _host, _local_weights, _nvidia, _releases
+from ..module_utils import _cuda_toolkit, _gpu_driver, _host, _local_weights, _nvidia, _prune, _releases
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
 
@@ -248,6 +251,7 @@ def main() -> None:
         releases=_releases.complete(module.params["releases_dir"]),
         unfinished_releases=_releases.unfinished(module.params["releases_dir"]),
         release_builds=_releases.builds(_host.UNIT_DIRECTORY),
+        download_units=_prune.download_units(),
         weights=_host.complete_weights(module.params["weights_dir"]),
         verified=_local_weights.verified_paths(module.params["state_dir"]),
         mount_points=_host.mount_points(),

@@ -96,7 +96,8 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
     }
     # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-    return {**document, "digest": digest, "memory": memory_document(host, draft), "stages": stages_document(host, draft)}
+    needed = [weights["name"]]
+    return {**document, "digest": digest, "all_weights": needed, "memory": memory_document(host, draft), "stages": stages_document(host, draft)}
 
 
 def _node(draft: ServiceDraft) -> dict[str, Any] | None:

@@ -81,7 +81,7 @@ def test_a_whole_host(plan: Plans) -> None:
     }
     digest = present.pop("digest")
     assert len(digest) == 64
-    assert present.pop("memory") is None and present.pop("stages") is None
+    assert present.pop("memory") is None and present.pop("stages") is None and present.pop("all_weights") == [weights["name"]]
     assert present == {
         "name": "qwen",
         "state": "present",

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.filter import weights
-from ansible_collections.inferops.gpu.plugins.module_utils import _prune
-from ansible_collections.inferops.gpu.plugins.modules import weights_folder, weights_share
+from ansible.module_utils import basic
+from ansible_collections.inferops.gpu.plugins.module_utils import _host, _prune
+from ansible_collections.inferops.gpu.plugins.modules import weights_folder, weights_share, weights_units
 
 MANIFEST = {"repo": "a/b", "revision": "main", "commit": "c0ffee" * 6 + "c0ff", "files": [{"path": "sub/x.safetensors", "size": 3, "sha256": "0" * 64}]}
 
@@ -144,6 +145,58 @@ def test_removed_with_all_that_stands_beside_it(tmp_path: Path) -> None:
     assert [one.name for one in (tmp_path / "jobs").iterdir()] == ["inferops-weights-v2.service.json"]
     _prune.remove(other, str(tmp_path))
     assert not (tmp_path / "models" / "a--b").exists()
+
+
+@pytest.fixture(name="units")
+def _units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Units of downloads in a folder of their own, of which one is not ours; the commands of systemctl that were given."""
+    folder, state, given = tmp_path / "units", tmp_path / "state", []
+    (folder / "multi-user.target.wants").mkdir(parents=True)
+    for name, mark in (("a", _host.UNIT_MARK), ("b", _host.UNIT_MARK), ("theirs", "# by hand")):
+        unit = f"inferops-weights-{name}.service"
+        (folder / unit).write_text(f"{mark} (role weights)\n", encoding="utf-8")
+        (folder / "multi-user.target.wants" / unit).symlink_to(folder / unit)
+        for kind in ("jobs", "progress"):
+            (state / kind).mkdir(parents=True, exist_ok=True)
+            (state / kind / f"{unit}.json").write_text("{}", encoding="utf-8")
+
+    def run(*command: str) -> str:
+        given.append(command)
+        for unit in command[2:] if command[1] == "disable" else ():
+            (folder / "multi-user.target.wants" / unit).unlink(missing_ok=True)
+        return ""
+
+    monkeypatch.setattr(_host, "UNIT_DIRECTORY", str(folder))
+    monkeypatch.setattr(_host, "run", run)
+    return given
+
+
+def run_module(monkeypatch: pytest.MonkeyPatch, check: bool = False, **parameters: Any) -> dict[str, Any]:
+    """Run the module weights_units and return its result."""
+    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": {**parameters, "_ansible_check_mode": check}}).encode())
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(basic.AnsibleModule, "exit_json", lambda self, **result: found.append(result))
+    weights_units.main()
+    return found[0]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_downloads_that_do_not_start_again(tmp_path: Path, units: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, check: bool) -> None:
+    """A finished one is disabled, an unwanted one goes with what it was told; a second time there is nothing to do. What is not ours stays."""
+    names = [f"inferops-weights-{name}.service" for name in ("a", "b", "theirs", "gone")]
+    ask = {"disable": [names[0], names[2]], "remove": [names[1], names[2], names[3]], "state_dir": str(tmp_path / "state")}
+    result = run_module(monkeypatch, check, **ask)
+    assert (result["changed"], result["disabled"], result["removed"]) == (True, names[:1], names[1:2])
+    left = sorted(path.name for path in (tmp_path / "units").glob("*.service"))
+    assert left == sorted(names[:3] if check else [names[0], names[2]])
+    assert _prune.download_units() == ({names[0]: True, names[1]: True} if check else {names[0]: False})
+    assert sorted(path.name for path in (tmp_path / "state" / "jobs").iterdir()) == sorted(f"{name}.json" for name in left)
+    if check:
+        assert units == []
+    else:
+        assert ("systemctl", "disable", "--now", names[1]) in units
+        assert run_module(monkeypatch, **ask)["changed"] is False
 
 
 def test_paths_in_texts() -> None:
