@@ -15,8 +15,9 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
+from ansible_collections.inferops.gpu.plugins.module_utils import _proxy
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, choices, credential_key, table, tables
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, choices, credential_key, proxies, table, tables
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults, shown
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, questions, resolve
@@ -106,16 +107,36 @@ class ActionModule(ActionBase):
     ) -> Answers:
         """What endpoints say of models that the catalogue does not know. The first host that asks about one lends its token, and the cache's place."""
         asked: dict[Question, str] = {}
-        cache = ""
+        cache, password = "", ""
+        proxy: dict[str, Any] | None = None
         for host in hosts:
             for question in questions(host, templated_defaults, known):
                 if question in asked:
                     continue
                 raw = hostvars.raw_get(host.name)
                 templar = self._templar_of(raw, defaults, hostvars)
-                cache = cache if asked else _text_of("plan_cache_dir", raw, defaults, templar)
+                if not asked:
+                    cache = _text_of("plan_cache_dir", raw, defaults, templar)
+                    password = _text_of("host_proxy_password", raw, defaults, templar)
+                    proxy = proxies.of_variables(host.variables, (place for other in hosts for place in _places(other)))
                 asked[question] = _text_of("weights_token", raw, defaults, templar)
-        return Lookup(cache_folder(cache)).ask(asked) if asked else {}
+        if not asked:
+            return {}
+        with _proxy.used(proxy if self._uses_proxy(defaults, hostvars, hosts) else None, password):
+            return Lookup(cache_folder(cache)).ask(asked)
+
+    def _uses_proxy(self, defaults: Mapping[str, Any], hostvars: Any, hosts: list[HostInput]) -> bool:
+        """Whether the controller reaches endpoints by the hosts' proxy: plan_lookup_proxy of the first host."""
+        raw = hostvars.raw_get(hosts[0].name)
+        try:
+            return bool(self._templar_of(raw, defaults, hostvars).template(raw.get("plan_lookup_proxy", defaults.get("plan_lookup_proxy", True))))
+        except AnsibleError:
+            return True
+
+
+def _places(host: HostInput) -> tuple[str, ...]:
+    address = host.variables.get("ansible_host")
+    return (host.name, address) if isinstance(address, str) else (host.name,)
 
 
 def _text_of(name: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], templar: Templar) -> str:

@@ -118,6 +118,9 @@ host:
     paths:
       description: Where paths of the options lead whose folders are links, by path.
       type: dict
+    proxy:
+      description: Whether this collection has told apt of a proxy.
+      type: bool
     mounts:
       description: >-
         Mounted file systems with C(mount), C(device), C(options), C(size_bytes), C(free_bytes) (free to a user who is not root) and
@@ -214,6 +217,8 @@ host:
       type: dict
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _cuda_toolkit, _gpu_driver, _host, _local_weights, _nvidia, _prune, _releases
@@ -242,6 +247,7 @@ def main() -> None:
     driver_packages = _gpu_driver.driver_packages()
     host = _host.read_system()
     host.update(
+        proxy=os.path.exists("/etc/apt/apt.conf.d/90inferops-proxy"),
         mounts=_host.read_mounts(),
         paths=_host.linked_paths([*module.params["paths"], *(module.params[name] for name in ("install_dir", "releases_dir", "weights_dir", "state_dir"))]),
         pythons=_host.read_pythons(module.params["python"]),

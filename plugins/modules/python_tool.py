@@ -49,6 +49,14 @@ options:
     type: list
     elements: str
     default: []
+  proxy:
+    description: C(http), C(https), C(no_proxy) and C(username) of the proxy to go through, as the plan has them. Empty for none.
+    type: dict
+    default: {}
+  proxy_password:
+    description: Password of its user.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Reports whether the tool would be installed.
@@ -80,6 +88,7 @@ import subprocess
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._exit_status import describe
+from ..module_utils import _proxy
 from ..module_utils._index import installer_environment
 
 
@@ -95,7 +104,7 @@ def link(target: str, path: str) -> None:
 def install(module: AnsibleModule, path: str) -> None:
     """Make the environment anew and install the tool into it; fails the module with what the installer said."""
     shutil.rmtree(path, ignore_errors=True)
-    environment = dict(os.environ)
+    environment = {**os.environ, **_proxy.environment(module.params["proxy"], module.params["proxy_password"])}
     environment.update(installer_environment(module.params["index_url"], module.params["extra_index_urls"], module.params["find_links"]))
     steps = [
         [module.params["python"], "-m", "venv", path],
@@ -126,6 +135,8 @@ def main() -> None:
             "index_url": {"type": "str", "default": "", "no_log": True},
             "extra_index_urls": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "find_links": {"type": "list", "elements": "str", "default": [], "no_log": True},
+            "proxy": {"type": "dict", "default": {}},
+            "proxy_password": {"type": "str", "default": "", "no_log": True},
         },
         supports_check_mode=True,
     )

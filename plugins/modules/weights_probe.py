@@ -60,6 +60,14 @@ options:
     type: list
     elements: str
     default: []
+  proxy:
+    description: C(http), C(https), C(no_proxy) and C(username) of the proxy to go through, as the plan has them. Empty for none.
+    type: dict
+    default: {}
+  proxy_password:
+    description: Password of its user.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Changes nothing, so it runs the same in check mode.
@@ -108,7 +116,7 @@ import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _hub
+from ..module_utils import _hub, _proxy
 
 
 # Seconds that one answer may take: an endpoint that can't be reached from here is passed over.
@@ -172,10 +180,13 @@ def main() -> None:
             "token_endpoints": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "disk_reserve": {"type": "int", "default": 0},
             "ca_certificates": {"type": "list", "elements": "str", "default": []},
+            "proxy": {"type": "dict", "default": {}},
+            "proxy_password": {"type": "str", "default": "", "no_log": True},
         },
         supports_check_mode=True,
     )
     wanted = module.params
+    _proxy.apply(wanted["proxy"], wanted["proxy_password"])
     name = f"{wanted['repo']} at revision {wanted['revision']}"
     try:
         endpoint, commit, files = ask(wanted)

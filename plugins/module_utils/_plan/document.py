@@ -43,6 +43,7 @@ def host_document(host: HostDraft) -> dict[str, Any]:
             "cache": settings.host_cache_dir,
         },
         "packages": packages_of(host),
+        "proxy": host.proxy.document(),
         "firewall": firewall_of(host),
         "kernel": kernel.document(settings, host.facts.kernel if host.facts is not None else None),
         "releases": list(releases.values()),

@@ -15,6 +15,7 @@ from .engines import TRANSFORMERS, VLLM
 from .facts import Gpu, HostFacts
 from .flags import FlagTable
 from .platforms import numbers
+from .proxies import Proxy
 from .releases import Release, release_of, with_ray
 from .services import Service
 from .settings import Settings
@@ -100,7 +101,7 @@ class ServiceDraft:
 class HostDraft:
     """A host: C(gpus) from its facts, else as stated by the user, else None.
 
-    C(weights_clients) are those that may fetch weights from it: its port and their address.
+    C(weights_clients) are those that may fetch weights from it: its port and their address. C(proxy) is how it reaches the world.
     """
 
     name: str
@@ -114,6 +115,7 @@ class HostDraft:
     catalogue: Catalogue
     tables: Tables
     weights_clients: tuple[tuple[int, str], ...] = ()
+    proxy: Proxy = Proxy()
 
     @property
     def flags(self) -> FlagTable:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Iterable, Iterator, Mapping
 
@@ -14,6 +14,7 @@ from .clusters import EVERYWHERE, Run, assemble
 from .document import host_document
 from .draft import HostDraft, draft_service
 from .faults import Fault, Notice, render_notices
+from .host_proxy import proxy_between
 from .peers import share_out
 from .rules import CLUSTER_RULES, RULES
 from .tables import Tables
@@ -73,7 +74,8 @@ def resolve(
         faults += found
         notices += host.notices
     assembled, clusters = assemble(alone)
-    drafts = share_out(assembled, run)
+    known = frozenset(name for draft in assembled for name in (draft.name, draft.address))
+    drafts = [replace(draft, proxy=proxy_between(draft, known)) for draft in share_out(assembled, run)]
     findings = [finding for draft in drafts for finding in _findings(draft, waived[draft.name])]
     findings += [finding for cluster in clusters for check in CLUSTER_RULES for finding in check(cluster, run)]
     for finding in findings:

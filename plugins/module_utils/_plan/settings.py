@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from . import cuda_settings, environments, interpreters, kernel, networks, sharing, sources, values
+from . import cuda_settings, environments, interpreters, kernel, networks, proxies, sharing, sources, values
 from .faults import Bad, Fault, did_you_mean, is_secret_name, shown
 from .versions import Version
 
@@ -38,6 +38,10 @@ class Settings:
     host_index_url: str
     host_extra_index_urls: tuple[str, ...]
     host_find_links: tuple[str, ...]
+    host_http_proxy: str
+    host_https_proxy: str
+    host_no_proxy: tuple[str, ...]
+    host_proxy_username: str
     vllm_version: Version
     vllm_source: sources.Source
     vllm_build_environment: dict[str, str]
@@ -176,6 +180,10 @@ _READERS: dict[str, values.Reader] = {
     "host_index_url": values.text,
     "host_extra_index_urls": values.texts,
     "host_find_links": values.texts,
+    "host_http_proxy": proxies.address,
+    "host_https_proxy": proxies.address,
+    "host_no_proxy": proxies.no_proxy,
+    "host_proxy_username": proxies.username,
     "vllm_version": values.version,
     "vllm_source": sources.read,
     "vllm_build_environment": _build_environment,

@@ -123,6 +123,7 @@ RULES: tuple[Rule, ...] = (
     Rule(service.timeouts_fit),
     Rule(service.restarts_can_be_left_out),
     Rule(service.no_passwords_in_addresses),
+    Rule(service.proxy_has_an_address),
     Rule(kernel.parameters_exist),
     Rule(kernel.governor_is_there),
     Rule(kernel.buckets_are_enough),
@@ -164,6 +165,7 @@ EVERY_ENGINE: frozenset[Check] = frozenset({
     service.timeouts_fit,
     service.restarts_can_be_left_out,
     service.no_passwords_in_addresses,
+    service.proxy_has_an_address,
     advisories.no_known_danger,
 })
 

@@ -9,7 +9,7 @@ import re
 from typing import Iterator
 
 from ..draft import HostDraft
-from ..faults import Fault, Notice
+from ..faults import Fault, Notice, shown
 
 # What vLLM takes to end its processes after the last request: measured below 10 s, with a margin.
 _ENDING = 30
@@ -48,6 +48,14 @@ def restarts_can_be_left_out(host: HostDraft) -> Iterator[Fault]:
         if ports and service.port is not None and service.port not in ports:
             why = f"the service runs and listens on {', '.join(map(str, ports))}; it cannot move without a restart, and model_service_restart is false"
             yield Fault(host.name, draft.label, "port", str(service.port), why, "keep the port, or let the run restart the service")
+
+
+def proxy_has_an_address(host: HostDraft) -> Iterator[Fault]:
+    """Who names a user of a proxy names the proxy."""
+    user = host.settings.host_proxy_username
+    if user and not host.settings.host_http_proxy and not host.settings.host_https_proxy:
+        why = "there is a user for a proxy and no proxy"
+        yield Fault(host.name, "", "host_proxy_username", shown(user), why, "name the proxy with host_http_proxy, or take the user out")
 
 
 def no_passwords_in_addresses(host: HostDraft) -> Iterator[Notice]:

@@ -1,0 +1,135 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: host_proxy
+short_description: Tell a host's programs of the proxy that the site has
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Writes a file of environment variables that the collection's units read, and apt's settings. Of an inferops role only.
+  - A user and a password stand in files that root alone can read, never in apt's settings, a unit or on a command line.
+  - Without a proxy the files are removed.
+options:
+  proxy:
+    description: C(http), C(https), C(no_proxy) and C(username), as the plan has them. Empty for none.
+    type: dict
+    default: {}
+  password:
+    description: Password of the user.
+    type: str
+    default: ""
+  environment_file:
+    description: Where the variables stand, for C(EnvironmentFile=) of units.
+    type: path
+    default: /etc/inferops/proxy.env
+  name:
+    description: Part of the names of apt's files.
+    type: str
+    default: inferops
+attributes:
+  check_mode:
+    description: Says what would be written.
+    support: full
+  diff_mode:
+    description: Names the files; what stands in them is not shown.
+    support: partial
+"""
+
+EXAMPLES = r"""
+- name: Configure the site's proxy
+  inferops.gpu.host_proxy:
+    proxy: {http: "http://proxy.example:3128", https: "http://proxy.example:3128", no_proxy: [localhost, 127.0.0.1], username: ""}
+"""
+
+RETURN = r"""
+changed_paths:
+  description: Files that were written or removed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _proxy
+
+APT = "/etc/apt"
+
+
+def wanted_files(module: AnsibleModule, apt: str = APT) -> dict[str, tuple[str, int]]:
+    """Return text and mode of each file by path; no text for one that is not to be there."""
+    proxy, password, name = module.params["proxy"], module.params["password"], module.params["name"]
+    has_proxy = bool(proxy and (proxy.get("http") or proxy.get("https")))
+    return {
+        module.params["environment_file"]: (_proxy.environment_file(proxy, password) if has_proxy else "", 0o600),
+        os.path.join(apt, "auth.conf.d", f"90{name}-proxy.conf"): (_proxy.apt_credentials(proxy, password) if has_proxy else "", 0o600),
+        os.path.join(apt, "apt.conf.d", f"90{name}-proxy"): (_proxy.apt_settings(proxy) if has_proxy else "", 0o644),
+    }
+
+
+def as_wanted(path: str, text: str, mode: int) -> bool:
+    """Tell whether a file is as it should be."""
+    try:
+        found = os.lstat(path)
+        with open(path, encoding="utf-8") as file:
+            return bool(text) and file.read() == text and found.st_mode & 0o7777 == mode and found.st_uid == os.geteuid() and not os.path.islink(path)
+    except FileNotFoundError:
+        return not text
+
+
+def write(path: str, text: str, mode: int) -> None:
+    """Put a file in its place in one step; nobody else can read it before it has its mode."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(dir=folder, prefix=".proxy-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except OSError:
+        os.unlink(scratch)
+        raise
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "proxy": {"type": "dict", "default": {}},
+            "password": {"type": "str", "default": "", "no_log": True},
+            "environment_file": {"type": "path", "default": "/etc/inferops/proxy.env"},
+            "name": {"type": "str", "default": "inferops"},
+        },
+        supports_check_mode=True,
+    )
+    if not module.params["password"].isprintable() or " " in module.params["password"]:
+        module.fail_json(msg="host_proxy_password holds white space or a line break, as what `echo` hands to ansible-vault ends with. Nothing was changed.")
+    changed = []
+    # apt's settings last: they are what says that the rest is there.
+    for path, (text, mode) in wanted_files(module).items():
+        try:
+            if as_wanted(path, text, mode):
+                continue
+            changed.append(path)
+            if module.check_mode:
+                continue
+            if text:
+                write(path, text, mode)
+            else:
+                os.unlink(path)
+        except OSError as error:
+            module.fail_json(msg=f"{path} can't be written: {error.strerror or type(error).__name__}")
+    module.exit_json(changed=bool(changed), changed_paths=changed, diff={"before": "", "after": "".join(path + "\n" for path in changed)})
+
+
+if __name__ == "__main__":
+    main()
