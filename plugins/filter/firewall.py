@@ -16,7 +16,7 @@ def firewall_settled(facts: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]
     """Return whether nothing is to be done: the host's firewall is as the plan wants it, and no change waits to be confirmed."""
     state = State.of(facts.get("state", {}))
     try:
-        found = steps.plan(state, steps.wanted_rules(wanted["rules"], state.ipv6), wanted["logging"])
+        found = steps.plan(state, steps.wanted_rules(firewall_rules(wanted), state.ipv6), wanted["logging"])
     except steps.Refused:
         # The module tells it.
         return False
@@ -26,8 +26,8 @@ def firewall_settled(facts: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]
 
 
 def firewall_rules(wanted: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
-    """Return the plan's rules as the module host_firewall takes them."""
-    return [{key: rule[key] for key in ("port", "protocol", "source", "comment")} for rule in wanted["rules"]]
+    """Return the plan's rules as the module host_firewall takes them, one for each source."""
+    return [{**{key: rule[key] for key in ("port", "protocol", "comment")}, "source": source} for rule in wanted["rules"] for source in rule["sources"]]
 
 
 def firewall_comments(wanted: t.Mapping[str, t.Any], service: str) -> list[str]:

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How long planning takes as an inventory grows: 10 to 200 hosts, two services each, nobody asked.
+"""How long planning takes as an inventory grows: 10 to 1,000 hosts, two services each, nobody asked.
 
     python tests/bench/plan.py [RUNS]      RUNS: 3; the fastest counts
 
-Prints seconds for working out the plan alone, and for the whole of `ansible-playbook playbooks/plan.yml -e plan_offline=true`.
+Prints seconds of the processor for working out the plan alone, without and with weights that hosts fetch from each other, the size of the file
+that plan_output writes in both cases, and seconds for the whole of `ansible-playbook playbooks/plan.yml -e plan_offline=true` up to 200 hosts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from ansible.utils.collection_loader._collection_finder import _AnsibleCollectio
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "roles" / "plan" / "files"
-HOSTS = (10, 25, 50, 100, 200)
+HOSTS = (10, 50, 100, 200, 500, 1000)
+# The playbook reads the inventory and templates each host's variables; beyond this it is Ansible alone that takes longer.
+PLAYBOOK_HOSTS = 200
+# As playbooks/tasks/write_plan.yml writes it.
+INDENT = 1
 
 _AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
 
@@ -57,15 +62,18 @@ def read_all() -> tuple[dict[str, Any], catalogue.Catalogue, tables.Tables]:
     return defaults, catalogue.built_in(families), tables.build(contents)
 
 
-def resolve_seconds(count: int, shipped: tuple[dict[str, Any], catalogue.Catalogue, tables.Tables]) -> float:
-    """Seconds for the plan of so many hosts, everything read already."""
-    hosts = [HostInput(f"gpu{number}", host_variables(number)) for number in range(count)]
-    began = time.perf_counter()
+def resolve_cost(count: int, share: str, shipped: tuple[dict[str, Any], catalogue.Catalogue, tables.Tables]) -> tuple[float, int]:
+    """Seconds of the processor for the plan of so many hosts, everything read already, and bytes of its file."""
+    hosts = [
+        HostInput(f"gpu{number}", {**host_variables(number), "weights_share": share, "ansible_host": f"10.0.{number // 250}.{number % 250 + 1}"})
+        for number in range(count)
+    ]
+    began = time.process_time()
     made = resolve(hosts, *shipped)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     if made.faults or len(made.hosts) != count:
         raise SystemExit(f"the plan has faults: {made.faults[:3]}")
-    return seconds
+    return seconds, len(json.dumps({"hosts": made.hosts, "faults": [], "warnings": made.warnings}, indent=INDENT))
 
 
 def playbook_seconds(count: int, folder: Path) -> float:
@@ -88,12 +96,15 @@ def main() -> None:
     began = time.perf_counter()
     shipped = read_all()
     print(f"reading catalogue and tables: {time.perf_counter() - began:.2f} s; {os.cpu_count()} cores; the fastest of {runs} runs")
-    print(f"{'hosts':>6} {'services':>9} {'plan alone':>11} {'playbook':>9}")
+    print(f"{'hosts':>6} {'services':>9} {'alone':>9} {'file':>9} {'peers':>9} {'file':>9} {'playbook':>10}")
     with tempfile.TemporaryDirectory() as folder:
         for count in HOSTS:
-            alone = min(resolve_seconds(count, shipped) for _ in range(runs))
-            whole = min(playbook_seconds(count, Path(folder)) for _ in range(runs))
-            print(f"{count:>6} {2 * count:>9} {alone:>9.2f} s {whole:>7.2f} s", flush=True)
+            alone, size = min(resolve_cost(count, "none", shipped) for _ in range(runs))
+            peers, size_of_peers = min(resolve_cost(count, "peer", shipped) for _ in range(runs))
+            line = f"{count:>6} {2 * count:>9} {alone:>7.2f} s {size / 10**6:>6.1f} MB {peers:>7.2f} s {size_of_peers / 10**6:>6.1f} MB"
+            if count <= PLAYBOOK_HOSTS:
+                line += f" {min(playbook_seconds(count, Path(folder)) for _ in range(runs)):>8.2f} s"
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

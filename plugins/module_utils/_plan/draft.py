@@ -101,7 +101,7 @@ class ServiceDraft:
 class HostDraft:
     """A host: C(gpus) from its facts, else as stated by the user, else None.
 
-    C(weights_clients) are those that may fetch weights from it: its port and their address. C(proxy) is how it reaches the world.
+    C(weights_clients) are those that may fetch weights from it: its port and their networks. C(proxy) is how it reaches the world.
     """
 
     name: str

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from typing import Any
+from typing import Any, Iterable
 
 from .draft import HostDraft, ServiceDraft
 
@@ -20,13 +20,11 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
     settings = host.settings
     rules: list[dict[str, Any]] = []
     if settings.firewall_enabled:
-        for port in ssh_ports(host):
-            rules += [_rule(port, source, "ssh") for source in settings.firewall_ssh_sources]
-        for draft in host.services:
-            if is_open(draft):
-                rules += [_rule(draft.service.port, source, "api", draft.service.name) for source in settings.firewall_api_sources]
-        rules += [_rule(None, address, "peer", *names) for address, names in peers(host).items()]
-        rules += [_rule(port, address, "weights") for port, address in host.weights_clients if is_address(address)]
+        rules += [_rule(port, settings.firewall_ssh_sources, "ssh") for port in ssh_ports(host)]
+        rules += [_rule(draft.service.port, settings.firewall_api_sources, "api", draft.service.name) for draft in host.services if is_open(draft)]
+        rules += [_rule(None, [address], "peer", *names) for address, names in peers(host).items()]
+        for port in dict.fromkeys(port for port, _source in host.weights_clients):
+            rules.append(_rule(port, [source for other, source in host.weights_clients if other == port], "weights"))
     return {
         "enabled": settings.firewall_enabled,
         "logging": settings.firewall_logging,
@@ -69,13 +67,14 @@ def is_address(text: str) -> bool:
     return True
 
 
-def _rule(port: int | None, source: str, kind: str, *services: Any) -> dict[str, Any]:
+def _rule(port: int | None, sources: Iterable[str], kind: str, *services: Any) -> dict[str, Any]:
+    """One thing that is let in, from so many networks. They are a list of one rule, since of many hosts they are most of the plan."""
     return {
         "kind": kind,
         "services": list(services),
         "action": "allow",
         "port": port,
         "protocol": None if port is None else "tcp",
-        "source": source,
+        "sources": list(sources),
         "comment": " ".join([_OWNER, kind, ", ".join(services)]).strip(),
     }

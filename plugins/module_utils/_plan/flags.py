@@ -27,6 +27,7 @@ class FlagTable:
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._versions = [_must_parse(text) for text in data["versions"]]
+        self._basis: dict[Version, Version] = {}
         self._spans = {
             section: {name: _read_span(span) for name, span in data[section].items()}
             for section in ("flags", "tool_call_parsers", "reasoning_parsers", "environment")
@@ -43,8 +44,11 @@ class FlagTable:
 
     def basis(self, version: Version) -> Version:
         """The listed version that answers for this one: itself, the nearest lower, or the oldest."""
-        lower = [listed for listed in self._versions if listed <= version]
-        return lower[-1] if lower else self._versions[0]
+        # Each of a thousand services asks for each of its arguments, and all of them of the same few versions.
+        if version not in self._basis:
+            lower = [listed for listed in self._versions if listed <= version]
+            self._basis[version] = lower[-1] if lower else self._versions[0]
+        return self._basis[version]
 
     def ask(self, section: Section, name: str, version: Version) -> Answer:
         """Whether the version knows the name, spelt as vLLM spells it (flags with their dashes)."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 from typing import Any, Iterable, Union
@@ -11,6 +12,7 @@ from typing import Any, Iterable, Union
 from . import values
 from .faults import Bad, shown
 
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 EVERYBODY = ("0.0.0.0/0", "::/0")
@@ -69,8 +71,44 @@ def contain(networks: Iterable[str], address: str) -> bool:
 
 def hold_everybody(networks: Iterable[str]) -> bool:
     """Whether the networks together are all addresses of a family, be it written in halves."""
+    return _hold_everybody(tuple(networks))
+
+
+@functools.lru_cache(maxsize=64)
+def _hold_everybody(networks: tuple[str, ...]) -> bool:
+    """Hosts share their settings, mostly."""
     read = [ipaddress.ip_network(network) for network in networks]
     merged: list[Network] = []
     for version in (4, 6):
         merged += ipaddress.collapse_addresses([network for network in read if network.version == version])
     return any(network.prefixlen == 0 for network in merged)
+
+
+def smallest(addresses: Iterable[str]) -> tuple[Network, ...]:
+    """The fewest networks that hold exactly these addresses; names of hosts are no addresses, and left out."""
+    read = {ipaddress.ip_network(found) for address in addresses if (found := _address(address)) is not None}
+    merged: list[Network] = []
+    for version in (4, 6):
+        merged += ipaddress.collapse_addresses(network for network in read if network.version == version)
+    return tuple(merged)
+
+
+def without(networks: Iterable[Network], *addresses: str) -> list[str]:
+    """The networks with some addresses taken out, in the order of their addresses; a network of one address as that address."""
+    left = list(networks)
+    for own in {found for address in addresses if (found := _address(address)) is not None}:
+        left = [part for network in left for part in _without(network, own)]
+    return [str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network) for network in left]
+
+
+def _without(network: Network, address: Address) -> list[Network]:
+    if address.version != network.version or address not in network:
+        return [network]
+    return sorted(network.address_exclude(ipaddress.ip_network(address)))
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
-from typing import Iterator, Sequence
+from typing import Sequence
 
+from . import networks
 from .addresses import reached_at
 from .clusters import Run
 from .draft import HostDraft, ServiceDraft
@@ -31,23 +33,42 @@ def share_out(hosts: Sequence[HostDraft], run: Run) -> list[HostDraft]:
     parts: dict[tuple[str, _Wanted], Share] = {}
     for key, sharers in wanting.items():
         parts.update({(name, key): share for name, share in _parts(key, sharers).items()})
-    return [replace(_with_parts(host, parts), weights_clients=tuple(dict.fromkeys(_clients(host, hosts)))) for host in hosts]
+    clients = _Clients(hosts)
+    return [replace(_with_parts(host, parts), weights_clients=clients.of(host)) for host in hosts]
 
 
-def _clients(host: HostDraft, hosts: Sequence[HostDraft]) -> Iterator[tuple[int, str]]:
-    """Who may fetch weights from a host: the port and their address, the same from run to run, whoever has what already.
+class _Clients:
+    """Whom a host's firewall lets fetch weights from it, the same from run to run, whoever has what already.
 
-    As peers all that want the same weights, since any of them may be the source; of a mirror all that use it.
+    A host whose weights others want as well lets in all that share as peers: what it serves while a run lasts, it serves to those alone that are
+    to copy from it, and a list of its own for each host and model would make of a thousand hosts a million rules. A mirror lets in all that use it.
     """
-    settings = host.settings
-    own = _keys(host) if settings.weights_share == PEER else []
-    for other in hosts:
-        if other is not host and other.settings.weights_share == PEER:
-            for key in own:
-                if key in _keys(other):
-                    yield settings.weights_share_port, address_of(other, key)
-        if other is not host and other.settings.weights_share == MIRROR and other.settings.weights_mirror_host == host.name:
-            yield settings.weights_mirror_port, reached_at(other.address, other.facts)[0]
+
+    def __init__(self, hosts: Sequence[HostDraft]) -> None:
+        wanting: Counter[_Wanted] = Counter()
+        peers: list[str] = []
+        mirrored: dict[str, list[str]] = {}
+        for host in hosts:
+            if host.settings.weights_share == PEER:
+                keys = _keys(host)
+                wanting.update(keys)
+                peers += [address_of(host, key) for key in keys]
+            if host.settings.weights_share == MIRROR:
+                mirrored.setdefault(host.settings.weights_mirror_host, []).append(reached_at(host.address, host.facts)[0])
+        self._shared = {key for key, count in wanting.items() if count > 1}
+        self._peers = networks.smallest(peers)
+        self._mirrored = {name: networks.smallest(addresses) for name, addresses in mirrored.items()}
+
+    def of(self, host: HostDraft) -> tuple[tuple[int, str], ...]:
+        """Ports and the networks that may ask there, the host itself not among them."""
+        settings = host.settings
+        found = []
+        keys = _keys(host) if settings.weights_share == PEER else []
+        if not self._shared.isdisjoint(keys):
+            found += [(settings.weights_share_port, network) for network in networks.without(self._peers, *(address_of(host, key) for key in keys))]
+        own = reached_at(host.address, host.facts)[0]
+        found += [(settings.weights_mirror_port, network) for network in networks.without(self._mirrored.get(host.name, ()), own)]
+        return tuple(dict.fromkeys(found))
 
 
 def _keys(host: HostDraft) -> list[_Wanted]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from typing import Any, Mapping
@@ -112,7 +113,12 @@ def within(python: Numbers, bounds: tuple[Numbers, Numbers] | None) -> bool:
 
 def numbers(text: Any) -> Numbers:
     """The numbers of 580.65.06 or 9.0; empty when the text is something else."""
-    parts = str(text).strip().split(".")
+    return _numbers(str(text))
+
+
+@functools.lru_cache(maxsize=256)
+def _numbers(text: str) -> Numbers:
+    parts = text.strip().split(".")
     return tuple(int(part) for part in parts) if all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts) else ()
 
 

@@ -23,7 +23,7 @@ def known(**keys: Any) -> dict[str, Any]:
 def rules(made: Plan, host: str = "gpu1") -> list[tuple[int | None, str, str]]:
     """Port, source and comment of each rule of a host."""
     assert not made.faults, made.faults
-    return [(rule["port"], rule["source"], rule["comment"]) for rule in made.hosts[host]["firewall"]["rules"]]
+    return [(rule["port"], source, rule["comment"]) for rule in made.hosts[host]["firewall"]["rules"] for source in rule["sources"]]
 
 
 def test_a_service_and_ssh(plan: Plans) -> None:

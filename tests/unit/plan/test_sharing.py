@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -55,7 +56,7 @@ def let_in(plan: Plan) -> dict[str, list[tuple[int, str]]]:
     """By host, who may fetch weights from it."""
     assert plan.faults == []
     rules = {name: document["firewall"]["rules"] for name, document in plan.hosts.items()}
-    return {name: [(rule["port"], rule["source"]) for rule in found if rule["kind"] == "weights"] for name, found in rules.items()}
+    return {name: [(rule["port"], source) for rule in found if rule["kind"] == "weights" for source in rule["sources"]] for name, found in rules.items()}
 
 
 @pytest.mark.parametrize("have", [{}, {"weights": [MODEL_PATH]}])
@@ -67,6 +68,26 @@ def test_peers_reach_each_other_whoever_has_them(plan_run: Plans, have: dict[str
         "gpu2": [(8790, "10.0.0.1"), (8790, "10.1.0.4")],
         "gpu3": [],
         "gpu4": [(8790, "10.0.0.1"), (8790, "10.0.0.2")],
+    }
+
+
+def test_many_peers_are_few_networks(plan_run: Plans) -> None:
+    """64 hosts side by side: each lets in the other 63 and nobody else, in the fewest networks."""
+    found = let_in(plan_run([a_host(number, ansible_host=f"10.0.1.{63 + number}") for number in range(1, 65)]))
+    everybody = {ipaddress.ip_address(f"10.0.1.{63 + number}") for number in range(1, 65)}
+    for number in (1, 30, 64):
+        own = ipaddress.ip_address(f"10.0.1.{63 + number}")
+        networks = [ipaddress.ip_network(source) for _port, source in found[f"gpu{number}"]]
+        assert {address for network in networks for address in network} == everybody - {own} and len(networks) == 6
+
+
+def test_what_nobody_else_wants_is_shared_with_nobody(plan_run: Plans) -> None:
+    """Its port stays shut; the other two let each other in, and the third as well, to which they serve nothing."""
+    other = {"model_services": [service(model="qwen3-8b")]}
+    assert let_in(plan_run([a_host(1), a_host(2), a_host(3, **other)])) == {
+        "gpu1": [(8790, "10.0.0.2/31")],
+        "gpu2": [(8790, "10.0.0.1"), (8790, "10.0.0.3")],
+        "gpu3": [],
     }
 
 

@@ -128,10 +128,10 @@ def test_a_single_address_bears_no_length() -> None:
 PLAN = {
     "logging": "off",
     "rules": [
-        {"kind": "ssh", "services": [], "port": 22, "protocol": "tcp", "source": "0.0.0.0/0", "comment": "inferops: ssh"},
-        {"kind": "ssh", "services": [], "port": 22, "protocol": "tcp", "source": "::/0", "comment": "inferops: ssh"},
-        {"kind": "api", "services": ["a"], "port": 8001, "protocol": "tcp", "source": "10.0.0.0/8", "comment": "inferops: api a"},
-        {"kind": "peer", "services": ["b", "c"], "port": None, "protocol": None, "source": "10.0.0.2", "comment": "inferops: peer b"},
+        {"kind": "ssh", "services": [], "port": 22, "protocol": "tcp", "sources": ["0.0.0.0/0"], "comment": "inferops: ssh"},
+        {"kind": "ssh", "services": [], "port": 22, "protocol": "tcp", "sources": ["::/0"], "comment": "inferops: ssh"},
+        {"kind": "api", "services": ["a"], "port": 8001, "protocol": "tcp", "sources": ["10.0.0.0/8"], "comment": "inferops: api a"},
+        {"kind": "peer", "services": ["b", "c"], "port": None, "protocol": None, "sources": ["10.0.0.2"], "comment": "inferops: peer b"},
     ],
 }
 
