@@ -65,7 +65,9 @@ def standing(name: str, service: Result, outcome: Result, fault: str) -> str:
         return f"{before} and is healthy again. The next run tries the change again."
     if action == "stopped":
         return f"There is nothing to go back to: {outcome['why']}. It was stopped and disabled ({service['unit']}); the next run starts it again."
-    return f"It was left as it is, and systemd goes on trying: {outcome.get('why', 'nothing is known of its former state')}."
+    why = outcome.get("why", "nothing is known of its former state")
+    # Which starts again what ends, and nothing that hangs.
+    return f"It was left as it is: {why}. systemd starts it again whenever it ends (systemctl status {service['unit']})."
 
 
 class FilterModule:

@@ -50,14 +50,24 @@ def _units_of(service: Service, state: str) -> list[dict[str, t.Any]]:
     return [{**row, "cache": service["cache"] if row is found[-1] else None} for row in found]
 
 
-def service_checks(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], on_host: bool = False) -> list[dict[str, t.Any]]:
-    """Return what the `api_check` module has to know of each present service; on the host itself by its local address and unit."""
+def service_checks(
+    services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], on_host: bool = False, verify: bool = True, authorities: str = "",
+) -> list[dict[str, t.Any]]:
+    """Return what the `api_check` module has to know of each present service; on the host itself by its local address and unit.
+
+    Certificates are verified from elsewhere alone: on the host nobody but the service can answer, and no certificate is for 127.0.0.1.
+    """
     return [
         {
             "name": service["name"],
             "url": service["local_url"] if on_host else service["url"],
             "model": service["served_model_name"],
-            "thinking": service["thinking"],
+            "task": service["task"],
+            "thinking": service["thinking"] or "unknown",
+            "thinking_switch": service["thinking_switch"] or None,
+            "certificate_name": (service["tls"] or {}).get("name") or None,
+            "verify_certificate": verify and not on_host,
+            "authorities": authorities or None,
             "api_key": secrets[service["name"]].get("VLLM_API_KEY", ""),
             "unit": service["unit"] if on_host else None,
             # Of a service over several hosts all units have to pass before any of them is kept.
@@ -74,10 +84,16 @@ def service_lines(answers: t.Mapping[str, t.Mapping[str, t.Any]], services: t.Se
     """Return a line a service that answered: where it serves, and what it said."""
     where = {service["name"]: service for service in services if service["state"] == "present"}
     return [
-        f"{name} serves {where[name]['served_model_name']} at {where[name]['url']}/v1: "
-        f"{answer['tokens']} tokens in {answer['seconds']} s, {answer['content'][:60]!r}"
+        f"{name} serves {where[name]['served_model_name']} at {where[name]['url']}/v1{_by_name(where[name])}: "
+        f"{answer['task']}, {answer['tokens'] if answer['tokens'] is not None else '?'} tokens in {answer['seconds']} s, {answer['content'][:60]!r}"
         for name, answer in sorted(answers.items())
     ]
+
+
+def _by_name(service: Service) -> str:
+    """By which name clients reach a service whose certificate is for another one than its host's address."""
+    name = (service.get("tls") or {}).get("name")
+    return f" (as https://{name}:{service['port']}/v1)" if name else ""
 
 
 class FilterModule:

@@ -10,7 +10,8 @@ short_description: Prove that OpenAI-compatible model services serve
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Asks each service, side by side, for its health, for the list of models, and for a real completion, and looks at the content.
+  - Asks each service, side by side, for its health, for the list of models, and for what it is there for (a completion, an embedding, a score, a
+    transcription), and looks at the content.
     A status code alone proves little. C(/health) stays 200 while generation hangs, and a wrong reasoning parser leaves C(content) empty.
   - Runs on the host itself (as a gate) or, delegated, on any machine that should reach the services.
 options:
@@ -32,13 +33,35 @@ options:
         description: Name of the model in the API.
         type: str
         required: true
+      task:
+        description: >-
+          What the service is there for, and so asked for. V(auto) tries one after the other until it answers something else than that it does no such
+          thing.
+        type: str
+        choices: [auto, chat, completion, embedding, score, rerank, classify, pooling, transcription]
+        default: auto
       thinking:
         description: >-
-          Whether the model thinks before it answers. V(never): the content must not be empty. V(hybrid): the same, and the
-          request turns thinking off. V(always): a thought counts too, since the answer may come long after.
+          Whether a model that chats thinks before it answers. V(never): the content must not be empty. V(hybrid): the same, and the
+          request turns thinking off with O(services[].thinking_switch). V(always), and V(unknown): a thought counts too, since the answer may come long
+          after.
         type: str
-        choices: [never, hybrid, always]
-        default: never
+        choices: [never, hybrid, always, unknown]
+        default: unknown
+      thinking_switch:
+        description: Argument of the chat template that turns thinking off when it is false, with O(services[].thinking=hybrid).
+        type: str
+        default: enable_thinking
+      certificate_name:
+        description: Whose the certificate of a service with an address of https has to be, where that is not the address in O(services[].url).
+        type: str
+      verify_certificate:
+        description: Whether the certificate is verified. V(false) is for who asks on the host of the service itself.
+        type: bool
+        default: true
+      authorities:
+        description: File with the certificates of the authorities to trust, PEM. The system's unless set.
+        type: path
       api_key:
         description: Key of the service's API.
         type: str
@@ -114,7 +137,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 answers:
-  description: By service, the C(content) of the completion, its C(tokens) and the C(seconds) that it took.
+  description: >-
+    By service, its C(task), the C(content) of the answer, or in words what it was where that is no text, its C(tokens) and the C(seconds) that it took.
   returned: always
   type: dict
 faults:
@@ -128,7 +152,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _openai_api, _passed, _systemd
+from ..module_utils import _openai_api, _passed, _systemd, _task_checks
 
 
 def main() -> None:
@@ -140,7 +164,12 @@ def main() -> None:
                     "name": {"type": "str", "required": True},
                     "url": {"type": "str", "required": True},
                     "model": {"type": "str", "required": True},
-                    "thinking": {"type": "str", "choices": ["never", "hybrid", "always"], "default": "never"},
+                    "task": {"type": "str", "choices": [_task_checks.AUTO, *_task_checks.TASKS], "default": _task_checks.AUTO},
+                    "thinking": {"type": "str", "choices": ["never", "hybrid", "always", "unknown"], "default": "unknown"},
+                    "thinking_switch": {"type": "str", "default": "enable_thinking"},
+                    "certificate_name": {"type": "str"},
+                    "verify_certificate": {"type": "bool", "default": True},
+                    "authorities": {"type": "path"},
                     "api_key": {"type": "str", "no_log": True},
                     "unit": {"type": "str"},
                     "mark": {"type": "bool", "default": True},
@@ -180,9 +209,12 @@ def main() -> None:
 
 def ask(service: dict[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return the answer of one service, or a fault with the end of its journal."""
-    api = _openai_api.Api(service["url"], service["api_key"] or "", parameters["timeout"])
+    thinking = "" if service["thinking"] == "unknown" else service["thinking"]
+    question = _task_checks.Question(service["model"], thinking, service["thinking_switch"] or "", parameters["prompt"], parameters["max_tokens"])
+    trust = _openai_api.Trust(service["verify_certificate"], service["certificate_name"] or "", service["authorities"] or "")
     try:
-        return _openai_api.prove(api, service["model"], service["thinking"], parameters["prompt"], parameters["max_tokens"])
+        api = _openai_api.Api(service["url"], service["api_key"] or "", parameters["timeout"], trust)
+        return _task_checks.prove(api, service["task"], question)
     except _openai_api.ApiFault as error:
         lines = _systemd.journal(service["unit"], "", 30) if service["unit"] else []
         tail = f"\nLast lines of its journal (journalctl -u {service['unit']}):\n" + "\n".join(f"  {line}" for line in lines) if lines else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Mapping
 
-from . import architecture, environments, parts, values, variants
+from . import architecture, environments, parts, tasks, values, variants
 from .architecture import Architecture
 from .faults import Bad, Fault, shown
 from .variants import Preset, Profile
@@ -30,7 +30,8 @@ class Entry:
     """A model: where its weights are, how vLLM serves it, and what the checks need to know about it.
 
     C(bytes) is the size of the download, C(exclude) patterns of files in the repository that serving does not need, C(thinking) one of
-    never, always, hybrid or empty when unknown, C(unsupported) the reason why the model cannot be served, or empty, and
+    never, always, hybrid or empty when unknown, C(thinking_switch) the argument of its chat template that turns a hybrid's thinking off when it is
+    false, C(task) what it is there for or empty when unknown (see C(tasks)), C(unsupported) the reason why the model cannot be served, or empty, and
     C(quantised_sibling) the entry of the same model in a smaller type, or empty. Of a model that no entry is about, C(missing) says why it
     is nowhere to be had and C(unread) why too little is known of it; both are empty otherwise.
     """
@@ -46,6 +47,8 @@ class Entry:
     environment: dict[str, str | None] = field(default_factory=dict)
     architecture: Architecture = Architecture()
     thinking: str = ""
+    thinking_switch: str = ""
+    task: str = ""
     unsupported: str = ""
     quantised_sibling: str = ""
     profiles: dict[str, Profile] = field(default_factory=dict)
@@ -73,6 +76,8 @@ _READERS: dict[str, values.Reader] = {
     "environment": values.mapping,
     "architecture": values.mapping,
     "thinking": _thinking,
+    "thinking_switch": values.word,
+    "task": tasks.read,
     "unsupported": parts.prose,
     "quantised_sibling": values.word,
     "profiles": values.mapping,

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from . import arguments as args
-from . import kernel, span, transformers_engine
+from . import kernel, span, tasks, tls, transformers_engine
 from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
 from .engines import TRANSFORMERS
@@ -79,7 +79,10 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         # Of several hosts only the head answers.
         "url": _url(draft, host.address) if draft.answers else None,
         "local_url": local_url,
+        "task": tasks.task_of(draft),
         "thinking": _thinking(draft),
+        "thinking_switch": _thinking_switch(draft),
+        "tls": tls.document(host, draft),
         "gpus": list(draft.gpus or ()),
         "argv": argv,
         "environment": draft.environment,
@@ -135,9 +138,15 @@ def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
 
 
 def _thinking(draft: ServiceDraft) -> str:
-    """Whether the model thinks before it answers: never, always or hybrid. A reasoning parser on an unknown model says that it does."""
-    known = draft.entry.thinking if draft.entry else ""
-    return known or ("always" if draft.arguments.get("reasoning_parser") else "never")
+    """Whether the model thinks before it answers: never, always or hybrid; empty of a model that nobody knows, which may do what it likes."""
+    return draft.entry.thinking if draft.entry else ""
+
+
+def _thinking_switch(draft: ServiceDraft) -> str:
+    """The argument of its chat template that turns a hybrid's thinking off."""
+    if draft.entry is None or draft.entry.thinking != "hybrid":
+        return ""
+    return draft.entry.thinking_switch or "enable_thinking"
 
 
 def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
@@ -189,14 +198,16 @@ def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
         "served_model_name": _served_name(service),
         "tensor_parallel_size": draft.arguments["tensor_parallel_size"],
     }
-    others = {key: draft.arguments[key] for key in sorted(draft.arguments) if key not in fixed}
+    # Of several hosts the head alone has an API that would want a certificate.
+    arguments = {**draft.arguments, **tls.arguments(draft)}
+    others = {key: arguments[key] for key in sorted(arguments) if key not in fixed and (draft.answers or key not in tls.ARGUMENTS)}
     return [f"{draft.release.path}/bin/vllm", "serve", weights_path, *args.words({**fixed, **others})]
 
 
 def _url(draft: ServiceDraft, host_address: str) -> str:
     """How the service is reached by who reaches its host at an address, unless it listens on one address only."""
     address = host_address if draft.service.host in _LOOPBACK else draft.service.host
-    scheme = "https" if "ssl_certfile" in draft.given else "http"
+    scheme = "https" if tls.is_used(draft) else "http"
     return f"{scheme}://{_bracketed(address)}:{draft.service.port}"
 
 

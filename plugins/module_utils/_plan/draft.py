@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
 from . import arguments as args
-from . import environments, transformers_engine, unknown
+from . import environments, tasks, transformers_engine, unknown
 from .catalogue import Catalogue, Entry
 from .distributed import RAY, Part
 from .engines import TRANSFORMERS, VLLM
@@ -149,6 +149,10 @@ def draft_service(
     given = {key: value for key, value in merged.items() if value is not None}
 
     computed = _parallel_sizes(service, given, used_gpus)
+    named = service.task or (entry.task if entry is not None and entry.name != entry.repo else "")
+    if named in tasks.POOLERS and not tasks.is_pooler(merged) and not {"runner", "task"} & merged.keys() and flags.has("flags", "--runner", version):
+        # Of many such models the class is that of a model that makes text.
+        computed["runner"] = "pooling"
     if flags.has("flags", "--shutdown-timeout", version) and "shutdown_timeout" not in merged:
         computed["shutdown_timeout"] = settings.model_service_shutdown_timeout
     completed = {**computed, **given}

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from . import engines, environments, sources, values
+from . import engines, environments, sources, tasks, values
 from .distributed import Distributed, read as read_distributed
 from .faults import Bad, Fault, HIDDEN, did_you_mean, is_secret_name, kind, nearest, shown
 from .settings import requirements
@@ -47,6 +47,8 @@ class Service:
     distributed: Distributed | None = None
     weights_path: str | None = None
     weights_mount: str | None = None
+    task: str | None = None
+    tls_server_name: str | None = None
 
     @property
     def unit(self) -> str:
@@ -86,6 +88,8 @@ _READERS: dict[str, values.Reader] = {
     "transformers_version": values.version,
     "weights_path": values.path,
     "weights_mount": values.path,
+    "task": tasks.read,
+    "tls_server_name": values.host_name,
 }
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)

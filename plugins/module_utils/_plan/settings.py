@@ -88,6 +88,7 @@ class Settings:
     weights_mirror_address: str
     plan_check_disk: bool
     plan_lookup: bool
+    verify_certificates: bool
     model_service_start_timeout: int
     model_service_stop_timeout: int
     model_service_shutdown_timeout: int
@@ -230,6 +231,7 @@ _READERS: dict[str, values.Reader] = {
     "weights_mirror_address": _address,
     "plan_check_disk": values.switch,
     "plan_lookup": values.switch,
+    "verify_certificates": values.switch,
     "model_service_start_timeout": _SECONDS,
     "model_service_stop_timeout": _SECONDS,
     "model_service_shutdown_timeout": values.whole(0, 24 * 3600),

@@ -14,6 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Iterable
 
+from . import tasks
 from .distributed import MP, RAY, Part
 from .draft import HostDraft, ServiceDraft
 from .services import Service
@@ -231,6 +232,7 @@ def _engine_flags(host: HostDraft, draft: ServiceDraft, local_url: str | None) -
     return {
         "engine": local_url,
         "model": draft.service.served_model_name or draft.service.name,
+        "task": tasks.task_of(draft),
         "probe_interval": settings.ray_probe_interval,
         "probe_timeout": settings.ray_probe_timeout,
         "patience": settings.ray_patience,

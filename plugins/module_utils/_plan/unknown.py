@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Iterable, Mapping, Sequence
 
 from .. import _hub_selection
-from . import architecture, model_config, services, values
+from . import architecture, model_config, services, tasks, values
 from .catalogue import Catalogue, Entry
 from .faults import Bad, one_line
 from .services import Service
@@ -103,6 +103,7 @@ def complete(entry: Entry, service: Service, settings: Settings, answers: Answer
         revision=revision,
         bytes=entry.bytes or sum(size for _path, size in files) or None,
         architecture=model,
+        task=entry.task or tasks.of_files(answer.config, [path for path, _size in answer.files or ()]),
         missing=answer.missing,
         unread=answer.problem or problem,
     )

@@ -41,6 +41,17 @@ def text(value: Any) -> str:
     return value
 
 
+def host_name(value: Any) -> str:
+    """A host's name, or its address, as a certificate has it."""
+    read = text(value)
+    try:
+        ipaddress.ip_address(read)
+    except ValueError:
+        if not _HOST_NAME.fullmatch(read) or ".." in read:
+            raise Bad("this is neither a host's name nor an address", "write it without https:// and port, for example llm.example.org") from None
+    return read
+
+
 def word(value: Any) -> str:
     """Text that is not empty and holds no white space."""
     read = text(value)

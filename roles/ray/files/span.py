@@ -41,6 +41,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--ready-port", default="", help="ADDRESS:PORT at which the program answers when it is ready")
     parser.add_argument("--engine", default="", help="address of the engine's API, to be asked for completions")
     parser.add_argument("--model", default="", help="the model's name in the API")
+    parser.add_argument("--task", default="auto", help="what the engine is there for, and so asked for (task_checks.py)")
     parser.add_argument("--transport", default="", help="what NCCL is expected to use: NET/IB or NET/Socket")
     parser.add_argument("--withhold", action="append", default=[], help="a variable that Ray's other nodes are not to get")
     parser.add_argument("--clean", action="append", default=[], help="a folder of this service alone that each life begins without")

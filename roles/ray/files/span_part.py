@@ -117,7 +117,7 @@ class Part:
         if not options.engine:
             self.events.put(Event("ready"))
             return
-        engine = span_probe.Engine(options.engine, options.model, os.environ.get("VLLM_API_KEY", ""), options.probe_timeout, options.patience)
+        engine = span_probe.Engine(options.engine, options.model, os.environ.get("VLLM_API_KEY", ""), options.probe_timeout, options.patience, task=options.task)
         self.until(engine.is_up)
         while self.process.runs:
             verdict, why = engine.look()

@@ -1,21 +1,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether an engine really answers: a completion of one token. C(/health) says 200 with a dead node and with an engine that hangs.
+"""Whether an engine really answers: a small piece of what it is there for, of text one token. C(/health) says 200 with a dead node and with an
+engine that hangs.
 
-An engine under load may let a completion wait longer than anybody likes. So one that does not come is held against the engine's own counters: who
+An engine under load may let a request wait longer than anybody likes. So one that is not answered is held against the engine's own counters: who
 has made tokens meanwhile is busy, who has not is dead.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import typing as t
-import urllib.error
-import urllib.request
 
-_COUNTER = re.compile(r"^vllm:(?:generation_tokens|prompt_tokens|request_success)_total(?:\{[^}]*\})? ([0-9.eE+-]+)$", re.MULTILINE)
+import openai_api
+import task_checks
+
+_COUNTER = re.compile(r"^vllm:(?:generation_tokens|prompt_tokens|request_success)_total(?:\{[^}\n]*\})? ([0-9.eE+-]{1,40})$", re.MULTILINE)
 
 WELL = "well"
 BUSY = "busy"
@@ -25,53 +26,61 @@ DEAD = "dead"
 # Errors of the server in a row that make it dead: a single one may be the fault of the moment.
 ERRORS = 2
 
+# What takes least: chat models complete a text as well, and without a template.
+_CHEAPEST = {task_checks.CHAT: task_checks.COMPLETION}
+
 
 class Engine:
-    """An OpenAI-compatible server on this host. C(patience) is how many seconds it may make no token before it counts as dead, C(timeout) those that
-    one completion may take."""
+    """An OpenAI-compatible server on this host. C(task) is what it is there for (see task_checks), C(patience) how many seconds it may make no token
+    before it counts as dead, C(timeout) those that one answer may take."""
 
-    def __init__(self, url: str, model: str, key: str, timeout: float, patience: float, clock: t.Callable[[], float] = time.monotonic) -> None:
-        self._url = url
-        self._model = model
-        self._key = key
-        self._timeout = timeout
+    def __init__(
+        self, url: str, model: str, key: str, timeout: float, patience: float, clock: t.Callable[[], float] = time.monotonic, task: str = task_checks.AUTO,
+    ) -> None:
+        # This is the host itself, whatever name its certificate is for.
+        self._api = openai_api.Api(url, key, timeout, openai_api.Trust(verify=False))
+        self._question = task_checks.Question(model, prompt="Hi", max_tokens=1)
+        self._tasks = (_CHEAPEST.get(task, task),) if task != task_checks.AUTO else (
+            task_checks.COMPLETION, task_checks.EMBEDDING, task_checks.SCORE, task_checks.CLASSIFY, task_checks.POOLING, task_checks.TRANSCRIPTION,
+        )
         self._patience = patience
         self._clock = clock
-        # No proxy: this is the host itself.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._counted = -1.0
         self._progress = clock()
         self._errors = 0
 
-    def _ask(self, path: str, body: dict[str, t.Any] | None, timeout: float) -> str:
-        request = urllib.request.Request(self._url + path, data=None if body is None else json.dumps(body).encode())
-        request.add_header("Content-Type", "application/json")
-        if self._key:
-            request.add_unredirected_header("Authorization", f"Bearer {self._key}")
-        with self._opener.open(request, timeout=timeout) as answer:
-            return str(answer.read().decode(errors="replace"))
-
     def is_up(self) -> bool:
         """Whether the server answers at all: enough to begin asking it for more."""
         try:
-            self._ask("/health", None, 5)
-        except OSError:
+            self._api.read("/health", timeout=5)
+        except openai_api.ApiFault:
             return False
         return True
 
     def look(self) -> tuple[str, str]:
-        """Ask for a completion; return one of WELL, BUSY, UNWELL (it will be asked again) and DEAD, and why."""
+        """Ask for an answer; return one of WELL, BUSY, UNWELL (it will be asked again) and DEAD, and why. Raises nothing."""
         try:
-            self._ask("/v1/completions", {"model": self._model, "prompt": "Hi", "max_tokens": 1, "temperature": 0}, self._timeout)
-        except urllib.error.HTTPError as error:
-            if error.code < 500:
-                # It answers, and not to this question (a model that makes no text, a key of its own): more cannot be asked.
-                return self._well()
-            self._errors += 1
-            why = f"a completion was answered with status {error.code}"
-            return (DEAD if self._errors >= ERRORS else UNWELL), why
-        except OSError as error:
-            return self._waiting(str(error))
+            return self._look()
+        except Exception as error:  # pylint: disable=broad-except
+            # Who asks is a thread that nobody would miss, and an engine that hangs later on is to be noticed all the same.
+            return self._waiting(f"{type(error).__name__}: {openai_api.shown(error)}")
+
+    def _look(self) -> tuple[str, str]:
+        for task in self._tasks:
+            try:
+                task_checks.ask(self._api, task, self._question)
+            except openai_api.ApiFault as fault:
+                if fault.status == 0:
+                    return self._waiting(str(fault))
+                if fault.status >= 500:
+                    self._errors += 1
+                    return (DEAD if self._errors >= ERRORS else UNWELL), f"a {task} was answered with status {fault.status}"
+                if 400 <= fault.status < 500:
+                    # It does no such thing: perhaps another. Where there is none left it answers, and more cannot be asked.
+                    continue
+            # It has answered, though perhaps with a token that is no text.
+            self._tasks = (task,)
+            break
         return self._well()
 
     def _well(self) -> tuple[str, str]:
@@ -93,7 +102,7 @@ class Engine:
     def _count(self) -> float | None:
         """The sum of what the engine counts of its work; None when it does not say."""
         try:
-            found = _COUNTER.findall(self._ask("/metrics", None, 10))
-        except OSError:
+            found = _COUNTER.findall(self._api.read("/metrics", timeout=10).decode(errors="replace"))
+            return sum(float(number) for number in found) if found else None
+        except (openai_api.ApiFault, ValueError):
             return None
-        return sum(float(number) for number in found) if found else None

@@ -44,7 +44,8 @@ class Span:
         self.port = free_port()
         self.parts: dict[str, subprocess.Popen[str]] = {}
         # The role copies it beside the programs under this name.
-        shutil.copy(FILES.parents[2] / "plugins" / "module_utils" / "_exit_status.py", folder / "exit_status.py")
+        for name in ("exit_status", "openai_api", "task_checks"):
+            shutil.copy(FILES.parents[2] / "plugins" / "module_utils" / f"_{name}.py", folder / f"{name}.py")
 
     def start(self, name: str, *, hub: bool = False, digest: str = "d", token: str = TOKEN, program: str = PROGRAM, **options: Any) -> None:
         """Start a part, as its unit does; O(options) are its flags."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import http.server
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,13 +13,17 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils import _openai_api, _task_checks
 from host_script import ROLES, load
 
 FILES = ROLES / "ray" / "files"
 
 
 @pytest.fixture
-def probe() -> ModuleType:
+def probe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    # The role copies them beside the programs under these names.
+    monkeypatch.setitem(sys.modules, "openai_api", _openai_api)
+    monkeypatch.setitem(sys.modules, "task_checks", _task_checks)
     return load(FILES / "span_probe.py", "span_probe")
 
 

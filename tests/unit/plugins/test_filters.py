@@ -68,6 +68,7 @@ def plan_service(name: str, state: str = "present") -> dict[str, object]:
         "release": "r", "release_path": "/r", "weights_path": "/w", "served": f"/s/{name}.json",
         "units": [], "former_units": [unit] if state == "absent" else [], "node": None,
         "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
+        "thinking_switch": "", "task": "chat", "tls": None, "port": 1,
     }
 
 
@@ -82,8 +83,19 @@ def test_checks_leave_absent_services_out_and_carry_the_key() -> None:
 
 
 def test_lines_name_address_and_answer() -> None:
-    lines = services.service_lines({"a": {"content": "hello", "tokens": 2, "seconds": 0.5}}, [plan_service("a")])
-    assert lines == ["a serves a at http://h:1/v1: 2 tokens in 0.5 s, 'hello'"]
+    lines = services.service_lines({"a": {"task": "chat", "content": "hello", "tokens": 2, "seconds": 0.5}}, [plan_service("a")])
+    assert lines == ["a serves a at http://h:1/v1: chat, 2 tokens in 0.5 s, 'hello'"]
+
+
+def test_a_certificate_is_verified_from_elsewhere_alone() -> None:
+    """Against the name that it is for, with the authorities that the user trusts."""
+    plan = [{**plan_service("a"), "tls": {"name": "llm.example.org"}}]
+    outside = services.service_checks(plan, {"a": {}}, authorities="/ca.pem")[0]
+    assert (outside["verify_certificate"], outside["certificate_name"], outside["authorities"]) == (True, "llm.example.org", "/ca.pem")
+    assert services.service_checks(plan, {"a": {}}, on_host=True)[0]["verify_certificate"] is False
+    assert services.service_checks(plan, {"a": {}}, verify=False)[0]["verify_certificate"] is False
+    lines = services.service_lines({"a": {"task": "embedding", "content": "2 numbers", "tokens": None, "seconds": 0.5}}, plan)
+    assert lines == ["a serves a at http://h:1/v1 (as https://llm.example.org:1/v1): embedding, ? tokens in 0.5 s, '2 numbers'"]
 
 
 def test_only_certificates_that_differ_are_missing(tmp_path: Path) -> None:

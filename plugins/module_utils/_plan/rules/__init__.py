@@ -12,7 +12,7 @@ from ..draft import HostDraft
 from ..engines import VLLM
 from ..faults import Fault, Notice
 from . import advisories, argument_values, arguments, clusters, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names, nodes
-from . import platform, ports, releases, service, sharing, systems, unknown, variants
+from . import platform, ports, releases, service, sharing, systems, tls, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -73,6 +73,8 @@ RULES: tuple[Rule, ...] = (
     Rule(arguments.parsers_exist),
     Rule(arguments.parsers_fit_the_model),
     Rule(arguments.variables_exist),
+    Rule(tls.tls_can_start),
+    Rule(tls.tls_name_is_known),
     Rule(ports.ports_are_unique),
     Rule(ports.ports_are_not_ssh),
     Rule(ports.ports_need_no_root),

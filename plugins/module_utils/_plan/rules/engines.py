@@ -24,6 +24,7 @@ _OF_ENGINE: dict[str, dict[str, str]] = {
         "profile": "leave it out, or leave engine out: profiles are arguments of vLLM",
         "preset": "leave it out, or leave engine out: presets are arguments of vLLM",
         "distributed": "leave engine out: transformers serve runs on one host",
+        "tls_server_name": "leave it out: transformers serve speaks no TLS",
     },
     TRANSFORMERS: {
         "transformers_args": "write it below vllm_args, or add engine: transformers",

@@ -1,0 +1,77 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a service that did not answer in time hangs, or has much to do: the one is restarted, the other never is.
+
+C(/health) tells nothing: vLLM's server answers it by itself while its engine process stands still. So the engine's own counters are watched while a
+request waits. Each step of the engine moves one of them: tokens read or made, requests that run or wait, the share of the KV cache in use.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import typing as t
+
+from . import _openai_api, _task_checks
+
+ANSWERS = "answers"
+BUSY = "busy"
+HANGS = "hangs"
+BROKEN = "broken"
+
+# Of vLLM 0.8.5 to 0.33 (v1/metrics/loggers.py); all of them come from the engine's process, none from the server that is asked.
+_MOVES = re.compile(
+    r"^vllm:(?:generation_tokens|prompt_tokens|iteration_tokens|num_requests_running|num_requests_waiting|kv_cache_usage_perc|gpu_cache_usage_perc)"
+    r"[a-z_]*(?:\{[^}\n]*\})? \S+$",
+    re.MULTILINE,
+)
+LOOK_SECONDS = 2.0
+_METRICS_SECONDS = 10.0
+
+
+def state_of(url: str, key: str, model: str, task: str, seconds: float) -> tuple[str, str]:
+    """Return one of ANSWERS, BUSY, HANGS and BROKEN, and why; asked on the service's own host.
+
+    :param seconds: how long the engine may make no step before it counts as hanging
+    """
+    try:
+        api = _openai_api.Api(url, key, seconds, _openai_api.Trust(verify=False))
+    except _openai_api.ApiFault as fault:
+        return ANSWERS, str(fault)
+    found: list[tuple[str, str]] = []
+    asker = threading.Thread(target=lambda: found.append(_ask(api, task, model)), daemon=True)
+    before = _moves(api)
+    began = time.monotonic()
+    asker.start()
+    while time.monotonic() - began < seconds:
+        asker.join(min(LOOK_SECONDS, seconds))
+        if not asker.is_alive():
+            break
+        now = _moves(api)
+        if before is not None and now is not None and now != before:
+            return BUSY, "a request had to wait, and the engine is at work"
+        before = now if before is None else before
+    asker.join(1)
+    return found[0] if found and found[0][0] != HANGS else (HANGS, f"no answer and no step of the engine for {seconds:.0f} s")
+
+
+def _ask(api: _openai_api.Api, task: str, model: str) -> tuple[str, str]:
+    try:
+        _task_checks.ask(api, task, _task_checks.Question(model, prompt="Hi"))
+    except _openai_api.ApiFault as fault:
+        if 400 <= fault.status < 500:
+            # The question is at fault, or the key; another start would answer the same.
+            return ANSWERS, str(fault)
+        return (HANGS if fault.status == 0 and "no whole answer" in str(fault) else BROKEN), str(fault)
+    except Exception as error:  # pylint: disable=broad-except  # Of a thread that is waited for.
+        return BROKEN, f"{type(error).__name__}: {_openai_api.shown(error)}"
+    return ANSWERS, "it answers on its own host"
+
+
+def _moves(api: _openai_api.Api) -> t.Any:
+    """Return what the engine has counted so far; None where it does not say."""
+    try:
+        return _MOVES.findall(api.read("/metrics", timeout=_METRICS_SECONDS).decode(errors="replace")) or None
+    except _openai_api.ApiFault:
+        return None
