@@ -20,7 +20,21 @@ def coder(tensor: int, version: str, **vllm_args: Any) -> dict[str, Any]:
     return service(model="qwen3-coder-480b-a35b-instruct-fp8", gpus=..., vllm_version=version, vllm_args=given)
 
 
+# Certificate and key as certbot lays them down.
+TLS = {f"ssl_{key}": f"/etc/letsencrypt/live/llm.example.org/{name}.pem" for key, name in (("certfile", "fullchain"), ("keyfile", "privkey"))}
+
+
+def encrypted(name: str | None = "llm.example.org", **vllm_args: Any) -> Any:
+    """A service with TLS of its own, on a host that the inventory knows by its address."""
+    keys = {"tls_server_name": name} if name else {}
+    return one(service(vllm_args={**TLS, **vllm_args}, **keys), ansible_host="10.0.0.1")
+
+
 EXAMPLES = [
+    example("tls-name-is-known", encrypted(None), "add the name to the service: tls_server_name: llm.example.org", encrypted()),
+    example("tls-name-is-known", one(service(tls_server_name="a.b")), "take it out, or add ssl_certfile", one(service())),
+    example("tls-can-start", encrypted(ssl_cert_reqs=2), "take it away, or write 1", encrypted(ssl_cert_reqs=1)),
+    example("tls-can-start", encrypted(ssl_certfile=None), "add ssl_certfile", encrypted()),
     example("flags-exist", one(args(max_modle_len=5000)), "did you mean max_model_len?", one(args(max_model_len=5000))),
     example("flags-exist", one(args(no_enable_prefix_caching=True)), "write it as enable_prefix_caching: false", one(args(enable_prefix_caching=False))),
     example("flags-exist", one(service(vllm_args={"max-model-len": 5000})), "write it as max_model_len", one(args(max_model_len=5000))),
