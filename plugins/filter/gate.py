@@ -10,7 +10,7 @@ import typing as t
 
 Result = t.Mapping[str, t.Any]
 
-ROLLED = ("unit", "environment_file", "served")
+ROLLED = ("unit", "environment_file", "served", "own_folders")
 
 # What the supervisor of a service over several hosts says of NCCL's transport (complaint() in roles/ray/files/span_transport.py).
 WRONG_TRANSPORT = re.compile(r"NCCL goes over .+, and the inventory expects \S+")

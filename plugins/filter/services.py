@@ -26,10 +26,38 @@ def service_secrets(services: t.Sequence[Service], credential_key: str = "") -> 
     return secrets
 
 
-def service_directories(services: t.Sequence[Service], account: t.Mapping[str, str]) -> list[dict[str, str]]:
-    """Return the directories that each service writes to, its account's own, for the `directories` module."""
-    paths = [path for service in services for path in (service["cache"], *(folder for unit in service["units"] for folder in unit["writable"]))]
-    return [{"path": path, "owner": account["user"], "group": account["group"], "mode": "0750"} for path in dict.fromkeys(paths)]
+def service_directories(services: t.Sequence[Service], former: str) -> list[dict[str, t.Any]]:
+    """Return the directories that each service writes to, its account's own, for the `directories` module.
+
+    What is there is kept as it is: a unit that changes its account takes its folders with it when it starts, not before. `former` is the account
+    that all services had together once; the folders above them, which were its own then, become root's.
+    """
+    found: dict[str, dict[str, t.Any]] = {}
+    for service in services:
+        account = service["account"]
+        rows = {service["cache"]: {"owner": account["user"], "group": account["group"], "mode": "0750"}}
+        for unit in service["units"]:
+            rows[unit["failures"]] = rows[service["cache"]]
+            if unit["ray_folder"]:
+                rows[unit["ray_folder"]] = {"owner": "root", "group": account["group"], "mode": "0770"}
+        for path, row in rows.items():
+            above = path.rpartition("/")[0]
+            found.setdefault(above, {"path": above, "mode": "0755", "keep": True, "former": former})
+            found.setdefault(path, {"path": path, **row, "keep": True})
+    return list(found.values())
+
+
+def service_accounts(services: t.Sequence[Service], present: t.Mapping[str, t.Mapping[str, t.Any]], groups: t.Sequence[str]) -> list[dict[str, t.Any]]:
+    """Return the accounts of present services that a host lacks, or that are not in all of these groups, for the `service_accounts` module.
+
+    `present` are the host's accounts by name, as its facts have them.
+    """
+    rows = [{"user": service["account"]["user"], "service": service["name"], "home": service["cache"]} for service in services]
+    return [row for row in rows if set(groups) - _groups_of(present.get(row["user"])) or row["user"] not in present]
+
+
+def _groups_of(account: t.Mapping[str, t.Any] | None) -> set[str]:
+    return {account["group"], *account["groups"]} if account is not None else set()
 
 
 def service_units(services: t.Sequence[Service], remove: str = "") -> list[dict[str, t.Any]]:
@@ -46,8 +74,9 @@ def _units_of(service: Service, state: str) -> list[dict[str, t.Any]]:
         rows = [{**{key: service[key] for key in keys[:-1]}, "folders": []}]
     # What it was before goes first: it has the ports.
     found = [{**{key: unit[key] for key in keys}, "state": "absent"} for unit in service["former_units"]] + [{**row, "state": state} for row in rows]
-    # All of its units use the cache, and the last of them has it.
-    return [{**row, "cache": service["cache"] if row is found[-1] else None} for row in found]
+    # All of its units use the cache and the account, and the last of them has them.
+    last = {"cache": service["cache"], "account": service["account"]["user"]}
+    return [{**row, **(last if row is found[-1] else dict.fromkeys(last))} for row in found]
 
 
 def service_checks(
@@ -103,6 +132,7 @@ class FilterModule:
         return {
             "service_secrets": service_secrets,
             "service_directories": service_directories,
+            "service_accounts": service_accounts,
             "service_units": service_units,
             "service_checks": service_checks,
             "service_lines": service_lines,

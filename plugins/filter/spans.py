@@ -24,7 +24,7 @@ def unit_rows(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[s
         if not service["units"]:
             rows.append({**service, "words": list(service["argv"]), "span": None})
         for unit in reversed(service["units"]):
-            own = {key: unit[key] for key in ("unit", "environment_file", "served", "environment")}
+            own = {key: unit[key] for key in ("unit", "environment_file", "served", "environment", "own_folders")}
             rows.append({**service, **own, "span": unit, "words": words(unit, secrets.get(service["name"], {}))})
     return rows
 

@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import typing as t
 
 Values = t.Mapping[str, t.Any]
@@ -26,23 +23,6 @@ def weights_share(weights: Values, patience: int) -> dict[str, t.Any]:
             "patience": int(patience),
         }
     return {"role": "alone"}
-
-
-def weights_digests(read: t.Sequence[Values]) -> dict[str, str]:
-    """Return a digest of size and sha256 of all files, by path of the weights.
-
-    :param read: results of C(slurp) over weights of the plan, each with its C(item)
-    """
-    found = {}
-    for result in read:
-        try:
-            files = json.loads(base64.b64decode(result["content"]))["files"]
-            rows = sorted(f"{file['sha256']} {file['size']} {file['path']}\n" for file in files)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            # No manifest of ours.
-            continue
-        found[result["item"]["path"]] = hashlib.sha256("".join(rows).encode()).hexdigest()
-    return found
 
 
 def weights_disagreements(plans: t.Sequence[Values], digests: t.Mapping[str, Values]) -> list[str]:
@@ -92,7 +72,6 @@ class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
             "weights_share": weights_share,
-            "weights_digests": weights_digests,
             "weights_disagreements": weights_disagreements,
             "weights_prune_lines": weights_prune_lines,
         }

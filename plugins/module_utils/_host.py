@@ -17,6 +17,8 @@ import struct
 import subprocess
 import typing as t
 
+from . import _safe_paths
+
 UNIT_DIRECTORY = "/etc/systemd/system"
 # Every unit of ours carries this line, so that nobody else's `vllm-*.service` is taken for ours.
 SHARED_MEMORY = "/dev/shm"
@@ -218,16 +220,35 @@ def unit_of(pid: int) -> str:
     return names[-1] if names else ""
 
 
-def read_services() -> list[dict[str, str]]:
-    """Return the units of model services that this collection wrote, with their active state and what they say of themselves."""
+def read_services() -> list[dict[str, t.Any]]:
+    """Return the units of model services that this collection wrote, with their active state and what they say of themselves, and what each holds:
+    the C(port) of its API (0 where it has none) and the C(gpus) that it computes on (None where nobody knows)."""
     units = [
         os.path.basename(path) for kind in ("vllm", "ray") for path in sorted(glob.glob(os.path.join(UNIT_DIRECTORY, kind + "-*.service")))
         if read_text(path).startswith(UNIT_MARK)
     ]
     # One call for all of them: `systemctl show` prints blocks in the order that they were asked for.
-    blocks = run("systemctl", "show", "--property=ActiveState,StatusText", *units).split("\n\n") if units else []
+    blocks = run("systemctl", "show", "--property=ActiveState,StatusText,UnitFileState", *units).split("\n\n") if units else []
     states = [dict(line.partition("=")[::2] for line in block.strip().splitlines()) for block in blocks]
-    return [{"unit": unit, "active": state.get("ActiveState", ""), "status": state.get("StatusText", "")} for unit, state in zip(units, states)]
+    return [
+        {
+            "unit": unit, "service": service_of(unit), "active": state.get("ActiveState", ""), "status": state.get("StatusText", ""),
+            "enabled": state.get("UnitFileState", ""), **unit_holds(read_text(os.path.join(UNIT_DIRECTORY, unit))),
+        }
+        for unit, state in zip(units, states)
+    ]
+
+
+def service_of(unit: str) -> str:
+    """Return the name of the service that a unit of ours belongs to."""
+    return re.sub(r"^(?:vllm|ray-head|ray-worker)-|\.service$", "", unit)
+
+
+def unit_holds(text: str) -> dict[str, t.Any]:
+    """Return what the text of a unit says that it holds: the port of its API, and GPUs by their indexes."""
+    port = re.search(r"^\s+--port=(\d+)", text, flags=re.MULTILINE)
+    named = re.search(r"CUDA_VISIBLE_DEVICES=([0-9]+(?:,[0-9]+)*)", text)
+    return {"port": int(port[1]) if port else 0, "gpus": [int(index) for index in named[1].split(",")] if named else None}
 
 
 def complete_weights(directory: str) -> list[str]:
@@ -240,7 +261,7 @@ def complete_weights(directory: str) -> list[str]:
 def is_as_verified(path: str, manifest: str) -> bool:
     """Tell whether the files of a directory have the sizes and times that its manifest names. One without times vouches by size alone."""
     try:
-        for file in json.loads(read_text(manifest))["files"]:
+        for file in json.loads(_safe_paths.read_text(manifest))["files"]:
             found = os.stat(os.path.join(path, file["path"]))
             if found.st_size != file["size"] or found.st_mtime_ns != file.get("mtime_ns", found.st_mtime_ns):
                 return False
@@ -254,6 +275,8 @@ def partial_weights(directory: str) -> dict[str, int]:
     suffix = ".partial"
     found = {}
     for path in sorted(glob.glob(os.path.join(directory, "*", "*" + suffix))):
+        if os.path.islink(path):
+            continue
         files = (os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names)
         found[path[:-len(suffix)]] = sum(os.lstat(file).st_size for file in files if os.path.lexists(file))
     return found

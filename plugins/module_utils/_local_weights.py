@@ -12,6 +12,8 @@ import json
 import os
 import typing as t
 
+from . import _safe_paths
+
 
 def verified_paths(state_dir: str) -> list[str]:
     """Return the paths of the weights whose files are all as they were when they were verified."""
@@ -26,8 +28,7 @@ def verified_paths(state_dir: str) -> list[str]:
 def read_record(path: str) -> dict[str, t.Any] | None:
     """Return a record; None where there is none that can be read: what it was about is verified anew then."""
     try:
-        with open(path, encoding="utf-8") as file:
-            record = json.load(file)
+        record = json.loads(_safe_paths.read_bytes(path))
         return record if isinstance(record["path"], str) and isinstance(record["files"], list) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -12,10 +12,9 @@ import glob
 import json
 import os
 import re
-import shutil
 import typing as t
 
-from . import _host
+from . import _host, _safe_paths
 
 MANIFEST = ".manifest.json"
 PARTIAL = ".partial"
@@ -34,7 +33,7 @@ class Found(t.NamedTuple):
 
 
 def find(directory: str) -> list[Found]:
-    """Return the complete and unfinished weights below a directory, by path."""
+    """Return the complete and unfinished weights below a directory, by path. Run it as the account that they belong to."""
     complete = {path[:-len(MANIFEST)] for path in glob.glob(os.path.join(directory, "*", "*" + MANIFEST))}
     begun = {path[:-len(PARTIAL)] for path in glob.glob(os.path.join(directory, "*", "*" + PARTIAL)) if os.path.isdir(path)}
     found = []
@@ -52,8 +51,7 @@ def find(directory: str) -> list[Found]:
 def read_manifest(path: str) -> dict[str, t.Any] | None:
     """Return a manifest of ours; None where there is none, or it is not one of ours."""
     try:
-        with open(path, encoding="utf-8") as file:
-            manifest = json.load(file)
+        manifest = json.loads(_safe_paths.read_bytes(path))
         return manifest if isinstance(manifest["files"], list) and isinstance(manifest["commit"], str) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -94,15 +92,8 @@ def read_units() -> list[str]:
 
 
 def read_records(state_dir: str) -> list[str]:
-    """Return the text of what is kept of services, their last good releases among it, but not of the downloads themselves."""
-    others = ("jobs", "progress", "models", "verified")
-    folders = (folder for folder in sorted(glob.glob(os.path.join(state_dir, "*"))) if os.path.basename(folder) not in others)
-    return [_host.read_text(path) for folder in folders for path in sorted(glob.glob(os.path.join(folder, "**"), recursive=True)) if is_small(path)]
-
-
-def is_small(path: str) -> bool:
-    """Whether a path is a plain file that can be a record."""
-    return os.path.isfile(path) and not os.path.islink(path) and os.path.getsize(path) < 1024 * 1024
+    """Return the text of what is kept of services that have passed their gate. Folders that an account may write are not looked into."""
+    return [_safe_paths.read_text(path) for path in sorted(glob.glob(os.path.join(state_dir, "served", "*.json")))]
 
 
 def open_paths(directory: str) -> set[str]:
@@ -150,16 +141,14 @@ def forget_unit(unit: str, state_dir: str) -> None:
     remove_one(os.path.join(state_dir, "jobs", f"{unit}.json"))
 
 
-def remove(path: str, state_dir: str) -> None:
-    """Remove weights with all that stands beside them. Raises OSError."""
-    forget_download(path, state_dir)
+def remove(path: str) -> None:
+    """Remove weights with all that stands beside them. Run it as the account that they belong to. Raises OSError."""
     # The mark of completeness goes first: what is left after a kill is half done, and says so.
     for ending in (MANIFEST, ".verified.json", ".share"):
         remove_one(path + ending)
     if os.path.isdir(path) and not os.path.islink(path):
         # So that what a kill leaves behind is found again.
-        if os.path.isdir(path + PARTIAL):
-            shutil.rmtree(path + PARTIAL)
+        remove_one(path + PARTIAL)
         os.rename(path, path + PARTIAL)
     remove_one(path + PARTIAL)
     try:
@@ -170,7 +159,4 @@ def remove(path: str, state_dir: str) -> None:
 
 def remove_one(path: str) -> None:
     """Remove a file or a directory if it is there."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
+    _safe_paths.remove(path)

@@ -7,9 +7,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import shutil
+import pwd
 
-from . import _served, _systemd
+from . import _accounts, _safe_paths, _served, _systemd
 from ._host import UNIT_DIRECTORY, UNIT_MARK, read_text
 
 # Written by the unit at each start, gone with a reboot as the process is. Only root can read it.
@@ -28,6 +28,8 @@ class Service:
     served: str | None = None
     # Further folders that go with an absent service.
     folders: list[str] = dataclasses.field(default_factory=list)
+    # The account that goes with it.
+    account: str | None = None
 
     @property
     def path(self) -> str:
@@ -56,8 +58,8 @@ class Service:
         """Return what brings the unit to its state: none, enable, start, restart or remove."""
         found = self.properties()
         if self.state == "absent":
-            gone = found["LoadState"] == "not-found" and not any(os.path.exists(path) for path in self.leftovers())
-            return "none" if gone else "remove"
+            left = any(_safe_paths.exists(path) for path in self.leftovers()) or bool(self.account and _accounts.is_ours(self.account))
+            return "none" if found["LoadState"] == "not-found" and not left else "remove"
         if start and found["ActiveState"] in ("inactive", "failed"):
             return "start"
         # It fell and waits for systemd's next try: what stood in its way may be gone, so it gets a first try again.
@@ -85,6 +87,14 @@ class Service:
         kept = _served.load(self.served) if self.served else None
         return kept is not None and not kept.differs()
 
+    def runs_as_another(self) -> bool:
+        """Tell whether the unit's main process belongs to another account than the one that its unit file names by now."""
+        found = _systemd.show(self.unit, "MainPID", "User")
+        try:
+            return found["MainPID"] not in ("", "0") and os.stat(f"/proc/{found['MainPID']}").st_uid != pwd.getpwnam(found["User"]).pw_uid
+        except (OSError, KeyError):
+            return False
+
     def do(self, action: str) -> None:
         """Carry out an action. Starting does not wait for readiness. Raises RuntimeError with systemctl's words."""
         if action in ("enable", "start", "restart"):
@@ -109,11 +119,11 @@ class Service:
             if self.properties()["ActiveState"] == "failed":
                 _systemd.systemctl("reset-failed", self.unit)
         for path in self.leftovers():
-            if os.path.isdir(path):
-                shutil.rmtree(path)
-            elif os.path.exists(path):
-                os.unlink(path)
+            _safe_paths.remove(path)
         _systemd.systemctl("daemon-reload")
+        # Last: what is left of a removal that was cut short belongs to somebody who is known.
+        if self.account:
+            _accounts.remove(self.account)
 
 
 def checksum(path: str) -> str:

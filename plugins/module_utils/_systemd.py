@@ -8,6 +8,7 @@ import json
 import subprocess
 import typing as t
 
+from . import _safe_paths
 from ._exit_status import describe
 
 
@@ -40,12 +41,14 @@ def journal(unit: str, invocation: str, lines: int) -> list[str]:
 
 
 def read_progress(path: str | None) -> dict[str, t.Any]:
-    """Return the JSON object in a status file; empty when there is none yet."""
+    """Return the JSON object in a status file; empty when there is none yet.
+
+    Some lie in a folder that the program's account may write, and what is read here is shown: no link is followed to a file of root's.
+    """
     if not path:
         return {}
     try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+        found = json.loads(_safe_paths.read_bytes(path, of_folders_owner=True))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
   - Does for a list of directories what M(ansible.builtin.file) does for one, in one call instead of one a directory.
-  - Missing parents are created with the owner, group and mode of the directory that needed them; existing parents are left alone.
+  - Missing parents are created as root's with mode 0755; existing parents are left alone.
+  - A link is followed only where it is root's, in a folder that nobody else may write. Anywhere else it is an error.
 options:
   directories:
     description: The directories, in the order in which they are made.
@@ -35,6 +36,14 @@ options:
         description: Octal mode.
         type: str
         default: "0755"
+      keep:
+        description: Leave a directory that is there as it is, whoever owns it.
+        type: bool
+        default: false
+      former:
+        description: Of O(directories[].keep) directories that belong to this account are excepted.
+        type: str
+        default: ""
 attributes:
   check_mode:
     description: Reports what would change.
@@ -71,15 +80,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils import _safe_paths
+
 
 def describe(path: str) -> str | None:
-    """Return owner:group mode of a directory, or None where it does not exist. Raises NotADirectoryError on anything else."""
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
+    """Return owner:group mode of a directory, or None where it does not exist. Raises OSError on anything else, and where a link can't be trusted."""
+    found = _safe_paths.stat_folder(path)
+    if found is None:
         return None
-    if not stat.S_ISDIR(found.st_mode):
-        raise NotADirectoryError(f"{path} is there, but is not a directory. Move it away or set another path.")
     return f"{name_of(pwd.getpwuid, found.st_uid)}:{name_of(grp.getgrgid, found.st_gid)} {stat.S_IMODE(found.st_mode):04o}"
 
 
@@ -92,14 +100,8 @@ def name_of(look_up: t.Callable[[int], t.Any], number: int) -> str:
 
 
 def make(path: str, owner: str, group: str, mode: int) -> None:
-    """Create a directory and its missing parents, all with the same owner, group and mode."""
-    parent = os.path.dirname(path)
-    if not os.path.isdir(parent):
-        make(parent, owner, group, mode)
-    if not os.path.isdir(path):
-        os.mkdir(path, 0o700)
-    os.chown(path, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid)
-    os.chmod(path, mode)
+    """Create a directory, or give it owner, group and mode; missing parents become root's."""
+    os.close(_safe_paths.make_folder(path, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid, mode))
 
 
 def main() -> None:
@@ -112,6 +114,8 @@ def main() -> None:
                     "owner": {"type": "str", "default": "root"},
                     "group": {"type": "str", "default": "root"},
                     "mode": {"type": "str", "default": "0755"},
+                    "keep": {"type": "bool", "default": False},
+                    "former": {"type": "str", "default": ""},
                 },
             },
         },
@@ -123,7 +127,7 @@ def main() -> None:
         target = f"{wanted['owner']}:{wanted['group']} {int(wanted['mode'], 8):04o}"
         try:
             current = describe(wanted["path"])
-            if current == target:
+            if current == target or (current is not None and wanted["keep"] and current.partition(":")[0] != wanted["former"]):
                 continue
             if not module.check_mode:
                 make(wanted["path"], wanted["owner"], wanted["group"], int(wanted["mode"], 8))

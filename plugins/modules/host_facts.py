@@ -31,7 +31,7 @@ options:
     type: path
     default: /var/lib/inferops
   account:
-    description: Name of the account of the services.
+    description: Name of the account that downloads.
     type: str
     default: inferops
   paths:
@@ -47,6 +47,10 @@ options:
     description: What releases are installed from beside indexes. Folders of the host are listed.
     type: raw
     default: []
+  account_prefix:
+    description: What the names of the services' own accounts begin with.
+    type: str
+    default: inferops-
   sysctl:
     description: Kernel parameters to report beside those that the collection sets by itself; a dictionary's keys, or a list.
     type: raw
@@ -158,7 +162,9 @@ host:
       description: Listening TCP sockets with C(port), C(address), C(pid) and the systemd C(unit) of the process.
       type: list
     services:
-      description: Units of model services of this collection with their C(unit), C(active) state and C(status), what they say of themselves.
+      description: >-
+        Units of model services of this collection with their C(unit), C(service), C(active) state, whether they are C(enabled), their C(status),
+        what they say of themselves, the C(port) of their API (0 without one) and the C(gpus) that they compute on (null where nobody knows).
       type: list
     releases:
       description: Names of complete releases.
@@ -188,7 +194,14 @@ host:
       description: Bytes that unfinished downloads hold, by the path that the weights will have.
       type: dict
     account:
-      description: C(user), C(group) and C(home) of the services' account; empty where it does not exist.
+      description: C(user), C(group) and C(home) of the account that downloads; empty where it does not exist.
+      type: dict
+    account_groups:
+      description: Groups that this account is in beside its own.
+      type: list
+    accounts:
+      description: >-
+        C(uid), C(group), further C(groups), C(home) and C(comment) of the accounts that begin with O(account_prefix) or were made for services, by name.
       type: dict
     certificates:
       description: sha256 of each file in C(/usr/local/share/ca-certificates), by name.
@@ -221,7 +234,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _cuda_toolkit, _gpu_driver, _host, _local_weights, _nvidia, _prune, _releases
+from ..module_utils import _accounts, _cuda_toolkit, _gpu_driver, _host, _local_weights, _nvidia, _prune, _releases
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
 
@@ -238,6 +251,7 @@ def main() -> None:
             "python": {"type": "raw", "default": "/usr/bin/python3"},
             # Addresses may hold a user and password.
             "find_links": {"type": "raw", "default": [], "no_log": True},
+            "account_prefix": {"type": "str", "default": "inferops-"},
             "sysctl": {"type": "raw", "default": []},
         },
         supports_check_mode=True,
@@ -265,6 +279,8 @@ def main() -> None:
         partial_weights=_host.partial_weights(module.params["weights_dir"]),
         tools=_host.installed_tools(module.params["install_dir"]),
         account=_host.read_account(module.params["account"]),
+        account_groups=_accounts.groups_of(module.params["account"]),
+        accounts=_accounts.read(module.params["account_prefix"]),
         certificates=_host.added_certificates(),
         checked=_host.checked_services(module.params["state_dir"]),
         # What is neither is the plan's to refuse.

@@ -39,6 +39,13 @@ options:
         description: Where the last state that passed the gate is kept.
         type: path
         required: true
+      own_folders:
+        description:
+          - The command by which units see that their folders are their account's. One from before each service had an account of its own has no
+            such command, and is given the folders that this one names.
+        type: list
+        elements: str
+        default: []
 attributes:
   check_mode:
     description: Reports what would be done.
@@ -78,7 +85,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _served, _service, _systemd
+from ..module_utils import _former_unit, _served, _service, _systemd
 
 
 def main() -> None:
@@ -91,12 +98,19 @@ def main() -> None:
                     "unit": {"type": "str", "required": True},
                     "environment_file": {"type": "path", "required": True},
                     "served": {"type": "path", "required": True},
+                    "own_folders": {"type": "list", "elements": "str", "default": []},
                 },
             },
         },
         supports_check_mode=True,
     )
     outcomes: dict[str, dict[str, t.Any]] = {}
+    # All of them before any of them: units of one service share folders, which may change hands.
+    for row in module.params["services"] if not module.check_mode else []:
+        try:
+            stop_what_goes_back(row)
+        except RuntimeError:
+            continue  # Told of below, where it is stopped again.
     for row in module.params["services"]:
         try:
             outcomes[row["name"]] = go_back(row, module.check_mode)
@@ -108,6 +122,14 @@ def main() -> None:
         changed=bool(actions), outcomes=outcomes, restored=[name for name, action in actions.items() if action == "restored"],
         diff={"before": dict.fromkeys(actions, "failed"), "after": actions},
     )
+
+
+def stop_what_goes_back(row: dict[str, t.Any]) -> None:
+    """Stop a service that is to be taken back, by the rules of the unit that it was started by. Raises RuntimeError."""
+    service = _service.Service(row["unit"], row["environment_file"], None, "present", row["served"])
+    kept = _served.load(row["served"])
+    if kept is not None and kept.differs() and not nothing_to_go_back_to(service, kept):
+        service.stop()
 
 
 def go_back(row: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -127,6 +149,9 @@ def go_back(row: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
         # Stopped by the rules of the unit that it was started by, and before the files change: what dies in between leaves a stopped
         # service with the new files, which the next run starts, sees fail and takes back.
         service.stop()
+        # The folders first: until the former unit stands there, the later one takes them over again whenever it starts.
+        if not _former_unit.owns_folders(kept.unit_text):
+            _former_unit.give_back(kept.unit_text, row["own_folders"])
         kept.restore()
         _systemd.systemctl("daemon-reload")
         service.do("start")
@@ -139,6 +164,9 @@ def nothing_to_go_back_to(service: _service.Service, kept: _served.Served | None
         return "it has never passed its gate on this host"
     if (kept.unit_file, kept.environment_file) != (service.path, service.environment_file):
         return f"what served before had its files elsewhere: {kept.unit_file}, {kept.environment_file}"
+    gone = _former_unit.missing_account(kept.unit_text)
+    if gone:
+        return f"its account {gone} is not on the host any more"
     missing = kept.missing()
     return f"what served before ran on {kept.release} and needs {', '.join(missing)}, which is not there any more" if missing else ""
 

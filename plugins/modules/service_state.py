@@ -41,6 +41,9 @@ options:
         type: list
         elements: path
         default: []
+      account:
+        description: The service's account, which is removed with an absent service when it was made for one.
+        type: str
       state:
         description: Whether the service is wanted.
         type: str
@@ -111,6 +114,7 @@ def main() -> None:
                     "cache": {"type": "path"},
                     "served": {"type": "path"},
                     "folders": {"type": "list", "elements": "path", "default": []},
+                    "account": {"type": "str"},
                     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 },
             },
@@ -121,7 +125,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     held = set(module.params["held"])
-    keys = ("unit", "environment_file", "cache", "state", "served", "folders")
+    keys = ("unit", "environment_file", "cache", "state", "served", "folders", "account")
     services = [_service.Service(*(row[key] for key in keys)) for row in module.params["services"]]
     foreign = [service.unit for service in services if service.is_foreign()]
     if foreign:
@@ -145,6 +149,10 @@ def bring(services: list[_service.Service], start: bool, rewritten: list[str], c
     """Do, or in check mode only name, what each service needs. Raises RuntimeError with systemctl's words."""
     if not check_mode:
         _service.reload_if_needed(services)
+        # Units of a service share folders, and what takes over folders wants nobody at work in them.
+        for service in services:
+            if start and service.state == "present" and service.runs_as_another():
+                service.stop()
     actions: dict[str, str] = {}
     waiting: list[str] = []
     for service in services:

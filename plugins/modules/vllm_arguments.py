@@ -41,6 +41,17 @@ options:
   user:
     description: Account that runs the check, as it runs the service. Unless set, the account that the module runs as.
     type: str
+  group:
+    description: A further group that the account is in.
+    type: str
+  cache:
+    description:
+      - The service's folder for caches. While it belongs to another account than O(user), as before a change of account, the check has a folder of
+        its own in its place.
+    type: path
+  weights:
+    description: The model's files, which the account has to be able to read.
+    type: path
   stamp:
     description: File that is written when the check has passed.
     type: path
@@ -79,27 +90,36 @@ seconds:
   type: float
 """
 
+import contextlib
+import grp
 import json
 import os
 import pwd
+import shutil
 import subprocess
+import tempfile
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _exit_status, _transformers_parser, _vllm_parser
+from ..module_utils import _accounts, _exit_status, _transformers_parser, _vllm_parser
 
 # By engine its parser, its name, and where a user writes its arguments.
 ENGINES = {"vllm": (_vllm_parser, "vLLM", "vllm_args"), "transformers": (_transformers_parser, "Transformers", "transformers_args")}
 
 
-def ask(parser: t.Any, python: str, arguments: list[str], environment: dict[str, str], user: str | None) -> dict[str, t.Any]:
+# Of root's own environment, which may hold what is not for an engine's code.
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ")
+
+
+def ask(parser: t.Any, python: str, arguments: list[str], environment: dict[str, str], user: str | None, group: str | None) -> dict[str, t.Any]:
     """Return C(fault) and C(depth) as the release's own code says. Raises RuntimeError when it could not be asked."""
     program = parser.__loader__.get_source(parser.__name__)
     done = subprocess.run(
         [python, "-", *arguments], input=program, capture_output=True, text=True, check=False, cwd="/",
-        env={**os.environ, **{name: str(value) for name, value in environment.items()}}, **({"user": user, "group": user_group(user)} if user else {}),
+        env={**{name: os.environ[name] for name in PASSED_ON if name in os.environ}, **{name: str(value) for name, value in environment.items()}},
+        **(as_user(user, group) if user else {}),
     )
     try:
         return json.loads(done.stdout.splitlines()[-1])
@@ -110,9 +130,43 @@ def ask(parser: t.Any, python: str, arguments: list[str], environment: dict[str,
         raise RuntimeError("\n".join([*how, *said])) from error
 
 
-def user_group(user: str) -> int:
-    """Return the primary group of an account."""
-    return pwd.getpwnam(user).pw_gid
+def as_user(user: str, group: str | None) -> dict[str, t.Any]:
+    """Return what makes a process an account's, with its groups and none of root's. Raises KeyError."""
+    entry = pwd.getpwnam(user)
+    groups = os.getgrouplist(user, entry.pw_gid)
+    if group:
+        groups.append(grp.getgrnam(group).gr_gid)
+    # Who is not root can become nobody else.
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": sorted(set(groups))} if os.geteuid() == 0 else {}
+
+
+@contextlib.contextmanager
+def own_cache(cache: str | None, environment: dict[str, str], user: str | None) -> t.Iterator[dict[str, str]]:
+    """Lend an environment whose caches the account may write: the service's own, or for the time of the check an empty one."""
+    if not cache or not user or not os.path.isdir(cache) or os.stat(cache).st_uid == pwd.getpwnam(user).pw_uid:
+        yield environment
+        return
+    folder = tempfile.mkdtemp(prefix="inferops-check-")
+    try:
+        entry = pwd.getpwnam(user)
+        os.chown(folder, entry.pw_uid, entry.pw_gid)
+        yield {name: str(value).replace(cache, folder) for name, value in environment.items()}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def unreadable(weights: str) -> str:
+    """Return the first of the model's files that who runs this can't read; empty where there is none, or no model yet."""
+    try:
+        os.stat(weights)
+    except PermissionError:
+        return weights
+    except OSError:
+        return ""
+    if not os.access(weights, os.R_OK | os.X_OK):
+        return weights
+    paths = (os.path.join(weights, name) for name in sorted(os.listdir(weights)))
+    return next((path for path in paths if os.path.isfile(path) and not os.access(path, os.R_OK)), "")
 
 
 def main() -> None:
@@ -124,6 +178,9 @@ def main() -> None:
             "argv": {"type": "list", "elements": "str", "required": True},
             "environment": {"type": "dict", "default": {}},
             "user": {"type": "str"},
+            "group": {"type": "str"},
+            "cache": {"type": "path"},
+            "weights": {"type": "path"},
             "stamp": {"type": "path", "required": True},
             "digest": {"type": "str", "required": True},
         },
@@ -134,7 +191,15 @@ def main() -> None:
     start = time.monotonic()
     try:
         # Without "vllm serve" itself.
-        answer = ask(parser, wanted["python"], wanted["argv"][2:], wanted["environment"], wanted["user"])
+        with own_cache(wanted["cache"], wanted["environment"], wanted["user"]) as environment:
+            closed = _accounts.as_account(wanted["user"], unreadable, wanted["weights"]) if wanted["user"] and wanted["weights"] else ""
+            if closed:
+                module.fail_json(
+                    msg=f"The account {wanted['user']} of service {wanted['service']} can't read {closed}. Let the group {wanted['group']} read the model's "
+                        f"files and enter their folders: chgrp -R {wanted['group']} {wanted['weights']} && chmod -R g+rX {wanted['weights']}. "
+                        "No service was touched.",
+                )
+            answer = ask(parser, wanted["python"], wanted["argv"][2:], environment, wanted["user"], wanted["group"])
     except (RuntimeError, OSError, KeyError) as error:
         module.fail_json(
             msg=f"The parser of {wanted['python']} could not be asked about service {wanted['service']}. No service was touched.\n{error}",

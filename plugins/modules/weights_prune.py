@@ -23,6 +23,10 @@ options:
     description: Where the collection keeps what it knows of a host.
     type: path
     default: /var/lib/inferops
+  owner:
+    description: Account that the weights belong to. Looking for them and removing them is done as this account.
+    type: str
+    default: inferops
   wanted:
     description: Paths of the weights that the plan wants.
     type: list
@@ -76,7 +80,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _prune
+from ..module_utils import _accounts, _prune
 
 
 def reason(path: str, keepers: dict[str, set[str]]) -> str:
@@ -94,6 +98,7 @@ def main() -> None:
         argument_spec={
             "weights_dir": {"type": "path", "default": "/var/lib/inferops/models"},
             "state_dir": {"type": "path", "default": "/var/lib/inferops"},
+            "owner": {"type": "str", "default": "inferops"},
             "wanted": {"type": "list", "elements": "str", "default": []},
             "remove": {"type": "list", "elements": "str", "default": []},
         },
@@ -106,7 +111,14 @@ def main() -> None:
         "the record of a service names it": _prune.unit_paths(_prune.read_records(module.params["state_dir"]), directory),
         "a process uses it": _prune.open_paths(directory),
     }
-    found = _prune.find(directory)
+    owner = module.params["owner"]
+    try:
+        found = [_prune.Found(*row) for row in _accounts.as_account(owner, _prune.find, directory)]
+    except KeyError:
+        # Who is not there has brought nothing.
+        found = []
+    except OSError as error:
+        module.fail_json(msg=f"{directory} can't be looked through as {owner}: {error}. Nothing was changed.")
     kept = [{**row(one), "why": reason(one.path, keepers)} for one in found if reason(one.path, keepers)]
     free = [row(one) for one in found if not reason(one.path, keepers)]
     known = {name for one in free for name in (one["path"], one["name"])}
@@ -119,9 +131,10 @@ def main() -> None:
     if not module.check_mode:
         for one in removed:
             try:
-                _prune.remove(one["path"], module.params["state_dir"])
+                _prune.forget_download(one["path"], module.params["state_dir"])
+                _accounts.as_account(owner, _prune.remove, one["path"])
             except OSError as error:
-                module.fail_json(msg=f"{one['path']} can't be removed: {error}")
+                module.fail_json(msg=f"{one['path']} can't be removed as {owner}: {error}. What is not {owner}'s is left to whom it belongs to.")
     module.exit_json(
         changed=bool(removed), removed=removed, kept=kept,
         unused=[one for one in free if one["complete"]], unfinished=[one for one in free if not one["complete"]],

@@ -26,13 +26,9 @@ options:
     elements: path
     default: []
   owner:
-    description: Name of the owner of the folders.
+    description: Account that the weights belong to. All of it is done as this account, which can do nothing that it could not do by itself.
     type: str
-    default: root
-  group:
-    description: Name of the group of the folders.
-    type: str
-    default: root
+    default: inferops
   state:
     description: Whether they are shown.
     type: str
@@ -55,7 +51,6 @@ EXAMPLES = r"""
         repo: Qwen/Qwen3-0.6B
         manifest: /var/lib/inferops/models/Qwen--Qwen3-0.6B/c1899de289a04d12100db370d81485cdf75e47ca.manifest.json
     owner: inferops
-    group: inferops
 """
 
 RETURN = r"""
@@ -66,16 +61,14 @@ changed_paths:
   elements: str
 """
 
-import grp
 import json
 import os
 import pwd
-import shutil
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _hub_answers
+from ..module_utils import _accounts, _hub_answers, _safe_paths
 
 SUFFIX = ".share"
 
@@ -83,9 +76,7 @@ SUFFIX = ".share"
 def links_of(weights: dict[str, t.Any]) -> dict[str, str]:
     """Return what is to be linked, as path of the link to path of the file; nothing while the weights are not complete."""
     try:
-        with open(weights["manifest"], encoding="utf-8") as file:
-            manifest = json.load(file)
-        # The account of the services wrote it, and root makes the links.
+        manifest = json.loads(_safe_paths.read_bytes(weights["manifest"]))
         base = os.path.join(weights["path"] + SUFFIX, weights["repo"], "resolve", _hub_answers.commit(manifest["commit"]))
         paths = [file["path"] for file in _hub_answers.files(manifest["files"])]
         return {os.path.join(base, path): os.path.join(weights["path"], path) for path in paths}
@@ -98,46 +89,49 @@ def is_link(link: str, file: str) -> bool:
     return os.path.exists(link) and os.path.samefile(link, file)
 
 
-def make_folder(path: str, owner: int, group: int) -> None:
-    """Make a folder and the missing ones above it, all with the same owner."""
-    if os.path.isdir(path):
-        return
-    make_folder(os.path.dirname(path), owner, group)
-    os.mkdir(path, 0o755)
-    os.chown(path, owner, group)
-
-
-def show(module: AnsibleModule) -> list[str]:
-    """Make the folders and links that are missing; their paths."""
+def show(rows: list[dict[str, t.Any]], check_mode: bool) -> list[str]:
+    """Make the folders and links that are missing; their paths. Run as the weights' account: what a manifest says is the account's word."""
     changed = []
-    for weights in module.params["weights"]:
+    for weights in rows:
         shelf = weights["path"] + SUFFIX
         if not os.path.isdir(shelf):
             changed.append(shelf)
         missing = {link: file for link, file in links_of(weights).items() if not is_link(link, file)}
         changed += missing
-        if module.check_mode:
+        if check_mode:
             continue
-        owner, group = pwd.getpwnam(module.params["owner"]).pw_uid, grp.getgrnam(module.params["group"]).gr_gid
-        make_folder(shelf, owner, group)
+        os.makedirs(shelf, mode=0o755, exist_ok=True)
         for link, file in missing.items():
-            make_folder(os.path.dirname(link), owner, group)
+            os.makedirs(os.path.dirname(link), mode=0o755, exist_ok=True)
             if os.path.lexists(link):
                 os.unlink(link)
             os.link(file, link)
     return changed
 
 
-def hide(module: AnsibleModule) -> list[str]:
-    """Remove the folders; their paths."""
-    folders = dict.fromkeys([weights["path"] + SUFFIX for weights in module.params["weights"]] + module.params["folders"])
+def hide(folders: list[str], check_mode: bool) -> list[str]:
+    """Remove the folders; their paths. Run as the weights' account."""
+    changed = [folder for folder in folders if os.path.isdir(folder) and not os.path.islink(folder)]
+    for folder in changed if not check_mode else []:
+        _safe_paths.remove(folder)
+    return changed
+
+
+def shelves(module: AnsibleModule) -> list[str]:
+    """The folders that are to be removed."""
+    folders = list(dict.fromkeys([weights["path"] + SUFFIX for weights in module.params["weights"]] + module.params["folders"]))
     strange = [folder for folder in folders if not folder.endswith(SUFFIX)]
     if strange:
         module.fail_json(msg=f"{', '.join(strange)}: only folders whose names end in {SUFFIX} are removed. Nothing was changed.")
-    changed = [folder for folder in folders if os.path.isdir(folder) and not os.path.islink(folder)]
-    for folder in changed if not module.check_mode else []:
-        shutil.rmtree(folder)
-    return changed
+    return folders
+
+
+def is_there(account: str) -> bool:
+    """Tell whether the host has an account."""
+    try:
+        return bool(pwd.getpwnam(account))
+    except KeyError:
+        return False
 
 
 def main() -> None:
@@ -145,15 +139,21 @@ def main() -> None:
         argument_spec={
             "weights": {"type": "list", "elements": "dict", "required": True},
             "folders": {"type": "list", "elements": "path", "default": []},
-            "owner": {"type": "str", "default": "root"},
-            "group": {"type": "str", "default": "root"},
+            "owner": {"type": "str", "default": "inferops"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )
     present = module.params["state"] == "present"
+    owner = module.params["owner"]
     try:
-        changed = show(module) if present else hide(module)
+        if module.check_mode and not is_there(owner):
+            # A bare host: nothing of the account's is there.
+            changed = [weights["path"] + SUFFIX for weights in module.params["weights"]] if present else []
+        elif present:
+            changed = _accounts.as_account(owner, show, module.params["weights"], module.check_mode)
+        else:
+            changed = _accounts.as_account(owner, hide, shelves(module), module.check_mode)
     except (OSError, KeyError, ValueError) as error:
         module.fail_json(msg=f"the weights can't be {'shown to peers' if present else 'hidden again'}: {error}")
     before, after = ("", "".join(f"{path}\n" for path in changed)) if present else ("".join(f"{path}\n" for path in changed), "")

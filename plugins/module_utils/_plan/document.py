@@ -12,6 +12,7 @@ from typing import Any
 
 from . import arguments as args
 from . import kernel, span, tasks, tls, transformers_engine
+from .accounts import account_name
 from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
 from .engines import TRANSFORMERS
@@ -86,6 +87,8 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
         "gpus": list(draft.gpus or ()),
         "argv": argv,
         "environment": draft.environment,
+        "account": _account(host, service),
+        "own_folders": units[0]["own_folders"] if units else span.own_folders(host, draft, [draft.cache]),
         "environment_file": units[0]["environment_file"] if units else _environment_file(host, service),
         "served": units[0]["served"] if units else _served_file(host, service),
         "cache": draft.cache,
@@ -154,6 +157,7 @@ def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
         "name": service.name,
         "state": service.state,
         "unit": service.unit,
+        "account": _account(host, service),
         "environment_file": _environment_file(host, service),
         "served": _served_file(host, service),
         "cache": f"{host.settings.host_cache_dir}/{service.name}",
@@ -161,6 +165,12 @@ def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
         # All that it may have had.
         "former_units": span.other_units(host, service),
     }
+
+
+def _account(host: HostDraft, service: Service) -> dict[str, str]:
+    """The service's own account, with a group of the same name."""
+    name = account_name(host.settings.model_service_account_prefix, str(service.name))
+    return {"user": name, "group": name}
 
 
 def _environment_file(host: HostDraft, service: Service) -> str:

@@ -12,7 +12,7 @@ from . import environments, tasks, transformers_engine, unknown
 from .catalogue import Catalogue, Entry
 from .distributed import RAY, Part
 from .engines import TRANSFORMERS, VLLM
-from .facts import Gpu, HostFacts
+from .facts import Gpu, HostFacts, UnitFacts
 from .flags import FlagTable
 from .platforms import numbers
 from .proxies import Proxy
@@ -20,6 +20,7 @@ from .releases import Release, release_of, with_ray
 from .services import Service
 from .settings import Settings
 from .sources import Source
+from .strays import strays
 from .tables import Tables
 from .transports import Transport
 from .variants import Preset, Profile
@@ -120,6 +121,12 @@ class HostDraft:
     @property
     def flags(self) -> FlagTable:
         return self.tables.flags
+
+    @property
+    def strays(self) -> list[UnitFacts]:
+        """Units of ours on the host that no service of the inventory has, present or absent."""
+        units = self.facts.units if self.facts is not None else ()
+        return strays(units, [*(draft.service.name for draft in self.services), *(service.name for service in self.absent)])
 
 
 def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:

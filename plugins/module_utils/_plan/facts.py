@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
 from . import kernel, stated_gpus, values
@@ -89,6 +89,26 @@ class FirewallFacts:
     others: tuple[str, ...] = ()
     published: tuple[int, ...] = ()
     returned: str = ""
+    # Those of its rules that this collection has made: port (None for all), protocol (None for any), source, comment.
+    own: tuple[tuple[int | None, str | None, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class UnitFacts:
+    """A unit of a model service that this collection wrote. C(service) is the service's name, C(active) and C(enabled) systemd's words,
+    C(port) that of its API, 0 where it has none, C(gpus) the indexes of the GPUs that it computes on, None where nobody knows."""
+
+    unit: str
+    service: str
+    active: str
+    enabled: str
+    port: int
+    gpus: tuple[int, ...] | None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it holds anything: all states but those in which none of its processes is left."""
+        return self.active not in ("inactive", "failed", "")
 
 
 @dataclass(frozen=True)
@@ -122,6 +142,9 @@ class HostFacts:
     system: SystemFacts
     python: PythonFacts
     wheels: Mapping[str, tuple[str, ...]]
+    # Units of model services, and comments of the accounts that may be in a service's way, by name.
+    units: tuple[UnitFacts, ...] = ()
+    accounts: Mapping[str, str] = field(default_factory=dict)
 
     def mount_of(self, path: str) -> Mount | None:
         """The file system that a path lies, or will lie, on; where links lead elsewhere, the one that they lead to."""
@@ -165,6 +188,8 @@ def read(raw: Any) -> HostFacts | None:
         # Older facts name the interpreter of the module alone, which is /usr/bin/python3 unless the inventory says otherwise.
         python=PythonFacts(_text(raw.get("python")), _strings(raw["pythons"]) if isinstance(raw.get("pythons"), Mapping) else None),
         wheels={path: tuple(sorted(_texts(names))) for path, names in raw["wheels"].items()} if isinstance(raw.get("wheels"), Mapping) else {},
+        units=tuple(_unit(item) for item in _dicts(raw.get("services")) if item.get("unit")),
+        accounts=_comments(raw.get("accounts")),
     )
 
 
@@ -265,7 +290,38 @@ def _firewall(value: Any) -> FirewallFacts:
         others=tuple(item for item in _items(raw.get("others")) if isinstance(item, str)),
         published=tuple(port for port in map(_number, _items(raw.get("published"))) if port),
         returned=_text(raw.get("returned")),
+        own=_own_rules(raw.get("state")),
     )
+
+
+def _own_rules(state: Any) -> tuple[tuple[int | None, str | None, str, str], ...]:
+    """Of the firewall's rules those that bear our comment, each once for a source."""
+    rows = _dicts(state.get("rules")) if isinstance(state, Mapping) else []
+    own = (row for row in rows if _text(row.get("comment")).startswith("inferops: ") and not row.get("elsewhere") and row.get("action") == "allow")
+    return tuple(
+        (
+            _number(row.get("port")) or None, None if row.get("protocol") == "any" else _text(row.get("protocol")),
+            _text(row.get("source")), _text(row.get("comment")),
+        )
+        for row in own
+    )
+
+
+def _unit(item: Mapping[str, Any]) -> UnitFacts:
+    gpus = item.get("gpus")
+    return UnitFacts(
+        unit=_text(item.get("unit")),
+        service=_text(item.get("service")),
+        active=_text(item.get("active")),
+        enabled=_text(item.get("enabled")),
+        port=_number(item.get("port")),
+        gpus=tuple(map(_number, gpus)) if isinstance(gpus, (list, tuple)) else None,
+    )
+
+
+def _comments(value: Any) -> dict[str, str]:
+    found = value if isinstance(value, Mapping) else {}
+    return {name: _text(about.get("comment")) for name, about in found.items() if isinstance(name, str) and isinstance(about, Mapping)}
 
 
 def _items(value: Any) -> list[Any]:

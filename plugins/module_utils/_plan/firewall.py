@@ -25,12 +25,26 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
         rules += [_rule(None, [address], "peer", *names) for address, names in peers(host).items()]
         for port in dict.fromkeys(port for port, _source in host.weights_clients):
             rules.append(_rule(port, [source for other, source in host.weights_clients if other == port], "weights"))
+        rules += _kept(host, rules)
     return {
         "enabled": settings.firewall_enabled,
         "logging": settings.firewall_logging,
         "return_after": settings.firewall_return_after,
         "rules": rules,
     }
+
+
+def _kept(host: HostDraft, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rules of ours for services that run on the host and are in no inventory: as long as they run they are reached as before."""
+    running = {unit.service for unit in host.strays if unit.runs}
+    there = {(rule["port"], rule["protocol"], source) for rule in wanted for source in rule["sources"]}
+    kept = []
+    for port, protocol, source, comment in host.facts.firewall.own if host.facts is not None else ():
+        kind, _space, names = comment[len(_OWNER):].strip().partition(" ")
+        services = [name for name in names.split(", ") if name in running]
+        if services and (port, protocol, source) not in there:
+            kept.append({**_rule(port, [source], kind, *services), "protocol": protocol, "comment": comment})
+    return kept
 
 
 def ssh_ports(host: HostDraft) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from . import cuda_settings, environments, interpreters, kernel, networks, proxies, sharing, sources, values
+from . import accounts, cuda_settings, environments, interpreters, kernel, networks, proxies, sharing, sources, values
 from .faults import Bad, Fault, did_you_mean, is_secret_name, shown
 from .versions import Version
 
@@ -59,6 +59,7 @@ class Settings:
     vllm_find_links: tuple[str, ...]
     vllm_no_index: bool
     vllm_keep_releases: int
+    vllm_uv_cache_dir: str
     cuda_source: str
     cuda_system_path: str
     cuda_architectures: tuple[str, ...]
@@ -84,11 +85,13 @@ class Settings:
     weights_share_port: int
     weights_share_interface: str
     weights_mirror_host: str
+    weights_mirror_user: str
     weights_mirror_port: int
     weights_mirror_address: str
     plan_check_disk: bool
     plan_lookup: bool
     verify_certificates: bool
+    model_service_account_prefix: str
     model_service_start_timeout: int
     model_service_stop_timeout: int
     model_service_shutdown_timeout: int
@@ -202,6 +205,7 @@ _READERS: dict[str, values.Reader] = {
     "vllm_find_links": values.texts,
     "vllm_no_index": values.switch,
     "vllm_keep_releases": values.whole(0, 1000),
+    "vllm_uv_cache_dir": values.path,
     "cuda_source": cuda_settings.source,
     "cuda_system_path": cuda_settings.path,
     "cuda_architectures": cuda_settings.architectures,
@@ -227,11 +231,13 @@ _READERS: dict[str, values.Reader] = {
     "weights_share_port": _PORT,
     "weights_share_interface": sharing.interface,
     "weights_mirror_host": values.text,
+    "weights_mirror_user": values.account,
     "weights_mirror_port": _PORT,
     "weights_mirror_address": _address,
     "plan_check_disk": values.switch,
     "plan_lookup": values.switch,
     "verify_certificates": values.switch,
+    "model_service_account_prefix": accounts.prefix,
     "model_service_start_timeout": _SECONDS,
     "model_service_stop_timeout": _SECONDS,
     "model_service_shutdown_timeout": values.whole(0, 24 * 3600),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable
 
 from . import tasks
+from .accounts import account_name
 from .distributed import MP, RAY, Part
 from .draft import HostDraft, ServiceDraft
 from .services import Service
@@ -48,8 +49,12 @@ class UnitPart:
     runtime: str
     failures: str
     writable: list[str]
+    # The folder that Ray keeps its sockets and logs in, empty where there is none. It is root's, and the service's group may write it.
+    ray_folder: str
     # A folder in the host's shared memory that the units of the service share, empty where a unit has all of its own.
     shared_memory: str
+    # The command that sees to it, before each start and as root, that all of these are the service's account's.
+    own_folders: list[str]
     # Whether it gets the service's own secrets, which Ray's daemons do not need.
     has_secrets: bool
     what: str
@@ -264,6 +269,8 @@ def _unit(
     lists = {key: values if isinstance(values, list) else [values] for key, values in given.items()}
     words = [f"--{key.replace('_', '-')}={value}" for key, values in lists.items() for value in values if value != ""]
     is_ray = part.backend == RAY
+    ray_folder = temp_dir(host, draft) if is_ray else ""
+    shared_memory = f"/dev/shm/inferops-{draft.service.name}" if is_ray and part.is_head else ""
     return UnitPart(
         unit=unit,
         environment_file=f"{settings.host_config_dir}/{name}.env",
@@ -273,13 +280,31 @@ def _unit(
         command=command,
         runtime=f"inferops-span/{unit.rpartition('.')[0]}",
         failures=failures,
-        # Ray makes its own folder and opens it to everybody; the one above it does not let everybody in.
-        writable=[draft.cache, failures, *([settings.ray_temp_dir, _rpc_dir(draft)] if is_ray else [])],
-        shared_memory=f"/dev/shm/inferops-{draft.service.name}" if is_ray and part.is_head else "",
+        writable=[draft.cache, failures, *([ray_folder] if is_ray else [])],
+        ray_folder=ray_folder,
+        shared_memory=shared_memory,
+        own_folders=own_folders(host, draft, [draft.cache, failures], ray_folder, shared_memory),
         has_secrets=has_secrets,
         what=str(given["what"]),
-        folders=[failures, *([temp_dir(host, draft)] if is_ray else [])],
+        folders=[failures, *([ray_folder] if is_ray else [])],
     )
+
+
+def own_folders(host: HostDraft, draft: ServiceDraft, folders: list[str], ray_folder: str = "", shared_memory: str = "") -> list[str]:
+    """The command by which a unit sees, as root, that its folders are its account's (roles/model_service/files/own_folders.py).
+
+    Without what Python would load from the service's own HOME.
+    """
+    settings = host.settings
+    name = account_name(settings.model_service_account_prefix, str(draft.service.name))
+    return [
+        "/usr/bin/python3", "-EsB", f"{settings.host_install_dir}/lib/own_folders.py", f"--user={name}", f"--group={name}",
+        # Services had one account together before.
+        f"--former={settings.host_user}",
+        *(f"--folder={folder}" for folder in folders),
+        *([f"--ray={ray_folder}"] if ray_folder else []),
+        *([f"--memory={shared_memory.rpartition('/')[2]}"] if shared_memory else []),
+    ]
 
 
 def digest(draft: ServiceDraft, part: Part) -> str:

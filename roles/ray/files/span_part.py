@@ -90,6 +90,9 @@ class Part:
         """Start the program; see to it that it is waited for, and, of an engine, asked for completions."""
         for folder in self.options.clean:
             span_state.empty(folder)
+        # Engine and ranks meet there. It lies in the service's own cache, where root makes nothing.
+        if os.environ.get("VLLM_RPC_BASE_PATH"):
+            os.makedirs(os.environ["VLLM_RPC_BASE_PATH"], mode=0o750, exist_ok=True)
         self.withhold()
         self.process.start(self.on_line, lambda status: self.events.put(Event("exit", status=status)))
         threading.Thread(target=self.watch, daemon=True).start()

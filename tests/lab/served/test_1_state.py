@@ -22,8 +22,9 @@ MODELS = "/var/lib/inferops/models"
         ("UnitFileState", "enabled"),
         ("NeedDaemonReload", "no"),
         ("NRestarts", "0"),
-        ("User", "inferops"),
-        ("Group", "inferops"),
+        ("User", "inferops-qwen3-235b"),
+        ("Group", "inferops-qwen3-235b"),
+        ("ProtectProc", "invisible"),
         ("Restart", "always"),
         ("RestartPreventExitStatus", "2"),
         ("KillMode", "mixed"),
@@ -88,7 +89,7 @@ def test_processes_are_not_root(unit: Any) -> None:
     """The server and its engine, every one of them."""
     processes = unit.processes()
     assert len(processes) >= 2, processes
-    assert {user for _pid, user in processes} == {"inferops"}
+    assert {user for _pid, user in processes} == {unit.show("User")}
 
 
 def test_port_belongs_to_the_unit(unit: Any, service: dict[str, Any]) -> None:
@@ -155,7 +156,7 @@ def test_release_is_complete_and_locked(host: Host) -> None:
 
 def test_service_cannot_change_what_it_runs(host: Host, unit: Any) -> None:
     """Nothing in the release or the unit belongs to the service's account or is open to all."""
-    said = host.check_output("find %s -not -type l '(' -user inferops -o -perm -o+w ')' | head -5", RELEASES)
+    said = host.check_output("find %s -not -type l '(' -not -user root -o -perm -o+w ')' | head -5", RELEASES)
     assert said == ""
     assert host.file(unit.show("FragmentPath")).user == "root"
 
@@ -182,11 +183,38 @@ def test_caches_are_in_their_place(host: Host, service: dict[str, Any]) -> None:
     assert host.check_output("ls -A /root/.cache /var/lib/inferops/.cache /home/ops/.cache 2>/dev/null || true").strip() == ""
 
 
-def test_account_cannot_log_in(host: Host) -> None:
+@pytest.mark.parametrize("account", ["inferops", "inferops-qwen3-235b"])
+def test_accounts_cannot_log_in(host: Host, account: str) -> None:
     """No shell, no password."""
-    user = host.user("inferops")
+    user = host.user(account)
     assert user.shell == "/usr/sbin/nologin"
     assert user.password in ("!", "!!", "*", "!*")
+
+
+def test_no_other_account_sees_into_a_service(host: Host, unit: Any, service: dict[str, Any]) -> None:
+    """Neither that of another service nor that of downloads reads the environment of its processes, which has its key, nor its caches."""
+    host.run_expect([0], "useradd --system --no-create-home --groups inferops inferops-another")
+    try:
+        for account in ("inferops", "inferops-another"):
+            for pid, _user in unit.processes():
+                said = host.run("sudo -u %s cat /proc/%s/environ", account, pid)
+                assert said.rc != 0 and "Permission denied" in said.stderr and said.stdout == ""
+            assert host.run("sudo -u %s ls /var/cache/inferops/%s", account, service["name"]).rc != 0
+            assert host.run("sudo -u %s cat /etc/inferops/%s.env", account, service["name"]).rc != 0
+    finally:
+        host.run_expect([0], "userdel inferops-another")
+    # What the service itself sees of others is nothing at all.
+    inside = f"nsenter --target {unit.main_pid} --mount setpriv --reuid={unit.show('User')} --regid={unit.show('Group')} --init-groups"
+    assert host.run(f"{inside} ls -d /proc/1").rc != 0 and host.run(f"{inside} ls -d /proc/{unit.main_pid}").rc == 0
+
+
+def test_service_may_read_the_weights_and_not_write_them(host: Host, unit: Any) -> None:
+    """They belong to the account that downloads, in whose group the service's is."""
+    weights = host.check_output("ls -d %s/*/*.manifest.json", MODELS).split()[0].removesuffix(".manifest.json")
+    assert host.run("sudo -u %s test -r %s/config.json", unit.show("User"), weights).rc == 0
+    assert host.run("sudo -u %s test -w %s/config.json", unit.show("User"), weights).rc != 0
+    assert host.run("sudo -u %s test -w %s", unit.show("User"), weights).rc != 0
+    assert "inferops" in host.user(unit.show("User")).groups
 
 
 def test_nothing_failed_on_the_host(host: Host) -> None:

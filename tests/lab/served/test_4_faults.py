@@ -35,8 +35,8 @@ def test_stop_leaves_nothing(unit: Any) -> None:
     began = time.monotonic()
     unit.host.run_expect([0], "systemctl stop %s", unit.name)
     assert time.monotonic() - began < 85  # TimeoutStopSec is 90
-    assert unit.host.run("pgrep --list-full --uid inferops").stdout == ""
-    assert unit.host.run("find /dev/shm -user inferops").stdout == ""
+    assert unit.host.run("pgrep --list-full --uid %s", unit.show("User")).stdout == ""
+    assert unit.host.run("find /dev/shm -user %s", unit.show("User")).stdout == ""
     assert unit.show("Result") == "success", unit.journal()
 
 

@@ -19,6 +19,6 @@ def test_real_parser_takes_what_the_plan_renders(host: Host, addresses: dict[str
     generated = planned.accepted_services(planner, GENERATED)
     assert len(generated) == GENERATED
     python = host.check_output("ls -d /opt/inferops/releases/vllm-*/bin/python | head -1")
-    remote = f"sudo -u inferops env HOME=/var/cache/inferops/qwen3-235b {python} -"
+    remote = f"sudo -u inferops-qwen3-235b env HOME=/var/cache/inferops/qwen3-235b {python} -"
     refused = parsing.faults(["ssh", "-F", SSH_CONFIG, next(iter(addresses)), remote], {**catalogue, **generated})
     assert not refused, "\n".join(f"{label}: {fault}" for label, fault in refused.items())

@@ -27,7 +27,7 @@ def test_units(pair: Pair) -> None:
 def test_nobody_runs_as_root(pair: Pair) -> None:
     for host in (pair.head, pair.worker):
         users = set(host.check_output("ps -eo user:32=,args= | grep -E '[r]aylet|[g]cs_server|[V]LLM|[s]pan.py|[v]llm serve' | awk '{print $1}'").split())
-        assert users == {"inferops"}
+        assert users == {"inferops-pair"}
 
 
 def listening(host: Host) -> set[int]:
@@ -92,7 +92,7 @@ def test_secrets_are_seen_nowhere(pair: Pair, where: str) -> None:
 
 def test_the_key_stays_on_the_head(pair: Pair) -> None:
     """vLLM hands its environment on to the ranks of other hosts; the service's secrets are not among it."""
-    found = pair.worker.check_output("for pid in $(pgrep --uid inferops); do tr '\\0' '\\n' < /proc/$pid/environ; done | sort -u")
+    found = pair.worker.check_output("for pid in $(pgrep --uid inferops-pair); do tr '\\0' '\\n' < /proc/$pid/environ; done | sort -u")
     assert not [secret for secret in SECRETS if secret in found]
 
 

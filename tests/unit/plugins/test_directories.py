@@ -13,11 +13,42 @@ from ansible_collections.inferops.gpu.plugins.modules import directories
 
 OWNER = pwd.getpwuid(os.geteuid()).pw_name
 GROUP = grp.getgrgid(os.getegid()).gr_name
+# Nobody has this number.
+STRANGER = 54321
 
 
-def test_missing_parents_are_made_alike(tmp_path: Path) -> None:
-    directories.make(str(tmp_path / "a" / "b"), OWNER, GROUP, 0o750)
-    assert [directories.describe(str(tmp_path / part)) for part in ("a", "a/b")] == [f"{OWNER}:{GROUP} 0750"] * 2
+def test_missing_parents_are_roots(tmp_path: Path) -> None:
+    """Who owned them could put something else in the place of what lies in them."""
+    directories.make(str(tmp_path / "a" / "b" / "c"), OWNER, GROUP, 0o750)
+    assert [directories.describe(str(tmp_path / part)) for part in ("a", "a/b", "a/b/c")] == [
+        f"{OWNER}:{GROUP} 0755", f"{OWNER}:{GROUP} 0755", f"{OWNER}:{GROUP} 0750",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can plant what belongs to somebody else")
+@pytest.mark.parametrize("planted", ["link", "link above"])
+def test_a_link_in_a_folder_of_somebody_else_is_not_followed(tmp_path: Path, planted: str) -> None:
+    """A cache's subfolder that its account has replaced by a link to /etc: the next run would have given /etc to the account."""
+    etc, cache = tmp_path / "etc", tmp_path / "cache"
+    (etc / "rpc").mkdir(parents=True)
+    cache.mkdir()
+    (cache / "rpc").symlink_to(etc)
+    os.chown(cache, STRANGER, STRANGER)
+    path = cache / "rpc" if planted == "link" else cache / "rpc" / "rpc"
+    before = [(found.st_uid, found.st_mode) for found in (etc.stat(), (etc / "rpc").stat())]
+    with pytest.raises(OSError, match="does not follow it"):
+        directories.describe(str(path))
+    with pytest.raises(OSError, match="does not follow it"):
+        directories.make(str(path), "nobody", GROUP, 0o777)
+    assert [(found.st_uid, found.st_mode) for found in (etc.stat(), (etc / "rpc").stat())] == before
+
+
+def test_an_administrators_link_is_followed(tmp_path: Path) -> None:
+    """Where root alone may write: /var/cache may well lie on another disk."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "cache").symlink_to("disk")
+    directories.make(str(tmp_path / "cache" / "a"), OWNER, GROUP, 0o750)
+    assert (tmp_path / "disk" / "a").is_dir()
 
 
 def test_a_parent_that_is_there_is_left_alone(tmp_path: Path) -> None:

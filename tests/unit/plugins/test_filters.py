@@ -65,6 +65,7 @@ def plan_service(name: str, state: str = "present") -> dict[str, object]:
     unit = {"unit": f"vllm-{name}.service", "environment_file": f"/etc/inferops/{name}.env", "served": f"/s/{name}.json", "folders": []}
     return {
         "name": name, "state": state, "unit": f"vllm-{name}.service", "environment_file": f"/etc/inferops/{name}.env", "cache": f"/c/{name}",
+        "account": {"user": f"inferops-{name}", "group": f"inferops-{name}"}, "own_folders": ["own", name],
         "release": "r", "release_path": "/r", "weights_path": "/w", "served": f"/s/{name}.json",
         "units": [], "former_units": [unit] if state == "absent" else [], "node": None,
         "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
@@ -129,7 +130,10 @@ def spanning(role: str) -> dict[str, object]:
     """A service over two hosts with Ray, on its head or on its worker."""
     def unit(name: str, **keys: object) -> dict[str, object]:
         given = {"unit": f"{name}.service", "environment_file": f"/e/{name}.env", "served": f"/s/{name}.json", "folders": [f"/f/{name}"]}
-        return {**given, "environment": {}, "supervisor": ["span.py"], "command": ["ray"], "has_secrets": False, "writable": ["/c/a", f"/f/{name}"], **keys}
+        return {
+            **given, "environment": {}, "supervisor": ["span.py"], "command": ["ray"], "has_secrets": False, "writable": ["/c/a", f"/f/{name}"],
+            "failures": f"/f/{name}", "ray_folder": "/ray/a" if "ray" in name else "", "own_folders": ["own", name], **keys,
+        }
 
     engine = unit("vllm-a", has_secrets=True, environment={"RAY_ADDRESS": "x"}, command=["vllm", "serve"])
     units = [engine, unit("ray-head-a")] if role == "head" else [unit("ray-worker-a")]
@@ -147,6 +151,8 @@ def test_of_two_units_the_one_that_stands_for_the_service_comes_last() -> None:
         ("ray-worker-a.service", "absent", None), ("ray-head-a.service", "present", None), ("vllm-a.service", "present", "/c/a"),
     ]
     assert {row["state"] for row in services.service_units([spanning("head")], "a")} == {"absent"}
+    # So the account outlives the last of its units, and no unit that merely goes takes it along.
+    assert [row["account"] for row in found] == [None, None, "inferops-a"]
 
 
 def test_only_the_engine_has_the_services_secrets() -> None:
@@ -185,3 +191,23 @@ def test_a_service_whose_other_node_has_failed_is_left_alone() -> None:
     assert spans.fallen_nodes([spanning("worker"), plan_service("b")], ["h", "w"]) == []
     [line] = spans.fallen_nodes([spanning("worker"), plan_service("b")], ["w"])
     assert line.startswith("a: h failed in this run")
+
+
+def test_folders_of_a_service_are_its_accounts_and_those_above_are_roots() -> None:
+    """What is there is kept: a unit takes it over when it starts. What all services had together once is not."""
+    rows = {row.pop("path"): row for row in services.service_directories([spanning("head")], "inferops")}
+    own = {"owner": "inferops-a", "group": "inferops-a", "mode": "0750", "keep": True}
+    above = {"mode": "0755", "keep": True, "former": "inferops"}
+    assert rows == {
+        "/c": above, "/c/a": own, "/f": above, "/f/vllm-a": own, "/f/ray-head-a": own,
+        "/ray": above, "/ray/a": {"owner": "root", "group": "inferops-a", "mode": "0770", "keep": True},
+    }
+
+
+def test_accounts_that_a_host_lacks() -> None:
+    """Those that are not there, and those that the account that downloads has been given a group since."""
+    there = {"inferops-a": {"group": "inferops-a", "groups": ["inferops", "render"]}, "inferops-b": {"group": "inferops-b", "groups": ["inferops"]}}
+    found = services.service_accounts([plan_service("a"), plan_service("b"), plan_service("c")], there, ["inferops", "render"])
+    assert found == [
+        {"user": "inferops-b", "service": "b", "home": "/c/b"}, {"user": "inferops-c", "service": "c", "home": "/c/c"},
+    ]

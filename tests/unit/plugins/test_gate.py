@@ -15,7 +15,7 @@ from host_script import ROLES, load  # noqa: E402
 
 
 def service(name: str) -> dict[str, Any]:
-    files = {"unit": f"vllm-{name}.service", "environment_file": f"/e/{name}", "served": f"/s/{name}"}
+    files = {"unit": f"vllm-{name}.service", "environment_file": f"/e/{name}", "served": f"/s/{name}", "own_folders": ["own"]}
     return {"name": name, "release": "new", "argv": [], "units": [], **files}
 
 
@@ -40,7 +40,7 @@ def test_a_service_that_goes_by_another_network_does_not_pass() -> None:
 
 def test_only_what_failed_is_taken_back() -> None:
     assert gate_failed([service("a"), service("b")], {"b": "x"}) == [
-        {"name": "b", "unit": "vllm-b.service", "environment_file": "/e/b", "served": "/s/b"},
+        {"name": "b", "unit": "vllm-b.service", "environment_file": "/e/b", "served": "/s/b", "own_folders": ["own"]},
     ]
 
 

@@ -45,7 +45,7 @@ class Host:
         self.environment.write_text("KEY=2\n")
 
     def row(self) -> dict[str, Any]:
-        return {"name": "a", "unit": "vllm-a.service", "environment_file": str(self.environment), "served": str(self.record)}
+        return {"name": "a", "unit": "vllm-a.service", "environment_file": str(self.environment), "served": str(self.record), "own_folders": []}
 
     def passed(self) -> None:
         """What api_check does for a service that answers; the process runs what is on the disk."""

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
+import os
+import pwd
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.filter import weights
 from ansible.module_utils import basic
-from ansible_collections.inferops.gpu.plugins.module_utils import _host, _prune
-from ansible_collections.inferops.gpu.plugins.modules import weights_folder, weights_share, weights_units
+from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _local_weights, _prune, _systemd
+from ansible_collections.inferops.gpu.plugins.modules import weights_digest, weights_folder, weights_share, weights_units
 
 MANIFEST = {"repo": "a/b", "revision": "main", "commit": "c0ffee" * 6 + "c0ff", "files": [{"path": "sub/x.safetensors", "size": 3, "sha256": "0" * 64}]}
 
@@ -37,12 +38,12 @@ def test_nodes_that_disagree(digests: dict[str, Any], said: list[str]) -> None:
     assert weights.weights_disagreements(plans, digests) == said
 
 
-def test_digests_tell_contents_and_sizes() -> None:
+def test_digests_tell_contents_and_sizes(tmp_path: Path) -> None:
     """The order of the files does not matter, nor where they came from."""
 
     def digest(*files: dict[str, Any]) -> str:
-        content = base64.b64encode(json.dumps({"files": files, "endpoint": id(files)}).encode()).decode()
-        return weights.weights_digests([{"content": content, "item": {"path": "/m"}}])["/m"]
+        (tmp_path / "manifest").write_text(json.dumps({"files": files, "endpoint": id(files)}), encoding="utf-8")
+        return weights_digest.digests([{"path": "/m", "manifest": str(tmp_path / "manifest"), "record": ""}])["/m"]
 
     one, two = {"path": "a", "size": 1, "sha256": "x"}, {"path": "b", "size": 2, "sha256": "y"}
     assert digest(one, two) == digest(two, one)
@@ -81,8 +82,11 @@ def test_a_manifest_that_names_other_places(tmp_path: Path, row: dict[str, Any])
 def test_a_manifest_that_is_none_tells_nothing(tmp_path: Path) -> None:
     """Of nodes that hold the same weights: it counts as not there, and the sentence says so."""
     texts = ["no JSON", "[]", "{}", '{"files": 5}', '{"files": [5]}', '{"files": [{"path": "a"}]}', "[" * 100_000]
-    read = [{"content": base64.b64encode(text.encode()).decode(), "item": {"path": f"/m{number}"}} for number, text in enumerate(texts)]
-    assert weights.weights_digests(read) == {}
+    read = []
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.json").write_text(text, encoding="utf-8")
+        read.append({"path": f"/m{number}", "manifest": str(tmp_path / f"{number}.json"), "record": ""})
+    assert weights_digest.digests(read) == {}
 
 
 @pytest.mark.parametrize(
@@ -140,10 +144,11 @@ def test_removed_with_all_that_stands_beside_it(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     for name, about in (("main", path), ("v2", other)):
         (tmp_path / "jobs" / f"inferops-weights-{name}.service.json").write_text(json.dumps({"path": about}), encoding="utf-8")
-    _prune.remove(path, str(tmp_path))
+    _prune.forget_download(path, str(tmp_path))
+    _prune.remove(path)
     assert sorted(one.name for one in (tmp_path / "models" / "a--b").iterdir()) == ["v2", "v2.manifest.json"]
     assert [one.name for one in (tmp_path / "jobs").iterdir()] == ["inferops-weights-v2.service.json"]
-    _prune.remove(other, str(tmp_path))
+    _prune.remove(other)
     assert not (tmp_path / "models" / "a--b").exists()
 
 
@@ -217,3 +222,87 @@ def test_lines_to_read() -> None:
     ]
     assert weights.weights_prune_lines({**found, "removed": [row]}, True)[0] == "would be removed: 2.5 GB a/b@r in /m/a--b/r"
     assert weights.weights_prune_lines({"unused": [], "unfinished": [], "kept": [], "removed": []}) == ["no weights here"]
+
+
+NOBODY = pwd.getpwnam("nobody")
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+def reachable(path: Path) -> None:
+    """Let everybody into pytest's folders, as they may into /var/lib."""
+    for folder in (path, *path.parents):
+        if folder.owner() == "root" and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+
+
+def models_of(base: Path, uid: int) -> Path:
+    """Models as the account of downloads has them, and beside them what is root's."""
+    reachable(base)
+    make(base / "models" / "a--b" / "main", MANIFEST | {"files": [{"path": "x.safetensors", "size": 100_000, "sha256": "0" * 64}]})
+    for path in (base / "models", *(base / "models").rglob("*")):
+        os.chown(path, uid, uid)
+    (base / "etc").mkdir()
+    (base / "etc" / "passwd").write_text("root", encoding="utf-8")
+    return base / "models" / "a--b"
+
+
+@AS_ROOT
+@pytest.mark.parametrize("trick", ["link above", "link in the place", "paths in the manifest"])
+def test_an_account_can_not_make_root_link_anywhere(tmp_path: Path, trick: str) -> None:
+    """The links that peers are shown are made as the account: a planted link replaced a file of /etc, and a manifest names what it likes."""
+    repo = models_of(tmp_path, NOBODY.pw_uid)
+    etc = tmp_path / "etc"
+    if trick == "link above":
+        (repo / "main.share").symlink_to(etc)
+    elif trick == "link in the place":
+        (repo / "main.share" / "a" / "b" / "resolve").mkdir(parents=True)
+        (repo / "main.share" / "a" / "b" / "resolve" / "c0ffee").symlink_to(etc)
+    manifest = json.loads((repo / "main.manifest.json").read_text())
+    manifest["files"] = [{"path": str(etc / "passwd") if trick == "paths in the manifest" else "passwd", "size": 1, "sha256": ""}]
+    (repo / "main" / "passwd").write_text("evil", encoding="utf-8")
+    os.chown(repo / "main" / "passwd", NOBODY.pw_uid, NOBODY.pw_gid)
+    (repo / "main.manifest.json").write_text(json.dumps(manifest))
+    row = {"path": str(repo / "main"), "repo": "a/b", "manifest": str(repo / "main.manifest.json")}
+    try:
+        _accounts.as_account("nobody", weights_share.show, [row], False)
+    except OSError:
+        pass
+    assert (etc / "passwd").read_text() == "root" and [path.name for path in etc.iterdir()] == ["passwd"]
+
+
+@AS_ROOT
+def test_an_account_can_not_make_root_remove_anything(tmp_path: Path) -> None:
+    """A repository's folder that is a link to somebody else's: what lies there is no weights of ours, whatever it is called."""
+    models = models_of(tmp_path, NOBODY.pw_uid).parent
+    for name in ("home.partial", "home"):
+        (tmp_path / "etc" / name).mkdir()
+    (models / "c--d").symlink_to(tmp_path / "etc")
+    with pytest.raises(OSError):
+        _accounts.as_account("nobody", _prune.remove, str(models / "c--d" / "home"))
+    assert sorted(path.name for path in (tmp_path / "etc").iterdir()) == ["home", "home.partial", "passwd"]
+
+
+@AS_ROOT
+def test_work_as_an_account_has_nothing_of_roots(tmp_path: Path) -> None:
+    """Neither its id nor its groups; what goes wrong is told."""
+    reachable(tmp_path)
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "secret").chmod(0o640)
+    with pytest.raises(OSError, match="Permission denied"):
+        _accounts.as_account("nobody", lambda path: Path(path).read_text(), str(tmp_path / "secret"))
+    assert _accounts.as_account("nobody", lambda: [os.getresuid(), os.getresgid(), 0 in os.getgroups()]) == [
+        [NOBODY.pw_uid] * 3, [NOBODY.pw_gid] * 3, False,
+    ]
+    with pytest.raises(KeyError):
+        _accounts.as_account("no-such-account", list)
+
+
+def test_what_is_planted_among_records_and_progress_is_not_read(tmp_path: Path) -> None:
+    """A fifo would keep root's module for ever, and what progress says is shown."""
+    (tmp_path / "verified").mkdir()
+    (tmp_path / "served.json").write_text('{"text": "a key", "path": "/m", "files": []}')
+    os.mkfifo(tmp_path / "verified" / "a.json")
+    (tmp_path / "verified" / "b.json").symlink_to(tmp_path / "served.json")
+    assert _local_weights.verified_paths(str(tmp_path)) == []
+    for name in ("a.json", "b.json"):
+        assert _systemd.read_progress(str(tmp_path / "verified" / name)) == {}

@@ -12,7 +12,7 @@ from ..draft import HostDraft
 from ..engines import VLLM
 from ..faults import Fault, Notice
 from . import advisories, argument_values, arguments, clusters, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names, nodes
-from . import platform, ports, releases, service, sharing, systems, tls, unknown, variants
+from . import platform, ports, releases, service, sharing, strays, systems, tls, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -46,6 +46,9 @@ RULES: tuple[Rule, ...] = (
     Rule(systems.python_suits_the_engine, accept="python"),
     Rule(systems.wheels_suit_the_machine, accept="architecture"),
     Rule(systems.wheelhouse_suits_the_host),
+    Rule(names.names_are_nobodys),
+    Rule(names.accounts_are_nobodys),
+    Rule(names.nodes_are_not_the_engine),
     Rule(models.model_is_known),
     Rule(unknown.repository_is_there),
     Rule(unknown.repository_is_known),
@@ -91,6 +94,8 @@ RULES: tuple[Rule, ...] = (
     Rule(gpus.gpus_are_well),
     Rule(gpus.gpus_are_whole_or_slices),
     Rule(gpus.gpus_are_used_once),
+    Rule(strays.strays_are_told),
+    Rule(strays.held_gpus_are_left_alone, accept="held-gpus"),
     Rule(gpus.parallel_sizes_fit),
     Rule(nodes.interface_is_there),
     Rule(nodes.arguments_suit_several_hosts),
@@ -135,6 +140,8 @@ RULES: tuple[Rule, ...] = (
 # Checks that make sense of a service whatever its engine; the others are about vLLM's arguments, versions and needs.
 EVERY_ENGINE: frozenset[Check] = frozenset({
     names.names_are_unique,
+    names.names_are_nobodys,
+    names.accounts_are_nobodys,
     models.model_is_known,
     models.revision_is_pinned,
     models.license_is_gated,
@@ -154,6 +161,8 @@ EVERY_ENGINE: frozenset[Check] = frozenset({
     gpus.gpus_are_well,
     gpus.gpus_are_whole_or_slices,
     gpus.gpus_are_used_once,
+    strays.strays_are_told,
+    strays.held_gpus_are_left_alone,
     releases.wheelhouses_are_named,
     disk.mounts_can_be_written,
     disk.mounts_can_be_loaded_from,

@@ -1,0 +1,59 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters about units of ours whose service has left the inventory. Documented in the .yml files beside this one."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import span
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.accounts import account_name
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import Service
+
+Row = t.Mapping[str, t.Any]
+
+
+def stray_names(units: t.Sequence[Row], services: t.Any) -> list[str]:
+    """Return the names of the services that a host has units of and that `model_services` does not name, present or absent."""
+    rows = services if isinstance(services, (list, tuple)) else []
+    known = {row.get("name") for row in rows if isinstance(row, t.Mapping)}
+    return sorted({unit["service"] for unit in units} - known)
+
+
+def stray_units(names: t.Sequence[str], settings: Row) -> list[dict[str, t.Any]]:
+    """Return what the `service_state` module has to know to remove services that no plan has.
+
+    `settings` are `host_config_dir`, `host_state_dir`, `host_cache_dir`, `ray_temp_dir` and `model_service_account_prefix`.
+    """
+    host = t.cast(t.Any, types.SimpleNamespace(settings=types.SimpleNamespace(**settings)))
+    found = []
+    for name in names:
+        rows = span.other_units(host, Service(label=name, name=name))
+        last = {"cache": f"{settings['host_cache_dir']}/{name}", "account": account_name(settings["model_service_account_prefix"], name)}
+        found += [{**row, "state": "absent", **(last if row is rows[-1] else {})} for row in rows]
+    return found
+
+
+def stray_comments(names: t.Sequence[str]) -> list[str]:
+    """Return the comments of the firewall's rules that are for these services alone."""
+    return [f"inferops: {kind} {name}" for name in names for kind in ("api", "peer")]
+
+
+def stray_lines(units: t.Sequence[Row], services: t.Any) -> list[str]:
+    """Return a line for each unit whose service is in the inventory no more: how it stands and what it holds."""
+    names = stray_names(units, services)
+    lines = []
+    for unit in units:
+        if unit["service"] in names:
+            gpus = "GPUs as it was given" if unit["gpus"] is None else f"GPUs {', '.join(map(str, unit['gpus']))}"
+            port = f", port {unit['port']}" if unit["port"] else ""
+            lines.append(f"{unit['unit']}: {unit['active']}, {unit['enabled'] or 'not enabled'}, {gpus}{port}; remove.yml -e remove_service={unit['service']}")
+    return lines
+
+
+class FilterModule:
+    """Make the filters known to Ansible."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"stray_names": stray_names, "stray_units": stray_units, "stray_comments": stray_comments, "stray_lines": stray_lines}

@@ -1,0 +1,191 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this collection has put on a host, found by its marks and names, and how each of it goes. What bears none of them is left, and told of.
+
+Folders are variables of the inventory and may hold what is others': of each only what is known to be ours goes, and the folder itself when it is
+empty then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import grp
+import os
+import pwd
+import typing as t
+
+from . import _accounts, _host, _prune, _releases, _safe_paths, _systemd
+from ._kernel import wanted as _kernel
+
+# What the programs that the roles put on a host begin with.
+_PROGRAM = "# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)"
+# Comments of accounts that are not a service's (roles/host, roles/weights_mirror).
+DOWNLOADS, MIRROR = "inferops model services", "inferops mirror of the Hugging Face Hub"
+_TOOLS = ("uv", "huggingface_hub", "olah")
+CERTIFICATES = "/usr/local/share/ca-certificates/inferops-*.crt"
+_UNITS = ("vllm-*.service", "ray-head-*.service", "ray-worker-*.service", "inferops-*.service", "inferops-*.timer")
+# Of the folder of what is known of a host.
+_STATE = ("checked", "jobs", "served", "progress", "failures", "verified", "firewall")
+_TEMPORARY = ("/run/inferops", "/run/inferops-span", "/run/inferops-share", "/dev/shm/inferops-*")
+_SYSTEM = (
+    "/etc/apt/sources.list.d/inferops-cuda.sources", "/etc/apt/keyrings/inferops-cuda.asc", "/etc/apt/keyrings/inferops-cuda.gpg",
+    "/etc/inferops-mirror.toml",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where a host has what, as the inventory says it. C(weights) is whether weights go too."""
+
+    config_dir: str
+    install_dir: str
+    releases_dir: str
+    state_dir: str
+    cache_dir: str
+    uv_cache_dir: str
+    weights_dir: str
+    ray_temp_dir: str
+    mirror_dir: str
+    account: str
+    group: str
+    weights: bool
+
+
+def units() -> list[str]:
+    """Return our units, those that look after others last."""
+    found = [path for pattern in _UNITS for path in sorted(glob.glob(os.path.join(_host.UNIT_DIRECTORY, pattern)))]
+    return [os.path.basename(path) for path in found if _host.read_text(path).startswith(_host.UNIT_MARK)]
+
+
+def remove_unit(unit: str) -> None:
+    """Stop a unit with all of its processes, and take it away. Raises RuntimeError with systemctl's words."""
+    _systemd.systemctl("disable", "--quiet", "--now", unit)
+    if _systemd.show(unit, "ActiveState")["ActiveState"] == "failed":
+        _systemd.systemctl("reset-failed", unit)
+    _safe_paths.remove(os.path.join(_host.UNIT_DIRECTORY, unit))
+
+
+def weights(places: Places) -> list[_prune.Found]:
+    """Return the weights that were downloaded, complete and unfinished ones."""
+    try:
+        return [_prune.Found(*row) for row in _accounts.as_account(places.account, _prune.find, places.weights_dir)]
+    except (KeyError, OSError):
+        return []
+
+
+def files(places: Places) -> list[str]:
+    """Return the files and folders that go, whole, as paths; weights and empty folders are not among them."""
+    known = [*_text_files(places), *_programs(places), *_links(places), *_releases_of(places), *_caches(places)]
+    state = [os.path.join(places.state_dir, name) for name in _STATE]
+    ray = [path for path in glob.glob(os.path.join(glob.escape(places.ray_temp_dir), "*")) if _is_an_accounts(path)]
+    temporary = [path for pattern in _TEMPORARY for path in sorted(glob.glob(pattern))]
+    mirror = [places.mirror_dir] if places.weights and _owner(places.mirror_dir) in _uids() else []
+    return [path for path in [*known, *state, *ray, *temporary, *mirror] if _safe_paths.exists(path)]
+
+
+def _text_files(places: Places) -> list[str]:
+    config = glob.escape(places.config_dir)
+    environments = [path for path in glob.glob(os.path.join(config, "*.env")) if _host.read_text(path).startswith(_host.UNIT_MARK)]
+    kernel = [path for path in _kernel.FILES if _host.read_text(path).startswith(_host.UNIT_MARK)]
+    own = [os.path.join(places.config_dir, name) for name in ("weights.env", "tokens")]
+    return [*sorted(environments), *own, *kernel, *_SYSTEM, *sorted(glob.glob(CERTIFICATES))]
+
+
+def _programs(places: Places) -> list[str]:
+    library = os.path.join(places.install_dir, "lib")
+    ours = [path for path in sorted(glob.glob(os.path.join(glob.escape(library), "*.py"))) if _host.read_text(path).startswith(_PROGRAM)]
+    return [*ours, os.path.join(library, "fetch_weights"), *([os.path.join(library, "__pycache__")] if ours else [])]
+
+
+def _links(places: Places) -> list[str]:
+    install = glob.escape(places.install_dir)
+    tools = [path for name in _TOOLS for path in sorted(glob.glob(os.path.join(install, "tools", f"{name}-[0-9]*")))]
+    links = [path for path in sorted(glob.glob(os.path.join(install, "bin", "*"))) if os.path.islink(path)]
+    into = os.path.join(places.install_dir, "tools") + os.sep
+    # A command goes before what it leads to.
+    return [*(path for path in links if os.readlink(path).startswith(into)), *tools]
+
+
+def _releases_of(places: Places) -> list[str]:
+    return [os.path.join(places.releases_dir, name) for name in (*_releases.complete(places.releases_dir), *_releases.unfinished(places.releases_dir))]
+
+
+def _caches(places: Places) -> list[str]:
+    caches = glob.glob(os.path.join(glob.escape(places.cache_dir), "*"))
+    inside = places.uv_cache_dir.startswith(places.cache_dir.rstrip("/") + "/")
+    return [*(path for path in sorted(caches) if _is_an_accounts(path)), *([places.uv_cache_dir] if inside else [])]
+
+
+def _is_an_accounts(path: str) -> bool:
+    """Whether a folder is that of a service: its account's, or root's for the group of one (which has the account's number or its own)."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return found.st_uid in _uids() or (found.st_uid == 0 and found.st_gid in _gids())
+
+
+def _uids() -> set[int]:
+    return {entry.pw_uid for entry in _ours()}
+
+
+def _gids() -> set[int]:
+    return {entry.pw_gid for entry in _ours()}
+
+
+def _ours() -> list[pwd.struct_passwd]:
+    return [entry for entry in pwd.getpwall() if entry.pw_gecos.startswith(_accounts.MARK) or entry.pw_gecos in (DOWNLOADS, MIRROR)]
+
+
+def _owner(path: str) -> int:
+    try:
+        return os.lstat(path).st_uid
+    except OSError:
+        return -1
+
+
+def accounts(places: Places) -> list[str]:
+    """Return the accounts that go: those that own weights which stay are kept with them."""
+    keeps = not places.weights
+    stay = {DOWNLOADS} if keeps and _safe_paths.exists(places.weights_dir) else set()
+    stay |= {MIRROR} if keeps and _safe_paths.exists(places.mirror_dir) else set()
+    return sorted(entry.pw_name for entry in _ours() if entry.pw_gecos not in stay)
+
+
+def remove_account(name: str, group: str) -> None:
+    """Take an account away, and the group of all services with the last of them. Raises RuntimeError."""
+    _accounts.delete(name)
+    for left in (name, group):
+        try:
+            found = grp.getgrnam(left)
+        except KeyError:
+            continue
+        if not found.gr_mem and found.gr_gid not in {entry.pw_gid for entry in pwd.getpwall()}:
+            _accounts.delete_group(left)
+
+
+def folders(places: Places) -> list[str]:
+    """Return the folders that go when they are empty, inner ones first."""
+    inner = [os.path.join(places.install_dir, name) for name in ("bin", "lib", "tools")]
+    return [
+        places.releases_dir, *inner, places.install_dir, places.config_dir, places.ray_temp_dir, places.cache_dir,
+        *([places.weights_dir] if places.weights else []), places.state_dir,
+    ]
+
+
+def remove_empty(paths: t.Iterable[str]) -> list[str]:
+    """Remove folders that are empty, and return what is left of the others. A folder that is a link, or on a disk of its own, is left."""
+    left = []
+    for path in paths:
+        if os.path.islink(path) or os.path.ismount(path):
+            left.append(path)
+            continue
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            left += [os.path.join(path, name) for name in sorted(os.listdir(path))]
+    # What is in one that is left is named there.
+    return [path for path in left if path not in paths]

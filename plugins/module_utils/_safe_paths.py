@@ -1,0 +1,270 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How root touches paths in folders that somebody else may write: by open folders, never by a name that may mean something else a moment later.
+
+A link is followed only where it lies in a folder that root alone may write, and is root's: an administrator put it there. Everywhere else a link
+is an error, since whoever may write the folder could lead root to any file of the host with it.
+
+Also a part of programs on the host (roles/model_service/files/own_folders.py), so it imports nothing of the collection.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+import typing as t
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A fifo without a writer would keep who opens it for ever, but for O_NONBLOCK.
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MOST_LINKS = 40
+# Bytes of a file that is read; a manifest of a thousand files has 300 kB.
+MOST_BYTES = 64 * 1024 * 1024
+
+
+class Unsafe(OSError):
+    """Something that somebody else may have put in root's way."""
+
+
+def open_folder(path: str) -> int:
+    """Return a descriptor of a folder, however its path leads there. Raises OSError; Unsafe where a link is not to be trusted."""
+    return _walk(path, None)
+
+
+def make_folder(path: str, uid: int, gid: int, mode: int) -> int:
+    """Return a descriptor of a folder, made where it is missing, with this owner, group and mode in any case.
+
+    Missing folders above it are made too, as root's, so that nobody but root may put something else in its place. Raises OSError.
+    """
+    folder = _walk(path, mode)
+    try:
+        give(folder, uid, gid, mode)
+    except OSError:
+        os.close(folder)
+        raise
+    return folder
+
+
+def give(folder: int, uid: int, gid: int, mode: int) -> None:
+    """Give an open folder this owner, group and mode. Raises OSError."""
+    found = os.fstat(folder)
+    if (found.st_uid, found.st_gid) != (uid, gid):
+        os.fchown(folder, uid, gid)
+    if stat.S_IMODE(found.st_mode) != mode:
+        os.fchmod(folder, mode)
+
+
+def stat_folder(path: str) -> os.stat_result | None:
+    """Return what is known of a folder; None where nothing is there. Raises OSError, NotADirectoryError where something else is."""
+    try:
+        folder = open_folder(path)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.fstat(folder)
+    finally:
+        os.close(folder)
+
+
+def open_above(path: str) -> tuple[int, str]:
+    """Return a descriptor of the folder that something lies in, and its name there. Raises OSError."""
+    above, name = os.path.split(path.rstrip("/"))
+    if name in ("", ".", ".."):
+        raise Unsafe(errno.EINVAL, "this is not the path of something in a folder", path)
+    return open_folder(above), name
+
+
+def read_bytes(path: str, of_folders_owner: bool = False) -> bytes:
+    """Return the content of a plain file that somebody else may have put there. Raises OSError: a link, a fifo or a device is none, nor is what is too large.
+
+    :param of_folders_owner: refuse a file whose owner is not that of its folder, as a hard link to somebody else's file is
+    """
+    folder, name = open_above(path)
+    try:
+        with os.fdopen(os.open(name, FILE, dir_fd=folder), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise Unsafe(errno.EINVAL, "this is not a plain file", path)
+            if of_folders_owner and found.st_uid != os.fstat(folder).st_uid:
+                raise Unsafe(errno.EPERM, "this file belongs to somebody else than its folder", path)
+            data = file.read(MOST_BYTES + 1)
+    finally:
+        os.close(folder)
+    if len(data) > MOST_BYTES:
+        raise Unsafe(errno.EFBIG, f"this file has more than {MOST_BYTES} bytes", path)
+    return data
+
+
+def read_text(path: str, of_folders_owner: bool = False) -> str:
+    """Return the text of a plain file as C(read_bytes) does; empty where it can't be read."""
+    try:
+        return read_bytes(path, of_folders_owner).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def exists(path: str) -> bool:
+    """Tell whether something is at a path, be it a link that leads nowhere."""
+    try:
+        folder, name = open_above(path)
+    except OSError:
+        return False
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(folder)
+
+
+def remove(path: str) -> bool:
+    """Take away what is at a path, with all that is in it, and return whether something was there. A link goes itself, not what it leads to.
+
+    Raises OSError.
+    """
+    try:
+        folder, name = open_above(path)
+    except FileNotFoundError:
+        return False
+    try:
+        return remove_in(folder, name, path)
+    finally:
+        os.close(folder)
+
+
+def remove_in(folder: int, name: str, path: str) -> bool:
+    """Take away what has a name in an open folder, and return whether something was there. C(path) is for messages. Raises OSError."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(name, dir_fd=folder)
+        return True
+    # rm goes by open folders, follows no link, and is not stopped by a tree that is made deeper than Python can recurse.
+    done = subprocess.run(
+        ["rm", "-rf", "--one-file-system", "--", "./" + name], cwd=f"/proc/{os.getpid()}/fd/{folder}", capture_output=True, text=True, check=False,
+    )
+    if done.returncode != 0:
+        raise OSError(errno.EIO, (done.stderr.splitlines() or ["rm failed"])[-1], path)
+    return True
+
+
+def empty(folder: int, path: str) -> None:
+    """Take away all that is in an open folder. C(path) is for messages. Raises OSError."""
+    for name in os.listdir(folder):
+        remove_in(folder, name, os.path.join(path, name))
+
+
+def hand_over(path: str, uid: int, gid: int, mode: int, former: t.Collection[int]) -> list[str]:
+    """Give a folder with all that is in it to an account, and return the files that were taken away instead. Nothing is done where it has it already.
+
+    While this is at work the folder is root's, and nobody else gets in; the new owner gets the folder itself last. So one that was cut off is
+    known, and done again. Only what belongs to the C(former) accounts (or to the folder's own before) changes hands. A file with further names is
+    taken away: it may lie elsewhere too, as somebody else's. Links, sockets and the like stay as they are. Raises OSError.
+    """
+    folder = _walk(path, mode)
+    taken: list[str] = []
+    try:
+        found = os.fstat(folder)
+        if (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) != (uid, gid, mode):
+            if found.st_uid != uid:
+                owners = {uid, *former, found.st_uid} - {os.geteuid()}
+                give(folder, os.geteuid(), os.getegid(), 0o700)
+                _hand_over_in(folder, path, uid, gid, owners, taken, found.st_dev)
+            give(folder, uid, gid, mode)
+    finally:
+        os.close(folder)
+    return taken
+
+
+def _hand_over_in(folder: int, path: str, uid: int, gid: int, owners: set[int], taken: list[str], device: int) -> None:
+    for name in os.listdir(folder):
+        where = os.path.join(path, name)
+        try:
+            inner = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        except FileNotFoundError:
+            continue
+        try:
+            found = os.fstat(inner)
+            if found.st_dev != device or found.st_uid not in owners:
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                opened = os.open(".", FOLDER, dir_fd=inner)
+                try:
+                    _hand_over_in(opened, where, uid, gid, owners, taken, device)
+                    os.fchown(opened, uid, gid)
+                finally:
+                    os.close(opened)
+            elif stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+                os.unlink(name, dir_fd=folder)
+                taken.append(where)
+            elif stat.S_ISREG(found.st_mode):
+                # By what was looked at, not by its name, which may be something else by now.
+                os.chown(f"/proc/self/fd/{inner}", uid, gid)
+        finally:
+            os.close(inner)
+
+
+def _walk(path: str, make: int | None) -> int:
+    """Return a descriptor of a folder. C(make) is the mode of what is missing at its end, None where nothing is to be made."""
+    if not path.startswith("/"):
+        raise Unsafe(errno.EINVAL, "this is not an absolute path", path)
+    rest = _parts(path)
+    here = os.open("/", FOLDER)
+    links = 0
+    try:
+        while rest:
+            name = rest.pop()
+            try:
+                there = _enter(here, name, path)
+            except FileNotFoundError:
+                if make is None:
+                    raise
+                try:
+                    # Nobody else's before it is given away.
+                    os.mkdir(name, 0o755 if rest else make & 0o700, dir_fd=here)
+                except FileExistsError:
+                    pass  # Another run was faster.
+                there = os.open(name, FOLDER, dir_fd=here)
+                if rest:
+                    os.fchmod(there, 0o755)
+            if isinstance(there, str):
+                links += 1
+                if links > _MOST_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                rest += _parts(there)
+                there = os.open("/", FOLDER) if there.startswith("/") else os.dup(here)
+            os.close(here)
+            here = there
+    except OSError:
+        os.close(here)
+        raise
+    return here
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
+
+
+def _enter(here: int, name: str, path: str) -> int | str:
+    """Return a descriptor of a folder in another, or where a link leads that may be followed. Raises OSError."""
+    try:
+        return os.open(name, FOLDER, dir_fd=here)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+    found = os.stat(name, dir_fd=here, follow_symlinks=False)
+    if not stat.S_ISLNK(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, f"{name} is there, but is not a directory. Move it away or set another path", path)
+    if not _is_roots(os.fstat(here)) or found.st_uid not in (0, os.geteuid()):
+        raise Unsafe(errno.ELOOP, f"{name} is a link in a folder that others than root may write, and root does not follow it. Take the link away", path)
+    return os.readlink(name, dir_fd=here)
+
+
+def _is_roots(folder: os.stat_result) -> bool:
+    """Whether nobody but root (in tests, but the account that runs) may change what lies in a folder."""
+    return folder.st_uid in (0, os.geteuid()) and not folder.st_mode & 0o022

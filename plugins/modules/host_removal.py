@@ -1,0 +1,216 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: host_removal
+short_description: Take everything of this collection off a host
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Stops and removes units, then firewall rules, files, folders and accounts, all found by the collection's own marks and names. It needs no plan.
+  - What bears none of these is left. Of a folder that holds something else only what is ours goes.
+  - Weights stay unless O(remove_weights) is set, and with them the account that they belong to.
+  - UFW is turned off when it was off before the collection's first change. Otherwise it stays as it is without our rules, but for that of SSH.
+options:
+  config_dir:
+    description: Environment files with secrets.
+    type: path
+    default: /etc/inferops
+  install_dir:
+    description: Tools and scripts.
+    type: path
+    default: /opt/inferops
+  releases_dir:
+    description: Where releases stand.
+    type: path
+    default: /opt/inferops/releases
+  state_dir:
+    description: What the collection knows of the host.
+    type: path
+    default: /var/lib/inferops
+  cache_dir:
+    description: Caches of the services.
+    type: path
+    default: /var/cache/inferops
+  uv_cache_dir:
+    description: uv's cache. It goes when it lies below O(cache_dir).
+    type: path
+    default: /var/cache/inferops/uv
+  weights_dir:
+    description: Where weights stand.
+    type: path
+    default: /var/lib/inferops/models
+  ray_temp_dir:
+    description: Where Ray keeps its sockets and logs.
+    type: path
+    default: /var/lib/inferops/ray
+  mirror_dir:
+    description: What the caching mirror keeps, which are weights too.
+    type: path
+    default: /var/cache/inferops-mirror
+  account:
+    description: Account that downloads.
+    type: str
+    default: inferops
+  group:
+    description: Group of all services.
+    type: str
+    default: inferops
+  remove_weights:
+    description: Whether the weights that were downloaded go too.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Reports what would be removed.
+    support: full
+  diff_mode:
+    description: Shows what is removed.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Take everything of the collection off the host
+  inferops.gpu.host_removal:
+"""
+
+RETURN = r"""
+removed:
+  description: What was removed, or would be.
+  returned: success
+  type: list
+  elements: str
+left:
+  description: What stays, each with the reason.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import os
+import subprocess
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _accounts, _host_removal, _prune, _safe_paths, _systemd
+from ..module_utils._firewall import host as _firewall
+from ..module_utils._firewall import rules as _rules
+
+_PATHS = {
+    "config_dir": "/etc/inferops", "install_dir": "/opt/inferops", "releases_dir": "/opt/inferops/releases", "state_dir": "/var/lib/inferops",
+    "cache_dir": "/var/cache/inferops", "uv_cache_dir": "/var/cache/inferops/uv", "weights_dir": "/var/lib/inferops/models",
+    "ray_temp_dir": "/var/lib/inferops/ray", "mirror_dir": "/var/cache/inferops-mirror",
+}
+
+
+class Failed(RuntimeError):
+    """A command that failed, with its own words."""
+
+
+def run(*command: str) -> None:
+    """Run a command. Raises Failed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
+
+
+def firewall(places: _host_removal.Places) -> tuple[list[list[str]], list[str]]:
+    """Return the commands of UFW that take away what is ours, and what stays."""
+    state = _firewall.read_state(_firewall.saved(), places.state_dir)
+    ours = [rule for rule in state.rules if rule.is_ours]
+    if not ours:
+        return [], []
+    was_on = "ENABLED=yes" in _safe_paths.read_text(os.path.join(places.state_dir, "firewall", "before-first-change", "etc", "ufw", "ufw.conf"))
+    # Off first: until SSH's rule is gone nothing else shuts it.
+    off = [["disable"]] if state.enabled and not was_on else []
+    gone = [rule for rule in ours if not (rule.is_ssh and state.enabled and was_on)]
+    kept = [f"{rule}: UFW was on before this collection came, and without it nobody may get in" for rule in ours if rule not in gone]
+    return [*off, *(["delete", *rule.arguments(), "comment", rule.comment] for rule in gone)], kept
+
+
+class Removal:
+    """What goes, in an order in which a removal that was cut short is done by the next one."""
+
+    def __init__(self, places: _host_removal.Places, check_mode: bool) -> None:
+        self.places = places
+        self.check_mode = check_mode
+        self.removed: list[str] = []
+        self.left: list[str] = []
+
+    def do(self, what: str, action: t.Callable[..., t.Any], *arguments: t.Any) -> None:
+        """Do something unless in check mode, and note it."""
+        self.removed.append(what)
+        if not self.check_mode:
+            action(*arguments)
+
+    def run(self) -> None:
+        """Remove everything. Raises OSError and RuntimeError."""
+        places = self.places
+        for unit in _host_removal.units():
+            self.do(f"unit {unit}", _host_removal.remove_unit, unit)
+        if self.removed and not self.check_mode:
+            _systemd.systemctl("daemon-reload")
+        commands, kept = firewall(places)
+        for command in commands:
+            self.do(f"firewall: {' '.join(command)}", run, "ufw", *command)
+        self.left += [f"firewall rule {line}" for line in kept]
+        self.weights()
+        # Found while the accounts are there, by which caches are known.
+        files = _host_removal.files(places)
+        for path in files:
+            self.do(path, _safe_paths.remove, path)
+        if any("/ca-certificates/" in path for path in files) and not self.check_mode:
+            run("update-ca-certificates")
+        if not self.check_mode:
+            self.left += [f"{path}: it is not of this collection, or on a disk of its own" for path in self.empty_folders()]
+        for name in _host_removal.accounts(places):
+            self.do(f"account {name}", _host_removal.remove_account, name, places.group)
+
+    def empty_folders(self) -> list[str]:
+        """Take away the folders that are empty now, and return what is left in others, but for weights, which are told of by themselves."""
+        folders = _host_removal.folders(self.places)
+        before = [path for path in folders if _safe_paths.exists(path)]
+        left = [path for path in _host_removal.remove_empty(folders) if path != self.places.weights_dir]
+        self.removed += [path for path in before if not _safe_paths.exists(path)]
+        return left
+
+    def weights(self) -> None:
+        """Remove weights, or say that they stay."""
+        for found in _host_removal.weights(self.places):
+            what = f"{found.path} ({found.repo}, {found.bytes / 1e9:.1f} GB)"
+            if self.places.weights:
+                self.do(what, _accounts.as_account, self.places.account, _prune.remove, found.path)
+            else:
+                self.left.append(f"{what}: weights stay, and the account {self.places.account} with them")
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **{name: {"type": "path", "default": default} for name, default in _PATHS.items()},
+            "account": {"type": "str", "default": "inferops"},
+            "group": {"type": "str", "default": "inferops"},
+            "remove_weights": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    places = _host_removal.Places(**{name: given[name] for name in _PATHS}, account=given["account"], group=given["group"], weights=given["remove_weights"])
+    removal = Removal(places, module.check_mode)
+    try:
+        removal.run()
+    except (OSError, RuntimeError) as error:
+        done = ", ".join(removal.removed[:-1]) or "nothing"
+        module.fail_json(msg=f"{removal.removed[-1] if removal.removed else 'The host'} can't be removed: {error}. Removed before: {done}. Run it again.")
+    module.exit_json(
+        changed=bool(removal.removed), removed=removal.removed, left=removal.left,
+        diff={"before": "".join(f"{line}\n" for line in removal.removed), "after": ""},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: service_accounts
+short_description: See that each model service has an account of its own
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Makes system accounts that cannot log in, each with a group of the same name, and puts them into further groups.
+  - An account of that name which was made by somebody else, or for another service, is refused, not touched. Ours are known by their comment.
+options:
+  accounts:
+    description: The accounts.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      user:
+        description: Name of the account and of its group.
+        type: str
+        required: true
+      service:
+        description: Name of the service, which goes into the comment.
+        type: str
+        required: true
+      home:
+        description: Its home, which is not made.
+        type: path
+        required: true
+  groups:
+    description: Further groups of each.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Reports what would be done.
+    support: full
+  diff_mode:
+    description: Shows what would be done.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Give each service an account of its own
+  inferops.gpu.service_accounts:
+    accounts:
+      - user: inferops-qwen3
+        service: qwen3
+        home: /var/cache/inferops/qwen3
+    groups: [inferops]
+"""
+
+RETURN = r"""
+done:
+  description: What was done, or would be.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _accounts
+
+
+def main() -> None:
+    options = {"user": {"type": "str", "required": True}, "service": {"type": "str", "required": True}, "home": {"type": "path", "required": True}}
+    module = AnsibleModule(
+        argument_spec={
+            "accounts": {"type": "list", "elements": "dict", "required": True, "options": options},
+            "groups": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    done: list[str] = []
+    for row in module.params["accounts"]:
+        try:
+            done += _accounts.ensure(row["user"], row["service"], row["home"], module.params["groups"], module.check_mode)
+        except RuntimeError as error:
+            module.fail_json(
+                msg=f"Service {row['service']} can't have its account: {error}. "
+                    "Choose other names with model_service_account_prefix, or rename what is in the way. No service was touched.",
+            )
+    module.exit_json(changed=bool(done), done=done, diff={"before": "", "after": "".join(f"{line}\n" for line in done)})
+
+
+if __name__ == "__main__":
+    main()

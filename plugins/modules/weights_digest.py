@@ -1,0 +1,86 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: weights_digest
+short_description: Tell whether hosts hold the same weights, by a digest of each
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Reads the manifests of weights, or the records of those that were brought by hand, and returns a digest of size and sha256 of all files of each.
+  - They lie in folders that the account of the downloads may write. So they are read as this account, and nothing of them but the digest is shown.
+options:
+  weights:
+    description: The weights, as the plan has them. Of each its C(path), and C(record) or else C(manifest) are looked at.
+    type: list
+    elements: dict
+    required: true
+  owner:
+    description: Account that they belong to.
+    type: str
+    default: inferops
+attributes:
+  check_mode:
+    description: Changes nothing, so it runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Read what the host holds
+  inferops.gpu.weights_digest:
+    weights: "{{ plan_host.weights }}"
+  register: held
+"""
+
+RETURN = r"""
+digests:
+  description: Digests by path of the weights; those without a manifest that can be read are not among them.
+  returned: success
+  type: dict
+"""
+
+import hashlib
+import json
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _accounts, _safe_paths
+
+
+def digests(weights: list[dict[str, t.Any]]) -> dict[str, str]:
+    """Return a digest of size and sha256 of all files, by path of the weights. Run as the account that they belong to."""
+    found = {}
+    for row in weights:
+        try:
+            files = json.loads(_safe_paths.read_bytes(row.get("record") or row["manifest"]))["files"]
+            lines = sorted(f"{file['sha256']} {file['size']} {file['path']}\n" for file in files)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+        found[row["path"]] = hashlib.sha256("".join(lines).encode()).hexdigest()
+    return found
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={"weights": {"type": "list", "elements": "dict", "required": True}, "owner": {"type": "str", "default": "inferops"}},
+        supports_check_mode=True,
+    )
+    try:
+        found = _accounts.as_account(module.params["owner"], digests, module.params["weights"])
+    except KeyError:
+        # Who is not there has brought nothing.
+        found = {}
+    except OSError as error:
+        module.fail_json(msg=f"The manifests of the weights can't be read: {error}. No service was touched.")
+    module.exit_json(changed=False, digests=found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Names that would make two things one: files, folders and accounts that a service would share with somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils import _accounts
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.accounts import LONGEST, MARK, account_name
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
+from plan_builders import host_facts, keys_of, service
+
+Plans = Callable[..., Plan]
+
+
+def absent(name: str) -> dict[str, Any]:
+    return {"name": name, "state": "absent"}
+
+
+@pytest.mark.parametrize(
+    ("services", "variables", "why"),
+    [
+        ([service(name="weights")], {}, "/etc/inferops/weights.env would be its own, and it is what the download of weights has"),
+        ([service(name="all")], {}, "all means every service where one is to be removed"),
+        ([service(name="uv")], {}, "/var/cache/inferops/uv would be its own, and it is what uv's cache (vllm_uv_cache_dir) has"),
+        ([service(name="a")], {"vllm_uv_cache_dir": "/var/cache/inferops/a/uv"}, "/var/cache/inferops/a would be its own"),
+        # Whoever goes takes its files along, those of its former parts too.
+        ([service(name="foo.ray-head"), absent("foo")], {}, "/etc/inferops/foo.ray-head.env would be its own, and it is what service foo.ray-head has"),
+        ([absent("foo.ray-worker"), service(name="foo")], {}, "/etc/inferops/foo.ray-worker.env"),
+        ([service(name="mirror")], {}, "its account would be inferops-mirror, which is the account of the mirror"),
+        ([service(name="one")], {"host_user": "inferops-one"}, "which is the account that downloads"),
+        ([service(name="one")], {"host_group": "inferops-one"}, "which is the group of all services"),
+    ],
+)
+def test_names_that_are_taken(plan: Plans, services: list[Any], variables: dict[str, Any], why: str) -> None:
+    found = plan(*services, **variables).faults
+    assert [fault.key for fault in found] == ["name"] and why in found[0].why
+    # The way out leads to a plan.
+    others = [{**one, "name": f"other-{number}"} for number, one in enumerate(services)]
+    assert plan(*others, **variables).faults == []
+
+
+def test_a_service_may_be_called_like_anything_else(plan: Plans) -> None:
+    names = ("weights-2", "foo.ray", "ray-head", "vllm", "network-a", "models", "jobs", "served", "a.b")
+    services = [service(name=name, port=8001 + number, gpus=[number % 4], vllm_args={"tensor_parallel_size": 1}) for number, name in enumerate(names)]
+    assert [fault for fault in plan(*services).faults if fault.key == "name"] == []
+
+
+def test_a_checks_mark_is_not_that_of_a_network(plan: Plans) -> None:
+    found = plan(service(name="network-a", gpus=[0, 1]), service(name="a", port=8002, gpus=[2, 3], distributed={"nodes": 2, "backend": "mp"})).faults
+    assert ("a", "name") in keys_of(found) and any("/var/lib/inferops/checked/network-a" in fault.why for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("comment", "refused"),
+    [
+        (f"{MARK}qwen", False),
+        (f"{MARK}another", True),
+        ("Somebody,,,", True),
+        ("", True),
+    ],
+)
+def test_an_account_that_is_there_has_to_be_ours(plan: Plans, comment: str, refused: bool) -> None:
+    """Nobody else's processes, files and rights are to be a service's."""
+    facts = host_facts(accounts={"inferops-qwen": {"uid": 999, "comment": comment}})
+    found = plan(service(), facts=facts).faults
+    assert [(fault.key, "inferops-qwen, which is on the host already" in fault.why) for fault in found] == ([("name", True)] if refused else [])
+    assert plan(service(), facts=facts, model_service_account_prefix="llm-").faults == []
+    assert plan(service(name="other"), facts=facts).faults == []
+
+
+def test_the_marks_are_one() -> None:
+    """The plan's and the host's."""
+    assert MARK == _accounts.MARK
+
+
+def test_accounts_are_names_for_linux_and_no_two_are_one() -> None:
+    names = ["a", "a.b", "a-b", "x" * 63, "x" * 62 + "y", "qwen3-235b-a22b-instruct-2507", "qwen3-235b-a22b-thinking-2507", "0", "a" * 23, "a" * 24]
+    for begin in ("inferops-", "a" * 16, "_"):
+        found = [account_name(begin, name) for name in names]
+        assert len(set(found)) == len(names) and all(len(one) <= LONGEST and one.startswith(begin) and "." not in one for one in found)
+    assert account_name("inferops-", "qwen3-235b") == "inferops-qwen3-235b"
+    # No service's name has the letter that begins a digest.
+    assert "_" in account_name("inferops-", "a.b")
+
+
+@pytest.mark.parametrize("value", ["", "Inferops-", "9-", "a" * 17, "a b", 5, None])
+def test_prefixes_that_are_none(plan: Plans, value: Any) -> None:
+    assert keys_of(plan(service(), model_service_account_prefix=value).faults) == [("", "model_service_account_prefix")]
+
+
+@pytest.mark.parametrize(("backend", "refused"), [("ray", True), ("mp", False)])
+def test_a_node_that_is_called_like_the_engine(plan_hosts: Callable[[list[HostInput]], Plan], backend: str, refused: bool) -> None:
+    """Beside Ray's head the engine is a part of that name, and the parts tell each other by name."""
+    one = service(distributed={"nodes": 2, "backend": backend})
+    found = plan_hosts([HostInput(name, {"model_services": [one], "ansible_host": f"10.0.0.{number}"}) for number, name in enumerate(("gpu1", "engine"), 1)])
+    assert [(fault.host, fault.value) for fault in found.faults if fault.key == "distributed"] == ([("engine", "engine")] if refused else [])
