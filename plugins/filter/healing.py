@@ -41,7 +41,7 @@ def heal_faults(failing: t.Mapping[str, str], healed: Row, gate: t.Mapping[str, 
         elif state.get("state") == "answers":
             found[name] = f"{fault}\nIt was not restarted, since a restart would not help. Asked on its own host: {state['why']}."
         else:
-            found[name] = f"{fault}\nIt was not restarted: what runs over several hosts is restarted by its supervisor (systemctl status on the head says how it is)."
+            found[name] = f"{fault}\nIt was not restarted: what runs over several hosts is restarted by its supervisor (systemctl status on the head)."
     return found
 
 

@@ -17,7 +17,8 @@ from ._exit_status import describe
 # "(Worker_DP0_PP1_TP3_EP7 pid=7)", "(APIServer_1 pid=7)", "(SpawnProcess-1:2 pid=7)"; Ray's "(RayWorkerProc pid=7, ip=10.0.0.2)", "(raylet)";
 # torch's "[rank3]:". A logger adds which line of code: "ERROR 11-21 14:00:00 [core.py:866] ", "ERROR:    ".
 _SPEAKER = re.compile(
-    r"^(?:\([^()\n]{0,100}(?:\([^()\n]{0,60}\)[^()\n]{0,60})?\bpid=\d+[^)\n]{0,100}\)\s|\((?:raylet|gcs_server|autoscaler|monitor)\b[^)\n]{0,60}\)\s|\[rank\d+\]:\s?)*"
+    r"^(?:\([^()\n]{0,100}(?:\([^()\n]{0,60}\)[^()\n]{0,60})?\bpid=\d+[^)\n]{0,100}\)\s|"
+    r"\((?:raylet|gcs_server|autoscaler|monitor)\b[^)\n]{0,60}\)\s|\[rank\d+\]:\s?)*"
     r"(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)(?: \d{2,4}-\d\d(?:-\d\d)? \d\d:\d\d:\d\d(?:[.,]\d+)? \[[^\]\n]{0,200}\] ?|:\s+))?"
 )
 _LEVEL = re.compile(r"(?:ERROR|CRITICAL)(?: \d{2,4}-|:\s)")
@@ -27,7 +28,9 @@ _REPEATED = re.compile(r"\s*\[repeated \d+x across cluster\].*$")
 _GROUP = re.compile(r"^\s*(?:\| ?|\+-)+")
 
 # The last line of a traceback stands at its left edge; these are known where what stood before them was not kept.
-_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Exit|OutOfMemory\w*|Unsupported|OutOfResources|Interrupt)(?:\([\w.]+\))?(?:: .*|:?$)")
+_EXCEPTION = re.compile(
+    r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Exit|OutOfMemory\w*|Unsupported|OutOfResources|Interrupt)(?:\([\w.]+\))?(?:: .*|:?$)"
+)
 _ANY_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:\([\w.]+\))?(?:: .*|:?$)")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):$")
 _DIRECT_CAUSE = "The above exception was the direct cause of the following exception:"

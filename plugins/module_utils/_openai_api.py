@@ -138,10 +138,12 @@ class Api:
 
     def _connection(self, seconds: float, sockets: list[socket.socket]) -> http.client.HTTPConnection:
         """Return a connection to be made; what it is made of is added to the sockets, to be cut off at any time, in TLS's own beginning too."""
+        known = self.trust.name or self.host
+        made: http.client.HTTPConnection
         if self.is_encrypted:
-            made: http.client.HTTPConnection = http.client.HTTPSConnection(self.trust.name or self.host, self.port, timeout=seconds, context=self.trust.context())
+            made = http.client.HTTPSConnection(known, self.port, timeout=seconds, context=self.trust.context())
         else:
-            made = http.client.HTTPConnection(self.trust.name or self.host, self.port, timeout=seconds)
+            made = http.client.HTTPConnection(known, self.port, timeout=seconds)
 
         def connect(_address: t.Any, *rest: t.Any) -> socket.socket:
             # By its address, and known by its name.

@@ -126,8 +126,9 @@ def ask(parser: t.Any, python: str, arguments: list[str], environment: dict[str,
     except (IndexError, ValueError) as error:
         said = done.stderr.splitlines()[-15:]
         # A signal is the reason, whatever was said before it.
-        how = [] if said and not _exit_status.signal_of(done.returncode) else [f"It {_exit_status.describe(done.returncode)}{'' if said else ' and said nothing'}."]
-        raise RuntimeError("\n".join([*how, *said])) from error
+        if _exit_status.signal_of(done.returncode) or not said:
+            said.insert(0, f"It {_exit_status.describe(done.returncode)}{'' if said else ' and said nothing'}.")
+        raise RuntimeError("\n".join(said)) from error
 
 
 def as_user(user: str, group: str | None) -> dict[str, t.Any]:

@@ -52,5 +52,8 @@ def document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | None:
     found = files(draft)
     copied = are_copied(draft)
     return {
-        "name": draft.service.tls_server_name or "", "unit": draft.service.unit, "copied": found if copied else {}, "read": [] if copied else list(found.values()),
+        "name": draft.service.tls_server_name or "",
+        "unit": draft.service.unit,
+        "copied": found if copied else {},
+        "read": [] if copied else list(found.values()),
     }

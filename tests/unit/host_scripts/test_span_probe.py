@@ -110,9 +110,16 @@ def test_a_certificate_for_another_name(probe: ModuleType, serve: Any, tmp_path:
 
 
 FUZZ = {
-    "nothing": b"", "no HTTP": b"SSH-2.0-x\r\n", "cut": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "cut chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\na",
-    "many headers": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 2000 + b"\r\n", "a list": b"HTTP/1.1 200 OK\r\n\r\n[1]", "no usage": b'HTTP/1.1 200 OK\r\n\r\n{"choices": [{"text": "a"}], "usage": null}',
-    "deep": b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200000, "latin-1": b"HTTP/1.1 200 OK\r\n\r\n\xe9", "counters": b"HTTP/1.1 200 OK\r\n\r\nvllm:prompt_tokens_total 1e\n" * 9,
+    "nothing": b"",
+    "no HTTP": b"SSH-2.0-x\r\n",
+    "cut": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+    "cut chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\na",
+    "many headers": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 2000 + b"\r\n",
+    "a list": b"HTTP/1.1 200 OK\r\n\r\n[1]",
+    "no usage": b'HTTP/1.1 200 OK\r\n\r\n{"choices": [{"text": "a"}], "usage": null}',
+    "deep": b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200000,
+    "latin-1": b"HTTP/1.1 200 OK\r\n\r\n\xe9",
+    "counters": b"HTTP/1.1 200 OK\r\n\r\nvllm:prompt_tokens_total 1e\n" * 9,
 }
 
 

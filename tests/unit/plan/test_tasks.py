@@ -42,7 +42,14 @@ def test_task(plan: Any, keys: dict[str, Any], expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "remedy"),
-    [("transcribtion", "transcription"), ("embed", "write embedding"), ("generate", "write chat"), ("text-ranking", "write rerank"), (7, "chat, completion"), ([], "")],
+    [
+        ("transcribtion", "transcription"),
+        ("embed", "write embedding"),
+        ("generate", "write chat"),
+        ("text-ranking", "write rerank"),
+        (7, "chat, completion"),
+        ([], ""),
+    ],
 )
 def test_a_task_that_there_is_not_is_told_with_those_that_there_are(plan: Any, value: Any, remedy: str) -> None:
     faults = plan(service(task=value)).faults
@@ -81,7 +88,11 @@ def test_what_the_user_says_of_it_stays(plan: Any, given: dict[str, Any]) -> Non
         ({"architectures": ["GPT2LMHeadModel"]}, [], ""),
         ({"architectures": ["ChatGLMModel"]}, [], "embedding"),
         ({"architectures": ["QWenLMHeadModel"]}, [], ""),
-        ({"architectures": []}, [], ""), ({"architectures": "x"}, [], ""), ({"architectures": [None]}, [], ""), (None, [], ""), ([], ["modules.json"], "embedding"),
+        ({"architectures": []}, [], ""),
+        ({"architectures": "x"}, [], ""),
+        ({"architectures": [None]}, [], ""),
+        (None, [], ""),
+        ([], ["modules.json"], "embedding"),
     ],
 )
 def test_a_models_own_files_tell(config: Any, files: list[str], expected: str) -> None:

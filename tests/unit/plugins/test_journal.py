@@ -64,12 +64,34 @@ GONE = "RuntimeError: Engine core initialization failed. See root cause above. F
     "name",
     [
         # vLLM: multiprocessing's names and its own (v1/engine/utils.py, v1/executor/multiproc_executor.py, v1/utils.py, dp_supervisor.py).
-        "VllmWorker-0", "Worker", "Worker_TP0", "Worker_PP0_TP1", "Worker_DP0_PP1_PCP0_TP3_DCP0_EP7", "Worker_3", "EngineCore", "EngineCore_0", "EngineCore_DP0",
-        "DPEngineCoreActor_DP1", "APIServer", "APIServer_0", "ApiServer_1", "DPCoordinator", "VLLM_DP_Coordinator", "DPSupervisor", "MainProcess",
-        "SpawnProcess-1", "SpawnProcess-1:2", "ForkProcess-3", "Process-1", "VLLM::Worker_TP0", "Worker (TP0)",
+        "VllmWorker-0",
+        "Worker",
+        "Worker_TP0",
+        "Worker_PP0_TP1",
+        "Worker_DP0_PP1_PCP0_TP3_DCP0_EP7",
+        "Worker_3",
+        "EngineCore",
+        "EngineCore_0",
+        "EngineCore_DP0",
+        "DPEngineCoreActor_DP1",
+        "APIServer",
+        "APIServer_0",
+        "ApiServer_1",
+        "DPCoordinator",
+        "VLLM_DP_Coordinator",
+        "DPSupervisor",
+        "MainProcess",
+        "SpawnProcess-1",
+        "SpawnProcess-1:2",
+        "ForkProcess-3",
+        "Process-1",
+        "VLLM::Worker_TP0",
+        "Worker (TP0)",
     ],
 )
-@pytest.mark.parametrize("form", ["({name} pid=71) ERROR 11-25 17:31:50 [multiproc_executor.py:953] ", "({name} pid=71) ", "\x1b[0;36m({name} pid=71)\x1b[0;0m "])
+@pytest.mark.parametrize(
+    "form", ["({name} pid=71) ERROR 11-25 17:31:50 [multiproc_executor.py:953] ", "({name} pid=71) ", "\x1b[0;36m({name} pid=71)\x1b[0;0m "]
+)
 def test_whoever_speaks(name: str, form: str) -> None:
     """The worker's own words, and not those of who waited for it."""
     told = [form.format(name=name) + line for line in ("WorkerProc failed to start.", *TRACE, "IndexError: list index out of range")]
@@ -78,15 +100,26 @@ def test_whoever_speaks(name: str, form: str) -> None:
 
 
 RAY = [
-    "(RayWorkerWrapper pid=4321, ip=10.0.0.2) ", "(EngineCore_DP0 pid=7) (RayWorkerWrapper pid=4321) ", "\x1b[36m(RayWorkerProc pid=3, ip=fd00::2)\x1b[0m ",
-    "(APIServer pid=7) (RayWorkerProc pid=71, ip=10.0.0.2) (Worker_PP1 pid=71) ERROR 11-21 17:59:44 [multiproc_executor.py:1063] ", "(pid=12) ",
-    "(raylet, ip=10.0.0.2) ", "(raylet) ", "(autoscaler +2m3s) ", "[rank3]: ", "(Worker_TP3 pid=9) [rank3]: ", "ERROR:    ", "CRITICAL 2026-11-25 17:31:50,123 [x.py:1] ",
+    "(RayWorkerWrapper pid=4321, ip=10.0.0.2) ",
+    "(EngineCore_DP0 pid=7) (RayWorkerWrapper pid=4321) ",
+    "\x1b[36m(RayWorkerProc pid=3, ip=fd00::2)\x1b[0m ",
+    "(APIServer pid=7) (RayWorkerProc pid=71, ip=10.0.0.2) (Worker_PP1 pid=71) ERROR 11-21 17:59:44 [multiproc_executor.py:1063] ",
+    "(pid=12) ",
+    "(raylet, ip=10.0.0.2) ",
+    "(raylet) ",
+    "(autoscaler +2m3s) ",
+    "[rank3]: ",
+    "(Worker_TP3 pid=9) [rank3]: ",
+    "ERROR:    ",
+    "CRITICAL 2026-11-25 17:31:50,123 [x.py:1] ",
 ]
 
 
 @pytest.mark.parametrize("prefix", RAY)
 def test_ray_torch_and_uvicorn_speak_too(prefix: str) -> None:
-    lines = [prefix + line for line in (*TRACE, "torch.AcceleratorError: CUDA error: no kernel image is available [repeated 3x across cluster] (Ray deduplicates)")]
+    lines = [
+        prefix + line for line in (*TRACE, "torch.AcceleratorError: CUDA error: no kernel image is available [repeated 3x across cluster] (Ray deduplicates)")
+    ]
     assert cause(lines) == "torch.AcceleratorError: CUDA error: no kernel image is available"
 
 
@@ -95,49 +128,185 @@ E = "(EngineCore pid=7) "
 NCCL = "torch.distributed.DistBackendError: NCCL error in: ../torch/csrc/distributed/c10d/NCCLUtils.cpp:94, unhandled system error, NCCL version 2.27.5"
 PYDANTIC = [
     "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
-    "  Value error, User-specified max_model_len (99999) is greater than the derived max_model_len. [type=value_error, input_value=ArgsKwargs((), {'a': 'x'}), input_type=A]",
+    "  Value error, User-specified max_model_len (99999) is greater. [type=value_error, input_value=ArgsKwargs((), {'a': 'x'}), input_type=A]",
     "    For further information visit https://errors.pydantic.dev/2.12/v/value_error",
 ]
 FORMS = [
-    ("an exception of any name", [W + line for line in (*TRACE, "torch._dynamo.exc.BackendCompilerFailed: backend='inductor' raised:")], "torch._dynamo.exc.BackendCompilerFailed"),
+    (
+        "an exception of any name",
+        [W + line for line in (*TRACE, "torch._dynamo.exc.BackendCompilerFailed: backend='inductor' raised:")],
+        "torch._dynamo.exc.BackendCompilerFailed",
+    ),
     ("without a text", [W + line for line in (*TRACE, "AssertionError")], "AssertionError"),
     ("on the next line", [W + line for line in (*TRACE, "RuntimeError:", "no backend")], "RuntimeError: no backend"),
-    ("out of memory", [W + line for line in (*TRACE, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.")], "torch.OutOfMemoryError: CUDA out of memory."),
-    ("one after another", [E + line for line in (*TRACE, "KeyError: 'qwen9'", "", "During handling of the above exception, another exception occurred:", "", *TRACE, "ValueError: no such model type")], "ValueError: no such model type"),
+    (
+        "out of memory",
+        [W + line for line in (*TRACE, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.")],
+        "torch.OutOfMemoryError: CUDA out of memory.",
+    ),
+    (
+        "one after another",
+        [
+            E + line
+            for line in (
+                *TRACE,
+                "KeyError: 'qwen9'",
+                "",
+                "During handling of the above exception, another exception occurred:",
+                "",
+                *TRACE,
+                "ValueError: no such model type",
+            )
+        ],
+        "ValueError: no such model type",
+    ),
     (
         "one from another",
-        [E + line for line in (*TRACE, "ImportError: libcuda.so.1: cannot open", "", "The above exception was the direct cause of the following exception:", "", *TRACE, "RuntimeError: no CUDA")],
+        [
+            E + line
+            for line in (
+                *TRACE,
+                "ImportError: libcuda.so.1: cannot open",
+                "",
+                "The above exception was the direct cause of the following exception:",
+                "",
+                *TRACE,
+                "RuntimeError: no CUDA",
+            )
+        ],
         "RuntimeError: no CUDA (caused by ImportError: libcuda.so.1: cannot open)",
     ),
     (
         "one from which another follows",
-        [E + line for line in (*TRACE, "ValueError: bad", "", "The above exception was the direct cause of the following exception:", "", *TRACE, "RuntimeError: Engine core initialization failed.")],
+        [
+            E + line
+            for line in (
+                *TRACE,
+                "ValueError: bad",
+                "",
+                "The above exception was the direct cause of the following exception:",
+                "",
+                *TRACE,
+                "RuntimeError: Engine core initialization failed.",
+            )
+        ],
         "ValueError: bad",
     ),
-    ("a group", ["  + Exception Group Traceback (most recent call last):", "  |   File x", "  | ExceptionGroup: two (1 sub-exception)", "  +-+---------- 1 ----------", "    | ValueError: the first"], "ValueError: the first"),
-    ("two that speak at once", [W + TRACE[0], E + TRACE[0], W + TRACE[1], E + TRACE[1], W + "zmq.error.Again: x", E + "RuntimeError: Worker failed with error 'x', please check the stack trace above for the root cause"], "zmq.error.Again: x"),
-    ("pydantic", [E + line for line in PYDANTIC], "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig: User-specified max_model_len (99999)"),
-    ("NCCL", [W + line for line in (*TRACE, NCCL, "ncclSystemError: System call (e.g. socket, malloc) or external library call failed.", "Last error:", "socketStartConnect: failed")], "Last error: socketStartConnect: failed"),
+    (
+        "a group",
+        [
+            "  + Exception Group Traceback (most recent call last):",
+            "  |   File x",
+            "  | ExceptionGroup: two (1 sub-exception)",
+            "  +-+---------- 1 ----------",
+            "    | ValueError: the first",
+        ],
+        "ValueError: the first",
+    ),
+    (
+        "two that speak at once",
+        [
+            W + TRACE[0],
+            E + TRACE[0],
+            W + TRACE[1],
+            E + TRACE[1],
+            W + "zmq.error.Again: x",
+            E + "RuntimeError: Worker failed with error 'x', please check the stack trace above for the root cause",
+        ],
+        "zmq.error.Again: x",
+    ),
+    (
+        "pydantic",
+        [E + line for line in PYDANTIC],
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig: User-specified max_model_len (99999)",
+    ),
+    (
+        "NCCL",
+        [
+            W + line
+            for line in (
+                *TRACE,
+                NCCL,
+                "ncclSystemError: System call (e.g. socket, malloc) or external library call failed.",
+                "Last error:",
+                "socketStartConnect: failed",
+            )
+        ],
+        "Last error: socketStartConnect: failed",
+    ),
     (
         "the peers of one that died",
-        [W + line for line in (*TRACE, "ValueError: no weights")] + [f"(Worker_TP2 pid=11) {line}" for line in (*TRACE, "RuntimeError: [../gloo/tcp/pair.cc:553] Connection closed by peer [10.0.0.1]:1")],
+        [W + line for line in (*TRACE, "ValueError: no weights")]
+        + [f"(Worker_TP2 pid=11) {line}" for line in (*TRACE, "RuntimeError: [../gloo/tcp/pair.cc:553] Connection closed by peer [10.0.0.1]:1")],
         "ValueError: no weights",
     ),
-    ("nothing but lost peers", [f"(Worker_TP2 pid=11) {line}" for line in (*TRACE, "RuntimeError: Connection closed by peer [10.0.0.1]:1")], "RuntimeError: Connection closed by peer"),
-    ("torchrun", ["[rank0]: Traceback (most recent call last):", "[rank0]:   File x", "[rank0]: ValueError: first", *TRACE, "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: ", "=====", "x FAILED"], "ValueError: first"),
-    ("C++", [E + "terminate called after throwing an instance of 'c10::Error'", E + "  what():  CUDA error: an illegal memory access was encountered"], "terminate called after throwing an instance of 'c10::Error': CUDA error"),
-    ("Rust", ["thread 'tokio-runtime' (71) panicked at src/lib.rs:12:5:", "called `Option::unwrap()` on a `None` value"], "thread 'tokio-runtime' (71) panicked at src/lib.rs:12:5: called `Option"),
+    (
+        "nothing but lost peers",
+        [f"(Worker_TP2 pid=11) {line}" for line in (*TRACE, "RuntimeError: Connection closed by peer [10.0.0.1]:1")],
+        "RuntimeError: Connection closed by peer",
+    ),
+    (
+        "torchrun",
+        [
+            "[rank0]: Traceback (most recent call last):",
+            "[rank0]:   File x",
+            "[rank0]: ValueError: first",
+            *TRACE,
+            "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: ",
+            "=====",
+            "x FAILED",
+        ],
+        "ValueError: first",
+    ),
+    (
+        "C++",
+        [E + "terminate called after throwing an instance of 'c10::Error'", E + "  what():  CUDA error: an illegal memory access was encountered"],
+        "terminate called after throwing an instance of 'c10::Error': CUDA error",
+    ),
+    (
+        "Rust",
+        ["thread 'tokio-runtime' (71) panicked at src/lib.rs:12:5:", "called `Option::unwrap()` on a `None` value"],
+        "thread 'tokio-runtime' (71) panicked at src/lib.rs:12:5: called `Option",
+    ),
     ("Rust in Python", [*TRACE, "pyo3_runtime.PanicException: index out of bounds"], "pyo3_runtime.PanicException: index out of bounds"),
-    ("Python itself", [E + "Fatal Python error: Segmentation fault", "", E + "Current thread 0x00007f (most recent call first):", E + '  File "x"'], "Fatal Python error: Segmentation fault"),
+    (
+        "Python itself",
+        [E + "Fatal Python error: Segmentation fault", "", E + "Current thread 0x00007f (most recent call first):", E + '  File "x"'],
+        "Fatal Python error: Segmentation fault",
+    ),
     ("a shell", ["/bin/sh: line 1:  4321 Killed                  vllm serve x"], "/bin/sh: line 1:  4321 Killed"),
-    ("the OOM killer", ["vllm-a.service: A process of this unit has been killed by the OOM killer.", *TRACE, GONE], "a process of the unit was killed by SIGKILL (as a rule by the kernel"),
+    (
+        "the OOM killer",
+        ["vllm-a.service: A process of this unit has been killed by the OOM killer.", *TRACE, GONE],
+        "a process of the unit was killed by SIGKILL (as a rule by the kernel",
+    ),
     ("an engine that was killed", [*TRACE, GONE.replace("{}", "{'EngineCore_DP0': -9}")], "EngineCore_DP0 was killed by SIGKILL"),
-    ("a worker that was killed", [W + "Worker proc VllmWorker-1 died unexpectedly (exit code: -11), shutting down executor.", *TRACE, GONE], "Worker proc VllmWorker-1 was killed by SIGSEGV"),
-    ("a worker of which that is all", [W + "RayWorkerProc rank=1 died unexpectedly, shutting down executor.", *TRACE, GONE], "RayWorkerProc rank=1 died unexpectedly"),
-    ("systemd", ["vllm-a.service: Main process exited, code=killed, status=9/KILL", "vllm-a.service: Failed with result 'signal'."], "the main process was killed by SIGKILL"),
+    (
+        "a worker that was killed",
+        [W + "Worker proc VllmWorker-1 died unexpectedly (exit code: -11), shutting down executor.", *TRACE, GONE],
+        "Worker proc VllmWorker-1 was killed by SIGSEGV",
+    ),
+    (
+        "a worker of which that is all",
+        [W + "RayWorkerProc rank=1 died unexpectedly, shutting down executor.", *TRACE, GONE],
+        "RayWorkerProc rank=1 died unexpectedly",
+    ),
+    (
+        "systemd",
+        ["vllm-a.service: Main process exited, code=killed, status=9/KILL", "vllm-a.service: Failed with result 'signal'."],
+        "the main process was killed by SIGKILL",
+    ),
     ("a stop is no reason", ["vllm-a.service: Main process exited, code=killed, status=15/TERM"], ""),
-    ("an error of a logger", ["(APIServer pid=7) ERROR 11-25 17:31:50 [x.py:1] No port is free", "(APIServer pid=7) INFO 11-25 17:31:50 [x.py:1] bye"], "No port is free"),
-    ("JSON", ['{"asctime": "x", "levelname": "ERROR", "message": "failed", "exc_info": "Traceback (most recent call last):\\n  File x\\nValueError: in JSON"}'], "ValueError: in JSON"),
+    (
+        "an error of a logger",
+        ["(APIServer pid=7) ERROR 11-25 17:31:50 [x.py:1] No port is free", "(APIServer pid=7) INFO 11-25 17:31:50 [x.py:1] bye"],
+        "No port is free",
+    ),
+    (
+        "JSON",
+        ['{"asctime": "x", "levelname": "ERROR", "message": "failed", "exc_info": "Traceback (most recent call last):\\n  File x\\nValueError: in JSON"}'],
+        "ValueError: in JSON",
+    ),
     ("what looks like JSON", ['{"message": ' + "[" * 100000], ""),
     ("carriage returns", [W + "Traceback (most recent call last):\r", W + "ValueError: x\r"], "ValueError: x"),
 ]
