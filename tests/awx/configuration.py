@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -38,11 +39,14 @@ def tasks() -> list[dict[str, Any]]:
 
 
 def steps() -> list[tuple[str, str]]:
-    """Module and list of each task, in their order."""
+    """Module and list of each task that makes what a list says, in their order."""
     found = []
     for task in tasks():
-        module = next(key for key in task if key.startswith("awx.awx."))
-        found.append((module.removeprefix("awx.awx."), task["loop"].strip("{} ")))
+        module = next((key.removeprefix("awx.awx.") for key in task if key.startswith("awx.awx.")), "")
+        wanted = re.search(r"controller_\w+", task["loop"])
+        # A project is updated, and nodes are made, from lists that another task has in full.
+        if module not in ("", "project_update") and wanted and "combine" not in str(task.get("args")):
+            found.append((module, wanted[0]))
     return found
 
 

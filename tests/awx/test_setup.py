@@ -21,7 +21,9 @@ Setup = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def api() -> Api:
-    return Api()
+    made = Api()
+    made.playbooks = ["site.yml", *(f"playbooks/{path.name}" for path in (ROOT / "playbooks").glob("*.yml"))]
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +37,12 @@ def setup(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]
     key = tmp_path_factory.mktemp("awx") / "key"
     key.write_text(KEY_TEXT, encoding="utf-8")
 
-    def run(*options: str) -> str:
+    def run(*options: str, fails: bool = False) -> str:
         variables = [f"{name}={value}" for name, value in {**SECRETS, "awx_ssh_key_file": key}.items()]
         command = [sys.executable, "-m", "ansible", "playbook", "playbooks/awx_setup.yml", "-v", *(word for one in variables for word in ("-e", one)), *options]
         environment = {**os.environ, "CONTROLLER_HOST": address, "CONTROLLER_OAUTH_TOKEN": TOKEN, "ANSIBLE_NOCOLOR": "1"}
         done = subprocess.run(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=300)
-        assert done.returncode == 0, done.stdout
+        assert (done.returncode != 0) is fails, done.stdout
         assert not [secret for secret in (*SECRETS.values(), KEY_TEXT.splitlines()[1], TOKEN) if secret in done.stdout]
         return done.stdout
 
@@ -56,17 +58,51 @@ def changed(output: str) -> dict[str, int]:
     return {task: count for task, count in found.items() if count}
 
 
+def only(*lists: str) -> tuple[str, str]:
+    """Options for a run that is about some lists alone, which is quicker."""
+    return "-e", json.dumps({name: [] for name in data_lists() if name not in lists})
+
+
+def data_lists() -> set[str]:
+    """The lists that the playbook makes entries of."""
+    return {name for _module, name in steps()}
+
+
+def test_0_a_dry_run_on_a_fresh_awx(setup: Setup, api: Api, data: dict[str, Any]) -> None:
+    """--check names all that would be made, although AWX knows nothing yet that most of it refers to."""
+    output = setup("--check")
+    assert api.changes == [] and api.objects["organizations"] == {}
+    for name in data_lists() - {"controller_workflow_nodes", "controller_workflow_links"}:
+        for entry in data[name]:
+            assert f": {entry['name']}'" in output, entry["name"]
+    assert "nodes: inferops rollout, verify" in output
+
+
+def test_0_a_project_that_cannot_be_updated(setup: Setup, api: Api) -> None:
+    """It is made, and the run says that its update failed; so does the next one, instead of going on without a playbook."""
+    api.updates_fail = True
+    for _time in range(2):
+        assert "update failed" in setup(*only("controller_organizations", "controller_projects"), fails=True).lower().replace(" - inferops gpu,", "")
+    assert list(api.named("projects")) == ["inferops gpu"]
+    api.updates_fail = False
+
+
 def test_1_a_fresh_awx(setup: Setup, api: Api, data: dict[str, Any]) -> None:
-    """Everything is made, in an order in which every name is found; what AWX stores is what the data says."""
+    """Everything is made, in an order in which every name is found; what AWX stores is what the data says. At no time does a launch do a part."""
+    seen = set()
+    api.before_change = lambda _method, _path: seen.add(tuple(api.would_run("inferops rollout")))
     made = changed(setup())
-    assert sum(made.values()) == sum(len(entries) for name, entries in data.items() if name.startswith("controller_") and name != "controller_survey_questions")
+    api.before_change = lambda _method, _path: None
+    assert seen <= {(), ("plan", "approval", "deploy", "verify")} and api.would_run("inferops rollout") == ["plan", "approval", "deploy", "verify"]
+    assert made["Update the projects whose last update has failed"] == 1 and made["Make the job templates"] == len(data["controller_templates"])
+    assert made["Make the schedules"] == len(data["controller_schedules"])
     for kind, name in (("job_templates", "controller_templates"), ("workflow_job_templates", "controller_workflows")):
         stored = api.named(kind)
         assert set(stored) == {entry["name"] for entry in data[name]}
         for entry in data[name]:
             number = stored[entry["name"]]["id"]
             assert api.surveys.get((kind, number)) == entry.get("survey_spec")
-            assert api.linked(kind, number, "credentials") == entry.get("credentials", [])
+            assert sorted(api.linked(kind, number, "credentials")) == sorted(entry.get("credentials", []))
             assert stored[entry["name"]]["ask_limit_on_launch"] is True and stored[entry["name"]]["ask_variables_on_launch"] is False
     assert api.linked("organizations", api.named("organizations")["inferops"]["id"], "galaxy_credentials") == ["Ansible Galaxy"]
 
@@ -100,11 +136,6 @@ def test_4_schedules(api: Api) -> None:
     assert {inventories[found["inventory"]] for found in schedules} == set(inventories.values()) and {found["unified_job_template"] for found in schedules} == {status}
 
 
-def only(*lists: str) -> tuple[str, str]:
-    """Options for a run that is about some lists alone, which is quicker."""
-    return "-e", json.dumps({name: [] for _module, name in steps() if name not in lists})
-
-
 def test_5_a_second_time(setup: Setup, api: Api) -> None:
     """Nothing is reported as changed, and nothing is sent but what the module inventory always sends. A run that has no secrets takes none away."""
     api.changes.clear()
@@ -132,3 +163,9 @@ def test_8_what_is_absent_goes(setup: Setup, api: Api) -> None:
     gone = json.dumps({"controller_schedules": [{"name": name, "state": "absent"} for name in api.named("schedules")]})
     assert changed(setup(*only("controller_schedules"), "-e", gone)) == {"Make the schedules": 2}
     assert api.named("schedules") == {}
+
+
+def test_9_without_galaxy(setup: Setup, api: Api) -> None:
+    """The credential is taken from the organization, so that AWX asks no Galaxy."""
+    assert changed(setup("-e", '{"awx_galaxy_credentials": []}', *only("controller_organizations"))) == {"Make the organizations": 1}
+    assert api.linked("organizations", api.named("organizations")["inferops"]["id"], "galaxy_credentials") == []

@@ -13,6 +13,8 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan import choices
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import EVERYWHERE
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput
 from configuration import ROOT, read
+from rules import answers as refused
+from rules import survey as wrong
 from role_specs import options, role_names
 
 DATA = read(Path("/dev/null"))
@@ -148,3 +150,17 @@ def test_data_reads_as_yaml_does() -> None:
     Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     Strict.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
     assert yaml.load((ROOT / "playbooks" / "vars" / "awx.yml").read_text(encoding="utf-8"), Loader=Strict)  # noqa: S506 - a safe loader
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_what_awx_takes_for_answers(name: str) -> None:
+    """Nothing for what is not answered. For an integer AWX refuses what elsewhere means nothing: docs/awx.md says so to API clients."""
+    document = FORMS[name]["survey_spec"]
+    assert wrong(document) == {}
+    required = {question["variable"]: answers(question)[0] for question in document["spec"] if question["required"]}
+    assert refused(document, required) == []
+    for question in document["spec"]:
+        for answer in answers(question):
+            assert refused(document, {**required, question["variable"]: answer}) == []
+        if question["type"] == "integer":
+            assert all(refused(document, {**required, question["variable"]: nothing}) for nothing in ("", 0, None))
