@@ -81,6 +81,22 @@ docs() {
   [ "$expected" -gt 0 ] && [ "$total" -ge "$expected" ] || { echo "ansible-doc shows $total of at least $expected roles and modules"; return 1; }
 }
 
+# importer: what Galaxy asks of a collection that is published there, by the program that it runs.
+importer() {
+  local stamp="$CACHE/importer/requirements.txt" output
+  if ! cmp -s tests/requirements-importer.txt "$stamp"; then
+    rm -rf "$CACHE/importer"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$CACHE/importer" \
+      -r tests/requirements-importer.txt &&
+      cp tests/requirements-importer.txt "$stamp" || return 1
+  fi
+  output=$(PYTHONPATH="$CACHE/importer" GALAXY_IMPORTER_CONFIG="$ROOT/tests/galaxy-importer.cfg" "$VENV/bin/python" -m galaxy_importer.main \
+    "$WORK"/dist/inferops-gpu-*.tar.gz 2>&1) || { echo "$output"; return 1; }
+  echo "$output"
+  # Of what ansible-test is told to ignore it always warns; of anything else it does not.
+  ! grep -E '^(ERROR|WARNING|CRITICAL)' <<<"$output" | grep -v 'Ignore files skip ansible-test' && grep -q 'completed successfully' <<<"$output"
+}
+
 newest_venv() { # newest_venv PYTHON
   local stamp="$CACHE/newest/requirements.txt"
   if ! cmp -s tests/requirements-newest.txt "$stamp"; then
@@ -103,6 +119,8 @@ suite() { # suite BIN: everything about the built collection
 mkdir -p "$CACHE"
 check "build and install" build
 [ "${#failed[@]}" -eq 0 ] || finish
+check "Galaxy's importer" importer
+check "links of the built collection" "$VENV/bin/python" tests/tools/links.py "$INSTALLED"
 suite "$VENV/bin"
 if python=$(real_python 3.13 || real_python 3.12 || real_python 3.14); then
   check "newest ansible-core in .cache/newest" newest_venv "$python"
