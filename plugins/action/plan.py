@@ -15,7 +15,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _proxy
+from ansible_collections.inferops.gpu.plugins.module_utils import _controller_files, _proxy
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
 from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, choices, credential_key, proxies, table, tables
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
@@ -28,6 +28,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import 
 _ROLES = Path(__file__).parent.parent.parent / "roles"
 _FILES = _ROLES / "plan" / "files"
 _FACTS = "__plan_facts"
+_PATHS = "put the file there, or write its absolute path"
 _UNDEFINED = re.compile(r"'[^']{1,80}' is undefined|has no attribute '[^']{1,80}'")
 
 
@@ -90,13 +91,39 @@ class ActionModule(ActionBase):
             raw = hostvars.raw_get(name)
             if "model_services" not in raw:
                 continue
-            host = _read_host(name, raw, self._templar_of(raw, defaults, hostvars))
+            templar = self._templar_of(raw, defaults, hostvars)
+            host = _read_host(name, raw, templar)
+            looked = _controller_files.folders({**raw, "playbook_dir": self._loader.get_basedir()})
+            services, missing = _controller_files.of_services(host.variables["model_services"], looked)
+            faults = [Fault(name, *where, shown(path, "files"), why, _PATHS) for *where, path, why in missing]
+            host = replace(
+                host,
+                variables={**host.variables, "model_services": services},
+                faults=(*host.faults, *faults, *self._missing_files(name, raw, defaults, templar, looked)),
+            )
             mirror = host.variables.get("weights_mirror_host")
             if isinstance(mirror, str) and mirror in hostvars and not host.variables.get("weights_mirror_address"):
                 other = hostvars.raw_get(mirror)
                 address = _text_of("ansible_host", other, {}, self._templar_of(other, defaults, hostvars)) or mirror
                 host = replace(host, variables={**host.variables, "weights_mirror_address": address})
             yield host
+
+    def _missing_files(
+        self, host: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], templar: Templar, looked: tuple[str, ...]
+    ) -> Iterator[Fault]:
+        """Files on the controller that the host's variables name and that are not to be found."""
+        for name in _controller_files.VARIABLES:
+            try:
+                value = _plain(templar.template(raw.get(name, defaults.get(name))))
+            except AnsibleError as error:
+                yield Fault(host, "", name, shown(str(raw.get(name)), name), _reason(error, False), "define what it refers to, or correct the expression")
+                continue
+            for path in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
+                if isinstance(path, str) and path:
+                    try:
+                        _controller_files.find(path, looked)
+                    except _controller_files.NotFound as error:
+                        yield Fault(host, "", name, shown(path, name), str(error), _PATHS)
 
     def _templar_of(self, raw: Mapping[str, Any], defaults: Mapping[str, Any], hostvars: Any) -> Templar:
         # Roles' defaults are not among a host's variables, but users refer to them in their own.

@@ -74,9 +74,12 @@ def _units_of(service: Service, state: str) -> list[dict[str, t.Any]]:
         rows = [{**{key: service[key] for key in keys[:-1]}, "folders": []}]
     # What it was before goes first: it has the ports.
     found = [{**{key: unit[key] for key in keys}, "state": "absent"} for unit in service["former_units"]] + [{**row, "state": state} for row in rows]
-    # All of its units use the cache and the account, and the last of them has them.
+    # All of its units use the cache, the account and the files that are brought, and the last of them has them.
     last = {"cache": service["cache"], "account": service["account"]["user"]}
-    return [{**row, **(last if row is found[-1] else dict.fromkeys(last))} for row in found]
+    return [
+        {**row, **(last if row is found[-1] else dict.fromkeys(last)), "folders": [*row["folders"], *([service["files"]["root"]] if row is found[-1] else [])]}
+        for row in found
+    ]
 
 
 def service_checks(

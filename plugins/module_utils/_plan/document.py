@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from . import arguments as args
-from . import kernel, span, tasks, tls, transformers_engine
+from . import kernel, service_files, span, tasks, tls, transformers_engine
 from .accounts import account_name
 from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
@@ -104,7 +104,13 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
     # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
     needed = [weights["name"]]
-    return {**document, "digest": digest, "all_weights": needed, "memory": memory_document(host, draft), "stages": stages_document(host, draft)}
+    # Nor is where a file is on the controller; what it holds is in its path on the host, which stands in the arguments.
+    beside = {
+        "all_weights": needed,
+        "files": _files(host, service, span.unit_name(draft)),
+        "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
+    }
+    return {**document, **beside, "digest": digest, "memory": memory_document(host, draft), "stages": stages_document(host, draft)}
 
 
 def _node(draft: ServiceDraft) -> dict[str, Any] | None:
@@ -161,6 +167,7 @@ def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
         "environment_file": _environment_file(host, service),
         "served": _served_file(host, service),
         "cache": f"{host.settings.host_cache_dir}/{service.name}",
+        "files": _files(host, service, service.unit),
         "units": [],
         # All that it may have had.
         "former_units": span.other_units(host, service),
@@ -171,6 +178,16 @@ def _account(host: HostDraft, service: Service) -> dict[str, str]:
     """The service's own account, with a group of the same name."""
     name = account_name(host.settings.model_service_account_prefix, str(service.name))
     return {"user": name, "group": name}
+
+
+def _files(host: HostDraft, service: Service, unit: str) -> dict[str, Any]:
+    """Where the files lie that are brought for the service, and what tells which of its folders are still needed."""
+    config = host.settings.host_config_dir
+    return {
+        "root": service_files.root(config, service.name or ""),
+        "folder": service_files.folder(config, service.name or "", service.files),
+        "named_by": [f"/etc/systemd/system/{unit}", _served_file(host, service)],
+    }
 
 
 def _environment_file(host: HostDraft, service: Service) -> str:

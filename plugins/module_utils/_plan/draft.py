@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
 from . import arguments as args
-from . import environments, tasks, transformers_engine, unknown
+from . import environments, service_files, tasks, transformers_engine, unknown
 from .catalogue import Catalogue, Entry
 from .distributed import RAY, Part
 from .engines import TRANSFORMERS, VLLM
@@ -153,7 +153,8 @@ def draft_service(
     layers = [layer for layer in (entry, profile, preset) if layer is not None]
     offered = {key: value for layer in layers for key, value in layer.arguments.items()}
     merged = {**offered, **service.vllm_args}
-    given = {key: value for key, value in merged.items() if value is not None}
+    files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
+    given = {key: service_files.placed(value, service.files, files) for key, value in merged.items() if value is not None}
 
     computed = _parallel_sizes(service, given, used_gpus)
     named = service.task or (entry.task if entry is not None and entry.name != entry.repo else "")
@@ -173,7 +174,7 @@ def draft_service(
         release.toolkit.environment(release.path),
         *(layer.environment for layer in layers),
         settings.model_service_environment,
-        service.environment,
+        service_files.placed(service.environment, service.files, files),
     )
     return ServiceDraft(
         service=service,
@@ -199,6 +200,7 @@ def _draft_transformers(service: Service, settings: Settings, entry: Entry | Non
     """A service on Transformers: of the catalogue's entry it takes the weights alone, since all arguments and variables there are vLLM's."""
     version = transformers_engine.version_of(service, settings)
     cache = f"{settings.host_cache_dir}/{service.name}"
+    files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
     return ServiceDraft(
         service=service,
         entry=entry,
@@ -210,9 +212,11 @@ def _draft_transformers(service: Service, settings: Settings, entry: Entry | Non
         gpus=_used_gpus(service, gpus),
         offered={},
         given={},
-        arguments={key: value for key, value in service.transformers_args.items() if value is not None},
+        arguments={key: service_files.placed(value, service.files, files) for key, value in service.transformers_args.items() if value is not None},
         environment=environments.overlay(
-            {**transformers_engine.environment(cache), **_visible_gpus(service)}, settings.model_service_environment, service.environment
+            {**transformers_engine.environment(cache), **_visible_gpus(service)},
+            settings.model_service_environment,
+            service_files.placed(service.environment, service.files, files),
         ),
         cache=cache,
         shutdown_timeout=0,

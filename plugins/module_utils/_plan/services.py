@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from . import engines, environments, sources, tasks, values
+from . import engines, environments, service_files, sources, tasks, values
 from .distributed import Distributed, read as read_distributed
 from .faults import Bad, Fault, HIDDEN, did_you_mean, is_secret_name, kind, nearest, shown
 from .settings import requirements
@@ -49,6 +49,7 @@ class Service:
     weights_mount: str | None = None
     task: str | None = None
     tls_server_name: str | None = None
+    files: tuple[service_files.ServiceFile, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -90,6 +91,7 @@ _READERS: dict[str, values.Reader] = {
     "weights_mount": values.path,
     "task": tasks.read,
     "tls_server_name": values.host_name,
+    "files": service_files.read,
 }
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)

@@ -81,6 +81,12 @@ def test_a_whole_host(plan: Plans) -> None:
     }
     digest = present.pop("digest")
     assert len(digest) == 64
+    assert present.pop("file_sources") == []
+    assert present.pop("files") == {
+        "root": "/etc/inferops/files/qwen",
+        "folder": None,
+        "named_by": ["/etc/systemd/system/vllm-qwen.service", "/var/lib/inferops/served/qwen.json"],
+    }
     assert present.pop("memory") is None and present.pop("stages") is None and present.pop("all_weights") == [weights["name"]]
     assert present == {
         "name": "qwen",
@@ -165,6 +171,11 @@ def test_a_whole_host(plan: Plans) -> None:
         "environment_file": "/etc/inferops/old.env",
         "served": "/var/lib/inferops/served/old.json",
         "cache": "/var/cache/inferops/old",
+        "files": {
+            "root": "/etc/inferops/files/old",
+            "folder": None,
+            "named_by": ["/etc/systemd/system/vllm-old.service", "/var/lib/inferops/served/old.json"],
+        },
         "units": [],
         "former_units": [
             {

@@ -70,6 +70,7 @@ def plan_service(name: str, state: str = "present") -> dict[str, object]:
         "units": [], "former_units": [unit] if state == "absent" else [], "node": None,
         "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
         "thinking_switch": "", "task": "chat", "tls": None, "port": 1,
+        "files": {"root": f"/etc/inferops/files/{name}", "folder": None, "named_by": []},
     }
 
 
@@ -124,6 +125,8 @@ def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_units_as_planned_or_to_be_removed(remove: str, expected: list[tuple[str, str]]) -> None:
     found = services.service_units([plan_service("a"), plan_service("b", "absent")], remove)
     assert [(row["unit"], row["state"]) for row in found] == expected
+    # The files that were brought go with the last unit.
+    assert all(row["folders"] == [f"/etc/inferops/files/{row['unit'][5:-8]}"] for row in found)
 
 
 def spanning(role: str) -> dict[str, object]:

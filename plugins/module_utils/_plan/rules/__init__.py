@@ -12,7 +12,7 @@ from ..draft import HostDraft
 from ..engines import VLLM
 from ..faults import Fault, Notice
 from . import advisories, argument_values, arguments, clusters, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names, nodes
-from . import platform, ports, releases, service, sharing, strays, systems, tls, unknown, variants
+from . import platform, ports, releases, service, service_files, sharing, strays, systems, tls, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -66,6 +66,7 @@ RULES: tuple[Rule, ...] = (
     Rule(engines.served_name_can_be_kept),
     Rule(engines.key_is_kept_by_somebody),
     Rule(engines.limits_are_told, accept="single-user"),
+    Rule(service_files.files_are_named),
     Rule(arguments.flags_exist),
     Rule(arguments.values_can_be_written),
     Rule(argument_values.values_have_the_type),

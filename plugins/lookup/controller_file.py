@@ -1,0 +1,58 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find files on the controller that variables name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.inferops.gpu.plugins.module_utils._controller_files import NotFound, find, folders
+
+DOCUMENTATION = """
+name: controller_file
+short_description: Find files on the controller that variables name
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Returns the absolute path of each file. An absolute path is taken as it is, and C(~) is a home directory.
+  - A relative one is looked for in the folder of the host's inventory, then in the playbook's; of a playbook in a folder C(playbooks) also in the
+    folder above. In a job of AWX, where the inventory is a script of AWX's own, C(inventories/<name of the inventory>) of the project comes first.
+options:
+  _terms:
+    description: Paths.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = """
+- ansible.builtin.copy:
+    src: "{{ lookup('inferops.gpu.controller_file', 'files/company-ca.crt') }}"
+    dest: /usr/local/share/ca-certificates/company-ca.crt
+    mode: "0644"
+"""
+
+RETURN = """
+_raw:
+  description: Absolute paths, in the order of the terms.
+  type: list
+  elements: str
+"""
+
+
+class LookupModule(LookupBase):
+    """Finds each term by the one rule that the collection has for files on the controller."""
+
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
+        self.set_options(var_options=variables, direct=kwargs)
+        looked = folders(variables or {})
+        found = []
+        for term in terms:
+            try:
+                found.append(find(str(term), looked))
+            except NotFound as error:
+                raise AnsibleLookupError(f"{term}: {error}") from error
+        return found

@@ -1,0 +1,115 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: service_files
+short_description: Make the folders of the files that services bring, and remove those that nothing needs
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - A service's files lie in a folder that is named by their contents. The folder is root's; every process may read it.
+  - Former folders of a service are removed, but for those that the unit on the disk names, or the state of it that is kept to go back to.
+options:
+  services:
+    description: Services that bring files.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      root:
+        description: Folder that holds the service's folders.
+        type: path
+        required: true
+      folder:
+        description: Folder of the files that the service needs now, within O(services[].root).
+        type: path
+        required: true
+      named_by:
+        description: Files whose text tells which folders are needed; the unit, and the state that is kept.
+        type: list
+        elements: path
+        required: true
+attributes:
+  check_mode:
+    description: Reports what would change.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Make the folder
+  inferops.gpu.service_files:
+    services:
+      - root: /etc/inferops/files/qwen3
+        folder: /etc/inferops/files/qwen3/0123456789abcdef
+        named_by: [/etc/systemd/system/vllm-qwen3.service, /var/lib/inferops/served/qwen3.json]
+"""
+
+RETURN = r"""
+made:
+  description: Folders that were made.
+  returned: always
+  type: list
+  elements: str
+removed:
+  description: Folders that were removed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import shutil
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._host import read_text
+
+
+def unneeded(row: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the service's folders that neither its files of now nor any of the texts need."""
+    try:
+        names = sorted(os.listdir(row["root"]))
+    except FileNotFoundError:
+        return []
+    texts = [read_text(path) for path in row["named_by"]]
+    found = [os.path.join(row["root"], name) for name in names]
+    return [path for path in found if path != row["folder"] and not any(path + "/" in text for text in texts)]
+
+
+def make(root: str, folder: str) -> None:
+    """Make the folder with its parents, whatever the umask, and mend their modes."""
+    for path in (os.path.dirname(root), root, folder):
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        os.chmod(path, 0o755)
+
+
+def main() -> None:
+    options = {
+        "root": {"type": "path", "required": True},
+        "folder": {"type": "path", "required": True},
+        "named_by": {"type": "list", "elements": "path", "required": True},
+    }
+    module = AnsibleModule(argument_spec={"services": {"type": "list", "elements": "dict", "required": True, "options": options}}, supports_check_mode=True)
+    rows = module.params["services"]
+    made = [row["folder"] for row in rows if not os.path.isdir(row["folder"])]
+    removed = [path for row in rows for path in unneeded(row)]
+    if not module.check_mode:
+        try:
+            for row in rows:
+                make(row["root"], row["folder"])
+            for path in removed:
+                shutil.rmtree(path)
+        except OSError as error:
+            module.fail_json(msg=f"The files of the services cannot be laid out: {error}")
+    module.exit_json(changed=bool(made or removed), made=made, removed=removed)
+
+
+if __name__ == "__main__":
+    main()
