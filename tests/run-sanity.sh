@@ -90,7 +90,8 @@ importer() {
       -r tests/requirements-importer.txt &&
       cp tests/requirements-importer.txt "$stamp" || return 1
   fi
-  output=$(PYTHONPATH="$CACHE/importer" GALAXY_IMPORTER_CONFIG="$ROOT/tests/galaxy-importer.cfg" "$VENV/bin/python" -m galaxy_importer.main \
+  # It leaves its result where it is called.
+  output=$(cd "$WORK" && PYTHONPATH="$CACHE/importer" GALAXY_IMPORTER_CONFIG="$ROOT/tests/galaxy-importer.cfg" "$VENV/bin/python" -m galaxy_importer.main \
     "$WORK"/dist/inferops-gpu-*.tar.gz 2>&1) || { echo "$output"; return 1; }
   echo "$output"
   # Of what ansible-test is told to ignore it always warns; of anything else it does not.
