@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils import _controller_fi
 from ansible_collections.inferops.gpu.plugins.modules import service_files
 from plan_builders import keys_of, service
 
+ROOT = Path(__file__).resolve().parents[3]
 ONE, TWO = "1" * 64, "2" * 64
 
 
@@ -85,3 +91,42 @@ def test_former_folders_stay_while_something_needs_them(tmp_path: Path) -> None:
     (tmp_path / "kept.json").write_text(f'{{"unit_text": "--chat-template={root}/kept/t"}}', encoding="utf-8")
     assert service_files.unneeded(row) == [str(root / "kept2"), str(root / "old")]
     assert (root / "new").stat().st_mode & 0o777 == 0o755
+
+
+PLAY = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars_files: [{role}/vars/main.yml]
+  tasks:
+    - ansible.builtin.import_tasks: {role}/tasks/files.yml
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files are given to root")
+def test_the_role_brings_them(tmp_path: Path) -> None:
+    """On a bare host a dry run makes nothing; then they are there, for all to read and root's; again nothing changes; what was spoilt is mended."""
+    (tmp_path / "chat.jinja").write_text("{{ hello }}\n", encoding="utf-8")
+    (tmp_path / "ansible.cfg").touch()
+    (tmp_path / "play.yml").write_text(PLAY.format(role=ROOT / "roles" / "model_service"), encoding="utf-8")
+    root = tmp_path / "etc" / "files" / "qwen"
+    files = {"root": str(root), "folder": str(root / "0123"), "named_by": [str(tmp_path / "unit")]}
+    bringing = {"name": "qwen", "state": "present", "files": files, "file_sources": [{"name": "t.jinja", "source": str(tmp_path / "chat.jinja")}]}
+    other = {"name": "other", "state": "present", "files": {**files, "folder": None}, "file_sources": []}
+    variables = {"plan_host": {"services": [other, bringing]}, "model_services": [], "ansible_python_interpreter": sys.executable}
+    (tmp_path / "vars.json").write_text(json.dumps(variables), encoding="utf-8")
+
+    def run(*options: str) -> int:
+        command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", str(tmp_path / "play.yml"), "-e", f"@{tmp_path}/vars.json", *options]
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=120)
+        assert done.returncode == 0, done.stdout
+        return int(re.search(r"changed=(\d+)", done.stdout)[1])  # type: ignore[index]
+
+    assert run("--check") == 1 and not root.exists()
+    assert run() == 2
+    made = root / "0123" / "t.jinja"
+    assert made.read_text(encoding="utf-8") == "{{ hello }}\n" and made.stat().st_mode & 0o777 == 0o644 and made.stat().st_uid == 0
+    assert run() == 0
+    made.write_text("spoilt", encoding="utf-8")
+    assert run() == 1 and made.read_text(encoding="utf-8") == "{{ hello }}\n"
