@@ -67,8 +67,9 @@ def test_the_controller_describes_files(tmp_path: Path) -> None:
     (tmp_path / "a.jinja").write_text("hello", encoding="utf-8")
     with (tmp_path / "large").open("wb") as file:
         file.truncate(_controller_files.LARGEST + 1)
+    (tmp_path / "key").write_text("-----BEGIN PRIVATE KEY-----\nx\n", encoding="utf-8")
     wanted = [
-        {"name": "one", "files": {"t": "a.jinja", "gone": "b.jinja", "large": "large", "odd": 7}},
+        {"name": "one", "files": {"t": "a.jinja", "gone": "b.jinja", "large": "large", "odd": 7, "key": "key"}},
         {"name": "old", "state": "absent", "files": {"gone": "b.jinja"}},
         {"name": "odd", "files": ["a.jinja"]},
         "no service",
@@ -76,7 +77,8 @@ def test_the_controller_describes_files(tmp_path: Path) -> None:
     found, missing = _controller_files.of_services(wanted, (str(tmp_path),))
     assert found[0]["files"]["t"] == {"source": str(tmp_path / "a.jinja"), "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
     assert list(found[0]["files"]) == ["t"] and found[1:] == wanted[1:]
-    assert [(service_name, key) for service_name, key, _path, _why in missing] == [("one", "files.gone"), ("one", "files.large"), ("one", "files.odd")]
+    assert [(name, key) for name, key, _path, _why in missing] == [("one", f"files.{key}") for key in ("gone", "large", "odd", "key")]
+    assert "private key" in missing[3][3]
     assert str(tmp_path) in missing[0][3]
 
 
