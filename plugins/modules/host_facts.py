@@ -44,8 +44,9 @@ options:
     type: raw
     default: /usr/bin/python3
   find_links:
-    description: What releases are installed from beside indexes. Folders of the host are listed.
-    type: raw
+    description: Folders of the host that releases are installed from, as paths or C(file://) addresses.
+    type: list
+    elements: str
     default: []
   account_prefix:
     description: What the names of the services' own accounts begin with.
@@ -249,8 +250,7 @@ def main() -> None:
             "account": {"type": "str", "default": "inferops"},
             "paths": {"type": "list", "elements": "path", "default": ["/var/cache/inferops", "/var/cache/inferops/uv", "/etc/inferops"]},
             "python": {"type": "raw", "default": "/usr/bin/python3"},
-            # Addresses may hold a user and password.
-            "find_links": {"type": "raw", "default": [], "no_log": True},
+            "find_links": {"type": "list", "elements": "str", "default": []},
             "account_prefix": {"type": "str", "default": "inferops-"},
             "sysctl": {"type": "raw", "default": []},
         },

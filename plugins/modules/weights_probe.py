@@ -167,6 +167,13 @@ def free_bytes(path: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
+def by_proxy(proxy: dict[str, t.Any]) -> str:
+    """Return the words that say by which proxy endpoints were asked, and how one is left out."""
+    if not proxy:
+        return ""
+    return f" by the proxy {proxy.get('https') or proxy.get('http')} (host_http_proxy; what is within the site stands in host_no_proxy)"
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -195,7 +202,7 @@ def main() -> None:
             "and weights_token is a token of the account that did so. " if error.gated else ""
         module.fail_json(
             msg=f"{name} can't be downloaded: {error}. {page}"
-                "Check the service's model and revision, weights_endpoints, and that the host reaches them. Nothing was changed.",
+                f"Check the service's model and revision, weights_endpoints, and that the host reaches them{by_proxy(wanted['proxy'])}. Nothing was changed.",
         )
     total = sum(file["size"] for file in files)
     missing = missing_bytes(files, wanted["path"], wanted["path"] + ".partial")

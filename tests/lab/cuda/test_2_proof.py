@@ -96,7 +96,7 @@ def test_a_changed_compiler_is_proven_once(host: Host, release: str, converge: C
 def test_gpus_that_do_not_compute_stop_the_play(host: Host, release: str, converge: Callable[..., Play]) -> None:
     """GPUs appear, as nvidia-smi says, and there is no driver's library to run on: told before any service is touched, and the proof stays."""
     former = host.file(f"{release}/cuda.json").content_string
-    shown = "0, GPU-1, NVIDIA H100 80GB HBM3, 81559, 580.95.05, 9.0"
+    shown = "0, GPU-1, NVIDIA H100 80GB HBM3, 81559, 580.95.05, 9.0, Disabled, P0, 30, 0, None"
     host.check_output(f"printf '#!/bin/sh\\necho \"{shown}\"\\n' > /usr/local/bin/nvidia-smi && chmod 755 /usr/local/bin/nvidia-smi")
     try:
         played = converge()

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -254,3 +256,39 @@ def test_a_nightly_of_another_line_is_no_release(lab: Lab, monkeypatch: pytest.M
     lab.come_from("nightly", "")
     lab.prove("1.3.0.dev3")
     assert lab.run(monkeypatch) == 1 and "1.3.0.dev3 was installed" in lab.status()["error"]
+
+
+def test_a_python_that_uv_brings(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version is one that uv brings, into a folder that stays; from a mirror where one is named. Others are never downloaded."""
+    lab.spec.update(python="3.12", python_dir="/opt/inferops/python", python_mirror="file:///srv/python")
+    assert lab.run(monkeypatch) == 0
+    assert lab.arguments("venv")[-2:] == ["3.12", str(lab.path.parent / ".building-vllm-1.2.3-abc")]
+    for _arguments, environment in lab.calls():
+        wanted = {"UV_MANAGED_PYTHON": "1", "UV_PYTHON_INSTALL_DIR": "/opt/inferops/python", "UV_PYTHON_DOWNLOADS": "automatic"}
+        assert {**wanted, "UV_PYTHON_INSTALL_MIRROR": "file:///srv/python"}.items() <= environment.items()
+    assert lab.record()["python"] == "3.12"
+
+
+def test_an_interpreter_of_the_host_downloads_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.spec.update(python_dir="/opt/inferops/python", python_mirror="file:///srv/python")
+    assert lab.run(monkeypatch) == 0
+    for _arguments, environment in lab.calls():
+        assert environment["UV_PYTHON_DOWNLOADS"] == "never" and "UV_MANAGED_PYTHON" not in environment
+
+
+def test_a_python_that_cannot_be_had_names_the_mirror(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    (lab.base / "uv").write_text("#!/bin/sh\necho 'error: failed to download'; exit 2\n")
+    lab.spec.update(python="3.12", python_dir="/opt/inferops/python", python_mirror="")
+    assert lab.run(monkeypatch) == 1
+    assert "vllm_python_mirror" in lab.status()["remedy"]
+
+
+REAL_UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+
+@pytest.mark.skipif(REAL_UV is None, reason="no uv")
+def test_real_uv_asks_the_mirror(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """uv itself looks below the mirror's address, in the folders of the releases on GitHub."""
+    lab.spec.update(uv=REAL_UV, python="3.12", python_dir=str(lab.base / "python"), python_mirror=f"file://{lab.base}/mirror")
+    assert lab.run(monkeypatch) == 1
+    assert f"{lab.base}/mirror/" in lab.status()["error"] and "/cpython-3.12" in lab.status()["error"]
