@@ -50,7 +50,8 @@ def address(value: Any) -> str:
         return ""
     form = "write it like http://proxy.example:3128"
     if "@" in text:
-        raise Bad("a user or a password stands in it, and addresses are read by many", f"{form}; the user is host_proxy_username, the password host_proxy_password")
+        remedy = f"{form}; the user is host_proxy_username, the password host_proxy_password"
+        raise Bad("a user or a password stands in it, and addresses are read by many", remedy)
     try:
         parts = urlsplit(text)
         port, host = parts.port, parts.hostname

@@ -105,16 +105,20 @@ SPREAD_VARIABLES = st.builds(
     st.lists(SERVICES, max_size=1),
 )
 RUNS = st.builds(Run, st.one_of(st.none(), st.frozensets(st.sampled_from(["gpu0", "gpu1", "gpu9"]))))
+FACT_KEYS = ["index", "port", "address", "unit", "mount", "free_bytes", "pid", "options", "free_files", "name", "fault", "split", "slices", "uuid"]
 FACTS = st.one_of(
     VALUES,
     st.builds(
         lambda keys: host_facts(**keys),
         st.dictionaries(
-            st.sampled_from(["gpus", "gpu_fault", "listeners", "mounts", "weights", "partial_weights", "interfaces", "default_ipv4"]),
+            st.sampled_from([
+                "gpus", "gpu_fault", "listeners", "mounts", "weights", "partial_weights", "interfaces", "default_ipv4", "os", "python", "pythons",
+                "paths", "wheels", "releases", "architecture", "systemd",
+            ]),
             st.one_of(
                 st.dictionaries(st.sampled_from(["eth0", "lo"]), st.lists(st.sampled_from(["10.0.0.1", "127.0.0.1", "gpu1"]))),
                 VALUES,
-                st.lists(st.dictionaries(st.sampled_from(["index", "port", "address", "unit", "mount", "free_bytes", "pid"]), SCALARS), max_size=3),
+                st.lists(st.dictionaries(st.sampled_from(FACT_KEYS), SCALARS), max_size=3),
             ),
             max_size=3,
         ),

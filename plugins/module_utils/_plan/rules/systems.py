@@ -132,8 +132,9 @@ def wheels_suit_the_machine(host: HostDraft) -> Iterator[Fault]:
         there = ", ".join(host.tables.platforms.machines(draft.version))
         since = host.tables.platforms.first_vllm_for(machine)
         remedy = f"set vllm_version to {since} or newer" if since else "serve on such a machine"
+        remedy += "; or name an index or a source that has it (vllm_index_url, vllm_source)"
         why = f"PyPI has vLLM {draft.version.text} for {there}"
-        yield Fault(host.name, draft.label, "vllm_version", f"{draft.version.text} on {machine}", why, f"{remedy}; or name an index or a source that has it (vllm_index_url, vllm_source)")
+        yield Fault(host.name, draft.label, "vllm_version", f"{draft.version.text} on {machine}", why, remedy)
 
 
 def wheelhouse_suits_the_host(host: HostDraft) -> Iterator[Fault]:
