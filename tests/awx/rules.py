@@ -52,7 +52,9 @@ PROMPTS = {
 QUESTION_TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,), "textarea": (str,), "password": (str,), "multiplechoice": (str,), "multiselect": (str, list), "integer": (int,), "float": (float, int),
 }
-SOURCES = {"file", "scm", "ec2", "gce", "azure_rm", "vmware", "satellite6", "openstack", "rhv", "controller", "insights", "terraform", "openshift_virtualization"}
+SOURCES = {
+    "file", "scm", "ec2", "gce", "azure_rm", "vmware", "satellite6", "openstack", "rhv", "controller", "insights", "terraform", "openshift_virtualization",
+}
 _IDENTIFIER = re.compile(r"[a-zA-Z_]+[a-zA-Z0-9_]*")
 _KEY = re.compile(r"-----BEGIN ([A-Z ]+ )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END ([A-Z ]+ )?PRIVATE KEY-----\n?")
 

@@ -216,9 +216,10 @@ class Api:
         if kind == NODES and part.endswith("_nodes"):
             return rules.link(self.objects[NODES][number], self.objects[NODES][other], part, self.associations)
         if part in ("credentials", "galaxy_credentials"):
-            types = {one: self.objects["credential_types"][self.objects["credentials"][one]["credential_type"]] for one in (other, *self.associations[kind, number, part])}
+            there = self.associations[kind, number, part]
+            types = {one: self.objects["credential_types"][self.objects["credentials"][one]["credential_type"]] for one in (other, *there)}
             if part == "credentials":
-                return rules.attached_credential(types[other], [types[one] for one in self.associations[kind, number, part]])
+                return rules.attached_credential(types[other], [types[one] for one in there])
             return {} if types[other]["kind"] == "galaxy" else {"msg": f"Credential must be a Galaxy credential, not {types[other]['name']}."}
         return {}
 

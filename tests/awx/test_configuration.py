@@ -114,7 +114,7 @@ def test_cluster_and_group_are_asked_for_and_nothing_free(data: dict[str, Any]) 
 
 
 def test_workflow_hands_the_limit_on(data: dict[str, Any]) -> None:
-    """Plan, approval, deploy, verify, each after the success of the one before; no node with a limit or inventory of its own, which the workflow's would go over."""
+    """Plan, approval, deploy, verify, each after the success of the one before; no node with a limit or inventory of its own."""
     [workflow] = data["controller_workflows"]
     nodes = {node["identifier"]: node for node in data["controller_workflow_nodes"]}
     after = {link["identifier"]: link["success_nodes"] for link in data["controller_workflow_links"]}
