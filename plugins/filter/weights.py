@@ -35,7 +35,10 @@ def weights_disagreements(plans: t.Sequence[Values], digests: t.Mapping[str, Val
     for plan in plans:
         for service in plan["services"]:
             if service["state"] == "present" and service.get("node"):
-                digest = digests.get(plan["host"], {}).get(service["weights_path"]) or "no manifest"
+                # Of all that it needs: the model, and what further repositories it was told of.
+                paths = dict.fromkeys([service["weights_path"], *(extra["path"] for extra in service.get("extra_repositories", []))])
+                each = [digests.get(plan["host"], {}).get(path) or "no manifest" for path in paths]
+                digest = "no manifest" if "no manifest" in each else _together(each)
                 held.setdefault(service["name"], {}).setdefault(digest, []).append(plan["host"])
     return [
         f"{name}: " + ", ".join(f"{' and '.join(hosts)} {'have' if len(hosts) > 1 else 'has'} {_words(digest)}" for digest, hosts in found.items())
@@ -60,6 +63,11 @@ def weights_prune_lines(found: Values, check: bool = False) -> list[str]:
 def _size(count: int) -> str:
     """Bytes in GB, of less than one in MB (10^9 and 10^6 bytes)."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _together(digests: t.Sequence[str]) -> str:
+    """One digest for several."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _words(digest: str) -> str:

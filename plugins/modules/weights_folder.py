@@ -21,6 +21,10 @@ options:
     description: Where something has to be mounted. Empty when nothing has to.
     type: str
     default: ""
+  model:
+    description: Whether it has to hold a model, and not only some files of one, such as an adapter or a tokenizer.
+    type: bool
+    default: true
 attributes:
   check_mode:
     description: Changes nothing, so it runs the same in check mode.
@@ -52,12 +56,14 @@ from ansible.module_utils.basic import AnsibleModule
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 
 
-def fault(path: str, mount: str) -> str:
+def fault(path: str, mount: str, model: bool = True) -> str:
     """Return what is wrong with a folder and the way out, or nothing."""
     if mount and not os.path.ismount(mount):
         return f"nothing is mounted at {mount}. Mount it, and see that it is mounted at boot."
     if not os.path.isdir(path):
         return f"{path} is not there. Bring the model's files to it, or correct weights_path, model or revision."
+    if not model:
+        return "" if os.listdir(path) else f"{path} is empty. Bring the files of the repository to it."
     if not os.path.isfile(os.path.join(path, "config.json")):
         return f"{path} holds no config.json{', nor anything else' if not os.listdir(path) else ''}. It has to hold the model's files, as the Hub has them."
     return "" if count(path) else f"{path} holds no file of weights ({', '.join(ENDINGS)})."
@@ -70,12 +76,12 @@ def count(path: str) -> int:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"path": {"type": "path", "required": True}, "mount": {"type": "str", "default": ""}},
+        argument_spec={"path": {"type": "path", "required": True}, "mount": {"type": "str", "default": ""}, "model": {"type": "bool", "default": True}},
         supports_check_mode=True,
     )
     path = module.params["path"]
     try:
-        found = fault(path, module.params["mount"])
+        found = fault(path, module.params["mount"], module.params["model"])
         weight_files = 0 if found else count(path)
     except OSError as error:
         found, weight_files = f"{path} can't be read: {error.strerror}.", 0

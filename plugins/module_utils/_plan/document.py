@@ -31,7 +31,9 @@ def host_document(host: HostDraft) -> dict[str, Any]:
     """Everything that the roles need to know of a host. The host has no faults."""
     settings = host.settings
     releases = {draft.release.name: draft.release.document() for draft in host.services}
-    weights = {draft.weights.name: _weights_document(host, draft.weights) for draft in host.services if draft.weights}
+    # Of a repository that is a model here and an extra there, the model's.
+    needed = sorted((weights for draft in host.services for weights in draft.all_weights), key=lambda weights: weights.extra)
+    weights = {one.name: _weights_document(host, one) for one in reversed(needed)}
     return {
         "host": host.name,
         "account": {"user": settings.host_user, "group": settings.host_group, "home": settings.host_home},
@@ -48,7 +50,7 @@ def host_document(host: HostDraft) -> dict[str, Any]:
         "firewall": firewall_of(host),
         "kernel": kernel.document(settings, host.facts.kernel if host.facts is not None else None),
         "releases": list(releases.values()),
-        "weights": list(weights.values()),
+        "weights": [weights[name] for name in dict.fromkeys(one.name for one in needed)],
         "weights_share_peers": _share_peers(host),
         "services": [_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],
     }
@@ -103,10 +105,10 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
     }
     # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-    needed = [weights["name"]]
     # Nor is where a file is on the controller; what it holds is in its path on the host, which stands in the arguments.
     beside = {
-        "all_weights": needed,
+        "all_weights": list(dict.fromkeys(one.name for one in draft.all_weights)),
+        "extra_repositories": [extra.document() for extra in draft.extras],
         "files": _files(host, service, span.unit_name(draft)),
         "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
     }
@@ -134,7 +136,7 @@ def _weights_document(host: HostDraft, weights: Weights) -> dict[str, Any]:
 
 def _share_peers(host: HostDraft) -> list[str]:
     """Addresses of the hosts that copy weights from this one while the run lasts."""
-    sources = [draft.weights for draft in host.services if draft.weights is not None and draft.weights.share.role == SOURCE]
+    sources = [weights for draft in host.services for weights in draft.all_weights if weights.share.role == SOURCE]
     return sorted({peer for weights in sources for peer in weights.share.peers})
 
 

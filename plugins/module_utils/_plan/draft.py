@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
 from . import arguments as args
-from . import environments, service_files, tasks, transformers_engine, unknown
+from . import environments, repositories, service_files, tasks, transformers_engine, unknown
 from .catalogue import Catalogue, Entry
 from .distributed import RAY, Part
 from .engines import TRANSFORMERS, VLLM
@@ -37,6 +37,7 @@ class ServiceDraft:
 
     C(offered) holds the catalogue's arguments: the entry's, over them the profile's, over them the preset's, where a null takes one away.
     C(given) has the user's over those, nulls gone, and C(arguments) the same with what the plan works out.
+    C(extras) are the repositories that arguments name; C(arguments) has their folders, C(given) what the user wrote.
     C(gpus) are the indexes of the GPUs it uses, None when nobody knows them; of a service over several hosts, those of this host. C(part) is this
     host's part in such a service, C(transport) the network between its hosts where the user names one.
     """
@@ -57,6 +58,13 @@ class ServiceDraft:
     shutdown_timeout: int
     part: Part | None = None
     transport: Transport | None = None
+    extras: tuple[repositories.Extra, ...] = ()
+
+    @property
+    def all_weights(self) -> tuple[Weights, ...]:
+        """The model's, and those of further repositories."""
+        own = (self.weights,) if self.weights is not None else ()
+        return (*own, *(extra.weights for extra in self.extras if extra.weights is not self.weights))
 
     @property
     def label(self) -> str:
@@ -176,6 +184,8 @@ def draft_service(
         settings.model_service_environment,
         service_files.placed(service.environment, service.files, files),
     )
+    weights = _weights(service, settings, entry)
+    completed, extras = repositories.bring(completed, service, settings, weights, answers)
     return ServiceDraft(
         service=service,
         entry=entry,
@@ -183,7 +193,8 @@ def draft_service(
         preset=preset,
         version=version,
         release=release,
-        weights=_weights(service, settings, entry),
+        weights=weights,
+        extras=extras,
         gpus=used_gpus,
         offered=offered,
         given=given,

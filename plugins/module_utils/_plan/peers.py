@@ -16,7 +16,7 @@ from .sharing import FOLLOWER, MIRROR, PEER, SOURCE, Share
 from .weights import Weights
 
 # What makes two hosts want the same files.
-_Wanted = tuple[str, str, frozenset[str]]
+_Wanted = tuple[str, str, frozenset[str], frozenset[str]]
 
 
 def share_out(hosts: Sequence[HostDraft], run: Run) -> list[HostDraft]:
@@ -73,7 +73,7 @@ class _Clients:
 
 def _keys(host: HostDraft) -> list[_Wanted]:
     """The weights that a host wants and does not have brought by hand."""
-    return list(dict.fromkeys(_wanted(draft.weights) for draft in host.services if draft.weights is not None and not draft.weights.is_local))
+    return list(dict.fromkeys(_wanted(weights) for draft in host.services for weights in draft.all_weights if not weights.is_local))
 
 
 def _parts(key: _Wanted, sharers: list[HostDraft]) -> dict[str, Share]:
@@ -94,18 +94,18 @@ def address_of(host: HostDraft, key: _Wanted) -> str:
     if host.settings.weights_share_interface:
         return reached_at(host.address, host.facts, host.settings.weights_share_interface)[0]
     for draft in host.services:
-        if draft.part is not None and draft.weights is not None and _wanted(draft.weights) == key:
+        if draft.part is not None and any(_wanted(weights) == key for weights in draft.all_weights):
             return draft.part.node.address
     return reached_at(host.address, host.facts)[0]
 
 
 def _wanted(weights: Weights) -> _Wanted:
-    return weights.repo, weights.revision, frozenset(weights.exclude)
+    return weights.repo, weights.revision, frozenset(weights.exclude), frozenset(weights.include)
 
 
 def _has(host: HostDraft, key: _Wanted) -> bool:
     there = host.facts.weights if host.facts is not None else frozenset()
-    return any(draft.weights is not None and _wanted(draft.weights) == key and draft.weights.path in there for draft in host.services)
+    return any(_wanted(weights) == key and weights.path in there for draft in host.services for weights in draft.all_weights)
 
 
 def _with_parts(host: HostDraft, parts: dict[tuple[str, _Wanted], Share]) -> HostDraft:
@@ -113,5 +113,10 @@ def _with_parts(host: HostDraft, parts: dict[tuple[str, _Wanted], Share]) -> Hos
 
 
 def _with_part(name: str, draft: ServiceDraft, parts: dict[tuple[str, _Wanted], Share]) -> ServiceDraft:
-    share = parts.get((name, _wanted(draft.weights))) if draft.weights is not None else None
-    return draft if share is None or draft.weights is None else replace(draft, weights=replace(draft.weights, share=share))
+    def shared(weights: Weights) -> Weights:
+        share = parts.get((name, _wanted(weights)))
+        return weights if share is None else replace(weights, share=share)
+
+    own = None if draft.weights is None else shared(draft.weights)
+    extras = tuple(replace(extra, weights=own if own is not None and extra.weights is draft.weights else shared(extra.weights)) for extra in draft.extras)
+    return replace(draft, weights=own, extras=extras)

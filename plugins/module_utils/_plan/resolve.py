@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Iterable, Iterator, Mapping
 
-from . import facts, services, settings, unknown, waivers
+from . import facts, repositories, services, settings, unknown, waivers
 from .catalogue import Catalogue
 from .clusters import EVERYWHERE, Run, assemble
 from .document import host_document
@@ -88,21 +88,22 @@ def resolve(
 
 
 def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue) -> list[unknown.Question]:
-    """What endpoints are to be asked before C(resolve): the models of a host's services that the catalogue does not know.
+    """What endpoints are to be asked before C(resolve): the models of a host's services that the catalogue does not know, and further repositories.
 
     :raises settings.MissingDefault: as C(resolve) does
     """
     raw = host.variables.get("model_services", [])
     models = [service.get("model") for service in raw if isinstance(service, Mapping)] if isinstance(raw, (list, tuple)) else []
     own = host.variables.get("plan_catalogue", {})
+    named = repositories.are_named(raw)
     # Reading the settings takes its time, and most hosts have nothing to ask.
-    if not own and not any(unknown.is_unknown(model, catalogue) for model in models):
+    if not named and not own and not any(unknown.is_unknown(model, catalogue) for model in models):
         return []
     own_catalogue, _bad = catalogue.with_own(host.name, own)
-    if not any(unknown.is_unknown(model, own_catalogue) for model in models):
+    if not named and not any(unknown.is_unknown(model, own_catalogue) for model in models):
         return []
     read_settings, _bad = settings.read(host.name, defaults, host.variables)
-    return unknown.questions(raw, read_settings, own_catalogue)
+    return [*unknown.questions(raw, read_settings, own_catalogue), *repositories.questions(raw, read_settings)]
 
 
 def acceptable(tables: Tables) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ class Service:
     task: str | None = None
     tls_server_name: str | None = None
     files: tuple[service_files.ServiceFile, ...] = ()
+    extra_repositories: dict[str, str] = field(default_factory=dict)
 
     @property
     def unit(self) -> str:
@@ -67,6 +68,10 @@ def _model(value: Any) -> str:
     if not read:
         raise Bad("it is empty", "name a catalogue entry or a repository id like <organisation>/<name>")
     return read
+
+
+def _extra_repositories(value: Any) -> dict[str, str]:
+    return {values.repo(repo): values.revision(revision) for repo, revision in values.mapping(value).items()}
 
 
 _READERS: dict[str, values.Reader] = {
@@ -92,6 +97,7 @@ _READERS: dict[str, values.Reader] = {
     "task": tasks.read,
     "tls_server_name": values.host_name,
     "files": service_files.read,
+    "extra_repositories": _extra_repositories,
 }
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)

@@ -15,6 +15,8 @@ from .settings import Settings
 from .sharing import Share
 
 _HASH_DIGITS = 8
+# No repository's name has two dashes.
+_SMALL = "--without-weights"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Weights:
 
     C(folder) is a directory that somebody else filled, below C(mount) where one is named; empty where the weights have their place below
     C(models_dir). C(offline) is whether they are brought there by hand. C(share) is the host's part in sharing them with others.
+    C(extra) is whether they are of a repository beside the model's, which need not hold a model; C(small) whether only its small files are wanted.
     """
 
     repo: str
@@ -38,6 +41,8 @@ class Weights:
     share: Share = Share()
     include: tuple[str, ...] = ()
     token_endpoints: tuple[str, ...] = ()
+    extra: bool = False
+    small: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -51,11 +56,16 @@ class Weights:
             return f"local-{hashlib.sha256(self.folder.encode()).hexdigest()[:_HASH_DIGITS]}"
         is_commit = values.COMMIT.fullmatch(self.revision)
         digest = self.revision if is_commit else hashlib.sha256(self.revision.encode()).hexdigest()
-        return f"{_flat(self.repo).lower()}-{digest[:_HASH_DIGITS]}"
+        return f"{_flat(self.repo).lower()}{self._part}-{digest[:_HASH_DIGITS]}"
 
     @property
     def path(self) -> str:
-        return self.folder or f"{self.models_dir}/{_flat(self.repo)}/{_flat(self.revision)}"
+        return self.folder or f"{self.models_dir}/{_flat(self.repo)}{self._part}/{_flat(self.revision)}"
+
+    @property
+    def _part(self) -> str:
+        """A part of a repository has a folder of its own: one without weights is never taken for the model. What is brought by hand is brought whole."""
+        return _SMALL if self.small and not self.offline else ""
 
     def document(self) -> dict[str, Any]:
         """The weights as the roles read them."""
@@ -72,6 +82,7 @@ class Weights:
             "endpoints": list(self.endpoints),
             "unit": f"inferops-weights-{self.name}.service",
             "local": self.is_local,
+            "extra": self.extra,
             "mount": self.mount,
             # What was found of weights that are not ours stands apart from them: nothing is ever written beside those.
             "record": f"{self.state_dir}/verified/{self.name}.json" if self.is_local else "",
@@ -80,12 +91,15 @@ class Weights:
 
 
 def weights_of(
-    settings: Settings, repo: str, revision: str, size: int | None, exclude: tuple[str, ...] = (), service: Service | None = None
+    settings: Settings, repo: str, revision: str, size: int | None, exclude: tuple[str, ...] = (), service: Service | None = None,
+    extra: bool = False, small: bool = False,
 ) -> Weights:
     """The weights of a repository's revision on a host with these settings; the size is in bytes.
 
     :param exclude: patterns of files that this repository has and serving does not need, beside those of the settings
     :param service: the service that serves them, which may say where they lie
+    :param extra: whether they are of a repository beside the model's
+    :param small: whether only small files of it are wanted
     """
     patterns = tuple(dict.fromkeys((*settings.weights_exclude, *exclude)))
     folder, mount = (service.weights_path or "", service.weights_mount or "") if service is not None else ("", "")
@@ -93,7 +107,7 @@ def weights_of(
     endpoints = () if offline or folder else endpoints_of(settings)
     return Weights(
         repo, revision, size, settings.weights_dir, patterns, endpoints, settings.host_state_dir, folder, mount, offline,
-        include=settings.weights_include, token_endpoints=settings.weights_token_endpoints,
+        include=() if small else settings.weights_include, token_endpoints=settings.weights_token_endpoints, extra=extra, small=small,
     )
 
 

@@ -74,6 +74,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "token_endpoints": ["https://huggingface.co"],
         "unit": "inferops-weights-qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e.service",
         "local": False,
+        "extra": False,
         "mount": "",
         "record": "",
         "share": {"role": "alone", "source": "", "url": "", "peers": []},
@@ -88,6 +89,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "named_by": ["/etc/systemd/system/vllm-qwen.service", "/var/lib/inferops/served/qwen.json"],
     }
     assert present.pop("memory") is None and present.pop("stages") is None and present.pop("all_weights") == [weights["name"]]
+    assert present.pop("extra_repositories") == []
     assert present == {
         "name": "qwen",
         "state": "present",

@@ -108,6 +108,7 @@ def test_folders(tmp_path: Path, files: list[str] | None, said: str) -> None:
         (folder / name).write_text("", encoding="utf-8")
     found = weights_folder.fault(str(folder), "")
     assert said in found and bool(said) == bool(found)
+    assert bool(weights_folder.fault(str(folder), "", model=False)) == (not files)
     assert "nothing is mounted" in weights_folder.fault(str(folder), str(tmp_path))
 
 

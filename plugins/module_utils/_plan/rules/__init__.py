@@ -12,7 +12,7 @@ from ..draft import HostDraft
 from ..engines import VLLM
 from ..faults import Fault, Notice
 from . import advisories, argument_values, arguments, clusters, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names, nodes
-from . import platform, ports, releases, service, service_files, sharing, strays, systems, tls, unknown, variants
+from . import platform, ports, releases, repositories, service, service_files, sharing, strays, systems, tls, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -72,6 +72,10 @@ RULES: tuple[Rule, ...] = (
     Rule(argument_values.values_have_the_type),
     Rule(argument_values.chat_template_is_one),
     Rule(argument_values.lora_modules_can_be_read),
+    Rule(repositories.places_can_be_brought),
+    Rule(repositories.extra_repositories_are_there),
+    Rule(repositories.extra_repositories_are_named),
+    Rule(repositories.extra_repositories_are_pinned),
     Rule(argument_values.arguments_go_together),
     Rule(argument_values.variables_go_with_arguments),
     Rule(arguments.parsers_exist),

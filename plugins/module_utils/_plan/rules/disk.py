@@ -65,12 +65,12 @@ def _weights(host: HostDraft, facts: HostFacts) -> list[Need]:
         return []
     missing: dict[str, int] = {}
     for draft in host.services:
-        weights = draft.weights
-        if weights is not None and weights.bytes and not weights.is_local and weights.path not in facts.weights:
-            missing[weights.path] = max(0, weights.bytes - facts.partial_weights.get(weights.path, 0))
+        for weights in draft.all_weights:
+            if weights.bytes and not weights.is_local and weights.path not in facts.weights:
+                missing[weights.path] = max(0, weights.bytes - facts.partial_weights.get(weights.path, 0))
     if not missing:
         return []
-    labels = tuple(draft.label for draft in host.services if draft.weights is not None and draft.weights.path in missing)
+    labels = tuple(draft.label for draft in host.services if any(weights.path in missing for weights in draft.all_weights))
     return [Need("weights_dir", host.settings.weights_dir, sum(missing.values()), "the weights still to download take", labels)]
 
 
@@ -106,7 +106,7 @@ def mounts_can_be_written(host: HostDraft) -> Iterator[Fault]:
     places = [(name, getattr(settings, name)) for name in (
         "host_config_dir", "host_install_dir", "host_state_dir", "host_cache_dir", "host_home", "vllm_releases_dir", "vllm_uv_cache_dir",
     )]
-    if any(draft.weights is not None and not draft.weights.is_local for draft in host.services):
+    if any(not weights.is_local for draft in host.services for weights in draft.all_weights):
         places.append(("weights_dir", settings.weights_dir))
     for name, path in [*places, ("", UNITS), ("", TEMPORARY)]:
         mount = host.facts.mount_of(path)

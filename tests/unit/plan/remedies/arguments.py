@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answer
 from plan_builders import gpus, service
 from remedy_builders import accepting, args, example, one
 
+COMMIT = "e156cb4efae43fbee1a1ab073f946a1377e6b969"
 THINKING = "qwen3-235b-a22b"
 A100 = {"name": "NVIDIA A100 80GB PCIe", "memory_bytes": 80 * 2**30, "compute_capability": "8.0"}
 A6000 = {"name": "NVIDIA RTX A6000", "memory_bytes": 49140 * 2**20, "compute_capability": "8.6"}
@@ -52,6 +54,33 @@ EXAMPLES = [
     example("values-have-the-type", one(args(enforce_eager="true")), "write true or false, without quotes", one(args(enforce_eager=True))),
     example("chat-template-is-one", one(args(chat_template="tool_use")), "take it out", one(args())),
     example("lora-modules-can-be-read", one(args(lora_modules=["a"])), "{name: ..., path: ...}", one(args(lora_modules=[{"name": "a", "path": "/srv/a"}]))),
+    example("places-can-be-brought", one(args(tokenizer="gpt2")), "write the absolute path of its folder", one(args(tokenizer="/srv/gpt2"))),
+    example(
+        "places-can-be-brought",
+        one(service(vllm_args={"tokenizer": "gpt2"})),
+        "write <organisation>/<name>, which is downloaded",
+        one(args(tokenizer="openai-community/gpt2")),
+        costs="is not a commit and may change",
+    ),
+    example(
+        "extra-repositories-are-there",
+        one(service(vllm_args={"tokenizer": "org/no"}, extra_repositories={"org/no": COMMIT})),
+        "write the absolute path of its folder",
+        one(args(tokenizer="/srv/no")),
+        answers={"org/no": Answer(missing="the Hub has none")},
+    ),
+    example(
+        "extra-repositories-are-named",
+        one(service(vllm_args={"tokenizer": "org/tokens"}, extra_repositories={"org/tokns": COMMIT})),
+        "did you mean org/tokens",
+        one(service(vllm_args={"tokenizer": "org/tokens"}, extra_repositories={"org/tokens": COMMIT})),
+    ),
+    example(
+        "extra-repositories-are-pinned",
+        one(args(tokenizer="org/tokens")),
+        "pin it with the service's extra_repositories",
+        one(service(vllm_args={"tokenizer": "org/tokens"}, extra_repositories={"org/tokens": COMMIT})),
+    ),
     example("arguments-go-together", one(args(enable_eplb=True)), "add enable_expert_parallel: true", one(args(enable_eplb=True, enable_expert_parallel=True))),
     example(
         "variables-go-with-arguments",

@@ -1,0 +1,53 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Repositories beside the model's own that arguments name: there to be downloaded, pinned, and named in a way that can be brought."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from .. import repositories, values
+from ..draft import HostDraft
+from ..faults import Fault, Notice, did_you_mean, shown
+
+
+def places_can_be_brought(host: HostDraft) -> Iterator[Fault]:
+    """Each is a repository, which is downloaded, or an absolute path: the service works offline, in no folder that means anything."""
+    for draft in host.services:
+        for key, place, _small, _revision in repositories.places(draft.given):
+            if place.startswith(("/", "~")) or repositories.is_word(key, place) or repositories.is_repository(place):
+                continue
+            why = "this is neither a repository id nor an absolute path, and the service looks nothing up"
+            remedy = "write <organisation>/<name>, which is downloaded, or put it on the host and write the absolute path of its folder"
+            yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(place), why, remedy)
+
+
+def extra_repositories_are_there(host: HostDraft) -> Iterator[Fault]:
+    """Some endpoint has each, or the host has it already."""
+    for draft in host.services:
+        for extra in draft.extras:
+            there = extra.weights.is_local or (host.facts is not None and extra.weights.path in host.facts.weights)
+            if extra.missing and not there:
+                value = shown(f"{extra.repo} at revision {extra.weights.revision}")
+                remedy = "correct it, or put it on the host and write the absolute path of its folder"
+                yield Fault(host.name, draft.label, f"vllm_args.{extra.key}", value, f"it is not to be had: {extra.missing}", remedy)
+
+
+def extra_repositories_are_named(host: HostDraft) -> Iterator[Fault]:
+    """What is pinned is named by an argument."""
+    for draft in host.services:
+        named = [place for _key, place, _small, _revision in repositories.places(draft.given)]
+        for repo in draft.service.extra_repositories:
+            if repo not in named:
+                remedy = did_you_mean(repo, [place for place in named if repositories.is_repository(place)], "take it out, or name it in vllm_args")
+                yield Fault(host.name, draft.label, f"extra_repositories.{repo}", draft.service.extra_repositories[repo], "no argument names it", remedy)
+
+
+def extra_repositories_are_pinned(host: HostDraft) -> Iterator[Notice]:
+    """A branch moves, of a further repository too."""
+    for draft in host.services:
+        for extra in draft.extras:
+            revision = extra.weights.revision
+            if extra.weights is not draft.weights and not values.COMMIT.fullmatch(revision):
+                what = f"revision {revision!r} of {extra.repo} (vllm_args.{extra.key}) is not a commit and may change"
+                yield Notice(host.name, draft.label, f"{what}; pin it with the service's extra_repositories, as {extra.repo}: <40 hexadecimal digits>")
