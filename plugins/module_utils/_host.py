@@ -258,6 +258,19 @@ def complete_weights(directory: str) -> list[str]:
     return sorted(path[:-len(suffix)] for path in manifests if is_as_verified(path[:-len(suffix)], path))
 
 
+def weights_patterns(directory: str) -> dict[str, dict[str, t.Any]]:
+    """Return what was chosen of repositories, as C(include) and C(exclude), by the path of the weights; not of manifests that do not say it."""
+    suffix = ".manifest.json"
+    found = {}
+    for path in glob.glob(os.path.join(directory, "*", "*" + suffix)):
+        try:
+            manifest = json.loads(read_text(path))
+            found[path[:-len(suffix)]] = {key: [str(pattern) for pattern in manifest[key]] for key in ("include", "exclude")}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return found
+
+
 def is_as_verified(path: str, manifest: str) -> bool:
     """Tell whether the files of a directory have the sizes and times that its manifest names. One without times vouches by size alone."""
     try:

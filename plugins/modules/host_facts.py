@@ -182,6 +182,9 @@ host:
     weights:
       description: Paths of complete weights.
       type: list
+    weights_patterns:
+      description: Patterns of the files that were chosen, C(include) and C(exclude), by the path of the weights; not of those that do not say it.
+      type: dict
     verified:
       description: Paths of weights that were brought by hand and are, by size and time of every file, as they were when they were verified.
       type: list
@@ -273,6 +276,7 @@ def main() -> None:
         release_builds=_releases.builds(_host.UNIT_DIRECTORY),
         download_units=_prune.download_units(),
         weights=_host.complete_weights(module.params["weights_dir"]),
+        weights_patterns=_host.weights_patterns(module.params["weights_dir"]),
         verified=_local_weights.verified_paths(module.params["state_dir"]),
         mount_points=_host.mount_points(),
         shared_weights=_host.shared_weights(module.params["weights_dir"]),

@@ -15,6 +15,7 @@ from . import kernel, service_files, span, tasks, tls, transformers_engine
 from .accounts import account_name
 from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
+from .facts import HostFacts
 from .engines import TRANSFORMERS
 from .firewall import firewall_of
 from .packages import packages_of
@@ -130,7 +131,7 @@ def _node(draft: ServiceDraft) -> dict[str, Any] | None:
 
 def _weights_document(host: HostDraft, weights: Weights) -> dict[str, Any]:
     """The weights, what is to be downloaded of them, and whether those that were brought have been verified since they last changed."""
-    verified = host.facts is not None and weights.path in (host.facts.verified if weights.is_local else host.facts.weights)
+    verified = host.facts is not None and (weights.path in host.facts.verified if weights.is_local else _is_complete(host.facts, weights))
     return {**weights.document(), "to_fetch": _to_fetch(host, weights), "verified": verified}
 
 
@@ -140,10 +141,21 @@ def _share_peers(host: HostDraft) -> list[str]:
     return sorted({peer for weights in sources for peer in weights.share.peers})
 
 
+def _is_complete(facts: HostFacts, weights: Weights) -> bool:
+    """Whether the host has them, with the files that are chosen now. Manifests of former versions do not say what was chosen then: all but what the
+    user names."""
+    chosen = (frozenset(weights.include), frozenset(weights.exclude))
+    former = facts.weights_patterns.get(weights.path)
+    return weights.path in facts.weights and (former == chosen if former is not None else not weights.include)
+
+
 def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
     """Bytes that a run will download, None when not known; without facts of the host that is all of it."""
-    if weights.is_local or (host.facts is not None and weights.path in host.facts.weights):
+    if weights.is_local or (host.facts is not None and _is_complete(host.facts, weights)):
         return 0
+    if host.facts is not None and weights.path in host.facts.weights:
+        # Other files are wanted of it than were; how large those are the download finds out.
+        return None
     there = host.facts.partial_weights.get(weights.path, 0) if host.facts is not None else 0
     return None if weights.bytes is None else max(0, weights.bytes - there)
 

@@ -142,6 +142,7 @@ class HostFacts:
     system: SystemFacts
     python: PythonFacts
     wheels: Mapping[str, tuple[str, ...]]
+    weights_patterns: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
     # Units of model services, and comments of the accounts that may be in a service's way, by name.
     units: tuple[UnitFacts, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
@@ -172,6 +173,7 @@ def read(raw: Any) -> HostFacts | None:
             for item in _dicts(raw.get("mounts")) if item.get("mount")
         ),
         weights=_texts(raw.get("weights")),
+        weights_patterns=_patterns(raw.get("weights_patterns")),
         verified=_texts(raw.get("verified")),
         mount_points=_texts(raw.get("mount_points")),
         partial_weights=_sizes(raw.get("partial_weights")),
@@ -330,6 +332,11 @@ def _items(value: Any) -> list[Any]:
 
 def _texts(value: Any) -> frozenset[str]:
     return frozenset(item for item in _items(value) if isinstance(item, str))
+
+
+def _patterns(value: Any) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    rows = value.items() if isinstance(value, Mapping) else ()
+    return {path: (_texts(row.get("include")), _texts(row.get("exclude"))) for path, row in rows if isinstance(path, str) and isinstance(row, Mapping)}
 
 
 def _dicts(value: Any) -> list[Mapping[str, Any]]:

@@ -234,6 +234,18 @@ def test_a_changed_file_alone_is_mended_where_it_stands(lab: Lab) -> None:
     lab.is_complete()
 
 
+def test_other_patterns_are_written_down(lab: Lab) -> None:
+    """So that it is known what was chosen; the files that are there stay, and what is wanted besides is fetched."""
+    kept = lab.spec["files"]
+    lab.spec["files"] = [file for file in kept if file["path"] != NAMES[4]]
+    assert lab.run() == 0 and lab.manifest()["include"] == []
+    lab.spec.update(files=kept, include=["*"], exclude=["x"])
+    before = lab.sent
+    assert lab.run() == 0
+    lab.is_complete()
+    assert (lab.manifest()["include"], lab.manifest()["exclude"]) == (["*"], ["x"]) and lab.sent - before <= SHARD + 10
+
+
 def test_a_start_that_died_before_the_manifest_fetches_nothing(lab: Lab) -> None:
     lab.run()
     (lab.base / "r1.manifest.json").unlink()

@@ -151,6 +151,28 @@ def test_shared_like_the_model(plan: Any) -> None:
     assert roles == [["source", "source"], ["follower", "follower"]]
 
 
+@pytest.mark.parametrize(
+    ("patterns", "variables", "verified"),
+    [
+        (None, {}, True),
+        (None, {"weights_include": ["*.safetensors", "spk_dict.pt"]}, False),
+        ({"include": [], "exclude": []}, {}, True),
+        ({"include": [], "exclude": []}, {"weights_include": ["spk_dict.pt"]}, False),
+        ({"include": [], "exclude": []}, {"weights_exclude": ["*.md"]}, False),
+        ({"include": ["a", "b"], "exclude": []}, {"weights_include": ["b", "a"]}, True),
+        ("no dictionary", {}, True),
+    ],
+)
+def test_other_files_are_chosen_than_were(plan: Any, patterns: Any, variables: dict[str, Any], verified: bool) -> None:
+    """Complete is what has the files that are wanted now; a manifest of former versions does not say."""
+    repo, revision = "org/model", PIN
+    path = f"{MODELS}/org--model/{revision}"
+    facts = host_facts(gpus=gpus(), weights=[path], weights_patterns={} if patterns is None else {path: patterns})
+    found = plan(one(model=repo, revision=revision), facts=facts, plan_lookup=False, **variables)
+    assert found.faults == [], found.faults
+    assert found.hosts["gpu1"]["weights"][0]["verified"] is verified
+
+
 def test_brought_by_hand(plan: Any) -> None:
     """To the same place as a whole repository."""
     found = plan(one(vllm_args={"tokenizer": "org/t"}), weights_offline=True)

@@ -48,6 +48,11 @@ def verified(base: str, record: Record, files: list[File], status: Status) -> li
     return entries
 
 
+def patterns(spec: dict[str, t.Any]) -> dict[str, list[str]]:
+    """What was chosen of the repository: with other patterns it is looked at again."""
+    return {key: spec.get(key, []) for key in ("include", "exclude")}
+
+
 def publish(spec: dict[str, t.Any], partial: str, entries: list[File]) -> None:
     """Give verified files their final name, then write the manifest that says so."""
     path = spec["path"]
@@ -70,7 +75,7 @@ def publish(spec: dict[str, t.Any], partial: str, entries: list[File]) -> None:
             os.rename(partial, path)
     replace_json(spec["manifest"], {
         **{key: spec[key] for key in ("repo", "revision", "commit", "endpoint")},
-        "digest": digest(entries), "total_bytes": sum(entry["size"] for entry in entries),
+        **patterns(spec), "digest": digest(entries), "total_bytes": sum(entry["size"] for entry in entries),
         "files": sorted(entries, key=lambda entry: entry["path"]),
     })
     folder = os.open(os.path.dirname(path), os.O_RDONLY)
@@ -114,7 +119,9 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
             Download(spec, partial, rest, record, endpoints, tool, status).run()
         check_names(partial, missing)
         there += [record.entries[file["path"]] for file in missing]
-    if read_json(spec["manifest"]).get("files") == sorted(there, key=lambda entry: entry["path"]) and not missing:
+    manifest = read_json(spec["manifest"])
+    same = all(manifest.get(key) == value for key, value in patterns(spec).items())
+    if same and not missing and manifest.get("files") == sorted(there, key=lambda entry: entry["path"]):
         return
     publish(spec, partial, there)
     if os.path.exists(notes):
