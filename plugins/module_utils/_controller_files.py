@@ -15,7 +15,7 @@ _AWX_INVENTORY = "awx_inventory_name"
 _PLAYBOOKS = "playbooks"
 
 # Variables that name files on the controller, one or a list of them.
-VARIABLES = ("host_ca_certificates", "cuda_apt_key")
+VARIABLES = ("host_ca_certificates", "cuda_apt_key", "verify_ca_file")
 # Bytes of a file that is brought for a service. Weights have their own way.
 LARGEST = 16 * 1024 * 1024
 _PRIVATE = b"PRIVATE KEY-----"
