@@ -12,8 +12,9 @@ from typing import Any, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from . import values
-from .faults import Bad, shown
+from .faults import HIDDEN, Bad, Fault, shown
 
+PASSWORD = "host_proxy_password"
 # Beside these a host reaches itself by its own address.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -80,6 +81,14 @@ def username(value: Any) -> str:
     if text and not _USER.fullmatch(text):
         raise Bad("it holds a colon, white space or a letter beyond ASCII", "write the user's name alone; the password is host_proxy_password")
     return text
+
+
+def password_faults(host: str, value: Any) -> list[Fault]:
+    """What is wrong with the password, which is never quoted."""
+    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
+        return []
+    why = "it is no text, or holds white space, a line break (as what `echo` hands to ansible-vault ends with) or a letter beyond ASCII"
+    return [Fault(host, "", PASSWORD, HIDDEN, why, 'encrypt it without: printf %s "$SECRET" | ansible-vault encrypt_string --stdin-name host_proxy_password')]
 
 
 def of_variables(variables: Mapping[str, Any], inventory: Iterable[str]) -> dict[str, Any] | None:

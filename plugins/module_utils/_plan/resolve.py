@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Iterable, Iterator, Mapping
 
-from . import facts, repositories, services, settings, unknown, waivers
+from . import facts, proxies, repositories, services, settings, unknown, waivers
 from .catalogue import Catalogue
 from .clusters import EVERYWHERE, Run, assemble
 from .document import host_document
@@ -44,7 +44,7 @@ class Plan:
 
 
 # Variables of a host that the plan reads: settings, and what is not a setting because no role has a default for it that counts.
-VARIABLES: tuple[str, ...] = (*settings.NAMES, "model_services", "plan_catalogue", "plan_gpus", "plan_accept", "ansible_host")
+VARIABLES: tuple[str, ...] = (*settings.NAMES, "model_services", "plan_catalogue", "plan_gpus", "plan_accept", "ansible_host", proxies.PASSWORD)
 
 
 def resolve(
@@ -134,6 +134,7 @@ def _draft_host(
     faults += bad
     stated, bad = facts.read_stated_gpus(host.name, host.variables.get("plan_gpus"))
     faults += bad
+    faults += proxies.password_faults(host.name, host.variables.get(proxies.PASSWORD, ""))
     read_facts = facts.read(host.facts)
     gpus = stated
     if read_facts is not None and (read_facts.gpus or stated is None):

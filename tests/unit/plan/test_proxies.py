@@ -86,3 +86,14 @@ def test_the_proxy_is_known_before_the_plan() -> None:
     found = proxies.of_variables({"host_http_proxy": PROXY, "host_no_proxy": ["a"]}, ["gpu1"])
     assert found is not None and found["https"] == PROXY and {"a", "gpu1", "127.0.0.1"} <= set(found["no_proxy"])
     assert proxies.of_variables({}, ["gpu1"]) is None and proxies.of_variables({"host_http_proxy": "http://u:p@x:1"}, []) is None
+
+
+@pytest.mark.parametrize("value", ["geheim\n", "ge heim", "gehéim", 7, None])
+def test_a_password_is_looked_at_and_never_quoted(plan: Plans, value: Any) -> None:
+    (fault,) = plan(small(), plan_gpus=gpus(1), host_http_proxy=PROXY, host_proxy_username="gpu", host_proxy_password=value).faults
+    assert fault.key == "host_proxy_password" and "geheim" not in str(fault) and "gehéim" not in str(fault)
+
+
+def test_a_password_is_no_part_of_the_plan(plan: Plans) -> None:
+    found = plan(small(), plan_gpus=gpus(1), host_http_proxy=PROXY, host_proxy_username="gpu", host_proxy_password="geheim")
+    assert found.faults == [] and "geheim" not in str(found.hosts)
