@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 
@@ -16,14 +17,23 @@ from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _controller_files, _proxy
+from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, choices, credential_key, proxies, table, tables
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, choices, credential_key, proxies, secrets, table, tables
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults, shown
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, questions, resolve
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS, UNREADABLE
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.settings import MissingDefault
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answers, Question
+
+try:
+    from ansible.parsing.vault import VaultedValue
+except ImportError:
+    VaultedValue = None
+
+# Types of single values that were encrypted, of the versions of ansible-core.
+_ENCRYPTED = ("EncryptedString", "AnsibleVaultEncryptedUnicode")
 
 _ROLES = Path(__file__).parent.parent.parent / "roles"
 _FILES = _ROLES / "plan" / "files"
@@ -60,14 +70,14 @@ class ActionModule(ActionBase):
     def _plan(self, variables: Mapping[str, Any], run: Run) -> Plan:
         defaults = self._read_defaults()
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
-        templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in VARIABLES}
+        templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in VARIABLES and name not in secrets.VARIABLES}
         hosts = choices.lay_over([credential_key.lay_under(host) for host in self._read_hosts(variables["hostvars"], defaults)], run)
         try:
             known = catalogue.built_in(_plain(families))
             answers = self._look_up(hosts, templated_defaults, known, variables["hostvars"], defaults)
             return resolve(hosts, templated_defaults, known, tables.build(self._read_tables()), answers, run)
         except (MissingDefault, ValueError) as error:
-            raise AnsibleActionFail(f"inferops.gpu is broken, please report it: {error}") from error
+            raise AnsibleActionFail(f"inferops.gpu is broken, please report it: {masked(error)}") from None
 
     def _read_tables(self) -> dict[str, Any]:
         """What the plan knows beside the catalogue, by the keys of tables.FILES."""
@@ -176,7 +186,7 @@ def _text_of(name: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], tem
 
 
 def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput:
-    reader = _Reader(name, templar)
+    reader = _Reader(name, templar, raw)
     variables: dict[str, Any] = {}
     for key in (*VARIABLES, *choices.VARIABLES, credential_key.VARIABLE):
         if key == "model_services":
@@ -193,8 +203,9 @@ def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput
 class _Reader:
     """Templates a host's variables; what cannot be templated is a fault that names the place."""
 
-    def __init__(self, host: str, templar: Templar) -> None:
+    def __init__(self, host: str, templar: Templar, raw: Mapping[str, Any]) -> None:
         self.faults: list[Fault] = []
+        self._raw = raw
         self._host = host
         self._templar = templar
 
@@ -203,9 +214,11 @@ class _Reader:
         try:
             return _plain(self._templar.template(raw))
         except AnsibleError as error:
+            # What a variable refers to may be a secret whatever its own name, and errors of filters quote what they were given.
             secret = is_secret_name(name) or name in SECRETS
+            text = masked(error, *_secrets_among(self._raw))
             value = HIDDEN if secret or not isinstance(raw, str) else shown(str(raw), name)
-            self.faults.append(Fault(self._host, service, key, value, _reason(error, secret), "define what it refers to, or correct the expression"))
+            self.faults.append(Fault(self._host, service, key, value, _reason(text, secret), "define what it refers to, or correct the expression"))
             return UNREADABLE
 
     def services(self, raw: Any) -> list[Any] | Any:
@@ -235,9 +248,27 @@ class _Reader:
         return parts if not any(part is UNREADABLE for part in parts.values()) else UNREADABLE
 
 
-def _reason(error: AnsibleError, secret: bool) -> str:
+def _secrets_among(variables: Any, name: str = "") -> Iterator[str]:
+    """Text that is a secret: of a variable whose name says so, or that was encrypted."""
+    if isinstance(variables, Mapping):
+        for key, value in variables.items():
+            yield from _secrets_among(value, str(key) if not is_secret_name(name) else name)
+    elif isinstance(variables, (list, tuple)):
+        for value in variables:
+            yield from _secrets_among(value, name)
+    elif type(variables).__name__ in _ENCRYPTED or (isinstance(variables, str) and (is_secret_name(name) or name in SECRETS or _is_vaulted(variables))):
+        with contextlib.suppress(AnsibleError):
+            yield str(variables)
+
+
+def _is_vaulted(value: str) -> bool:
+    """Whether text comes from a file that was encrypted as a whole, as far as this ansible-core tells."""
+    return VaultedValue is not None and VaultedValue.is_tagged_on(value)
+
+
+def _reason(error: str, secret: bool) -> str:
     """Why templating failed. The text of an error may quote values, so of a secret only the name of what is undefined is taken."""
-    text = " ".join(str(error).split())
+    text = " ".join(error.split())
     if secret:
         found = _UNDEFINED.search(text)
         return found.group(0) if found else "the expression cannot be evaluated, or the value not decrypted"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Iterable, Iterator, Mapping
 
-from . import facts, proxies, repositories, services, settings, unknown, waivers
+from . import facts, proxies, repositories, secrets, services, settings, unknown, waivers
 from .catalogue import Catalogue
 from .clusters import EVERYWHERE, Run, assemble
 from .document import host_document
@@ -44,7 +44,9 @@ class Plan:
 
 
 # Variables of a host that the plan reads: settings, and what is not a setting because no role has a default for it that counts.
-VARIABLES: tuple[str, ...] = (*settings.NAMES, "model_services", "plan_catalogue", "plan_gpus", "plan_accept", "ansible_host", proxies.PASSWORD)
+VARIABLES: tuple[str, ...] = (
+    *settings.NAMES, *secrets.VARIABLES, "model_services", "plan_catalogue", "plan_gpus", "plan_accept", "ansible_host", proxies.PASSWORD,
+)
 
 
 def resolve(
@@ -123,7 +125,7 @@ def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault |
 def _draft_host(
     host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables, keys: frozenset[str], answers: unknown.Answers
 ) -> tuple[HostDraft, dict[str, str], list[Fault]]:
-    faults = list(host.faults)
+    faults = [*host.faults, *secrets.check(host.name, host.variables)]
     read_settings, bad = settings.read(host.name, defaults, host.variables)
     faults += bad
     own_catalogue, bad = catalogue.with_own(host.name, host.variables.get("plan_catalogue", {}))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from . import engines, environments, service_files, sources, tasks, values
+from . import engines, environments, secrets, service_files, sources, tasks, values
 from .distributed import Distributed, read as read_distributed
 from .faults import Bad, Fault, HIDDEN, did_you_mean, is_secret_name, kind, nearest, shown
 from .settings import requirements
@@ -161,6 +161,7 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
         found["distributed"], bad_parts = read_distributed(host, label, raw["distributed"])
         faults += bad_parts
     faults += _check_secrets(host, label, raw)
+    found["environment"] = {**found.get("environment", {}), **_taken_away(raw.get("secret_environment"))}
     return Service(has_api_key=bool(raw.get("api_key")), **found), faults
 
 
@@ -177,25 +178,28 @@ def _unknown_key(host: str, label: str, key: Any, value: Any, flag_names: frozen
 def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[Fault]:
     """Secrets are looked at for their type only and never shown."""
     faults = []
-    key = raw.get("api_key")
-    if key is not None and (not isinstance(key, str) or not key.isprintable() or not key.strip()):
-        why = f"this is {kind(key)} where text belongs" if not isinstance(key, str) else "it is empty, or holds a control character or a line break"
-        faults.append(Fault(host, label, "api_key", HIDDEN, why, "write the key as text on one line, in quotes"))
-    secrets = raw.get("secret_environment")
-    if secrets is None:
+    if raw.get("api_key") is not None:
+        try:
+            secrets.header(raw["api_key"], "api_key")
+        except Bad as bad:
+            faults.append(Fault(host, label, "api_key", HIDDEN, bad.why, bad.remedy))
+    given = raw.get("secret_environment")
+    if given is None:
         return faults
-    if not isinstance(secrets, Mapping):
-        why = f"this is {kind(secrets)} where a dictionary belongs"
+    if not isinstance(given, Mapping):
+        why = f"this is {kind(given)} where a dictionary belongs"
         return [*faults, Fault(host, label, "secret_environment", HIDDEN, why, "write it as NAME: value lines")]
-    for name, value in secrets.items():
-        where = f"secret_environment.{shown(str(name))}"
-        if not isinstance(name, str) or not values.is_variable_name(name):
-            faults.append(Fault(host, label, where, HIDDEN, "this is not a name for an environment variable", "use letters, digits and _"))
-        elif name == "VLLM_API_KEY":
-            faults.append(Fault(host, label, where, HIDDEN, "the plan sees to this variable", "write the key as the service's api_key"))
-        elif value is not None:
-            try:
-                values.environment_value(value)
-            except Bad as bad:
-                faults.append(Fault(host, label, where, HIDDEN, bad.why, bad.remedy))
+    for name, value in given.items():
+        # What is no name may be the secret itself, written the wrong way round.
+        where = f"secret_environment.{name}" if isinstance(name, str) and values.is_variable_name(name) else "secret_environment"
+        try:
+            environments.check_name(name)
+            secrets.environment_value(value, name)
+        except Bad as bad:
+            faults.append(Fault(host, label, where, HIDDEN, bad.why, bad.remedy))
     return faults
+
+
+def _taken_away(raw: Any) -> dict[str, None]:
+    """Variables that a secret_environment takes away, from whatever lies under it."""
+    return {name: None for name, value in raw.items() if value is None and isinstance(name, str)} if isinstance(raw, Mapping) else {}

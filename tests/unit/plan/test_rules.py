@@ -282,7 +282,6 @@ NOTICES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
     ("a loopback service", [service(host="127.0.0.1")], {}, "its own host only"),
     ("idle GPUs", [args(tensor_parallel_size=2)], {}, "uses 2 of its 4 GPUs"),
     ("unknown GPUs", [service(gpus=...)], {}, "plan_gpus"),
-    ("a password in an address", [service()], {"host_index_url": f"https://me:{SECRET}@example.com"}, "host_index_url holds a password"),
 ]
 
 
