@@ -31,7 +31,8 @@ def names_of(variables: Mapping[str, Any]) -> list[str]:
     """The same of a host, whose variables are not templated yet. What one of them refers to is a part of that one, and is not added once more."""
     found = names_in(variables)
     referred = {name for one in found for name in _referred(variables[one]) if name != one}
-    return [name for name in found if name not in referred]
+    # Those that refer to each other say so when they are read.
+    return [name for name in found if name not in referred] or found
 
 
 def _referred(raw: Any) -> set[str]:

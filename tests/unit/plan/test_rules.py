@@ -130,7 +130,6 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
             ("model", "service's model"),
             ("host", "service's host"),
             ("port", "service's port"),
-            ("served_model_name", "served_model_name"),
             ("revision", "service's revision"),
             ("nnodes", "distributed"),
             ("config", "below vllm_args"),
