@@ -72,7 +72,8 @@ class ActionModule(ActionBase):
     def _plan(self, variables: Mapping[str, Any], run: Run) -> Plan:
         defaults = self._read_defaults()
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
-        templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in VARIABLES and name not in secrets.VARIABLES}
+        read = frozenset(VARIABLES).difference(secrets.VARIABLES)
+        templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in read}
         hosts = choices.lay_over([credential_key.lay_under(host) for host in self._read_hosts(variables["hostvars"], defaults)], run)
         try:
             known = catalogue.built_in(_plain(families))
@@ -267,7 +268,10 @@ class _Reader:
             return UNREADABLE
 
     def services(self, key: str, raw: Any) -> list[Any] | Any:
-        """model_services, or one that adds to it: read as a whole, and piece by piece when that fails, to name the piece. A service that cannot be read is UNREADABLE."""
+        """model_services, or one that adds to it: read as a whole, and piece by piece when that fails, to name the piece.
+
+        A service that cannot be read is UNREADABLE.
+        """
         before = len(self.faults)
         whole = self.value("", key, key, raw)
         if whole is not UNREADABLE:

@@ -29,7 +29,9 @@ _BARE = re.compile(r"(?P<user>[^\s/@:\"'=,;]+:[^\s/@\"',;]+)@(?P<host>[A-Za-z0-9
 _QUERY = re.compile(
     r"(?i)(?P<name>[?&](?:[\w.-]*(?:token|secret|passw(?:or)?d|signature|credential)[\w.-]*|(?:[\w.-]*[_-])?(?:api[_-]?)?key|sig|pwd)=)(?P<value>[^&\s\"'#]+)"
 )
-_HEADER = re.compile(r"(?i:(?P<name>\b(?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer|token)(?:\s|%20)+)?)|(?-i:\bBearer\s+))(?P<value>[^\s'\"]+)")
+_HEADER = re.compile(
+    r"(?:(?i:\b(?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer|token)(?:\s|%20)+)?)|\bBearer\s+)(?P<value>[^\s'\"]+)"
+)
 _TOKEN = re.compile(r"\b(?:hf_|sk-|ghp_|gho_|ghs_|github_pat_|glpat-|nvapi-)[A-Za-z0-9_-]{8,}")
 
 # Without one of these nothing of the above can be in a text: most texts are short and hold none.

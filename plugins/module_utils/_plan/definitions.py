@@ -72,7 +72,8 @@ def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[Fault]]:
             # Two in one variable are for the rule about names.
             if isinstance(name, str) and origin.setdefault(name, variable) != variable:
                 why = f"{origin[name]} and {variable} both have a service of this name for the host"
-                faults.append(Fault(host, shown(name), f"{variable}[].name", shown(name), why, f"take it out of {origin[name]} or of {variable}, or rename one of them"))
+                remedy = f"take it out of {origin[name]} or of {variable}, or rename one of them"
+                faults.append(Fault(host, shown(name), f"{variable}[].name", shown(name), why, remedy))
                 continue
             services.append(service)
     return services, faults

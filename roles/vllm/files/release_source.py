@@ -105,7 +105,8 @@ def fetch(spec: dict[str, t.Any], work: str, status: Status) -> tuple[str, dict[
         # Its text quotes what stands there.
         raise BuildError(f"line {error.lineno} of {error.filename} is no netrc file's", "see host_index_credentials") from None
     except (urllib.error.URLError, OSError) as error:
-        raise BuildError(masked(f"{address} can't be read: {error}", address if "://" in address else ""), "see that the host reaches it (vllm_source)") from error
+        said = masked(f"{address} can't be read: {error}", address if "://" in address else "")
+        raise BuildError(said, "see that the host reaches it (vllm_source)") from error
     if source["sha256"] and digest.hexdigest() != source["sha256"]:
         raise BuildError(f"{address} has sha256 {digest.hexdigest()} instead of {source['sha256']}", "it was changed or cut short: see where it comes from")
     return target, {"sha256": digest.hexdigest()}

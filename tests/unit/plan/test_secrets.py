@@ -20,7 +20,8 @@ Plans = Callable[..., Plan]
 SECRET = "s3cr3tOfTheTest"
 LONG = SECRET * 3
 # No header can hold these, or not as they were meant.
-BAD = [f"{LONG}\n", f"{LONG}\r\n", f" {LONG}", f"{LONG}\t", f"{LONG} {LONG}", f"{LONG}\n{LONG}", f"{LONG}é", f"{LONG}€", f"{LONG}\x00", f"{LONG}\x7f", LONG * 999]
+BAD = [f"{LONG}\n", f"{LONG}\r\n", f" {LONG}", f"{LONG}\t", f"{LONG} {LONG}", f"{LONG}\n{LONG}",
+       f"{LONG}é", f"{LONG}€", f"{LONG}\x00", f"{LONG}\x7f", LONG * 999]
 TOKENS = ("weights_token", "weights_credential_token", "ray_token", "model_service_credential_api_key")
 
 

@@ -151,7 +151,8 @@ def test_what_refers_to_another_holds_it() -> None:
     """The usual way to put lists together by hand stays what it was."""
     raw = {"model_services": "{{ model_services_base + model_services_gpu }}", "model_services_base": [], "model_services_gpu": [], "other": 1}
     assert definitions.names_of(raw) == ["model_services"]
-    assert definitions.names_of({"model_services_b": [], "model_services": [], "model_services_a": []}) == ["model_services", "model_services_a", "model_services_b"]
+    three = {"model_services_b": [], "model_services": [], "model_services_a": []}
+    assert definitions.names_of(three) == ["model_services", "model_services_a", "model_services_b"]
     assert definitions.names_of({"model_services_a": "{{ model_services }}", "model_services": []}) == ["model_services_a"]
     assert definitions.names_of({"model_servicesx": [], "my_model_services_a": []}) == []
 
@@ -191,7 +192,10 @@ def test_a_host_s_own_word_hides_nothing_by_accident() -> None:
     assert definitions.hidden("h", "model_services", groups, [{"name": "z"}]) is None
 
 
-@pytest.mark.parametrize("name", ["host_name", "host_rack", "plan_id", "vllm_common_args", "vault_weights_token", "kernel_version", "ansible_host", "__vllm_versoin"])
+OF_USERS = ["host_name", "host_rack", "plan_id", "vllm_common_args", "vault_weights_token", "kernel_version", "ansible_host", "__vllm_versoin"]
+
+
+@pytest.mark.parametrize("name", OF_USERS)
 def test_names_of_users(name: str) -> None:
     assert NearNames(["host_home", "plan_offline", "vllm_version", "weights_token", "kernel_enabled", "ray_version"]).notices("h", {name: 1}) == []
 

@@ -133,7 +133,8 @@ def test_hub_and_modules_show_no_token(echo: str, token: str) -> None:
 def test_an_endpoint_s_password_is_not_shown(endpoint: str) -> None:
     """Wherever the address is quoted, or a part of it taken for a port."""
     parameters = {
-        "repo": "org/name", "revision": "main", "endpoints": [endpoint], "token": "", "token_endpoints": [], "ca_certificates": [], "exclude": [], "include": [],
+        "repo": "org/name", "revision": "main", "endpoints": [endpoint], "token": "", "token_endpoints": [], "ca_certificates": [], "exclude": [],
+        "include": [],
     }
     with pytest.raises(HubError) as error:
         weights_probe.ask(parameters)
