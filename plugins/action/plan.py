@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 
@@ -14,16 +15,27 @@ from typing import Any, Iterator, Mapping
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
+from ansible.vars.plugins import get_vars_from_inventory_sources, get_vars_from_path
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _controller_files, _proxy
+from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, choices, credential_key, proxies, table, tables
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, choices, credential_key, definitions, near_names, proxies, secrets, table
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import tables
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, is_secret_name, render_faults, shown
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, Notice, is_secret_name, render_faults, shown
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, questions, resolve
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS, UNREADABLE
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.settings import MissingDefault
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answers, Question
+
+try:
+    from ansible.parsing.vault import VaultedValue
+except ImportError:
+    VaultedValue = None
+
+# Types of single values that were encrypted, of the versions of ansible-core.
+_ENCRYPTED = ("EncryptedString", "AnsibleVaultEncryptedUnicode")
 
 _ROLES = Path(__file__).parent.parent.parent / "roles"
 _FILES = _ROLES / "plan" / "files"
@@ -60,14 +72,15 @@ class ActionModule(ActionBase):
     def _plan(self, variables: Mapping[str, Any], run: Run) -> Plan:
         defaults = self._read_defaults()
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
-        templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in VARIABLES}
+        read = frozenset(VARIABLES).difference(secrets.VARIABLES)
+        templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in read}
         hosts = choices.lay_over([credential_key.lay_under(host) for host in self._read_hosts(variables["hostvars"], defaults)], run)
         try:
             known = catalogue.built_in(_plain(families))
             answers = self._look_up(hosts, templated_defaults, known, variables["hostvars"], defaults)
             return resolve(hosts, templated_defaults, known, tables.build(self._read_tables()), answers, run)
         except (MissingDefault, ValueError) as error:
-            raise AnsibleActionFail(f"inferops.gpu is broken, please report it: {error}") from error
+            raise AnsibleActionFail(f"inferops.gpu is broken, please report it: {masked(error)}") from None
 
     def _read_tables(self) -> dict[str, Any]:
         """What the plan knows beside the catalogue, by the keys of tables.FILES."""
@@ -86,10 +99,12 @@ class ActionModule(ActionBase):
         return defaults
 
     def _read_hosts(self, hostvars: Any, defaults: Mapping[str, Any]) -> Iterator[HostInput]:
-        """Hosts of the inventory for which model_services is defined. Each host's variables are collected once and templated only as needed."""
+        """Hosts of the inventory that define services. Each host's variables are collected once and templated only as needed."""
+        names = near_names.NearNames(defaults)
+        groups = _Groups(hostvars)
         for name in hostvars:
             raw = hostvars.raw_get(name)
-            if "model_services" not in raw:
+            if not definitions.names_in(raw):
                 continue
             templar = self._templar_of(raw, defaults, hostvars)
             host = _read_host(name, raw, templar)
@@ -100,6 +115,7 @@ class ActionModule(ActionBase):
                 host,
                 variables={**host.variables, "model_services": services},
                 faults=(*host.faults, *faults, *self._missing_files(name, raw, defaults, templar, looked)),
+                notices=(*groups.notices(name, raw), *names.notices(name, raw)),
             )
             mirror = host.variables.get("weights_mirror_host")
             if isinstance(mirror, str) and mirror in hostvars and not host.variables.get("weights_mirror_address"):
@@ -175,26 +191,67 @@ def _text_of(name: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], tem
     return str(value) if isinstance(value, str) else ""
 
 
+class _Groups:
+    """What each group of the inventory defines by itself, which the variables of a host do not tell any more."""
+
+    def __init__(self, hostvars: Any) -> None:
+        self._inventory = getattr(hostvars, "_inventory", None)
+        self._loader = getattr(hostvars, "_loader", None)
+        self._known: dict[str, Mapping[str, Any]] = {}
+
+    def notices(self, host: str, raw: Mapping[str, Any]) -> Iterator[Notice]:
+        """Notices of definitions that hide each other on a host."""
+        found = self._inventory.get_host(host) if self._inventory is not None else None
+        groups = found.get_groups() if found is not None else []
+        # "all" is above all others.
+        if len([group for group in groups if group.name != "all"]) < 2:
+            return
+        for variable in definitions.names_of(raw):
+            defined = [
+                definitions.Definition(group.name, _plain_raw(given[variable]), frozenset(one.name for one in group.get_ancestors()), group.priority)
+                for group in groups for given in [self._variables(group)] if variable in given
+            ]
+            told = definitions.hidden(host, variable, defined, _plain_raw(raw[variable])) if len(defined) > 1 else None
+            if told is not None:
+                yield told
+
+    def _variables(self, group: Any) -> Mapping[str, Any]:
+        """Variables that a group has in the inventory's files and in group_vars beside the inventory and the playbook."""
+        if group.name not in self._known:
+            variables = dict(group.get_vars())
+            with contextlib.suppress(AnsibleError, AttributeError):
+                variables.update(get_vars_from_inventory_sources(self._loader, self._inventory._sources, [group], "task"))
+                variables.update(get_vars_from_path(self._loader, self._loader.get_basedir(), [group], "task"))
+            self._known[group.name] = variables
+        return self._known[group.name]
+
+
+def _plain_raw(value: Any) -> Any:
+    """An untemplated value to be compared and named, but not shown: what is encrypted stays as it is."""
+    return value if type(value).__name__ in _ENCRYPTED else _plain(value)
+
+
 def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput:
-    reader = _Reader(name, templar)
+    reader = _Reader(name, templar, raw)
     variables: dict[str, Any] = {}
     for key in (*VARIABLES, *choices.VARIABLES, credential_key.VARIABLE):
-        if key == "model_services":
-            variables[key] = reader.services(raw[key])
-        elif key in raw:
+        if key in raw and key != definitions.NAME:
             value = reader.value("", key, key, raw[key])
             if value is not UNREADABLE:
                 variables[key] = value
     found = raw.get(_FACTS)
     facts = found.get("host") if isinstance(found, Mapping) else None
-    return HostInput(name, variables, _plain(facts), tuple(reader.faults))
+    defined_in = definitions.names_of(raw)
+    variables[definitions.NAME], bad = definitions.merged(name, {key: reader.services(key, raw[key]) for key in defined_in})
+    return HostInput(name, variables, _plain(facts), (*reader.faults, *bad), defined_in=tuple(defined_in))
 
 
 class _Reader:
     """Templates a host's variables; what cannot be templated is a fault that names the place."""
 
-    def __init__(self, host: str, templar: Templar) -> None:
+    def __init__(self, host: str, templar: Templar, raw: Mapping[str, Any]) -> None:
         self.faults: list[Fault] = []
+        self._raw = raw
         self._host = host
         self._templar = templar
 
@@ -203,26 +260,28 @@ class _Reader:
         try:
             return _plain(self._templar.template(raw))
         except AnsibleError as error:
+            # What a variable refers to may be a secret whatever its own name, and errors of filters quote what they were given.
             secret = is_secret_name(name) or name in SECRETS
+            text = masked(error, *_secrets_among(self._raw))
             value = HIDDEN if secret or not isinstance(raw, str) else shown(str(raw), name)
-            self.faults.append(Fault(self._host, service, key, value, _reason(error, secret), "define what it refers to, or correct the expression"))
+            self.faults.append(Fault(self._host, service, key, value, _reason(text, secret), "define what it refers to, or correct the expression"))
             return UNREADABLE
 
-    def services(self, raw: Any) -> list[Any] | Any:
-        """model_services: read as a whole, and piece by piece when that fails, to name the piece. A service that cannot be read is UNREADABLE."""
-        if raw is None:
-            return []
+    def services(self, key: str, raw: Any) -> list[Any] | Any:
+        """model_services, or one that adds to it: read as a whole, and piece by piece when that fails, to name the piece.
+
+        A service that cannot be read is UNREADABLE.
+        """
         before = len(self.faults)
-        whole = self.value("", "model_services", "model_services", raw)
+        whole = self.value("", key, key, raw)
         if whole is not UNREADABLE:
-            return [] if whole is None else whole
+            return whole
         if not isinstance(raw, (list, tuple)):
             return []
         del self.faults[before:]
-        return [self._service(position, item) for position, item in enumerate(raw)]
+        return [self._service(f"{key}[{position}]", item) for position, item in enumerate(raw)]
 
-    def _service(self, position: int, raw: Any) -> Any:
-        label = f"model_services[{position}]"
+    def _service(self, label: str, raw: Any) -> Any:
         if not isinstance(raw, Mapping):
             return self.value(label, "", "", raw)
         parts = {}
@@ -235,9 +294,27 @@ class _Reader:
         return parts if not any(part is UNREADABLE for part in parts.values()) else UNREADABLE
 
 
-def _reason(error: AnsibleError, secret: bool) -> str:
+def _secrets_among(variables: Any, name: str = "") -> Iterator[str]:
+    """Text that is a secret: of a variable whose name says so, or that was encrypted."""
+    if isinstance(variables, Mapping):
+        for key, value in variables.items():
+            yield from _secrets_among(value, str(key) if not is_secret_name(name) else name)
+    elif isinstance(variables, (list, tuple)):
+        for value in variables:
+            yield from _secrets_among(value, name)
+    elif type(variables).__name__ in _ENCRYPTED or (isinstance(variables, str) and (is_secret_name(name) or name in SECRETS or _is_vaulted(variables))):
+        with contextlib.suppress(AnsibleError):
+            yield str(variables)
+
+
+def _is_vaulted(value: str) -> bool:
+    """Whether text comes from a file that was encrypted as a whole, as far as this ansible-core tells."""
+    return VaultedValue is not None and VaultedValue.is_tagged_on(value)
+
+
+def _reason(error: str, secret: bool) -> str:
     """Why templating failed. The text of an error may quote values, so of a secret only the name of what is undefined is taken."""
-    text = " ".join(str(error).split())
+    text = " ".join(error.split())
     if secret:
         found = _UNDEFINED.search(text)
         return found.group(0) if found else "the expression cannot be evaluated, or the value not decrypted"

@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.inferops.gpu.plugins.module_utils._plan import secrets as secret_values
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.credential_key import takes_it
+from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Bad
 
 Service = t.Mapping[str, t.Any]
 
@@ -17,13 +21,26 @@ def service_secrets(services: t.Sequence[Service], credential_key: str = "") -> 
     """Return, by service, the secret environment that `model_services` of the inventory gives it; with a key from elsewhere where it names none."""
     secrets = {}
     for service in services:
-        environment = {name: str(value) for name, value in (service.get("secret_environment") or {}).items()}
+        environment = secret_environment(service)
         key = credential_key if takes_it(service) else service.get("api_key")
         if key:
             # vLLM reads it from here; as an argument it would stand in the process list.
             environment["VLLM_API_KEY"] = str(key)
         secrets[service["name"]] = environment
     return secrets
+
+
+def secret_environment(service: Service) -> dict[str, str]:
+    """Return a service's secret environment as text, true and false as 1 and 0, without what is null: as the plan has its environment."""
+    found = {}
+    for name, value in (service.get("secret_environment") or {}).items():
+        try:
+            text = secret_values.environment_value(value, name)
+        except Bad as bad:
+            raise AnsibleFilterError(f"secret_environment.{name} of service {service.get('name')}: {bad.why}; {bad.remedy}") from None
+        if text is not None:
+            found[name] = text
+    return found
 
 
 def service_directories(services: t.Sequence[Service], former: str) -> list[dict[str, t.Any]]:

@@ -20,6 +20,12 @@ import typing as t
 import urllib.parse
 import urllib.request
 
+try:
+    from ._masking import masked
+except ImportError:
+    # Beside a program on a host.
+    from masking import masked
+
 AGENT = "inferops.gpu"
 REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -49,8 +55,7 @@ class Answer(t.NamedTuple):
 def one_line(value: t.Any, secret: str = "", limit: int = SHOWN) -> str:
     """Return text of a server, or of an exception, as one printable line of at most C(limit) letters without a secret."""
     text = str(value)[: 16 * limit]
-    if secret:
-        text = text.replace(secret, "***")
+    text = masked(text, secret)
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
 

@@ -13,6 +13,7 @@ import urllib.parse
 
 from . import _hub_answers, _http_client
 from ._hub_selection import select
+from ._masking import masked
 
 TIMEOUT_SECONDS = 30
 # Pages of one file list; the Hub's own hold 1000 files.
@@ -33,7 +34,7 @@ class HubError(Exception):
     """
 
     def __init__(self, said: str, missing: bool = False, gated: bool = False) -> None:
-        super().__init__(said)
+        super().__init__(masked(said))
         self.missing, self.gated = missing, gated
 
 

@@ -10,8 +10,11 @@ import os
 SYSTEM_TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 
 
-def installer_environment(index_url: str, extra_index_urls: list[str], find_links: list[str]) -> dict[str, str]:
-    """Return the variables that make pip use these indexes and the host's own trust store; empty settings set nothing."""
+def installer_environment(index_url: str, extra_index_urls: list[str], find_links: list[str], netrc: str = "") -> dict[str, str]:
+    """Return the variables that make pip use these indexes and the host's own trust store; empty settings set nothing.
+
+    C(netrc) is a file with users and passwords of indexes, which need not be there.
+    """
     environment = {}
     if index_url:
         environment["PIP_INDEX_URL"] = index_url
@@ -19,6 +22,8 @@ def installer_environment(index_url: str, extra_index_urls: list[str], find_link
         environment["PIP_EXTRA_INDEX_URL"] = " ".join(extra_index_urls)
     if find_links:
         environment["PIP_FIND_LINKS"] = " ".join(find_links)
+    if netrc and os.path.exists(netrc):
+        environment["NETRC"] = netrc
     if os.path.exists(SYSTEM_TRUST_STORE):
         environment["PIP_CERT"] = SYSTEM_TRUST_STORE
     return environment

@@ -17,6 +17,7 @@ from typing import Any, Mapping
 
 from . import _hub_answers
 from ._hub import Hub, HubError
+from ._masking import masked
 from ._plan.unknown import Answer, Question
 
 # Seconds that one answer may take: people wait for the plan.
@@ -46,12 +47,13 @@ class Lookup:
         missing, silent = [], []
         for endpoint in question.endpoints:
             if endpoint in self._silent:
-                silent.append(f"{endpoint}: {self._silent[endpoint]}")
+                silent.append(masked(f"{endpoint}: {self._silent[endpoint]}", token, endpoint))
                 continue
             try:
                 return self._ask_one(endpoint, question, token)
             except HubError as error:
-                (missing if error.missing else silent).append(f"{endpoint} answers {error}" if error.missing else f"{endpoint}: {error}")
+                said = masked(f"{endpoint} answers {error}" if error.missing else f"{endpoint}: {error}", token, endpoint)
+                (missing if error.missing else silent).append(said)
                 if not error.missing and str(error).startswith("no usable answer"):
                     self._silent[endpoint] = str(error)
         if silent:
@@ -74,7 +76,7 @@ class Lookup:
             answer = Answer(files, hub.read_json_file(question.repo, commit, "config.json"))
         except HubError as error:
             # Its size is known all the same.
-            return Answer(files, problem=f"its config.json cannot be read: {endpoint} answers {error}")
+            return Answer(files, problem=masked(f"its config.json cannot be read: {endpoint} answers {error}", hub.token, endpoint))
         self._keep(endpoint, question.repo, commit, answer)
         return answer
 

@@ -17,6 +17,12 @@ import threading
 import typing as t
 import urllib.parse
 
+try:
+    from ._masking import masked
+except ImportError:
+    # Beside a program on a host.
+    from masking import masked
+
 # Bytes of an answer that are read; an embedding has some 100 kB, the metrics of an engine with many ranks 2 MB.
 MOST_BYTES = 16 * 2**20
 # Letters of an answer that are shown.
@@ -82,7 +88,7 @@ class Api:
 
     def _hidden(self, said: str) -> str:
         """Return what a server said without the key, which it may well give back."""
-        return said.replace(self.key, "(hidden)") if self.key else said
+        return masked(said, self.key)
 
     def read(self, path: str, body: bytes | None = None, content_type: str = "application/json", timeout: float | None = None) -> bytes:
         """Return the body that a request is answered with. Raises ApiFault, also for another status than 200 and its like."""

@@ -10,13 +10,14 @@ import typing as t
 
 from . import _safe_paths
 from ._exit_status import describe
+from ._masking import masked
 
 
 def systemctl(*arguments: str) -> str:
     """Run systemctl and return what it printed. Raises RuntimeError with its own words when it fails."""
     done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"systemctl {' '.join(arguments)}: {(done.stderr or done.stdout).strip() or describe(done.returncode)}")
+        raise RuntimeError(f"systemctl {' '.join(arguments)}: {masked(done.stderr or done.stdout).strip() or describe(done.returncode)}")
     return done.stdout
 
 
@@ -29,7 +30,7 @@ def show(unit: str, *properties: str) -> dict[str, str]:
 
 
 def journal(unit: str, invocation: str, lines: int) -> list[str]:
-    """Return the last messages of one start of a unit (of any start where the invocation is unknown), systemd's own included."""
+    """Return the last messages of one start of a unit (of any start where the invocation is unknown), systemd's own included, with secrets masked."""
     match = ["--unit=" + unit]
     if invocation:
         match = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
@@ -37,7 +38,7 @@ def journal(unit: str, invocation: str, lines: int) -> list[str]:
         ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", *match],
         capture_output=True, text=True, errors="replace", check=False,
     )
-    return done.stdout.splitlines()
+    return masked(done.stdout).splitlines()
 
 
 def read_progress(path: str | None) -> dict[str, t.Any]:

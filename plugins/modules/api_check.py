@@ -152,7 +152,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _openai_api, _passed, _systemd, _task_checks
+from ..module_utils import _masking, _openai_api, _passed, _systemd, _task_checks
 
 
 def main() -> None:
@@ -218,7 +218,8 @@ def ask(service: dict[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.
     except _openai_api.ApiFault as error:
         lines = _systemd.journal(service["unit"], "", 30) if service["unit"] else []
         tail = f"\nLast lines of its journal (journalctl -u {service['unit']}):\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
-        return {"fault": f"Service {service['name']} at {service['url']} does not serve: {error}{tail}"}
+        said = f"Service {service['name']} at {service['url']} does not serve: {error}{tail}"
+        return {"fault": _masking.masked(said, service["api_key"])}
 
 
 if __name__ == "__main__":

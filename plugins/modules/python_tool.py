@@ -49,6 +49,9 @@ options:
     type: list
     elements: str
     default: []
+  netrc:
+    description: File with users and passwords of indexes, used where it is there.
+    type: path
   proxy:
     description: C(http), C(https), C(no_proxy) and C(username) of the proxy to go through, as the plan has them. Empty for none.
     type: dict
@@ -90,6 +93,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._exit_status import describe
 from ..module_utils import _proxy
 from ..module_utils._index import installer_environment
+from ..module_utils._masking import masked
 
 
 def link(target: str, path: str) -> None:
@@ -104,8 +108,10 @@ def link(target: str, path: str) -> None:
 def install(module: AnsibleModule, path: str) -> None:
     """Make the environment anew and install the tool into it; fails the module with what the installer said."""
     shutil.rmtree(path, ignore_errors=True)
-    environment = {**os.environ, **_proxy.environment(module.params["proxy"], module.params["proxy_password"])}
-    environment.update(installer_environment(module.params["index_url"], module.params["extra_index_urls"], module.params["find_links"]))
+    wanted = module.params
+    environment = {**os.environ, **_proxy.environment(wanted["proxy"], wanted["proxy_password"])}
+    environment.update(installer_environment(wanted["index_url"], wanted["extra_index_urls"], wanted["find_links"], wanted["netrc"] or ""))
+    addresses = [value for value in environment.values() if "://" in value]
     steps = [
         [module.params["python"], "-m", "venv", path],
         [os.path.join(path, "bin", "pip"), "install", "--no-input", "--quiet", "--disable-pip-version-check",
@@ -119,7 +125,7 @@ def install(module: AnsibleModule, path: str) -> None:
                 msg=f"{module.params['name']} {module.params['version']} can't be installed: {os.path.basename(step[0])} {describe(done.returncode)}. "
                     "Check that the package index is reachable from the host and has that version "
                     "(host_index_url, host_extra_index_urls, host_find_links, host_ca_certificates).",
-                command=step, stdout=done.stdout, stderr=done.stderr,
+                command=step, stdout=masked(done.stdout, *addresses), stderr=masked(done.stderr, *addresses),
             )
 
 
@@ -135,6 +141,7 @@ def main() -> None:
             "index_url": {"type": "str", "default": "", "no_log": True},
             "extra_index_urls": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "find_links": {"type": "list", "elements": "str", "default": [], "no_log": True},
+            "netrc": {"type": "path"},
             "proxy": {"type": "dict", "default": {}},
             "proxy_password": {"type": "str", "default": "", "no_log": True},
         },

@@ -103,7 +103,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _accounts, _exit_status, _transformers_parser, _vllm_parser
+from ..module_utils import _accounts, _exit_status, _masking, _transformers_parser, _vllm_parser
 
 # By engine its parser, its name, and where a user writes its arguments.
 ENGINES = {"vllm": (_vllm_parser, "vLLM", "vllm_args"), "transformers": (_transformers_parser, "Transformers", "transformers_args")}
@@ -124,7 +124,7 @@ def ask(parser: t.Any, python: str, arguments: list[str], environment: dict[str,
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError) as error:
-        said = done.stderr.splitlines()[-15:]
+        said = _masking.masked("\n".join(done.stderr.splitlines()[-15:])).splitlines()
         # A signal is the reason, whatever was said before it.
         if _exit_status.signal_of(done.returncode) or not said:
             said.insert(0, f"It {_exit_status.describe(done.returncode)}{'' if said else ' and said nothing'}.")
@@ -207,9 +207,9 @@ def main() -> None:
         )
     if answer["fault"]:
         module.fail_json(
-            msg=f"{name} refuses the arguments of service {wanted['service']}: {answer['fault'].rstrip('.')}. "
+            msg=f"{name} refuses the arguments of service {wanted['service']}: {_masking.masked(answer['fault']).rstrip('.')}. "
                 f"Change them in the service's {key}. No service was touched.",
-            argv=wanted["argv"],
+            argv=[_masking.masked(word) for word in wanted["argv"]],
         )
     if not module.check_mode:
         with open(wanted["stamp"], "w", encoding="utf-8") as file:

@@ -116,7 +116,7 @@ import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _hub, _proxy
+from ..module_utils import _hub, _masking, _proxy
 
 
 # Seconds that one answer may take: an endpoint that can't be reached from here is passed over.
@@ -135,7 +135,7 @@ def ask(parameters: dict[str, t.Any]) -> tuple[str, str, list[dict[str, t.Any]]]
             return base, commit, hub.read_files(parameters["repo"], commit, parameters["exclude"], parameters["include"])
         except _hub.HubError as error:
             unsent = " (the token was not sent there: weights_token_endpoints)" if error.gated and parameters["token"] and not trusted else ""
-            said.append(f"{endpoint} answered {error}{unsent}")
+            said.append(_masking.masked(f"{endpoint} answered {error}{unsent}", parameters["token"], endpoint))
             gated = gated or error.gated
     raise _hub.HubError("; ".join(said), gated=gated)
 

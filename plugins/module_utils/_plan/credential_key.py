@@ -12,6 +12,8 @@ from .resolve import HostInput
 from .services import ABSENT, PRESENT
 
 VARIABLE = "model_service_credential_api_key"
+# Stands for the key in the plan, which looks at the variable itself (secrets.py) and of a service learns only that it has one.
+_STANDS_FOR_IT = "credential"
 
 
 def takes_it(service: Any) -> bool:
@@ -26,5 +28,5 @@ def lay_under(host: HostInput) -> HostInput:
     key, found = host.variables.get(VARIABLE), host.variables.get("model_services")
     if not key or not isinstance(found, (list, tuple)):
         return host
-    keyed = [{**service, "api_key": key} if takes_it(service) else service for service in found]
+    keyed = [{**service, "api_key": _STANDS_FOR_IT} if takes_it(service) else service for service in found]
     return replace(host, variables={**host.variables, "model_services": keyed})

@@ -106,12 +106,13 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
     }
     # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-    # Nor is where a file is on the controller; what it holds is in its path on the host, which stands in the arguments.
+    # Nor is where a file is on the controller; what it holds is in its path on the host, which stands in the arguments. So do all names in the API.
     beside = {
         "all_weights": list(dict.fromkeys(one.name for one in draft.all_weights)),
         "extra_repositories": [extra.document() for extra in draft.extras],
         "files": _files(host, service, span.unit_name(draft)),
         "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
+        "served_model_names": list(service.served_model_names) or [service.name],
     }
     return {**document, **beside, "digest": digest, "memory": memory_document(host, draft), "stages": stages_document(host, draft)}
 
@@ -236,7 +237,8 @@ def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
     listens = {"host": service.host, "port": service.port} if draft.answers else {}
     fixed = {
         **listens,
-        "served_model_name": _served_name(service),
+        # One is written as ever, so that no unit changes.
+        "served_model_name": service.served_model_names if len(service.served_model_names) > 1 else _served_name(service),
         "tensor_parallel_size": draft.arguments["tensor_parallel_size"],
     }
     # Of several hosts the head alone has an API that would want a certificate.

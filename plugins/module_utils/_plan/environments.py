@@ -34,11 +34,19 @@ def read(host: str, service: str, key: str, value: Any) -> tuple[dict[str, str |
     return found, faults
 
 
-def _read_one(name: str, value: Any) -> str | None:
-    if not values.is_variable_name(name):
+def check_name(name: Any) -> None:
+    """Whether a user may set a variable of this name.
+
+    :raises Bad: with the reason
+    """
+    if not isinstance(name, str) or not values.is_variable_name(name):
         raise Bad("this is not a name for an environment variable", "use letters, digits and _")
     if name in _OWNED:
         raise Bad(*_OWNED[name])
+
+
+def _read_one(name: str, value: Any) -> str | None:
+    check_name(name)
     if value is None:
         return None
     if is_secret_name(name):

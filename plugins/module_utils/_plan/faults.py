@@ -11,11 +11,13 @@ import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Iterable, Mapping, Sequence
 
+from .._masking import has_credentials, has_token, masked
+
 HIDDEN = "(hidden)"
 
 # Names whose values are not shown. "max_num_batched_tokens" is not one of them, hence the anchors.
 _SECRET_NAME = re.compile(r"(?:^|[_-])(?:api[_-]?key\w*|key|keys|token|secrets?(?:[_-]\w+)?|passw(?:or)?d|credentials?)$", re.IGNORECASE)
-_SECRET_TEXT = re.compile(r"(?:key|token|secret|passw|credential)\w*['\"]?\s*[:=]|://[^/\s]*:[^/\s]*@|\bsk-|\bhf_[A-Za-z0-9]{8}", re.IGNORECASE)
+_SECRET_TEXT = re.compile(r"(?:key|token|secret|passw|credential)\w*['\"]?\s*[:=]|://[^/\s]*:[^/\s]*@|\bsk-", re.IGNORECASE)
 _SHOWN_LENGTH = 120
 
 # Likeness from 0 to 1 that a name needs to be offered, and how far it may stay behind the best one.
@@ -40,7 +42,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            object.__setattr__(self, field.name, one_line(getattr(self, field.name)))
+            object.__setattr__(self, field.name, masked(one_line(getattr(self, field.name))))
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
@@ -75,9 +77,14 @@ def shown(value: Any, name: Any = "") -> str:
     if is_secret_name(name) and value is not None:
         return HIDDEN
     text = one_line(value if isinstance(value, str) else _as_json(_masked(value)))
-    if isinstance(value, str) and _SECRET_TEXT.search(text):
+    if isinstance(value, str) and _is_secret(value):
         return HIDDEN
     return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"
+
+
+def _is_secret(text: str) -> bool:
+    """Whether text holds what looks like a secret, so that none of it is shown."""
+    return _SECRET_TEXT.search(text) is not None or has_credentials(text) or has_token(text)
 
 
 def one_line(text: str) -> str:
@@ -90,9 +97,7 @@ def _masked(value: Any) -> Any:
         return {str(key): HIDDEN if is_secret_name(key) else _masked(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_masked(item) for item in value]
-    if isinstance(value, str) and _SECRET_TEXT.search(value):
-        return HIDDEN
-    return value
+    return HIDDEN if isinstance(value, str) and _is_secret(value) else value
 
 
 def _as_json(value: Any) -> str:
@@ -155,7 +160,7 @@ def render_notices(notices: Iterable[Notice]) -> list[str]:
     merged: dict[tuple[str, str], list[str]] = {}
     for notice in notices:
         merged.setdefault((notice.service, notice.text), []).append(notice.host)
-    return [one_line(f"{_names(hosts)}{' / ' + service if service else ''}: {text}") for (service, text), hosts in merged.items()]
+    return [masked(one_line(f"{_names(hosts)}{' / ' + service if service else ''}: {text}")) for (service, text), hosts in merged.items()]
 
 
 def _names(hosts: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Iterable, Iterator, Mapping
 
-from . import facts, proxies, repositories, services, settings, unknown, waivers
+from . import definitions, facts, near_names, proxies, repositories, secrets, services, settings, unknown, waivers
 from .catalogue import Catalogue
 from .clusters import EVERYWHERE, Run, assemble
 from .document import host_document
@@ -20,11 +20,16 @@ from .rules import CLUSTER_RULES, RULES
 from .tables import Tables
 
 
+# Rules that are kept where the inventory is read, and not in C(RULES).
+_OF_INPUTS = (definitions.HIDDEN_RULE, near_names.RULE)
+
+
 @dataclass(frozen=True)
 class HostInput:
     """A host as the inventory has it: templated variables that are defined for it, facts if there are any.
 
-    C(faults) are those found while the variables were read; what they are about is left out of the variables. C(notices) go on to the plan's.
+    C(faults) are those found while the variables were read; what they are about is left out of the variables. C(notices) go on to the plan's,
+    unless one bears a rule that is accepted. C(defined_in) are the variables that the services came from.
     """
 
     name: str
@@ -32,6 +37,7 @@ class HostInput:
     facts: Any = None
     faults: tuple[Fault, ...] = ()
     notices: tuple[Notice, ...] = ()
+    defined_in: tuple[str, ...] = (definitions.NAME,)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,9 @@ class Plan:
 
 
 # Variables of a host that the plan reads: settings, and what is not a setting because no role has a default for it that counts.
-VARIABLES: tuple[str, ...] = (*settings.NAMES, "model_services", "plan_catalogue", "plan_gpus", "plan_accept", "ansible_host", proxies.PASSWORD)
+VARIABLES: tuple[str, ...] = (
+    *settings.NAMES, *secrets.VARIABLES, "model_services", "plan_catalogue", "plan_gpus", "plan_accept", "ansible_host", proxies.PASSWORD,
+)
 
 
 def resolve(
@@ -68,11 +76,13 @@ def resolve(
     notices: list[Notice] = []
     alone: list[HostDraft] = []
     waived: dict[str, dict[str, str]] = {}
+    defined_in: dict[str, list[str]] = {}
     for host in hosts:
         draft, waived[host.name], found = _draft_host(host, defaults, catalogue, tables, keys, answers)
         alone.append(draft)
         faults += found
-        notices += host.notices
+        notices += _accepted(host.notices, waived[host.name])
+        defined_in[host.name] = list(host.defined_in)
     assembled, clusters = assemble(alone)
     known = frozenset(name for draft in assembled for name in (draft.name, draft.address))
     drafts = [replace(draft, proxy=proxy_between(draft, known)) for draft in share_out(assembled, run)]
@@ -83,7 +93,7 @@ def resolve(
             faults.append(finding)
         else:
             notices.append(finding)
-    documents = {} if faults else {draft.name: host_document(draft) for draft in drafts}
+    documents = {} if faults else {draft.name: {**host_document(draft), "defined_in": defined_in[draft.name]} for draft in drafts}
     return Plan(documents, list(dict.fromkeys(faults)), render_notices(notices))
 
 
@@ -108,7 +118,15 @@ def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue
 
 def acceptable(tables: Tables) -> tuple[str, ...]:
     """Names that plan_accept takes: those of some rules, and those of advisories."""
-    return (*(rule.accept for rule in RULES if rule.accept), *tables.advisories.names)
+    return (*(rule.accept for rule in RULES if rule.accept), *_OF_INPUTS, *tables.advisories.names)
+
+
+def _accepted(notices: Iterable[Notice], accepted: Mapping[str, str]) -> Iterator[Notice]:
+    """Notices found while the inventory was read, without those that are accepted."""
+    for notice in notices:
+        told = waivers.apply(notice, notice.rule, accepted) if notice.rule else notice
+        if isinstance(told, Notice):
+            yield told
 
 
 def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault | Notice]:
@@ -123,7 +141,7 @@ def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault |
 def _draft_host(
     host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables, keys: frozenset[str], answers: unknown.Answers
 ) -> tuple[HostDraft, dict[str, str], list[Fault]]:
-    faults = list(host.faults)
+    faults = [*host.faults, *secrets.check(host.name, host.variables)]
     read_settings, bad = settings.read(host.name, defaults, host.variables)
     faults += bad
     own_catalogue, bad = catalogue.with_own(host.name, host.variables.get("plan_catalogue", {}))

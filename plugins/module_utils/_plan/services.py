@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from . import engines, environments, service_files, sources, tasks, values
+from . import engines, environments, secrets, service_files, sources, tasks, values
 from .distributed import Distributed, read as read_distributed
 from .faults import Bad, Fault, HIDDEN, did_you_mean, is_secret_name, kind, nearest, shown
 from .settings import requirements
@@ -35,7 +35,7 @@ class Service:
     gpus: tuple[int | str, ...] | None = None
     vllm_args: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
-    served_model_name: str | None = None
+    served_model_names: tuple[str, ...] = ()
     host: str = "0.0.0.0"
     revision: str | None = None
     vllm_version: Version | None = None
@@ -51,6 +51,11 @@ class Service:
     tls_server_name: str | None = None
     files: tuple[service_files.ServiceFile, ...] = ()
     extra_repositories: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def served_model_name(self) -> str | None:
+        """The name in the API by which the service is asked and reported; it may have others."""
+        return self.served_model_names[0] if self.served_model_names else None
 
     @property
     def unit(self) -> str:
@@ -74,6 +79,20 @@ def _extra_repositories(value: Any) -> dict[str, str]:
     return {values.repo(repo): values.revision(revision) for repo, revision in values.mapping(value).items()}
 
 
+def _served_names(value: Any) -> tuple[str, ...]:
+    """One name in the API, or several as vLLM's flag takes them, the first of which the gate and reports use."""
+    if not isinstance(value, (list, tuple)):
+        return (values.word(value),)
+    if not value:
+        raise Bad("the list is empty", "name at least one, or leave it out for the service's own name")
+    names = tuple(values.word(name) for name in value)
+    if any(name.startswith("-") for name in names):
+        raise Bad("a name begins with a dash, so that vLLM would take it for a flag", "write names that begin otherwise")
+    if len(set(names)) < len(names):
+        raise Bad("a name stands there twice", "write each name once")
+    return names
+
+
 _READERS: dict[str, values.Reader] = {
     "name": values.service_name,
     "state": _state,
@@ -84,7 +103,7 @@ _READERS: dict[str, values.Reader] = {
     "port": values.whole(1, 65535),
     "gpus": values.gpu_indexes,
     "vllm_args": values.mapping,
-    "served_model_name": values.word,
+    "served_model_name": _served_names,
     "host": values.bind_address,
     "revision": values.revision,
     "vllm_version": values.version,
@@ -135,14 +154,14 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
     name = raw.get("name")
     if isinstance(name, str) and name and name.isprintable():
         label = shown(name)
-    faults: list[Fault] = []
+    raw, faults = _with_served_names(host, label, raw)
     found: dict[str, Any] = {"label": label}
     for key, value in raw.items():
         if key not in KEYS:
             faults.append(_unknown_key(host, label, key, value, flag_names))
         elif key in _READERS and value is not None:
             try:
-                found[key] = _READERS[key](value)
+                found["served_model_names" if key == "served_model_name" else key] = _READERS[key](value)
             except Bad as bad:
                 faults.append(Fault(host, label, str(key), shown(value, key), bad.why, bad.remedy))
     if raw.get("name") is None:
@@ -161,7 +180,23 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
         found["distributed"], bad_parts = read_distributed(host, label, raw["distributed"])
         faults += bad_parts
     faults += _check_secrets(host, label, raw)
+    found["environment"] = {**found.get("environment", {}), **_taken_away(raw.get("secret_environment"))}
     return Service(has_api_key=bool(raw.get("api_key")), **found), faults
+
+
+def _with_served_names(host: str, label: str, raw: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], list[Fault]]:
+    """A service with served_model_name as a key of its own, where it stands among vllm_args as vLLM's documentation has it."""
+    arguments = raw.get("vllm_args")
+    spelt = [key for key in ("served_model_name", "served-model-name") if isinstance(arguments, Mapping) and key in arguments]
+    if not spelt or not isinstance(arguments, Mapping):
+        return raw, []
+    given = arguments[spelt[0]]
+    rest = {key: value for key, value in arguments.items() if key not in spelt}
+    own = raw.get("served_model_name")
+    if own is not None and given is not None and own != given:
+        why = f"the service's served_model_name says {shown(own)}"
+        return {**raw, "vllm_args": rest}, [Fault(host, label, f"vllm_args.{spelt[0]}", shown(given), why, "keep one of the two")]
+    return {**raw, "vllm_args": rest, **({"served_model_name": given} if given is not None else {})}, []
 
 
 def _unknown_key(host: str, label: str, key: Any, value: Any, flag_names: frozenset[str]) -> Fault:
@@ -177,25 +212,28 @@ def _unknown_key(host: str, label: str, key: Any, value: Any, flag_names: frozen
 def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[Fault]:
     """Secrets are looked at for their type only and never shown."""
     faults = []
-    key = raw.get("api_key")
-    if key is not None and (not isinstance(key, str) or not key.isprintable() or not key.strip()):
-        why = f"this is {kind(key)} where text belongs" if not isinstance(key, str) else "it is empty, or holds a control character or a line break"
-        faults.append(Fault(host, label, "api_key", HIDDEN, why, "write the key as text on one line, in quotes"))
-    secrets = raw.get("secret_environment")
-    if secrets is None:
+    if raw.get("api_key") is not None:
+        try:
+            secrets.header(raw["api_key"], "api_key")
+        except Bad as bad:
+            faults.append(Fault(host, label, "api_key", HIDDEN, bad.why, bad.remedy))
+    given = raw.get("secret_environment")
+    if given is None:
         return faults
-    if not isinstance(secrets, Mapping):
-        why = f"this is {kind(secrets)} where a dictionary belongs"
+    if not isinstance(given, Mapping):
+        why = f"this is {kind(given)} where a dictionary belongs"
         return [*faults, Fault(host, label, "secret_environment", HIDDEN, why, "write it as NAME: value lines")]
-    for name, value in secrets.items():
-        where = f"secret_environment.{shown(str(name))}"
-        if not isinstance(name, str) or not values.is_variable_name(name):
-            faults.append(Fault(host, label, where, HIDDEN, "this is not a name for an environment variable", "use letters, digits and _"))
-        elif name == "VLLM_API_KEY":
-            faults.append(Fault(host, label, where, HIDDEN, "the plan sees to this variable", "write the key as the service's api_key"))
-        elif value is not None:
-            try:
-                values.environment_value(value)
-            except Bad as bad:
-                faults.append(Fault(host, label, where, HIDDEN, bad.why, bad.remedy))
+    for name, value in given.items():
+        # What is no name may be the secret itself, written the wrong way round.
+        where = f"secret_environment.{name}" if isinstance(name, str) and values.is_variable_name(name) else "secret_environment"
+        try:
+            environments.check_name(name)
+            secrets.environment_value(value, name)
+        except Bad as bad:
+            faults.append(Fault(host, label, where, HIDDEN, bad.why, bad.remedy))
     return faults
+
+
+def _taken_away(raw: Any) -> dict[str, None]:
+    """Variables that a secret_environment takes away, from whatever lies under it."""
+    return {name: None for name, value in raw.items() if value is None and isinstance(name, str)} if isinstance(raw, Mapping) else {}

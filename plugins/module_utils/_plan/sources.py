@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from .._masking import has_credentials
 from .faults import Bad
 from .values import text
 
@@ -72,10 +73,11 @@ def _split(address: str) -> SplitResult:
         parts = urlsplit(address)
         _port = parts.port
     except ValueError as error:
-        raise Bad(f"this is not an address: {error}", _FORMS) from error
-    if parts.password:
-        # It would be kept in the release's record, which everybody may read.
-        raise Bad("it holds a password", "keep the password in a netrc file of root on the host, or use an ssh key")
+        # Its text may quote a password that was taken for a port.
+        raise Bad("this is not an address", _FORMS) from error
+    if has_credentials(address):
+        # They would be kept in the release's record, which everybody may read.
+        raise Bad("it holds a user or a password", "write them into host_index_credentials, which builds read from a file of root; or use an ssh key")
     return parts
 
 

@@ -18,13 +18,13 @@ import typing as t
 from urllib.parse import urlsplit
 
 from release_source import WHEELS
-from release_steps import TRUST_STORE, BuildError, is_managed, run
+from release_steps import TRUST_STORE, BuildError, is_managed, netrc_environment, run
 
 
 def pip_environment(spec: dict[str, t.Any]) -> dict[str, str]:
     """Return the environment for pip: the indexes of the build, and those that the caller names beside them."""
     index = spec["index"]
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **netrc_environment(spec)}
     if os.path.exists(TRUST_STORE):
         environment["PIP_CERT"] = TRUST_STORE
     if index["index_url"]:

@@ -4,15 +4,19 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import netrc
 import os
 import shutil
 import ssl
+import tempfile
 import typing as t
 import urllib.error
 import urllib.parse
 import urllib.request
 
+from masking import masked
 from release_steps import BuildError, Status, run, uv_environment
 
 # Folder of a release with the wheels that no index has.
@@ -38,10 +42,10 @@ def engine(spec: dict[str, t.Any], folder: str, status: Status) -> tuple[str, di
     for path in (work, wheels):
         os.mkdir(path)
     if source["kind"] == "git":
-        resolved = {"commit": check_out(source, work, status)}
+        resolved = {"commit": check_out(spec, work, status)}
         build_wheel(spec, work, wheels, status)
     else:
-        archive, resolved = fetch(source, work, status)
+        archive, resolved = fetch(spec, work, status)
         if archive.endswith(".whl"):
             shutil.move(archive, wheels)
         else:
@@ -54,46 +58,71 @@ def engine(spec: dict[str, t.Any], folder: str, status: Status) -> tuple[str, di
     return f"{spec['package']}=={version}", {**resolved, "wheel": wheel}
 
 
-def check_out(source: dict[str, str], work: str, status: Status) -> str:
+def check_out(spec: dict[str, t.Any], work: str, status: Status) -> str:
     """Get a commit, tag or branch of a git repository, with the history that tells its version; return the commit. Raises BuildError."""
-    status.write(f"fetching {source['reference']} of {source['address']}")
+    source = spec["source"]
+    status.write(masked(f"fetching {source['reference']} of {source['address']}"))
     # Nobody is there to answer a question.
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
     wrong = "see that the host reaches the repository and that it has this commit, tag or branch (vllm_source)"
-    # History without the files of former commits: versions are told by the distance to the last tag.
-    run(["git", "clone", "--quiet", "--filter=blob:none", "--no-checkout", source["address"], work], environment, wrong)
-    run(["git", "-C", work, "fetch", "--quiet", "origin", source["reference"]], environment, wrong)
-    run(["git", "-C", work, "checkout", "--quiet", "--detach", "FETCH_HEAD"], environment, wrong)
-    return run(["git", "-C", work, "rev-parse", "HEAD"], environment, wrong).strip()
+    with tempfile.TemporaryDirectory() as home:
+        environment.update(git_home(spec, home))
+        # History without the files of former commits: versions are told by the distance to the last tag.
+        run(["git", "clone", "--quiet", "--filter=blob:none", "--no-checkout", source["address"], work], environment, wrong)
+        run(["git", "-C", work, "fetch", "--quiet", "origin", source["reference"]], environment, wrong)
+        run(["git", "-C", work, "checkout", "--quiet", "--detach", "FETCH_HEAD"], environment, wrong)
+        return run(["git", "-C", work, "rev-parse", "HEAD"], environment, wrong).strip()
 
 
-def fetch(source: dict[str, str], work: str, status: Status) -> tuple[str, dict[str, str]]:
+def git_home(spec: dict[str, t.Any], home: str) -> dict[str, str]:
+    """Return the variables by which git finds users and passwords: it looks for .netrc in its home and knows no variable for it (git-credential(1)).
+
+    Its other settings stay those of root.
+    """
+    path = spec.get("netrc", "")
+    if not path or not os.path.exists(path):
+        return {}
+    os.symlink(path, os.path.join(home, ".netrc"))
+    return {"HOME": home, "GIT_CONFIG_GLOBAL": os.path.join(os.path.expanduser("~root"), ".gitconfig")}
+
+
+def fetch(spec: dict[str, t.Any], work: str, status: Status) -> tuple[str, dict[str, str]]:
     """Copy or download an sdist or wheel and hold it against its sha256, where one is given; return its path and sha256. Raises BuildError."""
+    source = spec["source"]
     address = source["address"]
-    status.write(f"fetching {address}")
+    status.write(masked(f"fetching {address}"))
     target = os.path.join(work, os.path.basename(urllib.request.url2pathname(address)))
     digest, size = hashlib.sha256(), 0
     try:
-        with open_source(address) as stream, open(target, "wb") as file:
+        with open_source(address, spec.get("netrc", "")) as stream, open(target, "wb") as file:
             for block in iter(lambda: stream.read(_BLOCK), b""):
                 size += len(block)
                 if size > _LARGEST:
                     raise BuildError(f"{address} is longer than {_LARGEST} bytes", "see what vllm_source leads to")
                 digest.update(block)
                 file.write(block)
+    except netrc.NetrcParseError as error:
+        # Its text quotes what stands there.
+        raise BuildError(f"line {error.lineno} of {error.filename} is no netrc file's", "see host_index_credentials") from None
     except (urllib.error.URLError, OSError) as error:
-        raise BuildError(f"{address} can't be read: {error}", "see that the host reaches it (vllm_source)") from error
+        said = masked(f"{address} can't be read: {error}", address if "://" in address else "")
+        raise BuildError(said, "see that the host reaches it (vllm_source)") from error
     if source["sha256"] and digest.hexdigest() != source["sha256"]:
         raise BuildError(f"{address} has sha256 {digest.hexdigest()} instead of {source['sha256']}", "it was changed or cut short: see where it comes from")
     return target, {"sha256": digest.hexdigest()}
 
 
-def open_source(address: str) -> t.IO[bytes]:
-    """Open a file of this host or of another one."""
+def open_source(address: str, credentials: str = "") -> t.IO[bytes]:
+    """Open a file of this host or of another one, to whom its user and password of the netrc file are shown where that has any."""
     if address.startswith("/"):
         return open(address, "rb")
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=ssl.create_default_context()), Redirects)
-    opened: t.IO[bytes] = opener.open(address, timeout=60)
+    request = urllib.request.Request(address)
+    pair = netrc.netrc(credentials).authenticators(urllib.parse.urlsplit(address).hostname or "") if credentials and os.path.exists(credentials) else None
+    if pair is not None:
+        # Not carried over to another host on a redirect.
+        request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(f"{pair[0]}:{pair[2]}".encode()).decode())
+    opened: t.IO[bytes] = opener.open(request, timeout=60)
     return opened
 
 

@@ -11,6 +11,7 @@ import subprocess
 import typing as t
 
 from exit_status import describe
+from masking import masked
 
 TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -68,7 +69,13 @@ def uv_environment(spec: dict[str, t.Any], wheels: str = "") -> dict[str, str]:
         environment["UV_FIND_LINKS"] = ",".join(find_links)
     if spec["torch_backend"]:
         environment["UV_TORCH_BACKEND"] = spec["torch_backend"]
-    return environment
+    return {**environment, **netrc_environment(spec)}
+
+
+def netrc_environment(spec: dict[str, t.Any]) -> dict[str, str]:
+    """Return the variable by which uv and pip find users and passwords of indexes, where the host has such a file."""
+    path = spec.get("netrc", "")
+    return {"NETRC": path} if path and os.path.exists(path) else {}
 
 
 def run(command: list[str], environment: dict[str, str], remedy: str, folder: str | None = None) -> str:
@@ -81,8 +88,10 @@ def run(command: list[str], environment: dict[str, str], remedy: str, folder: st
     except FileNotFoundError as error:
         raise BuildError(f"there is no {command[0]} on the host", remedy) from error
     if done.returncode != 0:
-        print(done.stdout, flush=True)
-        raise BuildError(f"{' '.join([os.path.basename(command[0]), *command[1:2]])} {describe(done.returncode)}: {last_words(done.stdout)}", remedy)
+        # uv and pip quote the addresses that they were given, whose users and passwords are in the environment.
+        said = masked(done.stdout, *(value for value in environment.values() if "://" in value))
+        print(said, flush=True)
+        raise BuildError(f"{' '.join([os.path.basename(command[0]), *command[1:2]])} {describe(done.returncode)}: {last_words(said)}", remedy)
     return done.stdout
 
 

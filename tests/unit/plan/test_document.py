@@ -103,6 +103,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "weights": weights["name"],
         "weights_path": MODEL_PATH,
         "served_model_name": "qwen",
+        "served_model_names": ["qwen"],
         "task": "chat",
         "thinking": "never",
         "thinking_switch": "",

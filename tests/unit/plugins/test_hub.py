@@ -100,7 +100,7 @@ def test_the_token_goes_only_where_it_may(monkeypatch: pytest.MonkeyPatch) -> No
         weights_probe.ask({**ASKED, "token": "hf_x", "token_endpoints": ["http://two"]})
     one, two = str(caught.value).split("; ")
     assert one == "http://one answered 401, token '' (the token was not sent there: weights_token_endpoints)"
-    assert two == "http://two/ answered 401, token 'hf_x'" and caught.value.gated
+    assert two == "http://two/ answered 401, token '(hidden)'" and caught.value.gated
 
 
 SAFE = ["config.json", "model-1.safetensors", "tokenizer.json"]

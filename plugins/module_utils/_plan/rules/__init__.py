@@ -11,8 +11,8 @@ from ..clusters import Cluster, Run
 from ..draft import HostDraft
 from ..engines import VLLM
 from ..faults import Fault, Notice
-from . import advisories, argument_values, arguments, clusters, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names, nodes
-from . import platform, ports, releases, repositories, service, service_files, sharing, strays, systems, tls, unknown, variants
+from . import advisories, argument_values, arguments, clusters, credentials, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names
+from . import nodes, platform, ports, releases, repositories, service, service_files, sharing, strays, systems, tls, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -40,6 +40,7 @@ class Rule:
 # In the order in which a reader wants to hear of them.
 RULES: tuple[Rule, ...] = (
     Rule(names.names_are_unique),
+    Rule(credentials.no_credentials_in_values),
     Rule(systems.system_has_the_tools),
     Rule(systems.system_is_supported, accept="system"),
     Rule(systems.python_is_there),
@@ -134,7 +135,6 @@ RULES: tuple[Rule, ...] = (
     Rule(sharing.folder_is_one_for_services),
     Rule(service.timeouts_fit),
     Rule(service.restarts_can_be_left_out),
-    Rule(service.no_passwords_in_addresses),
     Rule(service.proxy_has_an_address),
     Rule(kernel.parameters_exist),
     Rule(kernel.governor_is_there),
@@ -180,7 +180,7 @@ EVERY_ENGINE: frozenset[Check] = frozenset({
     systems.wheelhouse_suits_the_host,
     service.timeouts_fit,
     service.restarts_can_be_left_out,
-    service.no_passwords_in_addresses,
+    credentials.no_credentials_in_values,
     service.proxy_has_an_address,
     advisories.no_known_danger,
 })

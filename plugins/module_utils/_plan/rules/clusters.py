@@ -95,7 +95,7 @@ _ALIKE: tuple[tuple[str, tuple[tuple[str, Callable[[Member], Any]], ...], str], 
         _SAME,
     ),
     ("port", (("", lambda member: member.draft.service.port),), _SAME),
-    ("served_model_name", (("", lambda member: member.draft.service.served_model_name),), _SAME),
+    ("served_model_name", (("", lambda member: ", ".join(member.draft.service.served_model_names) or None),), _SAME),
     ("gpus", (("", _gpu_count),), "give it the same number of GPUs on each host, with gpus"),
 )
 

@@ -78,6 +78,11 @@ def _check_value(host: HostDraft, draft: ServiceDraft, where: str, visible: str,
 def served_name_can_be_kept(host: HostDraft) -> Iterator[Fault]:
     """The name in the API is that of a model in a cache of the Hub, with this engine."""
     for draft in _of_transformers(host):
+        if len(draft.service.served_model_names) > 1:
+            names = shown(list(draft.service.served_model_names))
+            why = "transformers serve has one name for its model"
+            yield Fault(host.name, draft.label, "served_model_name", names, why, "write one name, or leave engine out: vLLM serves under several")
+            continue
         name = draft.service.served_model_name or draft.service.name
         if name is not None and not transformers_engine.can_be_served_as(name):
             key = "served_model_name" if draft.service.served_model_name else "name"

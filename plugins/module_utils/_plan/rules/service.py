@@ -1,20 +1,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services as units: times that fit together, and no secrets where everyone reads."""
+"""Services as units: times that fit together."""
 
 from __future__ import annotations
-
-import re
 
 from typing import Iterator
 
 from ..draft import HostDraft
-from ..faults import Fault, Notice, shown
+from ..faults import Fault, shown
 
 # What vLLM takes to end its processes after the last request: measured below 10 s, with a margin.
 _ENDING = 30
-
-_PASSWORD = re.compile(r"://[^/\s@:]*:[^/\s@]+@")
 
 
 def timeouts_fit(host: HostDraft) -> Iterator[Fault]:
@@ -56,20 +52,3 @@ def proxy_has_an_address(host: HostDraft) -> Iterator[Fault]:
     if user and not host.settings.host_http_proxy and not host.settings.host_https_proxy:
         why = "there is a user for a proxy and no proxy"
         yield Fault(host.name, "", "host_proxy_username", shown(user), why, "name the proxy with host_http_proxy, or take the user out")
-
-
-def no_passwords_in_addresses(host: HostDraft) -> Iterator[Notice]:
-    """Addresses of indexes and mirrors go through logs."""
-    settings = host.settings
-    lists = {
-        "host_index_url": (settings.host_index_url,),
-        "host_extra_index_urls": settings.host_extra_index_urls,
-        "host_find_links": settings.host_find_links,
-        "vllm_index_url": (settings.vllm_index_url,),
-        "vllm_extra_index_urls": settings.vllm_extra_index_urls,
-        "vllm_find_links": settings.vllm_find_links,
-        "weights_endpoints": settings.weights_endpoints,
-    }
-    for name, addresses in lists.items():
-        if any(_PASSWORD.search(address) for address in addresses):
-            yield Notice(host.name, "", f"{name} holds a password, which will show in logs and units; keep it in a netrc file on the host instead")

@@ -18,6 +18,7 @@ import urllib.parse
 
 from contents import File
 from http_client import REASONS, HttpClient, HttpError, one_line, whole_number
+from masking import masked
 from progress import words
 
 # Seconds that a connection may take to come about, and an endpoint's first rest.
@@ -186,7 +187,7 @@ class Endpoints:
             thread.join()
         for endpoint in self.all:
             self.learn(endpoint, file, answers[endpoint.url])
-            print(f"{endpoint.url}: {endpoint.said}", flush=True)
+            print(masked(f"{endpoint.url}: {endpoint.said}"), flush=True)
 
     def learn(self, endpoint: Endpoint, file: File, answer: Answer) -> None:
         """Take over what an endpoint answered about a file."""
@@ -248,7 +249,7 @@ class Endpoints:
 
     def report(self, path: str = "") -> str:
         """What each endpoint said last, for one error that tells all; about one file where it is named."""
-        return "; ".join(f"{one.url} answered: {one.lacks.get(path) or self._wrong(one, path) or one.said}" for one in self.all)
+        return "; ".join(f"{masked(one.url)} answered: {one.lacks.get(path) or self._wrong(one, path) or one.said}" for one in self.all)
 
     @staticmethod
     def _wrong(endpoint: Endpoint, path: str) -> str:

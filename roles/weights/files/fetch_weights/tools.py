@@ -21,6 +21,7 @@ from contents import File, size_of
 from endpoints import CONNECT_SECONDS, Endpoint, seconds_of
 from exit_status import describe, signal_of
 from http_client import AGENT, one_line
+from masking import masked
 
 # curl's exit statuses (its manual): the ones that are not about the connection.
 WRITE_ERROR, NO_RANGES, HTTP_ERROR = 23, 33, 22
@@ -93,7 +94,8 @@ class Tool:
         finally:
             with self.lock:
                 del self.running[process]
-        return process.returncode, said
+        # Both programs quote addresses, and what a server has said.
+        return process.returncode, masked(said, endpoint.token, endpoint.url)
 
 
 class Curl(Tool):
