@@ -85,7 +85,7 @@ def test_mp_by_ipv6(over_hosts: Planner) -> None:  # noqa: F811
     found = parts(made)
     assert {host: part["environment"]["VLLM_HOST_IP"] for host, part in found.items()} == {"gpu1": "2001:db8::1", "gpu2": "2001:db8::2"}
     assert found["gpu1"]["environment"]["NCCL_SOCKET_IFNAME"] == "eth0"
-    assert "2001:db8::2" in [rule["source"] for rule in made.hosts["gpu1"]["firewall"]["rules"]]
+    assert "2001:db8::2" in [source for rule in made.hosts["gpu1"]["firewall"]["rules"] for source in rule["sources"]]
 
 
 @pytest.mark.parametrize("written", ["2001:db8::1", "[2001:db8::1]", "2001:0DB8:0::0001"])
