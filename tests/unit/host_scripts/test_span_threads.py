@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from host_script import ROLES, load
 from test_span import Span, engine, free_port, soon, span  # noqa: F401  # pylint: disable=unused-import  # the fixtures
+from test_span_engine import probe  # noqa: F401  # pylint: disable=unused-import  # a fixture
 
 FILES = ROLES / "ray" / "files"
 
@@ -123,8 +124,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
-def test_an_answer_that_is_none_is_no_completion(api: tuple[str, dict[str, bytes]], answer: bytes) -> None:
-    probe = load(FILES / "span_probe.py", "span_probe")
+def test_an_answer_that_is_none_is_no_completion(api: tuple[str, dict[str, bytes]], answer: bytes, probe: ModuleType) -> None:  # noqa: F811
     url, answers = api
     answers.update({"completion": answer, "/health": answer, "/metrics": answer})
     asked = probe.Engine(url, "m", "", 5, 0)
@@ -132,8 +132,7 @@ def test_an_answer_that_is_none_is_no_completion(api: tuple[str, dict[str, bytes
     assert asked.look()[0] == probe.DEAD
 
 
-def test_counters_that_are_none(api: tuple[str, dict[str, bytes]]) -> None:
-    probe = load(FILES / "span_probe.py", "span_probe")
+def test_counters_that_are_none(api: tuple[str, dict[str, bytes]], probe: ModuleType) -> None:  # noqa: F811
     url, answers = api
     answers.update({"completion": CUT, "/metrics": b"HTTP/1.1 200 OK\r\n\r\nvllm:generation_tokens_total 1e.e\n"})
     assert probe.Engine(url, "m", "", 5, 0).look()[0] == probe.DEAD
@@ -146,7 +145,7 @@ def test_an_engine_that_breaks_off_is_found(span: Span, api: tuple[str, dict[str
     soon(lambda: span.text("head") == "serving on head", "it serves")
     answers["completion"] = CUT
     assert span.status("head") == 1
-    assert "is dead: no completion (IncompleteRead" in span.text("head")
+    assert "is dead: no completion (" in span.text("head")
 
 
 # Sends itself SIGTERM in the middle of a look at the events, with whatever lock that takes.
