@@ -68,6 +68,12 @@ EXAMPLES = [
         "umount --force --lazy",
         one(service(), facts=host_facts()),
     ),
+    example(
+        "proxy-has-an-address",
+        one(service(), host_proxy_username="somebody"),
+        "name the proxy with host_http_proxy",
+        one(service(), host_proxy_username="somebody", host_http_proxy="http://proxy.example:3128"),
+    ),
     example("address-is-of-the-hosts-kind", one(service(), facts=V6), 'write host: "::"', one(service(host="::"), facts=V6)),
     example("ray-has-ipv4", nodes("2001:db8::1", "2001:db8::2"), "distributed.backend: mp", nodes("2001:db8::1", "2001:db8::2", backend="mp")),
     example("variables-are-the-plans", by_hand({"NCCL_SOCKET_IFNAME": "eth0"}), "distributed.interface", by_hand({}, interface="eth0")),
