@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import glob
 import grp
-import hashlib
 import json
 import os
 import platform
@@ -17,7 +18,7 @@ import struct
 import subprocess
 import typing as t
 
-from . import _safe_paths
+from . import _reading, _safe_paths
 
 UNIT_DIRECTORY = "/etc/systemd/system"
 # Every unit of ours carries this line, so that nobody else's `vllm-*.service` is taken for ours.
@@ -25,14 +26,29 @@ SHARED_MEMORY = "/dev/shm"
 # The name of the process that listens for other nodes while the network is tried (_span_network.py); at most 15 letters, as Linux has it.
 NETWORK_PROBE = "inferops-probe"
 UNIT_MARK = "# Managed by inferops.gpu"
+# How long a command may take, and a file system over a network to say how large it is.
+RUN_SECONDS = 60
+MOUNT_SECONDS = 5
+# Kinds of file systems that wait for somebody else: a server, or a program (FUSE).
+_REMOTE = ("nfs", "cifs", "smb", "ceph", "gluster", "lustre", "gpfs", "beegfs", "fuse", "9p", "afs", "ocfs", "gfs", "pvfs", "orangefs", "weka",
+           "virtiofs", "autofs")
 
 
 def run(*command: str) -> str:
     """Return what a command printed; empty when it is missing or failed (the caller reads that as 'nothing known')."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:
         return ""
+    try:
+        said = process.communicate(timeout=RUN_SECONDS)[0].decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        process.kill()
+        # One that waits in the kernel cannot be ended, and is left behind.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
+        return ""
+    return said if process.returncode == 0 else ""
 
 
 def parse_os_release(text: str) -> dict[str, t.Any]:
@@ -43,7 +59,7 @@ def parse_os_release(text: str) -> dict[str, t.Any]:
 
 def read_system() -> dict[str, t.Any]:
     """Return the facts that do not depend on where this collection keeps its things."""
-    interfaces = parse_addresses(run("ip", "-json", "-4", "address", "show"))
+    interfaces = parse_addresses(run("ip", "-json", "address", "show"))
     return {
         "os": parse_os_release(read_text("/etc/os-release")),
         "architecture": platform.machine(),
@@ -57,16 +73,13 @@ def read_system() -> dict[str, t.Any]:
         "packages": parse_packages(run("dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\n")),
         "interfaces": interfaces,
         "default_ipv4": default_address(read_text("/proc/net/route"), interfaces),
+        "default_ipv6": default_address_v6(read_text("/proc/net/ipv6_route"), interfaces),
     }
 
 
 def read_text(path: str) -> str:
     """Return a file's text, or an empty string where it can't be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
+    return _reading.read_text(path)
 
 
 def parse_packages(text: str) -> list[str]:
@@ -76,44 +89,79 @@ def parse_packages(text: str) -> list[str]:
 
 
 def parse_addresses(text: str) -> dict[str, list[str]]:
-    """Return IPv4 addresses by interface from `ip -json -4 address show`."""
+    """Return addresses by interface from `ip -json address show`: those of IPv4, then those of IPv6 that others reach and that stay."""
     try:
         links = json.loads(text)
     except ValueError:
         return {}
-    return {link["ifname"]: [a["local"] for a in link.get("addr_info", []) if "local" in a] for link in links if "ifname" in link}
+    return {link["ifname"]: sorted(_addresses(link), key=lambda address: ":" in address) for link in links if "ifname" in link}
+
+
+def _addresses(link: dict[str, t.Any]) -> list[str]:
+    rows = [row for row in link.get("addr_info", []) if "local" in row]
+    lasting = [row for row in rows if not any(row.get(mark) for mark in ("temporary", "deprecated", "tentative", "dadfailed"))]
+    return [row["local"] for row in rows if row.get("family", "inet") == "inet"] + [
+        row["local"] for row in lasting if row.get("family") == "inet6" and row.get("scope") == "global"
+    ]
 
 
 def default_address(routes: str, interfaces: dict[str, list[str]]) -> str:
-    """Return the first address of the interface of the default route in /proc/net/route, or an empty string."""
+    """Return the first IPv4 address of the interface of the default route in /proc/net/route, or an empty string."""
     for line in routes.splitlines()[1:]:
         cells = line.split()
         if len(cells) > 7 and cells[1] == "00000000" and cells[7] == "00000000":
-            return next(iter(interfaces.get(cells[0], [])), "")
+            return next((address for address in interfaces.get(cells[0], []) if ":" not in address), "")
+    return ""
+
+
+# Of a route that refuses (RTF_REJECT in linux/route.h), which the kernel has where there is none to the world.
+_REFUSES = 0x200
+
+
+def default_address_v6(routes: str, interfaces: dict[str, list[str]]) -> str:
+    """Return the first IPv6 address of the interface of the default route in /proc/net/ipv6_route, or an empty string."""
+    for line in routes.splitlines():
+        cells = line.split()
+        if len(cells) == 10 and cells[0] == "0" * 32 and cells[1] == "00" and not int(cells[8], 16) & _REFUSES:
+            return next((address for address in interfaces.get(cells[9], []) if ":" in address), "")
     return ""
 
 
 def read_mounts() -> list[dict[str, t.Any]]:
     """Return the file systems on a block device, overlay, NFS or similar, and that of shared memory, with size and free space, in bytes."""
-    mounts: dict[str, dict[str, t.Any]] = {}
+    return ask_mounts()[0]
+
+
+def ask_mounts() -> tuple[list[dict[str, t.Any]], dict[str, str]]:
+    """Return the same, and why mounts did not answer, by place: of an NFS whose server is gone nothing is to be had for ever."""
+    # A later mount on the same place hides the earlier one.
+    rows: dict[str, tuple[str, str, str]] = {}
     for line in read_text("/proc/self/mounts").splitlines():
-        device, mount, _kind, options = (unescape_mount(cell) for cell in line.split()[:4])
-        if mount.startswith(("/proc", "/sys", "/dev", "/run")) and mount != SHARED_MEMORY:
-            continue
-        try:
-            size = os.statvfs(mount)
-        except OSError:
-            continue
-        if size.f_blocks:
-            # A later mount on the same place hides the earlier one.
-            mounts[mount] = {
-                "mount": mount, "device": device,
-                "size_bytes": size.f_blocks * size.f_frsize, "free_bytes": size.f_bavail * size.f_frsize,
-                "options": sorted(options.split(",")),
-                # Of file systems that make files as they need them (btrfs, some over a network) none is known.
-                "free_files": size.f_favail if size.f_files else None,
-            }
-    return sorted(mounts.values(), key=lambda entry: entry["mount"])
+        cells = [unescape_mount(cell) for cell in line.split()[:4]]
+        if len(cells) == 4 and (not cells[1].startswith(("/proc", "/sys", "/dev", "/run")) or cells[1] == SHARED_MEMORY):
+            device, mount, kind, options = cells
+            rows[mount] = (device, kind, options)
+    remote = {mount: functools.partial(mount_size, mount) for mount, (_device, kind, _options) in rows.items() if kind.startswith(_REMOTE)}
+    sizes, silent = _reading.ask(remote, MOUNT_SECONDS)
+    found = []
+    for mount, (device, _kind, options) in sorted(rows.items()):
+        size = sizes.get(mount) if mount in remote else mount_size(mount)
+        if size:
+            found.append({"mount": mount, "device": device, **size, "options": sorted(options.split(","))})
+    return found, silent
+
+
+def mount_size(mount: str) -> dict[str, t.Any] | None:
+    """Return size and free space of a mounted file system, in bytes, and how many files may still be made; None where it has none."""
+    try:
+        size = os.statvfs(mount)
+    except OSError:
+        return None
+    return {
+        "size_bytes": size.f_blocks * size.f_frsize, "free_bytes": size.f_bavail * size.f_frsize,
+        # Of file systems that make files as they need them (btrfs, some over a network) none is known.
+        "free_files": size.f_favail if size.f_files else None,
+    } if size.f_blocks else None
 
 
 def linked_paths(paths: t.Iterable[t.Any]) -> dict[str, str]:
@@ -165,13 +213,16 @@ def unescape_mount(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)
 
 
-def parse_listeners(text: str, family: int) -> list[tuple[int, str, str]]:
-    """Return (port, address, inode) of the listening sockets in the text of /proc/net/tcp or tcp6."""
+# TCP_LISTEN, and TCP_CLOSE, which is what UDP sockets are in that are connected to nobody (include/net/tcp_states.h).
+_LISTENING = {"tcp": "0A", "udp": "07"}
+
+
+def parse_listeners(text: str, family: int, protocol: str = "tcp") -> list[tuple[int, str, str]]:
+    """Return (port, address, inode) of the listening sockets in the text of /proc/net/tcp, tcp6, udp or udp6."""
     found = []
     for line in text.splitlines()[1:]:
         cells = line.split()
-        # 0A is TCP_LISTEN (include/net/tcp_states.h).
-        if len(cells) < 10 or cells[3] != "0A":
+        if len(cells) < 10 or cells[3] != _LISTENING[protocol]:
             continue
         raw, port = cells[1].split(":")
         words = [int(raw[i:i + 8], 16) for i in range(0, len(raw), 8)]
@@ -186,10 +237,10 @@ def network_probes() -> list[int]:
     return [int(path.split("/")[2]) for path in glob.glob("/proc/[0-9]*/comm") if read_text(path).strip() == NETWORK_PROBE]
 
 
-def read_listeners() -> list[dict[str, t.Any]]:
-    """Return the listening TCP sockets with the process and the systemd unit behind each, without those of a trial of the network that died."""
-    sockets = parse_listeners(read_text("/proc/net/tcp"), socket.AF_INET)
-    sockets += parse_listeners(read_text("/proc/net/tcp6"), socket.AF_INET6)
+def read_listeners(protocol: str = "tcp") -> list[dict[str, t.Any]]:
+    """Return the listening sockets with the process, its name and its systemd unit behind each, without those of a trial of the network that died."""
+    sockets = parse_listeners(read_text(f"/proc/net/{protocol}"), socket.AF_INET, protocol)
+    sockets += parse_listeners(read_text(f"/proc/net/{protocol}6"), socket.AF_INET6, protocol)
     owners = socket_owners({inode for port, address, inode in sockets})
     probes = network_probes()
     rows = []
@@ -197,7 +248,8 @@ def read_listeners() -> list[dict[str, t.Any]]:
         pid = owners.get(inode)
         if pid in probes:
             continue
-        rows.append({"port": port, "address": address, "pid": pid, "unit": unit_of(pid) if pid else ""})
+        program = read_text(f"/proc/{pid}/comm").strip() if pid else ""
+        rows.append({"port": port, "address": address, "pid": pid, "unit": unit_of(pid) if pid else "", "program": program})
     return rows
 
 
@@ -291,8 +343,16 @@ def partial_weights(directory: str) -> dict[str, int]:
         if os.path.islink(path):
             continue
         files = (os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names)
-        found[path[:-len(suffix)]] = sum(os.lstat(file).st_size for file in files if os.path.lexists(file))
+        found[path[:-len(suffix)]] = sum(_size(file) for file in files)
     return found
+
+
+def _size(path: str) -> int:
+    """A file's size; one that is gone meanwhile, which a download's are, has none."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
 
 
 def shared_weights(directory: str) -> list[str]:
@@ -316,20 +376,18 @@ def checked_services(directory: str) -> dict[str, str]:
 
 def added_certificates(directory: str = "/usr/local/share/ca-certificates") -> dict[str, str]:
     """Return the sha256 of each certificate file that was added to the host's trust store, by file name."""
-    found = {}
-    for path in sorted(glob.glob(os.path.join(directory, "*.crt"))):
-        with open(path, "rb") as file:
-            found[os.path.basename(path)] = hashlib.sha256(file.read()).hexdigest()
-    return found
+    return _digests(os.path.join(directory, "*.crt"))
 
 
 def installed_scripts(directory: str) -> dict[str, str]:
     """Return the sha256 of each script that this collection's roles have put into <directory>/lib, by file name."""
-    found = {}
-    for path in glob.glob(os.path.join(directory, "lib", "*.py")):
-        with open(path, "rb") as file:
-            found[os.path.basename(path)] = hashlib.sha256(file.read()).hexdigest()
-    return found
+    return _digests(os.path.join(directory, "lib", "*.py"))
+
+
+def _digests(pattern: str) -> dict[str, str]:
+    """The sha256 of each file, by name. What cannot be read (a dangling link, a folder, a pipe) is as if it were not there."""
+    found = {os.path.basename(path): _reading.digest(path) for path in sorted(glob.glob(pattern))}
+    return {name: digest for name, digest in found.items() if digest}
 
 
 def installed_tools(directory: str) -> dict[str, str]:

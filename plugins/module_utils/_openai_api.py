@@ -120,6 +120,9 @@ class Api:
             text = answer.read(MOST_BYTES + 1)
             if len(text) > MOST_BYTES:
                 raise ValueError(f"the answer is longer than {MOST_BYTES // 2**20} MiB")
+            if answer.length:
+                # What is missing is an exception only of a read without a bound.
+                raise http.client.IncompleteRead(text, answer.length)
             if expired.is_set():
                 raise TimeoutError
             return answer.status, text

@@ -111,8 +111,11 @@ host:
     default_ipv4:
       description: Address of the interface that the default route leaves by, or an empty string.
       type: str
+    default_ipv6:
+      description: The same for IPv6.
+      type: str
     interfaces:
-      description: IPv4 addresses by interface.
+      description: Addresses by interface, those of IPv4 first; of IPv6 those that others reach.
       type: dict
     pythons:
       description: Versions of the system's interpreters, and of the one that was asked for, by path; empty when that is not there.
@@ -136,6 +139,9 @@ host:
         GPUs as C(nvidia-smi) lists them; memory in bytes. C(fault) is what it says of one that is lost or has to be reset, C(split) whether
         MIG makes C(slices) of it, with C(uuid), C(profile) and C(memory_bytes).
       type: list
+    unanswered:
+      description: What could not be read, and why, by the name of the fact or the place of the mount. What is named here is empty, and not known.
+      type: dict
     nvswitches:
       description: How many NVSwitches the host has.
       type: int
@@ -160,7 +166,10 @@ host:
       description: What C(nvidia-smi) said when it was there and failed; empty when all is well or there is none.
       type: str
     listeners:
-      description: Listening TCP sockets with C(port), C(address), C(pid) and the systemd C(unit) of the process.
+      description: Listening TCP sockets with C(port), C(address), C(pid), and the C(program) and systemd C(unit) of the process.
+      type: list
+    udp_listeners:
+      description: UDP sockets that are connected to nobody, in the same way.
       type: list
     services:
       description: >-
@@ -230,7 +239,8 @@ host:
     firewall:
       description:
         - C(state) of UFW, C(ssh_ports) on which SSH comes in, the SSH C(connection) that asked, C(others) that manage the firewall as well,
-          ports that containers have C(published), and when a change was C(returned) because nobody confirmed it.
+          ports that containers have C(published), when a change was C(returned) because nobody confirmed it, and what iptables works with and the
+          kernel has of it (C(backend)).
       type: dict
 """
 
@@ -238,9 +248,13 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _accounts, _cuda_toolkit, _gpu_driver, _host, _local_weights, _nvidia, _prune, _releases
+from ..module_utils import _accounts, _cuda_toolkit, _gpu_driver, _host, _local_weights, _nvidia, _prune, _reading, _releases
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
+
+# How long each look into a folder may take. A weights' folder with thousands of files on a slow disk takes some.
+SECONDS = 60
+LISTS = ("releases", "unfinished_releases", "weights", "verified", "shared_weights", "account_groups")
 
 
 def main() -> None:
@@ -260,33 +274,46 @@ def main() -> None:
         supports_check_mode=True,
     )
     gpus, gpu_fault = _nvidia.read_gpus()
-    sysctl = module.params["sysctl"]
+    given = module.params
+    sysctl = given["sysctl"]
     driver_packages = _gpu_driver.driver_packages()
     host = _host.read_system()
+    mounts, silent = _host.ask_mounts()
+    # What lies in folders that may be a network's, and who may be a directory service's.
+    found, failed = _reading.ask(
+        {
+            "account": lambda: _host.read_account(given["account"]),
+            "account_groups": lambda: _accounts.groups_of(given["account"]),
+            "accounts": lambda: _accounts.read(given["account_prefix"]),
+            "paths": lambda: _host.linked_paths([*given["paths"], *(given[name] for name in ("install_dir", "releases_dir", "weights_dir", "state_dir"))]),
+            "pythons": lambda: _host.read_pythons(given["python"]),
+            "wheels": lambda: _host.read_wheels(given["find_links"]),
+            "releases": lambda: _releases.complete(given["releases_dir"]),
+            "unfinished_releases": lambda: _releases.unfinished(given["releases_dir"]),
+            "weights": lambda: _host.complete_weights(given["weights_dir"]),
+            "weights_patterns": lambda: _host.weights_patterns(given["weights_dir"]),
+            "verified": lambda: _local_weights.verified_paths(given["state_dir"]),
+            "shared_weights": lambda: _host.shared_weights(given["weights_dir"]),
+            "partial_weights": lambda: _host.partial_weights(given["weights_dir"]),
+            "tools": lambda: _host.installed_tools(given["install_dir"]),
+            "certificates": _host.added_certificates,
+            "checked": lambda: _host.checked_services(given["state_dir"]),
+            "cuda_releases": lambda: _cuda_toolkit.read_releases(given["releases_dir"], gpus),
+            "scripts": lambda: _host.installed_scripts(given["install_dir"]),
+        },
+        SECONDS,
+    )
+    host.update({**{name: [] if name in LISTS else {} for name in failed}, **found})
     host.update(
         proxy=os.path.exists("/etc/apt/apt.conf.d/90inferops-proxy"),
-        mounts=_host.read_mounts(),
-        paths=_host.linked_paths([*module.params["paths"], *(module.params[name] for name in ("install_dir", "releases_dir", "weights_dir", "state_dir"))]),
-        pythons=_host.read_pythons(module.params["python"]),
-        wheels=_host.read_wheels(module.params["find_links"]),
+        mounts=mounts,
+        unanswered={**failed, **silent},
         listeners=_host.read_listeners(),
+        udp_listeners=_host.read_listeners("udp"),
         services=_host.read_services(),
-        releases=_releases.complete(module.params["releases_dir"]),
-        unfinished_releases=_releases.unfinished(module.params["releases_dir"]),
         release_builds=_releases.builds(_host.UNIT_DIRECTORY),
         download_units=_prune.download_units(),
-        weights=_host.complete_weights(module.params["weights_dir"]),
-        weights_patterns=_host.weights_patterns(module.params["weights_dir"]),
-        verified=_local_weights.verified_paths(module.params["state_dir"]),
         mount_points=_host.mount_points(),
-        shared_weights=_host.shared_weights(module.params["weights_dir"]),
-        partial_weights=_host.partial_weights(module.params["weights_dir"]),
-        tools=_host.installed_tools(module.params["install_dir"]),
-        account=_host.read_account(module.params["account"]),
-        account_groups=_accounts.groups_of(module.params["account"]),
-        accounts=_accounts.read(module.params["account_prefix"]),
-        certificates=_host.added_certificates(),
-        checked=_host.checked_services(module.params["state_dir"]),
         # What is neither is the plan's to refuse.
         kernel=state.read(sysctl if isinstance(sysctl, (dict, list)) else []),
         conntrack=conntrack.read(),
@@ -296,11 +323,9 @@ def main() -> None:
         fabric_manager=_gpu_driver.fabric_manager(driver_packages),
         driver_module=_gpu_driver.loaded_module(),
         driver_packages=driver_packages,
-        cuda_releases=_cuda_toolkit.read_releases(module.params["releases_dir"], gpus),
-        scripts=_host.installed_scripts(module.params["install_dir"]),
     )
-    host["firewall"] = _firewall.facts(module.params["state_dir"], host["listeners"], host["packages"])
-    module.exit_json(changed=False, host=host)
+    host["firewall"] = _firewall.facts(given["state_dir"], host["listeners"], host["packages"])
+    module.exit_json(changed=False, host=_reading.clean(host))
 
 
 if __name__ == "__main__":

@@ -42,10 +42,11 @@ options:
     type: list
     elements: str
   logging:
-    description: How much UFW logs.
+    description:
+      - How much UFW logs. Empty leaves the level that the host has; a UFW that was never turned on and logs what its package sets is set to V(off).
     type: str
-    choices: ['off', low, medium, high, full]
-    default: 'off'
+    choices: ['', 'off', low, medium, high, full]
+    default: ''
   return_after:
     description: Seconds after which a change that nobody confirms is taken back.
     type: int
@@ -122,7 +123,7 @@ def main() -> None:
                 },
             },
             "remove": {"type": "list", "elements": "str"},
-            "logging": {"type": "str", "choices": ["off", "low", "medium", "high", "full"], "default": "off"},
+            "logging": {"type": "str", "choices": ["", "off", "low", "medium", "high", "full"], "default": ""},
             "return_after": {"type": "int", "default": 60},
             "state_dir": {"type": "path", "default": "/var/lib/inferops"},
         },
@@ -233,6 +234,8 @@ class Change:
                 reload(self._module)
             elif step.command == ("boot",):
                 run(self._module, "systemctl", "enable", "--quiet", "ufw.service")
+            elif step.command == ("start",):
+                run(self._module, "systemctl", "start", "ufw.service")
             else:
                 run(self._module, "ufw", *step.command)
 

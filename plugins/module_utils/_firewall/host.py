@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import asdict
 
 from .. import _host
-from . import others, published, ssh, state
+from . import backend, others, published, ssh, state
 from .returning import Returning
 
 FILES = {"ufw.conf": "/etc/ufw/ufw.conf", "default": "/etc/default/ufw", "user.rules": "/etc/ufw/user.rules", "user6.rules": "/etc/ufw/user6.rules"}
@@ -23,6 +23,14 @@ def saved() -> dict[int, str]:
     return {4: _host.run("iptables-save"), 6: _host.run("ip6tables-save")}
 
 
+def is_active() -> bool:
+    """Whether systemd has UFW's unit for started. So has it where it never will, because a condition of the unit says no."""
+    shown = _host.run("systemctl", "show", "--property=LoadState,ActiveState,ConditionResult,ConditionTimestampMonotonic", "ufw.service")
+    found = dict(line.partition("=")[::2] for line in shown.splitlines())
+    tried = found.get("ConditionTimestampMonotonic", "0") != "0"
+    return found.get("LoadState") != "loaded" or found.get("ActiveState") == "active" or (tried and found.get("ConditionResult") == "no")
+
+
 def read_state(tables: t.Mapping[int, str], directory: str) -> state.State:
     """UFW's state.
 
@@ -32,7 +40,7 @@ def read_state(tables: t.Mapping[int, str], directory: str) -> state.State:
     files = {name: _host.read_text(path) for name, path in FILES.items()}
     # The test that UFW itself makes.
     ipv6 = os.path.exists("/proc/sys/net/ipv6")
-    return state.read(files, tables, ipv6, os.path.islink(BOOT_LINK), Returning(directory).is_pending())
+    return state.read(files, tables, ipv6, os.path.islink(BOOT_LINK), Returning(directory).is_pending(), is_active())
 
 
 def facts(directory: str, listeners: t.Iterable[t.Mapping[str, t.Any]], packages: t.Collection[str]) -> dict[str, t.Any]:
@@ -46,4 +54,5 @@ def facts(directory: str, listeners: t.Iterable[t.Mapping[str, t.Any]], packages
         "others": others.managers(packages),
         "published": sorted(set(published.ports(tables[4]) + published.ports(tables[6]))),
         "returned": Returning(directory).returned(),
+        "backend": backend.read(),
     }

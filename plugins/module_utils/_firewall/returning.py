@@ -51,6 +51,8 @@ while read -r command chain policy; do
     "$command" -P "$chain" "$policy" || exit 1
 done <former/policies
 [ -e former/boot ] || systemctl disable ufw.service
+# Its unit says what is so; what it would unload is gone already.
+[ -e former/enabled ] || systemctl stop --no-block ufw.service
 
 date --utc +%Y-%m-%dT%H:%M:%SZ >returned
 rm -rf former

@@ -52,23 +52,38 @@ class Rule:
         return (self.family, self.port, self.protocol, self.source, self.elsewhere)
 
     @property
+    def does(self) -> str:
+        """What becomes of the packets, whether it is logged or not: V(allow), V(limit), V(deny) or V(reject)."""
+        return _LOGGED.sub("", self.action)
+
+    @property
     def lets_in(self) -> bool:
         """Whether the packets get in, be it logged or counted."""
-        return _LOGGED.sub("", self.action) in ("allow", "limit")
+        return self.does in ("allow", "limit")
 
     def arguments(self) -> list[str]:
-        """The rule in the words of UFW's command line, without its comment."""
-        words = [self.action]
+        """The rule in the words of UFW's command line, without its comment and what is C(elsewhere).
+
+        What UFW keeps as V(allow_log-all) is V(allow log-all) there; it deletes a rule for its very action and log alone.
+        """
+        words = self.action.split("_", 1)
         if self.protocol != "any":
             words += ["proto", self.protocol]
         # A source of one family makes a rule of that family; "any" would make one of each.
         words += ["from", self.source, "to", "any"]
         return [*words, "port", self.port] if self.port else words
 
+    def deletion(self) -> str:
+        """How a person takes the rule away."""
+        if self.elsewhere:
+            return "find its number with `ufw status numbered`, then: ufw delete NUMBER"
+        return f"ufw delete {' '.join(self.arguments())}"
+
     def __str__(self) -> str:
         where = f"port {self.port}/{self.protocol}" if self.port else "all ports"
         source = f"everywhere (IPv{self.family})" if self.source == ANYWHERE[self.family] else self.source
-        return f"{self.action} {where} from {source}" + (f" # {self.comment}" if self.comment else "")
+        beside = f" ({self.elsewhere})" if self.elsewhere else ""
+        return f"{self.action} {where} from {source}{beside}" + (f" # {self.comment}" if self.comment else "")
 
 
 def make(port: int | None, protocol: str | None, source: str, comment: str) -> Rule:

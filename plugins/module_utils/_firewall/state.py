@@ -22,7 +22,7 @@ class State:
     """C(policies) are those of /etc/default/ufw, C(loaded) whether the kernel has just the rules of the files.
 
     C(ipv6) is whether the kernel knows IPv6, C(ipv6_on) whether UFW is to see to it, C(boot) whether it is started with the host.
-    C(pending) is a change that nobody has confirmed, whose way back is armed.
+    C(active) is whether systemd has its unit for started. C(pending) is a change that nobody has confirmed, whose way back is armed.
     """
 
     installed: bool = False
@@ -35,6 +35,7 @@ class State:
     logging: str = ""
     rules: tuple[Rule, ...] = ()
     pending: bool = False
+    active: bool = True
 
     def document(self) -> dict[str, t.Any]:
         """The same as plain dictionaries and lists."""
@@ -47,7 +48,7 @@ class State:
         return cls(**known, rules=tuple(Rule(**rule) for rule in document.get("rules", ())))
 
 
-def read(files: t.Mapping[str, str], saved: t.Mapping[int, str], ipv6: bool, boot: bool, pending: bool) -> State:
+def read(files: t.Mapping[str, str], saved: t.Mapping[int, str], ipv6: bool, boot: bool, pending: bool, active: bool = True) -> State:
     """The state, from texts.
 
     :param files: of C(ufw.conf), C(default) (/etc/default/ufw), C(user.rules) and C(user6.rules); empty where there is no such file
@@ -67,6 +68,7 @@ def read(files: t.Mapping[str, str], saved: t.Mapping[int, str], ipv6: bool, boo
         enabled=settings.get("ENABLED", "").lower() == "yes",
         loaded=all(_is_loaded(texts[family], found[family], saved[family], family, policies) for family in families),
         boot=boot,
+        active=active,
         ipv6=ipv6,
         ipv6_on=ipv6_on,
         policies=policies,
@@ -86,7 +88,7 @@ def _is_loaded(text: str, found: t.Iterable[Rule], saved: str, family: int, poli
         lines is not None
         and len(lines) == rules.expected_lines(text, family)
         and all(there.get(chain) == policy for chain, policy in wanted.items())
-        and all(rules.is_loaded(rule, lines) for rule in found if rule.is_ours)
+        and all(rules.is_loaded(rule, lines) for rule in found if rule.is_ours and rule.does == "allow")
     )
 
 

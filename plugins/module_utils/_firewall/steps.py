@@ -14,7 +14,8 @@ from .state import State
 
 # What "deny" is called in /etc/default/ufw. REJECT lets nobody in either.
 _SHUT = ("DROP", "REJECT")
-_OPEN = ("ACCEPT",)
+# What UFW's package sets, which is nobody's wish.
+_PACKAGED_LOGGING = "low"
 
 
 class Refused(Exception):
@@ -23,7 +24,8 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """A command of UFW, or C(ipv6) to turn on IPv6 in its settings, C(boot) to have it started with the host, C(reload) to load its files anew.
+    """A command of UFW, or C(ipv6) to turn on IPv6 in its settings, C(boot) to have it started with the host, C(start) to have systemd
+    know it for started, C(reload) to load its files anew.
 
     C(text) tells it to a person, C(risky) says that it could shut the controller out.
     """
@@ -52,7 +54,9 @@ def wanted_rules(listed: t.Iterable[t.Mapping[str, t.Any]], ipv6: bool) -> list[
 
 
 def plan(state: State, wanted: t.Sequence[Rule], logging: str) -> Steps:
-    """The steps from a state to the wanted rules, which are all of ours that are to be.
+    """The steps from a state to the wanted rules, which are all of ours that are to be. C(logging) is empty for the host's own level.
+
+    What becomes of packets that go out is the host's own business.
 
     New rules come first, SSH's before all others, old ones go last. Rules of others are left alone: one that says the same as ours stands in
     for it, one that says otherwise about the same packets stays, and is told of.
@@ -75,18 +79,25 @@ def plan(state: State, wanted: t.Sequence[Rule], logging: str) -> Steps:
     settings = []
     if state.policies.get("INPUT") not in _SHUT:
         settings.append(Step(("default", "deny", "incoming"), "default: deny incoming", risky=True))
-    if state.policies.get("OUTPUT") not in _OPEN:
-        settings.append(Step(("default", "allow", "outgoing"), "default: allow outgoing", risky=True))
-    if state.logging != logging:
-        settings.append(Step(("logging", logging), f"logging {logging}"))
+    level = logging or _level(state)
+    if state.logging != level:
+        settings.append(Step(("logging", level), f"logging {level}"))
     steps += settings
     if not state.boot:
         steps.append(Step(("boot",), "ufw.service starts with the host"))
     if not state.enabled:
         steps.append(Step(("--force", "enable"), "enable", risky=True))
+    if not state.active:
+        # Without it `systemctl is-active ufw` says no until the next boot. The rules are loaded, so that starting it changes none of them.
+        steps.append(Step(("start",), "ufw.service is started"))
     for rule in surplus:
         steps.append(Step(("delete", *rule.arguments(), "comment", rule.comment), f"- {rule}", risky=rule.is_ssh and live))
     return Steps(tuple(steps), tuple(warnings))
+
+
+def _level(state: State) -> str:
+    """How much is to be logged where nobody says: what the host has, but for a firewall that was never turned on and has what its package sets."""
+    return "off" if not state.enabled and state.logging == _PACKAGED_LOGGING else state.logging
 
 
 def removals(state: State, comments: t.Collection[str]) -> Steps:
@@ -102,15 +113,19 @@ def _missing(state: State, wanted: t.Sequence[Rule]) -> tuple[list[Rule], list[s
     warnings: list[str] = []
     for rule in wanted:
         found = there.get(rule.match)
-        if found is None or (found.is_ours and (found.comment, found.action) != (rule.comment, rule.action)):
+        if found is None or (found.is_ours and (found.comment, found.does) != (rule.comment, rule.does)):
             missing.append(rule)
         elif not found.is_ours and not found.lets_in:
             if rule.is_ssh:
                 raise Refused(
                     f"the host has a firewall rule of its own, '{found}', that shuts SSH. It was not written by inferops.gpu, which leaves it alone; "
-                    f"take it away with: ufw delete {' '.join(found.arguments())}"
+                    f"take it away: {found.deletion()}"
                 )
             warnings.append(f"'{found}' is not ours and stays, so that {rule} is not let in")
+    for rule in state.rules:
+        if rule.comment.startswith(rules.OWNER) and rule.elsewhere:
+            # Written by somebody who took our comment along, as `ufw allow in on eth0 …` does not.
+            warnings.append(f"'{rule}' bears a comment of ours and is none of ours, so that it stays whatever becomes of the service; {rule.deletion()}")
     return missing, warnings
 
 

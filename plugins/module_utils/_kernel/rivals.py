@@ -13,6 +13,7 @@ import os
 import re
 import typing as t
 
+from .. import _reading
 from . import keys
 from .wanted import SYSCTL_FILE
 
@@ -108,8 +109,4 @@ def _shown(root: str, path: str) -> str:
 
 def _read(root: str, path: str) -> str:
     # A link to /dev/null is how a file is masked: it reads as empty.
-    try:
-        with open(_below(root, path), encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
+    return _reading.read_text(_below(root, path))

@@ -8,6 +8,7 @@ import glob
 import os
 import typing as t
 
+from .. import _reading
 from . import keys, rivals
 from .wanted import FILES, GOVERNORS, HUGEPAGES
 
@@ -82,8 +83,4 @@ def below(root: str, path: str) -> str:
 
 def read_text(path: str) -> str:
     """A file's text, empty where it can't be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
+    return _reading.read_text(path)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from .facts import HostFacts
 
 
@@ -16,9 +18,23 @@ def reached_at(inventory_address: str, facts: HostFacts | None, interface: str |
     interfaces = facts.interfaces if facts is not None else {}
     if interface is not None:
         addresses = interfaces.get(interface, ())
-        return inventory_address if inventory_address in addresses or not addresses else addresses[0], interface
-    for address in (inventory_address, facts.default_ipv4 if facts is not None else ""):
+        return plain(inventory_address) if plain(inventory_address) in addresses or not addresses else addresses[0], interface
+    inventory_address = plain(inventory_address)
+    for address in (inventory_address, facts.default_ipv4 if facts is not None else "", facts.default_ipv6 if facts is not None else ""):
         for name, addresses in interfaces.items():
-            if address in addresses and not address.startswith("127."):
+            if address in addresses and not address.startswith("127.") and address != "::1":
                 return address, name
     return inventory_address, ""
+
+
+def plain(address: str) -> str:
+    """An address as the host itself writes it, for IPv6 without brackets and in its shortest form; a name as it is."""
+    try:
+        return str(ipaddress.ip_address(address.strip("[]")))
+    except ValueError:
+        return address
+
+
+def bracketed(address: str) -> str:
+    """An address as it stands in a URL."""
+    return f"[{plain(address)}]" if ":" in plain(address) else address

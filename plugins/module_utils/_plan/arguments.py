@@ -30,7 +30,8 @@ OWNED: dict[str, str] = {
     "node_rank": "leave it out: for a service over several hosts say distributed, beside vllm_args",
     "master_addr": "leave it out: for a service over several hosts say distributed, beside vllm_args",
     "master_port": "leave it out: for a service over several hosts say distributed, beside vllm_args",
-    "headless": "leave it out: for a service over several hosts say distributed, beside vllm_args",
+    "headless": "leave it out: where distributed spreads one copy of the model over several hosts the plan gives it to the nodes without the API, and data "
+    "parallel ranks on other hosts are not possible here: serve a copy on each host behind a load balancer",
 }
 
 # vLLM's short flags, which would slip past every check that looks at the long name.

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from . import arguments as args
 from . import kernel, service_files, span, tasks, tls, transformers_engine
 from .accounts import account_name
+from .addresses import bracketed
 from .distributed import RAY
 from .draft import HostDraft, ServiceDraft
 from .facts import HostFacts
@@ -251,11 +251,4 @@ def _url(draft: ServiceDraft, host_address: str) -> str:
     """How the service is reached by who reaches its host at an address, unless it listens on one address only."""
     address = host_address if draft.service.host in _LOOPBACK else draft.service.host
     scheme = "https" if tls.is_used(draft) else "http"
-    return f"{scheme}://{_bracketed(address)}:{draft.service.port}"
-
-
-def _bracketed(address: str) -> str:
-    try:
-        return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
-    except ValueError:
-        return address
+    return f"{scheme}://{bracketed(address)}:{draft.service.port}"

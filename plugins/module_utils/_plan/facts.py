@@ -31,12 +31,14 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Listener:
-    """A listening TCP socket; C(unit) is the systemd unit of its process or empty."""
+    """A listening socket; C(unit) is the systemd unit of its process or empty, C(program) the name of that, C(protocol) V(tcp) or V(udp)."""
 
     port: int
     address: str
     pid: int
     unit: str
+    program: str = ""
+    protocol: str = "tcp"
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,32 @@ class PythonFacts:
 
 
 @dataclass(frozen=True)
+class Lacking:
+    """What a kernel C(lacks) for the host's C(command) to work; C(other) is the variant of it that would, empty where neither does, C(installed)
+    whether there is a command to choose another variant for."""
+
+    lacks: str
+    command: str
+    other: str
+    installed: bool
+
+
+@dataclass(frozen=True)
 class FirewallFacts:
     """C(ssh_ports) are those on which SSH comes in, C(client) the address that the controller comes from (empty where not by SSH), C(others) the
-    other managers of the firewall, C(published) the ports of containers that are open beyond loopback, C(returned) when a change was taken back."""
+    other managers of the firewall, C(published) the ports of containers that are open beyond loopback, C(returned) when a change was taken back.
+    C(lacking) is what the kernel lacks for UFW, None when nothing is known to. C(outgoing) is UFW's policy for what goes out, empty when not known,
+    C(opens_all) whether UFW is known to shut nothing so far, C(let_in) ports and protocols that rules of others let in."""
 
     ssh_ports: tuple[int, ...] = ()
     client: str = ""
     others: tuple[str, ...] = ()
     published: tuple[int, ...] = ()
     returned: str = ""
+    lacking: Lacking | None = None
+    outgoing: str = ""
+    opens_all: bool = False
+    let_in: tuple[tuple[int, str], ...] = ()
     # Those of its rules that this collection has made: port (None for all), protocol (None for any), source, comment.
     own: tuple[tuple[int | None, str | None, str, str], ...] = ()
 
@@ -113,11 +132,12 @@ class UnitFacts:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """Facts of one host. C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
+    """Facts of one host. C(listeners) are those of TCP, C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
     C(verified) those of weights that others brought and that are as they were when they were verified, C(mount_points) all places where
     something is mounted, whatever it is,
-    C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the IPv4 addresses of each network interface
-    that has any, C(default_ipv4) the address that goes out to the world, C(kernel) is None when nothing is known of its settings,
+    C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the addresses of each network interface
+    that has any, those of IPv4 first, C(default_ipv4) and C(default_ipv6) the addresses that go out to the world, C(unanswered) what could not be
+    read and why, C(kernel) is None when nothing is known of its settings,
     C(firewall) is empty then. C(nvswitches) is how many NVSwitches the host has, C(fabric_manager) its version, empty when it is not installed.
     C(hostname) is what the host calls itself, C(releases) the names of complete releases. C(paths) are the places that links in the settings'
     paths lead to, by path. C(wheels) are the names of files in folders that releases are installed from, by folder."""
@@ -125,6 +145,7 @@ class HostFacts:
     gpus: tuple[Gpu, ...]
     gpu_fault: str
     listeners: tuple[Listener, ...]
+    udp_listeners: tuple[Listener, ...]
     mounts: tuple[Mount, ...]
     weights: frozenset[str]
     verified: frozenset[str]
@@ -132,6 +153,8 @@ class HostFacts:
     partial_weights: dict[str, int]
     interfaces: dict[str, tuple[str, ...]]
     default_ipv4: str
+    default_ipv6: str
+    unanswered: dict[str, str]
     kernel: kernel.KernelFacts | None
     firewall: FirewallFacts
     nvswitches: int
@@ -147,6 +170,12 @@ class HostFacts:
     units: tuple[UnitFacts, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def lacks_ipv4(self) -> bool:
+        """Whether the host is known to be reached by IPv6 alone."""
+        beyond = [address for addresses in self.interfaces.values() for address in addresses if not address.startswith("127.") and address != "::1"]
+        return bool(beyond) and all(":" in address for address in beyond)
+
     def mount_of(self, path: str) -> Mount | None:
         """The file system that a path lies, or will lie, on; where links lead elsewhere, the one that they lead to."""
         path = self.paths.get(path, path)
@@ -161,10 +190,8 @@ def read(raw: Any) -> HostFacts | None:
     return HostFacts(
         gpus=tuple(gpu for item in _dicts(raw.get("gpus")) for gpu in _with_slices(item)),
         gpu_fault=_text(raw.get("gpu_fault")).strip(),
-        listeners=tuple(
-            Listener(_number(item.get("port")), _text(item.get("address")), _number(item.get("pid")), _text(item.get("unit")))
-            for item in _dicts(raw.get("listeners"))
-        ),
+        listeners=tuple(_listener(item, "tcp") for item in _dicts(raw.get("listeners"))),
+        udp_listeners=tuple(_listener(item, "udp") for item in _dicts(raw.get("udp_listeners"))),
         mounts=tuple(
             Mount(
                 _text(item.get("mount")), _number(item.get("free_bytes")), _number(item.get("size_bytes")), _texts(item.get("options")),
@@ -179,6 +206,8 @@ def read(raw: Any) -> HostFacts | None:
         partial_weights=_sizes(raw.get("partial_weights")),
         interfaces=_addresses(raw.get("interfaces")),
         default_ipv4=_text(raw.get("default_ipv4")),
+        default_ipv6=_text(raw.get("default_ipv6")),
+        unanswered=_strings(raw.get("unanswered")),
         kernel=kernel.read_facts(raw.get("kernel")),
         firewall=_firewall(raw.get("firewall")),
         nvswitches=_number(raw.get("nvswitches")),
@@ -283,9 +312,18 @@ def _strings(value: Any) -> dict[str, str]:
     return {name: text for name, text in value.items() if isinstance(name, str) and isinstance(text, str)} if isinstance(value, Mapping) else {}
 
 
+def _listener(item: Mapping[str, Any], protocol: str) -> Listener:
+    return Listener(
+        _number(item.get("port")), _text(item.get("address")), _number(item.get("pid")), _text(item.get("unit")), _text(item.get("program")), protocol
+    )
+
+
 def _firewall(value: Any) -> FirewallFacts:
     raw = value if isinstance(value, Mapping) else {}
     connection = raw.get("connection")
+    state = raw.get("state") if isinstance(raw.get("state"), Mapping) else {}
+    policies = state.get("policies") if isinstance(state.get("policies"), Mapping) else {}
+    shuts = state.get("enabled") is True and policies.get("INPUT") in ("DROP", "REJECT")
     return FirewallFacts(
         ssh_ports=tuple(port for port in map(_number, _items(raw.get("ssh_ports"))) if port),
         client=_text(connection.get("client")) if isinstance(connection, Mapping) else "",
@@ -293,13 +331,37 @@ def _firewall(value: Any) -> FirewallFacts:
         published=tuple(port for port in map(_number, _items(raw.get("published"))) if port),
         returned=_text(raw.get("returned")),
         own=_own_rules(raw.get("state")),
+        lacking=_lacking(raw.get("backend"), state.get("ipv6") is not False),
+        outgoing=_text(policies.get("OUTPUT")),
+        opens_all=bool(state) and not shuts,
+        let_in=tuple(
+            (_number(rule.get("port")), _text(rule.get("protocol"))) for rule in _dicts(state.get("rules"))
+            if _text(rule.get("action")).partition("_")[0] in ("allow", "limit") and not rule.get("elsewhere")
+        ),
     )
+
+
+def _lacking(value: Any, ipv6: bool) -> Lacking | None:
+    """What the kernel lacks for the host's iptables, or its ip6tables where the kernel knows IPv6."""
+    raw = value if isinstance(value, Mapping) else {}
+    legacy = raw.get("legacy") if isinstance(raw.get("legacy"), Mapping) else {}
+    commands = ("iptables", "ip6tables") if ipv6 else ("iptables",)
+    has_nft, has_legacy = raw.get("nft"), all(legacy.get(command) is True for command in commands)
+    installed = raw.get("installed") is True
+    for command in commands:
+        if raw.get(command) == "nft" and has_nft is False:
+            return Lacking("nf_tables", f"{command}-nft", "legacy" if has_legacy else "", installed)
+        if raw.get(command) == "legacy" and legacy.get(command) is False:
+            return Lacking("iptables tables of the older kind", f"{command}-legacy", "nft" if has_nft else "", installed)
+    return None
 
 
 def _own_rules(state: Any) -> tuple[tuple[int | None, str | None, str, str], ...]:
     """Of the firewall's rules those that bear our comment, each once for a source."""
     rows = _dicts(state.get("rules")) if isinstance(state, Mapping) else []
-    own = (row for row in rows if _text(row.get("comment")).startswith("inferops: ") and not row.get("elsewhere") and row.get("action") == "allow")
+    # An administrator may have it logged (allow_log, allow_log-all).
+    allow = (row for row in rows if _text(row.get("action")).partition("_")[0] == "allow" and not row.get("elsewhere"))
+    own = (row for row in allow if _text(row.get("comment")).startswith("inferops: "))
     return tuple(
         (
             _number(row.get("port")) or None, None if row.get("protocol") == "any" else _text(row.get("protocol")),

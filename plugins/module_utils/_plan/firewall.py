@@ -16,7 +16,7 @@ _OWNER = "inferops:"
 
 def firewall_of(host: HostDraft) -> dict[str, Any]:
     """The firewall as the role reads it: SSH first, then each service's port, then the other nodes of services over several hosts,
-    then those that fetch weights from it."""
+    then those that fetch weights from it, then ports of others."""
     settings = host.settings
     rules: list[dict[str, Any]] = []
     if settings.firewall_enabled:
@@ -25,6 +25,12 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
         rules += [_rule(None, [address], "peer", *names) for address, names in peers(host).items()]
         for port in dict.fromkeys(port for port, _source in host.weights_clients):
             rules.append(_rule(port, [source for other, source in host.weights_clients if other == port], "weights"))
+        taken = {(rule["port"], rule["protocol"], source) for rule in rules for source in rule["sources"]}
+        for opened in settings.firewall_open_ports:
+            # What is let in already keeps the comment that says for whom.
+            wanted = [source for source in opened.sources if (opened.port, opened.protocol, source) not in taken]
+            rules += [{**_rule(opened.port, wanted, "other"), "protocol": opened.protocol}] if wanted else []
+            taken |= {(opened.port, opened.protocol, source) for source in wanted}
         rules += _kept(host, rules)
     return {
         "enabled": settings.firewall_enabled,

@@ -7,10 +7,11 @@ from __future__ import annotations
 import functools
 import ipaddress
 
+from dataclasses import dataclass
 from typing import Any, Iterable, Union
 
 from . import values
-from .faults import Bad, shown
+from .faults import Bad, did_you_mean, shown
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -18,6 +19,40 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 EVERYBODY = ("0.0.0.0/0", "::/0")
 _ANY = ("any", "all", "anywhere")
 LOGGING = ("off", "low", "medium", "high", "full")
+_PROTOCOLS = ("tcp", "udp")
+_PORT = values.whole(1, 65535)
+
+
+@dataclass(frozen=True)
+class OpenPort:
+    """A port of somebody else's on the host, and who may reach it."""
+
+    port: int
+    protocol: str
+    sources: tuple[str, ...]
+
+
+def open_ports(value: Any) -> tuple[OpenPort, ...]:
+    """Ports of others, each with those who may reach it."""
+    if not isinstance(value, (list, tuple)):
+        raise Bad("this is no list", _OPEN_PORT)
+    return tuple(_open_port(item) for item in value)
+
+
+_OPEN_PORT = "write a list like [{port: 9100, sources: [10.0.0.0/8]}]; protocol is tcp unless it is udp"
+
+
+def _open_port(item: Any) -> OpenPort:
+    pairs = values.mapping(item)
+    unknown = [key for key in pairs if key not in ("port", "protocol", "sources")]
+    if unknown:
+        raise Bad(f"a port has no key {shown(unknown[0])}", did_you_mean(unknown[0], ("port", "protocol", "sources"), _OPEN_PORT))
+    if pairs.get("port") is None or not pairs.get("sources"):
+        raise Bad("each port has a port and its sources", _OPEN_PORT)
+    protocol = pairs.get("protocol", "tcp")
+    if protocol not in _PROTOCOLS:
+        raise Bad(f"{shown(protocol)} is no protocol that has ports here", "write tcp or udp")
+    return OpenPort(_PORT(pairs["port"]), protocol, sources(pairs["sources"]))
 
 
 def sources(value: Any) -> tuple[str, ...]:
@@ -51,12 +86,14 @@ def _near(text: str) -> list[str]:
 
 
 def logging(value: Any) -> str:
-    """A level of UFW's log. YAML reads off and on as false and true."""
+    """A level of UFW's log, empty for the host's own. YAML reads off and on as false and true."""
+    if value in (None, ""):
+        return ""
     if isinstance(value, bool):
         return "low" if value else "off"
     read = values.text(value).lower()
     if read not in LOGGING:
-        raise Bad("UFW has no such logging level", f"write one of {', '.join(LOGGING)}")
+        raise Bad("UFW has no such logging level", f"write one of {', '.join(LOGGING)}, or leave it out for the host's own")
     return read
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Sequence
 
 from . import networks
-from .addresses import reached_at
+from .addresses import bracketed, reached_at
 from .clusters import Run
 from .draft import HostDraft, ServiceDraft
 from .sharing import FOLLOWER, MIRROR, PEER, SOURCE, Share
@@ -82,7 +82,7 @@ def _parts(key: _Wanted, sharers: list[HostDraft]) -> dict[str, Share]:
     followers = [host for host in sharers if host is not source and host not in have]
     if not followers:
         return {}
-    url = f"http://{address_of(source, key)}:{source.settings.weights_share_port}"
+    url = f"http://{bracketed(address_of(source, key))}:{source.settings.weights_share_port}"
     parts = {host.name: Share(FOLLOWER, source.name, url) for host in followers}
     parts[source.name] = Share(SOURCE, source.name, url, tuple(address_of(host, key) for host in followers))
     return parts

@@ -109,6 +109,7 @@ class Settings:
     firewall_enabled: bool
     firewall_api_sources: tuple[str, ...]
     firewall_ssh_sources: tuple[str, ...]
+    firewall_open_ports: tuple[networks.OpenPort, ...]
     firewall_logging: str
     firewall_return_after: int
     kernel_enabled: bool
@@ -255,6 +256,7 @@ _READERS: dict[str, values.Reader] = {
     "firewall_enabled": values.switch,
     "firewall_api_sources": networks.sources,
     "firewall_ssh_sources": networks.sources,
+    "firewall_open_ports": networks.open_ports,
     "firewall_logging": networks.logging,
     "firewall_return_after": values.whole(20, 600),
     "kernel_enabled": values.switch,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import sharing, values
+from .addresses import bracketed
 from .services import Service
 from .settings import Settings
 from .sharing import Share
@@ -115,7 +116,7 @@ def endpoints_of(settings: Settings) -> tuple[str, ...]:
     """Where a host downloads from, in this order: the site's own mirror goes before what the settings name."""
     if settings.weights_share != sharing.MIRROR or not settings.weights_mirror_address:
         return settings.weights_endpoints
-    return tuple(dict.fromkeys((f"http://{settings.weights_mirror_address}:{settings.weights_mirror_port}", *settings.weights_endpoints)))
+    return tuple(dict.fromkeys((f"http://{bracketed(settings.weights_mirror_address)}:{settings.weights_mirror_port}", *settings.weights_endpoints)))
 
 
 def _flat(name: str) -> str:

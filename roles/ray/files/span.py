@@ -71,8 +71,10 @@ def main() -> int:
     part = span_hub.Hub(options) if options.part == "hub" else span_member.Member(options)
     status = part.run()
     # Threads still wait in reads that nobody will answer.
-    sys.stdout.flush()
-    os._exit(status)
+    try:
+        sys.stdout.flush()
+    finally:
+        os._exit(status)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,28 @@ systemd begins the next with nothing left of the former: no ranks, no actors, no
 from __future__ import annotations
 
 import argparse
+import errno
 import secrets
 import socket
 import subprocess
-import threading
+import time
 
 import exit_status
+import span_door
 import span_link
 import span_part
 from span_part import Ended, Event
+from span_threads import Worker
+
+# Seconds between two looks of the thread that lets parts in, and after a connection that could not be taken.
+ACCEPT_SECONDS = 1.0
+# What accept(2) says of a listening socket that is none any more. Everything else passes: a connection that was gone again, no file or memory left.
+BROKEN_SOCKET = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP)
+# Strangers that are remembered, and those of whom the status tells.
+KEPT_REFUSED = 100
+TOLD_REFUSED = 3
+# The end of a line that the check says.
+LONGEST_LINE = 1000
 
 
 class Hub(span_part.Part):
@@ -33,22 +46,22 @@ class Hub(span_part.Part):
         self.begun = False
         self.serving = False
         self.checked = False
+        self.door = span_door.Door()
 
-    def run(self) -> int:
-        """Live one life; return the exit status."""
-        try:
-            self.back_off()
-            server = self.listen()
-            threading.Thread(target=self.accept, args=(server,), daemon=True).start()
-            self.gather()
-            self.begun = True
-            for step in self.options.order:
-                getattr(self, f"start_{step}")()
-            self.wait(lambda: False, None, str)
-        except Ended as ended:
-            self.broadcast({"ended": ended.reason, "asked": ended.asked})
-            return self.finish(ended)
-        raise AssertionError("nothing ends a life but Ended")
+    def live(self) -> None:
+        """Live one life. Raises Ended."""
+        self.back_off()
+        server = self.listen()
+        self.threads.start("lets parts in", lambda worker: self.accept(server, worker), for_ever=True)
+        self.gather()
+        self.begun = True
+        for step in self.options.order:
+            getattr(self, f"start_{step}")()
+        self.wait(lambda: False, None, str)
+
+    def tell_end(self, ended: Ended) -> None:
+        """Say to all parts that this life is over."""
+        self.broadcast({"ended": ended.reason, "asked": ended.asked})
 
     # Who is there
 
@@ -60,27 +73,57 @@ class Hub(span_part.Part):
         except OSError as error:
             raise Ended(f"{self.options.listen}:{self.options.port} cannot be listened on: {error.strerror}", count=False) from error
 
-    def accept(self, server: socket.socket) -> None:
+    def accept(self, server: socket.socket, worker: Worker) -> None:
         """Let parts in, each in a thread of its own. Runs in a thread of its own."""
+        server.settimeout(ACCEPT_SECONDS)
         while True:
-            connection, address = server.accept()
-            threading.Thread(target=self.host, args=(connection, address[0]), daemon=True).start()
+            worker.promise(20 * ACCEPT_SECONDS)
+            try:
+                connection, address = server.accept()
+            except socket.timeout:
+                continue
+            except OSError as error:
+                if error.errno in BROKEN_SOCKET:
+                    raise
+                self.events.put(Event("refused", name="a connection", text=f"it could not be taken: {error.strerror}"))
+                time.sleep(ACCEPT_SECONDS)
+                continue
+            self.take_in(connection, address[0])
 
-    def host(self, connection: socket.socket, address: str) -> None:
-        """Pass on what one part says, for as long as it is there."""
+    def take_in(self, connection: socket.socket, address: str) -> None:
+        """Begin to host a connection, unless there are too many already that prove nothing."""
+        full = self.door.enter(address)
+        if not full:
+            try:
+                self.threads.start(f"hosts {address}", lambda worker: self.host(connection, address, worker))
+                return
+            except RuntimeError as error:
+                self.door.leave(address)
+                full = str(error)
+        self.events.put(Event("refused", name=address, text=full))
+        connection.close()
+
+    def host(self, connection: socket.socket, address: str, worker: Worker) -> None:
+        """Pass on what one part says, for as long as it is there. Runs in a thread of its own."""
         options = self.options
+        worker.promise(3 * span_link.GREETING_SECONDS)
         try:
             link = span_link.welcome(connection, self.token, options.span, options.digest, self.life, self.refuse, options.silence)
         except (OSError, ValueError, span_link.LinkFault) as error:
-            self.events.put(Event("refused", text=f"{address}: {error}"))
+            self.events.put(Event("refused", name=address, text=str(error)))
             connection.close()
             return
+        finally:
+            self.door.leave(address)
         self.events.put(Event("linked", link))
         try:
             while True:
+                worker.promise(3 * options.silence)
                 self.events.put(Event("said", link, link.receive()))
         except (OSError, ValueError, span_link.LinkFault) as error:
             self.events.put(Event("lost", link, text=str(error)))
+        finally:
+            link.close()
 
     def refuse(self, name: str) -> str:
         """Return why a part is not wanted."""
@@ -112,7 +155,7 @@ class Hub(span_part.Part):
             text = "starting: waiting for " + ", ".join(spoken(name) for name in missing)
         else:
             text = "degraded: " + ", ".join(f"{spoken(name)} missing since {since[name]}" for name in missing)
-        reasons = [reason for reason in self.refused.values() if reason]
+        reasons = [f"{address}: {reason}" for address, reason in self.refused.items()][-TOLD_REFUSED:]
         return text + (f" (refused {'; '.join(reasons)})" if reasons else "")
 
     # What is started, in the order that the backend needs
@@ -144,18 +187,20 @@ class Hub(span_part.Part):
     def start_check(self) -> None:
         """Have the check (for Ray: are its nodes and GPUs there) say that all is well."""
         self.say("starting: looking for Ray's nodes")
-        threading.Thread(target=self.check, daemon=True).start()
+        self.threads.start("looks for Ray's nodes", self.check)
         seconds = self.options.join_timeout
         self.wait(lambda: self.checked, seconds, lambda: f"Ray did not have its nodes and GPUs after {seconds:.0f} s: {self.state.said}")
 
-    def check(self) -> None:
+    def check(self, worker: Worker) -> None:
         """Run the check, which says what it waits for and ends when all is well. Runs in a thread of its own."""
-        command = subprocess.Popen(self.options.check, env=self.process.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        # How long it may take is bounded by who waits for it.
+        worker.rest()
+        command = subprocess.Popen(self.options.check, env=self.process.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert command.stdout is not None
         last = ""
-        for line in command.stdout:
-            print(line, end="", flush=True)
-            last = line.strip()
+        for raw in iter(lambda: command.stdout.readline(LONGEST_LINE), b""):
+            last = span_link.one_line(raw.decode(errors="replace").strip())
+            print(last, flush=True)
             self.events.put(Event("waiting", text=last))
         self.events.put(Event("checked", status=command.wait(), text=last))
 
@@ -206,10 +251,10 @@ class Hub(span_part.Part):
         link = event.link
         if event.kind == "refused":
             # Once each, so that a stranger who knocks does not fill the journal.
-            address = event.text.partition(":")[0]
-            if self.refused.get(address) != event.text:
-                print(f"refused {event.text}", flush=True)
-            self.refused[address] = event.text
+            if self.refused.get(event.name) != event.text:
+                print(f"refused {event.name}: {event.text}", flush=True)
+            if event.name in self.refused or len(self.refused) < KEPT_REFUSED:
+                self.refused[event.name] = event.text
         elif event.kind == "waiting":
             self.say(f"starting: {event.text}")
         elif event.kind == "checked":
@@ -235,16 +280,17 @@ class Hub(span_part.Part):
         elif event.kind == "said" and self.links.get(link.name) is link:
             self.said(link.name, event.message)
 
-    def said(self, name: str, message: dict[str, object]) -> None:
+    def said(self, name: str, message: span_link.Message) -> None:
         """Take what a part says."""
-        if message.get("ended"):
+        ended = span_link.text(message, "ended")
+        if ended:
             if self.begun:
                 self.state.miss([name])
-                raise Ended(f"{spoken(name)}: {message['ended']}", count=not message.get("asked"), asked=bool(message.get("asked")))
+                raise Ended(f"{spoken(name)}: {ended}", count=message.get("asked") is not True, asked=message.get("asked") is True)
             return
-        if message.get("ready"):
+        if message.get("ready") is True:
             self.ready.add(name)
-        self.doubts[name] = "; ".join(str(message[key]) for key in ("doubt", "transport") if message.get(key))
+        self.doubts[name] = "; ".join(filter(None, (span_link.text(message, key) for key in ("doubt", "transport"))))
 
 
 def spoken(name: str) -> str:

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import span_link
 import span_part
 from span_part import Ended, Event
+from span_threads import Worker
+
+# Seconds that it may take to reach the hub: looking up its name, connecting, and both sides' proof.
+REACH_SECONDS = 180.0
 
 
 class Member(span_part.Part):
@@ -19,36 +22,39 @@ class Member(span_part.Part):
     told_to_start = False
     told_ready = False
 
-    def run(self) -> int:
-        """Live one life; return the exit status."""
-        try:
-            self.back_off()
-            threading.Thread(target=self.reach_hub, daemon=True).start()
-            self.wait(lambda: self.told_to_start, None, str)
-            self.start()
-            self.wait(lambda: self.is_ready, self.options.start_timeout, lambda: f"{self.what} was not ready after {self.options.start_timeout:.0f} s")
-            self.wait(lambda: False, None, str)
-        except Ended as ended:
-            self.tell({"ended": ended.reason, "asked": ended.asked})
-            return self.finish(ended)
-        raise AssertionError("nothing ends a life but Ended")
+    def live(self) -> None:
+        """Live one life. Raises Ended."""
+        self.back_off()
+        self.threads.start("talks to the hub", self.reach_hub)
+        self.wait(lambda: self.told_to_start, None, str)
+        self.start()
+        self.wait(lambda: self.is_ready, self.options.start_timeout, lambda: f"{self.what} was not ready after {self.options.start_timeout:.0f} s")
+        self.wait(lambda: False, None, str)
 
-    def reach_hub(self) -> None:
+    def tell_end(self, ended: Ended) -> None:
+        """Say to the hub that this life is over."""
+        self.tell({"ended": ended.reason, "asked": ended.asked})
+
+    def reach_hub(self, worker: Worker) -> None:
         """Connect to the hub for as long as it takes, then pass on what it says. Runs in a thread of its own."""
         options = self.options
         while True:
+            worker.promise(REACH_SECONDS)
             try:
                 link = span_link.connect(options.hub_address, options.port, self.token, options.span, options.name, options.digest, options.silence)
-            except (OSError, span_link.LinkFault) as error:
+            except (OSError, ValueError, span_link.LinkFault) as error:
                 self.events.put(Event("away", text=str(error)))
                 time.sleep(1)
                 continue
             self.events.put(Event("linked", link))
             try:
                 while True:
+                    worker.promise(3 * options.silence)
                     self.events.put(Event("said", link, link.receive()))
             except (OSError, ValueError, span_link.LinkFault) as error:
                 self.events.put(Event("lost", link, text=str(error)))
+            finally:
+                link.close()
             if self.told_to_start:
                 return
 
@@ -86,16 +92,17 @@ class Member(span_part.Part):
             self.told_ready = True
             self.beat()
 
-    def said(self, message: dict[str, object]) -> None:
+    def said(self, message: span_link.Message) -> None:
         """Do what the hub says."""
-        if message.get("ended"):
+        ended, text = span_link.text(message, "ended"), span_link.text(message, "text")
+        if ended:
             # The hub keeps the log of what happened; here it is only the end of this life.
             if self.told_to_start:
-                raise Ended(str(message["ended"]), count=False, asked=bool(message.get("asked")))
+                raise Ended(ended, count=False, asked=message.get("asked") is True)
             return
-        if message.get("start"):
+        if message.get("start") is True:
             self.told_to_start = True
-        if message.get("serves"):
-            self.serve(str(message["text"]))
-        elif message.get("text"):
-            self.say(str(message["text"]))
+        if message.get("serves") is True:
+            self.serve(text)
+        elif text:
+            self.say(text)

@@ -11,8 +11,8 @@ import os
 import queue
 import signal
 import socket
-import threading
 import time
+import traceback
 import typing as t
 
 import exit_status
@@ -21,6 +21,7 @@ import span_probe
 import span_process
 import span_ranks
 import span_state
+import span_threads
 import span_transport
 
 # Variables that are this process's own and nobody else's.
@@ -32,17 +33,20 @@ WRONG_ARGUMENTS = 2
 LOOK_SECONDS = 0.5
 MOST_BACKOFF_SECONDS = 300.0
 LAST_WORDS_SECONDS = 3.0
+# Seconds before a try where nothing can be kept of those before it: how many have failed is not known then.
+UNKEPT_BACKOFF_SECONDS = 30.0
 
 
 @dataclasses.dataclass
 class Event:
-    """Something that happened, told by another thread."""
+    """Something that happened, told by another thread. C(name) is whom it is about where that is no part of the service."""
 
     kind: str
     link: span_link.Link | None = None
     message: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     text: str = ""
     status: int = 0
+    name: str = ""
 
 
 class Ended(Exception):
@@ -64,7 +68,9 @@ class Part:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.token = os.environ.get("SPAN_TOKEN", "")
-        self.events: queue.Queue[Event] = queue.Queue()
+        # A signal's handler puts as well, in the middle of whatever the main thread does: a Queue's lock would be held by that thread itself.
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.threads = span_threads.Threads()
         self.state = span_state.State(os.environ.get("RUNTIME_DIRECTORY", ""), options.failures)
         self.transport = span_transport.Transport()
         self.process = span_process.Process(options.command, self.environment())
@@ -76,6 +82,30 @@ class Part:
         self._beaten = 0.0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda given, frame: self.events.put(Event("signal", status=given)))
+
+    def run(self) -> int:
+        """Live one life; return the exit status."""
+        try:
+            self.live()
+        except Ended as ended:
+            return self.end(ended)
+        except Exception as error:  # pylint: disable=broad-exception-caught  # Whatever it is, the program does not outlive its supervisor.
+            traceback.print_exc()
+            return self.end(Ended(f"the supervisor itself has failed: {type(error).__name__}: {error}"))
+        raise AssertionError("nothing ends a life but an exception")
+
+    def end(self, ended: Ended) -> int:
+        """End this life: tell the other parts, stop the program, and return the exit status."""
+        self.tell_end(ended)
+        return self.finish(ended)
+
+    def live(self) -> None:
+        """Live one life. Raises Ended."""
+        raise NotImplementedError
+
+    def tell_end(self, ended: Ended) -> None:
+        """Say to the other parts that this life is over."""
+        raise NotImplementedError
 
     # What is run
 
@@ -94,8 +124,8 @@ class Part:
         if os.environ.get("VLLM_RPC_BASE_PATH"):
             os.makedirs(os.environ["VLLM_RPC_BASE_PATH"], mode=0o750, exist_ok=True)
         self.withhold()
-        self.process.start(self.on_line, lambda status: self.events.put(Event("exit", status=status)))
-        threading.Thread(target=self.watch, daemon=True).start()
+        self.process.start(self.threads, self.on_line, lambda status: self.events.put(Event("exit", status=status)))
+        self.threads.start("asks the program how it is", self.watch)
 
     def withhold(self) -> None:
         """Keep secrets on this host: vLLM hands its whole environment on to the ranks of other hosts, but for what this file of its names."""
@@ -111,25 +141,32 @@ class Part:
         if self.transport.read(line):
             self.events.put(Event("transport"))
 
-    def watch(self) -> None:
+    def watch(self, worker: span_threads.Worker) -> None:
         """Tell when the program is ready; of an engine go on, and tell when it is dead. Runs in a thread of its own."""
         options = self.options
+        # Each answer may trickle in, timeout after timeout; a bound for all of it is this thread's sign of life.
+        bound = 10 * (options.probe_timeout + options.probe_interval)
         if options.ready_port:
             address, _colon, port = options.ready_port.rpartition(":")
-            self.until(lambda: answers(address.strip("[]"), int(port)))
+            self.until(lambda: answers(address.strip("[]"), int(port)), worker, bound)
         if not options.engine:
             self.events.put(Event("ready"))
             return
-        engine = span_probe.Engine(options.engine, options.model, os.environ.get("VLLM_API_KEY", ""), options.probe_timeout, options.patience, task=options.task)
-        self.until(engine.is_up)
+        key = os.environ.get("VLLM_API_KEY", "")
+        engine = span_probe.Engine(options.engine, options.model, key, options.probe_timeout, options.patience, task=options.task)
+        self.until(engine.is_up, worker, bound)
         while self.process.runs:
+            worker.promise(bound)
             verdict, why = engine.look()
             self.events.put(Event({span_probe.WELL: "ready", span_probe.DEAD: "dead"}.get(verdict, "doubt"), text=why))
             time.sleep(options.probe_interval if verdict == span_probe.WELL else min(5.0, options.probe_interval))
 
-    def until(self, met: t.Callable[[], bool]) -> None:
-        """Wait for something, for as long as the program runs."""
-        while self.process.runs and not met():
+    def until(self, met: t.Callable[[], bool], worker: span_threads.Worker, bound: float) -> None:
+        """Wait for something, for as long as the program runs, a look taking C(bound) seconds at most."""
+        while self.process.runs:
+            worker.promise(bound)
+            if met():
+                return
             time.sleep(LOOK_SECONDS)
 
     # What happens
@@ -149,6 +186,9 @@ class Part:
 
     def tick(self) -> None:
         """What is due now and then. Raises Ended."""
+        trouble = self.threads.trouble()
+        if trouble:
+            raise Ended(trouble)
         fallen = span_ranks.gone(self.ranks)
         if fallen:
             raise Ended(f"{fallen} has ended")
@@ -177,12 +217,12 @@ class Part:
             # An engine that dies ends with status 0, which is no success.
             raise Ended(f"{self.what} {exit_status.describe(event.status)}", WRONG_ARGUMENTS if event.status == WRONG_ARGUMENTS else 1)
         if event.kind == "dead":
-            raise Ended(f"{self.what} is dead: {event.text}")
+            raise Ended(f"{self.what} is dead: {span_link.one_line(event.text)}")
         if event.kind == "ready":
             self.is_ready = True
             self.doubt = ""
         if event.kind == "doubt":
-            self.doubt = event.text
+            self.doubt = span_link.one_line(event.text)
 
     @property
     def what(self) -> str:
@@ -194,8 +234,13 @@ class Part:
         if self.state.failed > 1:
             seconds = min(MOST_BACKOFF_SECONDS, 2.5 * 2 ** min(self.state.failed, 10))
             self.say(f"starting: {self.state.failed} tries have failed, the next one begins in {seconds:.0f} s")
-            until = time.monotonic() + seconds
-            self.wait(lambda: time.monotonic() >= until, None, str)
+        elif not self.state.can_keep():
+            seconds = UNKEPT_BACKOFF_SECONDS
+            self.say(f"starting: nothing can be kept of former tries, this one begins in {seconds:.0f} s")
+        else:
+            return
+        until = time.monotonic() + seconds
+        self.wait(lambda: time.monotonic() >= until, None, str)
 
     def say(self, text: str) -> None:
         """Say how it stands."""

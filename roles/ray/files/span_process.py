@@ -13,8 +13,11 @@ import threading
 import time
 import typing as t
 
-# Lines of output that are kept for the record of a failure.
+import span_threads
+
+# Lines of output that are kept for the record of a failure, and bytes after which a line is taken for one.
 KEPT_LINES = 3000
+LONGEST_LINE = 16384
 
 
 class Process:
@@ -36,17 +39,20 @@ class Process:
     def runs(self) -> bool:
         return self._process is not None and not self.ended.is_set()
 
-    def start(self, on_line: t.Callable[[str], None], on_end: t.Callable[[int], None]) -> None:
+    def start(self, threads: span_threads.Threads, on_line: t.Callable[[str], None], on_end: t.Callable[[int], None]) -> None:
         """Start it. Both are called from other threads: with each line of output, and with the exit status. Raises OSError."""
         self._process = subprocess.Popen(
             self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )
-        threading.Thread(target=self._read, args=(self._process, on_line), daemon=True).start()
-        threading.Thread(target=self._wait, args=(self._process, on_end), daemon=True).start()
+        process = self._process
+        # Neither promises a sign of life: a program may say nothing, and live, for as long as it likes.
+        threads.start("waits for the program's end", lambda worker: self._wait(process, on_end))
+        threads.start("reads what the program says", lambda worker: self._read(process, on_line))
 
     def _read(self, process: subprocess.Popen[bytes], on_line: t.Callable[[str], None]) -> None:
         ended = True
-        for raw in t.cast(t.BinaryIO, process.stdout):
+        output = t.cast(t.BinaryIO, process.stdout)
+        for raw in iter(lambda: output.readline(LONGEST_LINE), b""):
             sys.stdout.buffer.write(raw)
             sys.stdout.buffer.flush()
             line = raw.decode(errors="replace").rstrip("\n")

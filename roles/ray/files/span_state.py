@@ -13,11 +13,18 @@ import json
 import os
 import shutil
 import socket
+import stat
 import typing as t
 
-# Records of failures that are kept for a unit, and bytes of each file that goes into one.
+import span_link
+
+# Records of failures that are kept for a unit, bytes of each file that goes into one, and files.
 KEPT_FAILURES = 10
 KEPT_BYTES = 256 * 1024
+KEPT_FILES = 200
+# What is kept from life to life is a few hundred letters.
+LONGEST_STATE = 1024 * 1024
+LOGS = (".log", ".err", ".out")
 
 
 def now() -> str:
@@ -25,14 +32,19 @@ def now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def notify(text: str) -> None:
-    """Tell systemd something (sd_notify(3)); nothing where no systemd asked for it."""
+def notify(text: str) -> bool:
+    """Tell systemd something (sd_notify(3)), nothing where no systemd asked for it. Return whether that went well."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.connect("\0" + address[1:] if address.startswith("@") else address)
-        channel.sendall(text.encode())
+        return True
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.connect("\0" + address[1:] if address.startswith("@") else address)
+            channel.sendall(text.encode(errors="replace"))
+    except OSError as error:
+        print(f"systemd could not be told: {error}", flush=True)
+        return False
+    return True
 
 
 class State:
@@ -44,23 +56,35 @@ class State:
         self.said = ""
         self._serves = False
         self._kept: dict[str, t.Any] = {"served": False, "missing": {}, "failed": 0, "failure": "", **self._load()}
+        self._is_kept = True
 
     def _load(self) -> dict[str, t.Any]:
         try:
             with open(self._path, encoding="utf-8") as file:
-                found = json.load(file)
-        except (OSError, ValueError):
+                found = json.loads(file.read(LONGEST_STATE))
+        except (OSError, ValueError, RecursionError):
             return {}
-        return found if isinstance(found, dict) else {}
+        kinds = {"served": bool, "missing": dict, "failed": int, "failure": str}
+        return {name: value for name, value in found.items() if isinstance(value, kinds.get(name, object))} if isinstance(found, dict) else {}
 
     def _keep(self, **values: t.Any) -> None:
+        """Keep values for the next life. On a full disk this life goes on without."""
         self._kept.update(values)
         if not self._path:
             return
-        new = self._path + ".new"
-        with open(new, "w", encoding="utf-8") as file:
-            json.dump(self._kept, file)
-        os.replace(new, self._path)
+        try:
+            keep(self._path, json.dumps(self._kept))
+        except OSError as error:
+            if self._is_kept:
+                print(f"{self._path} cannot be written: {error.strerror}", flush=True)
+            self._is_kept = False
+        else:
+            self._is_kept = True
+
+    def can_keep(self) -> bool:
+        """Whether values are kept for the next life. None are to be where there is no directory."""
+        self._keep()
+        return self._is_kept
 
     @property
     def has_served(self) -> bool:
@@ -74,6 +98,7 @@ class State:
 
     def say(self, text: str) -> None:
         """Say how it stands: to systemd, and to the journal when it is something new."""
+        text = span_link.one_line(text)
         if text != self.said:
             self.said = text
             print(text, flush=True)
@@ -87,9 +112,8 @@ class State:
     def serves(self, text: str) -> None:
         """Say that it serves: what failed before is over."""
         if not self._serves:
-            self._serves = True
             self._keep(served=True, missing={}, failed=0, failure="")
-            notify("READY=1")
+            self._serves = notify("READY=1")
         self.say(text)
 
     def miss(self, names: t.Iterable[str]) -> dict[str, str]:
@@ -107,33 +131,77 @@ class State:
         :param count: whether it counts among those that make the next try wait
         """
         first = self._kept["failure"]
+        # Counted before anything else is tried: without the count the next life would not wait.
+        self._keep(failed=self.failed + count)
         if not first and self._failures:
             first = os.path.join(self._failures, datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ"))
-            keep_log(first, reason, output, folders)
-            for old in sorted(os.listdir(self._failures))[:-KEPT_FAILURES]:
-                shutil.rmtree(os.path.join(self._failures, old), ignore_errors=True)
-        self._keep(failed=self.failed + count, failure=first)
+            try:
+                # Room first: the disk may be full of them.
+                self._thin()
+                keep_log(first, reason, output, folders)
+            except OSError as error:
+                print(f"the log of this failure cannot be kept: {error}", flush=True)
+                shutil.rmtree(first, ignore_errors=True)
+                return ""
+            self._keep(failure=first)
         return str(first)
+
+    def _thin(self) -> None:
+        """Leave one record fewer than are kept."""
+        for old in sorted(os.listdir(self._failures) if os.path.isdir(self._failures) else [])[:1 - KEPT_FAILURES]:
+            shutil.rmtree(os.path.join(self._failures, old), ignore_errors=True)
+
+
+def keep(path: str, text: str) -> None:
+    """Write a file whole or not at all; where the disk has no room for a new one, into the old one's own. Raises OSError."""
+    data = text.encode()
+    new = path + ".new"
+    try:
+        with open(new, "wb") as file:
+            file.write(data)
+        os.replace(new, path)
+        return
+    except OSError:
+        # One that was cut off would take the last room.
+        if os.path.lexists(new):
+            os.unlink(new)
+    with open(path, "r+b") as file:
+        file.write(data)
+        file.truncate()
 
 
 def keep_log(folder: str, reason: str, output: t.Sequence[str], folders: t.Sequence[str]) -> None:
-    """Write the record of a failure: its reason, what the program said, and the ends of its log files."""
+    """Write the record of a failure: its reason, what the program said, and the ends of its log files, the newest. Raises OSError."""
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "output.log"), "w", encoding="utf-8") as file:
+    with open(os.path.join(folder, "output.log"), "w", encoding="utf-8", errors="replace") as file:
         file.write(f"{now()}: {reason}\n\n" + "".join(line + "\n" for line in output))
-    for source in folders:
-        # Links (Ray's session_latest) lead to what stands beside them.
-        for path, _folders, names in os.walk(source):
-            for name in names:
-                keep_end(os.path.join(path, name), os.path.join(folder, name))
+    # Links (Ray's session_latest) lead to what stands beside them.
+    found = [os.path.join(path, name) for source in folders for path, _folders, names in os.walk(source) for name in names if name.endswith(LOGS)]
+    try:
+        for path in sorted(found, key=_age)[:KEPT_FILES]:
+            keep_end(path, os.path.join(folder, os.path.basename(path)))
+    except OSError as error:
+        # What was said is there, which is the most of it.
+        print(f"the log of this failure is kept in part: {error}", flush=True)
+
+
+def _age(path: str) -> float:
+    """What is newer is less; what is gone is oldest."""
+    try:
+        return -os.lstat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def keep_end(source: str, target: str) -> None:
-    """Copy the end of a log file; what is empty, no log or gone is left out."""
-    if not source.endswith((".log", ".err", ".out")) or os.path.exists(target):
+    """Copy the end of a file; what is empty, no file of its own (a link, a pipe) or gone is left out. Raises OSError where it can't be written."""
+    if os.path.exists(target):
         return
     try:
-        with open(source, "rb") as file:
+        # A pipe would have its reader wait for somebody who writes.
+        with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - KEPT_BYTES))
             data = file.read()

@@ -47,7 +47,9 @@ class Span:
         for name in ("exit_status", "openai_api", "task_checks"):
             shutil.copy(FILES.parents[2] / "plugins" / "module_utils" / f"_{name}.py", folder / f"{name}.py")
 
-    def start(self, name: str, *, hub: bool = False, digest: str = "d", token: str = TOKEN, program: str = PROGRAM, **options: Any) -> None:
+    def start(
+        self, name: str, *, hub: bool = False, digest: str = "d", token: str = TOKEN, program: str = PROGRAM, script: Path = FILES / "span.py", **options: Any
+    ) -> None:
         """Start a part, as its unit does; O(options) are its flags."""
         for sub in ("run", "failures"):
             (self.folder / name / sub).mkdir(parents=True, exist_ok=True)
@@ -55,9 +57,10 @@ class Span:
             "span": "big", "name": name, "backend": "mp", "digest": digest, "port": self.port, "silence": 4, "stop_timeout": 2,
             "failures": self.folder / name / "failures", **options,
         }
-        flags.update({"listen": "127.0.0.1"} if hub else {"hub_address": "127.0.0.1", "hub_name": "head"})
+        for flag, value in ({"listen": "127.0.0.1"} if hub else {"hub_address": "127.0.0.1", "hub_name": "head"}).items():
+            flags.setdefault(flag, value)
         words = [f"--{key.replace('_', '-')}={value}" for key, values in flags.items() for value in (values if isinstance(values, list) else [values])]
-        command = [sys.executable, str(FILES / "span.py"), "hub" if hub else "member", *words, "--"]
+        command = [sys.executable, str(script), "hub" if hub else "member", *words, "--"]
         command += [sys.executable, "-c", program, str(self.folder / name / "pid")]
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "RUNTIME_DIRECTORY": str(self.folder / name / "run"), "SPAN_TOKEN": token}
         with (self.folder / name / "output").open("a") as output:

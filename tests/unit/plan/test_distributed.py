@@ -515,16 +515,16 @@ def test_digest(over_hosts: Planner, keys: dict[str, Any], variables: dict[str, 
 
 
 def test_nodes_have_their_own_way(over_hosts: Planner) -> None:
-    """Interfaces and addresses of each node in its own environment, what the user says over them, and none of it keeps nodes apart."""
+    """Interfaces and addresses of each node in its own environment, and none of it keeps nodes apart."""
     facts = {
         "gpu1": host_facts(gpus=gpus(8), interfaces={"eth0": ["10.0.0.1"]}),
         "gpu2": host_facts(gpus=gpus(8), interfaces={"bond0": ["10.0.0.2"]}),
     }
-    hosts = {"gpu1": on(over(), ansible_host="10.0.0.1"), "gpu2": on(over(environment={"NCCL_SOCKET_IFNAME": "ib0"}), ansible_host="10.0.0.2")}
+    hosts = {"gpu1": on(over(), ansible_host="10.0.0.1"), "gpu2": on(over(), ansible_host="10.0.0.2")}
     made = over_hosts(hosts, **facts)
     first, second = (units(made, host)[unit]["environment"] for host, unit in (("gpu1", "ray-head-big.service"), ("gpu2", "ray-worker-big.service")))
     assert (first["VLLM_HOST_IP"], first["GLOO_SOCKET_IFNAME"], first["NCCL_SOCKET_IFNAME"]) == ("10.0.0.1", "eth0", "eth0")
-    assert (second["VLLM_HOST_IP"], second["GLOO_SOCKET_IFNAME"], second["NCCL_SOCKET_IFNAME"]) == ("10.0.0.2", "bond0", "ib0")
+    assert (second["VLLM_HOST_IP"], second["GLOO_SOCKET_IFNAME"], second["NCCL_SOCKET_IFNAME"]) == ("10.0.0.2", "bond0", "bond0")
     assert len(digests(made)) == 1
 
 

@@ -32,7 +32,7 @@ def test_a_service_and_ssh(plan: Plans) -> None:
     ssh = [(port, source, "inferops: ssh") for port in (22, 2222) for source in ("0.0.0.0/0", "::/0")]
     assert rules(made) == ssh + [(8001, source, "inferops: api qwen") for source in PRIVATE]
     firewall = made.hosts["gpu1"]["firewall"]
-    assert (firewall["enabled"], firewall["logging"], firewall["return_after"]) == (True, "off", 60)
+    assert (firewall["enabled"], firewall["logging"], firewall["return_after"]) == (True, "", 60)
     assert made.hosts["gpu1"]["packages"] == ["ufw"]
 
 
@@ -148,6 +148,116 @@ def test_published_ports(plan: Plans) -> None:
     accepted = {name: "x" for name in ("published-ports", "open-port", "key-scope")}
     assert plan(service(), facts=known(published=[80]), plan_accept=accepted).warnings == []
     assert plan(service(), facts=known(published=[80]), firewall_enabled=False).warnings == []
+
+
+OPEN = {"enabled": False, "policies": {"INPUT": "DROP", "OUTPUT": "ACCEPT"}}
+NODE_EXPORTER = {"port": 9100, "address": "::", "pid": 7, "unit": "prometheus-node-exporter.service", "program": "prometheus-node"}
+LISTENERS = [
+    NODE_EXPORTER,
+    {"port": 2049, "address": "0.0.0.0", "pid": None, "unit": "", "program": ""},
+    {"port": 10250, "address": "::", "pid": 9, "unit": "kubelet.service", "program": "kubelet"},
+    {"port": 22, "address": "0.0.0.0", "pid": 1, "unit": "ssh.service", "program": "sshd"},
+    {"port": 8001, "address": "0.0.0.0", "pid": 5, "unit": "vllm-qwen.service", "program": "vllm"},
+    {"port": 5432, "address": "127.0.0.1", "pid": 6, "unit": "postgresql.service", "program": "postgres"},
+    {"port": 8080, "address": "0.0.0.0", "pid": 8, "unit": "docker.service", "program": "docker-proxy"},
+]
+DATAGRAMS = [
+    {"port": 161, "address": "0.0.0.0", "pid": 10, "unit": "snmpd.service", "program": "snmpd"},
+    {"port": 68, "address": "0.0.0.0", "pid": 11, "unit": "", "program": "dhclient"},
+    {"port": 40000, "address": "0.0.0.0", "pid": 12, "unit": "", "program": "resolver"},
+]
+
+
+def shut(plan: Plans, state: Any = OPEN, **variables: Any) -> list[str]:
+    """Warnings about listeners that are shut."""
+    facts = known(published=[8080], **({"state": state} if state is not None else {})) | {"listeners": LISTENERS, "udp_listeners": DATAGRAMS}
+    made = plan(service(), facts=facts, **variables)
+    assert not made.faults, made.faults
+    return [warning for warning in made.warnings if "shuts ports" in warning]
+
+
+def test_who_is_shut_is_named(plan: Plans) -> None:
+    """With the port, the program and what opens it; not SSH, ours, what is on loopback, or what answers only."""
+    [warning] = shut(plan)
+    named = "161/udp (snmpd, snmpd.service), 2049 (NFS), 9100 (prometheus-node, prometheus-node-exporter.service), 10250 (kubelet, kubelet.service)"
+    assert f"on which others listen: {named}; who" in warning
+    assert "firewall_open_ports, like [{port: 161, protocol: udp, sources: [10.0.0.0/8]}]" in warning and "[shut-ports]" in warning
+
+
+OPENED = [{"port": 2049, "sources": ["10.0.0.0/8"]}, {"port": 9100, "sources": ["192.0.2.5"]}, {"port": 10250, "sources": ["any"]}]
+
+
+def test_what_is_opened_is_open(plan: Plans) -> None:
+    """The way out leads out."""
+    opened = [*OPENED, {"port": 161, "protocol": "udp", "sources": ["10.0.0.0/8"]}]
+    assert shut(plan, firewall_open_ports=opened) == []
+    made = rules(plan(service(), facts=known(), firewall_open_ports=[*opened, *opened]))
+    assert [rule for rule in made if rule[2] == "inferops: other"] == [
+        (2049, "10.0.0.0/8", "inferops: other"), (9100, "192.0.2.5/32", "inferops: other"), (10250, "0.0.0.0/0", "inferops: other"),
+        (10250, "::/0", "inferops: other"), (161, "10.0.0.0/8", "inferops: other"),
+    ]
+
+
+@pytest.mark.parametrize("state", [
+    {"enabled": True, "policies": {"INPUT": "DROP"}}, {"enabled": True, "policies": {"INPUT": "REJECT"}}, None,
+], ids=["shut before", "rejects", "not known"])
+def test_what_was_shut_before_is_not_told_of(plan: Plans, state: Any) -> None:
+    assert shut(plan, state) == []
+
+
+def test_what_others_let_in_is_not_told_of(plan: Plans) -> None:
+    rule = {"family": 4, "action": "allow_log", "port": "9100", "protocol": "tcp", "source": "10.0.0.0/8", "comment": "", "elsewhere": ""}
+    [warning] = shut(plan, {**OPEN, "rules": [rule]})
+    assert "9100" not in warning and "10250" in warning
+    assert shut(plan, firewall_enabled=False) == []
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    ({"port": 1}, "list"), ([{"port": 9100}], "sources"), ([{"port": 0, "sources": ["any"]}], "65535"), ([{"port": 1, "sources": ["x"]}], "no network"),
+    ([{"port": 1, "sources": ["any"], "protocl": "udp"}], "did you mean protocol"), ([{"port": 1, "sources": ["any"], "protocol": "sctp"}], "tcp or udp"),
+])
+def test_ports_that_cannot_be_opened(plan: Plans, value: Any, text: str) -> None:
+    [fault] = plan(service(), facts=known(), firewall_open_ports=value).faults
+    assert fault.key == "firewall_open_ports" and text in fault.why + fault.remedy
+
+
+BOTH = {"iptables": True, "ip6tables": True}
+NONE = {"iptables": False, "ip6tables": False}
+KERNELS = [
+    ("nft without it", {"iptables": "nft", "ip6tables": "nft", "installed": True, "nft": False, "legacy": BOTH},
+     "no nf_tables", "on the host: update-alternatives --set iptables /usr/sbin/iptables-legacy && "
+     "update-alternatives --set ip6tables /usr/sbin/ip6tables-legacy; or"),
+    ("not installed yet", {"iptables": "nft", "ip6tables": "nft", "installed": False, "nft": False, "legacy": BOTH},
+     "no nf_tables", "apt-get install iptables, then update-alternatives"),
+    ("half of it", {"iptables": "legacy", "ip6tables": "nft", "installed": True, "nft": False, "legacy": BOTH},
+     "host's ip6tables-nft works with", "/usr/sbin/ip6tables-legacy"),
+    ("legacy without it", {"iptables": "legacy", "ip6tables": "legacy", "installed": True, "nft": True, "legacy": NONE},
+     "of the older kind", "--set iptables /usr/sbin/iptables-nft"),
+    ("nothing at all", {"iptables": "nft", "ip6tables": "nft", "installed": True, "nft": False, "legacy": NONE}, "no nf_tables", "choose another kernel"),
+]
+
+
+@pytest.mark.parametrize(("backend", "why", "remedy"), [case[1:] for case in KERNELS], ids=[case[0] for case in KERNELS])
+def test_a_kernel_that_cannot_filter(plan: Plans, backend: Any, why: str, remedy: str) -> None:
+    """Told before anything is changed, with the way out; UFW would only say so when it is turned on."""
+    [fault] = plan(service(), facts=known(backend=backend)).faults
+    assert fault.key == "firewall_enabled" and why in fault.why and remedy in fault.remedy
+    assert not plan(service(), facts=known(backend=backend), firewall_enabled=False).faults
+
+
+@pytest.mark.parametrize("backend", [
+    {"iptables": "legacy", "ip6tables": "legacy", "installed": True, "nft": False, "legacy": BOTH},
+    {"iptables": "nft", "ip6tables": "nft", "installed": True, "nft": True, "legacy": NONE},
+    {"iptables": "nft", "ip6tables": "nft", "installed": True, "nft": None, "legacy": NONE},
+    {},
+], ids=["legacy", "nft", "not to be told", "not asked"])
+def test_a_kernel_that_can_filter(plan: Plans, backend: Any) -> None:
+    assert not plan(service(), facts=known(backend=backend)).faults
+
+
+def test_a_policy_for_what_goes_out_is_told_of(plan: Plans) -> None:
+    made = plan(service(), facts=known(state={"enabled": True, "policies": {"INPUT": "DROP", "OUTPUT": "DROP"}}))
+    assert [warning for warning in made.warnings if "lets nothing out by default" in warning and "[deny-outgoing]" in warning]
 
 
 def test_a_change_that_was_taken_back_is_told_of(plan: Plans) -> None:

@@ -76,9 +76,9 @@ PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ),
     ("parallel sizes that fit", [args(tensor_parallel_size=2, pipeline_parallel_size=2)], {}),
     (
-        "data parallel here and elsewhere",
+        "data parallel here and elsewhere, where somebody starts the others by hand",
         [service(model=BF16, vllm_args={"tensor_parallel_size": 2, "data_parallel_size": 8, "data_parallel_size_local": 2})],
-        {},
+        {"plan_accept": {"data-parallel-hosts": "the other ranks are started by hand"}},
     ),
     ("fewer ranks than GPUs", [args(tensor_parallel_size=1)], {}),
     ("just enough room", [service()], {"facts": free(NEEDED + RESERVE)}),

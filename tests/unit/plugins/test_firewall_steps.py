@@ -59,7 +59,19 @@ CHANGES: list[tuple[str, dict[str, Any], list[str]]] = [
         "!delete allow proto tcp from 0.0.0.0/0 to any port 2222 comment inferops: ssh",
     ]),
     ("open to all", {"policies": {"INPUT": "ACCEPT", "OUTPUT": "ACCEPT"}}, ["!default deny incoming"]),
-    ("nothing gets out", {"policies": {"INPUT": "DROP", "OUTPUT": "DROP"}}, ["!default allow outgoing"]),
+    ("nothing gets out, which is the administrator's to say", {"policies": {"INPUT": "DROP", "OUTPUT": "DROP"}}, []),
+    ("not started", {"active": False}, ["start"]),
+    ("not started, and flushed", {"active": False, "loaded": False}, ["!reload", "start"]),
+    ("somebody has ours logged", {"rules": (SSH4, SSH6, replace(API, action="allow_log"), PEER)}, []),
+    ("somebody limits ours", {"rules": (SSH4, SSH6, replace(API, action="limit_log-all"), PEER)}, [
+        "allow proto tcp from 10.0.0.0/8 to any port 8001 comment inferops: api a",
+    ]),
+    ("a logged rule that is not wanted", {"rules": (*RIGHT.rules, replace(API, action="allow_log", port="8002"))}, [
+        "delete allow log proto tcp from 10.0.0.0/8 to any port 8002 comment inferops: api a",
+    ]),
+    ("a rule that is not wanted, all of it logged", {"rules": (*RIGHT.rules, replace(PEER, action="limit_log-all", source="10.0.0.3"))}, [
+        "delete limit log-all from 10.0.0.3 to any comment inferops: peer b",
+    ]),
     ("not in the kernel", {"loaded": False}, ["!reload"]),
     ("flushed, with a rule to add", {"loaded": False, "rules": (SSH4, SSH6, API)}, ["!reload", "allow from 10.0.0.2 to any comment inferops: peer b"]),
     ("turned off", {"enabled": False}, ["!--force enable"]),
@@ -74,6 +86,33 @@ CHANGES: list[tuple[str, dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(("changes", "expected"), [case[1:] for case in CHANGES], ids=[case[0] for case in CHANGES])
 def test_what_differs(changes: dict[str, Any], expected: list[str]) -> None:
     assert commands(replace(RIGHT, **changes)) == expected
+
+
+LEVELS = [
+    ("the host's own", {"logging": "high"}, []),
+    ("the host's own, of a firewall that is off", {"enabled": False, "logging": "high"}, ["!--force enable"]),
+    ("the package's own", {"enabled": False, "logging": "low"}, ["logging off", "!--force enable"]),
+    ("what an earlier version set", {"logging": "off"}, []),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), [case[1:] for case in LEVELS], ids=[case[0] for case in LEVELS])
+def test_the_level_of_the_log_is_the_hosts_own(changes: dict[str, Any], expected: list[str]) -> None:
+    assert commands(replace(RIGHT, **changes), logging="") == expected
+
+
+def test_removals_of_what_somebody_has_logged() -> None:
+    """UFW deletes a rule for its very action and log alone, and says "Could not delete non-existent rule" of all others."""
+    state = replace(RIGHT, rules=(SSH4, SSH6, replace(API, action="allow_log-all"), PEER))
+    found = steps.removals(state, ["inferops: api a"])
+    assert [" ".join(step.command) for step in found.steps] == ["delete allow log-all proto tcp from 10.0.0.0/8 to any port 8001 comment inferops: api a"]
+
+
+def test_a_rule_on_an_interface_with_our_comment_is_told_of() -> None:
+    """It is none of ours, and would stay in silence when the service goes."""
+    copied = replace(API, elsewhere="in_eth0")
+    found = steps.plan(replace(RIGHT, rules=(*RIGHT.rules, copied)), WANTED, "off")
+    assert not found.steps and "(in_eth0)" in found.warnings[0] and "ufw status numbered" in found.warnings[0]
 
 
 def test_new_rules_come_before_old_ones_go() -> None:

@@ -11,8 +11,9 @@ from ..clusters import Cluster, Run
 from ..draft import HostDraft
 from ..engines import VLLM
 from ..faults import Fault, Notice
-from . import advisories, argument_values, arguments, clusters, credentials, cuda, disk, engines, firewall, gpus, kernel, layout, memory, models, names
-from . import nodes, platform, ports, releases, repositories, service, service_files, sharing, strays, systems, tls, unknown, variants
+from . import advisories, answers, argument_values, arguments, clusters, credentials, cuda, data_parallel, disk, engines, firewall, firewall_host, gpus
+from . import kernel, layout, memory, models, names, nodes, platform, ports, releases, repositories, service, service_files, sharing, strays, systems
+from . import tls, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -89,12 +90,17 @@ RULES: tuple[Rule, ...] = (
     Rule(ports.ports_need_no_root),
     Rule(ports.ports_are_free),
     Rule(ports.address_is_reachable),
+    Rule(ports.address_is_of_the_hosts_kind),
+    Rule(answers.everything_was_answered),
     Rule(firewall.others_do_not_manage_it),
     Rule(firewall.somebody_is_let_in),
     Rule(firewall.controller_is_let_in),
     Rule(firewall.world_is_let_in_with_keys_only, accept="open-world"),
     Rule(firewall.containers_bypass_it, accept="published-ports"),
     Rule(firewall.last_change_was_confirmed),
+    Rule(firewall_host.kernel_can_filter),
+    Rule(firewall_host.what_goes_out_is_let_out, accept="deny-outgoing"),
+    Rule(firewall_host.others_are_shut, accept="shut-ports"),
     Rule(gpus.gpus_answer),
     Rule(gpus.gpus_exist),
     Rule(gpus.gpus_are_well),
@@ -105,6 +111,8 @@ RULES: tuple[Rule, ...] = (
     Rule(gpus.parallel_sizes_fit),
     Rule(nodes.interface_is_there),
     Rule(nodes.arguments_suit_several_hosts),
+    Rule(nodes.variables_are_the_plans),
+    Rule(data_parallel.ranks_are_all_here, accept="data-parallel-hosts"),
     Rule(nodes.version_knows_several_hosts),
     Rule(nodes.transport_is_known),
     Rule(nodes.ports_are_in_range),
@@ -194,5 +202,6 @@ CLUSTER_RULES: tuple[ClusterCheck, ...] = (
     clusters.addresses_are_apart,
     clusters.names_are_apart,
     firewall.peers_have_addresses,
+    clusters.ray_has_ipv4,
     clusters.gpus_add_up,
 )

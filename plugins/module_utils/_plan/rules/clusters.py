@@ -8,6 +8,7 @@ from typing import Any, Callable, Iterator, Union
 
 from .. import arguments as args
 from ..clusters import Cluster, Member, Run
+from ..distributed import RAY
 from ..faults import Fault, Notice, did_you_mean, shown
 
 Finding = Union[Fault, Notice]
@@ -134,6 +135,17 @@ def addresses_are_apart(cluster: Cluster, run: Run) -> Iterator[Fault]:
             why = f"{owners[node.address]} has the same address, and each node of a service is a host of its own"
             yield Fault(node.host, cluster.label, key, shown(node.address), why, remedy)
         owners.setdefault(node.address, node.host)
+
+
+def ray_has_ipv4(cluster: Cluster, run: Run) -> Iterator[Fault]:
+    """Nodes under Ray have addresses of IPv4: nobody has tried its ports and ranks by IPv6."""
+    if cluster.distributed.backend != RAY:
+        return
+    for node in cluster.head.draft.part.nodes if cluster.head.draft.part else ():
+        if ":" in node.address:
+            why = "the other nodes reach it by IPv6, by which services on Ray are not known to run"
+            remedy = "write distributed.backend: mp; or name a network with IPv4 with distributed.interface, or an IPv4 address as ansible_host"
+            yield Fault(node.host, cluster.label, "distributed.backend", RAY, why, remedy)
 
 
 def gpus_add_up(cluster: Cluster, run: Run) -> Iterator[Finding]:

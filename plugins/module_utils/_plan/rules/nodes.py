@@ -4,20 +4,27 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Iterator, Mapping
 
 from ..distributed import MP, RAY
 from ..draft import HostDraft
 from ..faults import Fault, did_you_mean, shown
 from ..span import LONGEST_TEMP_DIR, highest_port, temp_dir
+from ..transports import Transport
 
 # Arguments that a service over several hosts does not take: why, and what to do instead.
 _BACKEND = ("the plan gives this flag itself", "say it with distributed.backend")
 _REFUSED: dict[str, tuple[str, str]] = {
     "distributed_executor_backend": _BACKEND,
     **{
-        key: ("a service over several hosts spreads one copy of the model, with tensor and pipeline parallel", "take it out, or serve a copy on each host")
-        for key in ("data_parallel_size", "data_parallel_size_local", "data_parallel_address", "data_parallel_backend", "data_parallel_start_rank")
+        key: (
+            "a service over several hosts spreads one copy of the model, with tensor and pipeline parallel",
+            "take it out; or take distributed out and serve a copy on each host",
+        )
+        for key in (
+            "data_parallel_size", "data_parallel_size_local", "data_parallel_address", "data_parallel_backend", "data_parallel_start_rank",
+            "data_parallel_rank", "data_parallel_rpc_port", "data_parallel_external_lb", "data_parallel_hybrid_lb",
+        )
     },
 }
 
@@ -30,7 +37,7 @@ def interface_is_there(host: HostDraft) -> Iterator[Fault]:
     for draft in host.services:
         wanted = draft.service.distributed.interface if draft.service.distributed is not None else None
         if wanted is not None and wanted not in there:
-            why = "the host has no network interface of this name with an IPv4 address"
+            why = "the host has no network interface of this name with an address"
             remedy = did_you_mean(wanted, there, f"choose among {', '.join(there)}; where hosts differ, let a variable of each say it")
             yield Fault(host.name, draft.label, "distributed.interface", shown(wanted), why, remedy)
 
@@ -43,6 +50,42 @@ def arguments_suit_several_hosts(host: HostDraft) -> Iterator[Fault]:
         for key, (why, remedy) in _REFUSED.items():
             if key in draft.given and draft.given[key] != 1:
                 yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key], key), why, remedy)
+
+
+# Variables that the plan gives to each node of a service over several hosts: the way to the others, which differs from node to node.
+_INTERFACE = "which each of its hosts may say for itself"
+_WAYS = ("VLLM_HOST_IP", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
+_MEETING = ("MASTER_ADDR", "MASTER_PORT", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+# Those that say by what NCCL goes from host to host, which is what distributed.transport is about.
+_TRANSPORT = ("NCCL_IB_DISABLE", "NCCL_NET", "NCCL_NET_PLUGIN")
+
+
+def variables_are_the_plans(host: HostDraft) -> Iterator[Fault]:
+    """Addresses and interfaces are not set by hand: the same one on all nodes has all of them answer at the head's, or on another network than Ray."""
+    for draft in host.services:
+        if not draft.is_distributed or draft.service.distributed is None:
+            continue
+        said = draft.service.distributed
+        for key, layer in (("environment", draft.service.environment), ("model_service_environment", host.settings.model_service_environment)):
+            for name, value in layer.items():
+                finding = _owned(name, value, said.interface, said.transport, host.tables.transports)
+                if finding is not None and value is not None:
+                    yield Fault(host.name, draft.label, f"{key}.{name}", shown(value, name), *finding)
+
+
+def _owned(name: str, value: object, interface: str | None, transport: str | None, transports: Mapping[str, Transport]) -> tuple[str, str] | None:
+    """Why a variable is not the user's to set on a service over several hosts, and what to do instead."""
+    if name in _WAYS:
+        why = "the plan gives each node of a service over several hosts its own, for one network for all that goes between them"
+        has = f"take it out: distributed.interface {interface} gives it" if interface else "take it out"
+        return why, has if interface else f"{has}, and name the network with distributed.interface, {_INTERFACE}"
+    if name in _MEETING:
+        return "the plan gives this to the nodes of a service over several hosts", "take it out; distributed.head and distributed.port say where they meet"
+    chosen = transports.get(transport) if transport is not None else None
+    if chosen is not None and name in _TRANSPORT and chosen.environment.get(name, value) != value:
+        why = f"distributed.transport {transport} sets it to {shown(chosen.environment[name])}"
+        return why, "take it out, or choose another transport"
+    return None
 
 
 def version_knows_several_hosts(host: HostDraft) -> Iterator[Fault]:

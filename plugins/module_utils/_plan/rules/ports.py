@@ -114,6 +114,17 @@ def address_is_reachable(host: HostDraft) -> Iterator[Notice]:
             yield Notice(host.name, draft.label, f"it listens on {draft.service.host} and can be reached from its own host only")
 
 
+def address_is_of_the_hosts_kind(host: HostDraft) -> Iterator[Fault]:
+    """A service on a host without IPv4 listens by IPv6: on 0.0.0.0 nobody would reach it."""
+    if host.facts is None or not host.facts.lacks_ipv4:
+        return
+    for draft in host.services:
+        address = draft.service.host
+        if draft.answers and address.replace(".", "").isdigit() and not is_loopback(address):
+            why = "the host has addresses of IPv6 alone, and the service would listen by IPv4"
+            yield Fault(host.name, draft.label, "host", address, why, 'write host: "::"')
+
+
 def _collide(wanted: str, taken: str) -> bool:
     return wanted in _ANY or taken in _ANY or wanted == taken
 

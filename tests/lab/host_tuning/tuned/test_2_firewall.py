@@ -23,6 +23,8 @@ def test_ufw_says(name: str) -> None:
     assert "Status: active" in said
     assert "Logging: off" in said
     assert re.search(r"^Default: deny \(incoming\), allow \(outgoing\)", said, re.MULTILINE), said
+    # Before the first reboot too.
+    assert on(name, "systemctl is-active ufw") == "active"
 
 
 @BOTH

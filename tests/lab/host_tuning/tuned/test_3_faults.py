@@ -33,10 +33,14 @@ def test_other_plan_next_to_others_rules(scenario: Scenario, play: Callable[...,
     """A service goes, the other is for one address only: the rules of the first go and the stranger is shut out, while rules of others, first and
     last in the list, keep their words and places. With the old plan all is as before."""
     first, last = "deny from 192.0.2.7", "allow 9998/tcp"
+    # Rules of ours that somebody has logged, and the level of the log, which is the administrator's.
+    added = [line for line in on(FIRST, "ufw show added").splitlines() if f"port {ALONE} " in line]
+    assert added
     on(FIRST, f"ufw insert 1 {first} comment theirs && ufw {last}")
     before = rules(FIRST)
     theirs = [before[0], before[-1]]
     assert "192.0.2.7" in theirs[0] and "--dport 9998 " in theirs[1]
+    on(FIRST, " && ".join(["ufw logging medium", *(line.replace("ufw allow ", "ufw allow log-all ", 1) for line in added)]))
     try:
         done = play_with(scenario, tmp_path, FIRST, {"model_services": ["{{ tune_pair }}"], "firewall_api_sources": [f"{ADDRESS[SECOND]}/32"]})
         assert done.status == 0, done.output
@@ -45,12 +49,13 @@ def test_other_plan_next_to_others_rules(scenario: Scenario, play: Callable[...,
         assert not [line for line in now if f"--dport {ALONE} " in line]
         assert scan(STRANGER, FIRST, f"{ALONE}-{PAIR}").silent == {ALONE, PAIR}
         assert scan(SECOND, FIRST, f"{PAIR}").open == {PAIR}
+        assert "Logging: on (medium)" in on(FIRST, "ufw status verbose")
         done = play("--limit", "tuned")
         assert done.status == 0, done.output
         assert sorted(rules(FIRST)) == sorted(before) and rules(FIRST)[0] == theirs[0]
         assert scan(STRANGER, FIRST, f"{ALONE}-{PAIR}").open == {ALONE, PAIR}
     finally:
-        on(FIRST, f"ufw --force delete {first}; ufw delete {last}")
+        on(FIRST, f"ufw --force delete {first}; ufw delete {last}; ufw logging off")
 
 
 def test_shut_out(play: Callable[..., Play]) -> None:
