@@ -206,7 +206,8 @@ def test_one_that_cannot_go_on_in_the_middle(lab: Lab, endpoint: Callable[..., E
 
 
 @pytest.mark.parametrize(
-    ("header", "expected"), [("9" * 400, None), ("99999999", 3600.0), ("²", None), ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0), ("-5", None), ("x" * 100_000, None)]
+    ("header", "expected"),
+    [("9" * 400, None), ("99999999", 3600.0), ("²", None), ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0), ("-5", None), ("x" * 100_000, None)],
 )
 def test_nobody_is_left_alone_for_ever(fetch_weights: ModuleType, header: str, expected: Any) -> None:
     """Whatever he asks for."""
