@@ -14,7 +14,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import 
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
 from plan_builders import gpus, host_facts, keys_of, service
 
-ACCEPTED = {"open-port": "of no matter here"}
+ACCEPTED = {"open-port": "of no matter here", "unchecked-values": "of no matter here"}
 COMMIT = "8efa61729e24bd65b1d152b5ab5409052aa80e65"
 Hosts = dict[str, dict[str, Any]]
 Planner = Callable[..., Plan]

@@ -49,6 +49,7 @@ WITHOUT = frozenset({
     "system",
     "system-has-the-tools",
     "wheelhouse-suits-the-host",
+    "proxy-has-an-address",
 })
 
 
