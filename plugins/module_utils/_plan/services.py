@@ -191,6 +191,8 @@ def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[Fault]
         where = f"secret_environment.{shown(str(name))}"
         if not isinstance(name, str) or not values.is_variable_name(name):
             faults.append(Fault(host, label, where, HIDDEN, "this is not a name for an environment variable", "use letters, digits and _"))
+        elif name in environments.TOKENS:
+            faults.append(Fault(host, label, where, HIDDEN, *environments.TOKEN))
         elif name == "VLLM_API_KEY":
             faults.append(Fault(host, label, where, HIDDEN, "the plan sees to this variable", "write the key as the service's api_key"))
         elif value is not None:
