@@ -577,6 +577,6 @@ def test_object_stores_fit_shared_memory(over_hosts: Planner, backend: str, size
 
 def test_the_size_that_is_given_is_blamed(over_hosts: Planner) -> None:
     """Data parallel is not called prefill context parallel."""
-    made = over_hosts(two(over(vllm_args={"tensor_parallel_size": 8, "data_parallel_size": 2})))
+    made = over_hosts(two(over(vllm_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 2, "data_parallel_size": 2})))
     [fault] = [fault for fault in made.faults if fault.key == "gpus"]
     assert "data_parallel_size 2" in fault.why and "prefill" not in fault.why

@@ -50,6 +50,7 @@ WITHOUT = frozenset({
     "system-has-the-tools",
     "wheelhouse-suits-the-host",
     "proxy-has-an-address",
+    "files-are-named",
 })
 
 
