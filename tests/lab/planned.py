@@ -95,7 +95,7 @@ def numbers_of(takes: dict[str, Any]) -> st.SearchStrategy[int]:
 
 def named_by(takes: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Choices, in any case."""
-    choices = takes.get("choices", [])
+    choices = takes.get("choices") or takes.get("names", [])
     return st.sampled_from([*choices, *(str(choice).upper() for choice in choices), *(str(choice).lower() for choice in choices)]) if choices else WORDS
 
 

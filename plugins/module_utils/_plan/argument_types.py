@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Mapping
 
 from .faults import Bad, did_you_mean, kind as kind_of, nearest
-from .flags import flag
-from .versions import Version
+from .flags import flag, flag_key
+from .versions import Version, parse
 
 Kind = Literal["switch", "on", "text", "whole", "number", "count", "count_or_auto", "json", "json_or_text"]
 
@@ -61,7 +61,8 @@ class FlagType:
 
     C(many): several words. C(bare): also without a value. C(none): also the word None. C(folds): letter case and dashes do not matter.
     C(object): JSON that is a dictionary. C(members): the keys of one that knows no others, empty when any will do. C(bounds) are pairs of
-    gt, ge, lt or le and a number.
+    gt, ge, lt or le and a number. C(names): those that a flag takes which is text to the parser, empty when not known; C(open): plugins may
+    register more. C(member_names): the same of members of a dictionary.
     """
 
     kind: Kind
@@ -73,6 +74,9 @@ class FlagType:
     choices: tuple[Any, ...] = ()
     members: Mapping[str, Member] = field(default_factory=dict)
     bounds: tuple[tuple[str, float], ...] = ()
+    names: tuple[str, ...] = ()
+    open: bool = False
+    member_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class TypeTable:
@@ -80,10 +84,34 @@ class TypeTable:
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._versions = {text: {name: _read(raw) for name, raw in flags.items()} for text, flags in data["versions"].items()}
+        self._spellings = {text: _spellings(flags) for text, flags in data["versions"].items()}
+        self._order = sorted(((version, text) for text in data["versions"] if (version := parse(text)) is not None), key=lambda pair: pair[0])
+
+    @property
+    def versions(self) -> list[str]:
+        """The versions that were read, oldest first."""
+        return [text for _version, text in self._order]
+
+    def covers(self, version: Version) -> bool:
+        """Whether values of this version are checked."""
+        return version.public in self._versions
 
     def of(self, key: str, version: Version) -> FlagType | None:
         """What the flag of a vllm_args key takes in exactly this version; None when that is not known."""
-        return self._versions.get(version.public, {}).get(flag(key.partition(".")[0]))
+        name, opposite = self.spelling(key, version)
+        # A spelling of the opposite has no --no- of its own.
+        return FlagType("on") if opposite else self._versions.get(version.public, {}).get(flag(name.partition(".")[0]))
+
+    def spelling(self, key: str, version: Version) -> tuple[str, bool]:
+        """The vllm_args key of the flag that this key is another spelling of (itself for most), and whether it says the opposite.
+
+        A version that was not read goes by the nearest lower one that was, else the oldest.
+        """
+        lower = [text for listed, text in self._order if listed <= version]
+        known = self._spellings[lower[-1] if lower else self._order[0][1]] if self._order else {}
+        head, dot, member = key.partition(".")
+        name, opposite = known.get(head, (head, False))
+        return name + dot + member, opposite
 
 
 def check(key: str, value: Any, takes: FlagType) -> None:
@@ -254,6 +282,17 @@ def _json_kind(value: Any) -> str:
     return "dictionary"
 
 
+def _spellings(flags: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, bool]]:
+    """Keys of vllm_args that are another spelling of a flag, with that flag's key and whether they say its opposite."""
+    found = {}
+    for name, raw in flags.items():
+        for alias in raw.get("aliases", ()):
+            found[flag_key(alias)] = (flag_key(name), False)
+        for inverse in raw.get("inverses", ()):
+            found[flag_key(inverse)] = (flag_key(name), True)
+    return found
+
+
 def _read(raw: Mapping[str, Any]) -> FlagType:
     return FlagType(
         kind=raw["kind"],
@@ -265,6 +304,9 @@ def _read(raw: Mapping[str, Any]) -> FlagType:
         choices=tuple(raw.get("choices", ())),
         members={name: _read_member(member) for name, member in raw.get("members", {}).items()},
         bounds=_read_bounds(raw),
+        names=tuple(raw.get("names", ())),
+        open=raw.get("open", False),
+        member_names={name: tuple(names) for name, names in raw.get("member_names", {}).items()},
     )
 
 

@@ -54,14 +54,15 @@ SHORT: dict[str, str] = {
 RETIRED: dict[str, str] = {
     "disable_log_requests": "take it out: requests are not logged unless enable_log_requests says so",
     "enable_reasoning": "take it out: reasoning_parser alone does it",
-    "rope_scaling": "write it below hf_overrides, as rope_scaling",
-    "rope_theta": "write it below hf_overrides, as rope_theta",
+    "rope_scaling": "write it under hf_overrides, as rope_parameters, with the model's rope_theta from its config.json beside it",
+    "rope_theta": "write it under hf_overrides, as rope_parameters: {rope_type: default, rope_theta: ...}",
     "swap_space": "take it out: vLLM swaps no longer",
     "use_v2_block_manager": "take it out: it is the only one",
     "num_scheduler_steps": "take it out: async_scheduling is what hides the scheduler's time now",
     "guided_decoding_backend": "write it below structured_outputs_config, as backend",
     "override_pooler_config": "write it as pooler_config",
-    "task": "say it with runner and convert",
+    "task": "take it out for models that generate or transcribe; for others write runner: pooling, and convert: embed or classify where the model was "
+    "made to generate",
     "device": "take it out: the build decides",
 }
 
@@ -138,6 +139,17 @@ def _json(value: Any) -> str:
         if isinstance(error, Bad):
             raise
         raise Bad("it cannot be written as JSON", "write text, numbers, true, false, lists and dictionaries") from error
+
+
+def member(arguments: Mapping[str, Any], key: str, name: str) -> Any:
+    """A member of an argument that holds JSON, however it is written; None when it is not there."""
+    value = arguments.get(key)
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    return value.get(name, arguments.get(f"{key}.{name}")) if isinstance(value, Mapping) else arguments.get(f"{key}.{name}")
 
 
 def size(arguments: Mapping[str, Any], key: str) -> int | None:

@@ -11,7 +11,7 @@ from . import architecture, environments, parts, tasks, values, variants
 from .architecture import Architecture
 from .faults import Bad, Fault, shown
 from .variants import Preset, Profile
-from .versions import Version
+from .versions import Version, parse
 
 DEFAULT_REVISION = "main"
 
@@ -29,6 +29,7 @@ class License:
 class Entry:
     """A model: where its weights are, how vLLM serves it, and what the checks need to know about it.
 
+    C(arguments_before) holds, by version, what goes over C(arguments) before that version.
     C(bytes) is the size of the download, C(exclude) patterns of files in the repository that serving does not need, C(thinking) one of
     never, always, hybrid or empty when unknown, C(thinking_switch) the argument of its chat template that turns a hybrid's thinking off when it is
     false, C(task) what it is there for or empty when unknown (see C(tasks)), C(unsupported) the reason why the model cannot be served, or empty, and
@@ -44,6 +45,7 @@ class Entry:
     license: License = License()
     min_vllm: Version | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
+    arguments_before: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
     architecture: Architecture = Architecture()
     thinking: str = ""
@@ -58,11 +60,30 @@ class Entry:
     missing: str = ""
     unread: str = ""
 
+    def arguments_of(self, version: Version) -> dict[str, Any]:
+        """The entry's arguments for a version: over its own those for versions before another, the oldest last."""
+        found = dict(self.arguments)
+        before = sorted(((parse(text), arguments) for text, arguments in self.arguments_before.items()), key=lambda pair: pair[0], reverse=True)
+        for bound, arguments in before:
+            if bound is not None and version < bound:
+                found.update(arguments)
+        return found
+
 
 def _thinking(value: Any) -> str:
     if value not in ("never", "always", "hybrid"):
         raise Bad("this is not a way of thinking that the plan knows", "write never, always or hybrid")
     return str(value)
+
+
+def _arguments_before(value: Any) -> dict[str, Any]:
+    """Arguments by the version before which they go over the entry's own."""
+    pairs = values.mapping(value)
+    for version, arguments in pairs.items():
+        if parse(version) is None:
+            raise Bad(f"{shown(version)} is not a version", "write the version before which they count, and under it the arguments")
+        values.mapping(arguments)
+    return pairs
 
 
 _READERS: dict[str, values.Reader] = {
@@ -73,6 +94,7 @@ _READERS: dict[str, values.Reader] = {
     "license": values.mapping,
     "min_vllm": values.version,
     "arguments": values.mapping,
+    "arguments_before": _arguments_before,
     "environment": values.mapping,
     "architecture": values.mapping,
     "thinking": _thinking,

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
 from . import arguments as args
@@ -13,7 +13,7 @@ from .catalogue import Catalogue, Entry
 from .distributed import RAY, Part
 from .engines import TRANSFORMERS, VLLM
 from .facts import Gpu, HostFacts, UnitFacts
-from .flags import FlagTable
+from .flags import FlagTable, flag
 from .platforms import numbers
 from .proxies import Proxy
 from .releases import Release, release_of, with_ray
@@ -39,7 +39,8 @@ class ServiceDraft:
     C(given) has the user's over those, nulls gone, and C(arguments) the same with what the plan works out.
     C(extras) are the repositories that arguments name; C(arguments) has their folders, C(given) what the user wrote.
     C(gpus) are the indexes of the GPUs it uses, None when nobody knows them; of a service over several hosts, those of this host. C(part) is this
-    host's part in such a service, C(transport) the network between its hosts where the user names one.
+    host's part in such a service, C(transport) the network between its hosts where the user names one. C(spelt): what the user calls arguments
+    that C(given) has under another name, a flag's own.
     """
 
     service: Service
@@ -59,12 +60,18 @@ class ServiceDraft:
     part: Part | None = None
     transport: Transport | None = None
     extras: tuple[repositories.Extra, ...] = ()
+    spelt: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all_weights(self) -> tuple[Weights, ...]:
         """The model's, and those of further repositories."""
         own = (self.weights,) if self.weights is not None else ()
         return (*own, *(extra.weights for extra in self.extras if extra.weights is not self.weights))
+
+    def where(self, key: str) -> str:
+        """Where the user finds an argument: under the name that it has there, or that it is the catalogue's."""
+        written = self.spelt.get(key, key)
+        return f"vllm_args.{written}" if written in self.service.vllm_args else f"vllm_args.{key} (from the catalogue)"
 
     @property
     def label(self) -> str:
@@ -159,8 +166,10 @@ def draft_service(
     profile = entry.profiles.get(service.profile) if entry and service.profile else None
     preset = entry.presets.get(service.preset) if entry and service.preset else None
     layers = [layer for layer in (entry, profile, preset) if layer is not None]
-    offered = {key: value for layer in layers for key, value in layer.arguments.items()}
-    merged = {**offered, **service.vllm_args}
+    offering = [layer.arguments_of(version) if isinstance(layer, Entry) else layer.arguments for layer in layers]
+    offered = {key: value for arguments in offering for key, value in _one_spelling(arguments, tables, version)[0].items()}
+    own_arguments, spelt = _one_spelling(service.vllm_args, tables, version)
+    merged = {**offered, **own_arguments}
     files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
     given = {key: service_files.placed(value, service.files, files) for key, value in merged.items() if value is not None}
 
@@ -204,7 +213,25 @@ def draft_service(
         # 0 is what vLLM itself does without the flag; what is no number at all is for vLLM's own parser to refuse.
         shutdown_timeout=args.number(completed, "shutdown_timeout") or 0,
         transport=transport,
+        spelt=spelt,
     )
+
+
+def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version) -> tuple[dict[str, Any], dict[str, str]]:
+    """Arguments under the one name of each flag, and what the user called those that have another there.
+
+    A switch that says the opposite (disable_x: true) becomes the flag's own false. Where one flag is given twice, which is a fault, the last counts.
+    """
+    found: dict[str, Any] = {}
+    spelt = {}
+    for key, value in arguments.items():
+        name, opposite = tables.types.spelling(key, version)
+        if not tables.flags.has("flags", flag(key.partition(".")[0]), version) or (opposite and value not in (True, None)):
+            name, opposite = key, False
+        found[name] = False if opposite and value is True else value
+        if name != key:
+            spelt[name] = key
+    return found, spelt
 
 
 def _draft_transformers(service: Service, settings: Settings, entry: Entry | None, gpus: tuple[Gpu, ...] | None) -> ServiceDraft:

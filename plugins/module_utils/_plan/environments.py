@@ -9,8 +9,13 @@ from typing import Any, Mapping
 from . import values
 from .faults import Bad, Fault, is_secret_name, shown
 
+# Tokens of the Hub: services run offline, so that one of these serves nothing.
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+TOKEN = ("a service runs offline and uses no token: weights are downloaded before it starts", "take it out, and set weights_token for the download")
+
 # Variables that are not the user's to set here: why, and what to do instead.
 _OWNED = {
+    **dict.fromkeys(TOKENS, TOKEN),
     "CUDA_VISIBLE_DEVICES": ("the plan sets this variable", "name the GPUs with the service's gpus"),
     "VLLM_API_KEY": ("a secret does not belong into the unit", "write the key as the service's api_key"),
     "VLLM_PORT": ("this is not the port that the service answers on, but one for its own processes", "say the service's port with port"),

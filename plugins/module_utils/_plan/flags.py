@@ -62,7 +62,7 @@ class FlagTable:
         if basis > last:
             return Answer("gone", self._after(last))
         if basis in missing:
-            return Answer("gone", basis.text)
+            return Answer("gone", self._first_without(basis, missing))
         return Answer("known")
 
     def has(self, section: Section, name: str, version: Version) -> bool:
@@ -74,6 +74,15 @@ class FlagTable:
         if section == "flags":
             known = [flag_key(found) for found in known if found.startswith("--")]
         return nearest(name, known)
+
+    def _first_without(self, basis: Version, missing: frozenset[Version]) -> str:
+        """The first of the versions in a row, up to this one, that lack a name."""
+        found = basis
+        for listed in reversed([listed for listed in self._versions if listed < basis]):
+            if listed not in missing:
+                break
+            found = listed
+        return found.text
 
     def _after(self, last: Version) -> str:
         later = [listed for listed in self._versions if listed > last]

@@ -73,7 +73,7 @@ def plan_hosts(defaults: dict[str, Any], catalogue: Catalogue, tables: Tables) -
 @pytest.fixture(scope="session")
 def plan(plan_hosts: Callable[[list[HostInput]], Plan]) -> Plans:
     """Plans one host, gpu1, with these services, further variables and facts. Nobody is warned of open ports."""
-    accepted = dict.fromkeys(("open-port", "key-scope", "cuda-compiler"), "of no matter here")
+    accepted = dict.fromkeys(("open-port", "key-scope", "cuda-compiler", "unchecked-values"), "of no matter here")
 
     def plan_one(*services: Mapping[str, Any], facts: Any = None, **variables: Any) -> Plan:
         return plan_hosts([HostInput("gpu1", {"model_services": list(services), "plan_accept": accepted, **variables}, facts)])

@@ -18,7 +18,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import 
 from plan_builders import service
 
 # Findings that these examples are not about, unless they say otherwise.
-ACCEPTED = dict.fromkeys(("open-port", "key-scope", "cuda-compiler"), "of no matter here")
+ACCEPTED = dict.fromkeys(("open-port", "key-scope", "cuda-compiler", "unchecked-values"), "of no matter here")
 
 Inventory = tuple[HostInput, ...]
 

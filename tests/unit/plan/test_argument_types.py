@@ -199,7 +199,7 @@ APART: list[dict[str, Any]] = [
     {"structured_outputs_config": {"disable_any_whitespace": True, "backend": "guidance"}},
     {"structured_outputs_config.disable_any_whitespace": False},
     {"eplb_config": {"communicator": "torch_nccl", "use_async": False}},
-    {"kv_transfer_config": {"kv_connector": "NixlConnector", "kv_role": "kv_both"}},
+    {"kv_transfer_config": {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}},
     {"enable_chunked_prefill": False, "max_num_batched_tokens": 2048, "max_model_len": "2K"},
     {"enable_chunked_prefill": True, "max_num_batched_tokens": 2047, "max_model_len": "2K"},
     {"max_num_seqs": 64, "max_num_batched_tokens": 64},

@@ -14,7 +14,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import 
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
 from plan_builders import gpus, host_facts, keys_of, service
 
-ACCEPTED = {"open-port": "of no matter here"}
+ACCEPTED = {"open-port": "of no matter here", "unchecked-values": "of no matter here"}
 COMMIT = "8efa61729e24bd65b1d152b5ab5409052aa80e65"
 Hosts = dict[str, dict[str, Any]]
 Planner = Callable[..., Plan]
@@ -573,3 +573,10 @@ def test_object_stores_fit_shared_memory(over_hosts: Planner, backend: str, size
     facts = host_facts(gpus=gpus(8, name="NVIDIA H20", memory_bytes=97871 * 2**20), mounts=[{"mount": "/", "free_bytes": 10**12}, *shared])
     found = over_hosts(two(over(backend=backend)), gpu1=facts).faults
     assert [(fault.host, fault.key) for fault in found if fault.key == "ray_object_store_memory"] == ([("gpu1", "ray_object_store_memory")] if refused else [])
+
+
+def test_the_size_that_is_given_is_blamed(over_hosts: Planner) -> None:
+    """Data parallel is not called prefill context parallel."""
+    made = over_hosts(two(over(vllm_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 2, "data_parallel_size": 2})))
+    [fault] = [fault for fault in made.faults if fault.key == "gpus"]
+    assert "data_parallel_size 2" in fault.why and "prefill" not in fault.why

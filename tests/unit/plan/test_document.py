@@ -284,7 +284,7 @@ def test_releases_are_named_after_what_is_in_them(plan: Plans) -> None:
 def test_how_weights_are_loaded_is_vllms_own(plan: Plans) -> None:
     """The format, the loader's settings, and reading ahead into the page cache."""
     how = {"load_format": "runai_streamer", "safetensors_load_strategy": "prefetch", "model_loader_extra_config": {"concurrency": 16}}
-    made = plan(service(vllm_args=how))
+    made = plan(service(vllm_args=how, vllm_requirements=["runai-model-streamer==0.17.0"]))
     assert made.faults == []
     assert {"--load-format=runai_streamer", "--safetensors-load-strategy=prefetch", '--model-loader-extra-config={"concurrency":16}'} <= set(
         first_service(made)["argv"]

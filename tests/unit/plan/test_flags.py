@@ -28,6 +28,9 @@ CASES: list[tuple[Section, str, str, Answer]] = [
     ("reasoning_parsers", "glm47", "0.23.0", Answer("not yet", "0.24.0")),
     ("environment", "VLLM_ATTENTION_BACKEND", "0.14.1", Answer("known")),
     ("environment", "VLLM_ATTENTION_BACKEND", "0.15.0", Answer("gone", "0.15.0")),
+    ("flags", "--disable-log-requests", "0.20.0", Answer("gone", "0.17.0")),
+    ("flags", "--disable-log-requests", "0.33.0", Answer("known")),
+    ("flags", "--disable-prefix-caching", "0.32.0", Answer("not yet", "0.33.0")),
     # A variable that two versions in the middle lack.
     ("environment", "VLLM_ROCM_USE_AITER_FP4_ASM_GEMM", "0.28.0", Answer("known")),
     ("environment", "VLLM_ROCM_USE_AITER_FP4_ASM_GEMM", "0.29.0", Answer("gone", "0.29.0")),

@@ -49,6 +49,8 @@ WITHOUT = frozenset({
     "system",
     "system-has-the-tools",
     "wheelhouse-suits-the-host",
+    "proxy-has-an-address",
+    "files-are-named",
 })
 
 

@@ -70,6 +70,7 @@ WRONG: list[tuple[Any, list[tuple[str, str]]]] = [
     (service(environment={"A B": 1}), [("qwen", "environment.A B")]),
     (service(environment={"A": [1]}), [("qwen", "environment.A")]),
     (service(environment={"HF_TOKEN": SECRET}), [("qwen", "environment.HF_TOKEN")]),
+    (service(secret_environment={"HF_TOKEN": SECRET}), [("qwen", "secret_environment.HF_TOKEN")]),
     (service(environment={"VLLM_API_KEY": SECRET}), [("qwen", "environment.VLLM_API_KEY")]),
     (service(environment={"CUDA_VISIBLE_DEVICES": "0"}), [("qwen", "environment.CUDA_VISIBLE_DEVICES")]),
     (service(secret_environment=SECRET), [("qwen", "secret_environment")]),

@@ -11,9 +11,9 @@ from ..clusters import Cluster, Run
 from ..draft import HostDraft
 from ..engines import VLLM
 from ..faults import Fault, Notice
-from . import advisories, answers, argument_values, arguments, clusters, credentials, cuda, data_parallel, disk, engines, firewall, firewall_host, gpus
-from . import kernel, layout, memory, models, names, nodes, platform, ports, releases, repositories, service, service_files, sharing, strays, systems
-from . import tls, unknown, variants
+from . import advisories, answers, argument_names, argument_needs, argument_values, arguments, clusters, credentials, cuda, data_parallel, disk, engines
+from . import firewall, firewall_host, gpus, kernel, layout, memory, models, names, nodes, platform, ports, releases, repositories, service
+from . import service_files, sharing, strays, systems, tls, unknown, variants
 
 Finding = Union[Fault, Notice]
 Check = Callable[[HostDraft], Iterator[Finding]]
@@ -70,8 +70,16 @@ RULES: tuple[Rule, ...] = (
     Rule(engines.limits_are_told, accept="single-user"),
     Rule(service_files.files_are_named),
     Rule(arguments.flags_exist),
+    Rule(argument_names.flags_are_given_once),
     Rule(arguments.values_can_be_written),
+    Rule(argument_names.values_are_checked, accept="unchecked-values"),
     Rule(argument_values.values_have_the_type),
+    Rule(argument_names.closed_names_exist),
+    Rule(argument_names.registered_names_exist, accept="plugin-names"),
+    Rule(argument_needs.packages_are_there, accept="packages"),
+    Rule(argument_needs.paths_can_be_seen),
+    Rule(argument_needs.quantization_is_the_weights, accept="quantization"),
+    Rule(argument_needs.cache_type_suits_the_gpu, accept="kv-cache-dtype"),
     Rule(argument_values.chat_template_is_one),
     Rule(argument_values.lora_modules_can_be_read),
     Rule(repositories.places_can_be_brought),
@@ -82,6 +90,7 @@ RULES: tuple[Rule, ...] = (
     Rule(argument_values.variables_go_with_arguments),
     Rule(arguments.parsers_exist),
     Rule(arguments.parsers_fit_the_model),
+    Rule(argument_names.parsers_are_the_models, accept="parser"),
     Rule(arguments.variables_exist),
     Rule(tls.tls_can_start),
     Rule(tls.tls_name_is_known),

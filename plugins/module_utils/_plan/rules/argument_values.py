@@ -44,7 +44,7 @@ def values_have_the_type(host: HostDraft) -> Iterator[Fault]:
                 argument_types.check(key, value, takes)
             except Bad as bad:
                 visible = HIDDEN if is_secret_name(key) else shown(value, key)
-                yield Fault(host.name, draft.label, _where(draft, key), visible, bad.why, bad.remedy)
+                yield Fault(host.name, draft.label, draft.where(key), visible, bad.why, bad.remedy)
 
 
 def chat_template_is_one(host: HostDraft) -> Iterator[Fault]:
@@ -54,7 +54,7 @@ def chat_template_is_one(host: HostDraft) -> Iterator[Fault]:
         if isinstance(template, str) and not any(letter in template for letter in "{}\n/\\") and not template.endswith(".jinja"):
             why = "this is neither a path nor a template, and vLLM knows no template by its name"
             remedy = "take it out: the tokenizer's own is used; or write a path"
-            yield Fault(host.name, draft.label, _where(draft, "chat_template"), shown(template), why, remedy)
+            yield Fault(host.name, draft.label, draft.where("chat_template"), shown(template), why, remedy)
 
 
 # Members that a lora module has (entrypoints/openai/models/protocol.py), the first two always.
@@ -68,7 +68,7 @@ def lora_modules_can_be_read(host: HostDraft) -> Iterator[Fault]:
         for item in given if isinstance(given, (list, tuple)) else [given]:
             if item not in (None, "") and not _is_lora(item):
                 why = f"a module is <name>=<path>, or a dictionary of {', '.join(_LORA)}"
-                yield Fault(host.name, draft.label, _where(draft, "lora_modules"), shown(item), why, "write it as {name: ..., path: ...}")
+                yield Fault(host.name, draft.label, draft.where("lora_modules"), shown(item), why, "write it as {name: ..., path: ...}")
 
 
 def _is_lora(item: Any) -> bool:
@@ -88,7 +88,7 @@ def variables_go_with_arguments(host: HostDraft) -> Iterator[Fault]:
         if draft.given.get("grpc_port") is not None and draft.environment.get("VLLM_USE_RUST_FRONTEND", "0") != "1":
             why = "vLLM refuses it without VLLM_USE_RUST_FRONTEND=1"
             remedy = "add VLLM_USE_RUST_FRONTEND: 1 to the service's environment, or take it out"
-            yield Fault(host.name, draft.label, _where(draft, "grpc_port"), shown(draft.given["grpc_port"]), why, remedy)
+            yield Fault(host.name, draft.label, draft.where("grpc_port"), shown(draft.given["grpc_port"]), why, remedy)
 
 
 @dataclass(frozen=True)
@@ -101,29 +101,18 @@ class _Conflict:
     remedy: str
 
 
-def _member(arguments: Mapping[str, Any], key: str, member: str) -> Any:
-    """A member of an argument that holds JSON, however it is written; None when it is not there."""
-    value = arguments.get(key)
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = None
-    return value.get(member, arguments.get(f"{key}.{member}")) if isinstance(value, Mapping) else arguments.get(f"{key}.{member}")
-
-
 def _on(arguments: Mapping[str, Any], key: str, member: str) -> bool:
-    return str(_member(arguments, key, member)).lower() == "true"
+    return str(args.member(arguments, key, member)).lower() == "true"
 
 
 def _off(arguments: Mapping[str, Any], key: str, member: str) -> bool:
-    return str(_member(arguments, key, member)).lower() == "false"
+    return str(args.member(arguments, key, member)).lower() == "false"
 
 
 def _both(key: str, other: str, member: str) -> _Conflict:
     return _Conflict(
         key,
-        lambda given: given.get(key) is not None and _member(given, other, member) is not None,
+        lambda given: given.get(key) is not None and args.member(given, other, member) is not None,
         f"{other} has a member {member} as well, and vLLM takes one of them only",
         "keep one of the two",
     )
@@ -149,7 +138,7 @@ _CONFLICTS = (
     *(
         _Conflict(
             key,
-            lambda given, key=key, connector=connector, role=role: _member(given, key, connector) is not None and _member(given, key, role) is None,
+            lambda given, key=key, connector=connector, role=role: args.member(given, key, connector) is not None and args.member(given, key, role) is None,
             f"vLLM refuses a {connector} without a {role}",
             f"add {role}",
         )
@@ -158,20 +147,20 @@ _CONFLICTS = (
     _Conflict(
         "structured_outputs_config",
         lambda given: _on(given, "structured_outputs_config", "disable_any_whitespace")
-        and _member(given, "structured_outputs_config", "backend") not in ("xgrammar", "guidance"),
+        and args.member(given, "structured_outputs_config", "backend") not in ("xgrammar", "guidance"),
         "vLLM takes disable_any_whitespace with the backends xgrammar and guidance only",
         "add backend: xgrammar or guidance",
     ),
     _Conflict(
         "structured_outputs_config",
         lambda given: _on(given, "structured_outputs_config", "disable_additional_properties")
-        and _member(given, "structured_outputs_config", "backend") != "guidance",
+        and args.member(given, "structured_outputs_config", "backend") != "guidance",
         "vLLM takes disable_additional_properties with the backend guidance only",
         "add backend: guidance",
     ),
     _Conflict(
         "eplb_config",
-        lambda given: _member(given, "eplb_config", "communicator") == "torch_nccl" and not _off(given, "eplb_config", "use_async"),
+        lambda given: args.member(given, "eplb_config", "communicator") == "torch_nccl" and not _off(given, "eplb_config", "use_async"),
         "the communicator torch_nccl does not go with use_async, which is on unless taken away",
         "leave communicator out, or write torch_gloo, or add use_async: false",
     ),
@@ -250,8 +239,4 @@ def arguments_go_together(host: HostDraft) -> Iterator[Fault]:
         for conflict in _CONFLICTS:
             if conflict.clashes(draft.given):
                 value = shown(draft.given.get(conflict.key), conflict.key)
-                yield Fault(host.name, draft.label, _where(draft, conflict.key), value, conflict.why, conflict.remedy)
-
-
-def _where(draft: ServiceDraft, key: str) -> str:
-    return f"vllm_args.{key}" if key in draft.service.vllm_args else f"vllm_args.{key} (from the catalogue)"
+                yield Fault(host.name, draft.label, draft.where(conflict.key), value, conflict.why, conflict.remedy)

@@ -7,9 +7,13 @@ from __future__ import annotations
 from typing import Any, Callable, Iterator, Union
 
 from .. import arguments as args
+from ..architecture import Architecture
 from ..clusters import Cluster, Member, Run
 from ..distributed import RAY
 from ..faults import Fault, Notice, did_you_mean, shown
+from ..layout import fits
+from ..parallel import Parallel
+from .layout import blocks_are_refined
 
 Finding = Union[Fault, Notice]
 
@@ -159,9 +163,11 @@ def gpus_add_up(cluster: Cluster, run: Run) -> Iterator[Finding]:
     tensor, pipeline = (args.size(draft.arguments, key) or 1 for key in ("tensor_parallel_size", "pipeline_parallel_size"))
     stage = wanted // pipeline
     sizes = f"tensor_parallel_size {tensor} x pipeline_parallel_size {pipeline}"
-    sizes += f" x prefill_context_parallel_size {stage // tensor}" if stage != tensor else ""
+    for key in ("prefill_context_parallel_size", "data_parallel_size"):
+        other = args.size(draft.arguments, key)
+        sizes += f" x {key} {other}" if other != 1 else ""
     value = f"{each} on each of {nodes} hosts"
-    usual = f"leave the parallel sizes out for {each} x {nodes}"
+    usual = _usual_sizes(cluster, each, nodes)
     if wanted != each * nodes:
         why = f"{sizes} is {wanted} GPUs and the service has {each * nodes}"
         remedy = f"{usual}, or name on each host the GPUs that it is to use, with gpus"
@@ -172,6 +178,17 @@ def gpus_add_up(cluster: Cluster, run: Run) -> Iterator[Finding]:
     elif stage > each:
         what = f"{sizes} sends what tensor parallel exchanges in every layer between hosts, which only the fastest networks bear"
         yield Notice(cluster.head.host.name, cluster.label, f"{what}; {usual}")
+
+
+def _usual_sizes(cluster: Cluster, each: int, nodes: int) -> str:
+    """What to write to use all GPUs: nothing where the model can be cut so, else the largest tensor parallel size within a host that it can."""
+    draft = cluster.head.draft
+    model, refines = draft.entry.architecture if draft.entry else Architecture(), blocks_are_refined(cluster.head.host, draft)
+    ways = [Parallel(size, each * nodes // size) for size in range(each, 0, -1) if each % size == 0]
+    way = next((way for way in ways if fits(model, way, refines)), ways[0])
+    if way == ways[0]:
+        return f"leave the parallel sizes out for {each} x {nodes}"
+    return f"write tensor_parallel_size: {way.tensor} and pipeline_parallel_size: {way.pipeline}, and leave the other parallel sizes out"
 
 
 def run_has_all_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Iterator
 
 from ..argument_types import count
@@ -75,8 +76,13 @@ def _ways_out(host: HostDraft, draft: ServiceDraft, key: str) -> str:
     if key == "decode_context_parallel_size":
         return "take it out, or choose one that divides the copies"
     gpus = len(set(draft.gpus or ())) or parallel.world
+    if draft.service.distributed is not None:
+        # All GPUs of all hosts are used, and tensor parallel stays inside a host.
+        nodes = draft.service.distributed.nodes or 1
+        inside = [way for way in pipeline_ways(model, replace(parallel, pipeline=0), gpus * nodes, refines) if gpus % way.tensor == 0]
+        return _words(inside[0], parallel) if inside else "no parallel sizes use all GPUs of its hosts: name with gpus those that it is to use"
     # What uses all of the GPUs comes first; fewer of them is the last resort.
-    ways = [] if draft.is_distributed else pipeline_ways(model, parallel, gpus, refines)[:1]
+    ways = pipeline_ways(model, parallel, gpus, refines)[:1]
     ways += expert_ways(model, parallel, refines)
     smaller = [parallel.with_tensor(size) for size in reversed(tensor_sizes(model, parallel, parallel.tensor, refines))]
     told = [_words(way, parallel) for way in ways if _has_room(host, draft, way)]

@@ -14,7 +14,7 @@ from ..sharing import MIRROR, PEER
 _OWN_UNIT = "inferops-share.service"
 
 # Places that a service's unit does not see: ProtectHome= and PrivateTmp= (roles/model_service/templates/vllm.service.j2).
-_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
+HIDDEN_PATHS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
 
 def mirror_is_there(host: HostDraft) -> Iterator[Fault]:
@@ -77,6 +77,6 @@ def folder_is_one_for_services(host: HostDraft) -> Iterator[Fault]:
     """The folder can be read by a service's unit."""
     for draft in host.services:
         path = draft.service.weights_path
-        if path is not None and any(path == hidden or path.startswith(f"{hidden}/") for hidden in _HIDDEN):
+        if path is not None and any(path == hidden or path.startswith(f"{hidden}/") for hidden in HIDDEN_PATHS):
             why = "services do not see this part of the file system"
             yield Fault(host.name, draft.label, "weights_path", path, why, "put the folder elsewhere, below /srv or /mnt for example")

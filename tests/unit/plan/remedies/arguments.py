@@ -32,11 +32,128 @@ def encrypted(name: str | None = "llm.example.org", **vllm_args: Any) -> Any:
     return one(service(vllm_args={**TLS, **vllm_args}, **keys), ansible_host="10.0.0.1")
 
 
+SMALL = {"model": "qwen3-8b", "gpus": [0]}
+LMCACHE = {"kv_connector": "LMCacheConnectorV1", "kv_role": "kv_both"}
+NATIVE = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}
+ROPE = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+
+
+def small(version: str = "0.32.0", **vllm_args: Any) -> dict[str, Any]:
+    """A service of a small model on one GPU."""
+    return service(**SMALL, vllm_version=version, vllm_args={"max_model_len": 8192, **vllm_args})
+
+
 EXAMPLES = [
     example("tls-name-is-known", encrypted(None), "add the name to the service: tls_server_name: llm.example.org", encrypted()),
     example("tls-name-is-known", one(service(tls_server_name="a.b")), "take it out, or add ssl_certfile", one(service())),
     example("tls-can-start", encrypted(ssl_cert_reqs=2), "take it away, or write 1", encrypted(ssl_cert_reqs=1)),
     example("tls-can-start", encrypted(ssl_certfile=None), "add ssl_certfile", encrypted()),
+    # The ways out that misled, from reports.
+    example(
+        "flags-exist",
+        one(service(**SMALL, vllm_args={"max_model_len": 131072, "rope_scaling": ROPE})),
+        "under hf_overrides, as rope_parameters, with the model's rope_theta",
+        one(service(**SMALL, vllm_args={"max_model_len": 131072, "hf_overrides": {"rope_parameters": {**ROPE, "rope_theta": 1000000}}})),
+    ),
+    example("flags-exist", one(small(task="transcription")), "take it out for models that generate or transcribe", one(small())),
+    example("flags-exist", one(small(task="embed")), "runner: pooling, and convert: embed", one(small(runner="pooling", convert="embed"))),
+    # 0.33.0 has the opposite of each switch again, and --no- of the switch itself.
+    example(
+        "flags-exist", one(small("0.33.0", disable_log_requsts=True)), "did you mean disable_log_requests", one(small("0.33.0", disable_log_requests=True))
+    ),
+    example("values-have-the-type", one(small("0.33.0", disable_log_requests=False)), "take disable_log_requests out", one(small("0.33.0"))),
+    example(
+        "flags-are-given-once",
+        one(small(device_memory_utilization=0.8, gpu_memory_utilization=0.9)),
+        "keep one of the two: take gpu_memory_utilization out",
+        one(small(device_memory_utilization=0.8)),
+    ),
+    example(
+        "unchecked-values",
+        one(small("0.31.0"), plan_accept={"open-port": "x"}),
+        "(it is of 0.32.0, 0.33.0)",
+        one(small("0.33.0"), plan_accept={"open-port": "x"}),
+    ),
+    example("closed-names-exist", one(small(attention_backend="FLASHATTN")), "did you mean FLASH_ATTN", one(small(attention_backend="FLASH_ATTN"))),
+    example("closed-names-exist", one(small(distributed_executor_backend="mpp")), "did you mean mp?", one(small(distributed_executor_backend="mp"))),
+    example("plugin-names", one(small(load_format="safetensor")), "did you mean safetensors?", one(small(load_format="safetensors"))),
+    example("plugin-names", one(small("0.33.0", kv_cache_dtype="fp8_e4m4")), "did you mean fp8_e4m3", one(small("0.33.0", kv_cache_dtype="fp8_e4m3"))),
+    example(
+        "plugin-names",
+        one(small(quantization="int4")),
+        "accept it, with your reason, as plugin-names",
+        accepting(one(small(quantization="int4")), plugin_names="ours"),
+    ),
+    example(
+        "plugin-names",
+        one(small(load_format="gguf")),
+        "add vllm-gguf-plugin==<its version> to vllm_requirements",
+        one(small(load_format="gguf"), vllm_requirements=["vllm-gguf-plugin==0.0.5"]),
+    ),
+    example(
+        "plugin-names",
+        one(small(kv_transfer_config={"kv_connector": "OffloadConnector", "kv_role": "kv_both"})),
+        "did you mean OffloadingConnector",
+        one(small(kv_transfer_config=NATIVE)),
+    ),
+    example(
+        "packages",
+        one(small(kv_transfer_config=LMCACHE)),
+        "add lmcache==<its version> to vllm_requirements",
+        one(small(kv_transfer_config=LMCACHE), vllm_requirements=["lmcache==0.5.6"]),
+    ),
+    example("packages", one(small(kv_transfer_config=LMCACHE)), "or write OffloadingConnector", one(small(kv_transfer_config=NATIVE))),
+    example(
+        "packages",
+        one(small(kv_offloading_backend="lmcache", kv_offloading_size=60)),
+        "or write native",
+        one(small(kv_offloading_backend="native", kv_offloading_size=60)),
+    ),
+    example("packages", one(small(distributed_executor_backend="ray")), "or write mp", one(small(distributed_executor_backend="mp"))),
+    example(
+        "packages",
+        one(small(distributed_executor_backend="ray")),
+        "add ray==<its version> to vllm_requirements",
+        one(small(distributed_executor_backend="ray"), vllm_requirements=["ray==2.60.0"]),
+    ),
+    example(
+        "packages",
+        one(small(load_format="tensorizer")),
+        "add tensorizer==<its version>",
+        one(small(load_format="tensorizer"), vllm_requirements=["tensorizer==2.12.1"]),
+    ),
+    example(
+        "paths-can-be-seen",
+        one(small(chat_template="/home/me/chat.jinja")),
+        "put it elsewhere, in /srv or /opt for example, and write chat_template with that path",
+        one(small(chat_template="/srv/chat.jinja")),
+    ),
+    example(
+        "paths-can-be-seen",
+        one(small(speculative_config={"method": "eagle3", "model": "/root/draft", "num_speculative_tokens": 3})),
+        "put it elsewhere",
+        one(small(speculative_config={"method": "eagle3", "model": "/srv/draft", "num_speculative_tokens": 3})),
+    ),
+    example(
+        "paths-can-be-seen",
+        one(service(**SMALL, environment={"VLLM_LOGGING_CONFIG_PATH": "/tmp/log.json"})),
+        "put it elsewhere",
+        one(service(**SMALL, environment={"VLLM_LOGGING_CONFIG_PATH": "/srv/log.json"})),
+    ),
+    example("quantization", one(small(quantization="awq")), "take quantization out", one(small())),
+    example(
+        "quantization",
+        one(service(model="qwen3-8b-fp8", gpus=[0], vllm_args={"quantization": "gptq"})),
+        "take quantization out",
+        one(service(model="qwen3-8b-fp8", gpus=[0])),
+    ),
+    example(
+        "kv-cache-dtype",
+        one(service(model="qwen3-8b-fp8", gpus=[0], vllm_args={"kv_cache_dtype": "fp8_e5m2"})),
+        "write fp8",
+        one(service(model="qwen3-8b-fp8", gpus=[0], vllm_args={"kv_cache_dtype": "fp8"})),
+    ),
+    example("parser", one(small(tool_call_parser="mistral", enable_auto_tool_choice=True)), "leave tool_call_parser out", one(small())),
     example("flags-exist", one(args(max_modle_len=5000)), "did you mean max_model_len?", one(args(max_model_len=5000))),
     example("flags-exist", one(args(no_enable_prefix_caching=True)), "write it as enable_prefix_caching: false", one(args(enable_prefix_caching=False))),
     example("flags-exist", one(service(vllm_args={"max-model-len": 5000})), "write it as max_model_len", one(args(max_model_len=5000))),

@@ -36,7 +36,25 @@ def known(**keys: Any) -> dict[str, Any]:
 ETH0 = known(interfaces={"eth0": ["10.0.0.1"]})
 LONG = "/var/lib/inferops/a/very/long/path/for/the/sockets/of/ray/that/nobody/needs"
 
+def six(made: dict[str, Any]) -> Inventory:
+    """Two hosts with six GPUs each."""
+    return two(made, plan_gpus=H20[:6])
+
+
 EXAMPLES = [
+    # Six GPUs a host: the 4 KV heads of Qwen3-235B go into 2 ranks and not into 6.
+    example(
+        "model-divides",
+        six(big()),
+        "use all 12 GPUs with tensor_parallel_size: 2 and pipeline_parallel_size: 6",
+        six(big(vllm_args={"tensor_parallel_size": 2, "pipeline_parallel_size": 6})),
+    ),
+    example(
+        "gpus-add-up",
+        six(big(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})),
+        "write tensor_parallel_size: 2 and pipeline_parallel_size: 6",
+        six(big(vllm_args={"tensor_parallel_size": 2, "pipeline_parallel_size": 6})),
+    ),
     example(
         "interface-is-there",
         hosts(gpu1=on(big(interface="eth9"), facts=ETH0), gpu2=on(big(interface="eth9"))),

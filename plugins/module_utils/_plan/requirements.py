@@ -1,0 +1,67 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packages that arguments need and vLLM does not bring: the one place that says which.
+
+Read from the metadata of vLLM 0.32.0 and 0.33.0 (its extras are what it does not bring), and from where each of them is imported.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Sequence
+
+from . import arguments as args
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+# Plugins of vLLM, and the names that they register, by the key that takes them.
+NAMES_OF_PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
+    "vllm-gguf-plugin": {"quantization": ("gguf",), "load_format": ("gguf",)},
+}
+
+
+@dataclass(frozen=True)
+class Need:
+    """An argument's package. C(packages): any of them will do, the first is the one to name. C(instead): what does without it, empty for nothing."""
+
+    key: str
+    needs: Callable[[Mapping[str, Any]], bool]
+    packages: tuple[str, ...]
+    instead: str = ""
+
+
+def _connector(*starts: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda given: str(args.member(given, "kv_transfer_config", "kv_connector") or "").startswith(starts)
+
+
+def _is(key: str, *starts: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda given: str(given.get(key) or "").startswith(starts)
+
+
+NEEDS: tuple[Need, ...] = (
+    Need("kv_transfer_config", _connector("LMCache"), ("lmcache",), "OffloadingConnector"),
+    Need("kv_transfer_config", _connector("Nixl"), ("nixl", "nixl-cu12", "nixl-cu13")),
+    Need("kv_transfer_config", _connector("Mooncake"), ("mooncake-transfer-engine", "mooncake-transfer-engine-cuda13")),
+    Need("kv_transfer_config", _connector("FlexKV"), ("flexkv",)),
+    Need("kv_offloading_backend", _is("kv_offloading_backend", "lmcache"), ("lmcache",), "native"),
+    Need("distributed_executor_backend", _is("distributed_executor_backend", "ray"), ("ray",), "mp"),
+    Need("data_parallel_backend", _is("data_parallel_backend", "ray"), ("ray",), "mp"),
+    Need("load_format", _is("load_format", "runai_streamer"), ("runai-model-streamer",), "auto"),
+    Need("load_format", _is("load_format", "tensorizer"), ("tensorizer",), "auto"),
+    Need("load_format", _is("load_format", "modelexpress"), ("modelexpress",), "auto"),
+    Need("load_format", _is("load_format", "bitsandbytes"), ("bitsandbytes",), "auto"),
+    Need("quantization", _is("quantization", "bitsandbytes"), ("bitsandbytes",)),
+    Need("model_impl", _is("model_impl", "terratorch"), ("terratorch",)),
+)
+
+# What vLLM's extra "audio" holds and models that hear import, by the beginnings of their classes' names.
+AUDIO = ("soundfile", "av", "scipy", "soxr")
+HEARING = ("Whisper", "Qwen2Audio", "Qwen3ASR", "Voxtral", "Ultravox", "GraniteSpeech", "Gemma3n", "Qwen2_5Omni", "Qwen3Omni", "MiniCPMO", "AudioFlamingo")
+
+
+def has_package(requirements: Sequence[str], package: str) -> bool:
+    """Whether requirements name a package, however it is spelt."""
+    names = (match.group() for requirement in requirements if (match := _NAME.match(requirement)) is not None)
+    return any(re.sub(r"[-_.]+", "-", name).lower() == package for name in names)

@@ -1,0 +1,111 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names among the arguments: flags given once, names of fixed sets, parsers that are the model's, and values that nobody has checked."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+from .. import arguments as args
+from ..argument_types import FlagType
+from ..draft import HostDraft, ServiceDraft
+from ..faults import Fault, Notice, nearest, shown
+from ..flags import Section
+from ..requirements import NAMES_OF_PACKAGES, has_package
+
+# What lets a name through that the version does not know: somebody's own class by its path, or a module that registers it.
+_MODULE_OF = {"kv_transfer_config": "kv_connector_module_path", "ec_transfer_config": "ec_connector_module_path"}
+
+
+def flags_are_given_once(host: HostDraft) -> Iterator[Fault]:
+    """A flag and another spelling of it are one flag, of which vLLM takes the last."""
+    for draft in host.services:
+        names: dict[str, str] = {}
+        for key in draft.service.vllm_args:
+            name, _opposite = host.tables.types.spelling(key, draft.version)
+            first = names.setdefault(name, key)
+            if first != key:
+                value = shown(draft.service.vllm_args[key], key)
+                why = f"it is another name of what {first} says, and vLLM takes one of them without a word"
+                yield Fault(host.name, draft.label, f"vllm_args.{key}", value, why, f"keep one of the two: take {key} out, or {first}")
+
+
+def values_are_checked(host: HostDraft) -> Iterator[Notice]:
+    """Types are known of the versions whose parser was read."""
+    types = host.tables.types
+    for draft in host.services:
+        if draft.given and not types.covers(draft.version):
+            what = f"the values of vllm_args are not checked: what the flags of vLLM {draft.version.text} take is not known here"
+            yield Notice(host.name, draft.label, f"{what} (it is of {', '.join(types.versions)}); vLLM itself checks them when the release is there")
+
+
+def closed_names_exist(host: HostDraft) -> Iterator[Fault]:
+    """A name of a fixed set is one of the version's."""
+    yield from _unknown_names(host, extendable=False)
+
+
+def registered_names_exist(host: HostDraft) -> Iterator[Fault]:
+    """A name of a set that plugins add to is one of the version's, or of a plugin's that the release holds."""
+    yield from _unknown_names(host, extendable=True)
+
+
+def _unknown_names(host: HostDraft, extendable: bool) -> Iterator[Fault]:
+    for draft in host.services:
+        for key, value in draft.given.items():
+            takes = host.tables.types.of(key, draft.version)
+            if takes is None:
+                continue
+            for where, name, names, is_open, folds in _named(draft, key, value, takes):
+                if is_open is extendable and not _knows(name, names, folds) and not _brought(draft, where, name):
+                    yield _fault(host, draft, where, name, names)
+
+
+def _named(draft: ServiceDraft, key: str, value: Any, takes: FlagType) -> Iterator[tuple[str, str, tuple[str, ...], bool, bool]]:
+    """Names that an argument gives: where, the name, those that there are, whether plugins may add to them, whether letter case does not matter."""
+    head, _dot, member = key.partition(".")
+    if takes.names and not member and isinstance(value, str):
+        # A class by its path is the user's own.
+        if not (head == "distributed_executor_backend" and "." in value):
+            yield key, value, takes.names, takes.open, head.endswith(("attention_backend", "attn_backend"))
+    for part, names in takes.member_names.items():
+        found = value if member == part else args.member(draft.given, head, part) if not member else None
+        if isinstance(found, str) and args.member(draft.given, head, _MODULE_OF.get(head, "")) is None:
+            yield f"{head}.{part}", found, names, True, False
+
+
+def _brought(draft: ServiceDraft, key: str, name: str) -> bool:
+    """Whether a plugin among the release's requirements brings the name."""
+    packages = [package for package, brings in NAMES_OF_PACKAGES.items() if name in brings.get(key, ())]
+    return any(has_package(draft.release.requirements, package) for package in packages)
+
+
+def _knows(name: str, names: tuple[str, ...], folds: bool) -> bool:
+    return name in names or (folds and name.lower() in {each.lower() for each in names}) or name in ("", "None")
+
+
+def _fault(host: HostDraft, draft: ServiceDraft, key: str, name: str, names: tuple[str, ...]) -> Fault:
+    near = nearest(name, names)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(names)}"
+    package = next((package for package, brings in NAMES_OF_PACKAGES.items() if name in brings.get(key, ())), "")
+    if package:
+        hint = f"add {package}==<its version> to vllm_requirements, which brings it; or take it out"
+    why = f"vLLM {draft.version.text} has no such name"
+    return Fault(host.name, draft.label, draft.where(key), shown(name, key), why, hint)
+
+
+_PARSERS: tuple[tuple[str, Section], ...] = (("tool_call_parser", "tool_call_parsers"), ("reasoning_parser", "reasoning_parsers"))
+
+
+def parsers_are_the_models(host: HostDraft) -> Iterator[Notice]:
+    """A parser that is registered but not the model's takes nothing out of its answers, and nobody is told."""
+    for draft in host.services:
+        for key, section in _PARSERS:
+            own, offered = draft.service.vllm_args.get(key), draft.offered.get(key)
+            if own is None or own == offered or draft.entry is None or not isinstance(own, str) or not host.flags.has(section, own, draft.version):
+                continue
+            if offered is None and (key == "reasoning_parser" or not draft.entry.sources):
+                # Its own rule tells of a model that does not think; of a model that no entry is about nothing is known.
+                continue
+            said = f"says {offered}" if offered is not None else "names none"
+            what = f"vllm_args.{key} is {shown(own)}, and the catalogue's entry {draft.entry.name} {said}"
+            yield Notice(host.name, draft.label, f"{what}: a parser of another model loses calls or thoughts without an error; leave {key} out")

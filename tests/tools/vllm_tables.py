@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Writes readings of vLLM (tests/tools/vllm_types.py) into the plan's tables, roles/plan/files/vllm_types.json and vllm_flags.json.
+
+    python tests/tools/vllm_tables.py READING...
+
+A reading takes the place of what the tables had of its version; what they say of other versions stays.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+FILES = Path(__file__).resolve().parents[2] / "roles" / "plan" / "files"
+# The sections of the table of flags, and what they are called in a reading.
+SECTIONS = {"flags": "options", "tool_call_parsers": "tool_call_parsers", "reasoning_parsers": "reasoning_parsers", "environment": "environment"}
+
+
+def order(version: str) -> tuple[int, ...]:
+    """Versions in their order."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def with_types(table: dict[str, Any], reading: dict[str, Any]) -> dict[str, Any]:
+    """The table of types with a reading in it."""
+    versions = {**table["versions"], reading["version"]: reading["flags"]}
+    return {**table, "versions": {version: versions[version] for version in sorted(versions, key=order)}}
+
+
+def with_flags(table: dict[str, Any], reading: dict[str, Any]) -> dict[str, Any]:
+    """The table of flags with a reading in it."""
+    mine = reading["version"]
+    versions = sorted({*table["versions"], mine}, key=order)
+    made: dict[str, Any] = {**table, "versions": versions}
+    for section, key in SECTIONS.items():
+        having = {name: versions_of(span, table["versions"]) - {mine} for name, span in table[section].items()}
+        for name in reading[key]:
+            having.setdefault(name, set()).add(mine)
+        made[section] = {name: span_of(having[name], versions) for name in sorted(having) if having[name]}
+    return made
+
+
+def versions_of(span: list[Any], versions: list[str]) -> set[str]:
+    """The versions that a span [first, last, [missing]] stands for."""
+    first, last, *missing = span
+    inside = versions[versions.index(first) : versions.index(last) + 1]
+    return set(inside) - {version for versions_missing in missing for version in versions_missing}
+
+
+def span_of(having: set[str], versions: list[str]) -> list[Any]:
+    """The way back."""
+    first, last = (pick(having, key=order) for pick in (min, max))
+    missing = [version for version in versions[versions.index(first) : versions.index(last)] if version not in having]
+    return [first, last, missing] if missing else [first, last]
+
+
+def types_text(table: dict[str, Any]) -> str:
+    """The table of types, a flag a line."""
+    parts = []
+    for version, flags in table["versions"].items():
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(flags[name])}" for name in sorted(flags))
+        parts.append(f"{json.dumps(version)}: {{\n{lines}\n}}")
+    return f'{{\n"about": {json.dumps(table["about"])},\n"versions": {{\n{",".join(parts)}\n}}\n}}\n'.replace("},\"", "},\n\"")
+
+
+def flags_text(table: dict[str, Any]) -> str:
+    """The table of flags, a name a line."""
+    versions = ",\n".join(json.dumps(version) for version in table["versions"])
+    parts = [f'"about": {json.dumps(table["about"])}', f'"versions": [\n{versions}\n]']
+    for section in SECTIONS:
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(span)}" for name, span in table[section].items())
+        parts.append(f"{json.dumps(section)}: {{\n{lines}\n}}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def main(paths: list[str]) -> int:
+    """Write both files."""
+    types, flags = (json.loads((FILES / name).read_text(encoding="utf-8")) for name in ("vllm_types.json", "vllm_flags.json"))
+    for path in paths:
+        reading = json.loads(Path(path).read_text(encoding="utf-8"))
+        types, flags = with_types(types, reading), with_flags(flags, reading)
+    (FILES / "vllm_types.json").write_text(types_text(types), encoding="utf-8")
+    (FILES / "vllm_flags.json").write_text(flags_text(flags), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
