@@ -166,10 +166,10 @@ EXAMPLES = [
         ),
     ),
     example(
-        "no-passwords-in-addresses",
+        "no-credentials-in-values",
         one(service(), host_index_url="https://me:hush@index.example/simple"),
-        "keep it in a netrc file",
-        one(service(), host_index_url="https://index.example/simple"),
+        "write the user and the password into host_index_credentials",
+        one(service(), host_index_url="https://index.example/simple", host_index_credentials={"index.example": {"username": "me", "password": "hush"}}),
     ),
     example(
         "no-known-danger",
