@@ -32,7 +32,8 @@ _QUERY = re.compile(
 _HEADER = re.compile(
     r"(?:(?i:\b(?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer|token)(?:\s|%20)+)?)|\bBearer\s+)(?P<value>[^\s'\"]+)"
 )
-_TOKEN = re.compile(r"\b(?:hf_|sk-|ghp_|gho_|ghs_|github_pat_|glpat-|nvapi-)[A-Za-z0-9_-]{8,}")
+# Two flags of vLLM begin like a token of the Hub.
+_TOKEN = re.compile(r"\b(?:hf_(?!overrides\b|config_path\b)|sk-|ghp_|gho_|ghs_|github_pat_|glpat-|nvapi-)[A-Za-z0-9_-]{8,}")
 
 # Without one of these nothing of the above can be in a text: most texts are short and hold none.
 _TRIGGER = re.compile(r"(?i)://|bearer|authorization|[?&]|hf_|sk-|gh[ops]_|github_pat_|glpat-|nvapi-")

@@ -49,8 +49,6 @@ WITHOUT = frozenset({
     "system",
     "system-has-the-tools",
     "wheelhouse-suits-the-host",
-    "proxy-has-an-address",
-    "files-are-named",
 })
 
 

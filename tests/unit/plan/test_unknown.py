@@ -310,7 +310,7 @@ def test_plan_asks_with_the_hosts_own_settings(mirror: Mirror, play: Any, tmp_pa
             plan_gpus: 4
             plan_cache_dir: "{tmp_path}/{{{{ 'ca' + 'che' }}}}"
             weights_endpoints: ["{mirror.endpoint}"]
-            weights_token: "{{{{ undefined_and_of_no_matter }}}}"
+            weights_token: "{{{{ 'hf_' ~ 'of_no_matter' }}}}"
             model_services: [{{name: new, model: org/new, revision: "{COMMIT}", port: 8001}}]
     """
     run = play(inventory, "--check", "-e", "plan_lookup=true")

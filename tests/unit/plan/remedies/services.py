@@ -169,7 +169,7 @@ EXAMPLES = [
         "no-credentials-in-values",
         one(service(), host_index_url="https://me:hush@index.example/simple"),
         "write the user and the password into host_index_credentials",
-        one(service(), host_index_url="https://index.example/simple", host_index_credentials={"index.example": {"username": "me", "password": "hush"}}),
+        one(service(), host_index_url="https://index.example/simple", host_index_credentials={"index.example": {"user": "me", "password": "hush"}}),
     ),
     example(
         "no-known-danger",
