@@ -21,6 +21,11 @@ NAMES_OF_PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
     "vllm-gguf-plugin": {"quantization": ("gguf",), "load_format": ("gguf",)},
 }
 
+# Names that left vLLM's own sets, and what does their work now.
+GONE: dict[str, str] = {
+    "bitsandbytes": "take it out: vLLM has it no longer; quantization: fp8 quantises as the weights load, or serve a repository that is quantised",
+}
+
 
 @dataclass(frozen=True)
 class Need:

@@ -132,3 +132,18 @@ def test_unknown_names(plan: Plans, version: str, given: dict[str, Any]) -> None
 def test_known_names(plan: Plans, given: dict[str, Any]) -> None:
     """In any case where vLLM folds it, and a user's own by its path."""
     assert plan(small(**given), plan_gpus=gpus(1)).faults == []
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({"load_format": "runai"}, "did you mean runai_streamer or runai_streamer_sharded?"),
+        ({"quantization": "int4"}, "choose among auto_awq"),
+        ({"load_format": "bitsandbytes"}, "take it out: vLLM has it no longer"),
+    ],
+    ids=str,
+)
+def test_what_is_offered(plan: Plans, given: dict[str, Any], hint: str) -> None:
+    """One fault, and nothing offered that is only alike."""
+    [fault] = plan(small(**given), plan_gpus=gpus(1)).faults
+    assert fault.remedy.startswith(hint), fault.remedy

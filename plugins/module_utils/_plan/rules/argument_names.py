@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from typing import Any, Iterator
 
 from .. import arguments as args
@@ -11,7 +12,10 @@ from ..argument_types import FlagType
 from ..draft import HostDraft, ServiceDraft
 from ..faults import Fault, Notice, nearest, shown
 from ..flags import Section
-from ..requirements import NAMES_OF_PACKAGES, has_package
+from ..requirements import GONE, NAMES_OF_PACKAGES, has_package
+
+# Likeness from 0 to 1 that a name of a set needs to be offered.
+_ALIKE = 0.7
 
 # What lets a name through that the version does not know: somebody's own class by its path, or a module that registers it.
 _MODULE_OF = {"kv_transfer_config": "kv_connector_module_path", "ec_transfer_config": "ec_connector_module_path"}
@@ -83,9 +87,17 @@ def _knows(name: str, names: tuple[str, ...], folds: bool) -> bool:
     return name in names or (folds and name.lower() in {each.lower() for each in names}) or name in ("", "None")
 
 
+def _near(name: str, names: tuple[str, ...]) -> list[str]:
+    """Names that one may have meant: a beginning of theirs, or nearly theirs. Likeness alone makes inc of int4."""
+    begun = [each for each in names if len(name) > 2 and each.lower().startswith(name.lower())]
+    return begun or [each for each in nearest(name, names) if SequenceMatcher(None, each.lower(), name.lower()).ratio() >= _ALIKE]
+
+
 def _fault(host: HostDraft, draft: ServiceDraft, key: str, name: str, names: tuple[str, ...]) -> Fault:
-    near = nearest(name, names)
+    near = _near(name, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(names)}"
+    if name in GONE:
+        hint = GONE[name]
     package = next((package for package, brings in NAMES_OF_PACKAGES.items() if name in brings.get(key, ())), "")
     if package:
         hint = f"add {package}==<its version> to vllm_requirements, which brings it; or take it out"

@@ -37,9 +37,14 @@ def packages_are_there(host: HostDraft) -> Iterator[Fault]:
             continue
         have = draft.release.requirements
         for need in NEEDS:
+            takes = host.tables.types.of(need.key, draft.version)
+            if takes is not None and takes.names and draft.given.get(need.key) not in takes.names:
+                # What the version does not know at all is told of as that.
+                continue
             if need.needs(draft.given) and not any(has_package(have, package) for package in need.packages):
                 why = f"it needs the package {need.packages[0]}, which vLLM does not bring"
-                remedy = f"add {need.packages[0]}==<its version> to vllm_requirements"
+                version = host.settings.ray_version.text if need.packages[0] == "ray" else "<its version>"
+                remedy = f"add {need.packages[0]}=={version} to vllm_requirements"
                 remedy += f"; or write {need.instead}" if need.instead else f"; or take {need.key} out"
                 yield Fault(host.name, draft.label, draft.where(need.key), shown(draft.given[need.key], need.key), why, remedy)
         name = draft.entry.architecture.class_name if draft.entry else ""

@@ -84,6 +84,8 @@ EXAMPLES = [
         "accept it, with your reason, as plugin-names",
         accepting(one(small(quantization="int4")), plugin_names="ours"),
     ),
+    example("plugin-names", one(small(quantization="bitsandbytes")), "quantization: fp8", one(small(quantization="fp8"))),
+    example("plugin-names", one(small(load_format="safe")), "did you mean safetensors?", one(small(load_format="safetensors"))),
     example(
         "plugin-names",
         one(small(load_format="gguf")),
@@ -113,7 +115,7 @@ EXAMPLES = [
     example(
         "packages",
         one(small(distributed_executor_backend="ray")),
-        "add ray==<its version> to vllm_requirements",
+        "add ray==2.60.0 to vllm_requirements",
         one(small(distributed_executor_backend="ray"), vllm_requirements=["ray==2.60.0"]),
     ),
     example(
