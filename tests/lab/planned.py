@@ -69,7 +69,9 @@ def whole_catalogue(planner: Planner) -> dict[str, list[str]]:
             continue
         for profile in [None, *(found for found in entry.profiles.values() if found.nodes == 1)]:
             memory = int(profile.gpu_memory_gib * GIB) if profile and profile.gpu_memory_gib else 0
-            gpus = [{"index": index, "memory_bytes": memory} for index in range(profile.gpus or 1 if profile else 1)]
+            # Of a GPU of which nothing is said nothing is known.
+            known = {"memory_bytes": memory} if memory else {}
+            gpus = [{"index": index, **known} for index in range(profile.gpus or 1 if profile else 1)]
             for preset in [None, *entry.presets]:
                 label = " / ".join([entry.name, profile.name if profile else "-", preset or "-"])
                 one = service(model=entry.name, profile=profile and profile.name, preset=preset)
