@@ -42,6 +42,12 @@ _BOTH = ("falcon_h1",)
 # Signs of layers of which the keys above say nothing: what a token takes there is not known here.
 _UNKNOWN = ("compress_ratios", "mamba_d_state", "per_layer_config", "ssm_cfg", "state_size")
 
+# Keys of Mamba 2: heads, their size, groups, elements of the state, kernel of the convolution; as Nemotron-H and as Bamba and others name them.
+_MAMBA = (
+    ("mamba_num_heads", "mamba_head_dim", "n_groups", "ssm_state_size", "conv_kernel"),
+    ("mamba_n_heads", "mamba_d_head", "mamba_n_groups", "mamba_d_state", "mamba_d_conv"),
+)
+
 _LAYERS = 4096
 _SIZE = 10**7
 
@@ -139,7 +145,8 @@ def groups_of(text: Mapping[str, Any], kinds: Sequence[str], kv_heads: int | Non
                 key = value = text["global_head_dim"]
         else:
             other = text.get("attention_other_setting")
-            heads = _number(text.get("swa_num_key_value_heads")) or (_number(other.get("num_attention_groups")) if isinstance(other, Mapping) else None) or heads
+            stated = _number(other.get("num_attention_groups")) if isinstance(other, Mapping) else None
+            heads = _number(text.get("swa_num_key_value_heads")) or stated or heads
             key, value = _number(text.get("swa_head_dim")) or key, _number(text.get("swa_v_head_dim")) or value
         if not heads or not key or not value:
             return None
@@ -187,7 +194,7 @@ def _state_of_layer(text: Mapping[str, Any]) -> int:
     if all(_number(text.get(name)) for name in names):
         key_heads, key, value_heads, value, kernel = (text[name] for name in names)
         return (2 * key_heads * key + value_heads * value) * (kernel - 1) * 2 + value_heads * key * value * element
-    for names in (("mamba_num_heads", "mamba_head_dim", "n_groups", "ssm_state_size", "conv_kernel"), ("mamba_n_heads", "mamba_d_head", "mamba_n_groups", "mamba_d_state", "mamba_d_conv")):
+    for names in _MAMBA:
         if all(_number(text.get(name)) for name in names):
             heads, size, groups, state, kernel = (text[name] for name in names)
             return (heads * size + 2 * groups * state) * (kernel - 1) * 2 + heads * size * state * element

@@ -47,7 +47,9 @@ _SCALED_BY_FACTOR = ("linear", "dynamic", "ntk")
 _SCALED_ALREADY = ("default", "llama3", "longrope", "su", "mrope", "deepseek_yarn")
 
 
-def facts_of(config: Mapping[str, Any], files: Sequence[tuple[str, int]] = (), defaults: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> dict[str, Any]:
+def facts_of(
+    config: Mapping[str, Any], files: Sequence[tuple[str, int]] = (), defaults: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> dict[str, Any]:
     """What is known of the model's build, by the keys of a catalogue entry's C(architecture).
 
     :param config: the contents of config.json, whatever they are
