@@ -14,6 +14,11 @@ import traceback
 import typing as t
 
 
+# Seconds that a thread which is late has, from when that was first seen: the whole process may have stood still (a machine that was paused), and
+# whoever runs first again is not to blame the others.
+GRACE_SECONDS = 10.0
+
+
 class Worker:
     """A thread as it is seen from outside, and the signs of life that it gives."""
 
@@ -23,6 +28,8 @@ class Worker:
         self.ended = False
         self._due: t.Optional[float] = None
         self._promised = 0.0
+        # When the main thread first saw it late, and what it was due at then.
+        self._late: tuple[float, float] = (0.0, 0.0)
 
     def promise(self, seconds: float) -> None:
         """A sign of life, of the thread's own: the next one comes within so many seconds."""
@@ -37,8 +44,12 @@ class Worker:
         """What is wrong with it; empty when nothing is."""
         if self.failure:
             return f"the supervisor's thread that {self.name} has failed: {self.failure}"
-        due = self._due
-        if not self.ended and due is not None and time.monotonic() > due:
+        due, now = self._due, time.monotonic()
+        if self.ended or due is None or now <= due:
+            return ""
+        if self._late[1] != due:
+            self._late = (now, due)
+        if now - self._late[0] >= GRACE_SECONDS:
             return f"the supervisor's thread that {self.name} has shown no life for {self._promised:.0f} s"
         return ""
 

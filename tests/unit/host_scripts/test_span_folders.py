@@ -24,9 +24,10 @@ def test_the_folder_in_which_engine_and_ranks_meet(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("VLLM_RPC_BASE_PATH", str(folder))
     there: list[bool] = []
     made = object.__new__(part.Part)
+    made.threads = part.span_threads.Threads()
     made.options = types.SimpleNamespace(clean=[], withhold=[])
-    made.process = types.SimpleNamespace(start=lambda on_line, on_end: there.append(folder.is_dir()), runs=False)
-    monkeypatch.setattr(part.Part, "watch", lambda self: None)
+    made.process = types.SimpleNamespace(start=lambda threads, on_line, on_end: there.append(folder.is_dir()), runs=False)
+    monkeypatch.setattr(part.Part, "watch", lambda self, worker: None)
     for _start in range(2):
         made.start()
     assert there == [True, True] and not stat.S_IMODE(folder.stat().st_mode) & 0o007

@@ -72,7 +72,7 @@ def test_a_thread_that_hangs_ends_the_life(span: Span, engine: str) -> None:  # 
     assert "the supervisor's thread that asks the program how it is has shown no life for 2 s" in span.text("head")
 
 
-def test_threads(threads: ModuleType) -> None:
+def test_threads(threads: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     found = threads.Threads()
     ended = threading.Event()
 
@@ -85,6 +85,12 @@ def test_threads(threads: ModuleType) -> None:
     found.start("is done", lambda worker: worker.promise(0))
     time.sleep(0.3)
     assert found.trouble() == "", "who waits for others, and who is done, is well"
+    found.start("hangs", lambda worker: (worker.promise(0), ended.wait()))
+    time.sleep(0.3)
+    assert found.trouble() == "", "who is late has some more time, since all of the process may have stood still"
+    monkeypatch.setattr(threads, "GRACE_SECONDS", 0.2)
+    soon(lambda: found.trouble() == "the supervisor's thread that hangs has shown no life for 0 s", "it is told")
+    found = threads.Threads()
     found.start("goes on", lambda worker: None, for_ever=True)
     soon(lambda: found.trouble() == "the supervisor's thread that goes on has failed: it has ended", "an end is told where none was to be")
     ended.set()
@@ -277,3 +283,21 @@ def test_a_socket_that_takes_nothing(state: ModuleType, tmp_path: Path, monkeypa
         assert channel.recv(100) == b"READY=1"
 
 
+
+
+READY = "import socket, sys, time\nready = socket.create_server(('127.0.0.1', PORT))\nprint('up', flush=True)\ntime.sleep(600)\n"
+
+
+def test_all_steps_of_ray(span: Span, engine: str) -> None:  # noqa: F811
+    """Ray's head, the other nodes, the look for Ray's nodes, the engine: each in its thread, one after the other."""
+    ports = [free_port(), free_port()]
+    check = [sys.executable, "-c", "print('waiting for Ray\\'s node', flush=True); import sys; sys.stdout.buffer.write(b'x' * 5000 + bytes([255]))"]
+    span.start(
+        "head", hub=True, backend="ray", member=["worker", "engine"], check=check, what="Ray's head", ready_port=f"127.0.0.1:{ports[0]}",
+        program=READY.replace("PORT", str(ports[0])),
+    )
+    span.start("worker", backend="ray", what="Ray's worker", ready_port=f"127.0.0.1:{ports[1]}", program=READY.replace("PORT", str(ports[1])))
+    span.start("engine", backend="ray", what="the engine", engine=engine, model="m", probe_interval=0.5)
+    soon(lambda: all(span.text(name) == "serving on head, worker" for name in ("head", "worker", "engine")), str([span.text(n) for n in span.parts]), 60)
+    time.sleep(2)
+    assert all(part.poll() is None for part in span.parts.values())

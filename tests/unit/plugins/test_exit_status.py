@@ -55,7 +55,7 @@ def killed(folder: Path, name: str, words: str = "") -> str:
 def test_a_parser_that_is_killed(tmp_path: Path, words: str) -> None:
     """And not what it happened to say before."""
     with pytest.raises(RuntimeError, match=r"^It was killed by SIGKILL \(as a rule by the kernel"):
-        vllm_arguments.ask(PARSER, killed(tmp_path, "python", words), [], {}, None)
+        vllm_arguments.ask(PARSER, killed(tmp_path, "python", words), [], {}, None, None)
 
 
 def test_a_parser_that_crashes_is_told_by_its_traceback(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_parser_that_crashes_is_told_by_its_traceback(tmp_path: Path) -> None:
     path.write_text("#!/bin/sh\necho ImportError: no torch >&2; exit 1\n")
     path.chmod(0o755)
     with pytest.raises(RuntimeError, match="^ImportError: no torch$"):
-        vllm_arguments.ask(PARSER, str(path), [], {}, None)
+        vllm_arguments.ask(PARSER, str(path), [], {}, None, None)
 
 
 def test_nvidia_smi_and_systemctl_that_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
