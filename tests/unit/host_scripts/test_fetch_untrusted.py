@@ -313,7 +313,7 @@ def test_a_source_without_end(build_release: ModuleType, tmp_path: Path, monkeyp
     (tmp_path / "x.whl").write_bytes(b"x" * 11)
     (tmp_path / "work").mkdir()
     with pytest.raises(steps.BuildError, match="longer than 10 bytes"):
-        source.fetch({"address": str(tmp_path / "x.whl"), "sha256": ""}, str(tmp_path / "work"), steps.Status(str(tmp_path / "status.json")))
+        source.fetch({"source": {"address": str(tmp_path / "x.whl"), "sha256": ""}}, str(tmp_path / "work"), steps.Status(str(tmp_path / "status.json")))
 
 
 def test_a_build_goes_on_without_its_status(build_release: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
