@@ -17,6 +17,8 @@ import subprocess
 import typing as t
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# One on the way to another: an account need not be able to read it, as root's with mode 0711.
+_ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A fifo without a writer would keep who opens it for ever, but for O_NONBLOCK.
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_LINKS = 40
@@ -145,8 +147,9 @@ def remove_in(folder: int, name: str, path: str) -> bool:
         os.unlink(name, dir_fd=folder)
         return True
     # rm goes by open folders, follows no link, and is not stopped by a tree that is made deeper than Python can recurse.
+    # /proc/self: its own, since a process that became another account may not look into that of its number.
     done = subprocess.run(
-        ["rm", "-rf", "--one-file-system", "--", "./" + name], cwd=f"/proc/{os.getpid()}/fd/{folder}", capture_output=True, text=True, check=False,
+        ["rm", "-rf", "--one-file-system", "--", "./" + name], cwd=f"/proc/self/fd/{folder}", capture_output=True, text=True, check=False,
     )
     if done.returncode != 0:
         raise OSError(errno.EIO, (done.stderr.splitlines() or ["rm failed"])[-1], path)
@@ -220,7 +223,7 @@ def _walk(path: str, make: int | None) -> int:
         while rest:
             name = rest.pop()
             try:
-                there = _enter(here, name, path)
+                there = _enter(here, name, path, _ON_THE_WAY if rest else FOLDER)
             except FileNotFoundError:
                 if make is None:
                     raise
@@ -250,10 +253,10 @@ def _parts(path: str) -> list[str]:
     return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
 
-def _enter(here: int, name: str, path: str) -> int | str:
+def _enter(here: int, name: str, path: str, flags: int) -> int | str:
     """Return a descriptor of a folder in another, or where a link leads that may be followed. Raises OSError."""
     try:
-        return os.open(name, FOLDER, dir_fd=here)
+        return os.open(name, flags, dir_fd=here)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             raise

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.inferops.gpu.plugins.filter import weights
 from ansible.module_utils import basic
-from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _local_weights, _prune, _systemd
+from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _local_weights, _prune, _safe_paths, _systemd
 from ansible_collections.inferops.gpu.plugins.modules import weights_digest, weights_folder, weights_share, weights_units
 
 MANIFEST = {"repo": "a/b", "revision": "main", "commit": "c0ffee" * 6 + "c0ff", "files": [{"path": "sub/x.safetensors", "size": 3, "sha256": "0" * 64}]}
@@ -278,9 +278,17 @@ def test_an_account_can_not_make_root_remove_anything(tmp_path: Path) -> None:
     for name in ("home.partial", "home"):
         (tmp_path / "etc" / name).mkdir()
     (models / "c--d").symlink_to(tmp_path / "etc")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="rm: cannot remove './home.partial': Permission denied"):
         _accounts.as_account("nobody", _prune.remove, str(models / "c--d" / "home"))
     assert sorted(path.name for path in (tmp_path / "etc").iterdir()) == ["home", "home.partial", "passwd"]
+
+
+@AS_ROOT
+def test_what_is_the_accounts_own_is_removed_as_the_account(tmp_path: Path) -> None:
+    """Whole folders too: a process that became another account may not look into its parent's or its own numbered folder below /proc."""
+    models = models_of(tmp_path, NOBODY.pw_uid).parent
+    assert _accounts.as_account("nobody", _safe_paths.remove, str(models / "a--b" / "main"))
+    assert [path.name for path in (models / "a--b").iterdir()] == ["main.manifest.json"]
 
 
 @AS_ROOT
