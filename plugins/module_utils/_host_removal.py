@@ -13,6 +13,7 @@ import glob
 import grp
 import os
 import pwd
+import re
 import typing as t
 
 from . import _accounts, _host, _prune, _releases, _safe_paths, _systemd
@@ -30,8 +31,15 @@ _STATE = ("checked", "jobs", "served", "progress", "failures", "verified", "fire
 _TEMPORARY = ("/run/inferops", "/run/inferops-span", "/run/inferops-share", "/dev/shm/inferops-*")
 _SYSTEM = (
     "/etc/apt/sources.list.d/inferops-cuda.sources", "/etc/apt/keyrings/inferops-cuda.asc", "/etc/apt/keyrings/inferops-cuda.gpg",
+    "/etc/apt/apt.conf.d/90inferops-proxy", "/etc/apt/apt.conf.d/90inferops-mirror-proxy",
+    # With the proxy's password.
+    "/etc/apt/auth.conf.d/90inferops-proxy.conf", "/etc/apt/auth.conf.d/90inferops-mirror-proxy.conf", "/etc/inferops-mirror-proxy.env",
     "/etc/inferops-mirror.toml",
 )
+# Of a service's files that came from the controller: folders named by their contents.
+_CONTENTS = re.compile(r"[0-9a-f]{16}")
+# Interpreters that uv has brought, and what it keeps beside them.
+_INTERPRETERS = ("cpython-*", "pypy-*", "graalpy-*", ".lock", ".temp", ".gitignore")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +58,7 @@ class Places:
     account: str
     group: str
     weights: bool
+    mirror_install_dir: str = ""
 
 
 def units() -> list[str]:
@@ -88,23 +97,32 @@ def _text_files(places: Places) -> list[str]:
     config = glob.escape(places.config_dir)
     environments = [path for path in glob.glob(os.path.join(config, "*.env")) if _host.read_text(path).startswith(_host.UNIT_MARK)]
     kernel = [path for path in _kernel.FILES if _host.read_text(path).startswith(_host.UNIT_MARK)]
-    own = [os.path.join(places.config_dir, name) for name in ("weights.env", "tokens")]
-    return [*sorted(environments), *own, *kernel, *_SYSTEM, *sorted(glob.glob(CERTIFICATES))]
+    own = [os.path.join(places.config_dir, name) for name in ("weights.env", "netrc", "tokens")]
+    brought = [path for path in sorted(glob.glob(os.path.join(config, "files", "*", "*"))) if _CONTENTS.fullmatch(os.path.basename(path))]
+    return [*sorted(environments), *own, *brought, *kernel, *_SYSTEM, *sorted(glob.glob(CERTIFICATES))]
 
 
 def _programs(places: Places) -> list[str]:
     library = os.path.join(places.install_dir, "lib")
     ours = [path for path in sorted(glob.glob(os.path.join(glob.escape(library), "*.py"))) if _host.read_text(path).startswith(_PROGRAM)]
-    return [*ours, os.path.join(library, "fetch_weights"), *([os.path.join(library, "__pycache__")] if ours else [])]
+    python = os.path.join(glob.escape(places.install_dir), "python")
+    interpreters = [path for pattern in _INTERPRETERS for path in sorted(glob.glob(os.path.join(python, pattern)))]
+    return [*ours, *interpreters, os.path.join(library, "fetch_weights"), *([os.path.join(library, "__pycache__")] if ours else [])]
 
 
 def _links(places: Places) -> list[str]:
-    install = glob.escape(places.install_dir)
-    tools = [path for name in _TOOLS for path in sorted(glob.glob(os.path.join(install, "tools", f"{name}-[0-9]*")))]
-    links = [path for path in sorted(glob.glob(os.path.join(install, "bin", "*"))) if os.path.islink(path)]
-    into = os.path.join(places.install_dir, "tools") + os.sep
+    return [path for install in _install_dirs(places) for path in _tools_in(install)]
+
+
+def _install_dirs(places: Places) -> list[str]:
+    return sorted({path.rstrip("/") for path in (places.install_dir, places.mirror_install_dir) if path})
+
+
+def _tools_in(install: str) -> list[str]:
+    found = [path for name in _TOOLS for path in sorted(glob.glob(os.path.join(glob.escape(install), "tools", f"{name}-[0-9]*")))]
+    links = [path for path in sorted(glob.glob(os.path.join(glob.escape(install), "bin", "*"))) if os.path.islink(path)]
     # A command goes before what it leads to.
-    return [*(path for path in links if os.readlink(path).startswith(into)), *tools]
+    return [*(path for path in links if os.readlink(path).startswith(os.path.join(install, "tools") + os.sep)), *found]
 
 
 def _releases_of(places: Places) -> list[str]:
@@ -167,9 +185,10 @@ def remove_account(name: str, group: str) -> None:
 
 def folders(places: Places) -> list[str]:
     """Return the folders that go when they are empty, inner ones first."""
-    inner = [os.path.join(places.install_dir, name) for name in ("bin", "lib", "tools")]
+    inner = [path for install in _install_dirs(places) for path in (*(os.path.join(install, name) for name in ("bin", "lib", "tools", "python")), install)]
+    brought = os.path.join(places.config_dir, "files")
     return [
-        places.releases_dir, *inner, places.install_dir, places.config_dir, places.ray_temp_dir, places.cache_dir,
+        places.releases_dir, *inner, *sorted(glob.glob(os.path.join(glob.escape(brought), "*"))), brought, places.config_dir, places.ray_temp_dir, places.cache_dir,
         *([places.weights_dir] if places.weights else []), places.state_dir,
     ]
 

@@ -51,6 +51,10 @@ options:
     description: What the caching mirror keeps, which are weights too.
     type: path
     default: /var/cache/inferops-mirror
+  mirror_install_dir:
+    description: Where the caching mirror is installed.
+    type: path
+    default: /opt/inferops
   account:
     description: Account that downloads.
     type: str
@@ -103,7 +107,7 @@ from ..module_utils._firewall import rules as _rules
 _PATHS = {
     "config_dir": "/etc/inferops", "install_dir": "/opt/inferops", "releases_dir": "/opt/inferops/releases", "state_dir": "/var/lib/inferops",
     "cache_dir": "/var/cache/inferops", "uv_cache_dir": "/var/cache/inferops/uv", "weights_dir": "/var/lib/inferops/models",
-    "ray_temp_dir": "/var/lib/inferops/ray", "mirror_dir": "/var/cache/inferops-mirror",
+    "ray_temp_dir": "/var/lib/inferops/ray", "mirror_dir": "/var/cache/inferops-mirror", "mirror_install_dir": "/opt/inferops",
 }
 
 
