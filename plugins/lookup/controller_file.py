@@ -4,13 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
-
-from ansible_collections.inferops.gpu.plugins.module_utils._controller_files import NotFound, find, folders
-
 DOCUMENTATION = """
 name: controller_file
 short_description: Find files on the controller that variables name
@@ -41,6 +34,13 @@ _raw:
   type: list
   elements: str
 """
+
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.inferops.gpu.plugins.module_utils._controller_files import NotFound, find, folders
 
 
 class LookupModule(LookupBase):

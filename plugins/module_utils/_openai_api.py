@@ -193,5 +193,3 @@ def shown(text: t.Any) -> str:
     words = text[:4 * SHOWN].decode(errors="replace") if isinstance(text, bytes) else str(text)[:4 * SHOWN]
     clean = " ".join("".join(letter if letter.isprintable() else " " for letter in words).split())
     return clean if len(clean) <= SHOWN else clean[:SHOWN] + "…"
-
-

@@ -59,7 +59,6 @@ class NearNames:
             self._seen[name] = self._behind_prefix(name) or next(iter(difflib.get_close_matches(name, self._known, n=1, cutoff=_VERY_NEAR)), "")
         return self._seen[name]
 
-
     def _behind_prefix(self, name: str) -> str:
         """The variable of the same prefix whose rest is most like that of a name."""
         prefix, _underscore, rest = name.partition("_")

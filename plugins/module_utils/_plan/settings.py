@@ -59,7 +59,6 @@ class Settings:
     vllm_find_links: tuple[str, ...]
     vllm_no_index: bool
     vllm_keep_releases: int
-    vllm_uv_cache_dir: str
     cuda_source: str
     cuda_system_path: str
     cuda_architectures: tuple[str, ...]
@@ -206,7 +205,6 @@ _READERS: dict[str, values.Reader] = {
     "vllm_find_links": values.texts,
     "vllm_no_index": values.switch,
     "vllm_keep_releases": values.whole(0, 1000),
-    "vllm_uv_cache_dir": values.path,
     "cuda_source": cuda_settings.source,
     "cuda_system_path": cuda_settings.path,
     "cuda_architectures": cuda_settings.architectures,

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, Mapping
 from .. import argument_types
 from .. import arguments as args
 from ..argument_types import count
-from ..draft import HostDraft, ServiceDraft
+from ..draft import HostDraft
 from ..faults import HIDDEN, Bad, Fault, is_secret_name, shown
 from . import gpus
 

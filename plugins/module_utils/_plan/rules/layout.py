@@ -69,7 +69,8 @@ def _fault(host: HostDraft, draft: ServiceDraft, misfit: Misfit) -> Fault:
 
 def _ways_out(host: HostDraft, draft: ServiceDraft, key: str) -> str:
     parallel = parallel_of(draft.arguments)
-    assert draft.entry is not None and parallel is not None
+    if draft.entry is None or parallel is None:
+        raise ValueError("only a known model with known sizes has a misfit")
     model, refines = draft.entry.architecture, blocks_are_refined(host, draft)
     if key == "pipeline_parallel_size":
         return f"write {model.num_layers} or less"

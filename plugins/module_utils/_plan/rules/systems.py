@@ -11,7 +11,7 @@ from typing import Iterator
 from .. import interpreters, packages
 from ..draft import HostDraft, ServiceDraft
 from ..engines import TRANSFORMERS
-from ..faults import Fault, shown
+from ..faults import Fault
 from ..platforms import Numbers, numbers, within, written
 from ..sources import Source
 
