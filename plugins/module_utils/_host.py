@@ -361,10 +361,10 @@ def shared_weights(directory: str) -> list[str]:
 
 
 def read_account(name: str) -> dict[str, str]:
-    """Return user, primary group and home of an account; empty where it does not exist."""
+    """Return user, primary group, home and comment of an account; empty where it does not exist."""
     try:
         found = pwd.getpwnam(name)
-        return {"user": name, "group": grp.getgrgid(found.pw_gid).gr_name, "home": found.pw_dir}
+        return {"user": name, "group": grp.getgrgid(found.pw_gid).gr_name, "home": found.pw_dir, "comment": found.pw_gecos}
     except KeyError:
         return {}
 

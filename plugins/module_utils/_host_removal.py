@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import grp
+import json
 import os
 import pwd
 import re
@@ -26,8 +27,14 @@ DOWNLOADS, MIRROR = "inferops model services", "inferops mirror of the Hugging F
 _TOOLS = ("uv", "huggingface_hub", "olah")
 CERTIFICATES = "/usr/local/share/ca-certificates/inferops-*.crt"
 _UNITS = ("vllm-*.service", "ray-head-*.service", "ray-worker-*.service", "inferops-*.service", "inferops-*.timer")
-# Of the folder of what is known of a host.
-_STATE = ("checked", "jobs", "served", "progress", "failures", "verified", "firewall")
+# Of the folder of what is known of a host: names of what is ours in each folder there.
+_STATE = {
+    "checked": ("*",), "jobs": ("inferops-*.json", "inferops-share.conf", "release-*.json", "release-*.json.new"), "served": ("*.json", ".*.json.new"),
+    "progress": ("inferops-*.json", "inferops-*.json.new"),
+    "failures": ("vllm-*", "ray-head-*", "ray-worker-*"), "verified": ("*.json",),
+    "firewall": ("before-first-change", "before-first-change.partial", "former", "former.partial", "returned", "return.sh", "lock"),
+}
+_DIGEST = re.compile(r"[0-9a-f]{16,64}\s*")
 _TEMPORARY = ("/run/inferops", "/run/inferops-span", "/run/inferops-share", "/dev/shm/inferops-*")
 _SYSTEM = (
     "/etc/apt/sources.list.d/inferops-cuda.sources", "/etc/apt/keyrings/inferops-cuda.asc", "/etc/apt/keyrings/inferops-cuda.gpg",
@@ -86,18 +93,43 @@ def weights(places: Places) -> list[_prune.Found]:
 def files(places: Places) -> list[str]:
     """Return the files and folders that go, whole, as paths; weights and empty folders are not among them."""
     known = [*_text_files(places), *_programs(places), *_links(places), *_releases_of(places), *_caches(places)]
-    state = [os.path.join(places.state_dir, name) for name in _STATE]
     ray = [path for path in glob.glob(os.path.join(glob.escape(places.ray_temp_dir), "*")) if _is_an_accounts(path)]
     temporary = [path for pattern in _TEMPORARY for path in sorted(glob.glob(pattern))]
     mirror = [places.mirror_dir] if places.weights and _owner(places.mirror_dir) in _uids() else []
-    return [path for path in [*known, *state, *ray, *temporary, *mirror] if _safe_paths.exists(path)]
+    return [path for path in [*known, *_state(places), *ray, *temporary, *mirror] if _safe_paths.exists(path)]
+
+
+def _state(places: Places) -> list[str]:
+    """What is known of the host, without what somebody else has put into folders of the same names."""
+    found = [
+        (folder, path) for folder, names in _STATE.items() for name in names
+        for path in sorted(glob.glob(os.path.join(glob.escape(places.state_dir), folder, name)))
+    ]
+    return [path for folder, path in found if _is_state(folder, path)]
+
+
+def _is_state(folder: str, path: str) -> bool:
+    """Whether something that has the name of a state is one, where the name alone does not tell."""
+    if folder == "failures":
+        return _is_an_accounts(path)
+    if folder == "checked":
+        return _DIGEST.fullmatch(_safe_paths.read_text(path)) is not None
+    # What a write that was cut off has left bears a name that nobody else uses.
+    if folder in ("served", "verified") and not path.endswith(".new"):
+        try:
+            record = json.loads(_safe_paths.read_text(path))
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(record, dict) and ("unit_text" in record if folder == "served" else "files" in record and "path" in record)
+    return True
 
 
 def _text_files(places: Places) -> list[str]:
     config = glob.escape(places.config_dir)
     environments = [path for path in glob.glob(os.path.join(config, "*.env")) if _host.read_text(path).startswith(_host.UNIT_MARK)]
     kernel = [path for path in _kernel.FILES if _host.read_text(path).startswith(_host.UNIT_MARK)]
-    own = [os.path.join(places.config_dir, name) for name in ("weights.env", "netrc", "tokens")]
+    own = [os.path.join(places.config_dir, name) for name in ("weights.env", "netrc")]
+    own += [path for path in sorted(glob.glob(os.path.join(config, "tokens", "*"))) if _DIGEST.fullmatch(_safe_paths.read_text(path))]
     brought = [path for path in sorted(glob.glob(os.path.join(config, "files", "*", "*"))) if _CONTENTS.fullmatch(os.path.basename(path))]
     return [*sorted(environments), *own, *brought, *kernel, *_SYSTEM, *sorted(glob.glob(CERTIFICATES))]
 
@@ -136,7 +168,10 @@ def _caches(places: Places) -> list[str]:
 
 
 def _is_an_accounts(path: str) -> bool:
-    """Whether a folder is that of a service: its account's, or root's for the group of one (which has the account's number or its own)."""
+    """Whether a folder is that of a service: its account's, or root's for the group of one.
+
+    Not for the group of all services, which the inventory may have set to one of the host's, like C(users).
+    """
     try:
         found = os.lstat(path)
     except OSError:
@@ -149,7 +184,7 @@ def _uids() -> set[int]:
 
 
 def _gids() -> set[int]:
-    return {entry.pw_gid for entry in _ours()}
+    return {entry.pw_gid for entry in _ours() if entry.pw_gecos.startswith(_accounts.MARK)}
 
 
 def _ours() -> list[pwd.struct_passwd]:
@@ -171,24 +206,33 @@ def accounts(places: Places) -> list[str]:
     return sorted(entry.pw_name for entry in _ours() if entry.pw_gecos not in stay)
 
 
-def remove_account(name: str, group: str) -> None:
-    """Take an account away, and the group of all services with the last of them. Raises RuntimeError."""
+def remove_account(name: str) -> None:
+    """Take an account away with the group of its own name, which came with it; no other group, since it may be the host's. Raises RuntimeError."""
+    gid = pwd.getpwnam(name).pw_gid
     _accounts.delete(name)
-    for left in (name, group):
-        try:
-            found = grp.getgrnam(left)
-        except KeyError:
-            continue
-        if not found.gr_mem and found.gr_gid not in {entry.pw_gid for entry in pwd.getpwall()}:
-            _accounts.delete_group(left)
+    try:
+        found = grp.getgrnam(name)
+    except KeyError:
+        return
+    if found.gr_gid == gid and not found.gr_mem and gid not in {entry.pw_gid for entry in pwd.getpwall()}:
+        _accounts.delete_group(name)
+
+
+def group_left(places: Places) -> list[str]:
+    """Return the group of all services where it has another name than their account, so that nobody knows who made it."""
+    try:
+        return [] if places.group == places.account else [grp.getgrnam(places.group).gr_name]
+    except KeyError:
+        return []
 
 
 def folders(places: Places) -> list[str]:
     """Return the folders that go when they are empty, inner ones first."""
     inner = [path for install in _install_dirs(places) for path in (*(os.path.join(install, name) for name in ("bin", "lib", "tools", "python")), install)]
     brought = os.path.join(places.config_dir, "files")
+    config = [*sorted(glob.glob(os.path.join(glob.escape(brought), "*"))), brought, os.path.join(places.config_dir, "tokens"), places.config_dir]
     return [
-        places.releases_dir, *inner, *sorted(glob.glob(os.path.join(glob.escape(brought), "*"))), brought, places.config_dir, places.ray_temp_dir, places.cache_dir,
+        places.releases_dir, *inner, *config, places.ray_temp_dir, places.cache_dir, *(os.path.join(places.state_dir, name) for name in _STATE),
         *([places.weights_dir] if places.weights else []), places.state_dir,
     ]
 

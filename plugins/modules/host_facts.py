@@ -207,7 +207,7 @@ host:
       description: Bytes that unfinished downloads hold, by the path that the weights will have.
       type: dict
     account:
-      description: C(user), C(group) and C(home) of the account that downloads; empty where it does not exist.
+      description: C(user), C(group), C(home) and C(comment) of the account that downloads; empty where it does not exist.
       type: dict
     account_groups:
       description: Groups that this account is in beside its own.

@@ -172,7 +172,8 @@ class Removal:
         if not self.check_mode:
             self.left += [f"{path}: it is not of this collection, or on a disk of its own" for path in self.empty_folders()]
         for name in _host_removal.accounts(places):
-            self.do(f"account {name}", _host_removal.remove_account, name, places.group)
+            self.do(f"account {name}", _host_removal.remove_account, name)
+        self.left += [f"group {name}: it may be of others too" for name in _host_removal.group_left(places)]
 
     def empty_folders(self) -> list[str]:
         """Take away the folders that are empty now, and return what is left in others, but for weights, which are told of by themselves."""

@@ -20,8 +20,8 @@ from ansible_collections.inferops.gpu.plugins.modules import host_proxy
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 # Modules that leave no file of their own on a host, or take some away.
 READ = {
-    "builtin": "apt assert command debug fail group import_role import_tasks include_role include_tasks meta reboot set_fact stat systemd_service user wait_for "
-               "getent",
+    "builtin": "apt assert command debug fail group getent import_role import_tasks include_role include_tasks meta reboot set_fact stat systemd_service "
+               "user wait_for",
     "inferops.gpu": "api_check firewall_confirm follow_unit gpu_facts host_facts plan prune_releases service_heal service_rollback service_state span_network "
                     "weights_digest weights_folder weights_probe weights_units service_accounts",
 }
@@ -30,11 +30,11 @@ PATHS = {
     "ansible.builtin.copy": lambda given: [given["dest"]],
     "ansible.builtin.template": lambda given: [given["dest"]],
     "ansible.builtin.file": lambda given: [given["path"]] if given["state"] != "absent" else [],
-    "inferops.gpu.directories": lambda given: [row["path"] for row in given["directories"]] if isinstance(given["directories"], list) else [given["directories"]],
+    "inferops.gpu.directories": lambda given: [row["path"] for row in given["directories"]] if isinstance(given["directories"], list) else [*given.values()],
     "inferops.gpu.host_firewall": lambda given: [f"{given['state_dir']}/firewall"],
     "inferops.gpu.host_proxy": lambda given: list(host_proxy.wanted_files(SimpleNamespace(params={"name": "inferops", "password": "", **given, "proxy": {}}))),
     "inferops.gpu.kernel_settings": lambda given: list(wanted.FILES),
-    "inferops.gpu.python_tool": lambda given: [f"{given['install_dir']}/tools/{given['name']}", *(f"{given['install_dir']}/bin/{one}" for one in given["commands"])],
+    "inferops.gpu.python_tool": lambda given: [f"{given['install_dir']}/{one}" for one in (f"tools/{given['name']}", f"bin/{given['commands'][0]}")],
     "inferops.gpu.service_files": lambda given: ["{{ item.0.files.folder }}/{{ item.1.name }}"],
     "inferops.gpu.service_passed": lambda given: ["{{ plan_host.paths.state }}/served/{{ item.name }}.json"],
     "inferops.gpu.span_token": lambda given: [f"{given['directory']}/{{{{ item.name }}}}"],
@@ -67,7 +67,8 @@ EXAMPLES = {
 FOLDERS = {
     "{{ __host_netrc | dirname }}", "CONFIG", "INSTALL", "INSTALL/bin", "INSTALL/lib", "INSTALL/lib/fetch_weights",
     "STATE", *(f"STATE/{name}" for name in ("checked", "jobs", "served", "progress", "verified")), "{{ plan_host.paths.releases }}",
-    "{{ plan_host.paths.models }}", "{{ host_cache_dir }}", "{{ weights_mirror_dir }}", "{{ __weights_item.path | dirname }}", "{{ __weights_item.path }}.share",
+    "{{ plan_host.paths.models }}", "{{ host_cache_dir }}", "{{ weights_mirror_dir }}", "{{ __weights_item.path | dirname }}",
+    "{{ __weights_item.path }}.share",
     "{{ __model_service_present | inferops.gpu.service_directories(plan_host.account.user) }}",
 }
 # What units and other programs on the host write beside.
@@ -146,8 +147,8 @@ def test_paths_in_folders_of_the_inventory_go(tmp_path: Path, monkeypatch: pytes
         path = base[folder] / rest
         path.parent.mkdir(parents=True, exist_ok=True)
         if rest.startswith("bin/"):
-            [target] = [base[folder] / one.partition("/")[2] for one in EXAMPLES.values() if one.startswith(f"{folder}/tools/") and one.endswith("/" + path.name)]
-            path.symlink_to(target)
+            [tool] = [one for one in EXAMPLES.values() if one.startswith(f"{folder}/tools/") and one.endswith("/" + path.name)]
+            path.symlink_to(base[folder] / tool.partition("/")[2])
         else:
             path.write_text(text_of(rest))
     monkeypatch.setattr(_host_removal, "_SYSTEM", ())
@@ -170,7 +171,7 @@ def text_of(path: str) -> str:
     if path.startswith(("checked/", "tokens/")):
         return "0123456789abcdef" * 4 + "\n"
     if path.endswith(".json"):
-        return "{}"
+        return '{"unit_text": "", "path": "/m", "files": []}'
     if path.startswith("lib/"):
         return _host_removal._PROGRAM
     return f"{_host.UNIT_MARK} (role x).\n"
