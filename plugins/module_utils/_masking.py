@@ -18,17 +18,27 @@ MASK = "(hidden)"
 
 # Below this a secret is not looked for, as it would be found in every other word.
 _SHORTEST = 4
+# Letters of an address in which its password is looked for. Whatever a text is, its masking takes time in proportion to its length.
+_LONGEST = 4096
 
-# Who is named before the @ of an address; a password may hold a slash, though no standard allows it, unless what stands there is a port.
-_USER = re.compile(
-    r'(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:(?P<plain>[^/\s?#"]*)@|(?P<odd>[^\s/?#@:"\[\]]*:(?!\d+(?:[/?#\s"]|$))[^\s@"]*)@)'
-)
+_BLANK = re.compile(r"\s|$")
+_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://")
+# What stands before the password; not a host before its port.
+_NAMED = re.compile(r'[^\s/?#@:"\[\]]*:(?!\d+(?:[/?#\s"]|$))')
+_AUTHORITY = re.compile(r'[^/\s?#"]*')
 # The same without a scheme, as curl and others take it for a proxy: <user>:<password>@<host>.
 _BARE = re.compile(r"(?P<user>[^\s/@:\"'=,;]+:[^\s/@\"',;]+)@(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?(?:/\S*)?")
-# Members of a query that let in whoever has the address: tokens, and the signatures of object stores.
-_QUERY = re.compile(
-    r"(?i)(?P<name>[?&](?:[\w.-]*(?:token|secret|passw(?:or)?d|signature|credential)[\w.-]*|(?:[\w.-]*[_-])?(?:api[_-]?)?key|sig|pwd)=)(?P<value>[^&\s\"'#]+)"
+# Among other words it has to be told from much else: what is before the @ begins a word, and what is behind it is a host by its form.
+_RUN = re.compile(r"[^\s/@\"',;]+")
+_BARE_USER = re.compile(r"(?:^|(?<=[=(]))(?!(?i:mailto|from|to|cc):)[^:=()\[\]{}<>]+:.")
+_BARE_HOST = re.compile(
+    r"@(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253}(?=:\d{1,5}(?!\w))|(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,63}\b"
+    r"|\d{1,3}(?:\.\d{1,3}){3}(?!\w)|localhost\b)"
 )
+# Members of a query that let in whoever has the address: tokens, and the signatures of object stores.
+_MEMBER = re.compile(r"[?&](?P<name>[\w.-]+)=")
+_SECRET_MEMBER = re.compile(r"(?i)token|secret|passw(?:or)?d|signature|credential|(?:^|[_-])(?:api[_-]?)?key$|^sig$|^pwd$")
+_VALUE = re.compile(r"[^&\s\"'#]+")
 _HEADER = re.compile(
     r"(?:(?i:\b(?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer|token)(?:\s|%20)+)?)|\bBearer\s+)(?P<value>[^\s'\"]+)"
 )
@@ -36,7 +46,7 @@ _HEADER = re.compile(
 _TOKEN = re.compile(r"\b(?:hf_(?!overrides\b|config_path\b)|sk-|ghp_|gho_|ghs_|github_pat_|glpat-|nvapi-)[A-Za-z0-9_-]{8,}")
 
 # Without one of these nothing of the above can be in a text: most texts are short and hold none.
-_TRIGGER = re.compile(r"(?i)://|bearer|authorization|[?&]|hf_|sk-|gh[ops]_|github_pat_|glpat-|nvapi-")
+_TRIGGER = re.compile(r"(?i)@|bearer|authorization|[?&]|hf_|sk-|gh[ops]_|github_pat_|glpat-|nvapi-")
 
 # Schemes whose user name opens nothing by itself: it comes with a key.
 _BY_KEY = ("ssh", "git+ssh", "sftp", "rsync", "scp", "svn+ssh")
@@ -52,17 +62,16 @@ def masked(text: t.Any, *secrets: t.Any) -> str:
         found = found.replace(form, MASK)
     if _TRIGGER.search(found) is None:
         return found
-    found = _USER.sub(_user_masked, found)
+    found = _hidden(found, _users(found))
+    found = _hidden(found, _bare(found))
     found = _HEADER.sub(lambda match: match[0][:match.start("value") - match.start()] + MASK, found)
-    found = _QUERY.sub(lambda match: match["name"] + MASK, found)
+    found = _hidden(found, _values(found))
     return _TOKEN.sub(MASK, found)
 
 
 def has_credentials(text: str) -> bool:
     """Whether text holds an address that lets in whoever reads it: a user or password, a token in its query."""
-    return (
-        any(not _is_harmless(match) for match in _USER.finditer(text)) or _BARE.fullmatch(text.strip()) is not None or _QUERY.search(text) is not None
-    )
+    return any(True for find in (_users, _bare, _values) for _span in find(text))
 
 
 def has_token(text: str) -> bool:
@@ -70,13 +79,75 @@ def has_token(text: str) -> bool:
     return _TOKEN.search(text) is not None or _HEADER.search(text) is not None
 
 
-def _is_harmless(match: re.Match[str]) -> bool:
-    user = match["plain"]
-    return user is not None and (not user or (match["scheme"].lower() in _BY_KEY and ":" not in user))
+def _hidden(text: str, spans: t.Iterable[tuple[int, int]]) -> str:
+    parts, done = [], 0
+    for start, end in spans:
+        parts += [text[done:start], MASK]
+        done = end
+    return "".join((*parts, text[done:]))
 
 
-def _user_masked(match: re.Match[str]) -> str:
-    return match[0] if _is_harmless(match) else f"{match['scheme']}://{MASK}@"
+def _users(text: str) -> t.Iterator[tuple[int, int]]:
+    """Where the users and passwords of addresses are in a text: from behind :// to before the @.
+
+    A password may hold @, slashes and quotes, though no standard allows it: with a user and a colon it goes up to the last @ of the word.
+    """
+    done = word_end = last_at = -1
+    for match in _SCHEME.finditer(text):
+        start = match.end()
+        if start > word_end:
+            word_end = t.cast("re.Match[str]", _BLANK.search(text, start)).start()
+            last_at = text.rfind("@", start, word_end)
+        if match.start() < done or last_at < start:
+            continue
+        named = _NAMED.match(text, start)
+        end = _password_end(text, named.end(), min(last_at + 1, start + _LONGEST)) if named is not None else -1
+        if end < 0:
+            end = text.rfind("@", start, t.cast("re.Match[str]", _AUTHORITY.match(text, start)).end())
+            user = text[start:max(end, start)]
+            if not user or (match["scheme"].lower() in _BY_KEY and ":" not in user):
+                continue
+        done = end + 1
+        yield start, end
+
+
+def _password_end(text: str, start: int, stop: int) -> int:
+    """Where the @ behind a password is, or -1. A quote belongs to it when an @ comes before the next one; any other ends the address."""
+    quote = text.find('"', start, stop)
+    while quote >= 0:
+        following = text.find('"', quote + 1, stop)
+        if text.find("@", quote + 1, following if following >= 0 else stop) < 0:
+            return text.rfind("@", start, quote)
+        quote = following
+    return text.rfind("@", start, stop)
+
+
+def _bare(text: str) -> t.Iterator[tuple[int, int]]:
+    """Where users and passwords of addresses without a scheme are."""
+    whole = _BARE.fullmatch(text.strip())
+    if whole is not None:
+        start = len(text) - len(text.lstrip())
+        yield start, start + whole.end("user")
+        return
+    if "@" not in text:
+        return
+    for run in _RUN.finditer(text):
+        if not text.startswith("@", run.end()) or _BARE_HOST.match(text, run.end()) is None:
+            continue
+        user = _BARE_USER.search(run[0])
+        if user is not None and (user.start() > 0 or text[run.start() - 1:run.start()] not in ("/", "@")):
+            yield run.start() + user.start(), run.end()
+
+
+def _values(text: str) -> t.Iterator[tuple[int, int]]:
+    """Where the values of a query are that let in whoever has them."""
+    done = 0
+    for match in _MEMBER.finditer(text):
+        if match.start() >= done and _SECRET_MEMBER.search(match["name"]) is not None:
+            value = _VALUE.match(text, match.end())
+            if value is not None:
+                done = value.end()
+                yield value.span()
 
 
 def _forms(secrets: t.Iterable[t.Any]) -> set[str]:
@@ -84,11 +155,11 @@ def _forms(secrets: t.Iterable[t.Any]) -> set[str]:
     texts: set[str] = set()
     for secret in secrets:
         text = str(secret) if secret else ""
-        users = [match["plain"] or match["odd"] or "" for match in _USER.finditer(text) if not _is_harmless(match)]
+        users = [user for start, end in _users(text) for user in _readings(text[start:end])]
         if "://" in text:
             # An address is no secret; what stands before its @ is, and its password alone as well.
             texts.update(part for user in users for part in (user, user.partition(":")[2]))
-            texts.update(match["value"] for match in _QUERY.finditer(text))
+            texts.update(text[start:end] for start, end in _values(text))
         else:
             texts.update((text, text.strip(), *text.splitlines()))
     forms = set()
@@ -96,3 +167,10 @@ def _forms(secrets: t.Iterable[t.Any]) -> set[str]:
         forms.update((text, repr(text)[1:-1], ascii(text)[1:-1], json.dumps(text)[1:-1], urllib.parse.quote(text, safe=""), urllib.parse.unquote(text)))
         forms.add(repr(text.encode("utf-8", "surrogateescape"))[2:-1])
     return {form for form in forms if len(form.strip()) >= _SHORTEST and form != MASK}
+
+
+def _readings(user: str) -> t.Iterator[str]:
+    """What a user and password may be when there is an @ in them: perhaps that of the path is meant by it."""
+    yield user
+    yield user.partition("@")[0]
+    yield t.cast("re.Match[str]", _AUTHORITY.match(user))[0].rpartition("@")[0]

@@ -12,6 +12,9 @@ from . import _safe_paths
 from ._exit_status import describe
 from ._masking import masked
 
+# Letters of a message that are shown. What is masked is longer, so that no secret is cut off from what it is known by.
+_SHOWN = 4000
+
 
 def systemctl(*arguments: str) -> str:
     """Run systemctl and return what it printed. Raises RuntimeError with its own words when it fails."""
@@ -38,7 +41,11 @@ def journal(unit: str, invocation: str, lines: int) -> list[str]:
         ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", *match],
         capture_output=True, text=True, errors="replace", check=False,
     )
-    return masked(done.stdout).splitlines()
+    return [_cut(masked(_cut(line, 2 * _SHOWN)), _SHOWN) for line in done.stdout.splitlines()]
+
+
+def _cut(line: str, most: int) -> str:
+    return line if len(line) <= most else line[:most] + "…"
 
 
 def read_progress(path: str | None) -> dict[str, t.Any]:

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import http.server
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import _exit_status, _http_client, _hub_answers, _masking
+from ansible_collections.inferops.gpu.plugins.module_utils import _exit_status, _http_client, _hub_answers, _masking, _systemd
 from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials, has_token, masked
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup
@@ -40,6 +42,17 @@ TOKENS = (f"{SECRET}\n", f"{SECRET}\r\nX-Evil: 1", f" {SECRET}", f"{SECRET}\t", 
         f"https://example.com/x.whl?access_token={SECRET}",
         f"the token hf_{SECRET}{SECRET} is wrong",
         f"sk-{SECRET}",
+        f'http://user:pa"{SECRET}@proxy:3128',
+        f'{{"proxy":"http://user:pa"{SECRET}@proxy:3128","to":"x@y"}}',
+        f"https://u:p@{SECRET}/w@h",
+        f"https://u:p@ss/{SECRET}@h",
+        f"cannot reach user:{SECRET}@proxy:3128, or not",
+        f"https_proxy=user:{SECRET}@proxy.example.com",
+        f"{{'proxy': 'user:{SECRET}@10.0.0.1'}}",
+        f"(user:{SECRET}@[::1]:3128)",
+        f"me:{SECRET}@proxy",
+        f"https://example.com/x?a=b?token={SECRET}",
+        f"https://user:{'x' * 2000}{SECRET}@example.com/simple",
     ],
 )
 def test_what_looks_like_a_secret_is_masked(text: str) -> None:
@@ -67,11 +80,50 @@ def test_a_known_secret_is_masked_however_it_is_written(secret: str) -> None:
         "task-1 took 4 s, disk-usage",
         '{"url":"http://h:1","to":"x@y"}',
         "https://example.com/?page=2&keyboard=de",
+        "git@github.com:org/repo",
+        "cloning git@github.com:org/repo failed",
+        "user@host is 10.0.0.1:8000 with model@revision",
+        "name: a@b",
+        "write to mailto:me@example.com",
+        "ubuntu:22.04@sha256:0123456789abcdef",
+        "vllm/vllm-openai:v0.32.0@sha256:0123456789abcdef",
+        '{"url":"http://host:8000/v1","to":"me@example.com"}',
+        "out = x[:n]@w.weight",
     ],
 )
 def test_what_is_none_stays(text: str) -> None:
     """Messages stay readable."""
     assert masked(text) == text and not has_credentials(text) and not has_token(text)
+
+
+LENGTH = 200_000
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a", "?a", "a://", "a://b:", "a://b:c", 'a://b:"', "x:=", "token", "&token", "key", "authorization", "authorization=", "Bearer ", " ", "@", "a:b@", "a@",
+        "a.", "hf_a.", "sk-", '"@', "a://@", "1",
+    ],
+)
+@pytest.mark.parametrize("end", ["", "@", '""@', "@h:"])
+def test_masking_takes_no_longer_than_the_text_is_long(piece: str, end: str) -> None:
+    """A stranger's request is a line of the log, which is masked just when a service fails. It took minutes."""
+    text = "?a://" + piece * (LENGTH // len(piece)) + end
+    began = time.process_time()
+    masked(text)
+    has_credentials(text)
+    assert time.process_time() - began < 5
+
+
+def test_lines_of_the_journal_are_masked_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is cut where it is very long, and no secret with it."""
+    lines = ["short", "x" * 9000, f"{'y' * 3990} http://user:{SECRET}@proxy:3128"]
+    done = subprocess.CompletedProcess([], 0, stdout="\n".join(lines) + "\n")
+    monkeypatch.setattr(_systemd.subprocess, "run", lambda *words, **more: done)
+    found = _systemd.journal("a.service", "", 600)
+    assert found[:2] == ["short", "x" * 4000 + "…"] and len(found) == 3
+    assert all(len(line) <= 4001 for line in found) and "user" not in found[2]
 
 
 def test_an_empty_secret_masks_nothing() -> None:
