@@ -50,6 +50,9 @@ def arguments_suit_several_hosts(host: HostDraft) -> Iterator[Fault]:
         for key, (why, remedy) in _REFUSED.items():
             if key in draft.given and draft.given[key] != 1:
                 yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key], key), why, remedy)
+        if draft.given.get("disable_log_stats"):
+            why = "it takes away the counters by which the supervisor of a service over several hosts tells a busy engine from one that hangs"
+            yield Fault(host.name, draft.label, "vllm_args.disable_log_stats", shown(draft.given["disable_log_stats"]), why, "leave disable_log_stats out")
 
 
 # Variables that the plan gives to each node of a service over several hosts: the way to the others, which differs from node to node.

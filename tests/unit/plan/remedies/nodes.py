@@ -62,6 +62,8 @@ EXAMPLES = [
         hosts(gpu1=on(big(interface="eth0"), facts=ETH0), gpu2=on(big(interface="eth0"))),
     ),
     example("arguments-suit-several-hosts", two(big(vllm_args={"data_parallel_size": 2})), "take it out", two(big())),
+    # Nothing would tell its supervisor a long queue from an engine that hangs.
+    example("arguments-suit-several-hosts", two(big(vllm_args={"disable_log_stats": True})), "leave disable_log_stats out", two(big())),
     example(
         "version-knows-several-hosts",
         two({**big(backend="mp"), "vllm_version": "0.11.0"}),
