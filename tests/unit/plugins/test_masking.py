@@ -102,8 +102,8 @@ LENGTH = 200_000
 @pytest.mark.parametrize(
     "piece",
     [
-        "a", "?a", "a://", "a://b:", "a://b:c", 'a://b:"', "x:=", "token", "&token", "key", "authorization", "authorization=", "Bearer ", " ", "@", "a:b@", "a@",
-        "a.", "hf_a.", "sk-", '"@', "a://@", "1",
+        "a", "?a", "a://", "a://b:", "a://b:c", 'a://b:"', "x:=", "token", "&token", "key", "authorization", "authorization=", "Bearer ", " ", "@", "a:b@",
+        "a@", "a.", "hf_a.", "sk-", '"@', "a://@", "1",
     ],
 )
 @pytest.mark.parametrize("end", ["", "@", '""@', "@h:"])
