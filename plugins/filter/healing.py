@@ -40,6 +40,11 @@ def heal_faults(failing: t.Mapping[str, str], healed: Row, gate: t.Mapping[str, 
             )
         elif state.get("state") == "answers":
             found[name] = f"{fault}\nIt was not restarted, since a restart would not help. Asked on its own host: {state['why']}."
+        elif state.get("state") == "unknown":
+            found[name] = (
+                f"{fault}\nIt was not restarted, since it cannot be told whether it hangs: {state['why']}. Fix: restart its unit with systemctl if it does, or "
+                "give it more time (verify_timeout, in seconds). If vllm_args has disable_log_stats, leave it out: then its counters tell."
+            )
         else:
             found[name] = f"{fault}\nIt was not restarted: what runs over several hosts is restarted by its supervisor (systemctl status on the head)."
     return found

@@ -4,6 +4,9 @@
 
 C(/health) tells nothing: vLLM's server answers it by itself while its engine process stands still. So the engine's own counters are watched while a
 request waits. Each step of the engine moves one of them: tokens read or made, requests that run or wait, the share of the KV cache in use.
+
+Where there are none (vLLM with disable_log_stats, Transformers) it is the processor time of the unit's processes that tells, and only one way: who uses
+none does nothing, who uses some may be at work or wait in a loop for what never comes.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ ANSWERS = "answers"
 BUSY = "busy"
 HANGS = "hangs"
 BROKEN = "broken"
+UNKNOWN = "unknown"
 
 # Of vLLM 0.8.5 to 0.33 (v1/metrics/loggers.py); all of them come from the engine's process, none from the server that is asked.
 _MOVES = re.compile(
@@ -28,12 +32,17 @@ _MOVES = re.compile(
 )
 LOOK_SECONDS = 2.0
 _METRICS_SECONDS = 10.0
+# Share of one processor below which processes do nothing. A server that only waits, and gives its metrics, takes some of it.
+_RESTING = 0.05
+
+CpuSeconds = t.Callable[[], t.Optional[float]]
 
 
-def state_of(url: str, key: str, model: str, task: str, seconds: float) -> tuple[str, str]:
-    """Return one of ANSWERS, BUSY, HANGS and BROKEN, and why; asked on the service's own host.
+def state_of(url: str, key: str, model: str, task: str, seconds: float, cpu_seconds: CpuSeconds = lambda: None) -> tuple[str, str]:
+    """Return one of ANSWERS, BUSY, HANGS, BROKEN and UNKNOWN, and why; asked on the service's own host.
 
     :param seconds: how long the engine may make no step before it counts as hanging
+    :param cpu_seconds: tells what processor time the service's processes have used, None where nobody knows
     """
     try:
         api = _openai_api.Api(url, key, seconds, _openai_api.Trust(verify=False))
@@ -42,6 +51,7 @@ def state_of(url: str, key: str, model: str, task: str, seconds: float) -> tuple
     found: list[tuple[str, str]] = []
     asker = threading.Thread(target=lambda: found.append(_ask(api, task, model)), daemon=True)
     before = _moves(api)
+    used = cpu_seconds()
     began = time.monotonic()
     asker.start()
     while time.monotonic() - began < seconds:
@@ -49,19 +59,30 @@ def state_of(url: str, key: str, model: str, task: str, seconds: float) -> tuple
         if not asker.is_alive():
             break
         now = _moves(api)
-        if before is not None and now is not None and now != before:
+        if before and now and now != before:
             return BUSY, "a request had to wait, and the engine is at work"
-        before = now if before is None else before
+        before = before or now
     asker.join(1)
-    return found[0] if found and found[0][0] != HANGS else (HANGS, f"no answer and no step of the engine for {seconds:.0f} s")
+    if found and found[0][0] != HANGS:
+        return found[0]
+    if before is None or before:
+        return HANGS, f"no answer and no step of the engine for {seconds:.0f} s"
+    return _by_cpu(f"no answer for {seconds:.0f} s, and /metrics names no counter of the engine", used, cpu_seconds(), time.monotonic() - began)
+
+
+def _by_cpu(why: str, before: float | None, after: float | None, seconds: float) -> tuple[str, str]:
+    """Return HANGS or UNKNOWN by two readings of a service's processor time, and why."""
+    if before is None or after is None or after < before:
+        return UNKNOWN, f"{why}; systemd does not say what processor time its processes used"
+    return (HANGS if after - before < _RESTING * seconds else UNKNOWN), f"{why}; its processes used {after - before:.1f} s of processor time"
 
 
 def _ask(api: _openai_api.Api, task: str, model: str) -> tuple[str, str]:
     try:
         _task_checks.ask(api, task, _task_checks.Question(model, prompt="Hi"))
     except _openai_api.ApiFault as fault:
-        if 400 <= fault.status < 500:
-            # The question is at fault, or the key; another start would answer the same.
+        if 200 <= fault.status < 500:
+            # The question is at fault, or the key, or what the model says; another start would answer the same.
             return ANSWERS, str(fault)
         return (HANGS if fault.status == 0 and "no whole answer" in str(fault) else BROKEN), str(fault)
     except Exception as error:  # pylint: disable=broad-except  # Of a thread that is waited for.
@@ -70,8 +91,8 @@ def _ask(api: _openai_api.Api, task: str, model: str) -> tuple[str, str]:
 
 
 def _moves(api: _openai_api.Api) -> t.Any:
-    """Return what the engine has counted so far; None where it does not say."""
+    """Return what the engine has counted so far, empty where its server counts nothing of it; None where the server does not answer."""
     try:
-        return _MOVES.findall(api.read("/metrics", timeout=_METRICS_SECONDS).decode(errors="replace")) or None
-    except _openai_api.ApiFault:
-        return None
+        return _MOVES.findall(api.read("/metrics", timeout=_METRICS_SECONDS).decode(errors="replace"))
+    except _openai_api.ApiFault as fault:
+        return None if fault.status == 0 else []

@@ -32,6 +32,16 @@ def show(unit: str, *properties: str) -> dict[str, str]:
     return {**dict.fromkeys(properties, ""), **{name: value for name, _equals, value in pairs}}
 
 
+def cpu_seconds(unit: str) -> float | None:
+    """Return the processor time that a unit's processes have used since its start; None where systemd does not count it."""
+    try:
+        found = show(unit, "CPUUsageNSec")["CPUUsageNSec"]
+    except (RuntimeError, OSError):
+        return None
+    # The highest number that it has is its word for none.
+    return int(found) / 1e9 if found.isdigit() and int(found) < 2**64 - 1 else None
+
+
 def journal(unit: str, invocation: str, lines: int) -> list[str]:
     """Return the last messages of one start of a unit (of any start where the invocation is unknown), systemd's own included, with secrets masked."""
     match = ["--unit=" + unit]

@@ -12,7 +12,10 @@ author: inferops contributors (@inferops)
 description:
   - Asks each service on its own host once more, and watches the engine's counters while the request waits. A service that answers with an error of
     the server, or neither answers nor makes a step, is restarted.
-  - A service that answers is left alone, and so is one whose engine is at work, however long its queue is.
+  - A service that answers is left alone, whatever it says short of an error of the server, and so is one whose engine is at work, however long its
+    queue is.
+  - An engine that counts nothing (vLLM with C(disable_log_stats), Transformers) is restarted only when the processes of its unit use next to no
+    processor time while the request waits. Otherwise it cannot be told whether it hangs, and it is left alone.
   - It does not wait for the services to be ready. Follow them with M(inferops.gpu.follow_unit).
 options:
   services:
@@ -76,7 +79,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 states:
-  description: By service, V(answers), V(busy), V(hangs) or V(broken), and why.
+  description: By service, V(answers), V(busy), V(hangs), V(broken) or V(unknown), and why.
   returned: success
   type: dict
 restarted:
@@ -87,11 +90,12 @@ restarted:
 """
 
 import concurrent.futures
+import functools
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _liveness, _service
+from ..module_utils import _liveness, _service, _systemd
 
 
 def main() -> None:
@@ -129,7 +133,8 @@ def main() -> None:
 
 def look(service: dict[str, t.Any], seconds: int) -> tuple[str, str]:
     """Return how one service is, and why."""
-    return _liveness.state_of(service["url"], service["api_key"] or "", service["model"], service["task"], seconds)
+    cpu_seconds = functools.partial(_systemd.cpu_seconds, service["unit"])
+    return _liveness.state_of(service["url"], service["api_key"] or "", service["model"], service["task"], seconds, cpu_seconds)
 
 
 if __name__ == "__main__":
