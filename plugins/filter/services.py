@@ -46,17 +46,18 @@ def secret_environment(service: Service) -> dict[str, str]:
 def service_directories(services: t.Sequence[Service], former: str) -> list[dict[str, t.Any]]:
     """Return the directories that each service writes to, its account's own, for the `directories` module.
 
-    What is there is kept as it is: a unit that changes its account takes its folders with it when it starts, not before. `former` is the account
+    What is there is kept as it is: a unit that changes its account takes its folders with it when it starts, not before. One of somebody else is an error. `former` is the account
     that all services had together once; the folders above them, which were its own then, become root's.
     """
     found: dict[str, dict[str, t.Any]] = {}
     for service in services:
         account = service["account"]
-        rows = {service["cache"]: {"owner": account["user"], "group": account["group"], "mode": "0750"}}
+        of = [account["user"], former]
+        rows = {service["cache"]: {"owner": account["user"], "group": account["group"], "mode": "0750", "of": of}}
         for unit in service["units"]:
             rows[unit["failures"]] = rows[service["cache"]]
             if unit["ray_folder"]:
-                rows[unit["ray_folder"]] = {"owner": "root", "group": account["group"], "mode": "0770"}
+                rows[unit["ray_folder"]] = {"owner": "root", "group": account["group"], "mode": "0770", "of": of}
         for path, row in rows.items():
             above = path.rpartition("/")[0]
             found.setdefault(above, {"path": above, "mode": "0755", "keep": True, "former": former})

@@ -56,8 +56,10 @@ def give_back(unit_text: str, own_folders: t.Sequence[str]) -> None:
         if name == "--folder":
             _safe_paths.hand_over(value, uid, gid, _MODE, later)
         elif name == "--ray":
-            folder = _safe_paths.make_folder(value, os.geteuid(), os.getegid(), 0o700)
+            folder = _safe_paths.open_or_make(value)
             try:
+                _safe_paths.refuse_others(folder, value, {uid, *later}, _safe_paths.RAY, wholly=True)
+                _safe_paths.give(folder, os.geteuid(), os.getegid(), 0o700)
                 _safe_paths.empty(folder, value)
                 _safe_paths.give(folder, uid, gid, _MODE)
             finally:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
 import subprocess
 import typing as t
@@ -22,6 +23,12 @@ _ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A fifo without a writer would keep who opens it for ever, but for O_NONBLOCK.
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_LINKS = 40
+# The mode of a folder that is being handed over.
+CUT_OFF = (0o700,)
+# Of a folder that Ray keeps its sockets in, which is root's, for the group of a service.
+RAY = (0o700, 0o770)
+# Comments of accounts: of a service's (what follows is its name), and of the one that all services had together.
+_OF_A_SERVICE, _OF_ALL = "inferops service ", "inferops model services"
 # Bytes of a file that is read; a manifest of a thousand files has 300 kB.
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -33,6 +40,11 @@ class Unsafe(OSError):
 def open_folder(path: str) -> int:
     """Return a descriptor of a folder, however its path leads there. Raises OSError; Unsafe where a link is not to be trusted."""
     return _walk(path, None)
+
+
+def open_or_make(path: str) -> int:
+    """Return a descriptor of a folder as it is, or of a new one for root alone where it is missing. Raises OSError."""
+    return _walk(path, 0o700)
 
 
 def make_folder(path: str, uid: int, gid: int, mode: int) -> int:
@@ -162,12 +174,42 @@ def empty(folder: int, path: str) -> None:
         remove_in(folder, name, os.path.join(path, name))
 
 
+def accounts_of(*names: str) -> set[int]:
+    """Return the ids of these accounts, as far as they are there, and of those that were made for the same service, or for all of them, under another name."""
+    found = {entry.pw_name: entry for entry in pwd.getpwall()}
+    for name in names:
+        try:
+            found[name] = pwd.getpwnam(name)
+        except KeyError:
+            pass  # It is gone, or still to come.
+    comments = {found[name].pw_gecos for name in names if name in found and found[name].pw_gecos.startswith(_OF_A_SERVICE)} | {_OF_ALL}
+    return {entry.pw_uid for entry in found.values() if entry.pw_name in names or entry.pw_gecos in comments} - {0}
+
+
+def refuse_others(folder: int, path: str, owners: t.Collection[int], modes: t.Collection[int], wholly: bool) -> None:
+    """Raise Unsafe where an open folder may not be taken for a service: only one of its accounts', an empty one of root's, or one that was cut off may.
+
+    :param owners: ids of its accounts
+    :param modes: of a folder of root's that may have been theirs, where one of them has something in it
+    :param wholly: all that is in such a one has to be theirs, since it is going to be emptied
+    """
+    found = os.fstat(folder)
+    if found.st_uid in owners:
+        return
+    if found.st_uid != os.geteuid():
+        raise Unsafe(errno.EPERM, f"it belongs to somebody else (user id {found.st_uid}). Move it away, or set another path", path)
+    inside = {os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid for name in os.listdir(folder)}
+    theirs = inside <= set(owners) if wholly else bool(inside & set(owners))
+    if inside and not (stat.S_IMODE(found.st_mode) in modes and theirs):
+        raise Unsafe(errno.EPERM, "it is root's, and what is in it is not of this service. Move it away, or set another path", path)
+
+
 def hand_over(path: str, uid: int, gid: int, mode: int, former: t.Collection[int]) -> list[str]:
     """Give a folder with all that is in it to an account, and return the files that were taken away instead. Nothing is done where it has it already.
 
     While this is at work the folder is root's, and nobody else gets in; the new owner gets the folder itself last. So one that was cut off is
-    known, and done again. Only what belongs to the C(former) accounts (or to the folder's own before) changes hands. A file with further names is
-    taken away: it may lie elsewhere too, as somebody else's. Links, sockets and the like stay as they are. Raises OSError.
+    known, and done again. Only what belongs to the C(former) accounts changes hands. A file with further names is taken away: it may lie elsewhere
+    too, as somebody else's. Links, sockets and the like stay as they are. Raises OSError; Unsafe where the folder is somebody else's.
     """
     folder = _walk(path, mode)
     taken: list[str] = []
@@ -175,7 +217,8 @@ def hand_over(path: str, uid: int, gid: int, mode: int, former: t.Collection[int
         found = os.fstat(folder)
         if (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) != (uid, gid, mode):
             if found.st_uid != uid:
-                owners = {uid, *former, found.st_uid} - {os.geteuid()}
+                owners = {uid, *former} - {os.geteuid()}
+                refuse_others(folder, path, owners, CUT_OFF, wholly=False)
                 give(folder, os.geteuid(), os.getegid(), 0o700)
                 _hand_over_in(folder, path, uid, gid, owners, taken, found.st_dev)
             give(folder, uid, gid, mode)

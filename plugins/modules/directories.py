@@ -44,6 +44,13 @@ options:
         description: Of O(directories[].keep) directories that belong to this account are excepted.
         type: str
         default: ""
+      of:
+        description:
+          - Of O(directories[].keep) whose a directory that is there may be, as names of accounts; empty for anybody's. Accounts of the same service count.
+          - One of somebody else, or of root's with what is not theirs, is an error, before anything is changed.
+        type: list
+        elements: str
+        default: []
 attributes:
   check_mode:
     description: Reports what would change.
@@ -104,6 +111,21 @@ def make(path: str, owner: str, group: str, mode: int) -> None:
     os.close(_safe_paths.make_folder(path, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid, mode))
 
 
+def refuse_others(path: str, group: str, names: t.Sequence[str], is_roots: bool) -> None:
+    """Raise Unsafe where a directory is there and is not one of these accounts'. C(is_roots) is of one that root keeps for their group."""
+    try:
+        folder = _safe_paths.open_folder(path)
+    except FileNotFoundError:
+        return
+    try:
+        found = os.fstat(folder)
+        if not is_roots or found.st_uid != os.geteuid() or name_of(grp.getgrgid, found.st_gid) != group:
+            modes = _safe_paths.RAY if is_roots else _safe_paths.CUT_OFF
+            _safe_paths.refuse_others(folder, path, _safe_paths.accounts_of(*names), modes, wholly=is_roots)
+    finally:
+        os.close(folder)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -116,11 +138,18 @@ def main() -> None:
                     "mode": {"type": "str", "default": "0755"},
                     "keep": {"type": "bool", "default": False},
                     "former": {"type": "str", "default": ""},
+                    "of": {"type": "list", "elements": "str", "default": []},
                 },
             },
         },
         supports_check_mode=True,
     )
+    for wanted in module.params["directories"]:
+        try:
+            if wanted["keep"] and wanted["of"]:
+                refuse_others(wanted["path"], wanted["group"], wanted["of"], wanted["owner"] == "root")
+        except OSError as error:
+            module.fail_json(msg=f"{wanted['path']} can't be {wanted['owner']}'s: {error.strerror}. Nothing was changed.")
     before: dict[str, str | None] = {}
     after: dict[str, str] = {}
     for wanted in module.params["directories"]:

@@ -28,24 +28,18 @@ SHARED_MEMORY = "/proc/1/root/dev/shm"
 MODE = 0o750
 
 
-def uid_of(name: str) -> int | None:
-    """Return the id of an account; None where it is gone."""
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return None
-
-
-def own_ray(path: str, gid: int) -> None:
+def own_ray(path: str, gid: int, owners: set[int]) -> None:
     """Make the folder that Ray keeps its sockets and logs in: root's, for the service's group alone. Ray opens a folder of its own to everybody.
 
-    Raises OSError.
+    Only what was the service's before is emptied. Raises OSError.
     """
-    found = safe_paths.stat_folder(path)
-    if found is not None and (found.st_uid, found.st_gid) == (os.geteuid(), gid):
-        return
-    folder = safe_paths.make_folder(path, os.geteuid(), os.getegid(), 0o700)
+    folder = safe_paths.open_or_make(path)
     try:
+        found = os.fstat(folder)
+        if (found.st_uid, found.st_gid) == (os.geteuid(), gid):
+            return
+        safe_paths.refuse_others(folder, path, owners, safe_paths.RAY, wholly=True)
+        safe_paths.give(folder, os.geteuid(), os.getegid(), 0o700)
         safe_paths.empty(folder, path)
         safe_paths.give(folder, os.geteuid(), gid, 0o770)
     finally:
@@ -93,7 +87,7 @@ def main() -> int:
     except KeyError as error:
         print(f"own_folders.py: {error.args[0]}; run the playbook again, which makes it", file=sys.stderr)
         return 1
-    former = {found for found in map(uid_of, given.former) if found}
+    former = safe_paths.accounts_of(given.user, *given.former)
     try:
         os.close(safe_paths.make_folder(os.path.dirname(LOCK), os.geteuid(), os.getegid(), 0o700))
         with open(LOCK, "w", encoding="utf-8") as lock:
@@ -102,7 +96,7 @@ def main() -> int:
                 for taken in safe_paths.hand_over(path, uid, gid, MODE, former):
                     print(f"taken away, since it has other names elsewhere: {taken}", flush=True)
             if given.ray:
-                own_ray(given.ray, gid)
+                own_ray(given.ray, gid, {uid, *former})
             if given.memory:
                 own_memory(given.memory, uid, gid, former)
     except OSError as error:

@@ -18,6 +18,8 @@ from host_script import ROLES, load
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it is root's")
 FORMER = 54321
 NOBODY = pwd.getpwnam("nobody")
+# Stands for the account that all services had together, and for that of a later unit.
+DAEMON = pwd.getpwnam("daemon").pw_uid
 
 
 @pytest.fixture
@@ -43,9 +45,9 @@ def owner(path: Path) -> tuple[int, int, int]:
 
 def test_all_folders_of_a_part(own_folders: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Ray's is root's: Ray opens what belongs to it to everybody."""
-    words = [f"--folder={tmp_path}/cache", f"--folder={tmp_path}/failures/unit", f"--ray={tmp_path}/ray/a", "--memory=inferops-a"]
+    words = ["--former=daemon", f"--folder={tmp_path}/cache", f"--folder={tmp_path}/failures/unit", f"--ray={tmp_path}/ray/a", "--memory=inferops-a"]
     (tmp_path / "ray" / "a" / "session").mkdir(parents=True)
-    os.chown(tmp_path / "ray" / "a", FORMER, FORMER)
+    os.chown(tmp_path / "ray" / "a", DAEMON, DAEMON)
     for _start in range(2):
         assert started(own_folders, monkeypatch, *words) == 0
         uid, gid = NOBODY.pw_uid, NOBODY.pw_gid
@@ -100,10 +102,10 @@ def test_a_unit_of_the_former_layout_gets_its_folders_back(tmp_path: Path) -> No
     for name in ("cache", "ray/a"):
         (tmp_path / name / "inner").mkdir(parents=True)
         for path in (tmp_path / name, tmp_path / name / "inner"):
-            os.chown(path, FORMER, FORMER)
+            os.chown(path, DAEMON, DAEMON)
     text = UNIT.format(user="nobody", group="nogroup")
     assert not _former_unit.owns_folders(text) and _former_unit.missing_account(text) == ""
-    words = ["python3", "-EsB", "own_folders.py", "--user=inferops-a", "--group=inferops-a", f"--folder={tmp_path}/cache", f"--ray={tmp_path}/ray/a"]
+    words = ["python3", "-EsB", "own_folders.py", "--user=daemon", "--group=daemon", f"--folder={tmp_path}/cache", f"--ray={tmp_path}/ray/a"]
     _former_unit.give_back(text, words)
     expected = (NOBODY.pw_uid, NOBODY.pw_gid, 0o750)
     assert owner(tmp_path / "cache") == owner(tmp_path / "ray" / "a") == expected
@@ -112,3 +114,64 @@ def test_a_unit_of_the_former_layout_gets_its_folders_back(tmp_path: Path) -> No
 
 def test_an_account_that_is_gone_is_named() -> None:
     assert _former_unit.missing_account(UNIT.format(user="inferops-gone", group="nogroup")) == "inferops-gone"
+
+
+def planted(path: Path, uid: int, mode: int, inner: int | None) -> Path:
+    """A folder with a file in it, of these accounts."""
+    path.mkdir(parents=True)
+    if inner is not None:
+        (path / "file").write_text("text")
+        os.chown(path / "file", inner, inner)
+    os.chown(path, uid, uid)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["folder", "ray"])
+@pytest.mark.parametrize(("uid", "mode", "inner", "goes"), [
+    # C(ray_temp_dir: /opt) and a service nvidia; C(host_cache_dir: /scratch) and a folder of alice's that is called like a service.
+    (0, 0o755, 0, False), (FORMER, 0o755, FORMER, False), (FORMER, 0o755, None, False), (0, 0o700, 0, False), (0, 0o755, FORMER, False),
+    # An empty one that an administrator has made, one of the former account's, and those that were cut off.
+    (0, 0o755, None, True), (DAEMON, 0o755, DAEMON, True), (0, 0o700, DAEMON, True), (0, 0o700, NOBODY.pw_uid, True),
+])
+def test_a_folder_of_somebody_else_is_neither_taken_nor_emptied(
+    own_folders: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str,
+    uid: int, mode: int, inner: int | None, goes: bool,
+) -> None:
+    path = planted(tmp_path / "scratch" / "a", uid, mode, inner)
+    before = owner(path)
+    assert started(own_folders, monkeypatch, "--former=daemon", f"--{kind}={path}") == (0 if goes else 1)
+    if goes:
+        assert owner(path) == ((NOBODY.pw_uid, NOBODY.pw_gid, 0o750) if kind == "folder" else (0, NOBODY.pw_gid, 0o770))
+    else:
+        assert owner(path) == before and [found.lstat().st_uid for found in path.iterdir()] == ([] if inner is None else [inner])
+        assert "Move it away, or set another path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_folder_of_ray_for_another_group_is_emptied_where_all_in_it_is_the_services(
+    own_folders: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mixed: bool,
+) -> None:
+    """With another C(model_service_account_prefix) the group is another."""
+    path = planted(tmp_path / "ray" / "a", 0, 0o770, NOBODY.pw_uid)
+    if mixed:
+        (path / "mine").write_text("text")
+    assert started(own_folders, monkeypatch, f"--ray={path}") == (1 if mixed else 0)
+    assert len(list(path.iterdir())) == (2 if mixed else 0)
+
+
+def test_a_unit_that_comes_back_does_not_empty_what_is_somebody_elses(tmp_path: Path) -> None:
+    path = planted(tmp_path / "opt" / "nvidia", 0, 0o755, 0)
+    with pytest.raises(_safe_paths.Unsafe, match="it is root's, and what is in it is not of this service"):
+        _former_unit.give_back(UNIT.format(user="nobody", group="nogroup"), ["python3", "own_folders.py", "--user=daemon", f"--ray={path}"])
+    assert (path / "file").read_text() == "text" and owner(path) == (0, 0, 0o755)
+
+
+def test_accounts_of_one_service_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After another C(model_service_account_prefix) or C(host_user) its folders are still its own. Root's never count."""
+    comments = {"root": (0, "inferops service a"), "old-a": (901, "inferops service a"), "new-a": (902, "inferops service a"), "new-b": (903, "inferops service b"),
+                "inferops": (904, "inferops model services"), "alice": (1000, ""), "bob": (1001, ""), "given": (905, "")}
+    users = {name: pwd.struct_passwd((name, "x", uid, uid, comment, "/", "/")) for name, (uid, comment) in comments.items()}
+    monkeypatch.setattr(pwd, "getpwall", lambda: list(users.values()))
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: users[name])
+    assert _safe_paths.accounts_of("new-a", "given", "gone") == {901, 902, 904, 905}

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible.module_utils import basic
 from ansible_collections.inferops.gpu.plugins.modules import directories
 
 OWNER = pwd.getpwuid(os.geteuid()).pw_name
@@ -72,3 +75,37 @@ def test_what_is_not_there_is_told_from_what_is_no_directory(tmp_path: Path) -> 
 
 def test_a_number_stands_for_an_account_without_a_name() -> None:
     assert directories.name_of(pwd.getpwuid, 2**31 - 7) == str(2**31 - 7)
+
+
+def outcome(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the module answers."""
+    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": {"directories": rows}}).encode())
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+
+    def end(module: Any, **result: Any) -> None:
+        raise SystemExit(result)
+
+    monkeypatch.setattr(basic.AnsibleModule, "exit_json", end)
+    monkeypatch.setattr(basic.AnsibleModule, "fail_json", end)
+    with pytest.raises(SystemExit) as ended:
+        directories.main()
+    return ended.value.code
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can plant what belongs to somebody else")
+@pytest.mark.parametrize("owner", ["nobody", "root"])
+def test_a_folder_of_somebody_else_is_an_error_before_anything_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str) -> None:
+    """The unit would refuse it at its start, when the one before is down."""
+    (tmp_path / "a" / "file").mkdir(parents=True)
+    own = {"owner": owner, "group": "nogroup", "mode": "0750", "keep": True, "of": ["nobody", "daemon", "no-such-user"]}
+    rows = [{"path": str(tmp_path / "new")}, {"path": str(tmp_path / "a"), **own}, {"path": str(tmp_path / "b"), **own}]
+    for uid, why in ((STRANGER, f"somebody else (user id {STRANGER})"), (0, "it is root's")):
+        os.chown(tmp_path / "a", uid, uid)
+        said = outcome(monkeypatch, rows)["msg"]
+        assert why in said and "Nothing was changed" in said and not (tmp_path / "new").exists()
+    # Of the former account's, and of an earlier run.
+    for name in ("daemon", "nobody"):
+        os.chown(tmp_path / "a", pwd.getpwnam(name).pw_uid, 0)
+        assert "msg" not in outcome(monkeypatch, rows)
+    os.chown(tmp_path / "a", 0, grp.getgrnam("nogroup").gr_gid)
+    assert ("msg" in outcome(monkeypatch, rows)) == (owner != "root")

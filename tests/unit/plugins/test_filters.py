@@ -199,11 +199,11 @@ def test_a_service_whose_other_node_has_failed_is_left_alone() -> None:
 def test_folders_of_a_service_are_its_accounts_and_those_above_are_roots() -> None:
     """What is there is kept: a unit takes it over when it starts. What all services had together once is not."""
     rows = {row.pop("path"): row for row in services.service_directories([spanning("head")], "inferops")}
-    own = {"owner": "inferops-a", "group": "inferops-a", "mode": "0750", "keep": True}
+    own = {"owner": "inferops-a", "group": "inferops-a", "mode": "0750", "keep": True, "of": ["inferops-a", "inferops"]}
     above = {"mode": "0755", "keep": True, "former": "inferops"}
     assert rows == {
         "/c": above, "/c/a": own, "/f": above, "/f/vllm-a": own, "/f/ray-head-a": own,
-        "/ray": above, "/ray/a": {"owner": "root", "group": "inferops-a", "mode": "0770", "keep": True},
+        "/ray": above, "/ray/a": {"owner": "root", "group": "inferops-a", "mode": "0770", "keep": True, "of": ["inferops-a", "inferops"]},
     }
 
 
