@@ -46,8 +46,8 @@ def secret_environment(service: Service) -> dict[str, str]:
 def service_directories(services: t.Sequence[Service], former: str) -> list[dict[str, t.Any]]:
     """Return the directories that each service writes to, its account's own, for the `directories` module.
 
-    What is there is kept as it is: a unit that changes its account takes its folders with it when it starts, not before. One of somebody else is an error. `former` is the account
-    that all services had together once; the folders above them, which were its own then, become root's.
+    What is there is kept as it is: a unit that changes its account takes its folders with it when it starts, not before. One of somebody else
+    is an error. `former` is the account that all services had together once; the folders above them, which were its own then, become root's.
     """
     found: dict[str, dict[str, t.Any]] = {}
     for service in services:

@@ -169,8 +169,8 @@ def test_a_unit_that_comes_back_does_not_empty_what_is_somebody_elses(tmp_path: 
 
 def test_accounts_of_one_service_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """After another C(model_service_account_prefix) or C(host_user) its folders are still its own. Root's never count."""
-    comments = {"root": (0, "inferops service a"), "old-a": (901, "inferops service a"), "new-a": (902, "inferops service a"), "new-b": (903, "inferops service b"),
-                "inferops": (904, "inferops model services"), "alice": (1000, ""), "bob": (1001, ""), "given": (905, "")}
+    comments = {"root": (0, "inferops service a"), "old-a": (901, "inferops service a"), "new-a": (902, "inferops service a"),
+                "new-b": (903, "inferops service b"), "inferops": (904, "inferops model services"), "alice": (1000, ""), "bob": (1001, ""), "given": (905, "")}
     users = {name: pwd.struct_passwd((name, "x", uid, uid, comment, "/", "/")) for name, (uid, comment) in comments.items()}
     monkeypatch.setattr(pwd, "getpwall", lambda: list(users.values()))
     monkeypatch.setattr(pwd, "getpwnam", lambda name: users[name])
