@@ -42,7 +42,9 @@ class Hub(span_part.Part):
         self.links: dict[str, span_link.Link] = {}
         self.ready: set[str] = set()
         self.doubts: dict[str, str] = {}
-        self.refused: dict[str, str] = {}
+        # Who was refused and why, since a part was last let in; and all of it that the journal has.
+        self.refused: list[str] = []
+        self.told: set[str] = set()
         self.begun = False
         self.serving = False
         self.checked = False
@@ -155,7 +157,7 @@ class Hub(span_part.Part):
             text = "starting: waiting for " + ", ".join(spoken(name) for name in missing)
         else:
             text = "degraded: " + ", ".join(f"{spoken(name)} missing since {since[name]}" for name in missing)
-        reasons = [f"{address}: {reason}" for address, reason in self.refused.items()][-TOLD_REFUSED:]
+        reasons = self.refused[-TOLD_REFUSED:]
         return text + (f" (refused {'; '.join(reasons)})" if reasons else "")
 
     # What is started, in the order that the backend needs
@@ -250,11 +252,13 @@ class Hub(span_part.Part):
         super().handle(event)
         link = event.link
         if event.kind == "refused":
-            # Once each, so that a stranger who knocks does not fill the journal.
-            if self.refused.get(event.name) != event.text:
-                print(f"refused {event.name}: {event.text}", flush=True)
-            if event.name in self.refused or len(self.refused) < KEPT_REFUSED:
-                self.refused[event.name] = event.text
+            # Once each, so that a stranger who knocks does not fill the journal, whatever he says in turn.
+            said = f"{event.name}: {event.text}"
+            if said not in self.told and len(self.told) < KEPT_REFUSED:
+                self.told.add(said)
+                print(f"refused {said}", flush=True)
+            if said not in self.refused and len(self.refused) < KEPT_REFUSED:
+                self.refused.append(said)
         elif event.kind == "waiting":
             self.say(f"starting: {event.text}")
         elif event.kind == "checked":

@@ -118,7 +118,7 @@ def test_the_hubs_port_takes_any_bytes(span: Span) -> None:  # noqa: F811
     assert "Traceback" not in span.output("head")
     span.start("worker")
     soon(lambda: span.runs("head") and span.runs("worker"), "the worker is let in")
-    assert len(span.output("head")) < 20_000, "a stranger does not fill the journal"
+    assert span.output("head").count("refused") < 20, "a stranger does not fill the journal"
 
 
 def test_no_file_left_for_a_connection(span: Span) -> None:  # noqa: F811
