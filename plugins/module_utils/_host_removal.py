@@ -164,7 +164,16 @@ def _releases_of(places: Places) -> list[str]:
 def _caches(places: Places) -> list[str]:
     caches = glob.glob(os.path.join(glob.escape(places.cache_dir), "*"))
     inside = places.uv_cache_dir.startswith(places.cache_dir.rstrip("/") + "/")
-    return [*(path for path in sorted(caches) if _is_an_accounts(path)), *([places.uv_cache_dir] if inside else [])]
+    # A file system that is mounted there is whoever's mounted it, who may share it with other hosts.
+    return [path for path in (*(path for path in sorted(caches) if _is_an_accounts(path)), *([places.uv_cache_dir] if inside else [])) if not _is_mounted(path)]
+
+
+def _is_mounted(path: str) -> bool:
+    """Whether something is mounted at a path or below it. As the kernel tells: of a bind mount nothing else does."""
+    wanted = os.path.realpath(path)
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        points = [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), line.split()[4]) for line in file if line.count(" ") > 4]
+    return any(point == wanted or point.startswith(wanted.rstrip("/") + "/") for point in points)
 
 
 def _is_an_accounts(path: str) -> bool:

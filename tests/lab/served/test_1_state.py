@@ -197,7 +197,7 @@ def test_no_other_account_sees_into_a_service(host: Host, unit: Any, service: di
     try:
         for account in ("inferops", "inferops-another"):
             for pid, _user in unit.processes():
-                said = host.run("sudo -u %s cat /proc/%s/environ", account, pid)
+                said = host.run("sudo -u %s cat /proc/%s/environ", account, str(pid))
                 assert said.rc != 0 and "Permission denied" in said.stderr and said.stdout == ""
             assert host.run("sudo -u %s ls /var/cache/inferops/%s", account, service["name"]).rc != 0
             assert host.run("sudo -u %s cat /etc/inferops/%s.env", account, service["name"]).rc != 0
