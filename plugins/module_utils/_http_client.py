@@ -219,7 +219,8 @@ class HttpClient:
                         raise HttpError("the answer was cut off")
                     return Answer(found.status, found.headers, body, address)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise HttpError(_words(error, token)) from None
+            whose = "" if address == url else f"it redirects to {_host_of(address, token)}: "
+            raise HttpError(whose + _words(error, token)) from None
         raise HttpError(f"more than {HOPS} redirects")
 
 
@@ -236,6 +237,11 @@ def _beginning(found: t.Any, limit: int) -> bytes:
         if not body:
             raise
     return body
+
+
+def _host_of(url: str, token: str) -> str:
+    """Return host and port of an address that a server named, without user and password."""
+    return one_line(urllib.parse.urlsplit(url).netloc.rpartition("@")[2], token)
 
 
 def _words(error: Exception, token: str) -> str:

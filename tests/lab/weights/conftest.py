@@ -80,7 +80,12 @@ class Fetch:
             mirror.forget()
 
     def start(self) -> None:
-        self.host.run_expect([0], "systemctl start --no-block %s", self.unit.name)
+        """As the role does it: one that has finished before does not start at boot any more."""
+        self.host.run_expect([0], f"systemctl enable --quiet {self.unit.name} && systemctl start --no-block {self.unit.name}")
+
+    def starts_at_boot(self) -> bool:
+        """By the links on the disk. What systemctl show says of it is as old as the last daemon-reload."""
+        return self.host.run("systemctl is-enabled %s", self.unit.name).stdout.strip() != "disabled"
 
     def status(self) -> dict[str, Any]:
         """What the status file says."""

@@ -46,7 +46,7 @@ def test_two_plays_at_the_same_time(fetch: Fetch, scenario: Scenario) -> None:
 def test_a_changed_file_is_mended(fetch: Fetch, play: Callable[..., Play]) -> None:
     """A complete model whose file changed is not complete: that file is fetched again, and nothing else."""
     fetch.run()
-    assert fetch.unit.show("UnitFileState") == "disabled", "a download that has finished starts at the next boot"
+    assert not fetch.starts_at_boot(), "a download that has finished starts at the next boot"
     fetch.host.run_expect([0], f"printf wrong | dd of={HOME}/main/model-00002-of-00006.safetensors bs=1 seek=1000 conv=notrunc status=none")
     for mirror in fetch.mirrors:
         mirror.forget()
@@ -57,7 +57,7 @@ def test_a_changed_file_is_mended(fetch: Fetch, play: Callable[..., Play]) -> No
     run = play(*TAGS)
     assert run.status == 0 and run.recap["lab-gpu1"]["changed"] == 0, run.output
     assert fetch.sent <= LOOKED_UP, "a complete model was asked for"
-    assert fetch.unit.show("UnitFileState") == "disabled"
+    assert not fetch.starts_at_boot()
 
 
 def test_gated(fetch: Fetch, play: Callable[..., Play], scenario: Scenario, tmp_path: Path) -> None:

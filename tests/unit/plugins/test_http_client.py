@@ -138,6 +138,18 @@ def test_redirects_that_lead_nowhere(server: Server, location: str) -> None:
         HttpClient(5).get(server.url, TOKEN)
 
 
+def test_a_redirect_to_a_dead_host(server: Server) -> None:
+    """The error says who did not answer, without the rest of the address, which may be signed."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{unused.getsockname()[1]}"
+        server.answer = lambda handler: send(handler, b"", 302, Location=f"http://{dead}/x?signature=s3cret")
+        with pytest.raises(HttpError) as caught:
+            HttpClient(5).get(server.url, TOKEN)
+    assert str(caught.value).startswith(f"it redirects to {dead}: ") and "refused" in str(caught.value)
+    assert TOKEN not in str(caught.value) and "s3cret" not in str(caught.value)
+
+
 def test_redirects_in_a_circle(server: Server) -> None:
     """End."""
     server.answer = lambda handler: send(handler, b"", 302, Location="/")

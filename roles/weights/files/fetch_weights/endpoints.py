@@ -86,7 +86,7 @@ def ask(url: str, token: str, size: int, direct: bool = False) -> Answer:
     try:
         found = HttpClient(CONNECT_SECONDS, direct=direct).get(url, token, limit=span, whole=False, headers={"Range": f"bytes=0-{span - 1}"}, seen=look)
     except HttpError as error:
-        answer.error = f"no usable answer from {answer.host or urllib.parse.urlsplit(url).netloc.rpartition('@')[2]}: {error}"
+        answer.error = f"no usable answer from {urllib.parse.urlsplit(url).netloc.rpartition('@')[2]}: {error}"
         return answer
     if found.status in (200, 206):
         answer.size = total_of(found.headers)
