@@ -25,7 +25,7 @@ _PORT = values.whole(1, 65535)
 
 @dataclass(frozen=True)
 class OpenPort:
-    """A port of somebody else's on the host, and who may reach it."""
+    """A port of somebody else on the host, and its allowed sources."""
 
     port: int
     protocol: str
@@ -33,7 +33,7 @@ class OpenPort:
 
 
 def open_ports(value: Any) -> tuple[OpenPort, ...]:
-    """Ports of others, each with those who may reach it."""
+    """Ports of others, each with its allowed sources."""
     if not isinstance(value, (list, tuple)):
         raise Bad("this is no list", _OPEN_PORT)
     return tuple(_open_port(item) for item in value)

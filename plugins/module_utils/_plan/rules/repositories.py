@@ -30,7 +30,7 @@ def extra_repositories_are_there(host: HostDraft) -> Iterator[Fault]:
             if extra.missing and not there:
                 value = shown(f"{extra.repo} at revision {extra.weights.revision}")
                 remedy = "correct it, or put it on the host and write the absolute path of its folder"
-                yield Fault(host.name, draft.label, f"vllm_args.{extra.key}", value, f"it is not to be had: {extra.missing}", remedy)
+                yield Fault(host.name, draft.label, f"vllm_args.{extra.key}", value, f"it is not available: {extra.missing}", remedy)
 
 
 def extra_repositories_are_named(host: HostDraft) -> Iterator[Fault]:
