@@ -126,7 +126,9 @@ suite "$VENV/bin"
 if python=$(real_python 3.13 || real_python 3.12 || real_python 3.14); then
   check "newest ansible-core in .cache/newest" newest_venv "$python"
   if [ -x "$CACHE/newest/bin/ansible-playbook" ]; then
-    check "unit tests on the newest" "$CACHE/newest/bin/python" -m pytest -q -p no:cacheprovider tests/unit
+    # What is generated asks nothing of Ansible, and has run on the pinned one.
+    check "unit tests on the newest" "$CACHE/newest/bin/python" -m pytest -q -p no:cacheprovider --ignore=tests/unit/plan/test_garbage.py \
+      --ignore=tests/unit/plan/test_garbage_sizes.py tests/unit
     suite "$CACHE/newest/bin"
   fi
 elif [ -n "${CI:-}" ]; then
