@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-import pytest
 from typing import Any
 
+import pytest
 from lab import wait_until
 from openai import OpenAI, OpenAIError
 
