@@ -35,7 +35,7 @@ _BARE_HOST = re.compile(
     r"@(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253}(?=:\d{1,5}(?!\w))|(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,63}\b"
     r"|\d{1,3}(?:\.\d{1,3}){3}(?!\w)|localhost\b)"
 )
-# Members of a query that let in whoever has the address: tokens, and the signatures of object stores.
+# Members of a query that grant access to anyone who has the address: tokens, and the signatures of object stores.
 _MEMBER = re.compile(r"[?&](?P<name>[\w.-]+)=")
 _SECRET_MEMBER = re.compile(r"(?i)token|secret|passw(?:or)?d|signature|credential|(?:^|[_-])(?:api[_-]?)?key$|^sig$|^pwd$")
 _VALUE = re.compile(r"[^&\s\"'#]+")
@@ -140,7 +140,7 @@ def _bare(text: str) -> t.Iterator[tuple[int, int]]:
 
 
 def _values(text: str) -> t.Iterator[tuple[int, int]]:
-    """Where the values of a query are that let in whoever has them."""
+    """Where the values of a query are that grant access to anyone who has them."""
     done = 0
     for match in _MEMBER.finditer(text):
         if match.start() >= done and _SECRET_MEMBER.search(match["name"]) is not None:
