@@ -98,7 +98,9 @@ class Member(span_part.Part):
         if ended:
             # The hub keeps the log of what happened; here it is only the end of this life.
             if self.told_to_start:
-                raise Ended(ended, count=False, asked=message.get("asked") is True)
+                # What the hub says of another part names that part already; of itself it says "it".
+                told = ended if ended.startswith("node ") else f"node {self.options.hub_name}: {ended}"
+                raise Ended(told, count=False, asked=message.get("asked") is True)
             return
         if message.get("start") is True:
             self.told_to_start = True

@@ -25,9 +25,10 @@ def test_units(pair: Pair) -> None:
 
 
 def test_nobody_runs_as_root(pair: Pair) -> None:
-    for host in (pair.head, pair.worker):
+    """Each service's processes run as its own account; the head has the model beside as well."""
+    for host, accounts in ((pair.head, {"inferops-pair", "inferops-beside"}), (pair.worker, {"inferops-pair"})):
         users = set(host.check_output("ps -eo user:32=,args= | grep -E '[r]aylet|[g]cs_server|[V]LLM|[s]pan.py|[v]llm serve' | awk '{print $1}'").split())
-        assert users == {"inferops-pair"}
+        assert users == accounts
 
 
 def listening(host: Host) -> set[int]:

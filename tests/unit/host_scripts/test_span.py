@@ -296,6 +296,13 @@ def test_a_stop_is_no_failure(serving: Span) -> None:
     assert serving.text("head") == "stopped: node worker: it was asked to stop"
 
 
+def test_whoever_is_stopped_is_named_by_the_others(serving: Span) -> None:
+    """Also the hub, which says "it" of itself."""
+    serving.parts["head"].terminate()
+    assert serving.status("head") == 0 and serving.status("worker") == 1
+    assert serving.text("worker") == "stopped: node head: it was asked to stop"
+
+
 def test_the_first_failure_is_kept(span: Span) -> None:
     """Those after it leave its log alone, until it has served again; one after the other waits longer."""
     failing = "print('the cause', flush=True); import sys; sys.exit(1)"
