@@ -67,7 +67,8 @@ def killed_play(scenario: Scenario, tmp_path: Path) -> Iterator[Callable[..., st
                 pytest.fail(f"the play ended (status {process.returncode}) before {what}:\n{log.read_text(encoding='utf-8')}")
             return bool(met())
 
-        wait_until(reached, seconds, what)
+        # What is to be caught in the middle may be short.
+        wait_until(reached, seconds, what, every=0.1)
         kill(process)
         return log.read_text(encoding="utf-8")
 

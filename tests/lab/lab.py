@@ -58,14 +58,17 @@ def over_the_lab(name: str) -> Scenario:
 SERVED = over_the_lab("default")
 
 
-def wait_until(met: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Polls until O(met) returns something true, and returns that; fails the test after O(seconds)."""
+def wait_until(met: Callable[[], Any], seconds: float, what: str, every: float = 0.5) -> Any:
+    """Polls until O(met) returns something true, and returns that; fails the test after O(seconds).
+
+    O(every) is the seconds between two looks. Most looks are a command over SSH, and the machine that waits computes for the others.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = met()
         if value:
             return value
-        time.sleep(0.2)
+        time.sleep(every)
     pytest.fail(f"not within {seconds:.0f} s: {what}")
 
 

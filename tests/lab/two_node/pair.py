@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from lab import wait_until
@@ -28,14 +29,15 @@ class Pair:
     url: str
     lab: str
 
-    def client(self, timeout: float = 20) -> OpenAI:
-        """The official client, with the service's key."""
-        return OpenAI(base_url=f"{self.url}/v1", api_key=self.service["api_key"], max_retries=0, timeout=timeout)
+    @cached_property
+    def client(self) -> OpenAI:
+        """The official client, with the service's key. One for all questions: making one takes a processor longer than a question does."""
+        return OpenAI(base_url=f"{self.url}/v1", api_key=self.service["api_key"], max_retries=0)
 
     def complete(self, prompt: str = PROMPT, tokens: int = 16, timeout: float = 20) -> str:
         """A greedy answer; the same question has the same one."""
-        done = self.client(timeout).completions.create(
-            model=self.service["name"], prompt=prompt, max_tokens=tokens, temperature=0, extra_body={"ignore_eos": True},
+        done = self.client.completions.create(
+            model=self.service["name"], prompt=prompt, max_tokens=tokens, temperature=0, extra_body={"ignore_eos": True}, timeout=timeout,
         )
         return done.choices[0].text
 
@@ -48,7 +50,7 @@ class Pair:
 
     def comes_back(self, expected: str, seconds: float, since: float) -> float:
         """Wait for the next right answer; return how many seconds it took."""
-        wait_until(lambda: self.answers(expected), seconds, f"it answers again; it says: {self.status()}")
+        wait_until(lambda: self.answers(expected), seconds, f"it answers again; it says: {self.status()}", every=1)
         return time.monotonic() - since
 
     def units(self, host: Host) -> list[str]:
