@@ -14,7 +14,12 @@ from .faults import Bad, Fault, did_you_mean, shown
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "fp4")
 
 # How they are quantised: in blocks (one scale a block, see weight_block_size), one scale a channel or a tensor, or not at all.
-QUANTIZATIONS = ("none", "fp8-block", "fp8-channel", "fp8-tensor", "int8-channel", "awq", "gptq", "mxfp4", "nvfp4")
+QUANTIZATIONS = ("none", "fp8-block", "fp8-channel", "fp8-tensor", "int8-channel", "int-group", "awq", "gptq", "mxfp4", "nvfp4")
+
+# Those whose scales are of groups of columns, see group_size: whole numbers of 4 or 8 bits in the formats of compressed-tensors, AWQ and GPTQ.
+GROUPED = ("int-group", "awq", "gptq")
+# Layers that may be quantised so, or left alone: attention's output, dense feed-forward layers (shared experts with them), and routed experts.
+GROUPED_LAYERS = ("attention", "dense", "experts")
 
 _LARGEST = 10**9
 _LARGEST_MODEL = 10**15
@@ -56,12 +61,16 @@ class Architecture:
     speculative decoding (C(mtp_layers)). C(weights_loaded_bytes) is what vLLM loads, likewise without them. C(sliding_layers) says how
     many of the C(num_layers) see only C(sliding_window) tokens back. Where layers differ in more than that, C(kv_groups) says which of them
     keep keys and values, and C(state_bytes) what the others keep of each request, in bytes (linear attention, state space models).
+    C(group_size) is how many columns of a weight share a scale where they do so in groups, and C(grouped_layers) which layers are quantised so, None
+    for all of C(GROUPED_LAYERS).
     """
 
     class_name: str = ""
     dtype: str = ""
     quantization: str = ""
     weight_block_size: tuple[int, int] | None = None
+    group_size: int | None = None
+    grouped_layers: tuple[str, ...] | None = None
     parameters: int | None = None
     weights_loaded_bytes: int | None = None
     hidden_size: int | None = None
@@ -130,6 +139,8 @@ def _contradictions(model: Architecture) -> list[tuple[str, str, str]]:
         found.append(("quantization", "the size of the blocks is missing", "add weight_block_size, for example [128, 128]"))
     if model.weight_block_size and model.quantization != "fp8-block":
         found.append(("weight_block_size", f"{model.quantization} has no blocks", "take it out, or write quantization: fp8-block"))
+    if (model.group_size or model.grouped_layers) and model.quantization not in GROUPED:
+        found.append(("group_size", "only weights in awq, gptq or int-group have groups", "take it out, or write one of these as quantization"))
     return found
 
 
@@ -147,6 +158,12 @@ def _block(value: Any) -> tuple[int, int]:
         raise Bad("this is not a pair of numbers", "write rows and columns of a block, for example [128, 128]")
     size = values.whole(1, 65536)
     return size(value[0]), size(value[1])
+
+
+def _grouped_layers(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not value or any(item not in GROUPED_LAYERS for item in value):
+        raise Bad("this is not a list of kinds of layers", f"write a list of some of {', '.join(GROUPED_LAYERS)}")
+    return tuple(value)
 
 
 def _mla(value: Any) -> Mla:
@@ -198,6 +215,7 @@ def _readers() -> dict[str, values.Reader]:
         "dtype": _choice(DTYPES),
         "quantization": _choice(QUANTIZATIONS),
         "weight_block_size": _block,
+        "grouped_layers": _grouped_layers,
         "tie_word_embeddings": values.switch,
         "mla": _mla,
         "kv_groups": _kv_groups,

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a model can be cut as the parallel sizes ask: heads, blocks of FP8 scales, layers. Places named are in the sources of vLLM 0.32.0."""
+"""Whether a model can be cut as the parallel sizes ask: heads, blocks of FP8 scales, groups of columns with one scale, layers. Places named are in the sources of vLLM 0.32.0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Iterator
 
-from .architecture import Architecture
+from .architecture import GROUPED, GROUPED_LAYERS, Architecture
 from .parallel import Parallel
 
 # Tensor parallel sizes that are looked through for a way out, in GPUs.
@@ -19,15 +19,21 @@ SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 # The finest blocks, in rows and columns, into which vLLM refines the scales of routed experts (fused_moe/oracle/fp8.py, refine_fp8_moe_block_shape).
 _FINEST = 32
 _ROUTED = "moe_intermediate_size"
+_SHARED = "the shared experts' intermediate size"
+# What vLLM's kernels for experts in AWQ and GPTQ halve groups down to, until they divide a rank's slice (moe_wna16.py, create_weights).
+_SMALLEST_GROUP = 32
+
+# What a misfit is about, beside heads and layers.
+BLOCKS, GROUPS = "blocks", "groups"
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """Something that does not divide: the argument at fault and why. C(blocks): it is about FP8 blocks."""
+    """Something that does not divide: the argument at fault and why. C(about): C(BLOCKS) or C(GROUPS) of weights that share a scale, else empty."""
 
     key: str
     why: str
-    blocks: bool = False
+    about: str = ""
 
 
 def misfits(model: Architecture, parallel: Parallel, refines: bool = False) -> Iterator[Misfit]:
@@ -37,6 +43,7 @@ def misfits(model: Architecture, parallel: Parallel, refines: bool = False) -> I
     """
     yield from _heads(model, parallel)
     yield from _blocks(model, parallel, refines)
+    yield from _groups(model, parallel)
     if model.num_layers and parallel.pipeline > model.num_layers:
         yield Misfit("pipeline_parallel_size", f"the model has {model.num_layers} layers, too few for {parallel.pipeline} stages")
 
@@ -78,7 +85,47 @@ def _blocks(model: Architecture, parallel: Parallel, refines: bool) -> Iterator[
                     continue
             share = f"{size // ranks}" if size % ranks == 0 else f"{size / ranks:.1f}"
             why = f"{what} {size} over {ranks} ranks is {share} each, which is not a multiple of the FP8 blocks' {block}"
-            yield Misfit("tensor_parallel_size", why, blocks=True)
+            yield Misfit("tensor_parallel_size", why, BLOCKS)
+
+
+def _groups(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
+    """Each rank's slice of the columns of a weight holds whole groups: scales lie one a group, and a rank has those of its slice.
+
+    Otherwise vLLM 0.32.0 refuses it (distributed/utils.py, verify_group_size_divides_partition; auto_awq.py, BaseAWQLinearMethod;
+    compressed_tensors_moe_wna16.py), or finds no kernel, or one that takes the wrong scales (auto_gptq.py, kernels/linear/mixed_precision/exllama.py).
+    Experts in AWQ and GPTQ fall back to kernels that halve groups down to 32. What Marlin's tiles want beside that (64 rows, 128 columns) is
+    padded.
+    """
+    size = model.group_size
+    if model.quantization not in GROUPED or size is None:
+        return
+    for kind, what, columns, ranks in _inputs(model, parallel):
+        if kind not in (model.grouped_layers or GROUPED_LAYERS):
+            continue
+        group = size
+        while kind == "experts" and model.quantization != "int-group" and columns % (ranks * group) and group // 2 >= _SMALLEST_GROUP:
+            group //= 2
+        if columns % (ranks * group):
+            share = f"{columns // ranks}" if columns % ranks == 0 else f"{columns / ranks:.1f}"
+            why = f"{what} {columns} over {ranks} ranks is {share} each, which cuts the groups of {size} columns that share a scale"
+            yield Misfit("tensor_parallel_size", why, GROUPS)
+
+
+def _inputs(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, str, int, int]]:
+    """Inputs that are cut, each with the kind of layer, its name and the number of slices. One slice is no cut."""
+    if model.moe_intermediate_size and parallel.expert_slices > 1:
+        yield "experts", _ROUTED, model.moe_intermediate_size, parallel.expert_slices
+    if parallel.tensor == 1:
+        return
+    if model.moe_intermediate_size and model.shared_experts:
+        yield "dense", _SHARED, model.moe_intermediate_size * model.shared_experts, parallel.tensor
+    if model.intermediate_size and (not model.is_moe or model.first_k_dense):
+        yield "dense", "intermediate_size", model.intermediate_size, parallel.tensor
+    heads = model.num_attention_heads
+    if heads:
+        head = model.mla.v_head_dim if model.mla is not None else model.head_dim or (model.hidden_size or 0) // heads
+        if head:
+            yield "attention", "the attention heads' size", head * heads, parallel.tensor
 
 
 def _sliced(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, int, int]]:
@@ -89,7 +136,7 @@ def _sliced(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, int,
         return
     if model.moe_intermediate_size and model.shared_experts:
         # Shared experts are cut like dense layers, whatever becomes of the routed ones.
-        yield "the shared experts' intermediate size", model.moe_intermediate_size * model.shared_experts, parallel.tensor
+        yield _SHARED, model.moe_intermediate_size * model.shared_experts, parallel.tensor
     if model.intermediate_size and (not model.is_moe or model.first_k_dense):
         yield "intermediate_size", model.intermediate_size, parallel.tensor
     if model.mla is None and model.head_dim and model.num_attention_heads and model.num_kv_heads:

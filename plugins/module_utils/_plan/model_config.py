@@ -234,7 +234,8 @@ def _quantised(config: Mapping[str, Any]) -> dict[str, Any]:
     if method in ("awq", "gptq"):
         kinds = {4: "int4", 8: "int8"}
         bits = config.get("bits", config.get("w_bit"))
-        return {"dtype": kinds[bits], "quantization": method} if isinstance(bits, int) and bits in kinds else {}
+        found = {"dtype": kinds[bits], "quantization": method} if isinstance(bits, int) and bits in kinds else {}
+        return {**found, **_groups(config.get("group_size", config.get("q_group_size")), _left_alone(config))} if found else {}
     if method == "mxfp4":
         return {"dtype": "fp4", "quantization": "mxfp4"}
     if method.startswith("modelopt"):
@@ -248,7 +249,10 @@ def _compressed(config: Mapping[str, Any]) -> dict[str, Any]:
     groups = config.get("config_groups")
     schemes = [group.get("weights") for group in groups.values() if isinstance(group, Mapping)] if isinstance(groups, Mapping) else []
     kinds = [_scheme(scheme) for scheme in schemes if isinstance(scheme, Mapping)]
-    return kinds[0] if kinds and all(kind == kinds[0] for kind in kinds) else {}
+    sizes = {kind.pop("group_size", None) for kind in kinds}
+    if not kinds or any(kind != kinds[0] for kind in kinds):
+        return {}
+    return {**kinds[0], **(_groups(sizes.pop(), _left_alone(config)) if len(sizes) == 1 else {})}
 
 
 def _scheme(scheme: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,10 +263,53 @@ def _scheme(scheme: Mapping[str, Any]) -> dict[str, Any]:
     if what == ("int", 8):
         return {"dtype": "int8", **({"quantization": "int8-channel"} if strategy == "channel" else {})}
     if what == ("int", 4):
-        return {"dtype": "int4"}
+        return {"dtype": "int4", **({"quantization": "int-group", "group_size": scheme.get("group_size")} if strategy == "group" else {})}
     if what == ("float", 4):
         return {"dtype": "fp4", **({"quantization": "nvfp4"} if scheme.get("group_size") == 16 else {})}
     return {}
+
+
+# What names of modules say of the kind of layer, the ends of those of routers, and what the names of no layer of text have.
+_KINDS = {
+    "attention": ("attn", "attention", "o_proj"),
+    "dense": ("mlp", "ffn", "feed_forward", "down_proj", "shared_expert"),
+    "experts": ("experts", "mlp", "ffn", "feed_forward", "down_proj"),
+}
+_ROUTERS = ("gate", "router")
+_NO_TEXT = ("visual", "vision", "audio", "lm_head", "embed")
+
+
+def _groups(size: Any, left_alone: Sequence[str] | None) -> dict[str, Any]:
+    """The size of groups of columns that share a scale, and the kinds of layers of which that is sure. Nothing when it is of none."""
+    columns = _count(size)
+    if not columns or left_alone is None:
+        return {}
+    names = [name for name in (each.lower().rstrip("$*.") for each in left_alone) if not name.endswith(_ROUTERS) and not any(map(name.count, _NO_TEXT))]
+    kinds = [kind for kind, words in _KINDS.items() if not any(_means(name, kind, words) for name in names)]
+    # What names no kind, like a whole layer, may mean any of them.
+    if not kinds or any(not any(_means(name, kind, words) for kind, words in _KINDS.items()) for name in names):
+        return {}
+    return {"group_size": columns, **({"grouped_layers": kinds} if len(kinds) < len(_KINDS) else {})}
+
+
+def _means(name: str, kind: str, words: Sequence[str]) -> bool:
+    return any(word in name for word in words) and not (kind == "experts" and "shared_expert" in name)
+
+
+def _left_alone(config: Mapping[str, Any]) -> list[str] | None:
+    """Names and patterns of modules that are not quantised, or otherwise than the rest; None when that is said in a way that is not known."""
+    found: list[str] = []
+    for key in ("ignore", "modules_to_not_convert"):
+        names = config.get(key) or []
+        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+            return None
+        found += names
+    dynamic = config.get("dynamic") or {}
+    if not isinstance(dynamic, Mapping):
+        return None
+    found += [str(name) for name in dynamic]
+    chosen = config.get("modules_in_block_to_quantize")
+    return found if not chosen else None
 
 
 def _fp8(strategy: str, block: Any) -> dict[str, Any]:

@@ -99,6 +99,10 @@ WRONG: list[tuple[Any, str]] = [
     ({"moe_intermediate_size": 1}, "a.moe_intermediate_size"),
     ({"quantization": "fp8-block"}, "a.quantization"),
     ({"quantization": "fp8-channel", "weight_block_size": [128, 128]}, "a.weight_block_size"),
+    ({"quantization": "fp8-channel", "group_size": 128}, "a.group_size"),
+    ({"quantization": "awq", "group_size": 0}, "a.group_size"),
+    ({"quantization": "awq", "group_size": 128, "grouped_layers": "experts"}, "a.grouped_layers"),
+    ({"quantization": "awq", "group_size": 128, "grouped_layers": ["heads"]}, "a.grouped_layers"),
 ]
 
 

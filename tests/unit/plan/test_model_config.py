@@ -178,7 +178,8 @@ def compressed(**weights: Any) -> dict[str, Any]:
         (FP8_CHANNELS, ("fp8", "fp8-channel")),
         (compressed(type="float", num_bits=8, strategy="tensor"), ("fp8", "fp8-tensor")),
         (compressed(type="int", num_bits=8, strategy="channel"), ("int8", "int8-channel")),
-        (compressed(type="int", num_bits=4, strategy="group"), ("int4", "")),
+        (compressed(type="int", num_bits=4, strategy="group", group_size=128), ("int4", "int-group")),
+        (compressed(type="int", num_bits=4, strategy="channel"), ("int4", "")),
         (compressed(type="float", num_bits=4, group_size=16), ("fp4", "nvfp4")),
         ({"quant_method": "awq", "bits": 4}, ("int4", "awq")),
         ({"quant_method": "gptq", "bits": 8}, ("int8", "gptq")),
@@ -192,6 +193,40 @@ def test_quantisation(quantised: Any, expected: tuple[str, str]) -> None:
     """The methods that vLLM knows, and one that nobody knows."""
     read, faults = architecture.read("", "", facts(LLAMA, quantization_config=quantised))
     assert (read.dtype, read.quantization, faults) == (*expected, [])
+
+
+INT4 = {"type": "int", "num_bits": 4, "strategy": "group", "group_size": 128}
+
+
+@pytest.mark.parametrize(
+    ("quantised", "expected"),
+    [
+        ({"quant_method": "awq", "bits": 4, "group_size": 64, "modules_to_not_convert": None}, (64, None)),
+        ({"quant_method": "awq", "w_bit": 4, "q_group_size": 128, "modules_to_not_convert": ["visual.blocks.0.mlp", "mlp.gate"]}, (128, None)),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, (128, None)),
+        ({"quant_method": "gptq", "bits": 4, "group_size": -1}, (None, None)),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:.*attn.*": {}}}, (128, ("dense", "experts"))),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {r"+:.*\.(?:1[0-5])\..*": {"group_size": 64}}}, (None, None)),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "modules_in_block_to_quantize": [["self_attn.o_proj"]]}, (None, None)),
+        ({**compressed(**INT4), "ignore": ["lm_head", "re:.*mlp.gate$"]}, (128, None)),
+        ({**compressed(**INT4), "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*"]}, (128, ("experts",))),
+        ({**compressed(**INT4), "ignore": ["model.layers.0"]}, (None, None)),
+        ({**compressed(**INT4), "ignore": ["re:.*self_attn.*", "re:.*mlp.*"]}, (None, None)),
+        ({**compressed(**INT4), "ignore": "lm_head"}, (None, None)),
+        (compressed(type="int", num_bits=4, strategy="channel", group_size=128), (None, None)),
+        ({"quant_method": "awq", "bits": 4, "group_size": "128"}, (None, None)),
+    ],
+)
+def test_groups_of_columns(quantised: Any, expected: tuple[int | None, tuple[str, ...] | None]) -> None:
+    """How many columns share a scale, and of which layers that is sure."""
+    read, faults = architecture.read("", "", facts(LLAMA, quantization_config=quantised))
+    assert (read.group_size, read.grouped_layers, faults) == (*expected, [])
+
+
+def test_groups_of_two_sizes_say_none() -> None:
+    groups = {"a": {"weights": INT4}, "b": {"weights": {**INT4, "group_size": 32}}}
+    found = facts(LLAMA, quantization_config={"quant_method": "compressed-tensors", "config_groups": groups})
+    assert found["quantization"] == "int-group" and "group_size" not in found
 
 
 def test_fp8_blocks_of_compressed_tensors() -> None:

@@ -129,6 +129,7 @@ RULES: tuple[Rule, ...] = (
     Rule(nodes.object_stores_fit),
     Rule(layout.model_divides),
     Rule(layout.blocks_divide, accept="fp8-blocks"),
+    Rule(layout.groups_divide, accept="group-size"),
     Rule(layout.partition_is_one),
     Rule(layout.context_is_within_the_model),
     Rule(memory.model_fits_the_gpus, accept="memory"),

@@ -10,7 +10,7 @@ from typing import Iterator
 from ..argument_types import count
 from ..draft import HostDraft, ServiceDraft
 from ..faults import Fault, shown
-from ..layout import Misfit, expert_ways, misfits, pipeline_ways, tensor_sizes
+from ..layout import BLOCKS, GROUPS, Misfit, expert_ways, misfits, pipeline_ways, tensor_sizes
 from ..parallel import Parallel, parallel_of, stages
 from ..platforms import numbers
 from ..sizing import question_of
@@ -29,14 +29,21 @@ _ANY_BLOCK = ("auto", "triton")
 def model_divides(host: HostDraft) -> Iterator[Fault]:
     """Heads and layers go evenly into the parallel sizes."""
     for draft, misfit in _misfits(host):
-        if not misfit.blocks:
+        if not misfit.about:
             yield _fault(host, draft, misfit)
 
 
 def blocks_divide(host: HostDraft) -> Iterator[Fault]:
     """Each rank's slice of weights in FP8 blocks holds whole blocks, where vLLM does not refine their scales."""
     for draft, misfit in _misfits(host):
-        if misfit.blocks:
+        if misfit.about == BLOCKS:
+            yield _fault(host, draft, misfit)
+
+
+def groups_divide(host: HostDraft) -> Iterator[Fault]:
+    """Each rank's slice of weights in AWQ, GPTQ or whole numbers in groups holds whole groups of columns that share a scale."""
+    for draft, misfit in _misfits(host):
+        if misfit.about == GROUPS:
             yield _fault(host, draft, misfit)
 
 

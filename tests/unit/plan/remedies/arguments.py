@@ -22,6 +22,29 @@ def coder(tensor: int, version: str, **vllm_args: Any) -> dict[str, Any]:
     return service(model="qwen3-coder-480b-a35b-instruct-fp8", gpus=..., vllm_version=version, vllm_args=given)
 
 
+# Two builds as their config.json says it: dense in AWQ, with the usual size that no two ranks can share, and experts in INT4.
+DENSE_AWQ = {
+    "model_type": "qwen2", "hidden_size": 8192, "intermediate_size": 29568, "num_hidden_layers": 80, "num_attention_heads": 64, "num_key_value_heads": 8,
+    "vocab_size": 152064, "max_position_embeddings": 32768, "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128},
+}
+_INT4 = {"type": "int", "num_bits": 4, "strategy": "group", "group_size": 128}
+EXPERTS_INT4 = {
+    "model_type": "qwen3_moe", "hidden_size": 4096, "intermediate_size": 12288, "moe_intermediate_size": 1536, "num_experts": 128, "num_experts_per_tok": 8,
+    "num_hidden_layers": 94, "num_attention_heads": 64, "num_key_value_heads": 4, "head_dim": 128, "vocab_size": 151936, "max_position_embeddings": 32768,
+    "quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"a": {"weights": _INT4}}, "ignore": ["lm_head", "re:.*mlp.gate$"]},
+}
+GROUPED = {
+    "org/dense-awq": Answer((("config.json", 1), ("model.safetensors", 41 * 10**9)), DENSE_AWQ),
+    "org/experts-int4": Answer((("config.json", 1), ("model.safetensors", 120 * 10**9)), EXPERTS_INT4),
+}
+
+
+def grouped(model: str, **vllm_args: Any) -> Any:
+    """One of these on eight GPUs."""
+    made = service(model=model, gpus=..., revision=COMMIT, vllm_args={"max_model_len": 8192, "enable_auto_tool_choice": False, **vllm_args})
+    return one(made, plan_gpus=H200)
+
+
 # Certificate and key as certbot lays them down.
 TLS = {f"ssl_{key}": f"/etc/letsencrypt/live/llm.example.org/{name}.pem" for key, name in (("certfile", "fullchain"), ("keyfile", "privkey"))}
 
@@ -261,6 +284,27 @@ EXAMPLES = [
         one(coder(8, "0.28.0"), plan_gpus=H200),
         "as fp8-blocks in plan_accept",
         accepting(one(coder(8, "0.28.0"), plan_gpus=H200), fp8_blocks="tried"),
+    ),
+    example(
+        "group-size",
+        grouped("org/dense-awq"),
+        "use all 8 GPUs with tensor_parallel_size: 1 and pipeline_parallel_size: 8",
+        grouped("org/dense-awq", tensor_parallel_size=1, pipeline_parallel_size=8),
+        answers=GROUPED,
+    ),
+    example(
+        "group-size",
+        grouped("org/experts-int4"),
+        "enable_expert_parallel: true, tensor_parallel_size: 8",
+        grouped("org/experts-int4", tensor_parallel_size=8, enable_expert_parallel=True),
+        answers=GROUPED,
+    ),
+    example(
+        "group-size",
+        grouped("org/experts-int4"),
+        "use all 8 GPUs with tensor_parallel_size: 4 and pipeline_parallel_size: 2",
+        grouped("org/experts-int4", tensor_parallel_size=4, pipeline_parallel_size=2),
+        answers=GROUPED,
     ),
     example(
         "partition-is-one",
