@@ -29,6 +29,8 @@ class Platforms:
         self._oldest_gpu = [(numbers(row["cuda"]), numbers(row["capability"])) for row in data["oldest_gpu"]]
         self.sparse_mla: tuple[int, ...] = tuple(data["sparse_mla"])
         self.attention_backends: dict[str, tuple[int, ...]] = {name: tuple(majors) for name, majors in data["attention_backends"].items()}
+        self._cache_types_of = numbers(data["kv_cache_dtypes_of"])
+        self._cache_types: dict[str, dict[str, Any]] = dict(data["kv_cache_dtypes"])
         self._python = [(numbers(row["since"]), _range(row["python"])) for row in data["python_of_vllm"]]
         self._python_until = numbers(data["python_of_vllm_until"])
         self._python_since = [str(row["since"]) for row in data["python_of_vllm"]]
@@ -97,9 +99,19 @@ class Platforms:
         """The first vLLM with wheels for a machine; empty when there is none."""
         return written(self._architectures.get(machine, ()))
 
+    def cache_kernels(self, cache_type: str, version: Version) -> Mapping[str, Any] | None:
+        """The GPUs that a vLLM has kernels for a type of KV cache on, by kind of attention (C(heads), C(mla), C(sparse)), see C(suits). None when
+        every GPU takes the type, and of versions that were not read."""
+        return self._cache_types.get(cache_type) if version.order[: len(self._cache_types_of)] == self._cache_types_of else None
+
     def least_capability(self, quantization: str) -> Numbers:
         """The least compute capability for weights of a quantisation; empty when not known."""
         return self._least_capability.get(quantization, ())
+
+
+def suits(capability: Numbers, kernels: Any) -> bool:
+    """Whether a GPU is among those of C(kernels): a compute capability from which on, or a list of first numbers of one."""
+    return capability[0] in kernels if isinstance(kernels, (list, tuple)) else capability >= numbers(kernels)
 
 
 def _range(pair: Any) -> tuple[Numbers, Numbers]:

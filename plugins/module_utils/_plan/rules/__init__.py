@@ -79,7 +79,7 @@ RULES: tuple[Rule, ...] = (
     Rule(argument_needs.packages_are_there, accept="packages"),
     Rule(argument_needs.paths_can_be_seen),
     Rule(argument_needs.quantization_is_the_weights, accept="quantization"),
-    Rule(argument_needs.cache_type_suits_the_gpu, accept="kv-cache-dtype"),
+    Rule(platform.cache_type_suits_the_gpu, accept="kv-cache-dtype"),
     Rule(argument_values.chat_template_is_one),
     Rule(argument_values.lora_modules_can_be_read),
     Rule(repositories.places_can_be_brought),

@@ -108,13 +108,3 @@ def quantization_is_the_weights(host: HostDraft) -> Iterator[Fault]:
 
 def _wrong(host: HostDraft, draft: ServiceDraft, named: str, why: str, remedy: str) -> Fault:
     return Fault(host.name, draft.label, draft.where("quantization"), shown(named), why, remedy)
-
-
-def cache_type_suits_the_gpu(host: HostDraft) -> Iterator[Fault]:
-    """A KV cache in FP8 of kind e5m2 does not go with weights in FP8 (v1/attention, layers/attention of vLLM 0.32.0)."""
-    for draft in host.services:
-        named = draft.given.get("kv_cache_dtype")
-        held = draft.entry.architecture.quantization if draft.entry else ""
-        if named == "fp8_e5m2" and held.startswith("fp8"):
-            why = "the weights are in FP8, and vLLM refuses a cache of fp8_e5m2 beside them"
-            yield Fault(host.name, draft.label, draft.where("kv_cache_dtype"), named, why, "write fp8, or take it out")

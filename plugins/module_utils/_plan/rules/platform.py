@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import Iterator, Union
 
+from ..architecture import Architecture
 from ..draft import HostDraft, ServiceDraft
 from ..facts import Gpu
 from ..faults import Fault, Notice, shown
-from ..platforms import Numbers, numbers, written
+from ..platforms import Numbers, numbers, suits, written
 from ..versions import parse
 
 Finding = Union[Fault, Notice]
@@ -84,6 +85,61 @@ def kernels_know_the_gpu(host: HostDraft) -> Iterator[Fault]:
                 remedy = "take it out: vLLM chooses one that goes with GPU and model"
                 yield Fault(host.name, draft.label, "vllm_args.attention_backend", shown(named), why, remedy)
                 break
+
+
+def cache_type_suits_the_gpu(host: HostDraft) -> Iterator[Fault]:
+    """There is a kernel for the KV cache's type, the model's attention and the GPUs, and nothing in the weights against it.
+
+    By C(kv_cache_dtypes) of platforms.yml. FP8 weights take no cache of kind e5m2 (model_executor/layers/attention/attention.py of vLLM 0.32.0), but
+    for those of compressed-tensors that bring no scales for it, as those with a scale a channel are.
+    """
+    platforms = host.tables.platforms
+    for draft in host.services:
+        named = draft.given.get("kv_cache_dtype")
+        model = draft.entry.architecture if draft.entry else Architecture()
+        if not isinstance(named, str) or draft.version.is_cpu_build:
+            continue
+        if named == "fp8_e5m2" and model.quantization in ("fp8-block", "fp8-tensor"):
+            why = "the weights are in FP8, and vLLM refuses a cache of fp8_e5m2 beside them"
+            yield _wrong_cache(host, draft, named, why)
+            continue
+        kernels = platforms.cache_kernels(named, draft.version)
+        kind = _attention(model)
+        if kernels is None or draft.given.get("attention_backend") is not None:
+            continue
+        if not kernels or (kind and kind not in kernels):
+            what = f"models with {_ATTENTION[kind]}" if kernels and kind else "NVIDIA's GPUs"
+            yield _wrong_cache(host, draft, named, f"vLLM {draft.version.text} has no kernel for this type of KV cache for {what}")
+            continue
+        for gpu in _gpus(host, draft) if kind else ():
+            capability = numbers(gpu.compute_capability)
+            if capability and not suits(capability, kernels[kind]):
+                needs = _majors(tuple(kernels[kind])) if isinstance(kernels[kind], (list, tuple)) else f"{kernels[kind]} and newer"
+                why = f"vLLM {draft.version.text} has this type of KV cache for compute capability {needs}, and {_named(gpu, capability)} is not that"
+                yield _wrong_cache(host, draft, named, why)
+                break
+
+
+# Kinds of attention, as the table of cache types has them.
+_ATTENTION = {"heads": "keys and values of each head", "mla": "MLA's compressed cache", "sparse": "sparse attention over MLA's compressed cache"}
+
+
+def _attention(model: Architecture) -> str:
+    """The kind of attention, empty when not known."""
+    if model.mla is not None:
+        return "sparse" if model.mla.index_head_dim else "mla"
+    return "heads" if model.num_kv_heads or model.kv_groups else ""
+
+
+def _wrong_cache(host: HostDraft, draft: ServiceDraft, named: str, why: str) -> Fault:
+    """The way out is FP8 where all GPUs have it and it was what was wanted, else the model's own type."""
+    kernels = host.tables.platforms.cache_kernels("fp8", draft.version)
+    kind = _attention(draft.entry.architecture) if draft.entry else ""
+    capabilities = [numbers(gpu.compute_capability) for gpu in _gpus(host, draft)]
+    smaller = named not in ("fp8", "fp8_e4m3", "bfloat16")
+    fits = kernels is None or (kind in kernels and all(suits(capability, kernels[kind]) for capability in capabilities if capability))
+    remedy = "write fp8, or take it out" if smaller and fits else "take it out: the cache then has the type that the model computes in"
+    return Fault(host.name, draft.label, draft.where("kv_cache_dtype"), named, why, remedy)
 
 
 def _for_old_gpus(host: HostDraft, draft: ServiceDraft, capability: Numbers) -> str:

@@ -178,6 +178,16 @@ EXAMPLES = [
         "write fp8",
         one(service(model="qwen3-8b-fp8", gpus=[0], vllm_args={"kv_cache_dtype": "fp8"})),
     ),
+    *(
+        example("kv-cache-dtype", one(small(kv_cache_dtype=named), plan_gpus=gpus(1, **of)), says, one(small(**then), plan_gpus=gpus(1, **of)))
+        for named, of, says, then in (
+            ("fp8_inc", {}, "write fp8, or take it out", {"kv_cache_dtype": "fp8"}),
+            ("ultraquant_4bit", {}, "write fp8, or take it out", {}),
+            ("fp8_ds_mla", {}, "write fp8, or take it out", {"kv_cache_dtype": "fp8"}),
+            ("nvfp4_4over6", {}, "write fp8, or take it out", {"kv_cache_dtype": "fp8"}),
+            ("fp8_per_token_head", A100, "write fp8, or take it out", {"kv_cache_dtype": "fp8"}),
+        )
+    ),
     example("parser", one(small(tool_call_parser="mistral", enable_auto_tool_choice=True)), "leave tool_call_parser out", one(small())),
     example("flags-exist", one(args(max_modle_len=5000)), "did you mean max_model_len?", one(args(max_model_len=5000))),
     example("flags-exist", one(args(no_enable_prefix_caching=True)), "write it as enable_prefix_caching: false", one(args(enable_prefix_caching=False))),
