@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
 from . import arguments as args
-from . import environments, repositories, service_files, tasks, transformers_engine, unknown
+from . import drafters, environments, repositories, service_files, tasks, transformers_engine, unknown
 from .catalogue import Catalogue, Entry
 from .distributed import RAY, Part
 from .engines import TRANSFORMERS, VLLM
 from .facts import Gpu, HostFacts, UnitFacts
 from .flags import FlagTable, flag
+from .memory import Drafter
 from .platforms import numbers
 from .proxies import Proxy
 from .releases import Release, release_of, with_ray
@@ -40,7 +41,7 @@ class ServiceDraft:
     C(extras) are the repositories that arguments name; C(arguments) has their folders, C(given) what the user wrote.
     C(gpus) are the indexes of the GPUs it uses, None when nobody knows them; of a service over several hosts, those of this host. C(part) is this
     host's part in such a service, C(transport) the network between its hosts where the user names one. C(spelt): what the user calls arguments
-    that C(given) has under another name, a flag's own.
+    that C(given) has under another name, a flag's own. C(drafter): the model that drafts tokens, where it is one of its own.
     """
 
     service: Service
@@ -61,6 +62,7 @@ class ServiceDraft:
     transport: Transport | None = None
     extras: tuple[repositories.Extra, ...] = ()
     spelt: Mapping[str, str] = field(default_factory=dict)
+    drafter: Drafter | None = None
 
     @property
     def all_weights(self) -> tuple[Weights, ...]:
@@ -204,6 +206,7 @@ def draft_service(
         release=release,
         weights=weights,
         extras=extras,
+        drafter=drafters.drafter_of(given, extras, weights, settings, catalogue, answers, tables.transformers),
         gpus=used_gpus,
         offered=offered,
         given=given,

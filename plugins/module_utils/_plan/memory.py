@@ -75,12 +75,24 @@ class Demand:
 
 
 @dataclass(frozen=True)
+class Drafter:
+    """A model that drafts tokens for the served one. C(loaded) are bytes of its weights, whole model, and C(kv_dtype) its kv_cache_dtype, empty where
+    it is the served model's."""
+
+    repo: str
+    model: Architecture
+    loaded: int
+    kv_dtype: str = ""
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Memory of one GPU of the stage that has the least room.
 
     C(total) is what the GPU has, C(budget) what vLLM may take, C(weights) and C(reserve) what goes before the KV cache, C(token) what each
     token of a request adds to it in the layers that see all tokens, C(window_token) in those that see a C(window) alone, and C(state) what a request
-    of any length takes beside that. C(cache_known) is false where too little is known of the model for these: then they are 0.
+    of any length takes beside that. C(cache_known) is false where too little is known of the model for these: then they are 0. C(drafter) is what of
+    the weights is a drafting model's.
     """
 
     total: int
@@ -93,6 +105,7 @@ class Estimate:
     kv_cache_bytes: int | None = None
     state: float = 0.0
     cache_known: bool = True
+    drafter: int = 0
 
     @property
     def kv_room(self) -> int:
@@ -278,10 +291,11 @@ def reserve_of_stage(model: Architecture, parallel: Parallel, demand: Demand, la
 
 
 def estimate(
-    model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None
+    model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None,
+    drafter: Drafter | None = None,
 ) -> Estimate | None:
     """The memory of the GPU that has the least room for tokens, as C(estimates) has it. None where too little is known of the model."""
-    found = estimates(model, parallel, demand, total, gpu, disk, partition)
+    found = estimates(model, parallel, demand, total, gpu, disk, partition, drafter)
     return tightest(found) if found else None
 
 
@@ -291,7 +305,8 @@ def tightest(found: Sequence[Estimate]) -> Estimate:
 
 
 def estimates(
-    model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None
+    model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None,
+    drafter: Drafter | None = None,
 ) -> list[Estimate] | None:
     """The memory of a GPU of each pipeline stage, first to last. None where not even the size of the weights is known.
 
@@ -299,6 +314,7 @@ def estimates(
     :param gpu: its name
     :param disk: bytes of the model on the disk, where they are known
     :param partition: the environment variable VLLM_PP_LAYER_PARTITION
+    :param drafter: a model that drafts tokens, which lies on the last stage
     """
     loaded = loaded_bytes(model, disk)
     cache = cache_of(model, parallel, demand.kv_dtype, demand.windows)
@@ -327,19 +343,31 @@ def estimates(
             # The layers for speculative decoding lie on the last stage: weights and cache of that many layers more.
             weights += int(weights * model.mtp_layers / max(1, layers))
             cached += model.mtp_layers
-        found.append(
-            Estimate(
-                total=total,
-                budget=int(usable * demand.utilization),
-                weights=max(0, weights - demand.offload),
-                reserve=reserve_of_stage(model, parallel, demand, layers, tokens, samples if last else 0),
-                token=cache.token * cached / all_layers if cache else 0.0,
-                window_token=cache.window_token * cached / all_layers if cache else 0.0,
-                # The window, and the tokens of a batch that is under way.
-                window=cache.window - 1 + tokens if cache and cache.window_token else 0,
-                state=cache.state * cached / all_layers if cache else 0.0,
-                cache_known=cache is not None,
-                kv_cache_bytes=demand.kv_cache_bytes,
-            )
+        stage = Estimate(
+            total=total,
+            budget=int(usable * demand.utilization),
+            weights=max(0, weights - demand.offload),
+            reserve=reserve_of_stage(model, parallel, demand, layers, tokens, samples if last else 0),
+            token=cache.token * cached / all_layers if cache else 0.0,
+            window_token=cache.window_token * cached / all_layers if cache else 0.0,
+            # The window, and the tokens of a batch that is under way.
+            window=cache.window - 1 + tokens if cache and cache.window_token else 0,
+            state=cache.state * cached / all_layers if cache else 0.0,
+            cache_known=cache is not None,
+            kv_cache_bytes=demand.kv_cache_bytes,
         )
+        found.append(_with_drafter(stage, drafter, parallel, demand, tokens) if drafter is not None and last else stage)
     return found
+
+
+def _with_drafter(stage: Estimate, drafter: Drafter, parallel: Parallel, demand: Demand, tokens: int) -> Estimate:
+    """The stage with a drafting model on it: an even share of its weights, and its own layers' cache of each token, as far as that is known."""
+    weights = drafter.loaded // parallel.tensor
+    found = replace(stage, weights=stage.weights + weights, drafter=weights)
+    cache = cache_of(drafter.model, parallel, drafter.kv_dtype or demand.kv_dtype, demand.windows) if stage.cache_known else None
+    if cache is None:
+        return found
+    window = max(stage.window, cache.window - 1 + tokens if cache.window_token else 0)
+    return replace(
+        found, token=stage.token + cache.token, window_token=stage.window_token + cache.window_token, window=window, state=stage.state + cache.state
+    )

@@ -13,7 +13,7 @@ from .architecture import Architecture
 from .argument_types import count
 from .draft import HostDraft, ServiceDraft
 from .engines import VLLM
-from .memory import GIB, Demand, Estimate, estimate, estimates
+from .memory import GIB, Demand, Drafter, Estimate, estimate, estimates
 from .parallel import Parallel, parallel_of
 from .versions import Version
 
@@ -38,6 +38,7 @@ class Question:
     gpu: str
     disk: int | None
     partition: str | None
+    drafter: Drafter | None = None
 
     def answer(self, **changes: Any) -> Estimate | None:
         """The estimate, with some of the parts replaced: another model, other sizes."""
@@ -61,7 +62,8 @@ def question_of(host: HostDraft, draft: ServiceDraft) -> Question | None:
         return None
     smallest = min(gpus, key=lambda gpu: gpu.memory_bytes)
     disk = draft.weights.bytes if draft.weights else None
-    return Question(draft.entry.architecture, parallel, demand, smallest.memory_bytes, smallest.name, disk, draft.environment.get("VLLM_PP_LAYER_PARTITION"))
+    partition = draft.environment.get("VLLM_PP_LAYER_PARTITION")
+    return Question(draft.entry.architecture, parallel, demand, smallest.memory_bytes, smallest.name, disk, partition, draft.drafter)
 
 
 def context_of(draft: ServiceDraft) -> int | None:

@@ -131,6 +131,7 @@ RULES: tuple[Rule, ...] = (
     Rule(layout.blocks_divide, accept="fp8-blocks"),
     Rule(layout.groups_divide, accept="group-size"),
     Rule(layout.partition_is_one),
+    Rule(layout.drafter_is_cut_alike),
     Rule(layout.context_is_within_the_model),
     Rule(memory.model_fits_the_gpus, accept="memory"),
     Rule(platform.driver_suits_cuda, accept="driver"),

@@ -7,8 +7,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Iterator
 
+from .. import arguments as args
 from ..argument_types import count
 from ..draft import HostDraft, ServiceDraft
+from ..drafters import method_of
 from ..faults import Fault, shown
 from ..layout import BLOCKS, GROUPS, Misfit, expert_ways, misfits, pipeline_ways, tensor_sizes
 from ..parallel import Parallel, parallel_of, stages
@@ -118,6 +120,20 @@ def _has_room(host: HostDraft, draft: ServiceDraft, way: Parallel) -> bool:
     question = question_of(host, draft)
     found = question.answer(parallel=way) if question else None
     return found is None or found.hopeful().kv_room > 0
+
+
+def drafter_is_cut_alike(host: HostDraft) -> Iterator[Fault]:
+    """A model that drafts tokens has the served model's tensor parallel size, or 1 where it is no whole model (config/speculative.py of vLLM 0.32.0,
+    _verify_and_get_draft_tp; v1/spec_decode/draft_model.py)."""
+    for draft in host.services:
+        named = args.member(draft.given, "speculative_config", "draft_tensor_parallel_size")
+        parallel = parallel_of(draft.arguments)
+        size = count(named)
+        if size is None or parallel is None or size == parallel.tensor or (size == 1 and method_of(draft.given) != "draft_model"):
+            continue
+        why = f"the served model's tensor_parallel_size is {parallel.tensor}, and vLLM refuses another size for the one that drafts"
+        remedy = "take it out: it is the served model's then"
+        yield Fault(host.name, draft.label, draft.where("speculative_config") + ".draft_tensor_parallel_size", shown(named), why, remedy)
 
 
 def partition_is_one(host: HostDraft) -> Iterator[Fault]:

@@ -77,7 +77,8 @@ def _account(question: Question, found: Estimate, tokens: int, short: int) -> st
     if found.kv_cache_bytes is not None:
         return f"one request of {tokens} tokens needs {gib(found.kv_of(tokens))} of KV cache on each GPU, and kv_cache_memory_bytes gives {gib(found.kv_room)}"
     share = f"vLLM may use {gib(found.budget)} of a GPU's {gib(found.total)} (gpu_memory_utilization {question.demand.utilization:g})"
-    parts = f"the weights take {gib(found.weights)}, and activations, CUDA graphs and buffers about {gib(found.reserve)}"
+    drafting = f", {gib(found.drafter)} of them those of {question.drafter.repo}, which drafts" if question.drafter is not None and found.drafter else ""
+    parts = f"the weights take {gib(found.weights)}{drafting}, and activations, CUDA graphs and buffers about {gib(found.reserve)}"
     if found.kv_room <= 0:
         return f"{share}; {parts}: {gib(-found.kv_room)} too much before any KV cache"
     need = f"one request of {tokens} tokens needs {gib(found.kv_of(tokens))} of KV cache and {gib(found.kv_room)} are left: {gib(short)} too little"
@@ -96,6 +97,8 @@ def _ways_out(host: HostDraft, draft: ServiceDraft, question: Question, found: E
         ways.append("halve the KV cache with kv_cache_dtype: fp8")
     if demand.utilization < _MOST and _fits(question.answer(demand=replace(demand, utilization=_MOST)), tokens):
         ways.append(f"set gpu_memory_utilization to {_MOST:g}")
+    if question.drafter is not None and _fits(question.answer(drafter=None), tokens):
+        ways.append(f"take {', '.join(key for key in draft.given if key.startswith(('spec_', 'speculative_config')))} out")
     refines = blocks_are_refined(host, draft)
     larger = _smallest(question, tokens, refines)
     if larger is not None:

@@ -55,6 +55,12 @@ def encrypted(name: str | None = "llm.example.org", **vllm_args: Any) -> Any:
     return one(service(vllm_args={**TLS, **vllm_args}, **keys), ansible_host="10.0.0.1")
 
 
+def drafting(**keys: Any) -> dict[str, Any]:
+    """A small model with another that drafts for it."""
+    config = {"method": "eagle3", "model": "org/head", "num_speculative_tokens": 3, **keys}
+    return service(model="qwen3-8b", vllm_args={"max_model_len": 8192, "speculative_config": config}, extra_repositories={"org/head": COMMIT})
+
+
 SMALL = {"model": "qwen3-8b", "gpus": [0]}
 LMCACHE = {"kv_connector": "LMCacheConnectorV1", "kv_role": "kv_both"}
 NATIVE = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}
@@ -315,6 +321,20 @@ EXAMPLES = [
         "use all 8 GPUs with tensor_parallel_size: 4 and pipeline_parallel_size: 2",
         grouped("org/experts-int4", tensor_parallel_size=4, pipeline_parallel_size=2),
         answers=GROUPED,
+    ),
+    example(
+        "drafter-is-cut-alike",
+        one(drafting(draft_tensor_parallel_size=2)),
+        "take it out: it is the served model's then",
+        one(drafting()),
+    ),
+    # A head for drafting that leaves no room: from the plan's own sum.
+    example(
+        "memory",
+        one({**small(spec_model="org/head", spec_method="eagle3"), "extra_repositories": {"org/head": COMMIT}}, plan_gpus=gpus(1)),
+        "take spec_model, spec_method out",
+        one(small(), plan_gpus=gpus(1)),
+        answers={"org/head": Answer((("model.safetensors", 64 * 2**30), ("config.json", 5)), {})},
     ),
     example(
         "partition-is-one",
