@@ -74,7 +74,8 @@ def test_the_host_that_downloads_dies(fleet: Fleet, tmp_path: Path) -> None:
     process.wait(timeout=600)
     fleet.check("lab-gpu2", "lab-gpu3")
     for name in ("lab-gpu2", "lab-gpu3"):
-        assert "asking the other endpoints" in fleet.journal(name)
+        said = fleet.journal(name)
+        assert "asking the other endpoints" in said, said
     done = play(CONVERGE, "-l", ",".join(names))
     assert done.status == 0, done.output
     fleet.check(*names)
@@ -84,7 +85,8 @@ def test_nodes_of_a_service_hold_the_same(fleet: Fleet) -> None:
     """Services over several hosts do not start with weights that differ; the fault names who has what."""
     playbook = str(here("agree.yml").relative_to(ROOT))
     arguments = ("-l", "lab-gpu2,lab-gpu3")
-    assert play(playbook, *arguments).status == 0
+    done = play(playbook, *arguments)
+    assert done.status == 0, done.output
     manifest = f"{HOME}/main.manifest.json"
     fleet.hosts["lab-gpu3"].run_expect([0], f"cp -a {manifest} /root/kept && sed -i 's/\"sha256\": \"..../\"sha256\": \"0000/' {manifest}")
     try:

@@ -12,6 +12,8 @@ from testinfra.host import Host
 PLAYBOOK = "playbooks/weights_prune.yml"
 NAME = "lab-gpu2"
 OLD, BEGUN, FORMER, OPEN, FOREIGN = (f"{MODELS}/{name}/main" for name in ("lab--old", "lab--begun", "lab--former", "lab--open", "lab--foreign"))
+# Of a service that has passed its gate.
+RECORD = "/var/lib/inferops/served/former.json"
 MANIFEST = '{"repo": "lab/x", "revision": "main", "commit": "c0ffee", "files": []}'
 
 
@@ -26,10 +28,10 @@ def _host(fleet: Fleet) -> Iterator[Host]:
     for path in (OLD, FORMER, OPEN):
         name = path.split("/")[-2].replace("--", "/")
         host.run_expect([0], f"echo '{MANIFEST.replace('lab/x', name)}' > {path}.manifest.json")
-    host.run_expect([0], f"mkdir -p /var/lib/inferops/checked && echo 'vllm serve {FORMER} --port 1' > /var/lib/inferops/checked/former")
+    host.run_expect([0], f"mkdir -p /var/lib/inferops/served && echo '{{\"unit_text\": \"vllm serve {FORMER} --port 1\"}}' > {RECORD}")
     host.run_expect([0], f"systemd-run --unit=lab-open tail -f {OPEN}/model.safetensors")
     yield host
-    host.run_expect([0], f"systemctl stop lab-open; rm -rf {OLD}* {BEGUN}* {FORMER}* {OPEN}* {FOREIGN}* /var/lib/inferops/checked/former")
+    host.run_expect([0], f"systemctl stop lab-open; rm -rf {OLD}* {BEGUN}* {FORMER}* {OPEN}* {FOREIGN}* {RECORD}")
 
 
 def there(host: Host) -> set[str]:
