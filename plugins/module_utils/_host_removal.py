@@ -26,6 +26,7 @@ _PROGRAM = "# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.o
 DOWNLOADS, MIRROR = "inferops model services", "inferops mirror of the Hugging Face Hub"
 _TOOLS = ("uv", "huggingface_hub", "olah")
 CERTIFICATES = "/usr/local/share/ca-certificates/inferops-*.crt"
+LINKED_CERTIFICATES = "/etc/ssl/certs/inferops-*.pem"
 _UNITS = ("vllm-*.service", "ray-head-*.service", "ray-worker-*.service", "inferops-*.service", "inferops-*.timer")
 # Of the folder of what is known of a host: names of what is ours in each folder there.
 _STATE = {
@@ -207,12 +208,17 @@ def _owner(path: str) -> int:
         return -1
 
 
+def linked_certificates() -> list[str]:
+    """Return the links that trust in our certificates is made of; a run that died may have left them without their files."""
+    return glob.glob(LINKED_CERTIFICATES)
+
+
 def accounts(places: Places) -> list[str]:
-    """Return the accounts that go: those that own weights which stay are kept with them."""
+    """Return the accounts that go, services' first: they are members of the group of the others. Those that own weights which stay are kept with them."""
     keeps = not places.weights
     stay = {DOWNLOADS} if keeps and _safe_paths.exists(places.weights_dir) else set()
     stay |= {MIRROR} if keeps and _safe_paths.exists(places.mirror_dir) else set()
-    return sorted(entry.pw_name for entry in _ours() if entry.pw_gecos not in stay)
+    return [entry.pw_name for entry in sorted(_ours(), key=lambda entry: (entry.pw_gecos in (DOWNLOADS, MIRROR), entry.pw_name)) if entry.pw_gecos not in stay]
 
 
 def remove_account(name: str) -> None:

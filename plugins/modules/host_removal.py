@@ -167,8 +167,9 @@ class Removal:
         files = _host_removal.files(places)
         for path in files:
             self.do(path, _safe_paths.remove, path)
-        if any("/ca-certificates/" in path for path in files) and not self.check_mode:
-            run("update-ca-certificates")
+        if _host_removal.linked_certificates() and not self.check_mode:
+            # Without --fresh the links to what has gone stay, unless something else has changed as well.
+            run("update-ca-certificates", "--fresh")
         if not self.check_mode:
             self.left += [f"{path}: it is not of this collection, or on a disk of its own" for path in self.empty_folders()]
         for name in _host_removal.accounts(places):

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from lab import wait_until
 from openai import OpenAI, OpenAIError
 
@@ -31,14 +30,13 @@ def test_engine_dies(unit: Any, client: OpenAI, service: dict[str, Any]) -> None
     assert unit.show("NRestarts") == "1", unit.journal()
 
 
-@pytest.mark.skip(reason="not seen to pass yet since services that nobody has checked are restarted as well: run it, then take this line out")
 def test_site_restarts_what_hangs(play: Callable[..., Any], unit: Any, client: OpenAI, service: dict[str, Any]) -> None:
     """The engine's process stands still: /health says 200 and the unit is active for ever. A run sees it, restarts it once, and ends well."""
     before = unit.main_pid
     unit.host.run_expect([0], "kill -STOP %s", unit.host.check_output("pgrep --full 'VLLM::EngineCore' --oldest"))
     done = play("-e", "verify_timeout=10", "-e", "model_service_stall_timeout=10")
     assert done.status == 0, done.output
-    assert f"{service['name']} was restarted: no answer and no step of the engine for 10 s; it passes its gate again" in done.output
+    assert f"{service['name']} was restarted: no answer and no step of the engine for 10 s; it passes its gate again" in " ".join(done.output.split())
     assert unit.main_pid != before and answers(client, service["name"])
 
 

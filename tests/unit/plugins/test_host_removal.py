@@ -39,11 +39,13 @@ class Host:
         monkeypatch.setattr(_systemd, "show", lambda unit, *properties: dict.fromkeys(properties, ""))
         monkeypatch.setattr(wanted, "FILES", (str(base / "90-inferops.conf"), str(base / "foreign.conf")))
         monkeypatch.setattr(_host_removal, "CERTIFICATES", str(base / "certificates" / "inferops-*.crt"))
+        monkeypatch.setattr(_host_removal, "LINKED_CERTIFICATES", str(base / "linked" / "inferops-*.pem"))
         monkeypatch.setattr(_host_removal, "_TEMPORARY", (str(base / "run" / "inferops"),))
         monkeypatch.setattr(_host_removal, "_SYSTEM", ())
         monkeypatch.setattr(_host_removal, "remove_account", lambda name: self.users.remove(next(user for user in self.users if user.pw_name == name)))
         monkeypatch.setattr(host_removal, "firewall", lambda places: ([], []))
-        monkeypatch.setattr(host_removal, "run", lambda *command: None)
+        self.commands: list[tuple[str, ...]] = []
+        monkeypatch.setattr(host_removal, "run", lambda *command: self.commands.append(command))
         # Weights are looked for as their account.
         monkeypatch.setattr(_accounts, "as_account", lambda user, function, *arguments: function(*arguments))
         self.places = _host_removal.Places(
@@ -129,6 +131,22 @@ def test_with_weights(host: Host) -> None:
     host.remove(weights=True)
     assert there(host.weights) == [] and [user.pw_name for user in host.users] == ["somebody"]
     assert not (host.base / "state" / "models").exists() and len(there(host.others)) == len(host.others)
+
+
+def test_accounts_of_services_go_before_the_group_that_they_are_in(host: Host) -> None:
+    """A group that has a member is left alone, since it may be the host's."""
+    assert _host_removal.accounts(dataclasses.replace(host.places, weights=True)) == ["inferops-a", "inferops"]
+
+
+def test_trust_in_our_certificates_goes_with_them(host: Host) -> None:
+    """Without being told to begin afresh, the command leaves links to files that are gone."""
+    linked = host.file("linked/inferops-ca.pem", "")
+    assert host.remove(check_mode=True).left and host.commands == []
+    host.remove()
+    assert host.commands == [("update-ca-certificates", "--fresh")]
+    linked.unlink()
+    host.remove()
+    assert len(host.commands) == 1
 
 
 def test_check_mode_says_the_same_and_does_nothing(host: Host) -> None:
