@@ -1,26 +1,52 @@
 #!/usr/bin/env bash
-# Every test, in two lanes side by side: two long scenarios of molecule, and everything else. Both wait for machines
-# about as much as they compute. Each scenario has a lab of its own; what the second lane prints follows the output of the first.
-# A suite that fails does not keep the others from running.
+# Every test: suites that two workers take from one queue, the longest first, so that both end at about the same time. Each worker has a
+# lab of its own. What a suite prints follows whole once it has ended. A suite that fails does not keep the others from running.
 # shellcheck source=tests/env.sh
 source "$(dirname "$0")/env.sh"
 
-# As long as everything else together. A scenario that is new goes with everything else, until it is named here.
-engines=(releases two_node)
+# By what they take, the longest first. A scenario that is new comes before all of them, until it is named here.
+suites=(
+  "molecule two_node" "molecule default" "molecule releases" "molecule weights_share" "molecule weights" "molecule cuda" "molecule host_tuning"
+  sanity unit awx lint
+)
+for file in molecule/*/molecule.yml; do
+  scenario=${file#molecule/} scenario=${scenario%/molecule.yml}
+  case " ${suites[*]} " in
+    *" molecule $scenario "*) ;;
+    *) suites=("molecule $scenario" "${suites[@]}") ;;
+  esac
+done
 
-logs=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$logs"' EXIT
+work=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
+echo 0 >"$work/next"
 
-mapfile -t others < <(cd molecule && printf '%s\n' */molecule.yml | sed 's,/.*,,' | grep -vxF "$(printf '%s\n' "${engines[@]}")")
+# take: the number of the next suite, which nobody else gets.
+take() {
+  local number
+  {
+    flock 9
+    read -r number <"$work/next"
+    echo $((number + 1)) >"$work/next"
+  } 9>"$work/lock"
+  echo "$number"
+}
 
-# lane: runs each suite of the second lane, with its output in a file, and its status and seconds in another.
-lane() {
-  local suite began status
-  for suite in lint unit "molecule ${others[*]}" sanity awx; do
-    began=$SECONDS status=0
+# worker NUMBER: takes suites until none is left; of each it prints the output and leaves the status.
+worker() {
+  local number suite began status
+  export LAB_NAME=inferops-test$1 LAB_NETWORK=172.29.$((235 + $1))
+  while number=$(take) && [ "$number" -lt "${#suites[@]}" ]; do
+    suite=${suites[number]} began=$SECONDS status=0
     # shellcheck disable=SC2086  # a suite and its arguments
-    LAB_NAME=inferops-test2 LAB_NETWORK=172.29.237 run $suite >"$logs/${suite%% *}" 2>&1 || status=$?
-    echo "$status $((SECONDS - began))" >"$logs/${suite%% *}.status"
+    run $suite >"$work/$number.log" 2>&1 || status=$?
+    {
+      flock 9
+      printf '\n== suite: %s\n' "$suite"
+      cat "$work/$number.log"
+      printf -- '-- suite: %s: status %d after %d s, %d s since the beginning\n' "$suite" "$status" $((SECONDS - began)) "$SECONDS"
+    } 9>"$work/output"
+    echo "$status" >"$work/$number.status"
   done
 }
 
@@ -31,18 +57,10 @@ run() {
   "tests/run-$suite.sh" "$@"
 }
 
-# shown SUITE STATUS: what a suite has printed, and how it ended.
-shown() {
-  cat "$logs/$1"
-  return "$2"
-}
-
-lane &
-second=$!
-check "suite: molecule ${engines[*]}" run molecule "${engines[@]}"
-wait "$second"
-for suite in lint unit molecule sanity awx; do
-  read -r status seconds <"$logs/$suite.status"
-  check "suite: $suite, $seconds s in the second lane" shown "$suite" "$status"
+worker 1 &
+worker 2 &
+wait
+for number in "${!suites[@]}"; do
+  if [ "$(cat "$work/$number.status" 2>/dev/null)" = 0 ]; then passed=$((passed + 1)); else failed+=("suite: ${suites[number]}"); fi
 done
 finish
