@@ -1,6 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a model can be cut as the parallel sizes ask: heads, blocks of FP8 scales, groups of columns with one scale, layers. Places named are in the sources of vLLM 0.32.0."""
+"""Whether a model can be cut as the parallel sizes ask: heads, blocks of FP8 scales, groups of columns with one scale, layers.
+
+Places named are in the sources of vLLM 0.32.0.
+"""
 
 from __future__ import annotations
 

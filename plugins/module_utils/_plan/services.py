@@ -22,7 +22,10 @@ ABSENT = "absent"
 
 @dataclass(frozen=True)
 class Service:
-    """One service. What the user left out, or wrote so that it cannot be used, is None; C(label) names it in faults all the same."""
+    """One service. What the user left out, or wrote so that it cannot be used, is None; C(label) names it in faults all the same.
+
+    C(secret_names) are the names of variables in secret_environment, of whose values nothing is kept.
+    """
 
     label: str
     name: str | None = None
@@ -35,6 +38,7 @@ class Service:
     gpus: tuple[int | str, ...] | None = None
     vllm_args: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
+    secret_names: tuple[str, ...] = ()
     served_model_names: tuple[str, ...] = ()
     host: str = "0.0.0.0"
     revision: str | None = None
@@ -181,7 +185,7 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
         faults += bad_parts
     faults += _check_secrets(host, label, raw)
     found["environment"] = {**found.get("environment", {}), **_taken_away(raw.get("secret_environment"))}
-    return Service(has_api_key=bool(raw.get("api_key")), **found), faults
+    return Service(has_api_key=bool(raw.get("api_key")), secret_names=_secret_names(raw.get("secret_environment")), **found), faults
 
 
 def _with_served_names(host: str, label: str, raw: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], list[Fault]]:
@@ -232,6 +236,12 @@ def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[Fault]
         except Bad as bad:
             faults.append(Fault(host, label, where, HIDDEN, bad.why, bad.remedy))
     return faults
+
+
+def _secret_names(raw: Any) -> tuple[str, ...]:
+    """Names of the variables that a secret_environment sets."""
+    pairs = raw.items() if isinstance(raw, Mapping) else ()
+    return tuple(name for name, value in pairs if value is not None and isinstance(name, str) and values.is_variable_name(name))
 
 
 def _taken_away(raw: Any) -> dict[str, None]:

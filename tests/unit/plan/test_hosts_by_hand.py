@@ -32,6 +32,21 @@ def test_ways_by_hand(over_hosts: Planner, keys: dict[str, Any], variables: dict
     assert {host: part["environment"]["VLLM_HOST_IP"] for host, part in parts(right).items()} == {"gpu1": "192.168.201.1", "gpu2": "192.168.201.2"}
 
 
+@pytest.mark.parametrize("name", ["VLLM_HOST_IP", "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "MASTER_ADDR", "RAY_ADDRESS"])
+def test_ways_by_hand_among_secrets(over_hosts: Planner, name: str) -> None:  # noqa: F811
+    """The file of secrets counts before what the plan gives, so it is no place for them either; what is in it is not shown."""
+    made = over_hosts(two(over(secret_environment={name: "s3cr3tOfTheTest", "OTHER": "x"})))
+    assert {(fault.key, fault.value) for fault in made.faults} == {(f"secret_environment.{name}", "(hidden)")} and len(made.faults) == 2
+    assert over_hosts({"gpu1": on(service(secret_environment={name: "x"}))}).faults == []
+    assert over_hosts(two(over(secret_environment={name: None}))).faults == []
+
+
+def test_a_transport_by_hand_among_secrets(over_hosts: Planner) -> None:  # noqa: F811
+    made = transport("tcp")
+    [fault, _second] = over_hosts(two({**made, "secret_environment": {"NCCL_IB_DISABLE": "0"}})).faults
+    assert (fault.key, fault.value) == ("secret_environment.NCCL_IB_DISABLE", "(hidden)")
+
+
 def test_on_one_host_they_are_the_users(over_hosts: Planner) -> None:  # noqa: F811
     alone = service(environment={"VLLM_HOST_IP": "127.0.0.1", "NCCL_SOCKET_IFNAME": "lo"})
     assert over_hosts({"gpu1": on(alone)}).faults == []

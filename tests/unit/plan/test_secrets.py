@@ -92,6 +92,16 @@ def test_both_environments_read_alike(plan: Plans) -> None:
     assert "VLLM_NO_USAGE_STATS" not in plain and "VLLM_NO_USAGE_STATS" not in hidden and not set(written) & set(hidden)
 
 
+def test_variables_of_vllm_among_secrets(plan: Plans) -> None:
+    """Those that the plan asks for count wherever they stand, and a name that vLLM does not know is told of."""
+    long = {"model": "qwen3-0.6b", "gpus": [0], "vllm_args": {"max_model_len": 50000}}
+    assert plan(service(**long)).faults and plan(service(**long, secret_environment={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"})).faults == []
+    rust = {"vllm_args": {"grpc_port": 50051}}
+    assert plan(service(**rust)).faults and plan(service(**rust, secret_environment={"VLLM_USE_RUST_FRONTEND": 1})).faults == []
+    [warning] = plan(service(secret_environment={"VLLM_CACHE_ROTO": SECRET})).warnings
+    assert "VLLM_CACHE_ROOT" in warning and SECRET not in warning
+
+
 # -- addresses and tokens where everybody reads
 
 ADDRESSES = [

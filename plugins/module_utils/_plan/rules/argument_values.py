@@ -85,7 +85,8 @@ def _is_lora(item: Any) -> bool:
 def variables_go_with_arguments(host: HostDraft) -> Iterator[Fault]:
     """What needs an environment variable beside it has it."""
     for draft in host.services:
-        if draft.given.get("grpc_port") is not None and draft.environment.get("VLLM_USE_RUST_FRONTEND", "0") != "1":
+        on = draft.environment.get("VLLM_USE_RUST_FRONTEND", "0") == "1" or "VLLM_USE_RUST_FRONTEND" in draft.service.secret_names
+        if draft.given.get("grpc_port") is not None and not on:
             why = "vLLM refuses it without VLLM_USE_RUST_FRONTEND=1"
             remedy = "add VLLM_USE_RUST_FRONTEND: 1 to the service's environment, or take it out"
             yield Fault(host.name, draft.label, draft.where("grpc_port"), shown(draft.given["grpc_port"]), why, remedy)

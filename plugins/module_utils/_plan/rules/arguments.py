@@ -127,7 +127,7 @@ def parsers_fit_the_model(host: HostDraft) -> Iterator[Fault]:
 def variables_exist(host: HostDraft) -> Iterator[Notice]:
     """vLLM ignores a VLLM_ variable that it does not know, so a typing error or a retired one does nothing."""
     for draft in host.services:
-        for name in draft.environment:
+        for name in (*draft.environment, *(name for name in draft.service.secret_names if name not in draft.environment)):
             if not name.startswith("VLLM_"):
                 continue
             answer = host.flags.ask("environment", name, draft.version)

@@ -18,6 +18,7 @@ from ..platforms import numbers
 from ..sizing import question_of
 
 _PARTITION = "VLLM_PP_LAYER_PARTITION"
+_LONGER = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
 
 
 # From this version on vLLM refines the block scales of routed experts (0.29.0, fused_moe/oracle/fp8.py), and from the second one on it pads a
@@ -157,7 +158,9 @@ def context_is_within_the_model(host: HostDraft) -> Iterator[Fault]:
         if most is None or wanted is None or wanted <= most:
             continue
         stretched = any(key.partition(".")[0] in ("hf_overrides", "rope_scaling", "rope_theta", "hf_config_path") for key in draft.given)
-        if not stretched and draft.environment.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "0") != "1":
+        # Of what a variable among the secrets is nothing is known but that it is there.
+        allowed = draft.environment.get(_LONGER, "0") == "1" or _LONGER in draft.service.secret_names
+        if not stretched and not allowed:
             remedy = f"write {most} or less; where the model's card tells how to stretch it, do so with hf_overrides"
             why = f"the model was made for {most} tokens, and vLLM refuses more"
             yield Fault(host.name, draft.label, "vllm_args.max_model_len", shown(draft.given["max_model_len"]), why, remedy)

@@ -8,7 +8,7 @@ from typing import Iterator, Mapping
 
 from ..distributed import MP, RAY
 from ..draft import HostDraft
-from ..faults import Fault, did_you_mean, shown
+from ..faults import HIDDEN, Fault, did_you_mean, shown
 from ..span import LONGEST_TEMP_DIR, highest_port, temp_dir
 from ..transports import Transport
 
@@ -69,7 +69,9 @@ def variables_are_the_plans(host: HostDraft) -> Iterator[Fault]:
         if not draft.is_distributed or draft.service.distributed is None:
             continue
         said = draft.service.distributed
-        for key, layer in (("environment", draft.service.environment), ("model_service_environment", host.settings.model_service_environment)):
+        hidden = dict.fromkeys(draft.service.secret_names, HIDDEN)
+        layers = {"environment": draft.service.environment, "secret_environment": hidden, "model_service_environment": host.settings.model_service_environment}
+        for key, layer in layers.items():
             for name, value in layer.items():
                 finding = _owned(name, value, said.interface, said.transport, host.tables.transports)
                 if finding is not None and value is not None:
