@@ -35,6 +35,7 @@ class Example:
     run: Run = EVERYWHERE
     run_after: Run = EVERYWHERE
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    on_host: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -47,10 +48,10 @@ def example(rule: str, bad: Inventory, says: str, good: Inventory, **more: Any) 
     :param rule: its name: that of plan_accept, else of the check's function with dashes
     :param says: words of the remedy (of a warning: of its text) that say what to do
     :param good: the inventory after that: without any fault, with the rule silent and no warning of rules that had none. A key that changes has to
-        be in the fault's words; facts may change as they like, for what is to be done on the host itself
+        be in the fault's words
     :param more: C(costs), words of a warning that comes with the way out or stays; C(run) and C(run_after), which hosts the runs reach; C(answers),
-        what endpoints say of models, by
-        repository
+        what endpoints say of models, by repository; C(on_host), the facts that change because the way out is to do something on the host itself
+        (another Python, a mount, a GPU that is reset): those and no others may differ
     """
     return Example(rule, bad, says, good, **more)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +36,8 @@ def _examples() -> list[Example]:
 
 EXAMPLES = _examples()
 
-# Rules without an example yet. It only ever gets shorter: a new rule comes with its example.
-WITHOUT = frozenset({
-    "architecture",
-    "gpu-memory",
-    "gpus-are-well",
-    "gpus-are-whole-or-slices",
-    "kernels",
-    "mounts-can-be-written",
-    "noexec",
-    "python",
-    "python-is-there",
-    "system",
-    "system-has-the-tools",
-    "wheelhouse-suits-the-host",
-})
+# Rules without an example: there are none, and a new rule comes with its own.
+WITHOUT: frozenset[str] = frozenset()
 
 
 def _name(check: Any) -> str:
@@ -119,6 +107,7 @@ def test_the_remedy_leads_out(find: Any, example: Example) -> None:
     # A warning has no key of its own.
     unsaid = [key for key in _changed(example) if all(isinstance(finding, Fault) and not _says(finding, key) for finding in told)]
     assert not unsaid, f"the way out changes {', '.join(unsaid)}, of which nothing is said: {[_words(finding) for finding in told]}"
+    assert _changed_facts(example) == set(example.on_host), "facts change that on_host does not name, or the other way round"
     healed, left = find(example, example.good)
     assert healed.faults == []
     others = [finding for name in left if name == example.rule or name not in found for finding in left[name]]
@@ -130,8 +119,15 @@ def _says(finding: Fault, key: str) -> bool:
     return re.search(rf"(?<![a-z_]){re.escape(key)}(?![a-z_])", where) is not None
 
 
+def _changed_facts(example: Example) -> set[str]:
+    """Facts of hosts, by their names, that are others after the way out. Of a host that is new or gone none is."""
+    before = {host.name: host.facts or {} for host in example.bad}
+    pairs = [(before[host.name], host.facts or {}) for host in example.good if host.name in before]
+    return {name for bad, good in pairs for name in {*bad, *good} if bad.get(name) != good.get(name)}
+
+
 def _changed(example: Example) -> list[str]:
-    """Names of the keys whose values the way out changes. What happens to a whole host, or to its facts, is the user's to see to."""
+    """Names of the keys whose values the way out changes. What happens to a whole host is the user's to see to."""
     keys: list[str] = []
     before = {host.name: host for host in example.bad}
     for host in example.good:
@@ -157,3 +153,19 @@ def _differences(bad: Any, good: Any, name: str) -> Iterator[str]:
             yield from _differences(left, right, name)
     elif bad != good or type(bad) is not type(good):
         yield name.partition(".")[0]
+
+
+# Where a key changes as well, facts follow from it: what is asked of a host depends on its settings.
+ON_THE_HOST = [example for example in EXAMPLES if example.on_host and not _changed(example)]
+
+
+@pytest.mark.parametrize("example", ON_THE_HOST, ids=lambda example: example.label)
+def test_nothing_else_leads_out(find: Any, example: Example) -> None:
+    """With the facts as they were the rule finds it still: the example shows that what was done on the host is what helps."""
+    before = {host.name: host.facts or {} for host in example.bad}
+    undone = tuple(
+        replace(host, facts={**(host.facts or {}), **{name: before[host.name].get(name) for name in example.on_host}}) if host.name in before else host
+        for host in example.good
+    )
+    _made, found = find(example, undone)
+    assert found.get(example.rule)

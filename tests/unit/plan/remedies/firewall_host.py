@@ -43,6 +43,7 @@ EXAMPLES = [
         one(service(), facts=firewall(backend=NFT)),
         "update-alternatives --set iptables /usr/sbin/iptables-legacy",
         one(service(), facts=firewall(backend={**NFT, "iptables": "legacy", "ip6tables": "legacy"})),
+        on_host=("firewall",),
     ),
     example(
         "kernel-can-filter",
@@ -55,6 +56,7 @@ EXAMPLES = [
         one(service(), facts=firewall(state=DENIES)),
         "`ufw default allow outgoing`",
         one(service(), facts=firewall(state={"enabled": True, "policies": {"INPUT": "DROP", "OUTPUT": "ACCEPT"}})),
+        on_host=("firewall",),
     ),
     example(
         "shut-ports",
@@ -67,6 +69,7 @@ EXAMPLES = [
         one(service(), facts=host_facts(unanswered={"/var/lib/inferops/models": "it did not answer within 5 s"})),
         "umount --force --lazy",
         one(service(), facts=host_facts()),
+        on_host=("unanswered",),
     ),
     example(
         "proxy-has-an-address",

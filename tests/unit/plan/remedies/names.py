@@ -31,12 +31,24 @@ EXAMPLES = [
         one(service(), facts=THEIRS, model_service_account_prefix="llm-"),
     ),
     example("nodes-are-not-the-engine", two("engine"), "give the host another name in the inventory", two("gpu2")),
-    example("strays-are-told", one(service(gpus=[0]), facts=RUNS), "playbooks/remove.yml -l gpu1 -e remove_service=old", one(service(gpus=[0]), facts=GONE)),
+    example(
+        "strays-are-told",
+        one(service(gpus=[0]), facts=RUNS),
+        "playbooks/remove.yml -l gpu1 -e remove_service=old",
+        one(service(gpus=[0]), facts=GONE),
+        on_host=("services",),
+    ),
     example(
         "strays-are-told", one(service(gpus=[0]), facts=RUNS), "or put it back into model_services",
         one(service(gpus=[0]), service(name="old", port=8002, gpus=[3]), facts=RUNS),
     ),
-    example("held-gpus", one(service(gpus=[3]), facts=RUNS), "playbooks/remove.yml -l gpu1 -e remove_service=old", one(service(gpus=[3]), facts=GONE)),
+    example(
+        "held-gpus",
+        one(service(gpus=[3]), facts=RUNS),
+        "playbooks/remove.yml -l gpu1 -e remove_service=old",
+        one(service(gpus=[3]), facts=GONE),
+        on_host=("services",),
+    ),
     example(
         "held-gpus", one(service(gpus=[3]), facts=RUNS), "or name other GPUs with gpus", one(service(gpus=[2]), facts=RUNS), costs="is in no inventory",
     ),

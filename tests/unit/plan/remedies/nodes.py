@@ -116,6 +116,7 @@ EXAMPLES = [
         hosts(gpu1=on(big(), facts=known(hostname="a")), gpu2=on(big(), facts=known(hostname="a"))),
         "set their names with hostnamectl",
         hosts(gpu1=on(big(), facts=known(hostname="a")), gpu2=on(big(), facts=known(hostname="b"))),
+        on_host=("hostname",),
     ),
     example(
         "peers-have-addresses",

@@ -119,6 +119,7 @@ EXAMPLES = [
         one(service(), facts=host_facts(mounts=[{"mount": "/", "free_bytes": 10**11}])),
         "set weights_dir or",
         one(service(), weights_dir="/data/models", facts=host_facts(mounts=[{"mount": "/", "free_bytes": 10**11}, {"mount": "/data", "free_bytes": 10**13}])),
+        on_host=("mounts",),
     ),
     example(
         "mirror-is-there",
