@@ -1,11 +1,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run by a new release's own interpreter: import what serving imports, build the command-line parser, print versions as JSON."""
+"""Run by a new release's own interpreter: import what serving imports, build the command-line parser, compile the rest, print versions as JSON."""
 
 from __future__ import annotations
 
+import compileall
 import importlib.metadata
 import json
+import os
 import sys
 
 import vllm_parser
@@ -17,6 +19,9 @@ def main() -> None:
 
     vllm_parser.use_cpu_where_no_gpu_is()
     vllm_parser.build()
+    # Engines run as accounts that may not write here, and would compile what is missing at every start of each of their processes.
+    # A file that cannot be compiled is one that nothing imports, or its import says so.
+    compileall.compile_dir(os.path.dirname(vllm.__file__), quiet=2, workers=0)
     # vLLM may print to standard output while it is imported; the last line is the answer.
     json.dump({
         "version": importlib.metadata.version("vllm"),

@@ -46,6 +46,14 @@ def test_property_in_effect(unit: Any, name: str, value: str) -> None:
     assert unit.show(name) == value, unit.journal()
 
 
+def test_no_start_has_to_compile_vllm(host: Host) -> None:
+    """The service's account may not write byte code beside the release's files: all of it came with the build."""
+    package = host.check_output(f"ls -d {RELEASES}/*/lib/python3*/site-packages/vllm")
+    sources, compiled = (set(host.check_output("cd %s && find . -name %s", package, pattern).splitlines()) for pattern in ("*.py", "*.pyc"))
+    expected = {re.sub(r"([^/]+)\.py$", r"__pycache__/\1", path) for path in sources}
+    assert len(expected) > 1000 and expected - {re.sub(r"\.cpython-\d+\.pyc$", "", path) for path in compiled} == set()
+
+
 def test_address_families_let_vllm_start(unit: Any) -> None:
     """Without netlink the start fails; more than these is not needed."""
     assert set(unit.show("RestrictAddressFamilies").split()) == {"AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"}
