@@ -34,7 +34,8 @@ class Entry:
     never, always, hybrid or empty when unknown, C(thinking_switch) the argument of its chat template that turns a hybrid's thinking off when it is
     false, C(task) what it is there for or empty when unknown (see C(tasks)), C(unsupported) the reason why the model cannot be served, or empty, and
     C(quantised_sibling) the entry of the same model in a smaller type, or empty. Of a model that no entry is about, C(missing) says why it
-    is nowhere to be had and C(unread) why too little is known of it; both are empty otherwise.
+    is nowhere to be had and C(unread) why too little is known of it; both are empty otherwise. C(code_from): the repository whose code its configuration
+    is to be read with, or empty.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Entry:
     notes: str = ""
     missing: str = ""
     unread: str = ""
+    code_from: str = ""
 
     def arguments_of(self, version: Version) -> dict[str, Any]:
         """The entry's arguments for a version: over its own those for versions before another, the oldest last."""

@@ -38,13 +38,14 @@ _Visit = Callable[[str, str, bool, "str | None"], str]
 class Extra:
     """A repository that an argument names, its weights on the host, and the path that takes its place. C(missing) is why nobody has it, or empty.
 
-    C(weights) are the model's own where it is the same repository.
+    C(weights) are the model's own where it is the same repository. C(code_from): the repository whose code its configuration names, or empty.
     """
 
     key: str
     repo: str
     weights: Weights
     missing: str = ""
+    code_from: str = ""
 
     def document(self) -> dict[str, str]:
         """What a reader of the plan wants to know."""
@@ -165,7 +166,8 @@ def bring(
         exclude = WEIGHTS if small else ()
         size = sum(count for _path, count in unknown.wanted(files, (*settings.weights_exclude, *exclude), () if small else settings.weights_include))
         found = weights_of(settings, place, revision, size or None, exclude, extra=True, small=small)
-        extras.append(Extra(key, place, found, answer.missing if answer is not None else ""))
+        missing, code = (answer.missing, unknown.code_from(answer.config)) if answer is not None else ("", "")
+        extras.append(Extra(key, place, found, missing, code))
         return found.path
 
     return visit(arguments, look), tuple(extras)

@@ -106,6 +106,7 @@ def complete(entry: Entry, service: Service, settings: Settings, answers: Answer
         task=entry.task or tasks.of_files(answer.config, [path for path, _size in answer.files or ()]),
         missing=answer.missing,
         unread=answer.problem or problem,
+        code_from=code_from(answer.config),
     )
 
 
@@ -113,6 +114,29 @@ def wanted(files: Iterable[tuple[str, int]], exclude: Sequence[str], include: Se
     """The files that a download fetches."""
     sizes = dict(files)
     return [(path, sizes[path]) for path in _hub_selection.select(list(sizes), exclude, include)]
+
+
+# Types of models for which vLLM 0.32.0 has a configuration of its own, whatever the repository names (transformers_utils/config.py, _CONFIG_REGISTRY).
+_OWN_CONFIGS = frozenset({
+    "RefinedWeb", "RefinedWebModel", "bagel", "bailing_moe_v3_vl", "chatglm", "colpali", "colqwen3", "cosmos3_edge", "deepseek_v32", "deepseek_v4",
+    "deepseek_v41", "deepseek_vl_v2", "dots3_note", "eagle", "funaudiochat", "hy_v4", "hyperclovax", "inkling_mm_model", "inkling_model", "isaac",
+    "k3_dspark", "kimi_k2", "kimi_k25", "kimi_k3", "kimi_linear", "kimi_vl", "medusa", "midashenglm", "minimax_m3_mtp", "minimax_m3_vl", "mlp_speculator",
+    "modernvbert", "moondream3", "moss_transcribe_diarize", "muse_glimmer", "muse_glimmer_assistant", "muse_glimmer_text", "muse_glimmer_vision", "openvla",
+    "ops_colqwen3", "ovis", "qianfan_ocr", "qwen3_asr", "qwen3_vl_nemotron_embed", "speculators", "step3_text", "step3_vl", "step3p5", "ultravox",
+    "unlimited-ocr", "unlimited_ocr",
+})
+
+
+def code_from(config: Any) -> str:
+    """The repository whose code a configuration wants to be read with, where it names one: C(<organisation>/<name>--<module>.<class>); else empty.
+
+    Transformers looks there with trust_remote_code, by the Hub's name of it even where it is the model's own repository
+    (models/auto/configuration_auto.py, dynamic_module_utils.py of 5.19.0).
+    """
+    classes = config.get("auto_map") if isinstance(config, Mapping) and config.get("model_type") not in _OWN_CONFIGS else None
+    named = classes.get("AutoConfig") if isinstance(classes, Mapping) else None
+    repo, dashes, _module = named.partition("--") if isinstance(named, str) else ("", "", "")
+    return one_line(repo) if dashes else ""
 
 
 def read_config(config: Any, files: Iterable[tuple[str, int]], defaults: Defaults = MappingProxyType({})) -> tuple[architecture.Architecture, str]:

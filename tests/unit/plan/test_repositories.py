@@ -133,6 +133,43 @@ def test_missing_everywhere(plan: Any, defaults: dict[str, Any], catalogue: Any)
     assert full.faults and all("weights_dir" in fault.key for fault in full.faults)
 
 
+def remote(repo: str, kind: str = "exotic", name: str = "AutoConfig") -> Answer:
+    """A repository whose configuration names code."""
+    return Answer((("config.json", 5), ("model.safetensors", 10**9)), {"model_type": kind, "auto_map": {name: f"{repo}configuration_x.XConfig"}})
+
+
+@pytest.mark.parametrize(
+    ("answer", "arguments", "refused"),
+    [
+        (remote("other/code--"), {"trust_remote_code": True}, True),
+        (remote("org/model--"), {"trust_remote_code": True}, True),
+        (remote("other/code--"), {}, False),
+        (remote("other/code--"), {"trust_remote_code": False}, False),
+        (remote(""), {"trust_remote_code": True}, False),
+        # vLLM has a configuration of its own for these, and loads models by a class of its own where it has one.
+        (remote("other/code--", kind="kimi_k2"), {"trust_remote_code": True}, False),
+        (remote("other/code--", name="AutoModelForCausalLM"), {"trust_remote_code": True}, False),
+        (Answer(None, {"auto_map": ["a--b"]}), {"trust_remote_code": True}, False),
+        (Answer(None, {"auto_map": {"AutoConfig": 5}}), {"trust_remote_code": True}, False),
+    ],
+)
+def test_code_of_another_repository(plan: Any, defaults: dict[str, Any], catalogue: Any, answer: Answer, arguments: dict[str, Any], refused: bool) -> None:
+    """A service cannot fetch it; a folder of one's own is not asked about."""
+    keys = {"model": "org/model", "revision": PIN, "vllm_args": arguments}
+    [question] = questions(HostInput("gpu1", {"model_services": [one(**keys)]}), defaults, catalogue)
+    found = plan(one(**keys), answers={question: answer}).faults
+    assert [(fault.key, fault.rule) for fault in found] == ([("model", "remote-code")] if refused else [])
+    assert plan(one(**keys, weights_path="/srv/model"), answers={question: answer}).faults == []
+
+
+def test_code_of_another_repository_for_a_draft(plan: Any, defaults: dict[str, Any], catalogue: Any) -> None:
+    """The model's trust_remote_code is the draft's."""
+    keys = {"vllm_args": {"speculative_config": SPECULATIVE, "trust_remote_code": True}, "extra_repositories": {DRAFT: PIN}}
+    [question] = questions(HostInput("gpu1", {"model_services": [one(**keys)]}), defaults, catalogue)
+    [fault] = plan(one(**keys), answers={question: remote("other/code--")}).faults
+    assert fault.key == "vllm_args.speculative_config.model" and "other/code" in fault.why
+
+
 def test_nobody_is_asked_about_folders(defaults: dict[str, Any], catalogue: Any) -> None:
     """Nor of services that go."""
     services = [one(vllm_args={"tokenizer": "/srv/t"}), one(state="absent", vllm_args={"tokenizer": "org/t"}), "text", {"vllm_args": {"lora_modules": 5}}]

@@ -84,6 +84,7 @@ RULES: tuple[Rule, ...] = (
     Rule(argument_values.lora_modules_can_be_read),
     Rule(repositories.places_can_be_brought),
     Rule(repositories.extra_repositories_are_there),
+    Rule(repositories.code_is_in_the_repository, accept="remote-code"),
     Rule(repositories.extra_repositories_are_named),
     Rule(repositories.extra_repositories_are_pinned),
     Rule(argument_values.arguments_go_together),

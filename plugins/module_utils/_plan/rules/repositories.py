@@ -33,6 +33,26 @@ def extra_repositories_are_there(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, f"vllm_args.{extra.key}", value, f"it is not available: {extra.missing}", remedy)
 
 
+def code_is_in_the_repository(host: HostDraft) -> Iterator[Fault]:
+    """With trust_remote_code the code that a configuration names is fetched by the name of its repository, and the service fetches nothing."""
+    for draft in host.services:
+        if draft.given.get("trust_remote_code") is not True:
+            continue
+        # In a folder of the user's own the configuration may well be another one.
+        own = draft.entry if draft.service.weights_path is None else None
+        named = [("model", own.repo, own.code_from)] if own is not None else []
+        # Of a tokenizer or a configuration alone no code is read in this way.
+        named += [(f"vllm_args.{extra.key}", extra.repo, extra.code_from) for extra in draft.extras if not extra.weights.small]
+        for key, repo, code_from in named:
+            if code_from:
+                what = "by that name, which is the Hub's" if code_from == repo else "from there"
+                why = f"the config.json of {repo} names code of {code_from} (auto_map), which vLLM fetches {what}, and the service fetches nothing"
+                folder = "weights_path" if key == "model" else "its place"
+                remedy = "take trust_remote_code out where vLLM knows the model by itself; or make a folder of both on the host, without the repository's name "
+                remedy += f"in auto_map, and write that folder as {folder}"
+                yield Fault(host.name, draft.label, key, shown(repo), why, remedy)
+
+
 def extra_repositories_are_named(host: HostDraft) -> Iterator[Fault]:
     """What is pinned is named by an argument."""
     for draft in host.services:

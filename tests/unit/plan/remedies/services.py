@@ -47,6 +47,19 @@ EXAMPLES = [
         one(service(model="qwen3-8b", revision=..., gpus=[0])),
         answers={"org/no": Answer(missing="the Hub has none")},
     ),
+    *(
+        example(
+            "remote-code",
+            one(service(model="org/code", revision=COMMIT, gpus=[0], vllm_args={"trust_remote_code": True})),
+            says,
+            one(service(model="org/code", revision=COMMIT, gpus=[0], **then)),
+            answers={"org/code": Answer((("config.json", 5),), {"model_type": "exotic", "auto_map": {"AutoConfig": "other/code--configuration_x.X"}})},
+        )
+        for says, then in (
+            ("take trust_remote_code out", {}),
+            ("write that folder as weights_path", {"weights_path": "/srv/model", "vllm_args": {"trust_remote_code": True}}),
+        )
+    ),
     example(
         "repository-is-known",
         one(service(model="org/odd", revision=COMMIT, gpus=[0])),
