@@ -83,6 +83,21 @@ def test_tables_say_the_same(tables: Tables, flag_data: dict[str, Any]) -> None:
         assert all(tables.flags.has("flags", flag(tables.types.spelling(flag_key(name), version)[0]), version) for name in listed)
 
 
+@pytest.mark.parametrize(
+    ("model", "version", "parser", "told"),
+    [
+        ("Qwen/Qwen3-4B-Thinking-2507", "0.16.0", "qwen3", True), ("Qwen/Qwen3-VL-30B-A3B-Thinking-FP8", "0.11.0", "qwen3", True),
+        ("other/Qwen3-Next-80B-A3B-Thinking-AWQ", "0.16.0", "qwen3", True), ("Qwen/Qwen3-4B-Thinking-2507", "0.17.0", "qwen3", False),
+        ("Qwen/Qwen3-4B-Thinking-2507", "0.16.0", "deepseek_r1", False), ("Qwen/Qwen3-4B-Base", "0.16.0", "qwen3", False),
+    ],
+)
+def test_a_parser_that_changed_its_meaning(plan: Plans, model: str, version: str, parser: str, told: bool) -> None:
+    """Of models that no entry is about."""
+    made = plan(service(model=model, revision="1" * 40, gpus=[0], vllm_version=version, vllm_args={"reasoning_parser": parser}))
+    found = [warning for warning in made.warnings if "<think>" in warning]
+    assert bool(found) is told and all("write deepseek_r1" in warning for warning in found)
+
+
 @pytest.mark.parametrize(("version", "parser"), [("0.16.0", "deepseek_r1"), ("0.17.0", "qwen3"), ("0.32.0", "qwen3")])
 def test_a_parser_that_changed_its_meaning(plan: Plans, version: str, parser: str) -> None:
     """Before 0.17 the parser qwen3 wants the <think> that this model's template writes."""

@@ -92,6 +92,7 @@ RULES: tuple[Rule, ...] = (
     Rule(arguments.parsers_exist),
     Rule(arguments.parsers_fit_the_model),
     Rule(argument_names.parsers_are_the_models, accept="parser"),
+    Rule(argument_names.parsers_know_the_template, accept="template-parser"),
     Rule(arguments.variables_exist),
     Rule(tls.tls_can_start),
     Rule(tls.tls_name_is_known),

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 from difflib import SequenceMatcher
 from typing import Any, Iterator
 
@@ -106,6 +108,22 @@ def _fault(host: HostDraft, draft: ServiceDraft, key: str, name: str, names: tup
 
 
 _PARSERS: tuple[tuple[str, Section], ...] = (("tool_call_parser", "tool_call_parsers"), ("reasoning_parser", "reasoning_parsers"))
+
+
+# Models of Qwen3 whose template opens <think> itself, whoever packed them. Before this version the parser qwen3 wants it in the answer
+# (reports #22507 and #26239 of vLLM's repository; the catalogue's entries say the same of theirs).
+_OPENS_THINKING = re.compile(r"(?:^|/)qwen3-.*thinking", re.IGNORECASE)
+_QWEN3_OPENS = (0, 17)
+
+
+def parsers_know_the_template(host: HostDraft) -> Iterator[Notice]:
+    """A parser that wants what the model's template writes itself leaves all thoughts in the answer. Of models with an entry that one tells."""
+    for draft in host.services:
+        repo = draft.entry.repo if draft.entry is not None and not draft.entry.sources else ""
+        before = draft.version.order[: len(_QWEN3_OPENS)] < _QWEN3_OPENS
+        if before and draft.given.get("reasoning_parser") == "qwen3" and _OPENS_THINKING.search(repo):
+            what = f"{draft.where('reasoning_parser')} is qwen3, which before vLLM 0.17 wants a <think> in the answer, and the template of {repo} writes that"
+            yield Notice(host.name, draft.label, f"{what}: all thoughts would stand in the answer; write deepseek_r1 with vLLM {draft.version.text}")
 
 
 def parsers_are_the_models(host: HostDraft) -> Iterator[Notice]:

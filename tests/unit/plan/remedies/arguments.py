@@ -194,6 +194,12 @@ EXAMPLES = [
             ("fp8_per_token_head", A100, "write fp8, or take it out", {"kv_cache_dtype": "fp8"}),
         )
     ),
+    example(
+        "template-parser",
+        one(service(model="Qwen/Qwen3-4B-Thinking-2507", revision=COMMIT, gpus=[0], vllm_version="0.16.0", vllm_args={"reasoning_parser": "qwen3"})),
+        "write deepseek_r1",
+        one(service(model="Qwen/Qwen3-4B-Thinking-2507", revision=COMMIT, gpus=[0], vllm_version="0.16.0", vllm_args={"reasoning_parser": "deepseek_r1"})),
+    ),
     example("parser", one(small(tool_call_parser="mistral", enable_auto_tool_choice=True)), "leave tool_call_parser out", one(small())),
     example("flags-exist", one(args(max_modle_len=5000)), "did you mean max_model_len?", one(args(max_model_len=5000))),
     example("flags-exist", one(args(no_enable_prefix_caching=True)), "write it as enable_prefix_caching: false", one(args(enable_prefix_caching=False))),
