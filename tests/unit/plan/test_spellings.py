@@ -91,7 +91,7 @@ def test_tables_say_the_same(tables: Tables, flag_data: dict[str, Any]) -> None:
         ("Qwen/Qwen3-4B-Thinking-2507", "0.16.0", "deepseek_r1", False), ("Qwen/Qwen3-4B-Base", "0.16.0", "qwen3", False),
     ],
 )
-def test_a_parser_that_changed_its_meaning(plan: Plans, model: str, version: str, parser: str, told: bool) -> None:
+def test_a_parser_that_changed_its_meaning_for_models_without_an_entry(plan: Plans, model: str, version: str, parser: str, told: bool) -> None:
     """Of models that no entry is about."""
     made = plan(service(model=model, revision="1" * 40, gpus=[0], vllm_version=version, vllm_args={"reasoning_parser": parser}))
     found = [warning for warning in made.warnings if "<think>" in warning]
