@@ -7,10 +7,6 @@ from __future__ import annotations
 import types
 import typing as t
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import span
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.accounts import account_name
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import Service
-
 Row = t.Mapping[str, t.Any]
 
 
@@ -26,6 +22,11 @@ def stray_units(names: t.Sequence[str], settings: Row) -> list[dict[str, t.Any]]
 
     `settings` are `host_config_dir`, `host_state_dir`, `host_cache_dir`, `ray_temp_dir` and `model_service_account_prefix`.
     """
+    # Here and not above: most of the plan comes with them, and Ansible loads all filters of a collection for each task that uses one of them.
+    from ansible_collections.inferops.gpu.plugins.module_utils._plan import span
+    from ansible_collections.inferops.gpu.plugins.module_utils._plan.accounts import account_name
+    from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import Service
+
     host = t.cast(t.Any, types.SimpleNamespace(settings=types.SimpleNamespace(**settings)))
     found = []
     for name in names:

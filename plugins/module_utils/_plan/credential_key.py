@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
+from .definitions import ABSENT, PRESENT
 from .engines import VLLM
-from .resolve import HostInput
-from .services import ABSENT, PRESENT
+
+if TYPE_CHECKING:
+    from .resolve import HostInput
 
 VARIABLE = "model_service_credential_api_key"
 # Stands for the key in the plan, which looks at the variable itself (secrets.py) and of a service learns only that it has one.

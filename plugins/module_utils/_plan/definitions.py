@@ -15,6 +15,11 @@ from typing import Any, Iterable, Mapping, Sequence
 from .faults import Fault, Notice, kind, shown
 
 NAME = "model_services"
+
+# What a service's state may be.
+PRESENT = "present"
+ABSENT = "absent"
+
 # By which a user may accept what hidden() finds.
 HIDDEN_RULE = "hidden-services"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from . import engines, environments, secrets, service_files, sources, tasks, values
+from .definitions import ABSENT, PRESENT
 from .distributed import Distributed, read as read_distributed
 from .faults import Bad, Fault, HIDDEN, did_you_mean, is_secret_name, kind, nearest, shown
 from .settings import requirements
@@ -16,8 +17,6 @@ from .versions import Version
 # Stands for a service that could not even be read, of which the reader has told already; it keeps the others' positions true.
 UNREADABLE = object()
 
-PRESENT = "present"
-ABSENT = "absent"
 
 
 @dataclass(frozen=True)
