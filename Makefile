@@ -2,7 +2,7 @@
 PLAYBOOK := .venv/bin/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit sanity awx molecule docs bench bench-conntrack
+.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit fuzz sanity awx molecule docs bench bench-conntrack
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: setup-test ## YAML, Ansible and shell linters
 
 unit: setup-test ## unit tests of the plugins
 	@tests/run-unit.sh
+
+fuzz: setup-test ## the plan's generated tests, with FUZZ (10) times as many examples
+	@FUZZ=$${FUZZ:-10} .venv/bin/python -m pytest -q -p no:cacheprovider tests/unit/plan/test_garbage.py tests/unit/plan/test_garbage_sizes.py
 
 sanity: setup-test ## ansible-test sanity on the built collection
 	@tests/run-sanity.sh

@@ -3,9 +3,16 @@
 
 from __future__ import annotations
 
+import os
+
 from typing import Any
 
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Fault
+
+
+def examples(count: int) -> int:
+    """How many examples a generated test gets: O(count) in all of the tests, and as many times that as FUZZ says (`make fuzz`)."""
+    return count * int(os.environ.get("FUZZ", "1"))
 
 
 def service(**keys: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import T
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.variants import Profile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plan_builders import host_facts, service
+from plan_builders import examples, host_facts, service
 
 Planner = Callable[[list[HostInput]], Plan]
 SECRET = "s3cr3t-of-the-test"
@@ -126,7 +126,7 @@ FACTS = st.one_of(
 )
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(500), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(VARIABLES_OF_A_HOST, FACTS), min_size=1, max_size=2))
 def test_garbage_is_answered(plan_hosts: Planner, hosts: list[tuple[dict[str, Any], Any]]) -> None:
     """Documents or faults, each fault naming its host with a reason and a remedy on one line."""
@@ -139,7 +139,7 @@ def test_garbage_is_answered(plan_hosts: Planner, hosts: list[tuple[dict[str, An
     assert all(isinstance(warning, str) for warning in made.warnings)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(hosts=st.lists(st.tuples(SPREAD_VARIABLES, FACTS), min_size=1, max_size=3), run=RUNS)
 def test_garbage_over_hosts_is_answered(
     defaults: dict[str, Any], catalogue: Catalogue, tables: Tables, hosts: list[tuple[dict[str, Any], Any]], run: Run
@@ -162,7 +162,7 @@ def spoil(value: Any) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(VALUES)
 def test_secrets_stay_secret(plan_hosts: Planner, value: Any) -> None:
     """Wherever the garbage stands, and however the list of services is bent."""

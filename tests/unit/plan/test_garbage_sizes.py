@@ -13,7 +13,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import r
 from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plan_builders import gpus, host_facts, service
+from plan_builders import examples, gpus, host_facts, service
 from test_garbage import ARGUMENTS, SCALARS, VALUES
 
 Planner = Callable[[list[HostInput]], Plan]
@@ -86,7 +86,7 @@ ACCEPTED = st.one_of(
 )
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(750), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(SERVICES, min_size=1, max_size=3), ARCHITECTURES, GPUS, GPUS, ACCEPTED, st.sampled_from(["", "auto", "cu128", "cu126", "cpu"]))
 def test_sizes_are_answered(
     plan_hosts: Planner, services: list[dict[str, Any]], own: dict[str, Any], stated: Any, found: Any, accepted: Any, backend: str
