@@ -48,7 +48,8 @@ def test_a_host_is_taken_out_of_service(scenario: Scenario, host: Host) -> None:
     assert [path for path in FOREIGN if not host.file(path).exists] == []
     # UFW was off before.
     assert "Status: inactive" in host.run("ufw status").stdout
-    assert host.run("pgrep --full vllm").stdout == ""
+    # In brackets, since the shell that looks has the words in its own command line.
+    assert host.run("pgrep --full --list-full '[v]llm'").stdout == ""
     again = removed(scenario, "-e", "remove_weights=true")
     assert [counts["changed"] for counts in again.recap.values()] == [0] * len(again.recap), again.output
     assert all(path in again.output for path in FOREIGN if path.startswith(("/etc/inferops", "/opt"))), again.output
