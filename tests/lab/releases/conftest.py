@@ -1,15 +1,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What molecule/releases plays: the inventory of molecule/default, with engines that start faster."""
+"""A host that serves, after all that was done to it before."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from lab import ROOT, SERVED, Scenario
+from testinfra.host import Host
 
 
-@pytest.fixture(scope="session")
-def scenario() -> Scenario:
-    """The whole job, as the scenario's own converge plays it."""
-    return replace(SERVED, inventories=(*SERVED.inventories, ROOT / "molecule" / "releases" / "inventory"))
+@pytest.fixture(scope="session", autouse=True)
+def nothing_has_failed(host: Host) -> None:
+    """What failed before is forgotten: the tests look at what fails from here on."""
+    host.run_expect([0], "systemctl reset-failed")

@@ -19,7 +19,8 @@ from testinfra.host import Host
 VARIABLES = ROOT / "molecule" / "default" / "inventory" / "group_vars" / f"{GROUP}.yml"
 LARGE: dict[str, Any] = {**yaml.safe_load(VARIABLES.read_text(encoding="utf-8"))["model_services"][0], "gpus": [0]}
 SMALL: dict[str, Any] = {"name": "qwen3-dev", "model": "qwen3-0.6b", "engine": "transformers", "port": 8002, "gpus": [1]}
-UPGRADED = {**LARGE, "vllm_version": "0.32.0.post1+cpu"}
+# Its processes are spawned, as vLLM has it.
+UPGRADED = {**LARGE, "vllm_version": "0.32.0.post1+cpu", "environment": {"LAB_FORK": None}}
 # Its engine dies at every start, and only there.
 BROKEN = {**UPGRADED, "vllm_requirements": ["lab-broken-engine==1.0"]}
 # The parser takes any word for a type; the server does not.
