@@ -28,6 +28,8 @@ def _host(fleet: Fleet) -> Iterator[Host]:
     for path in (OLD, FORMER, OPEN):
         name = path.split("/")[-2].replace("--", "/")
         host.run_expect([0], f"echo '{MANIFEST.replace('lab/x', name)}' > {path}.manifest.json")
+    # As downloads leave them: what belongs to somebody else is left to him.
+    host.run_expect([0], "chown -R inferops: " + " ".join(path.rpartition("/")[0] for path in (OLD, FORMER, OPEN, FOREIGN, BEGUN)))
     host.run_expect([0], f"mkdir -p /var/lib/inferops/served && echo '{{\"unit_text\": \"vllm serve {FORMER} --port 1\"}}' > {RECORD}")
     host.run_expect([0], f"systemd-run --unit=lab-open tail -f {OPEN}/model.safetensors")
     yield host
