@@ -18,7 +18,8 @@ torch=torch==2.13.0+cpu
 target=(--python-version 3.11 --implementation cp --abi cp311 --platform "manylinux_2_28_$(uname -m)")
 
 mkdir -p "$out"
-recipe=$(sha256sum "$here"/vllm/pyproject.toml "$here"/vllm/lab_cpu/*.py "$here"/broken_engine/* "$here/make_wheelhouse.sh" | sha256sum | cut -c1-12)
+# By names from here, so that two checkouts that share the folder agree.
+recipe=$(cd "$here" && sha256sum vllm/pyproject.toml vllm/lab_cpu/*.py broken_engine/* make_wheelhouse.sh | sha256sum | cut -c1-12)
 stamp=$out/.made-$recipe
 [ -e "$stamp" ] && exit 0
 
