@@ -56,8 +56,9 @@ def test_the_host_that_downloads_dies(fleet: Fleet, tmp_path: Path) -> None:
     """The others wait for as long as weights_share_patience says and go on with the origin, keeping what they have. Strangers get nothing."""
     names = HOSTS[:3]
     fleet.forget(*names)
-    # A shard takes some twenty seconds, so that the host that downloads is far from done when it dies.
-    ask("POST", "settings", {"rate": 400_000})
+    # A shard takes some forty seconds, so that the host that downloads is far from done when it dies, also where a busy controller is slow to
+    # start the others.
+    ask("POST", "settings", {"rate": 200_000})
     first = fleet.hosts["lab-gpu1"]
     with (tmp_path / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
