@@ -18,7 +18,6 @@ from .versions import Version
 UNREADABLE = object()
 
 
-
 @dataclass(frozen=True)
 class Service:
     """One service. What the user left out, or wrote so that it cannot be used, is None; C(label) names it in faults all the same.
