@@ -80,9 +80,9 @@ class Stats:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, name: str, **amounts: int) -> None:
-        """Add amounts (``requests``, ``ranges``, ``tokens``: requests that brought one, ``bytes``) to one file's row."""
+        """Add amounts (``requests``, ``ranges``, ``tokens``: requests that brought one, ``bytes``, ``unchanged``: copies that are still right) to one file's row."""
         with self.lock:
-            row = self.files.setdefault(name, {"requests": 0, "ranges": 0, "tokens": 0, "bytes": 0})
+            row = self.files.setdefault(name, {"requests": 0, "ranges": 0, "tokens": 0, "bytes": 0, "unchanged": 0})
             for key, amount in amounts.items():
                 row[key] += amount
 
@@ -338,9 +338,21 @@ class Handler(BaseHTTPRequestHandler):
             page = "<!DOCTYPE html>\n<title>Wheels</title>\n" + "".join(links)
             self.send_bytes(HTTPStatus.OK, page.encode(), "text/html; charset=utf-8", {})
         elif name in names:
-            self.send_file(self.store.wheels / name, f"wheels/{name}", {})
+            self.answer_wheel_file(self.store.wheels / name)
         else:
             raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"no wheel {name}")
+
+    def answer_wheel_file(self, path: Path) -> None:
+        """One wheel, or that the client's copy is still it: without an ETag uv fetches and unpacks torch anew for each release."""
+        found = path.stat()
+        etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
+        if self.headers.get("If-None-Match") == etag:
+            self.stats.count(f"wheels/{path.name}", unchanged=1)
+            self.send_response(HTTPStatus.NOT_MODIFIED)
+            self.send_header("ETag", etag)
+            self.end_headers()
+        else:
+            self.send_file(path, f"wheels/{path.name}", {"ETag": etag})
 
     def send_file(self, path: Path, name: str, headers: dict[str, str]) -> None:
         """A file or the range asked for, in chunks, no faster than the set rate."""

@@ -253,5 +253,6 @@ class Endpoints:
 
     @staticmethod
     def _wrong(endpoint: Endpoint, path: str) -> str:
-        count = endpoint.wrong.get(path, 0)
+        """How often it sent wrong bytes of a file; without one, of all files."""
+        count = endpoint.wrong.get(path, 0) if path else sum(endpoint.wrong.values())
         return f"wrong bytes, {count} times" if count else ""
