@@ -16,18 +16,18 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 from ansible.vars.plugins import get_vars_from_inventory_sources, get_vars_from_path
-
 from ansible_collections.inferops.gpu.plugins.module_utils import _controller_files, _proxy
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, choices, credential_key, definitions, near_names, proxies, secrets, table
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import tables
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import HIDDEN, Fault, Notice, is_secret_name, render_faults, shown
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, questions, resolve
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import ABSENT, SECRETS, UNREADABLE
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.settings import MissingDefault
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answers, Question
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import HIDDEN, Fault, Notice, is_secret_name, render_faults, shown
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import catalogue, credential_key, definitions, near_names, overrides, secrets
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput, Run
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.services import ABSENT, SECRETS, UNREADABLE
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings import MissingDefault, proxies
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answers, Question
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.output import table
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import VARIABLES, Plan, questions, resolve
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm import tables
 
 try:
     from ansible.parsing.vault import VaultedValue
@@ -74,7 +74,7 @@ class ActionModule(ActionBase):
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
         read = frozenset(VARIABLES).difference(secrets.VARIABLES)
         templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in read}
-        hosts = choices.lay_over([credential_key.lay_under(host) for host in self._read_hosts(variables["hostvars"], defaults)], run)
+        hosts = overrides.lay_over([credential_key.lay_under(host) for host in self._read_hosts(variables["hostvars"], defaults)], run)
         try:
             known = catalogue.built_in(_plain(families))
             answers = self._look_up(hosts, templated_defaults, known, variables["hostvars"], defaults)
@@ -234,7 +234,7 @@ def _plain_raw(value: Any) -> Any:
 def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput:
     reader = _Reader(name, templar, raw)
     variables: dict[str, Any] = {}
-    for key in (*VARIABLES, *choices.VARIABLES, credential_key.VARIABLE):
+    for key in (*VARIABLES, *overrides.VARIABLES, credential_key.VARIABLE):
         if key in raw and key != definitions.NAME:
             value = reader.value("", key, key, raw[key])
             if value is not UNREADABLE:

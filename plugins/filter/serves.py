@@ -8,8 +8,7 @@ import typing as t
 
 from ansible import context
 from ansible.errors import AnsibleFilterError
-
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.definitions import names_in
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.definitions import names_in
 
 NOTHING = (
     "The inventory has no host, so there is nothing to do. See that the path behind -i is right (Ansible passes over one that is not there, with a warning), "

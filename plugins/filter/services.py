@@ -7,10 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import secrets as secret_values
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.credential_key import takes_it
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Bad
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Bad
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import secrets as secret_values
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.credential_key import takes_it
 
 Service = t.Mapping[str, t.Any]
 

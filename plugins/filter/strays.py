@@ -23,14 +23,14 @@ def stray_units(names: t.Sequence[str], settings: Row) -> list[dict[str, t.Any]]
     `settings` are `host_config_dir`, `host_state_dir`, `host_cache_dir`, `ray_temp_dir` and `model_service_account_prefix`.
     """
     # Here and not above: most of the plan comes with them, and Ansible loads all filters of a collection for each task that uses one of them.
-    from ansible_collections.inferops.gpu.plugins.module_utils._plan import span
-    from ansible_collections.inferops.gpu.plugins.module_utils._plan.accounts import account_name
-    from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import Service
+    from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.services import Service
+    from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings.accounts import account_name
+    from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.placement import node_units
 
     host = t.cast(t.Any, types.SimpleNamespace(settings=types.SimpleNamespace(**settings)))
     found = []
     for name in names:
-        rows = span.other_units(host, Service(label=name, name=name))
+        rows = node_units.other_units(host, Service(label=name, name=name))
         last = {"cache": f"{settings['host_cache_dir']}/{name}", "account": account_name(settings["model_service_account_prefix"], name)}
         found += [{**row, "state": "absent", **(last if row is rows[-1] else {})} for row in rows]
     return found

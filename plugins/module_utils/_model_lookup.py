@@ -18,7 +18,7 @@ from typing import Any, Mapping
 from . import _hub_answers
 from ._hub import Hub, HubError
 from ._masking import masked
-from ._plan.unknown import Answer, Question
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question
 
 # Seconds that one answer may take: people wait for the plan.
 TIMEOUT_SECONDS = 5

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import choices
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import EVERYWHERE
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import overrides
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import EVERYWHERE, HostInput
 from configuration import ROOT, read
-from rules import answers as refused
-from rules import survey as wrong
 from role_specs import options, role_names
+from rules import answers as refused, survey as wrong
 
 DATA = read(Path("/dev/null"))
 FORMS = {entry["name"]: entry for entry in [*DATA["controller_templates"], *DATA["controller_workflows"]] if entry.get("survey_enabled")}
@@ -60,7 +59,7 @@ def test_a_form_is_only_there_when_it_is_used() -> None:
 def test_what_people_choose() -> None:
     """Both ways to deploy ask for all of it; the order is the same in every form."""
     for name in ("inferops deploy", "inferops rollout"):
-        assert {question["variable"] for question in FORMS[name]["survey_spec"]["spec"]} == WANTED | {choices.NAME}
+        assert {question["variable"] for question in FORMS[name]["survey_spec"]["spec"]} == WANTED | {overrides.NAME}
     listed = [question["variable"] for question in DATA["controller_survey_questions"]]
     assert set(listed) == set(QUESTIONS)
     for form in FORMS.values():
@@ -70,7 +69,7 @@ def test_what_people_choose() -> None:
 
 def test_answers_of_a_workflow_fit_its_jobs() -> None:
     """Whoever approves has seen the plan of the very answers that are deployed and verified: the jobs read what the workflow asks."""
-    asked = set(choices.VARIABLES)
+    asked = set(overrides.VARIABLES)
     for job in ("plan", "deploy", "verify", "weights only"):
         assert asked <= {question["variable"] for question in FORMS[f"inferops {job}"]["survey_spec"]["spec"]}
 
@@ -103,18 +102,18 @@ def answers(question: dict[str, Any]) -> list[Any]:
     return ["" if question["min"] == 0 else "x" * question["min"], "x" * question["max"]]
 
 
-@pytest.mark.parametrize("variable", [name for name in QUESTIONS if name in choices.VARIABLES and QUESTIONS[name]["type"] in ("integer", "multiselect")])
+@pytest.mark.parametrize("variable", [name for name in QUESTIONS if name in overrides.VARIABLES and QUESTIONS[name]["type"] in ("integer", "multiselect")])
 def test_the_plan_takes_what_the_form_lets_through(variable: str) -> None:
     """Within the form's bounds there is no answer that the plan calls no answer."""
     services = [{"name": "one", "model": "m", "port": 8001}]
     for answer in answers(QUESTIONS[variable]):
-        [host] = choices.lay_over([HostInput("gpu1", {"model_services": services, variable: answer})], EVERYWHERE)
+        [host] = overrides.lay_over([HostInput("gpu1", {"model_services": services, variable: answer})], EVERYWHERE)
         assert host.faults == () and host.variables["model_services"] != services
 
 
 def test_every_answer_of_the_plan_is_asked_for() -> None:
     """What a run can say over the inventory is in the form."""
-    assert set(choices.VARIABLES) <= set(QUESTIONS)
+    assert set(overrides.VARIABLES) <= set(QUESTIONS)
 
 
 def test_restart_is_a_choice_of_words() -> None:

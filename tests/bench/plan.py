@@ -16,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
+
 from pathlib import Path
 from typing import Any
 
 import yaml
+
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,8 +34,10 @@ INDENT = 1
 
 _AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import catalogue, tables  # noqa: E402
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, resolve  # noqa: E402
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import catalogue
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import resolve
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm import tables
 
 MODELS = ("qwen3-235b-a22b-instruct-2507-fp8", "glm-4.7-flash", "qwen3-32b", "llama-3.3-70b-instruct")
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
+
 from pathlib import Path
 from typing import Any
 
 import yaml
+
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "roles" / "plan" / "files"
@@ -18,8 +19,10 @@ FILES = ROOT / "roles" / "plan" / "files"
 # By Ansible's own loader: PyPI's `ansible` package owns the name `ansible_collections` on sys.path.
 _AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import arguments, catalogue, tables  # noqa: E402
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, resolve  # noqa: E402
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import catalogue
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan, resolve
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm import arguments, tables
 
 # The public part of the lab's version, so that the plan counts with GPUs.
 VERSION = "0.32.0"

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import KEYS
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.services import KEYS
 from role_specs import ROOT, defaults, options, role_names, spec, task_files, tasks
 
 ROLES = role_names()

@@ -8,13 +8,15 @@ import subprocess
 
 import planned
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.memory import BLOCK, GIB, cache_of
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.parallel import Parallel
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Question, read_config
-from lab import MIRROR, SSH_CONFIG
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Question, read_config
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.memory import BLOCK, GIB, cache_of
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.parallel import Parallel
 from testinfra.host import Host
+
+from lab import MIRROR, SSH_CONFIG
 
 LOGGED = re.compile(r"KV cache size: ([\d,]+) tokens")
 

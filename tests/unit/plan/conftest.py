@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import json
+
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, built_in
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, resolve
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import FILES as TABLE_FILES
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables, build
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue, built_in
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan, resolve
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.flags import FlagTable
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.tables import FILES as TABLE_FILES, Tables, build
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = ROOT / "roles" / "plan" / "files"

@@ -7,7 +7,7 @@ import os
 
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Fault
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Fault
 
 
 def examples(count: int) -> int:

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import EVERYWHERE, Run
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answer
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import EVERYWHERE, HostInput, Run
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer
 from plan_builders import service
 
 # Findings that these examples are not about, unless they say otherwise.

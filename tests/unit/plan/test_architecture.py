@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture, Mla, read
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture, Mla, read
 
 WHOLE: dict[str, Any] = {
     "class": "Glm4MoeLiteForCausalLM",

@@ -7,18 +7,20 @@ import json
 import os
 import random
 import subprocess
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import argument_types, arguments
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.argument_types import count
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Bad
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import flag_key
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import Plan
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.versions import Version, parse
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Bad
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.versions import Version, parse
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm import argument_types, arguments
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.argument_types import count
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.flags import flag_key
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.tables import Tables
 from plan_builders import keys_of, service
 
 Plans = Callable[..., Plan]

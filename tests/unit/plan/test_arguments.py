@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import arguments
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Bad
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Bad
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm import arguments
 
 WORDS: list[tuple[Any, list[str]]] = [
     (5, ["--a-flag=5"]),

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import Plan
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.versions import parse
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.versions import parse
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.tables import Tables
 from plan_builders import gpus, service
 
 Plans = Callable[..., Plan]

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import copy
+
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, built_in
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue, built_in
+
 
 def test_find(catalogue: Catalogue) -> None:
     """By name, by the repository of an entry, by any repository id; nothing else."""

@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import arguments, memory, values
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, Entry
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import FlagTable, flag
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.parallel import parallel_of
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.variants import Profile
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.versions import Version, parse
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan import values
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue, Entry
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models import memory
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.parallel import parallel_of
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.variants import Profile
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.versions import Version, parse
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm import arguments
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.flags import FlagTable, flag
 from plan_builders import host_facts
 
 GIB = 2**30

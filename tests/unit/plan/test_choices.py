@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.choices import OF_THE_MODEL, VARIABLES, lay_over
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import EVERYWHERE, Run
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.credential_key import lay_under, takes_it
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import UNREADABLE
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.credential_key import lay_under, takes_it
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.overrides import OF_THE_MODEL, VARIABLES, lay_over
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import EVERYWHERE, HostInput, Run
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.services import UNREADABLE
 from plan_builders import service
 
 SECRET = "s3cr3t-of-the-test"

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import table
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, resolve
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput, Run
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.output import table
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan, resolve
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.tables import Tables
 from plan_builders import gpus, host_facts, keys_of, service
 
 ACCEPTED = {"open-port": "of no matter here", "unchecked-values": "of no matter here"}

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.memory import GIB
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, questions, resolve
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answer
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.memory import GIB
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan, questions, resolve
 from plan_builders import gpus, service
 
 HEAD = "example/qwen3-8b-eagle3"

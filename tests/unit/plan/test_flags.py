@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import Answer, FlagTable, Section, flag, flag_key
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.versions import Version, parse
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.versions import Version, parse
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.flags import Answer, FlagTable, Section, flag, flag_key
 
 
 def version(text: str) -> Version:

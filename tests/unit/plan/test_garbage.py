@@ -7,18 +7,17 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import table
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture, Mla
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, Entry, License
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.distributed import KEYS as DISTRIBUTED_KEYS
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import render_faults
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import VARIABLES, HostInput, Plan, resolve
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import KEYS
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.variants import Profile
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import render_faults
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue, Entry, License
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.distributed import KEYS as DISTRIBUTED_KEYS
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput, Run
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.services import KEYS
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture, Mla
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.variants import Profile
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.output import table
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import VARIABLES, Plan, resolve
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.tables import Tables
+from hypothesis import HealthCheck, given, settings, strategies as st
 from plan_builders import examples, host_facts, service
 
 Planner = Callable[[list[HostInput]], Plan]

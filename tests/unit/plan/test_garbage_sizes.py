@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import table
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import render_faults
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import render_faults
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.output import table
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
+from hypothesis import HealthCheck, given, settings, strategies as st
 from plan_builders import examples, gpus, host_facts, service
 from test_garbage import ARGUMENTS, SCALARS, VALUES
 

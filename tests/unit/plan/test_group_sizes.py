@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture, Mla
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.layout import GROUPS, misfits
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.parallel import Parallel
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture, Mla
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.parallel import Parallel
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.placement.layout import GROUPS, misfits
 
 DENSE = {"intermediate_size": 29568, "num_attention_heads": 64, "num_kv_heads": 8, "head_dim": 128, "group_size": 128}
 EXPERTS = {"num_experts": 128, "moe_intermediate_size": 1536, "intermediate_size": 12288, "hidden_size": 4096, "group_size": 128}

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import apply, state
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel.wanted import Wanted
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import kernel, settings
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import Plan
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import settings
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings import kernel
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import host_facts, keys_of, service
 
 Plans = Callable[..., Plan]

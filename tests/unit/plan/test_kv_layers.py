@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import json
+
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import kv_layers
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.memory import GIB, Demand, cache_of, estimate
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.parallel import Parallel
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import read_config
-from hypothesis import given
-from hypothesis import strategies as st
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import read_config
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models import kv_layers
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.memory import GIB, Demand, cache_of, estimate
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.parallel import Parallel
+from hypothesis import given, strategies as st
 
 DEFAULTS = json.loads((Path(__file__).resolve().parents[3] / "roles/plan/files/transformers_defaults.json").read_text(encoding="utf-8"))["models"]
 H100 = 85520809984

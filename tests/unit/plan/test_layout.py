@@ -6,10 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.layout import expert_ways, fits, misfits, tensor_sizes
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.parallel import Parallel, parallel_of, stages
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.parallel import Parallel, parallel_of, stages
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.placement.layout import expert_ways, fits, misfits, tensor_sizes
 
 POWERS = (1, 2, 4, 8, 16)
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import memory
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.architecture import Architecture, Mla
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.memory import BLOCK, GIB, MIB, Demand, Estimate
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.parallel import Parallel
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models import memory
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture, Mla
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.memory import BLOCK, GIB, MIB, Demand, Estimate
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.parallel import Parallel
 
 H100 = 81559 * MIB
 H20 = 143771 * MIB

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import json
+
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import architecture
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.model_config import facts_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models import architecture
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.model_config import facts_of
+from hypothesis import given, settings, strategies as st
 
 FP8_BLOCKS = {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [128, 128]}
 FP8_CHANNELS = {

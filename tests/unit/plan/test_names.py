@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _accounts
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.accounts import LONGEST, MARK, account_name
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings.accounts import LONGEST, MARK, account_name
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import host_facts, keys_of, service
 
 Plans = Callable[..., Plan]

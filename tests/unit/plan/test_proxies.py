@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import proxies
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings import proxies
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import gpus, host_facts, service
 
 Plans = Callable[..., Plan]

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import settings, sources
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Bad
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import Plan
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Bad
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import settings
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings import sources
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import keys_of, service
 
 Plans = Callable[..., Plan]

@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import importlib.util
 import re
+
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import resolve as resolving
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import rules
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Fault, Notice
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import Plan
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan import checks, resolve as resolving
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Fault, Notice
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.tables import Tables
 from remedy_builders import Example, Inventory
 
 Found = dict[str, list[Fault | Notice]]
@@ -44,7 +45,7 @@ def _name(check: Any) -> str:
     return check.__name__.replace("_", "-")
 
 
-NAMES = [rule.name for rule in rules.RULES] + [_name(check) for check in rules.CLUSTER_RULES]
+NAMES = [rule.name for rule in checks.RULES] + [_name(check) for check in checks.CLUSTER_RULES]
 
 
 def test_every_rule_has_an_example() -> None:
@@ -66,9 +67,9 @@ def _find(monkeypatch: pytest.MonkeyPatch, defaults: dict[str, Any], catalogue: 
             found.setdefault(name, []).append(finding)
             yield finding
 
-    plain = rules.Rule.findings
-    monkeypatch.setattr(rules.Rule, "findings", lambda rule, host: record(rule.name, plain(rule, host)))
-    of_clusters = tuple((lambda cluster, run, check=check: record(_name(check), check(cluster, run))) for check in rules.CLUSTER_RULES)
+    plain = checks.Rule.findings
+    monkeypatch.setattr(checks.Rule, "findings", lambda rule, host: record(rule.name, plain(rule, host)))
+    of_clusters = tuple((lambda cluster, run, check=check: record(_name(check), check(cluster, run))) for check in checks.CLUSTER_RULES)
     monkeypatch.setattr(resolving, "CLUSTER_RULES", of_clusters)
 
     def plan(example: Example, inventory: Inventory) -> tuple[Plan, Found]:

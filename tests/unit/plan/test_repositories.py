@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
+
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, questions, resolve
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answer, Question
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan, questions, resolve
 from plan_builders import gpus, host_facts, service
 
 MODELS = "/var/lib/inferops/models"

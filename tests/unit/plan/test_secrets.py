@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import json
+
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.filter.netrc import netrc
 from ansible_collections.inferops.gpu.plugins.filter.services import service_secrets
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import secrets
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.settings import Settings
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import secrets
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings import Settings
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import service
 
 Plans = Callable[..., Plan]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import Plan
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import service
 
 Plans = Callable[..., Plan]

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.services import read_all
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.services import read_all
 from plan_builders import keys_of, service
 
 FLAGS = frozenset({"max_model_len"})

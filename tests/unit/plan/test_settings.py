@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import settings
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import settings
 
 WRONG: list[tuple[str, Any]] = [
     ("host_user", "root"),

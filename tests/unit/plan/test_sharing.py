@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import ipaddress
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, questions, resolve
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput, Run
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan, questions, resolve
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.tables import Tables
 from plan_builders import gpus, host_facts, keys_of, service
 
 ACCEPTED = {"open-port": "of no matter here", "key-scope": "of no matter here"}

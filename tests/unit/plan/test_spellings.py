@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import Plan
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.tables import Tables
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.tables import Tables
 from plan_builders import gpus, keys_of, service
 
 Plans = Callable[..., Plan]
@@ -71,8 +72,8 @@ def test_an_alias_of_a_catalogue_argument_goes_over_it(plan: Plans) -> None:
 
 def test_tables_say_the_same(tables: Tables, flag_data: dict[str, Any]) -> None:
     """Every flag of the table of types, under all its names, is one of the table of flags in that version, and the other way round."""
-    from ansible_collections.inferops.gpu.plugins.module_utils._plan.flags import flag, flag_key
-    from ansible_collections.inferops.gpu.plugins.module_utils._plan.versions import parse
+    from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.versions import parse
+    from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.flags import flag, flag_key
 
     assert tables.types.versions == ["0.32.0", "0.33.0"]
     for text in tables.types.versions:

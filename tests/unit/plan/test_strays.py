@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils._host import unit_holds
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import Plan
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import host_facts, service
 
 Plans = Callable[..., Plan]

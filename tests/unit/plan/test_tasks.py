@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import tasks
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models import tasks
 from plan_builders import service
 
 

@@ -9,14 +9,17 @@ import json
 import socket
 import sys
 import threading
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import HostInput, Plan, questions, resolve
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answer, Question
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan, questions, resolve
 from plan_builders import gpus, host_facts, service
 from test_action import play  # noqa: F401, pytest finds the fixture by its name here
 from test_model_config import LLAMA

@@ -9,14 +9,16 @@ import re
 import stat
 import subprocess
 import sys
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import definitions
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.near_names import OWN, NearNames
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import definitions
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.near_names import OWN, NearNames
 
 ROOT = Path(__file__).resolve().parents[3]
 INVENTORIES = Path(__file__).parent / "inventories_of_users"

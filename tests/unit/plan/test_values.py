@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan import values
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.faults import Bad
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan import values
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Bad
 
 TAKEN: list[tuple[values.Reader, Any, Any]] = [
     (values.text, "", ""),

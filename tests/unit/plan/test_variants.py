@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.catalogue import Catalogue, License
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.resolve import Plan
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.variants import Preset, Profile
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue, License
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.variants import Preset, Profile
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import host_facts, keys_of, service
 
 Plans = Callable[..., Plan]

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.versions import parse
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.versions import parse
 
 ASCENDING = ["0.8.5", "0.9.1", "0.10.0", "0.10.1.1", "0.10.2", "0.32.0.dev1", "0.32.0rc1", "0.32.0rc2", "0.32.0", "0.32.0.post1", "0.32.1", "1.0"]
 

@@ -8,18 +8,20 @@ import subprocess
 import sys
 import threading
 import time
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _exit_status, _http_client, _hub_answers, _masking, _systemd
 from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials, has_token, masked
 from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup
 from ansible_collections.inferops.gpu.plugins.module_utils._openai_api import Api, ApiFault
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Question
 from ansible_collections.inferops.gpu.plugins.modules import api_check, weights_probe
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Question
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 SECRET = "s3cr3tOfTheTest"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.unknown import Answer
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer
 from plan_builders import gpus, service
 from remedy_builders import accepting, args, example, one
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.module_utils._plan.clusters import Run
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import Run
 from plan_builders import gpus, host_facts, service
 from remedy_builders import Inventory, example, hosts
 

@@ -1,0 +1,203 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Repositories beside the model's own: a draft model, adapters, a tokenizer or a configuration that vLLM's arguments name.
+
+Services work offline, so each is downloaded and pinned like the model, and the argument names its folder instead. Which arguments name
+repositories is read from vLLM 0.32.0: config/model.py, config/speculative.py, config/lora.py, entrypoints/openai/models/protocol.py.
+"""
+
+from __future__ import annotations
+
+import json
+
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Mapping
+
+from .. import values
+from ..errors import Bad
+from ..inputs import uncatalogued
+from ..inputs.services import ABSENT, PRESENT, Service
+from ..inputs.settings import Settings
+from .weights import Weights, weights_of
+
+# Arguments that name a repository of which no weights are read.
+_SMALL = ("tokenizer", "hf_config_path", "generation_config")
+# Arguments that name one whose weights are.
+_WHOLE = ("spec_model", "speculative_config.model", "qlora_adapter_name_or_path")
+_WORDS = {"generation_config": ("auto", "vllm")}
+# What a repository holds beside what tokenizers and configurations are in.
+WEIGHTS = (
+    "*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.ggml", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.onnx_data", "*.tflite", "*.mlmodel",
+    "original/*", "metal/*", "onnx/*", "openvino/*", "coreml/*",
+)
+DEFAULT_REVISION = "main"
+
+_Visit = Callable[[str, str, bool, "str | None"], str]
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A repository that an argument names, its weights on the host, and the path that takes its place. C(missing) is why nobody has it, or empty.
+
+    C(weights) are the model's own where it is the same repository. C(code_from): the repository whose code its configuration names, or empty.
+    """
+
+    key: str
+    repo: str
+    weights: Weights
+    missing: str = ""
+    code_from: str = ""
+
+    def document(self) -> dict[str, str]:
+        """What a reader of the plan wants to know."""
+        found = self.weights
+        return {"argument": f"vllm_args.{self.key}", "repo": self.repo, "revision": found.revision, "weights": found.name, "path": found.path}
+
+
+def is_repository(value: str) -> bool:
+    """Whether this is the id of a repository. A path is one where it begins with /."""
+    try:
+        values.repo(value)
+    except Bad:
+        return False
+    return True
+
+
+def is_word(key: str, value: str) -> bool:
+    """Whether an argument takes this for something else than a place: a word of vLLM's, or an address of another kind."""
+    # A speculator without a model of its own goes by the name of its method.
+    return value in _WORDS.get(key, ()) or "://" in value or (key not in _SMALL and "/" not in value)
+
+
+def visit(arguments: Mapping[str, Any], look: _Visit) -> dict[str, Any]:
+    """The arguments with each place that they name replaced by what C(look) makes of it: key, place, whether only small files of it are read,
+    and the revision that stands beside it."""
+    found = dict(arguments)
+    for key in (*_SMALL, *_WHOLE):
+        place = found.get(key)
+        if isinstance(place, str) and place:
+            found[key] = look(key, place, key in _SMALL, _beside(arguments, key))
+    speculative = _mapping(found.get("speculative_config"))
+    if speculative is not None and isinstance(speculative.get("model"), str) and speculative["model"]:
+        place = look("speculative_config.model", speculative["model"], False, _text(speculative.get("revision")))
+        if place != speculative["model"]:
+            found["speculative_config"] = {**speculative, "model": place}
+    modalities = _mapping(found.get("default_mm_loras"))
+    if modalities is not None:
+        places = {key: look(f"default_mm_loras.{key}", place, False, None) if isinstance(place, str) else place for key, place in modalities.items()}
+        if places != modalities:
+            found["default_mm_loras"] = places
+    modules = found.get("lora_modules")
+    if isinstance(modules, (list, tuple)):
+        found["lora_modules"] = [_module(item, look) for item in modules]
+    elif modules:
+        found["lora_modules"] = _module(modules, look)
+    return found
+
+
+def _module(item: Any, look: _Visit) -> Any:
+    """A module of lora_modules, as text of name=path, JSON or a dictionary, with its place replaced."""
+    if isinstance(item, str) and "=" in item and "," not in item:
+        name, _equals, place = item.partition("=")
+        return f"{name}={look(f'lora_modules.{name}', place, False, None)}"
+    found = _mapping(item)
+    if found is None or not isinstance(found.get("path"), str):
+        return item
+    place = look(f"lora_modules.{found.get('name')}", found["path"], False, None)
+    return item if place == found["path"] else {**found, "path": place}
+
+
+def _mapping(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return dict(value) if isinstance(value, Mapping) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _beside(arguments: Mapping[str, Any], key: str) -> str | None:
+    """The revision that an argument of its own names."""
+    other = {"tokenizer": "tokenizer_revision", "speculative_config.model": "speculative_config.revision"}.get(key, "")
+    return _text(arguments.get(other))
+
+
+def places(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str, bool, str | None]]:
+    """All places that arguments name: key, place, whether only small files of it are read, and the revision beside it."""
+    found: list[tuple[str, str, bool, str | None]] = []
+
+    def look(key: str, place: str, small: bool, revision: str | None) -> str:
+        found.append((key, place, small, revision))
+        return place
+
+    visit(arguments, look)
+    yield from found
+
+
+def revision_of(service: Service, repo: str, beside: str | None) -> str:
+    """The revision of a repository: as the service pins it, else as stands beside the argument."""
+    if repo in service.extra_repositories:
+        return service.extra_repositories[repo]
+    try:
+        return values.revision(beside) if beside is not None else DEFAULT_REVISION
+    except Bad:
+        return DEFAULT_REVISION
+
+
+def bring(
+    arguments: Mapping[str, Any], service: Service, settings: Settings, own: Weights | None, answers: uncatalogued.Answers
+) -> tuple[dict[str, Any], tuple[Extra, ...]]:
+    """The arguments with folders of the host in the place of repositories, and what is to be brought for that."""
+    extras: list[Extra] = []
+
+    def look(key: str, place: str, small: bool, beside: str | None) -> str:
+        if is_word(key, place) or not is_repository(place):
+            return place
+        pinned = place in service.extra_repositories or beside is not None
+        revision = revision_of(service, place, beside)
+        if own is not None and place == own.repo and (not pinned or revision == own.revision):
+            extras.append(Extra(key, place, own))
+            return own.path
+        answer = answers.get(uncatalogued.question_of(place, revision, settings))
+        files = answer.files or () if answer is not None else ()
+        exclude = WEIGHTS if small else ()
+        size = sum(count for _path, count in uncatalogued.wanted(files, (*settings.weights_exclude, *exclude), () if small else settings.weights_include))
+        found = weights_of(settings, place, revision, size or None, exclude, extra=True, small=small)
+        missing, code = (answer.missing, uncatalogued.code_from(answer.config)) if answer is not None else ("", "")
+        extras.append(Extra(key, place, found, missing, code))
+        return found.path
+
+    return visit(arguments, look), tuple(extras)
+
+
+def questions(raw_services: Any, settings: Settings) -> list[uncatalogued.Question]:
+    """What to ask about the repositories that a host's services name, as the user wrote them. What is wrong with them is told elsewhere."""
+    if not settings.plan_lookup or settings.weights_offline:
+        return []
+    found = []
+    for raw in raw_services if isinstance(raw_services, (list, tuple)) else ():
+        for key, place, _small, beside in _written(raw):
+            if is_word(key, place) or not is_repository(place) or place == raw.get("model"):
+                continue
+            pinned = raw.get("extra_repositories")
+            revision = pinned.get(place, beside) if isinstance(pinned, Mapping) else beside
+            try:
+                found.append(uncatalogued.question_of(place, DEFAULT_REVISION if revision is None else values.revision(revision), settings))
+            except Bad:
+                continue
+    return found
+
+
+def are_named(raw_services: Any) -> bool:
+    """Whether a service names any."""
+    return any(True for raw in (raw_services if isinstance(raw_services, (list, tuple)) else ()) for _place in _written(raw))
+
+
+def _written(raw: Any) -> Iterator[tuple[str, str, bool, str | None]]:
+    """The places in the arguments of a service as the user wrote it."""
+    if isinstance(raw, Mapping) and raw.get("state", PRESENT) != ABSENT and isinstance(raw.get("vllm_args"), Mapping):
+        yield from places(raw["vllm_args"])

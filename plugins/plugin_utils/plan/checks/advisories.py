@@ -1,0 +1,69 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Known dangers of versions and settings. Which they are stands in the role's C(files/advisories.yml)."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping, Union
+
+from ..artifacts.releases import ray_of
+from ..errors import Fault, Notice, shown
+from ..host.firewall import is_open
+from ..inputs.distributed import RAY
+from ..inputs.settings import networks
+from ..placement.draft import HostDraft, ServiceDraft
+from ..versions import parse
+from ..vllm import arguments as args
+from ..vllm.engines import VLLM
+
+Finding = Union[Fault, Notice]
+
+
+def no_known_danger(host: HostDraft) -> Iterator[Finding]:
+    """No service is what an advisory warns of. Each finding bears the advisory's name, by which it can be accepted."""
+    advisories = host.tables.advisories
+    said: set[str] = set()
+    for draft in host.services:
+        facts = {**advisories.defaults, **_facts(draft)}
+        for advisory in advisories.all:
+            if not advisory.applies(facts) or advisory.name in said:
+                continue
+            if advisory.once:
+                said.add(advisory.name)
+            if advisory.stops:
+                remedy = f"{advisory.remedy} ({advisory.source})"
+                yield Fault(host.name, draft.label, advisory.key, _value(draft, advisory.key), advisory.why, remedy, advisory.name)
+            else:
+                text = f"{advisory.why}; {advisory.remedy}".replace("{reach}", _reach(host))
+                yield Notice(host.name, "" if advisory.once else draft.label, text, advisory.name)
+
+
+def _facts(draft: ServiceDraft) -> dict[str, Any]:
+    """What is known of a service, by the names that advisories use."""
+    facts: dict[str, Any] = {f"arguments.{key}": value for key, value in draft.arguments.items()}
+    for key in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
+        # As a number, even where the user wrote it as text.
+        facts[f"arguments.{key}"] = args.size(draft.arguments, key)
+    if draft.is_distributed and draft.service.distributed is not None and draft.service.distributed.backend == RAY:
+        facts["ray"] = parse(ray_of(draft.release.requirements))
+        # The roles see to one.
+        facts["ray.token"] = True
+    facts["vllm"] = draft.version if draft.engine == VLLM else None
+    facts["service.api_key"] = draft.service.has_api_key
+    facts["service.open"] = is_open(draft)
+    return facts
+
+
+def _reach(host: HostDraft) -> str:
+    """Whom the host's firewall lets in to services."""
+    settings = host.settings
+    if not settings.firewall_enabled:
+        return "everybody, as far as inferops.gpu knows, since firewall_enabled is false"
+    everybody = networks.hold_everybody(settings.firewall_api_sources)
+    return f"{'everybody' if everybody else ', '.join(settings.firewall_api_sources)} (firewall_api_sources)"
+
+
+def _value(draft: ServiceDraft, key: str) -> str:
+    arguments: Mapping[str, Any] = draft.arguments
+    name = key.partition("vllm_args.")[2]
+    return shown(arguments[name], name) if name in arguments else ""

@@ -1,0 +1,35 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host was asked and did not answer: nothing is planned on what is not known."""
+
+from __future__ import annotations
+
+from typing import Iterator, Union
+
+from ..errors import Fault, Notice
+from ..placement.draft import HostDraft
+
+Finding = Union[Fault, Notice]
+
+_LOOK = "look there (findmnt; a file system whose server is gone: umount --force --lazy), and run the play again"
+
+
+def everything_was_answered(host: HostDraft) -> Iterator[Finding]:
+    """A folder that cannot be read is not an empty one, and a mount whose server is gone holds up whoever touches it."""
+    if host.facts is None:
+        return
+    settings = host.settings
+    used = {
+        "weights_dir": settings.weights_dir, "vllm_releases_dir": settings.vllm_releases_dir, "host_install_dir": settings.host_install_dir,
+        "host_state_dir": settings.host_state_dir, "host_cache_dir": settings.host_cache_dir, "host_config_dir": settings.host_config_dir,
+        "host_home": settings.host_home,
+    }
+    for name, why in host.facts.unanswered.items():
+        below = [key for key, path in used.items() if name.startswith("/") and f"{path}/".startswith(name.rstrip("/") + "/")]
+        if below:
+            told = f"it lies on the file system at {name}, of which {why}"
+            yield Fault(host.name, "", below[0], used[below[0]], told, _LOOK)
+        elif name.startswith("/"):
+            yield Notice(host.name, "", f"the file system at {name} is not usable: {why}; {_LOOK}")
+        else:
+            yield Fault(host.name, "", f"facts.{name}", "", f"the host could not be asked for this: {why}", _LOOK)

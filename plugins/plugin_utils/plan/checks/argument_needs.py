@@ -1,0 +1,110 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What arguments need beside themselves: packages that vLLM does not bring, files that the unit can see, weights quantised as they say."""
+
+from __future__ import annotations
+
+import json
+
+from typing import Any, Iterator, Mapping
+
+from ..errors import Fault, shown
+from ..inputs.settings import sources
+from ..placement.draft import HostDraft, ServiceDraft
+from ..vllm.features import AUDIO, HEARING, NEEDS, has_package
+from .sharing import HIDDEN_PATHS
+
+# Ways of naming a quantisation, by what the weights hold. Those that quantise as they load take weights that are not quantised.
+_LOADED = ("fp8", "fp8_per_tensor", "fp8_per_channel", "fp8_per_block", "experts_int8", "int8_per_channel_weight_only", "online", "mxfp8", "humming",
+           "nvfp4_per_token", "torchao", "inc", "bitsandbytes")
+_HELD: dict[str, tuple[str, ...]] = {
+    "awq": ("awq", "auto_awq", "awq_marlin", "moe_wna16", "humming", "compressed-tensors", "quark", "inc"),
+    "gptq": ("gptq", "auto_gptq", "gptq_marlin", "moe_wna16", "humming", "compressed-tensors", "quark", "inc"),
+    "fp8-block": ("fp8", "compressed-tensors", "deepseek_v4_fp8", "humming", "quark", "modelopt", "modelopt_mixed"),
+    "fp8-channel": ("compressed-tensors", "fbgemm_fp8", "fp8", "humming", "quark", "modelopt", "modelopt_mixed"),
+    "fp8-tensor": ("fp8", "compressed-tensors", "modelopt", "modelopt_mixed", "humming", "quark"),
+    "int8-channel": ("compressed-tensors", "quark", "humming"),
+    "mxfp4": ("mxfp4", "gpt_oss_mxfp4", "compressed-tensors", "quark", "humming", "modelopt", "modelopt_mixed"),
+    "nvfp4": ("modelopt_fp4", "modelopt", "modelopt_mixed", "compressed-tensors", "humming"),
+}
+
+
+def packages_are_there(host: HostDraft) -> Iterator[Fault]:
+    """What an argument imports is among the release's requirements."""
+    for draft in host.services:
+        if draft.release.source.kind == sources.FILE:
+            # A wheel of somebody's own may bring what it likes.
+            continue
+        have = draft.release.requirements
+        for need in NEEDS:
+            takes = host.tables.types.of(need.key, draft.version)
+            if takes is not None and takes.names and draft.given.get(need.key) not in takes.names:
+                # What the version does not know at all is told of as that.
+                continue
+            if need.needs(draft.given) and not any(has_package(have, package) for package in need.packages):
+                why = f"it needs the package {need.packages[0]}, which vLLM does not bring"
+                version = host.settings.ray_version.text if need.packages[0] == "ray" else "<its version>"
+                remedy = f"add {need.packages[0]}=={version} to vllm_requirements"
+                remedy += f"; or write {need.instead}" if need.instead else f"; or take {need.key} out"
+                yield Fault(host.name, draft.label, draft.where(need.key), shown(draft.given[need.key], need.key), why, remedy)
+        name = draft.entry.architecture.class_name if draft.entry else ""
+        if name.startswith(HEARING) and not has_package(have, AUDIO[0]):
+            why = f"{name} hears, for which it needs the packages of vLLM's extra audio, and vLLM alone does not bring them"
+            remedy = f"add {', '.join(f'{package}==<its version>' for package in AUDIO)} to vllm_requirements"
+            yield Fault(host.name, draft.label, "model", shown(draft.service.model), why, remedy)
+
+
+def paths_can_be_seen(host: HostDraft) -> Iterator[Fault]:
+    """No argument or variable names a file where the service's unit sees none."""
+    for draft in host.services:
+        named = [(draft.where(key), key, value) for key, value in draft.given.items()]
+        named += [(f"environment.{key}", key, value) for key, value in draft.service.environment.items() if key != "PATH"]
+        for where, key, value in named:
+            for name, path in _paths(value, key):
+                hidden = next((place for place in HIDDEN_PATHS if path == place or path.startswith(f"{place}/")), "")
+                if hidden:
+                    why = f"the service's unit does not see what lies in {hidden} (ProtectHome=, PrivateTmp=)"
+                    remedy = f"put it elsewhere, in /srv or /opt for example, and write {name} with that path"
+                    yield Fault(host.name, draft.label, where, shown(path, key), why, remedy)
+                    break
+
+
+def _paths(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Absolute paths that a value holds, however deep, each with the key that has it: name=path and URLs of files among them."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith(("{", "[")):
+            try:
+                yield from _paths(json.loads(text), name)
+                return
+            except (ValueError, RecursionError):
+                pass
+        for part in text.removeprefix("file://").split(","):
+            word = part.strip().rpartition("=")[2] if "=" in part else part.strip()
+            if word.startswith("/") and "\n" not in word:
+                yield name, word
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _paths(inner, str(key))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _paths(inner, name)
+
+
+def quantization_is_the_weights(host: HostDraft) -> Iterator[Fault]:
+    """A quantisation that is named is the one that the weights hold, or is made as weights load that hold none."""
+    for draft in host.services:
+        named = draft.given.get("quantization")
+        held = draft.entry.architecture.quantization if draft.entry else ""
+        if not isinstance(named, str) or named in ("", "None") or not held:
+            continue
+        if held == "none" and named not in _LOADED and named in {name for names in _HELD.values() for name in names}:
+            why = "the weights are not quantised, and this is for weights that are"
+            yield _wrong(host, draft, named, why, "take quantization out, or serve a repository that is quantised so")
+        elif held in _HELD and named not in _HELD[held]:
+            why = f"the weights are quantised as {held}, and vLLM refuses another name than theirs"
+            yield _wrong(host, draft, named, why, "take quantization out: vLLM reads it from the weights")
+
+
+def _wrong(host: HostDraft, draft: ServiceDraft, named: str, why: str, remedy: str) -> Fault:
+    return Fault(host.name, draft.label, draft.where("quantization"), shown(named), why, remedy)

@@ -1,0 +1,242 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Argument values: of the type that the version's parser wants, and none that shut each other out."""
+
+from __future__ import annotations
+
+import json
+
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Mapping
+
+from ..errors import HIDDEN, Bad, Fault, is_secret_name, shown
+from ..placement.draft import HostDraft
+from ..vllm import argument_types, arguments as args
+from ..vllm.argument_types import count
+from . import gpus
+
+# Members of speculative_config that have a flag of their own, and that flag's key.
+_SPECULATIVE = {"method": "spec_method", "model": "spec_model", "num_speculative_tokens": "spec_tokens"}
+
+
+# Arguments whose values other rules look at, which know more of them.
+_OTHERS = frozenset({*args.OWNED, *gpus.SIZES, "tool_call_parser", "reasoning_parser"})
+
+
+def _can_be_written(value: Any) -> bool:
+    """What cannot stand on a command line at all is told of as that."""
+    try:
+        args.check_value(value)
+    except Bad:
+        return False
+    return True
+
+
+def values_have_the_type(host: HostDraft) -> Iterator[Fault]:
+    """Each value is one that vLLM's parser takes: types, choices and bounds, for versions whose parser was read."""
+    for draft in host.services:
+        for key, value in draft.given.items():
+            takes = host.tables.types.of(key, draft.version)
+            if takes is None or key in _OTHERS or not _can_be_written(value):
+                continue
+            try:
+                argument_types.check(key, value, takes)
+            except Bad as bad:
+                visible = HIDDEN if is_secret_name(key) else shown(value, key)
+                yield Fault(host.name, draft.label, draft.where(key), visible, bad.why, bad.remedy)
+
+
+def chat_template_is_one(host: HostDraft) -> Iterator[Fault]:
+    """A chat template is a file or a template, not the name of one that the tokenizer holds."""
+    for draft in host.services:
+        template = draft.given.get("chat_template")
+        if isinstance(template, str) and not any(letter in template for letter in "{}\n/\\") and not template.endswith(".jinja"):
+            why = "this is neither a path nor a template, and vLLM knows no template by its name"
+            remedy = "take it out: the tokenizer's own is used; or write a path"
+            yield Fault(host.name, draft.label, draft.where("chat_template"), shown(template), why, remedy)
+
+
+# Members that a lora module has (entrypoints/openai/models/protocol.py), the first two always.
+_LORA = ("name", "path", "base_model_name", "is_3d_lora_weight")
+
+
+def lora_modules_can_be_read(host: HostDraft) -> Iterator[Fault]:
+    """Each is name=path, or a dictionary; vLLM refuses anything else."""
+    for draft in host.services:
+        given = draft.given.get("lora_modules")
+        for item in given if isinstance(given, (list, tuple)) else [given]:
+            if item not in (None, "") and not _is_lora(item):
+                why = f"a module is <name>=<path>, or a dictionary of {', '.join(_LORA)}"
+                yield Fault(host.name, draft.label, draft.where("lora_modules"), shown(item), why, "write it as {name: ..., path: ...}")
+
+
+def _is_lora(item: Any) -> bool:
+    if isinstance(item, str) and ("=" not in item or "," in item):
+        try:
+            item = json.loads(item)
+        except (ValueError, RecursionError):
+            return False
+    if isinstance(item, Mapping):
+        return set(_LORA[:2]) <= set(item) <= set(_LORA)
+    return isinstance(item, str)
+
+
+def variables_go_with_arguments(host: HostDraft) -> Iterator[Fault]:
+    """What needs an environment variable beside it has it."""
+    for draft in host.services:
+        on = draft.environment.get("VLLM_USE_RUST_FRONTEND", "0") == "1" or "VLLM_USE_RUST_FRONTEND" in draft.service.secret_names
+        if draft.given.get("grpc_port") is not None and not on:
+            why = "vLLM refuses it without VLLM_USE_RUST_FRONTEND=1"
+            remedy = "add VLLM_USE_RUST_FRONTEND: 1 to the service's environment, or take it out"
+            yield Fault(host.name, draft.label, draft.where("grpc_port"), shown(draft.given["grpc_port"]), why, remedy)
+
+
+@dataclass(frozen=True)
+class _Conflict:
+    """Arguments that do not go together: the one to blame, whether they clash, why, and the way out."""
+
+    key: str
+    clashes: Callable[[Mapping[str, Any]], bool]
+    why: str
+    remedy: str
+
+
+def _on(arguments: Mapping[str, Any], key: str, member: str) -> bool:
+    return str(args.member(arguments, key, member)).lower() == "true"
+
+
+def _off(arguments: Mapping[str, Any], key: str, member: str) -> bool:
+    return str(args.member(arguments, key, member)).lower() == "false"
+
+
+def _both(key: str, other: str, member: str) -> _Conflict:
+    return _Conflict(
+        key,
+        lambda given: given.get(key) is not None and args.member(given, other, member) is not None,
+        f"{other} has a member {member} as well, and vLLM takes one of them only",
+        "keep one of the two",
+    )
+
+
+def _number(given: Mapping[str, Any], key: str) -> int | None:
+    return count(given.get(key))
+
+
+def _above(given: Mapping[str, Any], key: str, bound: str) -> bool:
+    """Both numbers are given and the first is larger."""
+    left, right = _number(given, key), _number(given, bound)
+    return left is not None and right is not None and left > right > 0
+
+
+# Read from vLLM 0.32.0: entrypoints/launchers/cli_args.py, engine/arg_utils.py, config/parallel.py, config/scheduler.py. All of them hold
+# wherever the flags exist.
+_CONFLICTS = (
+    _both("attention_backend", "attention_config", "backend"),
+    _both("cudagraph_capture_sizes", "compilation_config", "cudagraph_capture_sizes"),
+    _both("max_cudagraph_capture_size", "compilation_config", "max_cudagraph_capture_size"),
+    *(_both(key, "speculative_config", member) for member, key in _SPECULATIVE.items()),
+    *(
+        _Conflict(
+            key,
+            lambda given, key=key, connector=connector, role=role: args.member(given, key, connector) is not None and args.member(given, key, role) is None,
+            f"vLLM refuses a {connector} without a {role}",
+            f"add {role}",
+        )
+        for key, connector, role in (("kv_transfer_config", "kv_connector", "kv_role"), ("ec_transfer_config", "ec_connector", "ec_role"))
+    ),
+    _Conflict(
+        "structured_outputs_config",
+        lambda given: _on(given, "structured_outputs_config", "disable_any_whitespace")
+        and args.member(given, "structured_outputs_config", "backend") not in ("xgrammar", "guidance"),
+        "vLLM takes disable_any_whitespace with the backends xgrammar and guidance only",
+        "add backend: xgrammar or guidance",
+    ),
+    _Conflict(
+        "structured_outputs_config",
+        lambda given: _on(given, "structured_outputs_config", "disable_additional_properties")
+        and args.member(given, "structured_outputs_config", "backend") != "guidance",
+        "vLLM takes disable_additional_properties with the backend guidance only",
+        "add backend: guidance",
+    ),
+    _Conflict(
+        "eplb_config",
+        lambda given: args.member(given, "eplb_config", "communicator") == "torch_nccl" and not _off(given, "eplb_config", "use_async"),
+        "the communicator torch_nccl does not go with use_async, which is on unless taken away",
+        "leave communicator out, or write torch_gloo, or add use_async: false",
+    ),
+    _Conflict(
+        "data_parallel_hybrid_lb",
+        lambda given: given.get("data_parallel_hybrid_lb") is True and given.get("data_parallel_external_lb") is True,
+        "data_parallel_external_lb is on as well, and there is one way of balancing load only",
+        "keep one of the two",
+    ),
+    _Conflict(
+        "data_parallel_multi_port_external_lb",
+        lambda given: given.get("data_parallel_multi_port_external_lb") is True,
+        "it gives each rank a server on a port of its own, and a service has one port",
+        "take it out: vLLM then balances the ranks behind that one port",
+    ),
+    _Conflict(
+        "sse_keep_alive_interval",
+        lambda given: (_number(given, "sse_keep_alive_interval") or 0) < 0,
+        "it is negative",
+        "write 0 for no such comments, or seconds",
+    ),
+    _Conflict(
+        "enable_log_outputs",
+        lambda given: given.get("enable_log_outputs") is True and given.get("enable_log_requests") is not True,
+        "vLLM refuses it without enable_log_requests",
+        "add enable_log_requests: true",
+    ),
+    _Conflict(
+        "enable_per_request_metrics",
+        lambda given: given.get("enable_per_request_metrics") is True and given.get("disable_log_stats") is True,
+        "disable_log_stats takes away the statistics that it needs",
+        "keep one of the two",
+    ),
+    _Conflict(
+        "enable_eplb",
+        lambda given: given.get("enable_eplb") is True and given.get("enable_expert_parallel") is not True,
+        "balancing experts needs whole experts on each rank",
+        "add enable_expert_parallel: true",
+    ),
+    _Conflict(
+        "enable_elastic_ep",
+        lambda given: given.get("enable_elastic_ep") is True and given.get("enable_eplb") is not True,
+        "vLLM refuses it without enable_eplb",
+        "add enable_eplb: true",
+    ),
+    _Conflict(
+        "max_num_batched_tokens",
+        lambda given: given.get("enable_chunked_prefill") is False and _above(given, "max_model_len", "max_num_batched_tokens"),
+        "without chunked prefill a whole prompt goes into one batch, and max_model_len is larger",
+        "raise it to max_model_len, or leave enable_chunked_prefill on",
+    ),
+    _Conflict(
+        "max_num_seqs",
+        lambda given: _above(given, "max_num_seqs", "max_num_batched_tokens"),
+        "each sequence adds a token to the batch, and max_num_batched_tokens is smaller",
+        "lower it to max_num_batched_tokens or less",
+    ),
+    _Conflict(
+        "max_num_active_seqs",
+        lambda given: _above(given, "max_num_active_seqs", "max_num_seqs"),
+        "max_num_seqs is smaller",
+        "lower it to max_num_seqs or less",
+    ),
+    _Conflict(
+        "long_prefill_token_threshold",
+        lambda given: _above(given, "long_prefill_token_threshold", "max_model_len"),
+        "no prompt is longer than max_model_len",
+        "lower it to max_model_len or less",
+    ),
+)
+
+
+def arguments_go_together(host: HostDraft) -> Iterator[Fault]:
+    """No two arguments shut each other out."""
+    for draft in host.services:
+        for conflict in _CONFLICTS:
+            if conflict.clashes(draft.given):
+                value = shown(draft.given.get(conflict.key), conflict.key)
+                yield Fault(host.name, draft.label, draft.where(conflict.key), value, conflict.why, conflict.remedy)

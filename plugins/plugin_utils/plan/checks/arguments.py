@@ -1,0 +1,141 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Arguments: flags and parsers that the chosen vLLM has, and values that can stand on its command line."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Union
+
+from ..errors import HIDDEN, Bad, Fault, Notice, is_secret_name, shown
+from ..placement.draft import HostDraft, ServiceDraft
+from ..vllm import arguments as args
+from ..vllm.flags import Section, flag
+
+Finding = Union[Fault, Notice]
+
+_PARSERS: tuple[tuple[str, Section, str], ...] = (
+    ("tool_call_parser", "tool_call_parsers", "tool_parser_plugin"),
+    ("reasoning_parser", "reasoning_parsers", "reasoning_parser_plugin"),
+)
+
+
+def flags_exist(host: HostDraft) -> Iterator[Finding]:
+    """Every key of vllm_args is a flag of the version, and none that the plan gives itself."""
+    for draft in host.services:
+        for key, value in {**draft.offered, **draft.service.vllm_args}.items():
+            own = key in draft.service.vllm_args
+            finding = _check_key(host, draft, key, value, own)
+            if finding is not None:
+                yield finding
+
+
+def _check_key(host: HostDraft, draft: ServiceDraft, key: str, value: Any, own: bool) -> Finding | None:
+    where = f"vllm_args.{key}" if own else f"vllm_args.{key} (from the catalogue)"
+    head = key.partition(".")[0]
+    if "-" in head:
+        # Not only for looks: every check below goes by the one spelling.
+        why = "keys of vllm_args are written with underscores"
+        return Fault(host.name, draft.label, where, shown(value, head), why, f"write it as {head.replace('-', '_')}")
+    if head in args.OWNED:
+        visible = HIDDEN if is_secret_name(head) else shown(value, head)
+        return Fault(host.name, draft.label, where, visible, "the plan gives this flag itself", args.OWNED[head])
+    if head in args.SHORT:
+        return Fault(host.name, draft.label, where, shown(value, head), "short flags are not checked", f"write it as {args.SHORT[head]}")
+    answer = host.flags.ask("flags", flag(head), draft.version)
+    if answer.state == "known" or (value is None and answer.state != "unknown"):
+        return None
+    why, remedy = _explain_flag(host, draft, head, answer.state, answer.since)
+    if host.flags.covers(draft.version):
+        return Fault(host.name, draft.label, where, shown(value, key), why, remedy)
+    basis = host.flags.basis(draft.version).text
+    return Notice(host.name, draft.label, f"{where}: {why}, going by vLLM {basis}, since {draft.version.text} is not known here; {remedy}")
+
+
+def _explain_flag(host: HostDraft, draft: ServiceDraft, head: str, state: str, since: str) -> tuple[str, str]:
+    name = flag(head)
+    version = draft.version.text
+    if state == "gone":
+        return f"vLLM has no flag {name} any more since {since}", args.RETIRED.get(head, "take it out")
+    if state == "not yet":
+        return f"vLLM has the flag {name} since {since}", f"take it out, or set vllm_version to {since} or newer"
+    if head.startswith("no_") and host.flags.has("flags", flag(head[3:]), draft.version):
+        return "vllm_args names flags without their no", f"write it as {head[3:]}: false"
+    near = host.flags.nearest("flags", head, draft.version)
+    remedy = f"did you mean {' or '.join(near)}?" if near else f"see the arguments of vllm serve {version}"
+    return f"vLLM {version} has no flag {name}", remedy
+
+
+def values_can_be_written(host: HostDraft) -> Iterator[Fault]:
+    """Every value can stand on a command line."""
+    for draft in host.services:
+        for key, value in draft.given.items():
+            try:
+                args.check_value(value)
+            except Bad as bad:
+                yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(value, key), bad.why, bad.remedy)
+
+
+def parsers_exist(host: HostDraft) -> Iterator[Finding]:
+    """Parser names are registered in the version, unless a plugin brings its own."""
+    for draft in host.services:
+        for key, section, plugin in _PARSERS:
+            name = draft.given.get(key)
+            if name is None or plugin in draft.given:
+                continue
+            where = f"vllm_args.{key}"
+            answer = host.flags.ask(section, str(name), draft.version)
+            if answer.state == "known" and isinstance(name, str):
+                continue
+            why = {
+                "not yet": f"vLLM has this parser since {answer.since}",
+                "gone": f"vLLM has no such parser any more since {answer.since}",
+            }.get(answer.state, f"vLLM {draft.version.text} has no parser of this name")
+            near = host.flags.nearest(section, str(name), draft.version)
+            remedy = f"did you mean {' or '.join(near)}?" if near else f"take it away with {key}: null, or name one that vLLM has"
+            if answer.state == "not yet":
+                remedy = f"set vllm_version to {answer.since} or newer" + (f", or use {near[0]}" if near else "")
+            if host.flags.covers(draft.version):
+                yield Fault(host.name, draft.label, where, shown(name), why, remedy)
+            else:
+                yield Notice(host.name, draft.label, f"{where}: {why}, as far as is known here of vLLM {draft.version.text}; {remedy}")
+        if draft.given.get("enable_auto_tool_choice") is True and draft.given.get("tool_call_parser") is None:
+            yield Fault(
+                host.name,
+                draft.label,
+                "vllm_args.enable_auto_tool_choice",
+                "true",
+                "vLLM refuses it without a tool_call_parser",
+                "add the model's tool_call_parser, or take it away with enable_auto_tool_choice: null",
+            )
+
+
+def parsers_fit_the_model(host: HostDraft) -> Iterator[Fault]:
+    """A reasoning parser on a model that does not think takes the whole answer for thoughts, and content stays empty."""
+    for draft in host.services:
+        name = draft.given.get("reasoning_parser")
+        if name is not None and draft.entry is not None and draft.entry.thinking == "never":
+            yield Fault(
+                host.name,
+                draft.label,
+                "vllm_args.reasoning_parser",
+                shown(name),
+                f"{draft.entry.name} does not think, so that this parser would take every answer for a thought and leave its content empty",
+                "take it away with reasoning_parser: null",
+            )
+
+
+def variables_exist(host: HostDraft) -> Iterator[Notice]:
+    """vLLM ignores a VLLM_ variable that it does not know, so a typing error or a retired one does nothing."""
+    for draft in host.services:
+        for name in (*draft.environment, *(name for name in draft.service.secret_names if name not in draft.environment)):
+            if not name.startswith("VLLM_"):
+                continue
+            answer = host.flags.ask("environment", name, draft.version)
+            if answer.state == "known":
+                continue
+            near = host.flags.nearest("environment", name, draft.version)
+            what = {"gone": f"is gone since {answer.since}", "not yet": f"exists since {answer.since}"}.get(answer.state, "is not one that it knows")
+            hint = f"; near to it are {', '.join(near)}" if near and answer.state == "unknown" else ""
+            if answer.state == "gone" and name in args.RETIRED_VARIABLES:
+                hint = f"; {args.RETIRED_VARIABLES[name]}"
+            yield Notice(host.name, draft.label, f"vLLM {draft.version.text} ignores the environment variable {name}: it {what}{hint}")

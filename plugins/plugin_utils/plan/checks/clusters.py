@@ -1,0 +1,216 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service over several hosts as a whole: all of its hosts are there, say the same, and have the GPUs that it asks for."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterator, Union
+
+from ..errors import Fault, Notice, did_you_mean, shown
+from ..inputs.distributed import RAY
+from ..inputs.run import Run
+from ..models.architecture import Architecture
+from ..models.parallel import Parallel
+from ..placement.layout import fits
+from ..placement.multi_node import Cluster, Member
+from ..vllm import arguments as args
+from .layout import blocks_are_refined
+
+Finding = Union[Fault, Notice]
+
+
+def hosts_are_as_many_as_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
+    """As many hosts have the service as it says that it has nodes."""
+    nodes = cluster.distributed.nodes
+    have = len(cluster.members)
+    if nodes is None or nodes == have or _said(cluster, lambda member: _of(member).nodes) is not None:
+        return
+    there = f"{have} host{' of the inventory has' if have == 1 else 's of the inventory have'} it: {', '.join(cluster.hosts)}"
+    if have < nodes:
+        why = f"{there}; {nodes - have} more {'is' if nodes - have == 1 else 'are'} missing"
+        remedy = f"define the service for {nodes} hosts, in the variables of a group that holds them, or write nodes: {have}"
+        remedy = remedy if have > 1 else remedy.partition(", or write")[0]
+    else:
+        why = f"{there}; {have - nodes} too many"
+        remedy = f"take it off {have - nodes} of them, write nodes: {have}, or give services of their own names to groups of {nodes}"
+    yield Fault(cluster.head.host.name, cluster.label, "distributed.nodes", str(nodes), why, remedy)
+
+
+def head_is_a_node(cluster: Cluster, run: Run) -> Iterator[Fault]:
+    """The head that is named is one of the hosts."""
+    if _said(cluster, lambda member: _of(member).head) is not None:
+        return
+    head = cluster.distributed.head
+    if head is not None and head not in cluster.hosts:
+        why = f"no host of this name has the service; {', '.join(cluster.hosts)} {'has' if len(cluster.hosts) == 1 else 'have'} it"
+        remedy = did_you_mean(head, cluster.hosts, "name one of them, or leave head out for the first of the inventory")
+        yield Fault(cluster.head.host.name, cluster.label, "distributed.head", shown(head), why, remedy)
+
+
+def nodes_say_the_same(cluster: Cluster, run: Run) -> Iterator[Finding]:
+    """What has to be the same on all nodes is. Of things that follow from each other the first is told."""
+    for key, chain, remedy in _ALIKE:
+        for subkey, get in chain:
+            said = _said(cluster, get)
+            if said is not None:
+                yield _differs(cluster, subkey or key, said, remedy)
+                break
+    for name in dict.fromkeys(name for member in cluster.members for name in member.draft.given):
+        said = _said(cluster, lambda member: member.draft.given.get(name), name)
+        if said is not None:
+            yield _differs(cluster, f"vllm_args.{name}", said, _BY_GROUP)
+    if _said(cluster, _gpu_count) is None and (said := _said(cluster, _gpu_names)) is not None:
+        hosts = ", ".join(cluster.hosts)
+        yield Notice(cluster.head.host.name, cluster.label, f"its nodes {hosts} have different GPUs ({_told(said)}): the slowest sets the pace")
+
+
+def _gpu_count(member: Member) -> int | None:
+    """GPUs of the service on a host; None when nobody knows."""
+    return len(set(member.draft.gpus)) if member.draft.gpus is not None else None
+
+
+def _gpu_names(member: Member) -> str:
+    used = set(member.draft.gpus or ())
+    return ", ".join(sorted({gpu.name for gpu in member.host.gpus or () if gpu.index in used and gpu.name}))
+
+
+def _of(member: Member) -> Any:
+    return member.draft.service.distributed
+
+
+_BY_GROUP = "define the service once, in the variables of a group that holds its hosts"
+_SAME = f"write the same on all of its hosts, best by this: {_BY_GROUP}"
+
+# What has to be alike: the key, what to compare in the order in which one follows from the other, and the way out.
+_ALIKE: tuple[tuple[str, tuple[tuple[str, Callable[[Member], Any]], ...], str], ...] = (
+    ("distributed.nodes", (("", lambda member: _of(member).nodes),), _SAME),
+    ("distributed.backend", (("", lambda member: _of(member).backend), ("distributed.port", lambda member: _of(member).meeting_port)), _SAME),
+    ("distributed.head", (("", lambda member: _of(member).head),), _SAME),
+    (
+        "vllm_version",
+        (("", lambda member: member.draft.version.text), ("release", lambda member: member.draft.release.path)),
+        "set vllm_version and the other vllm_ settings for all of its hosts alike, in the variables of their group",
+    ),
+    (
+        "model",
+        (
+            ("", lambda member: member.draft.service.model),
+            ("revision", lambda member: member.draft.weights.revision if member.draft.weights else None),
+            ("weights_dir", lambda member: member.draft.weights.path if member.draft.weights else None),
+        ),
+        _SAME,
+    ),
+    ("port", (("", lambda member: member.draft.service.port),), _SAME),
+    ("served_model_name", (("", lambda member: ", ".join(member.draft.service.served_model_names) or None),), _SAME),
+    ("gpus", (("", _gpu_count),), "give it the same number of GPUs on each host, with gpus"),
+)
+
+
+def _said(cluster: Cluster, get: Callable[[Member], Any], name: str = "") -> dict[str, list[str]] | None:
+    """What the hosts say, each answer with those who give it; None when all say the same.
+
+    :param name: of the argument, for those whose values are not shown
+    """
+    answers = [(member.host.name, get(member)) for member in cluster.members]
+    if all(answer == answers[0][1] for _host, answer in answers):
+        return None
+    said: dict[str, list[str]] = {}
+    for host, answer in answers:
+        said.setdefault("nothing" if answer is None else shown(answer, name), []).append(host)
+    return said
+
+
+def _told(said: dict[str, list[str]]) -> str:
+    return ", ".join(f"{answer or 'unknown'} on {' and '.join(hosts)}" for answer, hosts in said.items())
+
+
+def _differs(cluster: Cluster, key: str, said: dict[str, list[str]], remedy: str) -> Fault:
+    value = ", ".join(said)
+    return Fault(cluster.head.host.name, cluster.label, key, value, f"the nodes of one service have to agree, and it is {_told(said)}", remedy)
+
+
+def addresses_are_apart(cluster: Cluster, run: Run) -> Iterator[Fault]:
+    """Each node has an address of its own, at which others reach it."""
+    owners: dict[str, str] = {}
+    for node in cluster.head.draft.part.nodes if cluster.head.draft.part else ():
+        key, remedy = "ansible_host", "give each host its own address, or name a network with distributed.interface"
+        if node.address == "localhost" or node.address.startswith("127.") or node.address == "::1":
+            yield Fault(node.host, cluster.label, key, node.address, "the other nodes of the service cannot reach it at this address", remedy)
+        elif node.address in owners:
+            why = f"{owners[node.address]} has the same address, and each node of a service is a host of its own"
+            yield Fault(node.host, cluster.label, key, shown(node.address), why, remedy)
+        owners.setdefault(node.address, node.host)
+
+
+def ray_has_ipv4(cluster: Cluster, run: Run) -> Iterator[Fault]:
+    """Nodes under Ray have addresses of IPv4: nobody has tried its ports and ranks by IPv6."""
+    if cluster.distributed.backend != RAY:
+        return
+    for node in cluster.head.draft.part.nodes if cluster.head.draft.part else ():
+        if ":" in node.address:
+            why = "the other nodes reach it by IPv6, by which services on Ray are not known to run"
+            remedy = "write distributed.backend: mp; or name a network with IPv4 with distributed.interface, or an IPv4 address as ansible_host"
+            yield Fault(node.host, cluster.label, "distributed.backend", RAY, why, remedy)
+
+
+def gpus_add_up(cluster: Cluster, run: Run) -> Iterator[Finding]:
+    """The parallel sizes are the GPUs of all nodes, neither more nor less, and no stage is cut between hosts."""
+    draft = cluster.head.draft
+    nodes = cluster.distributed.nodes
+    each = _gpu_count(cluster.head)
+    wanted = draft.world_size()
+    if not each or nodes is None or wanted is None or _said(cluster, _gpu_count) is not None:
+        return
+    tensor, pipeline = (args.size(draft.arguments, key) or 1 for key in ("tensor_parallel_size", "pipeline_parallel_size"))
+    stage = wanted // pipeline
+    sizes = f"tensor_parallel_size {tensor} x pipeline_parallel_size {pipeline}"
+    for key in ("prefill_context_parallel_size", "data_parallel_size"):
+        other = args.size(draft.arguments, key)
+        sizes += f" x {key} {other}" if other != 1 else ""
+    value = f"{each} on each of {nodes} hosts"
+    usual = _usual_sizes(cluster, each, nodes)
+    if wanted != each * nodes:
+        why = f"{sizes} is {wanted} GPUs and the service has {each * nodes}"
+        remedy = f"{usual}, or name on each host the GPUs that it is to use, with gpus"
+        yield Fault(cluster.head.host.name, cluster.label, "gpus", value, why, remedy)
+    elif each % stage and stage % each:
+        why = f"a stage of {stage} GPUs is neither part of a host with {each} nor made of whole ones"
+        yield Fault(cluster.head.host.name, cluster.label, "vllm_args.tensor_parallel_size", str(tensor), why, usual)
+    elif stage > each:
+        what = f"{sizes} sends what tensor parallel exchanges in every layer between hosts, which only the fastest networks bear"
+        yield Notice(cluster.head.host.name, cluster.label, f"{what}; {usual}")
+
+
+def _usual_sizes(cluster: Cluster, each: int, nodes: int) -> str:
+    """What to write to use all GPUs: nothing where the model can be cut so, else the largest tensor parallel size within a host that it can."""
+    draft = cluster.head.draft
+    model, refines = draft.entry.architecture if draft.entry else Architecture(), blocks_are_refined(cluster.head.host, draft)
+    ways = [Parallel(size, each * nodes // size) for size in range(each, 0, -1) if each % size == 0]
+    way = next((way for way in ways if fits(model, way, refines)), ways[0])
+    if way == ways[0]:
+        return f"leave the parallel sizes out for {each} x {nodes}"
+    return f"write tensor_parallel_size: {way.tensor} and pipeline_parallel_size: {way.pipeline}, and leave the other parallel sizes out"
+
+
+def run_has_all_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
+    """A run reaches all nodes of a service or none: half of one does not serve."""
+    if run.hosts is None:
+        return
+    missing = [name for name in cluster.hosts if name not in run.hosts]
+    there = [name for name in cluster.hosts if name in run.hosts]
+    if missing and there:
+        who = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not in this run"
+        why = f"{who}, left out by its limit or failed before; a part of a service does not serve"
+        remedy = f"limit the run to all of its hosts, -l {','.join(cluster.hosts)}, or to none of them"
+        yield Fault(cluster.head.host.name, cluster.label, "limit", ",".join(there), why, remedy)
+
+
+def names_are_apart(cluster: Cluster, run: Run) -> Iterator[Fault]:
+    """No two nodes give themselves the same name: logs, certificates and people could not tell them apart, and one host may be there twice."""
+    owners: dict[str, str] = {}
+    for member in cluster.members:
+        name = member.host.facts.hostname if member.host.facts is not None else ""
+        if name and name in owners:
+            why = f"{owners[name]} gives itself the same name ({name}), and each node of a service is a host of its own"
+            yield Fault(member.host.name, cluster.label, "hostname", name, why, "see that these are two hosts, and set their names with hostnamectl")
+        owners.setdefault(name, member.host.name)

@@ -1,0 +1,49 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernel settings: parameters and governors that the host knows, and a table of connections that holds what it is to."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from ..errors import Fault, Notice, did_you_mean, shown
+from ..inputs.settings import kernel
+from ..placement.draft import HostDraft
+
+# The factor that the kernel itself takes where only the buckets are given; beyond that the chains of a full table grow long.
+_LONG_CHAINS = 8
+
+
+def parameters_exist(host: HostDraft) -> Iterator[Fault]:
+    """The kernel of the host has the parameters that the user adds, or may have them outside of this container or with another module."""
+    facts = host.facts.kernel if host.facts is not None else None
+    if facts is None or not host.settings.kernel_enabled:
+        return
+    for key, value in host.settings.kernel_sysctl.items():
+        found = facts.sysctl.get(key)
+        if value is None or found is None or found.exists or found.absence:
+            continue
+        remedy = f"did you mean {' or '.join(found.near)}?" if found.near else "sysctl -a lists what the host has"
+        yield Fault(host.name, "", f"{kernel.SYSCTL}.{key}", shown(value, key), "the kernel of this host has no such parameter", remedy)
+
+
+def governor_is_there(host: HostDraft) -> Iterator[Fault]:
+    """All CPUs offer the governor. Where their frequency is not for Linux to choose, as in many virtual machines, the role says so."""
+    wanted = host.settings.kernel_cpu_governor
+    facts = host.facts.kernel if host.facts is not None else None
+    if not wanted or not host.settings.kernel_enabled or facts is None or not facts.available_governors or wanted in facts.available_governors:
+        return
+    otherwise = f"choose one of {', '.join(facts.available_governors)}"
+    why = "the driver of the CPUs does not offer this governor"
+    yield Fault(host.name, "", "kernel_cpu_governor", wanted, why, did_you_mean(wanted, facts.available_governors, otherwise))
+
+
+def buckets_are_enough(host: HostDraft) -> Iterator[Notice]:
+    """A full table of connections does not have long chains."""
+    if not host.settings.kernel_enabled:
+        return
+    sysctl = kernel.wanted(host.settings).sysctl
+    most, buckets = (sysctl.get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("max", "buckets"))
+    if most.isdigit() and buckets.isdigit() and int(most) > _LONG_CHAINS * int(buckets):
+        text = f"kernel_conntrack_buckets: {buckets} buckets for {most} connections make chains of {2 * int(most) // max(1, int(buckets))} on average"
+        yield Notice(host.name, "", f"{text} when the table is full; Linux turns connections away whose chain has grown too long")

@@ -1,0 +1,207 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Platform: the driver is new enough for vLLM's CUDA, and the GPUs can compute with the model's type."""
+
+from __future__ import annotations
+
+from typing import Iterator, Union
+
+from ..errors import Fault, Notice, shown
+from ..inputs.facts import Gpu
+from ..models.architecture import Architecture
+from ..placement.draft import HostDraft, ServiceDraft
+from ..versions import parse
+from ..vllm.platforms import Numbers, numbers, suits, written
+
+Finding = Union[Fault, Notice]
+
+_HALF = ("half", "float16")
+
+
+def _gpus(host: HostDraft, draft: ServiceDraft) -> list[Gpu]:
+    """GPUs of a service that are known. A CPU build uses none, whatever its user names."""
+    used = set(draft.gpus or ())
+    return [] if draft.version.is_cpu_build else [gpu for gpu in host.gpus or () if gpu.index in used]
+
+
+def driver_suits_cuda(host: HostDraft) -> Iterator[Fault]:
+    """The driver is at least the one that the CUDA of the chosen vLLM needs."""
+    platforms = host.tables.platforms
+    for draft in host.services:
+        cuda = platforms.cuda(draft.version, host.settings.vllm_torch_backend)
+        least = platforms.driver(cuda)
+        if host.settings.cuda_driver_install:
+            # What is installed now goes; a branch is compared by its first number, since the newest of it is what comes.
+            branch = host.settings.cuda_driver_branch
+            if least and numbers(branch) < numbers(least)[:1]:
+                why = f"vLLM {draft.version.text} brings CUDA {written(cuda)}, which needs driver {least} or newer"
+                yield Fault(host.name, draft.label, "cuda_driver_branch", branch, why, f"choose branch {written(numbers(least)[:1])} or newer")
+            continue
+        older = [gpu.driver_version for gpu in _gpus(host, draft) if numbers(gpu.driver_version) and numbers(gpu.driver_version) < numbers(least)]
+        if least and older:
+            why = f"vLLM {draft.version.text} brings CUDA {written(cuda)}, which needs driver {least} or newer"
+            remedy = f"install driver {least} or newer (cuda_driver_install does it); or choose a build for an older CUDA with vllm_torch_backend"
+            yield Fault(host.name, draft.label, "gpus", f"driver {shown(older[0])}", why, remedy)
+
+
+def cuda_knows_the_gpu(host: HostDraft) -> Iterator[Fault]:
+    """The CUDA of the chosen vLLM makes code for the GPUs."""
+    platforms = host.tables.platforms
+    for draft in host.services:
+        cuda = platforms.cuda(draft.version, host.settings.vllm_torch_backend)
+        for gpu in _gpus(host, draft):
+            capability = numbers(gpu.compute_capability)
+            least = platforms.least_cuda(capability)
+            oldest = platforms.oldest_gpu(cuda)
+            if capability and capability < oldest:
+                brings = f"vLLM {draft.version.text}{f' brings CUDA {written(cuda)} here and' if cuda else ''}"
+                why = f"{brings} has code for GPUs from compute capability {written(oldest)} on"
+                yield Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, _for_old_gpus(host, draft, capability))
+                break
+            if capability and cuda and cuda < least:
+                why = f"this GPU needs CUDA {written(least)} or newer, and vLLM {draft.version.text} brings {written(cuda)} here"
+                remedy = f"choose a build for CUDA {written(least)} or newer: vllm_torch_backend, or the version's local part"
+                yield Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, remedy)
+                break
+
+
+def kernels_know_the_gpu(host: HostDraft) -> Iterator[Fault]:
+    """The GPUs are none of those that a kernel of the model, or one that the user names, was not written for: at both ends of the range."""
+    platforms = host.tables.platforms
+    for draft in host.services:
+        sparse = draft.entry is not None and draft.entry.architecture.mla is not None and bool(draft.entry.architecture.mla.index_head_dim)
+        named = draft.given.get("attention_backend")
+        backend = platforms.attention_backends.get(named.upper(), ()) if isinstance(named, str) else ()
+        for gpu in _gpus(host, draft):
+            capability = numbers(gpu.compute_capability)
+            if not capability:
+                continue
+            if sparse and capability[0] not in platforms.sparse_mla:
+                why = f"vLLM has the model's sparse attention for GPUs of compute capability {_majors(platforms.sparse_mla)} alone"
+                yield Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve it on such a GPU, or another model here")
+                break
+            if backend and capability[0] not in backend:
+                why = f"this attention backend is for GPUs of compute capability {_majors(backend)}, and {_named(gpu, capability)} is not"
+                remedy = "take it out: vLLM chooses one that goes with GPU and model"
+                yield Fault(host.name, draft.label, "vllm_args.attention_backend", shown(named), why, remedy)
+                break
+
+
+def cache_type_suits_the_gpu(host: HostDraft) -> Iterator[Fault]:
+    """There is a kernel for the KV cache's type, the model's attention and the GPUs, and nothing in the weights against it.
+
+    By C(kv_cache_dtypes) of platforms.yml. FP8 weights take no cache of kind e5m2 (model_executor/layers/attention/attention.py of vLLM 0.32.0), but
+    for those of compressed-tensors that bring no scales for it, as those with a scale a channel are.
+    """
+    platforms = host.tables.platforms
+    for draft in host.services:
+        named = draft.given.get("kv_cache_dtype")
+        model = draft.entry.architecture if draft.entry else Architecture()
+        if not isinstance(named, str) or draft.version.is_cpu_build:
+            continue
+        if named == "fp8_e5m2" and model.quantization in ("fp8-block", "fp8-tensor"):
+            why = "the weights are in FP8, and vLLM refuses a cache of fp8_e5m2 beside them"
+            yield _wrong_cache(host, draft, named, why)
+            continue
+        kernels = platforms.cache_kernels(named, draft.version)
+        kind = _attention(model)
+        if kernels is None or draft.given.get("attention_backend") is not None:
+            continue
+        if not kernels or (kind and kind not in kernels):
+            what = f"models with {_ATTENTION[kind]}" if kernels and kind else "NVIDIA's GPUs"
+            yield _wrong_cache(host, draft, named, f"vLLM {draft.version.text} has no kernel for this type of KV cache for {what}")
+            continue
+        for gpu in _gpus(host, draft) if kind else ():
+            capability = numbers(gpu.compute_capability)
+            if capability and not suits(capability, kernels[kind]):
+                needs = _majors(tuple(kernels[kind])) if isinstance(kernels[kind], (list, tuple)) else f"{kernels[kind]} and newer"
+                why = f"vLLM {draft.version.text} has this type of KV cache for compute capability {needs}, and {_named(gpu, capability)} is not that"
+                yield _wrong_cache(host, draft, named, why)
+                break
+
+
+# Kinds of attention, as the table of cache types has them.
+_ATTENTION = {"heads": "keys and values of each head", "mla": "MLA's compressed cache", "sparse": "sparse attention over MLA's compressed cache"}
+
+
+def _attention(model: Architecture) -> str:
+    """The kind of attention, empty when not known."""
+    if model.mla is not None:
+        return "sparse" if model.mla.index_head_dim else "mla"
+    return "heads" if model.num_kv_heads or model.kv_groups else ""
+
+
+def _wrong_cache(host: HostDraft, draft: ServiceDraft, named: str, why: str) -> Fault:
+    """The way out is FP8 where all GPUs have it and it was what was wanted, else the model's own type."""
+    kernels = host.tables.platforms.cache_kernels("fp8", draft.version)
+    kind = _attention(draft.entry.architecture) if draft.entry else ""
+    capabilities = [numbers(gpu.compute_capability) for gpu in _gpus(host, draft)]
+    smaller = named not in ("fp8", "fp8_e4m3", "bfloat16")
+    fits = kernels is None or (kind in kernels and all(suits(capability, kernels[kind]) for capability in capabilities if capability))
+    remedy = "write fp8, or take it out" if smaller and fits else "take it out: the cache then has the type that the model computes in"
+    return Fault(host.name, draft.label, draft.where("kv_cache_dtype"), named, why, remedy)
+
+
+def _for_old_gpus(host: HostDraft, draft: ServiceDraft, capability: Numbers) -> str:
+    platforms = host.tables.platforms
+    older = platforms.newest_vllm_below((13,))
+    last = parse(older)
+    wanted = draft.entry.min_vllm if draft.entry is not None else None
+    if capability < platforms.oldest_gpu((12,)) or last is None or (wanted is not None and last < wanted) or draft.version <= last:
+        return "serve it on a newer GPU"
+    return f"serve it on a newer GPU; or set vllm_version to {older}, the last whose own CUDA knows this one (without vllm_torch_backend)"
+
+
+def _majors(majors: tuple[int, ...]) -> str:
+    return ", ".join(f"{major}.x" for major in majors)
+
+
+def gpu_computes_the_type(host: HostDraft) -> Iterator[Finding]:
+    """The GPUs can take the model's quantisation, and compute in its type rather than only keep it."""
+    platforms = host.tables.platforms
+    for draft in host.services:
+        if draft.entry is None:
+            continue
+        quantization = _quantization(draft)
+        for gpu in _gpus(host, draft):
+            capability = numbers(gpu.compute_capability)
+            if not capability:
+                continue
+            finding = _quantized(host, draft, gpu, capability, quantization, platforms.least_capability(quantization), platforms.fp8_arithmetic)
+            finding = finding or _sixteen_bits(host, draft, gpu, capability, platforms.bf16_arithmetic)
+            if finding is not None:
+                yield finding
+                # The others are of the same kind, or told of in the next run.
+                break
+
+
+def _quantization(draft: ServiceDraft) -> str:
+    """That of the weights, or the one that the arguments ask for as they are loaded."""
+    stated = draft.entry.architecture.quantization if draft.entry else ""
+    return "fp8-tensor" if stated in ("", "none") and draft.given.get("quantization") == "fp8" else stated
+
+
+def _quantized(host: HostDraft, draft: ServiceDraft, gpu: Gpu, capability: Numbers, quantization: str, least: Numbers, fp8: Numbers) -> Finding | None:
+    if capability < least:
+        why = f"vLLM takes weights quantised as {quantization} from compute capability {written(least)} on"
+        return Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve a model in another type, or on another GPU")
+    if quantization.startswith("fp8") and capability < fp8:
+        what = f"{_named(gpu, capability)} has no FP8 arithmetic (that begins with {written(fp8)})"
+        return Notice(host.name, draft.label, f"{what}: FP8 is for the weights alone there, which saves memory but computes in 16 bits")
+    return None
+
+
+def _sixteen_bits(host: HostDraft, draft: ServiceDraft, gpu: Gpu, capability: Numbers, bf16: Numbers) -> Finding | None:
+    wanted = draft.given.get("dtype", "auto")
+    if capability >= bf16 or wanted in _HALF:
+        return None
+    if wanted == "bfloat16":
+        why = f"{_named(gpu, capability)} has no BF16 arithmetic, and vLLM refuses it below compute capability {written(bf16)}"
+        return Fault(host.name, draft.label, "vllm_args.dtype", "bfloat16", why, "write dtype: half")
+    known = draft.entry is not None and draft.entry.architecture.dtype in ("bf16", "fp8")
+    what = f"{_named(gpu, capability)} has no BF16 arithmetic: vLLM computes in FP16 instead, in which some models overflow"
+    return Notice(host.name, draft.label, f"{what}; dtype: half says so") if known and wanted == "auto" else None
+
+
+def _named(gpu: Gpu, capability: Numbers) -> str:
+    return f"GPU {gpu.index}{f' ({shown(gpu.name)})' if gpu.name else ''} of compute capability {written(capability)}"

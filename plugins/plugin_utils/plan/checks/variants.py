@@ -1,0 +1,57 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Profiles and presets: known to the model's entry, and a profile's GPUs there."""
+
+from __future__ import annotations
+
+from typing import Iterator, Mapping
+
+from ..errors import Fault, Notice, did_you_mean, shown
+from ..placement.draft import HostDraft, ServiceDraft
+
+_GIB = 2**30
+
+# A GPU shows a little less memory than its name says.
+_NEARLY = 0.95
+
+
+def variants_are_known(host: HostDraft) -> Iterator[Fault]:
+    """The profile and the preset that a service names are among those of its model."""
+    for draft in host.services:
+        if draft.entry is None:
+            continue
+        asked: dict[str, tuple[str | None, Mapping[str, object]]] = {
+            "profile": (draft.service.profile, draft.entry.profiles),
+            "preset": (draft.service.preset, draft.entry.presets),
+        }
+        for key, (name, known) in asked.items():
+            if name is not None and name not in known:
+                otherwise = f"it has {', '.join(known)}" if known else f"take it out: it has no {key}s"
+                yield Fault(host.name, draft.label, key, shown(name), f"{draft.entry.name} has no {key} of this name", did_you_mean(name, known, otherwise))
+
+
+def profile_fits_the_gpus(host: HostDraft) -> Iterator[Notice]:
+    """A service has the GPUs that its profile was written for: as many, and as large."""
+    for draft in host.services:
+        profile = draft.profile
+        if profile is None or draft.gpus is None:
+            continue
+        each = f" on each of {profile.nodes} hosts" if profile.nodes > 1 else ""
+        what = f"the profile {profile.name} is for {profile.gpus} x {profile.gpu or 'GPU'}{each}"
+        have = len(set(draft.gpus))
+        if have < profile.gpus:
+            yield Notice(host.name, draft.label, f"{what}, and the service has {have}")
+        nodes = draft.service.distributed.nodes if draft.service.distributed is not None else 1
+        if nodes is not None and nodes < profile.nodes:
+            over = f"is over {nodes}" if nodes > 1 else f"is on one; say distributed: {{nodes: {profile.nodes}}}"
+            yield Notice(host.name, draft.label, f"{what}, and the service {over}")
+        smallest = _smallest_memory(host, draft)
+        if profile.gpu_memory_gib and smallest and smallest < profile.gpu_memory_gib * _GIB * _NEARLY:
+            yield Notice(host.name, draft.label, f"{what} with {profile.gpu_memory_gib} GiB each, and one of the service's has {smallest / _GIB:.1f} GiB")
+
+
+def _smallest_memory(host: HostDraft, draft: ServiceDraft) -> int:
+    """Memory of the service's smallest GPU in bytes, 0 when nobody knows it."""
+    used = set(draft.gpus or ())
+    known = [gpu.memory_bytes for gpu in host.gpus or () if gpu.index in used and gpu.memory_bytes]
+    return min(known, default=0)

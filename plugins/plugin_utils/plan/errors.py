@@ -1,0 +1,169 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the plan says about an inventory: faults that stop it and notices that do not. Secrets are never part of either."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Iterable, Mapping, Sequence
+
+from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials, has_token, masked
+
+HIDDEN = "(hidden)"
+
+# Names whose values are not shown. "max_num_batched_tokens" is not one of them, hence the anchors.
+_SECRET_NAME = re.compile(r"(?:^|[_-])(?:api[_-]?key\w*|key|keys|token|secrets?(?:[_-]\w+)?|passw(?:or)?d|credentials?)$", re.IGNORECASE)
+_SECRET_TEXT = re.compile(r"(?:key|token|secret|passw|credential)\w*['\"]?\s*[:=]|://[^/\s]*:[^/\s]*@|\bsk-", re.IGNORECASE)
+_SHOWN_LENGTH = 120
+
+# Likeness from 0 to 1 that a name needs to be offered, and how far it may stay behind the best one.
+_NEAR = 0.55
+_MUCH_LESS = 0.12
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong, where it stands and the way out. C(value) is what may be shown of it.
+
+    All of it is text on one line, whatever names and keys the inventory has. C(rule) is the name by which a user may accept it, else empty.
+    """
+
+    host: str
+    service: str
+    key: str
+    value: str
+    why: str
+    remedy: str
+    rule: str = ""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, masked(one_line(getattr(self, field.name))))
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something worth knowing that does not stop the plan. C(rule) as of a fault."""
+
+    host: str
+    service: str
+    text: str
+    rule: str = ""
+
+
+class Bad(ValueError):
+    """A value that cannot be used: C(why), and what to write instead in C(remedy)."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.remedy = remedy
+
+
+def is_secret_name(name: Any) -> bool:
+    """Whether a variable, key or flag of this name would hold a secret."""
+    return bool(_SECRET_NAME.search(str(name)))
+
+
+def shown(value: Any, name: Any = "") -> str:
+    """A value as faults show it: short, on one line and without secrets."""
+    if is_secret_name(name) and value is not None:
+        return HIDDEN
+    text = one_line(value if isinstance(value, str) else _as_json(_masked(value)))
+    if isinstance(value, str) and _is_secret(value):
+        return HIDDEN
+    return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"
+
+
+def _is_secret(text: str) -> bool:
+    """Whether text holds what looks like a secret, so that none of it is shown."""
+    return _SECRET_TEXT.search(text) is not None or has_credentials(text) or has_token(text)
+
+
+def one_line(text: str) -> str:
+    """Text with everything that a terminal would act upon replaced."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): HIDDEN if is_secret_name(key) else _masked(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(item) for item in value]
+    return HIDDEN if isinstance(value, str) and _is_secret(value) else value
+
+
+def _as_json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError):
+        return type(value).__name__
+
+
+def kind(value: Any) -> str:
+    """The type of a value in YAML's words."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, int):
+        return "a whole number"
+    if isinstance(value, float):
+        return "a number with a fraction"
+    if isinstance(value, Mapping):
+        return "a dictionary"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return type(value).__name__
+
+
+def nearest(word: Any, choices: Iterable[str], limit: int = 3) -> list[str]:
+    """The choices most like the word, best first; empty when none comes near. Those much less like it than the best are left out."""
+    text = str(word).lower()
+    by_lower = {choice.lower(): choice for choice in choices}
+    found = difflib.get_close_matches(text, by_lower, n=limit, cutoff=_NEAR)
+    likeness = [difflib.SequenceMatcher(None, choice, text).ratio() for choice in found]
+    return [by_lower[choice] for choice, ratio in zip(found, likeness) if ratio >= likeness[0] - _MUCH_LESS]
+
+
+def did_you_mean(word: Any, choices: Iterable[str], otherwise: str) -> str:
+    """The sentence that offers the nearest names, or the other one when none comes near."""
+    found = nearest(word, choices)
+    return f"did you mean {' or '.join(found)}?" if found else otherwise
+
+
+def render_faults(faults: Sequence[Fault]) -> str:
+    """All faults as text: one numbered block each; the same fault on many hosts is one block that names them."""
+    merged: dict[tuple[str, ...], list[str]] = {}
+    for fault in faults:
+        merged.setdefault((fault.service, fault.key, fault.value, fault.why, fault.remedy), []).append(fault.host)
+    count = len(merged)
+    lines = [f"{count} fault{'' if count == 1 else 's'} in the plan; nothing was changed."]
+    for number, ((service, key, value, why, remedy), hosts) in enumerate(merged.items(), start=1):
+        where = [("host", _names(hosts)), ("service", service), ("key", key), ("value", value), ("why", why), ("way out", remedy)]
+        lines += ["", f"fault {number}"]
+        lines += [f"  {label + ':':<9}{text}" for label, text in where if text]
+    return "\n".join(lines)
+
+
+def render_notices(notices: Iterable[Notice]) -> list[str]:
+    """Notices as sentences; the same one on many hosts is one sentence that names them."""
+    merged: dict[tuple[str, str], list[str]] = {}
+    for notice in notices:
+        merged.setdefault((notice.service, notice.text), []).append(notice.host)
+    return [masked(one_line(f"{_names(hosts)}{' / ' + service if service else ''}: {text}")) for (service, text), hosts in merged.items()]
+
+
+def _names(hosts: Sequence[str]) -> str:
+    unique = list(dict.fromkeys(hosts))
+    few = 4
+    return ", ".join(unique) if len(unique) <= few else f"{', '.join(unique[:few])} and {len(unique) - few} more"

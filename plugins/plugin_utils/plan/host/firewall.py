@@ -1,0 +1,100 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whom a host's firewall lets in, and where."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from typing import Any, Iterable
+
+from ..placement.draft import HostDraft, ServiceDraft
+
+# What every comment of ours begins with; the firewall's own code knows its rules by it.
+_OWNER = "inferops:"
+
+
+def firewall_of(host: HostDraft) -> dict[str, Any]:
+    """The firewall as the role reads it: SSH first, then each service's port, then the other nodes of services over several hosts,
+    then those that fetch weights from it, then ports of others."""
+    settings = host.settings
+    rules: list[dict[str, Any]] = []
+    if settings.firewall_enabled:
+        rules += [_rule(port, settings.firewall_ssh_sources, "ssh") for port in ssh_ports(host)]
+        rules += [_rule(draft.service.port, settings.firewall_api_sources, "api", draft.service.name) for draft in host.services if is_open(draft)]
+        rules += [_rule(None, [address], "peer", *names) for address, names in peers(host).items()]
+        for port in dict.fromkeys(port for port, _source in host.weights_clients):
+            rules.append(_rule(port, [source for other, source in host.weights_clients if other == port], "weights"))
+        taken = {(rule["port"], rule["protocol"], source) for rule in rules for source in rule["sources"]}
+        for opened in settings.firewall_open_ports:
+            # What is let in already keeps the comment that says for whom.
+            wanted = [source for source in opened.sources if (opened.port, opened.protocol, source) not in taken]
+            rules += [{**_rule(opened.port, wanted, "other"), "protocol": opened.protocol}] if wanted else []
+            taken |= {(opened.port, opened.protocol, source) for source in wanted}
+        rules += _kept(host, rules)
+    return {
+        "enabled": settings.firewall_enabled,
+        "logging": settings.firewall_logging,
+        "return_after": settings.firewall_return_after,
+        "rules": rules,
+    }
+
+
+def _kept(host: HostDraft, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rules of ours for services that run on the host and are in no inventory: as long as they run they are reached as before."""
+    running = {unit.service for unit in host.strays if unit.runs}
+    there = {(rule["port"], rule["protocol"], source) for rule in wanted for source in rule["sources"]}
+    kept = []
+    for port, protocol, source, comment in host.facts.firewall.own if host.facts is not None else ():
+        kind, _space, names = comment[len(_OWNER):].strip().partition(" ")
+        services = [name for name in names.split(", ") if name in running]
+        if services and (port, protocol, source) not in there:
+            kept.append({**_rule(port, [source], kind, *services), "protocol": protocol, "comment": comment})
+    return kept
+
+
+def ssh_ports(host: HostDraft) -> tuple[int, ...]:
+    """Ports on which SSH comes in; none where the host was not asked."""
+    return host.facts.firewall.ssh_ports if host.facts is not None else ()
+
+
+def is_open(draft: ServiceDraft) -> bool:
+    """Whether a service is to be reached from other hosts."""
+    return draft.answers and draft.service.port is not None and not is_loopback(draft.service.host)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether who listens on the address is reached from its own host only."""
+    return address.startswith(("127.", "::1")) or address == "localhost"
+
+
+def peers(host: HostDraft) -> dict[str, list[str]]:
+    """Addresses of the other nodes of the host's services, each with the names of the services. Names of hosts are no addresses, and left out."""
+    found: dict[str, list[str]] = {}
+    for draft in host.services:
+        for node in draft.part.nodes if draft.part is not None else ():
+            if node.host != host.name and is_address(node.address):
+                found.setdefault(str(ipaddress.ip_address(node.address)), []).append(str(draft.service.name))
+    return found
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _rule(port: int | None, sources: Iterable[str], kind: str, *services: Any) -> dict[str, Any]:
+    """One thing that is let in, from so many networks. They are a list of one rule, since of many hosts they are most of the plan."""
+    return {
+        "kind": kind,
+        "services": list(services),
+        "action": "allow",
+        "port": port,
+        "protocol": None if port is None else "tcp",
+        "sources": list(sources),
+        "comment": " ".join([_OWNER, kind, ", ".join(services)]).strip(),
+    }

@@ -1,0 +1,30 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OS packages that the roles need of a host beyond C(host_packages). They are installed in one go, which costs one look at the mirrors."""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping
+
+from ..inputs.settings import interpreters
+from ..placement.draft import HostDraft
+
+# A package, and whether a host needs it. Names are those of Debian and Ubuntu alike.
+_WANTED: Mapping[str, Callable[[HostDraft], bool]] = {
+    "git": lambda host: any(draft.release.needs_git for draft in host.services),
+    "ufw": lambda host: host.settings.firewall_enabled,
+}
+
+
+def packages_of(host: HostDraft) -> list[str]:
+    """Names of the packages, sorted."""
+    return sorted({*(name for name, is_wanted in _WANTED.items() if is_wanted(host)), *python_packages(host)})
+
+
+def python_packages(host: HostDraft) -> list[str]:
+    """Those of a Python that is not the system's own, where the system's archive has it."""
+    if host.facts is None:
+        return []
+    system = host.facts.system
+    archive = host.tables.platforms.systems.get(system.id, {}).get(system.version, ())
+    return interpreters.packages(host.settings.vllm_python, host.facts.python.version_of(interpreters.SYSTEM) or "", archive)

@@ -1,0 +1,201 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The model catalogue: entries of the collection with the user's own over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Iterable, Mapping
+
+from .. import sections, values
+from ..errors import Bad, Fault, shown
+from ..models import architecture, tasks, variants
+from ..models.architecture import Architecture
+from ..models.variants import Preset, Profile
+from ..versions import Version, parse
+from ..vllm import environments
+
+DEFAULT_REVISION = "main"
+
+
+@dataclass(frozen=True)
+class License:
+    """Under which terms a model comes; C(gated) when the Hub hands it out only to accounts that have accepted them."""
+
+    name: str = ""
+    gated: bool = False
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model: where its weights are, how vLLM serves it, and what the checks need to know about it.
+
+    C(arguments_before) holds, by version, what goes over C(arguments) before that version.
+    C(bytes) is the size of the download, C(exclude) patterns of files in the repository that serving does not need, C(thinking) one of
+    never, always, hybrid or empty when unknown, C(thinking_switch) the argument of its chat template that turns a hybrid's thinking off when it is
+    false, C(task) what it is there for or empty when unknown (see C(tasks)), C(unsupported) the reason why the model cannot be served, or empty, and
+    C(quantised_sibling) the entry of the same model in a smaller type, or empty. Of a model that no entry is about, C(missing) says why it
+    is nowhere to be had and C(unread) why too little is known of it; both are empty otherwise. C(code_from): the repository whose code its configuration
+    is to be read with, or empty.
+    """
+
+    name: str
+    repo: str
+    revision: str = DEFAULT_REVISION
+    bytes: int | None = None
+    exclude: tuple[str, ...] = ()
+    license: License = License()
+    min_vllm: Version | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments_before: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str | None] = field(default_factory=dict)
+    architecture: Architecture = Architecture()
+    thinking: str = ""
+    thinking_switch: str = ""
+    task: str = ""
+    unsupported: str = ""
+    quantised_sibling: str = ""
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    presets: dict[str, Preset] = field(default_factory=dict)
+    sources: dict[str, Any] = field(default_factory=dict)
+    notes: str = ""
+    missing: str = ""
+    unread: str = ""
+    code_from: str = ""
+
+    def arguments_of(self, version: Version) -> dict[str, Any]:
+        """The entry's arguments for a version: over its own those for versions before another, the oldest last."""
+        found = dict(self.arguments)
+        before = sorted(((parse(text), arguments) for text, arguments in self.arguments_before.items()), key=lambda pair: pair[0], reverse=True)
+        for bound, arguments in before:
+            if bound is not None and version < bound:
+                found.update(arguments)
+        return found
+
+
+def _thinking(value: Any) -> str:
+    if value not in ("never", "always", "hybrid"):
+        raise Bad("this is not a way of thinking that the plan knows", "write never, always or hybrid")
+    return str(value)
+
+
+def _arguments_before(value: Any) -> dict[str, Any]:
+    """Arguments by the version before which they go over the entry's own."""
+    pairs = values.mapping(value)
+    for version, arguments in pairs.items():
+        if parse(version) is None:
+            raise Bad(f"{shown(version)} is not a version", "write the version before which they count, and under it the arguments")
+        values.mapping(arguments)
+    return pairs
+
+
+_READERS: dict[str, values.Reader] = {
+    "repo": values.repo,
+    "revision": values.revision,
+    "bytes": values.whole(1, 10**15),
+    "exclude": values.texts,
+    "license": values.mapping,
+    "min_vllm": values.version,
+    "arguments": values.mapping,
+    "arguments_before": _arguments_before,
+    "environment": values.mapping,
+    "architecture": values.mapping,
+    "thinking": _thinking,
+    "thinking_switch": values.word,
+    "task": tasks.read,
+    "unsupported": sections.prose,
+    "quantised_sibling": values.word,
+    "profiles": values.mapping,
+    "presets": values.mapping,
+    "sources": values.mapping,
+    "notes": sections.prose,
+}
+_LICENSE: dict[str, values.Reader] = {"name": values.text, "gated": values.switch, "url": values.text}
+
+
+def _license(host: str, key: str, raw: Any) -> tuple[License, list[Fault]]:
+    found, faults = sections.read(host, key, raw, _LICENSE, "a license")
+    return License(**found), faults
+
+
+# Keys with keys of their own: read once more, from dictionaries into types.
+_INNER: dict[str, Callable[[str, str, Any], tuple[Any, list[Fault]]]] = {
+    "architecture": architecture.read,
+    "environment": lambda host, key, raw: environments.read(host, "", key, raw),
+    "license": _license,
+    "presets": variants.read_presets,
+    "profiles": variants.read_profiles,
+}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Entries by name."""
+
+    entries: Mapping[str, Entry]
+
+    def find(self, model: str) -> Entry | None:
+        """The entry of this name or of this repository; for another repository id an entry that says no more than that; else None."""
+        found = self.entries.get(model)
+        if found is None and values.REPO.fullmatch(model):
+            same_repo = (entry for entry in self.entries.values() if entry.repo == model)
+            found = next(same_repo, None) or _bare(model)
+        return found
+
+    def with_own(self, host: str, own: Any) -> tuple[Catalogue, list[Fault]]:
+        """This catalogue with a user's entries (plan_catalogue) over it, and what is wrong with them."""
+        if not own and isinstance(own, Mapping):
+            return self, []
+        entries, faults = read_models(host, "plan_catalogue", own)
+        return Catalogue({**self.entries, **entries}), faults
+
+
+def built_in(families: Iterable[Mapping[str, Any]]) -> Catalogue:
+    """The catalogue of the collection, from the contents of its files.
+
+    :raises ValueError: when one of them is wrong, which is a fault of this collection
+    """
+    entries: dict[str, Entry] = {}
+    for family in families:
+        read, faults = read_models("", str(family.get("family", "")), family.get("models"))
+        if faults or entries.keys() & read.keys():
+            raise ValueError(f"the catalogue of {family.get('family')} is wrong: {faults or 'a name is taken'}")
+        entries.update(read)
+    return Catalogue(entries)
+
+
+def read_models(host: str, key: str, models: Any) -> tuple[dict[str, Entry], list[Fault]]:
+    """Entries by name from what YAML gave; what cannot be used is left out and a fault."""
+    try:
+        pairs = values.mapping(models)
+    except Bad as bad:
+        return {}, [Fault(host, "", key, shown(models), bad.why, bad.remedy)]
+    entries = {}
+    faults = []
+    for name, raw in pairs.items():
+        entry, bad_parts = _read_entry(host, f"{key}.{name}", name, raw)
+        faults += bad_parts
+        if entry is not None:
+            entries[name] = entry
+    return entries, faults
+
+
+def _read_entry(host: str, key: str, name: str, raw: Any) -> tuple[Entry | None, list[Fault]]:
+    found, faults = sections.read(host, key, raw, _READERS, "a catalogue entry")
+    for part, reader in _INNER.items():
+        if part in found:
+            found[part], wrong = reader(host, f"{key}.{part}", found[part])
+            faults += wrong
+    if "repo" not in found:
+        if isinstance(raw, Mapping) and "repo" not in raw:
+            faults.append(Fault(host, "", f"{key}.repo", "", "the entry does not say which repository it means", "add repo: <organisation>/<name>"))
+        return None, faults
+    return Entry(name=name, **found), faults
+
+
+def _bare(repo: str) -> Entry | None:
+    try:
+        return Entry(name=repo, repo=values.repo(repo))
+    except Bad:
+        return None

@@ -1,0 +1,130 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a host's services are defined: C(model_services), and a variable C(model_services_<suffix>) for each group that adds some.
+
+Of a variable that two groups define Ansible takes one and says nothing. Variables of different names compose.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dataclasses import dataclass
+from typing import Any, Iterable, Mapping, Sequence
+
+from ..errors import Fault, Notice, kind, shown
+
+NAME = "model_services"
+
+# What a service's state may be.
+PRESENT = "present"
+ABSENT = "absent"
+
+# By which a user may accept what hidden() finds.
+HIDDEN_RULE = "hidden-services"
+
+_SUFFIXED = re.compile(r"model_services_[A-Za-z0-9_]+")
+
+
+def names_in(variables: Iterable[str]) -> list[str]:
+    """The variables among these that define services, in the order in which they are put together."""
+    found = {name for name in variables if isinstance(name, str) and (name == NAME or _SUFFIXED.fullmatch(name))}
+    return sorted(found, key=lambda name: (name != NAME, name))
+
+
+def names_of(variables: Mapping[str, Any]) -> list[str]:
+    """The same of a host, whose variables are not templated yet. What one of them refers to is a part of that one, and is not added once more."""
+    found = names_in(variables)
+    referred = {name for one in found for name in _referred(variables[one]) if name != one}
+    # Those that refer to each other say so when they are read.
+    return [name for name in found if name not in referred] or found
+
+
+def _referred(raw: Any) -> set[str]:
+    """Names of such variables in an expression, however deep it stands."""
+    if isinstance(raw, str):
+        return {NAME, *_SUFFIXED.findall(raw)} if "{" in raw and re.search(rf"\b{NAME}\b(?!_)", raw) else set(_SUFFIXED.findall(raw)) if "{" in raw else set()
+    if isinstance(raw, Mapping):
+        return {name for value in raw.values() for name in _referred(value)}
+    if isinstance(raw, (list, tuple)):
+        return {name for value in raw for name in _referred(value)}
+    return set()
+
+
+def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[Fault]]:
+    """The services of a host from all variables that define some, by variable. Two of one name are a fault that names both variables.
+
+    What is no list of a single variable is handed on as it is, for the reader of services to say so.
+    """
+    faults: list[Fault] = []
+    usable: dict[str, Sequence[Any]] = {}
+    for variable, value in found.items():
+        if isinstance(value, (list, tuple)):
+            usable[variable] = value
+        elif value is None:
+            why = "this is nothing (null) where a list of services belongs"
+            faults.append(Fault(host, "", variable, "", why, "write the services below it, or [] where there are none"))
+        elif variable == NAME and len(found) == 1:
+            return value, faults
+        else:
+            why = f"this is {kind(value)} where a list of services belongs: variables that begin with {NAME}_ add services to a host"
+            faults.append(Fault(host, "", variable, shown(value, variable), why, f"write a list, or give the variable a name that does not begin with {NAME}_"))
+    origin: dict[str, str] = {}
+    services: list[Any] = []
+    for variable, value in usable.items():
+        for service in value:
+            name = service.get("name") if isinstance(service, Mapping) else None
+            # Two in one variable are for the rule about names.
+            if isinstance(name, str) and origin.setdefault(name, variable) != variable:
+                why = f"{origin[name]} and {variable} both have a service of this name for the host"
+                remedy = f"take it out of {origin[name]} or of {variable}, or rename one of them"
+                faults.append(Fault(host, shown(name), f"{variable}[].name", shown(name), why, remedy))
+                continue
+            services.append(service)
+    return services, faults
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One group's definition of a variable: C(raw) as it stands there, and the names of the groups above that group."""
+
+    group: str
+    raw: Any
+    ancestors: frozenset[str]
+    priority: int = 1
+
+
+def hidden(host: str, variable: str, definitions: Sequence[Definition], effective: Any) -> Notice | None:
+    """The notice that a group's services are hidden by another group's, where neither of them is above the other; None where none are.
+
+    Of a group and one above it the lower one is meant to win, and a priority (ansible_group_priority) says which one is.
+
+    :param effective: what the host has of the variable, untemplated
+    """
+    losers = [
+        one for one in definitions
+        if one.raw and one.raw != effective and any(
+            one.group not in other.ancestors and other.group not in one.ancestors and other.raw == effective and other.priority == one.priority
+            for other in definitions if other is not one
+        )
+    ]
+    winner = next((one.group for one in definitions if one.raw == effective), "")
+    if not losers or not winner:
+        return None
+    lost = ", ".join(dict.fromkeys(name for one in losers for name in _service_names(one.raw)))
+    groups = ", ".join(one.group for one in losers)
+    text = (
+        f"{variable} of group {groups} is hidden by that of group {winner}, since Ansible takes one definition of a variable: "
+        f"{lost or 'its services'} will not be served here. Give each group a variable of its own, like {NAME}_{_suffix(losers[0].group)} and "
+        f"{NAME}_{_suffix(winner)}: all of a host's are put together"
+    )
+    return Notice(host, "", text, HIDDEN_RULE)
+
+
+def _suffix(group: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", group)
+
+
+def _service_names(raw: Any) -> list[str]:
+    found = [service.get("name") for service in raw if isinstance(service, Mapping)] if isinstance(raw, (list, tuple)) else []
+    return [name for name in found if isinstance(name, str)]

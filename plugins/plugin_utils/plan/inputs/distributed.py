@@ -1,0 +1,149 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service over several hosts: what the user says of it, and which part of it each host has."""
+
+from __future__ import annotations
+
+import re
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .. import sections, values
+from ..errors import Bad, Fault
+
+RAY = "ray"
+MP = "mp"
+
+# Where nobody says otherwise: Ray's own port for its global control service, and vLLM's own for its ranks to meet.
+_PORTS = {RAY: 6379, MP: 29501}
+
+_FEWEST = 2
+_MOST = 64
+
+# What Linux takes for the name of a network interface.
+_INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
+# Names of hosts are left out: vLLM takes an address there.
+_ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """What a service's key C(distributed) says. C(nodes) is None when it cannot be read, C(head) and C(interface) where the plan is to choose,
+    C(transport) where NCCL is to."""
+
+    nodes: int | None = None
+    backend: str = RAY
+    head: str | None = None
+    interface: str | None = None
+    port: int | None = None
+    transport: str | None = None
+
+    @property
+    def meeting_port(self) -> int:
+        """The port on the head at which the nodes find each other."""
+        return self.port or _PORTS[self.backend]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A host of a service, and where the others reach it. C(interface) is empty when not known."""
+
+    host: str
+    address: str
+    interface: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A host's part in a service over several: all C(nodes) by rank, the head first, and this host's own C(rank)."""
+
+    nodes: tuple[Node, ...]
+    rank: int
+    backend: str
+    port: int
+
+    @property
+    def is_head(self) -> bool:
+        return self.rank == 0
+
+    @property
+    def head(self) -> Node:
+        return self.nodes[0]
+
+    @property
+    def node(self) -> Node:
+        return self.nodes[self.rank]
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of vLLM that differ by node. With Ray the head alone runs vLLM's command, and Ray knows the rest."""
+        if self.backend == RAY:
+            return {}
+        found: dict[str, Any] = {
+            "nnodes": len(self.nodes),
+            "node_rank": self.rank,
+            "master_addr": self.head.address,
+            "master_port": self.port,
+        }
+        return found if self.is_head else {**found, "headless": True}
+
+    def environment(self) -> dict[str, str]:
+        """Variables that differ by node: the way to the others. What is not known is left to the programs themselves."""
+        found = {"VLLM_HOST_IP": self.node.address} if _ADDRESS.fullmatch(self.node.address) else {}
+        if self.node.interface:
+            found.update(GLOO_SOCKET_IFNAME=self.node.interface, NCCL_SOCKET_IFNAME=self.node.interface)
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """The part as the roles read it."""
+        return {
+            "rank": self.rank,
+            "role": "head" if self.is_head else "worker",
+            "backend": self.backend,
+            "address": self.node.address,
+            "interface": self.node.interface,
+            "head_address": self.head.address,
+            "ray_port": self.port if self.backend == RAY else None,
+            "master_port": self.port if self.backend == MP else None,
+            "nodes": [{"rank": rank, **vars(node)} for rank, node in enumerate(self.nodes)],
+        }
+
+
+def _backend(value: Any) -> str:
+    if value not in (RAY, MP):
+        raise Bad("there is no such backend", "write ray, or mp for vLLM's own processes")
+    return str(value)
+
+
+def interface(value: Any) -> str:
+    """The name of a network interface."""
+    read = values.text(value)
+    if not _INTERFACE.fullmatch(read):
+        raise Bad("this is not a name for a network interface", "write it as `ip address` shows it, like eth0")
+    return read
+
+
+def _nodes(value: Any) -> int:
+    if value == 1 and value is not True:
+        raise Bad("a service on one host is not distributed", "take distributed out")
+    return int(values.whole(_FEWEST, _MOST)(value))
+
+
+_READERS: dict[str, values.Reader] = {
+    "nodes": _nodes,
+    "backend": _backend,
+    "head": values.word,
+    "interface": interface,
+    "port": values.whole(1024, 65535),
+    "transport": values.word,
+}
+KEYS: tuple[str, ...] = tuple(_READERS)
+
+
+def read(host: str, service: str, raw: Any) -> tuple[Distributed, list[Fault]]:
+    """The key C(distributed) of a service. What cannot be used is left out and a fault."""
+    found, faults = sections.read(host, "distributed", raw, _READERS, "distributed")
+    told = {fault.key for fault in faults}
+    if "nodes" not in found and not told & {"distributed", "distributed.nodes"}:
+        faults.append(Fault(host, "", "distributed.nodes", "", "distributed does not say over how many hosts", "write how many, like nodes: 2"))
+    return Distributed(**found), [replace(fault, service=service) for fault in faults]

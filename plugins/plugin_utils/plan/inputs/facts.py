@@ -1,0 +1,428 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of a host: facts that the C(host_facts) module read, taken leniently, or what the user states of its GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Mapping
+
+from .. import values
+from ..errors import Bad, Fault, kind, shown
+from . import stated_gpus
+from .settings import kernel
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU, or one slice of a GPU that is split by MIG; memory in bytes, 0 when unknown.
+
+    C(index) is the number of a GPU, and the UUID of a slice. C(parent) is the number of the GPU that a slice is of, None of a whole one.
+    C(fault) is what nvidia-smi says of one that is lost or has to be reset, C(split) whether MIG makes slices of it.
+    """
+
+    index: int | str
+    name: str = ""
+    memory_bytes: int = 0
+    compute_capability: str = ""
+    driver_version: str = ""
+    fault: str = ""
+    split: bool = False
+    parent: int | None = None
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listening socket; C(unit) is the systemd unit of its process or empty, C(program) the name of that, C(protocol) V(tcp) or V(udp)."""
+
+    port: int
+    address: str
+    pid: int
+    unit: str
+    program: str = ""
+    protocol: str = "tcp"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A mounted file system; C(free_bytes) is what a user who is not root may still write, C(size_bytes) all of it, 0 where nobody knows.
+
+    C(options) are those that it is mounted with, such as noexec; C(free_files) how many more files it takes, None where it has no such bound.
+    """
+
+    mount: str
+    free_bytes: int
+    size_bytes: int = 0
+    options: frozenset[str] = frozenset()
+    free_files: int | None = None
+
+
+@dataclass(frozen=True)
+class SystemFacts:
+    """The operating system: C(id), C(version) and C(like) as /etc/os-release has them, C(architecture) like x86_64, C(systemd) whether it booted
+    the host (None when nobody knows). Texts are empty when not known."""
+
+    id: str = ""
+    version: str = ""
+    like: tuple[str, ...] = ()
+    architecture: str = ""
+    systemd: bool | None = None
+
+
+@dataclass(frozen=True)
+class PythonFacts:
+    """C(default) is the version of /usr/bin/python3, C(found) the versions of interpreters by path (empty for one that is not there)."""
+
+    default: str = ""
+    found: Mapping[str, str] | None = None
+
+    def version_of(self, path: str) -> str | None:
+        """Version of an interpreter; empty when it is not there, None when nobody knows."""
+        if self.found is not None and path in self.found:
+            return self.found[path]
+        return (self.default or None) if path == "/usr/bin/python3" else None
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What a kernel C(lacks) for the host's C(command) to work; C(other) is the variant of it that would, empty where neither does, C(installed)
+    whether there is a command to choose another variant for."""
+
+    lacks: str
+    command: str
+    other: str
+    installed: bool
+
+
+@dataclass(frozen=True)
+class FirewallFacts:
+    """C(ssh_ports) are those on which SSH comes in, C(client) the address that the controller comes from (empty where not by SSH), C(others) the
+    other managers of the firewall, C(published) the ports of containers that are open beyond loopback, C(returned) when a change was taken back.
+    C(lacking) is what the kernel lacks for UFW, None when nothing is known to. C(outgoing) is UFW's policy for what goes out, empty when not known,
+    C(opens_all) whether UFW is known to shut nothing so far, C(let_in) ports and protocols that rules of others let in."""
+
+    ssh_ports: tuple[int, ...] = ()
+    client: str = ""
+    others: tuple[str, ...] = ()
+    published: tuple[int, ...] = ()
+    returned: str = ""
+    lacking: Lacking | None = None
+    outgoing: str = ""
+    opens_all: bool = False
+    let_in: tuple[tuple[int, str], ...] = ()
+    # Those of its rules that this collection has made: port (None for all), protocol (None for any), source, comment.
+    own: tuple[tuple[int | None, str | None, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class UnitFacts:
+    """A unit of a model service that this collection wrote. C(service) is the service's name, C(active) and C(enabled) systemd's words,
+    C(port) that of its API, 0 where it has none, C(gpus) the indexes of the GPUs that it computes on, None where nobody knows."""
+
+    unit: str
+    service: str
+    active: str
+    enabled: str
+    port: int
+    gpus: tuple[int, ...] | None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it holds anything: all states but those in which none of its processes is left."""
+        return self.active not in ("inactive", "failed", "")
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """Facts of one host. C(listeners) are those of TCP, C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
+    C(verified) those of weights that others brought and that are as they were when they were verified, C(mount_points) all places where
+    something is mounted, whatever it is,
+    C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the addresses of each network interface
+    that has any, those of IPv4 first, C(default_ipv4) and C(default_ipv6) the addresses that go out to the world, C(unanswered) what could not be
+    read and why, C(kernel) is None when nothing is known of its settings,
+    C(firewall) is empty then. C(nvswitches) is how many NVSwitches the host has, C(fabric_manager) its version, empty when it is not installed.
+    C(hostname) is what the host calls itself, C(releases) the names of complete releases. C(paths) are the places that links in the settings'
+    paths lead to, by path. C(wheels) are the names of files in folders that releases are installed from, by folder."""
+
+    gpus: tuple[Gpu, ...]
+    gpu_fault: str
+    listeners: tuple[Listener, ...]
+    udp_listeners: tuple[Listener, ...]
+    mounts: tuple[Mount, ...]
+    weights: frozenset[str]
+    verified: frozenset[str]
+    mount_points: frozenset[str]
+    partial_weights: dict[str, int]
+    interfaces: dict[str, tuple[str, ...]]
+    default_ipv4: str
+    default_ipv6: str
+    unanswered: dict[str, str]
+    kernel: kernel.KernelFacts | None
+    firewall: FirewallFacts
+    nvswitches: int
+    fabric_manager: str
+    hostname: str
+    releases: frozenset[str]
+    paths: Mapping[str, str]
+    system: SystemFacts
+    python: PythonFacts
+    wheels: Mapping[str, tuple[str, ...]]
+    weights_patterns: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
+    # Units of model services, and comments of the accounts that may be in a service's way, by name.
+    units: tuple[UnitFacts, ...] = ()
+    accounts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lacks_ipv4(self) -> bool:
+        """Whether the host is known to be reached by IPv6 alone."""
+        beyond = [address for addresses in self.interfaces.values() for address in addresses if not address.startswith("127.") and address != "::1"]
+        return bool(beyond) and all(":" in address for address in beyond)
+
+    def mount_of(self, path: str) -> Mount | None:
+        """The file system that a path lies, or will lie, on; where links lead elsewhere, the one that they lead to."""
+        path = self.paths.get(path, path)
+        holding = [found for found in self.mounts if found.mount == "/" or path == found.mount or path.startswith(found.mount.rstrip("/") + "/")]
+        return max(holding, key=lambda found: len(found.mount), default=None)
+
+
+def read(raw: Any) -> HostFacts | None:
+    """Facts from the module's C(host); None where there are none, as when planning offline."""
+    if not isinstance(raw, Mapping):
+        return None
+    return HostFacts(
+        gpus=tuple(gpu for item in _dicts(raw.get("gpus")) for gpu in _with_slices(item)),
+        gpu_fault=_text(raw.get("gpu_fault")).strip(),
+        listeners=tuple(_listener(item, "tcp") for item in _dicts(raw.get("listeners"))),
+        udp_listeners=tuple(_listener(item, "udp") for item in _dicts(raw.get("udp_listeners"))),
+        mounts=tuple(
+            Mount(
+                _text(item.get("mount")), _number(item.get("free_bytes")), _number(item.get("size_bytes")), _texts(item.get("options")),
+                _number(item["free_files"]) if item.get("free_files") is not None else None,
+            )
+            for item in _dicts(raw.get("mounts")) if item.get("mount")
+        ),
+        weights=_texts(raw.get("weights")),
+        weights_patterns=_patterns(raw.get("weights_patterns")),
+        verified=_texts(raw.get("verified")),
+        mount_points=_texts(raw.get("mount_points")),
+        partial_weights=_sizes(raw.get("partial_weights")),
+        interfaces=_addresses(raw.get("interfaces")),
+        default_ipv4=_text(raw.get("default_ipv4")),
+        default_ipv6=_text(raw.get("default_ipv6")),
+        unanswered=_strings(raw.get("unanswered")),
+        kernel=kernel.read_facts(raw.get("kernel")),
+        firewall=_firewall(raw.get("firewall")),
+        nvswitches=_number(raw.get("nvswitches")),
+        fabric_manager=_text(raw.get("fabric_manager")),
+        hostname=_text(raw.get("hostname")),
+        releases=_texts(raw.get("releases")),
+        paths=_strings(raw.get("paths")),
+        system=_system(raw),
+        # Older facts name the interpreter of the module alone, which is /usr/bin/python3 unless the inventory says otherwise.
+        python=PythonFacts(_text(raw.get("python")), _strings(raw["pythons"]) if isinstance(raw.get("pythons"), Mapping) else None),
+        wheels={path: tuple(sorted(_texts(names))) for path, names in raw["wheels"].items()} if isinstance(raw.get("wheels"), Mapping) else {},
+        units=tuple(_unit(item) for item in _dicts(raw.get("services")) if item.get("unit")),
+        accounts=_comments(raw.get("accounts")),
+    )
+
+
+def read_stated_gpus(host: str, value: Any) -> tuple[tuple[Gpu, ...] | None, list[Fault]]:
+    """GPUs as the user states them in plan_gpus: a number of them, or a list like the facts'. None when not stated.
+
+    What they say of themselves is held against the same bounds as nvidia-smi's answers are by their form.
+    """
+    if value is None:
+        return None, []
+    key = "plan_gpus"
+    if isinstance(value, (list, tuple)):
+        faults: list[Fault] = []
+        gpus: list[Gpu] = []
+        for position, item in enumerate(value):
+            if not isinstance(item, Mapping):
+                remedy = "write it like {index: 0, name: H100, memory_bytes: 85520809984}"
+                faults.append(Fault(host, "", f"{key}[{position}]", shown(item), f"this is {kind(item)} where a GPU belongs", remedy))
+                continue
+            read, bad = stated_gpus.read(host, f"{key}[{position}]", {"index": position, **item})
+            faults += bad
+            gpus += _with_slices(read)
+        faults += stated_gpus.twice(host, key, [gpu.index for gpu in gpus])
+        return tuple(gpus), faults
+    try:
+        count = values.whole(0, 1024)(value)
+    except Bad as bad_count:
+        return None, [Fault(host, "", key, shown(value), bad_count.why, "write how many GPUs the host has, or a list of them")]
+    return tuple(Gpu(index) for index in range(count)), []
+
+
+def completed(found: tuple[Gpu, ...], stated: tuple[Gpu, ...] | None) -> tuple[Gpu, ...]:
+    """The GPUs of a host, with what they do not say of themselves taken from what the user states: memory that GPU and processor share, above all."""
+    by_index = {gpu.index: gpu for gpu in stated or ()}
+    return tuple(_filled(gpu, by_index[gpu.index]) if gpu.index in by_index else gpu for gpu in found)
+
+
+def _filled(gpu: Gpu, stated: Gpu) -> Gpu:
+    return replace(
+        gpu,
+        name=gpu.name or stated.name,
+        memory_bytes=gpu.memory_bytes or stated.memory_bytes,
+        compute_capability=gpu.compute_capability or stated.compute_capability,
+        driver_version=gpu.driver_version or stated.driver_version,
+    )
+
+
+def _with_slices(item: Mapping[str, Any]) -> list[Gpu]:
+    """A GPU, and after it the slices that MIG makes of it."""
+    gpu = _gpu(item)
+    slices = [
+        Gpu(
+            index=_text(part.get("uuid")), name=" ".join(filter(None, (gpu.name, "MIG", _text(part.get("profile"))))),
+            memory_bytes=_number(part.get("memory_bytes")), compute_capability=gpu.compute_capability, driver_version=gpu.driver_version,
+            fault=gpu.fault, parent=gpu.index if isinstance(gpu.index, int) else None,
+        )
+        for part in _dicts(item.get("slices")) if part.get("uuid")
+    ]
+    return [replace(gpu, split=True) if slices else gpu, *slices]
+
+
+def _gpu(item: Mapping[str, Any]) -> Gpu:
+    return Gpu(
+        index=_number(item.get("index")),
+        name=_text(item.get("name")),
+        memory_bytes=_number(item.get("memory_bytes")),
+        compute_capability=str(item.get("compute_capability") or ""),
+        driver_version=str(item.get("driver_version") or ""),
+        fault=_text(item.get("fault")),
+        split=item.get("split") is True,
+    )
+
+
+def _system(raw: Mapping[str, Any]) -> SystemFacts:
+    found = raw.get("os")
+    names = found if isinstance(found, Mapping) else {}
+    like = names.get("like")
+    booted = raw.get("systemd")
+    return SystemFacts(
+        id=_text(names.get("id")),
+        version=_text(names.get("version_id")),
+        like=tuple(like.split()) if isinstance(like, str) else tuple(item for item in _items(like) if isinstance(item, str)),
+        architecture=_text(raw.get("architecture")),
+        systemd=booted if isinstance(booted, bool) else None,
+    )
+
+
+def _strings(value: Any) -> dict[str, str]:
+    return {name: text for name, text in value.items() if isinstance(name, str) and isinstance(text, str)} if isinstance(value, Mapping) else {}
+
+
+def _listener(item: Mapping[str, Any], protocol: str) -> Listener:
+    return Listener(
+        _number(item.get("port")), _text(item.get("address")), _number(item.get("pid")), _text(item.get("unit")), _text(item.get("program")), protocol
+    )
+
+
+def _firewall(value: Any) -> FirewallFacts:
+    raw = value if isinstance(value, Mapping) else {}
+    connection = raw.get("connection")
+    state = raw.get("state") if isinstance(raw.get("state"), Mapping) else {}
+    policies = state.get("policies") if isinstance(state.get("policies"), Mapping) else {}
+    shuts = state.get("enabled") is True and policies.get("INPUT") in ("DROP", "REJECT")
+    return FirewallFacts(
+        ssh_ports=tuple(port for port in map(_number, _items(raw.get("ssh_ports"))) if port),
+        client=_text(connection.get("client")) if isinstance(connection, Mapping) else "",
+        others=tuple(item for item in _items(raw.get("others")) if isinstance(item, str)),
+        published=tuple(port for port in map(_number, _items(raw.get("published"))) if port),
+        returned=_text(raw.get("returned")),
+        own=_own_rules(raw.get("state")),
+        lacking=_lacking(raw.get("backend"), state.get("ipv6") is not False),
+        outgoing=_text(policies.get("OUTPUT")),
+        opens_all=bool(state) and not shuts,
+        let_in=tuple(
+            (_number(rule.get("port")), _text(rule.get("protocol"))) for rule in _dicts(state.get("rules"))
+            if _text(rule.get("action")).partition("_")[0] in ("allow", "limit") and not rule.get("elsewhere")
+        ),
+    )
+
+
+def _lacking(value: Any, ipv6: bool) -> Lacking | None:
+    """What the kernel lacks for the host's iptables, or its ip6tables where the kernel knows IPv6."""
+    raw = value if isinstance(value, Mapping) else {}
+    legacy = raw.get("legacy") if isinstance(raw.get("legacy"), Mapping) else {}
+    commands = ("iptables", "ip6tables") if ipv6 else ("iptables",)
+    has_nft, has_legacy = raw.get("nft"), all(legacy.get(command) is True for command in commands)
+    installed = raw.get("installed") is True
+    for command in commands:
+        if raw.get(command) == "nft" and has_nft is False:
+            return Lacking("nf_tables", f"{command}-nft", "legacy" if has_legacy else "", installed)
+        if raw.get(command) == "legacy" and legacy.get(command) is False:
+            return Lacking("iptables tables of the older kind", f"{command}-legacy", "nft" if has_nft else "", installed)
+    return None
+
+
+def _own_rules(state: Any) -> tuple[tuple[int | None, str | None, str, str], ...]:
+    """Of the firewall's rules those that bear our comment, each once for a source."""
+    rows = _dicts(state.get("rules")) if isinstance(state, Mapping) else []
+    # An administrator may have it logged (allow_log, allow_log-all).
+    allow = (row for row in rows if _text(row.get("action")).partition("_")[0] == "allow" and not row.get("elsewhere"))
+    own = (row for row in allow if _text(row.get("comment")).startswith("inferops: "))
+    return tuple(
+        (
+            _number(row.get("port")) or None, None if row.get("protocol") == "any" else _text(row.get("protocol")),
+            _text(row.get("source")), _text(row.get("comment")),
+        )
+        for row in own
+    )
+
+
+def _unit(item: Mapping[str, Any]) -> UnitFacts:
+    gpus = item.get("gpus")
+    return UnitFacts(
+        unit=_text(item.get("unit")),
+        service=_text(item.get("service")),
+        active=_text(item.get("active")),
+        enabled=_text(item.get("enabled")),
+        port=_number(item.get("port")),
+        gpus=tuple(map(_number, gpus)) if isinstance(gpus, (list, tuple)) else None,
+    )
+
+
+def _comments(value: Any) -> dict[str, str]:
+    found = value if isinstance(value, Mapping) else {}
+    return {name: _text(about.get("comment")) for name, about in found.items() if isinstance(name, str) and isinstance(about, Mapping)}
+
+
+def _items(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _texts(value: Any) -> frozenset[str]:
+    return frozenset(item for item in _items(value) if isinstance(item, str))
+
+
+def _patterns(value: Any) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    rows = value.items() if isinstance(value, Mapping) else ()
+    return {path: (_texts(row.get("include")), _texts(row.get("exclude"))) for path, row in rows if isinstance(path, str) and isinstance(row, Mapping)}
+
+
+def _dicts(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in _items(value) if isinstance(item, Mapping)]
+
+
+def _sizes(value: Any) -> dict[str, int]:
+    return {path: _number(size) for path, size in value.items() if isinstance(path, str)} if isinstance(value, Mapping) else {}
+
+
+def _addresses(value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        return {}
+    found = {name: tuple(item for item in _items(addresses) if isinstance(item, str)) for name, addresses in value.items() if isinstance(name, str)}
+    return {name: addresses for name, addresses in found.items() if addresses}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

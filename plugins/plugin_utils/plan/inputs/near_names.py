@@ -1,0 +1,91 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Variables whose names are nearly those of this collection: most likely typing errors, which Ansible passes over.
+
+Users may have variables of any name, so this warns and never stops. What another variable of the host refers to is in use, and no error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from typing import Any, Collection, Iterable, Mapping
+
+from ..errors import Notice
+from .definitions import names_in
+
+RULE = "unknown-variable"
+
+# Likeness from 0 to 1: of what stands behind a prefix of ours, and of whole names, whose prefix may be the typing error.
+_NEAR = 0.8
+_VERY_NEAR = 0.92
+# Letters that a word which is written in full has to begin with: dir for directory.
+_SHORT = 3
+# Names that the roles and playbooks set themselves, or take from the command line alone.
+OWN = frozenset({
+    "plan_host", "plan_facts", "ray_span_tokens", "model_service_held", "firewall_remove", "firewall_peers", "remove_service", "remove_all",
+    "weights_prune", "weights_prune_found", "weights_mirror_found", "status_found", "inferops_result",
+})
+
+
+class NearNames:
+    """Finds them on host after host, and looks at each name once.
+
+    :param known: the names of all variables of the roles
+    """
+
+    def __init__(self, known: Collection[str]) -> None:
+        self._known = sorted(set(known))
+        self._all = frozenset(known) | OWN
+        self._seen: dict[str, str] = {}
+
+    def notices(self, host: str, variables: Mapping[str, Any]) -> list[Notice]:
+        """Notices about a host's variables, which are not templated."""
+        suspects = {name: near for name in variables for near in [self._near(name)] if near}
+        if not suspects:
+            return []
+        used = _referred(variables.values(), suspects)
+        return [
+            Notice(host, "", f"{name} is no variable of this collection and nothing here refers to it: did you mean {near}?", RULE)
+            for name, near in suspects.items() if name not in used
+        ]
+
+    def _near(self, name: Any) -> str:
+        """The variable that a name is nearly, empty when it is none or is one itself."""
+        if not isinstance(name, str) or name in self._all or name.startswith(("_", "ansible_", "awx_", "controller_", "lab_")) or names_in([name]):
+            return ""
+        if name not in self._seen:
+            self._seen[name] = self._behind_prefix(name) or next(iter(difflib.get_close_matches(name, self._known, n=1, cutoff=_VERY_NEAR)), "")
+        return self._seen[name]
+
+    def _behind_prefix(self, name: str) -> str:
+        """The variable of the same prefix whose rest is most like that of a name."""
+        prefix, _underscore, rest = name.partition("_")
+        rests = [one.partition("_")[2] for one in self._known if one.startswith(prefix + "_")]
+        found = difflib.get_close_matches(rest, rests, n=1, cutoff=_NEAR) or [one for one in rests if _in_full(rest, one)]
+        return f"{prefix}_{found[0]}" if found else ""
+
+
+def _in_full(long: str, short: str) -> bool:
+    return len(short) >= _SHORT and long.startswith(short) and "_" not in long[len(short):]
+
+
+def _referred(values: Iterable[Any], names: Collection[str]) -> set[str]:
+    """Those of some names that stand in an expression."""
+    pattern = re.compile(r"\b(?:" + "|".join(map(re.escape, names)) + r")\b")
+    found: set[str] = set()
+    for text in _texts(values):
+        if "{" in text:
+            found.update(pattern.findall(text))
+    return found
+
+
+def _texts(values: Iterable[Any]) -> Iterable[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from _texts(value.values())
+        elif isinstance(value, (list, tuple)):
+            yield from _texts(value)

@@ -1,0 +1,147 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run says of one service over the inventory: the answers of a form, or C(-e). An empty answer leaves the inventory's word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Iterator, Mapping, Sequence
+
+from .. import values
+from ..errors import Bad, Fault, Notice, did_you_mean, shown
+from . import services
+from .run import HostInput, Run
+
+NAME = "plan_service_name"
+
+_LONGEST_CONTEXT = 2**31 - 1
+_EMPTY: tuple[Any, ...] = (None, "", [], ())
+_NO_NUMBER: tuple[Any, ...] = (*_EMPTY, 0, "0")
+
+# What belongs to the model that the inventory names, and means nothing or something else for another one.
+OF_THE_MODEL = ("profile", "preset", "revision", "weights_path", "weights_mount")
+
+
+def _gpus(value: Any) -> list[int | str]:
+    """Numbers as a list or, as the command line gives them, as text: 0,1,2."""
+    return list(values.gpu_indexes(value.replace(",", " ").split() if isinstance(value, str) else value))
+
+
+# By variable: the key of the service that it sets (the last one stands below vllm_args), its reader, and what means that nothing was answered.
+_ANSWERS: dict[str, tuple[str, values.Reader, tuple[Any, ...]]] = {
+    "plan_service_model": ("model", values.word, _EMPTY),
+    "plan_service_vllm_version": ("vllm_version", lambda value: values.version(value).text, _EMPTY),
+    "plan_service_port": ("port", values.whole(1, 65535), _NO_NUMBER),
+    "plan_service_gpus": ("gpus", _gpus, _EMPTY),
+    "plan_service_max_model_len": ("max_model_len", values.whole(1, _LONGEST_CONTEXT), _NO_NUMBER),
+}
+
+VARIABLES: tuple[str, ...] = (NAME, *_ANSWERS)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The answers that hold for a host: the service's name, empty for the only one there is, and its new values by key."""
+
+    name: str
+    given: dict[str, Any]
+    faults: tuple[Fault, ...]
+
+
+def lay_over(hosts: Sequence[HostInput], run: Run) -> list[HostInput]:
+    """The same hosts with the answers laid over the service that they are about, where the run reaches it.
+
+    Without a name that is the one service that the hosts of the run have. What cannot be understood becomes a fault of the host, and what the
+    inventory no longer decides a notice.
+    """
+    reached = [host for host in hosts if run.hosts is None or host.name in run.hosts]
+    names = sorted({name for host in reached for name in _names(host)})
+    reached_names = {host.name for host in reached}
+    return [_laid_over(host, names) if host.name in reached_names else host for host in hosts]
+
+
+def _laid_over(host: HostInput, names: Sequence[str]) -> HostInput:
+    answers = _read(host)
+    faults = (*answers.faults, *_not_one(host, answers, names))
+    target = answers.name or (names[0] if len(names) == 1 else "")
+    if faults or not answers.given or target not in _names(host):
+        return replace(host, faults=(*host.faults, *faults))
+    said = host.variables["model_services"]
+    before = next(service for service in said if _is_present(service) and service["name"] == target)
+    after = _with(before, answers.given)
+    laid = [after if service is before else service for service in said]
+    return replace(host, variables={**host.variables, "model_services": laid}, notices=(*host.notices, *_changes(host, before, after)))
+
+
+def _changes(host: HostInput, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Notice]:
+    """What the inventory no longer decides."""
+    old, new = _flat(before), _flat(after)
+    changes = [
+        f"{key} {shown(new[key])}" + (f" instead of {shown(old[key])}" if old.get(key) is not None else "")
+        for key in new if str(old.get(key)) != str(new[key])
+    ]
+    if changes:
+        left_out = [key for key in OF_THE_MODEL if old.get(key) is not None and key not in new]
+        also = f", and without {', '.join(left_out)} of the inventory's model" if left_out else ""
+        text = f"this run has {', '.join(changes)}{also}; the next one without these answers goes back to the inventory"
+        yield Notice(host.name, before["name"], text)
+
+
+def _flat(service: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a service that answers may change."""
+    arguments = service.get("vllm_args")
+    context = {"max_model_len": arguments["max_model_len"]} if isinstance(arguments, Mapping) and "max_model_len" in arguments else {}
+    keys = (*OF_THE_MODEL, *(key for key, _reader, _empty in _ANSWERS.values()))
+    return {**{key: service[key] for key in keys if key in service}, **context}
+
+
+def _read(host: HostInput) -> _Answers:
+    given: dict[str, Any] = {}
+    faults = []
+    for variable, (key, reader, empty) in _ANSWERS.items():
+        raw = host.variables.get(variable)
+        value = raw.strip() if isinstance(raw, str) else raw
+        if value in empty and not isinstance(value, bool):
+            continue
+        try:
+            given[key] = reader(value)
+        except Bad as bad:
+            faults.append(Fault(host.name, "", variable, shown(raw), bad.why, f"{bad.remedy}, or nothing for what the inventory says"))
+    name = host.variables.get(NAME)
+    if name is not None and not isinstance(name, str):
+        faults.append(Fault(host.name, "", NAME, shown(name), "this is not text", "write the name of a service, or nothing"))
+    return _Answers(name.strip() if isinstance(name, str) else "", given, tuple(faults))
+
+
+def _not_one(host: HostInput, answers: _Answers, names: Sequence[str]) -> Iterator[Fault]:
+    """The faults of answers that are not about one service."""
+    if answers.name and answers.name not in names:
+        has = f"the hosts of this run have {', '.join(names)}" if names else "the hosts of this run have none"
+        yield Fault(host.name, "", NAME, shown(answers.name), "no host of this run has such a service", did_you_mean(answers.name, names, has))
+    elif answers.given and not answers.name and len(names) > 1:
+        yield Fault(
+            host.name, "", NAME, "",
+            f"{', '.join(answers.given)} can be said of one service, and the hosts of this run have {len(names)}: {', '.join(names)}",
+            f"name one of them in {NAME}, or limit the run to a group or host that has one service",
+        )
+
+
+def _names(host: HostInput) -> list[str]:
+    found = host.variables.get("model_services")
+    return [service["name"] for service in found if _is_present(service)] if isinstance(found, (list, tuple)) else []
+
+
+def _is_present(service: Any) -> bool:
+    return isinstance(service, Mapping) and isinstance(service.get("name"), str) and service.get("state", services.PRESENT) != services.ABSENT
+
+
+def _with(service: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A service as the user wrote it, with the answers over it."""
+    laid = {**service, **{key: value for key, value in given.items() if key != "max_model_len"}}
+    if laid.get("model") != service.get("model"):
+        laid = {key: value for key, value in laid.items() if key not in OF_THE_MODEL}
+    if "max_model_len" in given:
+        arguments = service.get("vllm_args")
+        # What is no dictionary stays, for the rule that says so.
+        laid["vllm_args"] = {**(arguments or {}), "max_model_len": given["max_model_len"]} if isinstance(arguments, (Mapping, type(None))) else arguments
+    return laid

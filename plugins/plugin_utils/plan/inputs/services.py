@@ -1,0 +1,250 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Services as the user wrote them in model_services, read into types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping
+
+from .. import values
+from ..errors import HIDDEN, Bad, Fault, did_you_mean, is_secret_name, kind, nearest, shown
+from ..models import tasks
+from ..versions import Version
+from ..vllm import engines, environments
+from . import secrets, service_files
+from .definitions import ABSENT, PRESENT
+from .distributed import Distributed, read as read_distributed
+from .settings import requirements, sources
+
+# Stands for a service that could not even be read, of which the reader has told already; it keeps the others' positions true.
+UNREADABLE = object()
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service. What the user left out, or wrote so that it cannot be used, is None; C(label) names it in faults all the same.
+
+    C(secret_names) are the names of variables in secret_environment, of whose values nothing is kept.
+    """
+
+    label: str
+    name: str | None = None
+    state: str = PRESENT
+    engine: str = engines.VLLM
+    model: str | None = None
+    profile: str | None = None
+    preset: str | None = None
+    port: int | None = None
+    gpus: tuple[int | str, ...] | None = None
+    vllm_args: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str | None] = field(default_factory=dict)
+    secret_names: tuple[str, ...] = ()
+    served_model_names: tuple[str, ...] = ()
+    host: str = "0.0.0.0"
+    revision: str | None = None
+    vllm_version: Version | None = None
+    vllm_source: sources.Source | None = None
+    vllm_requirements: tuple[str, ...] | None = None
+    transformers_args: dict[str, Any] = field(default_factory=dict)
+    transformers_version: Version | None = None
+    has_api_key: bool = False
+    distributed: Distributed | None = None
+    weights_path: str | None = None
+    weights_mount: str | None = None
+    task: str | None = None
+    tls_server_name: str | None = None
+    files: tuple[service_files.ServiceFile, ...] = ()
+    extra_repositories: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def served_model_name(self) -> str | None:
+        """The name in the API by which the service is asked and reported; it may have others."""
+        return self.served_model_names[0] if self.served_model_names else None
+
+    @property
+    def unit(self) -> str:
+        return f"vllm-{self.name}.service"
+
+
+def _state(value: Any) -> str:
+    if value not in (PRESENT, ABSENT):
+        raise Bad("there is no such state", "write present or absent")
+    return str(value)
+
+
+def _model(value: Any) -> str:
+    read = values.text(value)
+    if not read:
+        raise Bad("it is empty", "name a catalogue entry or a repository id like <organisation>/<name>")
+    return read
+
+
+def _extra_repositories(value: Any) -> dict[str, str]:
+    return {values.repo(repo): values.revision(revision) for repo, revision in values.mapping(value).items()}
+
+
+def _served_names(value: Any) -> tuple[str, ...]:
+    """One name in the API, or several as vLLM's flag takes them, the first of which the gate and reports use."""
+    if not isinstance(value, (list, tuple)):
+        return (values.word(value),)
+    if not value:
+        raise Bad("the list is empty", "name at least one, or leave it out for the service's own name")
+    names = tuple(values.word(name) for name in value)
+    if any(name.startswith("-") for name in names):
+        raise Bad("a name begins with a dash, so that vLLM would take it for a flag", "write names that begin otherwise")
+    if len(set(names)) < len(names):
+        raise Bad("a name stands there twice", "write each name once")
+    return names
+
+
+_READERS: dict[str, values.Reader] = {
+    "name": values.service_name,
+    "state": _state,
+    "engine": engines.read,
+    "model": _model,
+    "profile": values.word,
+    "preset": values.word,
+    "port": values.whole(1, 65535),
+    "gpus": values.gpu_indexes,
+    "vllm_args": values.mapping,
+    "served_model_name": _served_names,
+    "host": values.bind_address,
+    "revision": values.revision,
+    "vllm_version": values.version,
+    "vllm_source": sources.read,
+    "vllm_requirements": requirements,
+    "transformers_args": values.mapping,
+    "transformers_version": values.version,
+    "weights_path": values.path,
+    "weights_mount": values.path,
+    "task": tasks.read,
+    "tls_server_name": values.host_name,
+    "files": service_files.read,
+    "extra_repositories": _extra_repositories,
+}
+SECRETS = ("api_key", "secret_environment")
+KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)
+
+# Without these a present service means nothing.
+_NEEDED = {
+    "model": "name a catalogue entry or a repository id like <organisation>/<name>",
+    "port": "say which port the service listens on, for example port: 8001",
+}
+
+
+def read_all(host: str, raw: Any, flag_names: frozenset[str]) -> tuple[list[Service], list[Fault]]:
+    """All services of a host.
+
+    :param flag_names: keys that vllm_args knows, to tell a user who wrote one beside vllm_args instead of below it
+    """
+    if not isinstance(raw, (list, tuple)):
+        return [], [Fault(host, "", "model_services", shown(raw), f"this is {kind(raw)} where a list of services belongs", "write a list: - name: ...")]
+    services = []
+    faults = []
+    for position, item in enumerate(raw):
+        if item is UNREADABLE:
+            continue
+        service, bad = _read_one(host, position, item, flag_names)
+        faults += bad
+        if service is not None:
+            services.append(service)
+    return services, faults
+
+
+def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) -> tuple[Service | None, list[Fault]]:
+    label = f"model_services[{position}]"
+    if not isinstance(raw, Mapping):
+        return None, [Fault(host, label, "", shown(raw), f"this is {kind(raw)} where a service belongs", "write it as name: ..., model: ..., port: ... lines")]
+    name = raw.get("name")
+    if isinstance(name, str) and name and name.isprintable():
+        label = shown(name)
+    raw, faults = _with_served_names(host, label, raw)
+    found: dict[str, Any] = {"label": label}
+    for key, value in raw.items():
+        if key not in KEYS:
+            faults.append(_unknown_key(host, label, key, value, flag_names))
+        elif key in _READERS and value is not None:
+            try:
+                found["served_model_names" if key == "served_model_name" else key] = _READERS[key](value)
+            except Bad as bad:
+                faults.append(Fault(host, label, str(key), shown(value, key), bad.why, bad.remedy))
+    if raw.get("name") is None:
+        faults.append(Fault(host, label, "name", "", "the service has no name", "add name: ..., in lower-case letters, digits, . and -"))
+    if raw.get("state", PRESENT) == ABSENT:
+        # Only the name matters of what goes away; whatever else still stands there may be out of date.
+        only_name = [fault for fault in faults if fault.key in ("name", "state")]
+        return Service(label=label, name=found.get("name"), state=ABSENT), only_name
+    for key, remedy in _NEEDED.items():
+        if raw.get(key) is None:
+            faults.append(Fault(host, label, key, "", f"the service has no {key}", remedy))
+    if raw.get("environment") is not None:
+        found["environment"], bad_variables = environments.read(host, label, "environment", raw["environment"])
+        faults += bad_variables
+    if raw.get("distributed") is not None:
+        found["distributed"], bad_parts = read_distributed(host, label, raw["distributed"])
+        faults += bad_parts
+    faults += _check_secrets(host, label, raw)
+    found["environment"] = {**found.get("environment", {}), **_taken_away(raw.get("secret_environment"))}
+    return Service(has_api_key=bool(raw.get("api_key")), secret_names=_secret_names(raw.get("secret_environment")), **found), faults
+
+
+def _with_served_names(host: str, label: str, raw: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], list[Fault]]:
+    """A service with served_model_name as a key of its own, where it stands among vllm_args as vLLM's documentation has it."""
+    arguments = raw.get("vllm_args")
+    spelt = [key for key in ("served_model_name", "served-model-name") if isinstance(arguments, Mapping) and key in arguments]
+    if not spelt or not isinstance(arguments, Mapping):
+        return raw, []
+    given = arguments[spelt[0]]
+    rest = {key: value for key, value in arguments.items() if key not in spelt}
+    own = raw.get("served_model_name")
+    if own is not None and given is not None and own != given:
+        why = f"the service's served_model_name says {shown(own)}"
+        return {**raw, "vllm_args": rest}, [Fault(host, label, f"vllm_args.{spelt[0]}", shown(given), why, "keep one of the two")]
+    return {**raw, "vllm_args": rest, **({"served_model_name": given} if given is not None else {})}, []
+
+
+def _unknown_key(host: str, label: str, key: Any, value: Any, flag_names: frozenset[str]) -> Fault:
+    near_secret = any(found in SECRETS for found in nearest(key, KEYS, limit=1))
+    value_shown = HIDDEN if near_secret or is_secret_name(key) else shown(value, key)
+    if isinstance(key, str) and key.replace("-", "_") in flag_names:
+        remedy = f"this is a flag of vLLM: write it below vllm_args, as {key.replace('-', '_')}"
+    else:
+        remedy = did_you_mean(key, KEYS, f"a service has {', '.join(KEYS)}")
+    return Fault(host, label, shown(str(key)), value_shown, "a service has no such key", remedy)
+
+
+def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[Fault]:
+    """Secrets are looked at for their type only and never shown."""
+    faults = []
+    if raw.get("api_key") is not None:
+        try:
+            secrets.header(raw["api_key"], "api_key")
+        except Bad as bad:
+            faults.append(Fault(host, label, "api_key", HIDDEN, bad.why, bad.remedy))
+    given = raw.get("secret_environment")
+    if given is None:
+        return faults
+    if not isinstance(given, Mapping):
+        why = f"this is {kind(given)} where a dictionary belongs"
+        return [*faults, Fault(host, label, "secret_environment", HIDDEN, why, "write it as NAME: value lines")]
+    for name, value in given.items():
+        # What is no name may be the secret itself, written the wrong way round.
+        where = f"secret_environment.{name}" if isinstance(name, str) and values.is_variable_name(name) else "secret_environment"
+        try:
+            environments.check_name(name)
+            secrets.environment_value(value, name)
+        except Bad as bad:
+            faults.append(Fault(host, label, where, HIDDEN, bad.why, bad.remedy))
+    return faults
+
+
+def _secret_names(raw: Any) -> tuple[str, ...]:
+    """Names of the variables that a secret_environment sets."""
+    pairs = raw.items() if isinstance(raw, Mapping) else ()
+    return tuple(name for name, value in pairs if value is not None and isinstance(name, str) and values.is_variable_name(name))
+
+
+def _taken_away(raw: Any) -> dict[str, None]:
+    """Variables that a secret_environment takes away, from whatever lies under it."""
+    return {name: None for name, value in raw.items() if value is None and isinstance(name, str)} if isinstance(raw, Mapping) else {}

@@ -1,0 +1,69 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Python that releases are built on: one of the host's, or one that uv brings (vllm_python)."""
+
+from __future__ import annotations
+
+import re
+
+from typing import Any
+
+from ... import values
+from ...errors import Bad, shown
+from ...vllm.platforms import Numbers, numbers
+
+SYSTEM = "/usr/bin/python3"
+
+_MANAGED = re.compile(r"3\.\d{1,2}(?:\.\d{1,2})?")
+# An interpreter of the distribution beside its own python3.
+_OF_THE_SYSTEM = re.compile(r"/usr/bin/python(3\.\d{1,2})")
+_ADDRESS = re.compile(r"(?:https?|file)://[^\s@]+")
+
+
+def read(value: Any) -> str:
+    """The path of an interpreter, or the version of one that uv brings. YAML reads 3.12 without quotes as a number."""
+    if isinstance(value, float):
+        if str(value) == "3.1":
+            raise Bad("YAML reads this as 3.1", "write it in quotes, like '3.10'")
+        value = str(value)
+    word = values.text(value)
+    if _MANAGED.fullmatch(word):
+        return word
+    if not word.startswith("/"):
+        remedy = "write the path of an interpreter like /usr/bin/python3, or a version like '3.12' for one that uv brings"
+        raise Bad(f"{shown(word)} is neither a path nor a version", remedy)
+    return str(values.path(word))
+
+
+def mirror(value: Any) -> str:
+    """Where uv takes Pythons from instead of their releases on GitHub; empty for those."""
+    read_text = values.text(value)
+    if read_text and not _ADDRESS.fullmatch(read_text):
+        remedy = "write an address without a password, like https://mirror.example/python-build-standalone or file:///srv/python"
+        raise Bad("this is no address of a mirror", remedy)
+    return read_text.rstrip("/")
+
+
+def is_managed(python: str) -> bool:
+    """Whether uv brings it."""
+    return _MANAGED.fullmatch(python) is not None
+
+
+def named_version(python: str) -> Numbers:
+    """The version that the setting itself names; empty when it names none."""
+    if is_managed(python):
+        return numbers(python)
+    match = _OF_THE_SYSTEM.fullmatch(python)
+    return numbers(match[1]) if match else ()
+
+
+def packages(python: str, default: str, archive: tuple[str, ...]) -> list[str]:
+    """OS packages of an interpreter that is not the system's own python3: itself, its headers (Triton compiles against them), its venv module.
+
+    :param default: version of the system's python3
+    :param archive: Pythons that the system's archive has
+    """
+    match = _OF_THE_SYSTEM.fullmatch(python)
+    if match is None or match[1] not in archive or numbers(default)[:2] == numbers(match[1]):
+        return []
+    return [f"python{match[1]}", f"python{match[1]}-dev", f"python{match[1]}-venv"]

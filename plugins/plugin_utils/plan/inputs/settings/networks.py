@@ -1,0 +1,151 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks that a firewall lets in, as users write them."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+
+from dataclasses import dataclass
+from typing import Any, Iterable, Union
+
+from ... import values
+from ...errors import Bad, did_you_mean, shown
+
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+EVERYBODY = ("0.0.0.0/0", "::/0")
+_ANY = ("any", "all", "anywhere")
+LOGGING = ("off", "low", "medium", "high", "full")
+_PROTOCOLS = ("tcp", "udp")
+_PORT = values.whole(1, 65535)
+
+
+@dataclass(frozen=True)
+class OpenPort:
+    """A port of somebody else on the host, and its allowed sources."""
+
+    port: int
+    protocol: str
+    sources: tuple[str, ...]
+
+
+def open_ports(value: Any) -> tuple[OpenPort, ...]:
+    """Ports of others, each with its allowed sources."""
+    if not isinstance(value, (list, tuple)):
+        raise Bad("this is no list", _OPEN_PORT)
+    return tuple(_open_port(item) for item in value)
+
+
+_OPEN_PORT = "write a list like [{port: 9100, sources: [10.0.0.0/8]}]; protocol is tcp unless it is udp"
+
+
+def _open_port(item: Any) -> OpenPort:
+    pairs = values.mapping(item)
+    unknown = [key for key in pairs if key not in ("port", "protocol", "sources")]
+    if unknown:
+        raise Bad(f"a port has no key {shown(unknown[0])}", did_you_mean(unknown[0], ("port", "protocol", "sources"), _OPEN_PORT))
+    if pairs.get("port") is None or not pairs.get("sources"):
+        raise Bad("each port has a port and its sources", _OPEN_PORT)
+    protocol = pairs.get("protocol", "tcp")
+    if protocol not in _PROTOCOLS:
+        raise Bad(f"{shown(protocol)} is no protocol that has ports here", "write tcp or udp")
+    return OpenPort(_PORT(pairs["port"]), protocol, sources(pairs["sources"]))
+
+
+def sources(value: Any) -> tuple[str, ...]:
+    """A list of networks and addresses, each once, where C(any) stands for everybody by IPv4 and IPv6. What is wrong with any of them is told at once."""
+    read: list[str] = []
+    wrong: list[str] = []
+    meant: list[str] = []
+    for item in values.texts(value):
+        if item in _ANY:
+            read += EVERYBODY
+            continue
+        try:
+            read.append(str(ipaddress.ip_network(item)))
+        except ValueError:
+            near = _near(item)
+            wrong.append(f"{shown(item)} {'has bits set beyond its length' if near else 'is no network'}")
+            meant += near
+    if wrong:
+        remedy = f"did you mean {' and '.join(meant)}?" if meant else "write networks like 10.0.0.0/8, addresses, or any for everybody"
+        raise Bad(", ".join(wrong), remedy)
+    return tuple(dict.fromkeys(read))
+
+
+def _near(text: str) -> list[str]:
+    """The network that a network with bits beyond its length lies in, and the address itself."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return []
+    return [f"{network} (or {text.partition('/')[0]} alone)"]
+
+
+def logging(value: Any) -> str:
+    """A level of UFW's log, empty for the host's own. YAML reads off and on as false and true."""
+    if value in (None, ""):
+        return ""
+    if isinstance(value, bool):
+        return "low" if value else "off"
+    read = values.text(value).lower()
+    if read not in LOGGING:
+        raise Bad("UFW has no such logging level", f"write one of {', '.join(LOGGING)}, or leave it out for the host's own")
+    return read
+
+
+def contain(networks: Iterable[str], address: str) -> bool:
+    """Whether an address lies in one of the networks. One that cannot be read lies in none."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(found in ipaddress.ip_network(network) for network in networks if ipaddress.ip_network(network).version == found.version)
+
+
+def hold_everybody(networks: Iterable[str]) -> bool:
+    """Whether the networks together are all addresses of a family, be it written in halves."""
+    return _hold_everybody(tuple(networks))
+
+
+@functools.lru_cache(maxsize=64)
+def _hold_everybody(networks: tuple[str, ...]) -> bool:
+    """Hosts share their settings, mostly."""
+    read = [ipaddress.ip_network(network) for network in networks]
+    merged: list[Network] = []
+    for version in (4, 6):
+        merged += ipaddress.collapse_addresses([network for network in read if network.version == version])
+    return any(network.prefixlen == 0 for network in merged)
+
+
+def smallest(addresses: Iterable[str]) -> tuple[Network, ...]:
+    """The fewest networks that hold exactly these addresses; names of hosts are no addresses, and left out."""
+    read = {ipaddress.ip_network(found) for address in addresses if (found := _address(address)) is not None}
+    merged: list[Network] = []
+    for version in (4, 6):
+        merged += ipaddress.collapse_addresses(network for network in read if network.version == version)
+    return tuple(merged)
+
+
+def without(networks: Iterable[Network], *addresses: str) -> list[str]:
+    """The networks with some addresses taken out, in the order of their addresses; a network of one address as that address."""
+    left = list(networks)
+    for own in {found for address in addresses if (found := _address(address)) is not None}:
+        left = [part for network in left for part in _without(network, own)]
+    return [str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network) for network in left]
+
+
+def _without(network: Network, address: Address) -> list[Network]:
+    if address.version != network.version or address not in network:
+        return [network]
+    return sorted(network.address_exclude(ipaddress.ip_network(address)))
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,93 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Readers of plan_gpus: GPUs as a user states them, who may err where nvidia-smi does not."""
+
+from __future__ import annotations
+
+import re
+
+from collections import Counter
+from typing import Any, Iterable, Mapping
+
+from .. import values
+from ..errors import Bad, Fault, did_you_mean, shown
+
+_CAPABILITY = re.compile(r"[1-9]\d?\.\d")
+_DRIVER = re.compile(r"\d+(?:\.\d+)+")
+# Nobody builds less or more; 80 is a user who thinks in GB.
+_MEMORY = values.whole(2**28, 2**44)
+
+
+def _memory(value: Any) -> int:
+    try:
+        return _MEMORY(value)
+    except Bad as bad:
+        raise Bad(f"this is no memory of a GPU in bytes: {bad.why}", "write all of it in bytes, like 85520809984 for the 80 GB of an H100") from bad
+
+
+def _capability(value: Any) -> str:
+    text = str(value) if isinstance(value, float) else values.text(value)
+    if text and not _CAPABILITY.fullmatch(text):
+        raise Bad(f"{shown(text)} is no compute capability", "write it like '9.0', as nvidia-smi --query-gpu=compute_cap prints it")
+    return text
+
+
+def _driver(value: Any) -> str:
+    text = str(value) if isinstance(value, float) else values.text(value)
+    if text and not _DRIVER.fullmatch(text):
+        raise Bad(f"{shown(text)} is no version of a driver", "write it like 580.95.05, as nvidia-smi --query-gpu=driver_version prints it")
+    return text
+
+
+def _slices(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, Mapping) for item in value):
+        raise Bad("this is no list of slices", "write each like {uuid: MIG-…, profile: 1g.10gb, memory_bytes: 10468982784}, as nvidia-smi -L prints them")
+    known = ("uuid", "profile", "memory_bytes")
+    found = []
+    for item in value:
+        strange = [str(name) for name in item if name not in known]
+        if strange:
+            raise Bad(f"a slice has no {shown(strange[0])}", did_you_mean(strange[0], known, f"what counts is {', '.join(known)}"))
+        found.append({
+            "uuid": values.gpu(item.get("uuid")), "profile": values.text(item.get("profile", "")),
+            "memory_bytes": _memory(item["memory_bytes"]) if item.get("memory_bytes") is not None else None,
+        })
+    return found
+
+
+_READERS: dict[str, values.Reader] = {
+    "index": values.whole(0, 1023),
+    "name": values.text,
+    "memory_bytes": _memory,
+    "compute_capability": _capability,
+    "driver_version": _driver,
+    "slices": _slices,
+}
+# What the facts say beside it, so that their text can be copied. C(uuid) is of no use to the plan.
+_KNOWN = (*_READERS, "uuid", "fault", "split")
+
+
+def read(host: str, key: str, stated: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+    """One GPU as the facts have it, and what is wrong with it; what cannot be used is left out."""
+    found: dict[str, Any] = {}
+    faults = []
+    for name, value in stated.items():
+        where = f"{key}.{name}"
+        if name not in _KNOWN:
+            remedy = did_you_mean(name, _KNOWN, f"what counts is {', '.join(_READERS)}")
+            faults.append(Fault(host, "", where, shown(value), "a GPU has no such part", remedy))
+        elif name not in _READERS:
+            found[name] = value
+        elif value is not None:
+            try:
+                found[name] = _READERS[name](value)
+            except Bad as bad:
+                faults.append(Fault(host, "", where, shown(value), bad.why, bad.remedy))
+    return found, faults
+
+
+def twice(host: str, key: str, indexes: Iterable[int | str]) -> list[Fault]:
+    """Each GPU is stated once."""
+    again = [str(index) for index, count in Counter(indexes).items() if count > 1]
+    why = f"GPU {', '.join(again)} stands there more than once"
+    return [Fault(host, "", key, ", ".join(again), why, "state each GPU once; without index they are counted from 0")] if again else []

@@ -1,0 +1,153 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Models of whose build the catalogue does not know: what to ask the endpoints about them, and what follows from the answers.
+
+Nothing is asked here: who calls the plan asks (C(module_utils/_model_lookup)) and hands the answers in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any, Iterable, Mapping, Sequence
+
+from ansible_collections.inferops.gpu.plugins.module_utils import _hub_selection
+
+from .. import values
+from ..errors import Bad, one_line
+from ..models import architecture, model_config, tasks
+from . import services
+from .catalogue import Catalogue, Entry
+from .services import Service
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Question:
+    """A repository at a revision, and the endpoints that may know it, in the order in which they are asked. Only some get the token."""
+
+    repo: str
+    revision: str
+    endpoints: tuple[str, ...]
+    token_endpoints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the first endpoint that has the repository says of it.
+
+    C(files) are path and bytes of all its files, None when not known, and C(config) the contents of its config.json, None likewise.
+    C(missing) is why it is nowhere to be had, when every endpoint said so, and C(problem) why too little is known, when one did not answer.
+    """
+
+    files: tuple[tuple[str, int], ...] | None = None
+    config: Any = None
+    missing: str = ""
+    problem: str = ""
+
+
+Answers = Mapping[Question, Answer]
+
+# What transformers takes where a config.json says nothing, by model_type.
+Defaults = Mapping[str, Mapping[str, Any]]
+
+
+def is_unknown(model: Any, catalogue: Catalogue) -> bool:
+    """Whether endpoints are to be asked about this model: a repository id of which the catalogue knows nothing, or an entry that does not say how
+    the model is built."""
+    if not isinstance(model, str):
+        return False
+    entry = catalogue.find(model)
+    return entry is not None and _is_unread(entry)
+
+
+def _is_unread(entry: Entry) -> bool:
+    """Whether the entry leaves out what memory is reckoned with. Those of the collection all say it."""
+    return not entry.architecture.num_layers and not entry.unsupported
+
+
+def question_of(repo: str, revision: str, settings: Settings) -> Question:
+    """What to ask of a repository on a host with these settings."""
+    return Question(repo, revision, settings.weights_endpoints, settings.weights_token_endpoints)
+
+
+def questions(raw_services: Any, settings: Settings, catalogue: Catalogue) -> list[Question]:
+    """What to ask about the services of a host, as the user wrote them. What is wrong with them is told elsewhere."""
+    if not settings.plan_lookup or settings.weights_offline or not isinstance(raw_services, (list, tuple)):
+        return []
+    found = []
+    for raw in raw_services:
+        if not isinstance(raw, Mapping) or raw.get("state", services.PRESENT) == services.ABSENT or not is_unknown(raw.get("model"), catalogue):
+            continue
+        if raw.get("weights_path") is not None:
+            # Its weights lie on the host, and nobody is to be asked about them.
+            continue
+        entry = catalogue.find(raw["model"])
+        try:
+            revision = values.revision(raw["revision"]) if raw.get("revision") is not None else entry.revision
+        except Bad:
+            continue
+        found.append(question_of(entry.repo, revision, settings))
+    return found
+
+
+def complete(entry: Entry, service: Service, settings: Settings, answers: Answers, defaults: Defaults) -> Entry:
+    """The entry with what the endpoints say of its model, where they were asked. What an entry of the user's own states counts before that."""
+    revision = service.revision or entry.revision
+    answer = answers.get(question_of(entry.repo, revision, settings))
+    if answer is None or not _is_unread(entry):
+        return entry
+    files = wanted(answer.files or (), (*settings.weights_exclude, *entry.exclude), settings.weights_include)
+    model, problem = read_config(answer.config, files, defaults) if answer.config is not None else (architecture.Architecture(), "")
+    stated = {part.name: getattr(entry.architecture, part.name) for part in fields(architecture.Architecture)}
+    model = replace(model, **{name: value for name, value in stated.items() if value is not None and value != ""})
+    return replace(
+        entry,
+        revision=revision,
+        bytes=entry.bytes or sum(size for _path, size in files) or None,
+        architecture=model,
+        task=entry.task or tasks.of_files(answer.config, [path for path, _size in answer.files or ()]),
+        missing=answer.missing,
+        unread=answer.problem or problem,
+        code_from=code_from(answer.config),
+    )
+
+
+def wanted(files: Iterable[tuple[str, int]], exclude: Sequence[str], include: Sequence[str] = ()) -> list[tuple[str, int]]:
+    """The files that a download fetches."""
+    sizes = dict(files)
+    return [(path, sizes[path]) for path in _hub_selection.select(list(sizes), exclude, include)]
+
+
+# Types of models for which vLLM 0.32.0 has a configuration of its own, whatever the repository names (transformers_utils/config.py, _CONFIG_REGISTRY).
+_OWN_CONFIGS = frozenset({
+    "RefinedWeb", "RefinedWebModel", "bagel", "bailing_moe_v3_vl", "chatglm", "colpali", "colqwen3", "cosmos3_edge", "deepseek_v32", "deepseek_v4",
+    "deepseek_v41", "deepseek_vl_v2", "dots3_note", "eagle", "funaudiochat", "hy_v4", "hyperclovax", "inkling_mm_model", "inkling_model", "isaac",
+    "k3_dspark", "kimi_k2", "kimi_k25", "kimi_k3", "kimi_linear", "kimi_vl", "medusa", "midashenglm", "minimax_m3_mtp", "minimax_m3_vl", "mlp_speculator",
+    "modernvbert", "moondream3", "moss_transcribe_diarize", "muse_glimmer", "muse_glimmer_assistant", "muse_glimmer_text", "muse_glimmer_vision", "openvla",
+    "ops_colqwen3", "ovis", "qianfan_ocr", "qwen3_asr", "qwen3_vl_nemotron_embed", "speculators", "step3_text", "step3_vl", "step3p5", "ultravox",
+    "unlimited-ocr", "unlimited_ocr",
+})
+
+
+def code_from(config: Any) -> str:
+    """The repository whose code a configuration wants to be read with, where it names one: C(<organisation>/<name>--<module>.<class>); else empty.
+
+    Transformers looks there with trust_remote_code, by the Hub's name of it even where it is the model's own repository
+    (models/auto/configuration_auto.py, dynamic_module_utils.py of 5.19.0).
+    """
+    classes = config.get("auto_map") if isinstance(config, Mapping) and config.get("model_type") not in _OWN_CONFIGS else None
+    named = classes.get("AutoConfig") if isinstance(classes, Mapping) else None
+    repo, dashes, _module = named.partition("--") if isinstance(named, str) else ("", "", "")
+    return one_line(repo) if dashes else ""
+
+
+def read_config(config: Any, files: Iterable[tuple[str, int]], defaults: Defaults = MappingProxyType({})) -> tuple[architecture.Architecture, str]:
+    """The architecture that a config.json describes, and why there is none of use, or empty."""
+    if not isinstance(config, Mapping):
+        return architecture.Architecture(), "its config.json is not a dictionary"
+    facts = model_config.facts_of(config, tuple(files), defaults)
+    model, faults = architecture.read("", "config.json", facts)
+    if faults:
+        return architecture.Architecture(), one_line(f"its config.json is not understood: {faults[0].key.partition('.json.')[2]}: {faults[0].why}")
+    return model, ""

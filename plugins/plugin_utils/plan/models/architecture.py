@@ -1,0 +1,227 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of a model's build: the numbers that memory, divisibility and platform checks go by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Mapping
+
+from .. import sections, values
+from ..errors import Bad, Fault, did_you_mean, shown
+
+# Type of the weights as they lie on the disk.
+DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "fp4")
+
+# How they are quantised: in blocks (one scale a block, see weight_block_size), one scale a channel or a tensor, or not at all.
+QUANTIZATIONS = ("none", "fp8-block", "fp8-channel", "fp8-tensor", "int8-channel", "int-group", "awq", "gptq", "mxfp4", "nvfp4")
+
+# Those whose scales are of groups of columns, see group_size: whole numbers of 4 or 8 bits in the formats of compressed-tensors, AWQ and GPTQ.
+GROUPED = ("int-group", "awq", "gptq")
+# Layers that may be quantised so, or left alone: attention's output, dense feed-forward layers (shared experts with them), and routed experts.
+GROUPED_LAYERS = ("attention", "dense", "experts")
+
+_LARGEST = 10**9
+_LARGEST_MODEL = 10**15
+
+
+@dataclass(frozen=True)
+class Mla:
+    """Multi-head latent attention: what a token leaves in the KV cache is one compressed vector a layer, shared by all heads.
+
+    Sizes are numbers of elements. C(index_head_dim) is that of the second, small cache of sparse attention (DeepSeek-V3.2), None without one.
+    """
+
+    kv_lora_rank: int
+    qk_rope_head_dim: int
+    q_lora_rank: int | None = None
+    qk_nope_head_dim: int | None = None
+    v_head_dim: int | None = None
+    index_head_dim: int | None = None
+
+
+@dataclass(frozen=True)
+class KvGroup:
+    """Layers that keep keys and values of each token alike: how many C(layers), each with so many KV heads of C(head_dim) elements a key and
+    C(value_dim) a value. C(sliding_window) is how many tokens back they see, None when all. Where a model has MLA its sizes count instead.
+    """
+
+    layers: int
+    num_kv_heads: int
+    head_dim: int
+    value_dim: int
+    sliding_window: int | None = None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model's build; None, or empty text, is what nobody stated. Sizes are elements of the whole model, before any sharding.
+
+    C(class_name) is the key C(class): the architecture that config.json names. C(parameters) are those on the disk without the layers for
+    speculative decoding (C(mtp_layers)). C(weights_loaded_bytes) is what vLLM loads, likewise without them. C(sliding_layers) says how
+    many of the C(num_layers) see only C(sliding_window) tokens back. Where layers differ in more than that, C(kv_groups) says which of them
+    keep keys and values, and C(state_bytes) what the others keep of each request, in bytes (linear attention, state space models).
+    C(group_size) is how many columns of a weight share a scale where they do so in groups, and C(grouped_layers) which layers are quantised so, None
+    for all of C(GROUPED_LAYERS).
+    """
+
+    class_name: str = ""
+    dtype: str = ""
+    quantization: str = ""
+    weight_block_size: tuple[int, int] | None = None
+    group_size: int | None = None
+    grouped_layers: tuple[str, ...] | None = None
+    parameters: int | None = None
+    weights_loaded_bytes: int | None = None
+    hidden_size: int | None = None
+    intermediate_size: int | None = None
+    num_layers: int | None = None
+    num_attention_heads: int | None = None
+    num_kv_heads: int | None = None
+    head_dim: int | None = None
+    vocab_size: int | None = None
+    tie_word_embeddings: bool | None = None
+    num_experts: int | None = None
+    experts_per_token: int | None = None
+    moe_intermediate_size: int | None = None
+    first_k_dense: int | None = None
+    shared_experts: int | None = None
+    mtp_layers: int | None = None
+    mla: Mla | None = None
+    sliding_window: int | None = None
+    sliding_layers: int | None = None
+    kv_groups: tuple[KvGroup, ...] | None = None
+    state_bytes: int | None = None
+    max_position_embeddings: int | None = None
+
+    @property
+    def is_moe(self) -> bool:
+        return bool(self.num_experts)
+
+
+def read(host: str, key: str, raw: Any) -> tuple[Architecture, list[Fault]]:
+    """The facts that YAML gave, typed; none of them where one cannot be used, which is a fault, as is a pair of facts that cannot both be true."""
+    found, faults = sections.read(host, key, raw, _READERS, "an architecture")
+    if faults:
+        # Half of the facts would only lead the checks astray.
+        return Architecture(), faults
+    found = {_FIELDS.get(part, part): value for part, value in found.items()}
+    if "quantization" not in found:
+        found["quantization"] = _implied_quantization(found)
+    architecture = Architecture(**found)
+    return architecture, [Fault(host, "", f"{key}.{part}", shown(raw.get(part)), why, remedy) for part, why, remedy in _contradictions(architecture)]
+
+
+def _implied_quantization(found: Mapping[str, Any]) -> str:
+    if "weight_block_size" in found:
+        return "fp8-block"
+    return "none" if found.get("dtype") in ("fp32", "bf16", "fp16") else ""
+
+
+def _contradictions(model: Architecture) -> list[tuple[str, str, str]]:
+    """Facts that cannot both be true: the key, why, and what to do."""
+    found = []
+    heads, kv_heads = model.num_attention_heads, model.num_kv_heads
+    if heads and kv_heads and heads % kv_heads != 0:
+        found.append(("num_kv_heads", f"{heads} attention heads cannot share {kv_heads} KV heads evenly", "take both numbers from the model's config.json"))
+    if model.num_experts and model.experts_per_token and model.experts_per_token > model.num_experts:
+        found.append(("experts_per_token", f"the model has only {model.num_experts} experts", "take both numbers from the model's config.json"))
+    if model.moe_intermediate_size and not model.num_experts:
+        found.append(("moe_intermediate_size", "there are no experts that could be of this size", "add num_experts"))
+    for part, count in (("first_k_dense", model.first_k_dense), ("sliding_layers", model.sliding_layers)):
+        if model.num_layers and count and count > model.num_layers:
+            found.append((part, f"the model has only {model.num_layers} layers", "take both numbers from the model's config.json"))
+    if model.num_layers and sum(group.layers for group in model.kv_groups or ()) > model.num_layers:
+        found.append(("kv_groups", f"together they are more than the model's {model.num_layers} layers", "take both numbers from the model's config.json"))
+    if model.sliding_layers and not model.sliding_window:
+        found.append(("sliding_layers", "how wide the window of these layers is, is missing", "add sliding_window"))
+    if model.quantization == "fp8-block" and model.weight_block_size is None:
+        found.append(("quantization", "the size of the blocks is missing", "add weight_block_size, for example [128, 128]"))
+    if model.weight_block_size and model.quantization != "fp8-block":
+        found.append(("weight_block_size", f"{model.quantization} has no blocks", "take it out, or write quantization: fp8-block"))
+    if (model.group_size or model.grouped_layers) and model.quantization not in GROUPED:
+        found.append(("group_size", "only weights in awq, gptq or int-group have groups", "take it out, or write one of these as quantization"))
+    return found
+
+
+def _choice(choices: tuple[str, ...]) -> values.Reader:
+    def reader(value: Any) -> str:
+        if value not in choices:
+            raise Bad("this is not one that the plan knows", f"write one of {', '.join(choices)}")
+        return str(value)
+
+    return reader
+
+
+def _block(value: Any) -> tuple[int, int]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise Bad("this is not a pair of numbers", "write rows and columns of a block, for example [128, 128]")
+    size = values.whole(1, 65536)
+    return size(value[0]), size(value[1])
+
+
+def _grouped_layers(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not value or any(item not in GROUPED_LAYERS for item in value):
+        raise Bad("this is not a list of kinds of layers", f"write a list of some of {', '.join(GROUPED_LAYERS)}")
+    return tuple(value)
+
+
+def _mla(value: Any) -> Mla:
+    pairs = values.mapping(value)
+    known = [part.name for part in fields(Mla)]
+    for part in pairs:
+        if part not in known:
+            raise Bad(f"{shown(part)} is not a size that the plan knows", did_you_mean(part, known, f"write {', '.join(known)}"))
+    for part in ("kv_lora_rank", "qk_rope_head_dim"):
+        if pairs.get(part) is None:
+            raise Bad(f"{part} is missing", "take it from the model's config.json")
+    size = values.whole(1, _LARGEST)
+    return Mla(**{part: size(number) for part, number in pairs.items() if number is not None})
+
+
+def _kv_groups(value: Any) -> tuple[KvGroup, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise Bad("this is not a list", "write a list of groups of layers, each with layers, num_kv_heads, head_dim and value_dim")
+    known = [part.name for part in fields(KvGroup)]
+    size = values.whole(1, _LARGEST)
+    groups = []
+    for item in value:
+        pairs = values.mapping(item)
+        for part in pairs:
+            if part not in known:
+                raise Bad(f"{shown(part)} is not a key of a group of layers", did_you_mean(part, known, f"write {', '.join(known)}"))
+        given = {part: size(number) for part, number in pairs.items() if number is not None}
+        given.setdefault("value_dim", given.get("head_dim", 0))
+        for part in ("layers", "num_kv_heads", "head_dim"):
+            if part not in given:
+                raise Bad(f"{part} is missing in a group of layers", "take it from the model's config.json")
+        groups.append(KvGroup(**given))
+    return tuple(groups)
+
+
+def _readers() -> dict[str, values.Reader]:
+    """One reader for each field, by its key in YAML: a positive number unless said otherwise."""
+    readers: dict[str, values.Reader] = {}
+    for part in fields(Architecture):
+        readers["class" if part.name == "class_name" else part.name] = values.whole(1, _LARGEST)
+    # None of a thing is a fact too.
+    for count in ("num_experts", "first_k_dense", "shared_experts", "mtp_layers", "sliding_layers"):
+        readers[count] = values.whole(0, _LARGEST)
+    for total in ("parameters", "weights_loaded_bytes"):
+        readers[total] = values.whole(1, _LARGEST_MODEL)
+    readers["state_bytes"] = values.whole(0, _LARGEST_MODEL)
+    readers |= {
+        "class": values.word,
+        "dtype": _choice(DTYPES),
+        "quantization": _choice(QUANTIZATIONS),
+        "weight_block_size": _block,
+        "grouped_layers": _grouped_layers,
+        "tie_word_embeddings": values.switch,
+        "mla": _mla,
+        "kv_groups": _kv_groups,
+    }
+    return readers
+
+
+_FIELDS = {"class": "class_name"}
+_READERS = _readers()

@@ -1,0 +1,77 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ways to serve a model: profiles say on which hardware, presets for which use. Both are layers of arguments over the catalogue entry's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, TypeVar
+
+from .. import sections, values
+from ..errors import Bad, Fault, shown
+from ..vllm import environments
+
+_LARGEST_GPU = 4096
+_MOST = 1024
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A use of a model. A null among the arguments takes one of the entry's away."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str | None] = field(default_factory=dict)
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Profile(Preset):
+    """A hardware that a model fits: C(gpus) of a kind on each of C(nodes) hosts, each with C(gpu_memory_gib); 0 when not stated."""
+
+    gpu: str = ""
+    gpu_memory_gib: int = 0
+    gpus: int = 1
+    nodes: int = 1
+
+
+_PRESET: dict[str, values.Reader] = {"arguments": values.mapping, "environment": values.mapping, "notes": sections.prose}
+_PROFILE: dict[str, values.Reader] = {
+    "gpu": values.text,
+    "gpu_memory_gib": values.whole(1, _LARGEST_GPU),
+    "gpus": values.whole(1, _MOST),
+    "nodes": values.whole(1, _MOST),
+    **_PRESET,
+}
+
+_Made = TypeVar("_Made", bound=Preset)
+
+
+def read_presets(host: str, key: str, raw: Any) -> tuple[dict[str, Preset], list[Fault]]:
+    """Presets by name. What cannot be used of one is left out and a fault."""
+    return _read(host, key, raw, _PRESET, "a preset", Preset)
+
+
+def read_profiles(host: str, key: str, raw: Any) -> tuple[dict[str, Profile], list[Fault]]:
+    """Profiles by name. What cannot be used of one is left out and a fault."""
+    return _read(host, key, raw, _PROFILE, "a profile", Profile)
+
+
+def _read(
+    host: str, key: str, raw: Any, readers: dict[str, values.Reader], what: str, make: Callable[..., _Made]
+) -> tuple[dict[str, _Made], list[Fault]]:
+    try:
+        named = values.mapping(raw)
+    except Bad as bad:
+        return {}, [Fault(host, "", key, shown(raw), bad.why, bad.remedy)]
+    made = {}
+    faults = []
+    for name, item in named.items():
+        # A name alone is a variant that changes nothing.
+        found, wrong = sections.read(host, f"{key}.{name}", {} if item is None else item, readers, what)
+        faults += wrong
+        if "environment" in found:
+            found["environment"], wrong = environments.read(host, "", f"{key}.{name}.environment", found["environment"])
+            faults += wrong
+        made[name] = make(name=name, **found)
+    return made, faults

@@ -1,0 +1,258 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The resolved plan of a host, as the roles read it: a document of plain dictionaries, lists, text and numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from typing import Any
+
+from ..artifacts import transformers_engine
+from ..artifacts.weights import Weights
+from ..host import tls
+from ..host.firewall import firewall_of
+from ..host.packages import packages_of
+from ..inputs import service_files
+from ..inputs.addresses import bracketed
+from ..inputs.distributed import RAY
+from ..inputs.facts import HostFacts
+from ..inputs.services import Service
+from ..inputs.settings import kernel
+from ..inputs.settings.accounts import account_name
+from ..inputs.settings.sharing import SOURCE
+from ..placement import node_units
+from ..placement.draft import HostDraft, ServiceDraft
+from ..placement.stages import memory_document, stages_document
+from ..vllm import arguments as args
+from ..vllm.engines import TRANSFORMERS
+
+# The addresses that mean all of the host's, and how the host reaches itself then.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def host_document(host: HostDraft) -> dict[str, Any]:
+    """Everything that the roles need to know of a host. The host has no faults."""
+    settings = host.settings
+    releases = {draft.release.name: draft.release.document() for draft in host.services}
+    # Of a repository that is a model here and an extra there, the model's.
+    needed = sorted((weights for draft in host.services for weights in draft.all_weights), key=lambda weights: weights.extra)
+    weights = {one.name: _weights_document(host, one) for one in reversed(needed)}
+    return {
+        "host": host.name,
+        "account": {"user": settings.host_user, "group": settings.host_group, "home": settings.host_home},
+        "paths": {
+            "config": settings.host_config_dir,
+            "install": settings.host_install_dir,
+            "releases": settings.vllm_releases_dir,
+            "models": settings.weights_dir,
+            "state": settings.host_state_dir,
+            "cache": settings.host_cache_dir,
+        },
+        "packages": packages_of(host),
+        "proxy": host.proxy.document(),
+        "firewall": firewall_of(host),
+        "kernel": kernel.document(settings, host.facts.kernel if host.facts is not None else None),
+        "releases": list(releases.values()),
+        "weights": [weights[name] for name in dict.fromkeys(one.name for one in needed)],
+        "weights_share_peers": _share_peers(host),
+        "services": [_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],
+    }
+
+
+def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
+    service = draft.service
+    settings = host.settings
+    weights = draft.weights.document() if draft.weights else {}
+    argv = _argv(draft, weights["path"])
+    local_url = _url(draft, _LOOPBACK.get(service.host, "")) if draft.answers else None
+    units = [unit.document() for unit in node_units.unit_parts(host, draft, argv, local_url)]
+    document = {
+        "name": service.name,
+        "state": service.state,
+        # The unit that stands for the service on this host: it serves when the unit is active.
+        "unit": node_units.unit_name(draft),
+        "engine": draft.engine,
+        "model": service.model,
+        "repo": weights["repo"],
+        "revision": weights["revision"],
+        "release": draft.release.name,
+        "release_path": draft.release.path,
+        "weights": weights["name"],
+        "weights_path": weights["path"],
+        "served_model_name": _served_name(service),
+        "address": service.host,
+        "port": service.port,
+        # Of several hosts only the head answers.
+        "url": _url(draft, host.address) if draft.answers else None,
+        "local_url": local_url,
+        "task": draft.task,
+        "thinking": _thinking(draft),
+        "thinking_switch": _thinking_switch(draft),
+        "tls": tls.document(host, draft),
+        "gpus": list(draft.gpus or ()),
+        "argv": argv,
+        "environment": draft.environment,
+        "account": _account(host, service),
+        "own_folders": units[0]["own_folders"] if units else node_units.own_folders(host, draft, [draft.cache]),
+        "environment_file": units[0]["environment_file"] if units else _environment_file(host, service),
+        "served": units[0]["served"] if units else _served_file(host, service),
+        "cache": draft.cache,
+        "before_start": _before_start(draft, weights["path"]),
+        "has_api_key": service.has_api_key,
+        "node": _node(draft),
+        # Of a service over several hosts its units on this host, first the one that stands for it.
+        "units": units,
+        # Those that it may have had as another part, or with another backend, which go.
+        "former_units": node_units.other_units(host, service, [unit["unit"] for unit in units] or [service.unit]),
+        "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
+    }
+    # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    # Nor is where a file is on the controller; what it holds is in its path on the host, which stands in the arguments. So do all names in the API.
+    beside = {
+        "all_weights": list(dict.fromkeys(one.name for one in draft.all_weights)),
+        "extra_repositories": [extra.document() for extra in draft.extras],
+        "files": _files(host, service, node_units.unit_name(draft)),
+        "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
+        "served_model_names": list(service.served_model_names) or [service.name],
+    }
+    return {**document, **beside, "digest": digest, "memory": memory_document(host, draft), "stages": stages_document(host, draft)}
+
+
+def _node(draft: ServiceDraft) -> dict[str, Any] | None:
+    """This host's part in a service over several, with the ports that the other nodes have to reach."""
+    if draft.part is None:
+        return None
+    transport = draft.transport
+    return {
+        **draft.part.document(),
+        "ports": node_units.ports(draft.part),
+        "network": node_units.network_digest(draft.part, transport.name if transport is not None else ""),
+        "transport": None if transport is None else {"name": transport.name, "expects": transport.expects, "devices": transport.devices},
+    }
+
+
+def _weights_document(host: HostDraft, weights: Weights) -> dict[str, Any]:
+    """The weights, what is to be downloaded of them, and whether those that were brought have been verified since they last changed."""
+    verified = host.facts is not None and (weights.path in host.facts.verified if weights.is_local else _is_complete(host.facts, weights))
+    return {**weights.document(), "to_fetch": _to_fetch(host, weights), "verified": verified}
+
+
+def _share_peers(host: HostDraft) -> list[str]:
+    """Addresses of the hosts that copy weights from this one while the run lasts."""
+    sources = [weights for draft in host.services for weights in draft.all_weights if weights.share.role == SOURCE]
+    return sorted({peer for weights in sources for peer in weights.share.peers})
+
+
+def _is_complete(facts: HostFacts, weights: Weights) -> bool:
+    """Whether the host has them, with the files that are chosen now. Manifests of former versions do not say what was chosen then: all but what the
+    user names."""
+    chosen = (frozenset(weights.include), frozenset(weights.exclude))
+    former = facts.weights_patterns.get(weights.path)
+    return weights.path in facts.weights and (former == chosen if former is not None else not weights.include)
+
+
+def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
+    """Bytes that a run will download, None when not known; without facts of the host that is all of it."""
+    if weights.is_local or (host.facts is not None and _is_complete(host.facts, weights)):
+        return 0
+    if host.facts is not None and weights.path in host.facts.weights:
+        # Other files are wanted of it than were; how large those are the download finds out.
+        return None
+    there = host.facts.partial_weights.get(weights.path, 0) if host.facts is not None else 0
+    return None if weights.bytes is None else max(0, weights.bytes - there)
+
+
+def _thinking(draft: ServiceDraft) -> str:
+    """Whether the model thinks before it answers: never, always or hybrid; empty of a model that nobody knows, which may do what it likes."""
+    return draft.entry.thinking if draft.entry else ""
+
+
+def _thinking_switch(draft: ServiceDraft) -> str:
+    """The argument of its chat template that turns a hybrid's thinking off."""
+    if draft.entry is None or draft.entry.thinking != "hybrid":
+        return ""
+    return draft.entry.thinking_switch or "enable_thinking"
+
+
+def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
+    return {
+        "name": service.name,
+        "state": service.state,
+        "unit": service.unit,
+        "account": _account(host, service),
+        "environment_file": _environment_file(host, service),
+        "served": _served_file(host, service),
+        "cache": f"{host.settings.host_cache_dir}/{service.name}",
+        "files": _files(host, service, service.unit),
+        "units": [],
+        # All that it may have had.
+        "former_units": node_units.other_units(host, service),
+    }
+
+
+def _account(host: HostDraft, service: Service) -> dict[str, str]:
+    """The service's own account, with a group of the same name."""
+    name = account_name(host.settings.model_service_account_prefix, str(service.name))
+    return {"user": name, "group": name}
+
+
+def _files(host: HostDraft, service: Service, unit: str) -> dict[str, Any]:
+    """Where the files lie that are brought for the service, and what tells which of its folders are still needed."""
+    config = host.settings.host_config_dir
+    return {
+        "root": service_files.root(config, service.name or ""),
+        "folder": service_files.folder(config, service.name or "", service.files),
+        "named_by": [f"/etc/systemd/system/{unit}", _served_file(host, service)],
+    }
+
+
+def _environment_file(host: HostDraft, service: Service) -> str:
+    return f"{host.settings.host_config_dir}/{service.name}.env"
+
+
+def _served_file(host: HostDraft, service: Service) -> str:
+    """Where the host keeps the last state of the service that passed its gate."""
+    return f"{host.settings.host_state_dir}/served/{service.name}.json"
+
+
+def _served_name(service: Service) -> str | None:
+    return service.served_model_name or service.name
+
+
+def _before_start(draft: ServiceDraft, weights_path: str) -> list[list[str]]:
+    """Commands that the unit runs before each start."""
+    commands = draft.release.toolkit.before_start(draft.release.path, draft.cache)
+    if draft.engine == TRANSFORMERS:
+        commands = [*commands, *transformers_engine.before_start(draft.cache, _served_name(draft.service) or "", weights_path)]
+    return commands
+
+
+def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
+    service = draft.service
+    if draft.engine == TRANSFORMERS:
+        return transformers_engine.argv(draft.release, service, _served_name(service) or "", draft.arguments)
+    if draft.part is not None and draft.part.backend == RAY and not draft.part.is_head:
+        # Ray starts the ranks of this host itself.
+        return []
+    # What a reader looks for first comes first; the rest in the order of the alphabet, so that nothing but a change changes the unit.
+    listens = {"host": service.host, "port": service.port} if draft.answers else {}
+    fixed = {
+        **listens,
+        # One is written as ever, so that no unit changes.
+        "served_model_name": service.served_model_names if len(service.served_model_names) > 1 else _served_name(service),
+        "tensor_parallel_size": draft.arguments["tensor_parallel_size"],
+    }
+    # Of several hosts the head alone has an API that would want a certificate.
+    arguments = {**draft.arguments, **tls.arguments(draft)}
+    others = {key: arguments[key] for key in sorted(arguments) if key not in fixed and (draft.answers or key not in tls.ARGUMENTS)}
+    return [f"{draft.release.path}/bin/vllm", "serve", weights_path, *args.words({**fixed, **others})]
+
+
+def _url(draft: ServiceDraft, host_address: str) -> str:
+    """How the service is reached by who reaches its host at an address, unless it listens on one address only."""
+    address = host_address if draft.service.host in _LOOPBACK else draft.service.host
+    scheme = "https" if tls.is_used(draft) else "http"
+    return f"{scheme}://{bracketed(address)}:{draft.service.port}"

@@ -1,0 +1,369 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host's services with everything merged in that they draw on: what the rules look at and the plan is written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Mapping
+
+from ..artifacts import draft_models, repositories, transformers_engine
+from ..artifacts.releases import Release, release_of, with_ray
+from ..artifacts.weights import Weights, weights_of
+from ..inputs import service_files, uncatalogued
+from ..inputs.catalogue import Catalogue, Entry
+from ..inputs.distributed import RAY, Part
+from ..inputs.facts import Gpu, HostFacts, UnitFacts
+from ..inputs.services import Service
+from ..inputs.settings import Settings
+from ..inputs.settings.proxies import Proxy
+from ..inputs.settings.sources import Source
+from ..inputs.strays import strays
+from ..models import tasks
+from ..models.memory import Drafter
+from ..models.variants import Preset, Profile
+from ..versions import Version
+from ..vllm import arguments as args, environments
+from ..vllm.engines import TRANSFORMERS, VLLM
+from ..vllm.flags import FlagTable, flag
+from ..vllm.platforms import numbers
+from ..vllm.tables import Tables
+from ..vllm.transports import Transport
+
+# Parallel sizes whose product is the number of GPUs. Data parallel ranks on other hosts do not count, see local_data_parallel.
+_OTHER_SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size")
+
+
+@dataclass(frozen=True)
+class ServiceDraft:
+    """A present service. C(entry) and C(weights) are None when its model is unknown, C(profile) and C(preset) when it names none that is known.
+
+    C(offered) holds the catalogue's arguments: the entry's, over them the profile's, over them the preset's, where a null takes one away.
+    C(given) has the user's over those, nulls gone, and C(arguments) the same with what the plan works out.
+    C(extras) are the repositories that arguments name; C(arguments) has their folders, C(given) what the user wrote.
+    C(gpus) are the indexes of the GPUs it uses, None when nobody knows them; of a service over several hosts, those of this host. C(part) is this
+    host's part in such a service, C(transport) the network between its hosts where the user names one. C(spelt): what the user calls arguments
+    that C(given) has under another name, a flag's own. C(drafter): the model that drafts tokens, where it is one of its own.
+    """
+
+    service: Service
+    entry: Entry | None
+    profile: Profile | None
+    preset: Preset | None
+    version: Version
+    release: Release
+    weights: Weights | None
+    gpus: tuple[int | str, ...] | None
+    offered: dict[str, Any]
+    given: dict[str, Any]
+    arguments: dict[str, Any]
+    environment: dict[str, str]
+    cache: str
+    shutdown_timeout: int
+    part: Part | None = None
+    transport: Transport | None = None
+    extras: tuple[repositories.Extra, ...] = ()
+    spelt: Mapping[str, str] = field(default_factory=dict)
+    drafter: Drafter | None = None
+
+    @property
+    def all_weights(self) -> tuple[Weights, ...]:
+        """The model's, and those of further repositories."""
+        own = (self.weights,) if self.weights is not None else ()
+        return (*own, *(extra.weights for extra in self.extras if extra.weights is not self.weights))
+
+    def where(self, key: str) -> str:
+        """Where the user finds an argument: under the name that it has there, or that it is the catalogue's."""
+        written = self.spelt.get(key, key)
+        return f"vllm_args.{written}" if written in self.service.vllm_args else f"vllm_args.{key} (from the catalogue)"
+
+    @property
+    def label(self) -> str:
+        return self.service.label
+
+    @property
+    def engine(self) -> str:
+        return self.service.engine
+
+    @property
+    def task(self) -> str:
+        """The task by which the service is verified. A catalogue's entry that states how its model thinks is one that chats."""
+        known, thinks = (self.entry.task, bool(self.entry.thinking)) if self.entry is not None else ("", False)
+        return tasks.task_of(self.service.task, self.engine, self.given, known, thinks)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it computes on the host's processors alone."""
+        return self.release.cpu or (self.engine == TRANSFORMERS and self.arguments.get("device") == "cpu")
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether it is to run over several hosts, even where it is not known over which."""
+        return self.service.distributed is not None and self.engine == VLLM
+
+    @property
+    def answers(self) -> bool:
+        """Whether its API answers on this host: of several hosts only the head's does."""
+        return self.part is None or self.part.is_head
+
+    def with_part(self, part: Part) -> ServiceDraft:
+        """The same as one host's part of it."""
+        environment = {**part.environment(), **self.environment}
+        return replace(self, part=part, arguments={**self.arguments, **part.arguments()}, environment=dict(sorted(environment.items())))
+
+    def world_size(self) -> int | None:
+        """GPUs that the parallel sizes ask for; None when one of them is not a positive whole number."""
+        sizes = [args.size(self.arguments, key) for key in ("tensor_parallel_size", *_OTHER_SIZES)]
+        sizes.append(local_data_parallel(self.arguments))
+        product = 1
+        for size in sizes:
+            if size is None:
+                return None
+            product *= size
+        return product
+
+
+@dataclass(frozen=True)
+class HostDraft:
+    """A host: C(gpus) from its facts, else as stated by the user, else None.
+
+    C(weights_clients) are those that may fetch weights from it: its port and their networks. C(proxy) is how it reaches the world.
+    """
+
+    name: str
+    address: str
+    settings: Settings
+    facts: HostFacts | None
+    gpus: tuple[Gpu, ...] | None
+    gpus_are_stated: bool
+    services: tuple[ServiceDraft, ...]
+    absent: tuple[Service, ...]
+    catalogue: Catalogue
+    tables: Tables
+    weights_clients: tuple[tuple[int, str], ...] = ()
+    proxy: Proxy = Proxy()
+
+    @property
+    def flags(self) -> FlagTable:
+        return self.tables.flags
+
+    @property
+    def strays(self) -> list[UnitFacts]:
+        """Units of ours on the host that no service of the inventory has, present or absent."""
+        units = self.facts.units if self.facts is not None else ()
+        return strays(units, [*(draft.service.name for draft in self.services), *(service.name for service in self.absent)])
+
+
+def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
+    """Data parallel ranks that run on this host."""
+    key = "data_parallel_size_local" if "data_parallel_size_local" in arguments else "data_parallel_size"
+    return args.size(arguments, key)
+
+
+def draft_service(
+    service: Service, settings: Settings, catalogue: Catalogue, tables: Tables, gpus: tuple[Gpu, ...] | None, answers: uncatalogued.Answers
+) -> ServiceDraft:
+    """Merge what a service draws on: the catalogue's entry, its profile, its preset, the user's words, and under all of them what the plan works out."""
+    entry = catalogue.find(service.model) if service.model else None
+    if entry is not None:
+        entry = uncatalogued.complete(entry, service, settings, answers, tables.transformers)
+    if service.engine == TRANSFORMERS:
+        return _draft_transformers(service, settings, entry, gpus)
+    flags = tables.flags
+    own = _own_settings(service, settings)
+    version = own.vllm_version
+    used_gpus = _used_gpus(service, gpus)
+    profile = entry.profiles.get(service.profile) if entry and service.profile else None
+    preset = entry.presets.get(service.preset) if entry and service.preset else None
+    layers = [layer for layer in (entry, profile, preset) if layer is not None]
+    offering = [layer.arguments_of(version) if isinstance(layer, Entry) else layer.arguments for layer in layers]
+    offered = {key: value for arguments in offering for key, value in _one_spelling(arguments, tables, version)[0].items()}
+    own_arguments, spelt = _one_spelling(service.vllm_args, tables, version)
+    merged = {**offered, **own_arguments}
+    files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
+    given = {key: service_files.placed(value, service.files, files) for key, value in merged.items() if value is not None}
+
+    computed = _parallel_sizes(service, given, used_gpus)
+    named = service.task or (entry.task if entry is not None and entry.name != entry.repo else "")
+    if named in tasks.POOLERS and not tasks.is_pooler(merged) and not {"runner", "task"} & merged.keys() and flags.has("flags", "--runner", version):
+        # Of many such models the class is that of a model that makes text.
+        computed["runner"] = "pooling"
+    if flags.has("flags", "--shutdown-timeout", version) and "shutdown_timeout" not in merged:
+        computed["shutdown_timeout"] = settings.model_service_shutdown_timeout
+    completed = {**computed, **given}
+
+    cache = f"{settings.host_cache_dir}/{service.name}"
+    release = _release(own, version, gpus, tables)
+    transport = tables.transports.get(service.distributed.transport or "") if service.distributed is not None else None
+    environment = environments.overlay(
+        _base_environment(service, settings, version, flags, cache),
+        dict(transport.environment) if transport is not None else {},
+        release.toolkit.environment(release.path),
+        *(layer.environment for layer in layers),
+        settings.model_service_environment,
+        service_files.placed(service.environment, service.files, files),
+    )
+    weights = _weights(service, settings, entry)
+    completed, extras = repositories.bring(completed, service, settings, weights, answers)
+    return ServiceDraft(
+        service=service,
+        entry=entry,
+        profile=profile,
+        preset=preset,
+        version=version,
+        release=release,
+        weights=weights,
+        extras=extras,
+        drafter=draft_models.drafter_of(given, extras, weights, settings, catalogue, answers, tables.transformers),
+        gpus=used_gpus,
+        offered=offered,
+        given=given,
+        arguments=completed,
+        environment=environment,
+        cache=cache,
+        # 0 is what vLLM itself does without the flag; what is no number at all is for vLLM's own parser to refuse.
+        shutdown_timeout=args.number(completed, "shutdown_timeout") or 0,
+        transport=transport,
+        spelt=spelt,
+    )
+
+
+def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version) -> tuple[dict[str, Any], dict[str, str]]:
+    """Arguments under the one name of each flag, and what the user called those that have another there.
+
+    A switch that says the opposite (disable_x: true) becomes the flag's own false. Where one flag is given twice, which is a fault, the last counts.
+    """
+    found: dict[str, Any] = {}
+    spelt = {}
+    for key, value in arguments.items():
+        name, opposite = tables.types.spelling(key, version)
+        if not tables.flags.has("flags", flag(key.partition(".")[0]), version) or (opposite and value not in (True, None)):
+            name, opposite = key, False
+        found[name] = False if opposite and value is True else value
+        if name != key:
+            spelt[name] = key
+    return found, spelt
+
+
+def _draft_transformers(service: Service, settings: Settings, entry: Entry | None, gpus: tuple[Gpu, ...] | None) -> ServiceDraft:
+    """A service on Transformers: of the catalogue's entry it takes the weights alone, since all arguments and variables there are vLLM's."""
+    version = transformers_engine.version_of(service, settings)
+    cache = f"{settings.host_cache_dir}/{service.name}"
+    files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
+    return ServiceDraft(
+        service=service,
+        entry=entry,
+        profile=None,
+        preset=None,
+        version=version,
+        release=transformers_engine.release_of(settings, version),
+        weights=_weights(service, settings, entry),
+        gpus=_used_gpus(service, gpus),
+        offered={},
+        given={},
+        arguments={key: service_files.placed(value, service.files, files) for key, value in service.transformers_args.items() if value is not None},
+        environment=environments.overlay(
+            {**transformers_engine.environment(cache), **_visible_gpus(service)},
+            settings.model_service_environment,
+            service_files.placed(service.environment, service.files, files),
+        ),
+        cache=cache,
+        shutdown_timeout=0,
+    )
+
+
+def _used_gpus(service: Service, gpus: tuple[Gpu, ...] | None) -> tuple[int | str, ...] | None:
+    """The GPUs that a service names, else all of the host that are whole."""
+    if service.gpus is not None:
+        return service.gpus
+    return tuple(gpu.index for gpu in gpus if gpu.parent is None and not gpu.split) if gpus is not None else None
+
+
+def _weights(service: Service, settings: Settings, entry: Entry | None) -> Weights | None:
+    if entry is None:
+        return None
+    same_revision = service.revision in (None, entry.revision)
+    # Another revision may well be of another size: better no check than a wrong one.
+    return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude, service)
+
+
+def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None, tables: Tables) -> Release:
+    """The release of a version, proven for the GPUs unless the user says for what. What is known of its torch is known of the indexes' build alone."""
+    platforms = tables.platforms
+    if not settings.cuda_architectures:
+        found = {gpu.compute_capability for gpu in gpus or () if numbers(gpu.compute_capability)}
+        settings = replace(settings, cuda_architectures=tuple(sorted(found, key=numbers)))
+    if settings.vllm_source == Source():
+        return release_of(settings, version, platforms.cuda(version, settings.vllm_torch_backend))
+    return release_of(settings, version, platforms.named_cuda(version, settings.vllm_torch_backend))
+
+
+def _own_settings(service: Service, settings: Settings) -> Settings:
+    """The host's settings with what the service says of its release over them. Who names a version alone means the one that the indexes have."""
+    source = service.vllm_source
+    if source is None:
+        source = Source() if service.vllm_version else settings.vllm_source
+    own: dict[str, Any] = {"vllm_version": service.vllm_version or settings.vllm_version, "vllm_source": source}
+    if service.vllm_requirements is not None:
+        own["vllm_requirements"] = service.vllm_requirements
+    if service.distributed is not None and service.distributed.backend == RAY:
+        own["vllm_requirements"] = with_ray(own.get("vllm_requirements", settings.vllm_requirements), settings.ray_version.text)
+    return replace(settings, **own)
+
+
+def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int | str, ...] | None) -> dict[str, Any]:
+    """The parallel sizes where the user gives none, and what goes with them.
+
+    On one host tensor parallel gets the GPUs that the other sizes leave. On several it stays inside a host and the stages of pipeline parallel
+    are the hosts, unless one of the two is given and the other follows from the number of GPUs.
+    """
+    each = len(set(gpus or ()))
+    if service.distributed is None:
+        return {"tensor_parallel_size": max(1, each // _product(given, *_OTHER_SIZES))}
+    hosts = service.distributed.nodes or 1
+    inner = max(1, each // _product(given, "prefill_context_parallel_size"))
+    tensor, pipeline = inner, hosts
+    if "pipeline_parallel_size" in given:
+        stages = _product(given, "pipeline_parallel_size")
+        even = (inner * hosts) // stages
+        tensor = even if even * stages == inner * hosts and inner % even == 0 else inner
+    elif "tensor_parallel_size" in given:
+        ranks = args.size(given, "tensor_parallel_size") or 1
+        pipeline = (inner * hosts) // ranks if gpus and (inner * hosts) % ranks == 0 else hosts
+    return {"tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline, "distributed_executor_backend": service.distributed.backend}
+
+
+def _product(given: Mapping[str, Any], *keys: str) -> int:
+    """The product of some parallel sizes and of the data parallel ranks on this host."""
+    product = local_data_parallel(given) or 1
+    for key in keys:
+        product *= args.size(given, key) or 1
+    return product
+
+
+def _base_environment(service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str) -> dict[str, str | None]:
+    """What every service needs: no network for models, no usage reports, and all caches below one directory that it may write."""
+    start = settings.model_service_start_timeout
+    environment: dict[str, str | None] = {
+        "HOME": cache,
+        "HF_HOME": f"{cache}/huggingface",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CACHE_ROOT": f"{cache}/vllm",
+        "TORCHINDUCTOR_CACHE_DIR": f"{cache}/torchinductor",
+        "TRITON_CACHE_DIR": f"{cache}/triton",
+        "FLASHINFER_WORKSPACE_BASE": cache,
+    }
+    environment.update(_visible_gpus(service))
+    if flags.has("environment", "VLLM_ENGINE_READY_TIMEOUT_S", version):
+        # A little less than the unit's own start timeout, so that vLLM says what it waited for before systemd kills it.
+        environment["VLLM_ENGINE_READY_TIMEOUT_S"] = str(max(start - 60, start // 2, 1))
+    return environment
+
+
+def _visible_gpus(service: Service) -> dict[str, str | None]:
+    if service.gpus is None:
+        return {}
+    # CUDA counts GPUs by speed unless told to count as nvidia-smi does, which is where the user read the numbers.
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(str(index) for index in service.gpus)}

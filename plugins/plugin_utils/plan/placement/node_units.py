@@ -1,0 +1,335 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The units of a service over several hosts: who of them supervises what, on which ports, and the commands that they run.
+
+With Ray the head has two units, C(ray-head-<service>) (Ray's head and the hub of the supervision) and C(vllm-<service>) (the engine), and each
+worker has C(ray-worker-<service>). With mp each node has C(vllm-<service>), of which the head's is the hub.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from dataclasses import dataclass
+from typing import Any, Iterable
+
+from ..inputs.distributed import MP, RAY, Part
+from ..inputs.services import Service
+from ..inputs.settings.accounts import account_name
+from .draft import HostDraft, ServiceDraft
+
+# Ports of a Ray cluster on its nodes, counted from the port at which they meet. Below the ports that Linux gives out by itself (32768).
+_RAY_PORTS = {
+    "gcs": 0, "hub": 1, "node_manager": 2, "object_manager": 3, "runtime_env_agent": 4, "dashboard": 5, "dashboard_agent_grpc": 6,
+    "dashboard_agent": 7, "metrics": 8, "client": 9, "autoscaler_metrics": 10, "dashboard_metrics": 11,
+}
+_FIRST_WORKER_PORT = 16
+# The whole of it, workers' ports included: each rank and the engine take one.
+RAY_BLOCK = 128
+_MP_PORTS = {"master": 0, "hub": 1}
+_HEAD_ALONE = frozenset({"gcs", "hub", "dashboard", "client", "autoscaler_metrics", "dashboard_metrics", "master"})
+
+# The longest path of a socket on Linux, less what Ray puts behind its temporary directory: /session_<date>_<time>_<us>_<pid>/sockets/plasma_store
+# (see ray/_private/node.py).
+LONGEST_TEMP_DIR = 107 - 64
+
+
+@dataclass(frozen=True)
+class UnitPart:
+    """One unit of a service on a host. C(command) is what is supervised, C(supervisor) the words before it."""
+
+    unit: str
+    environment_file: str
+    served: str
+    environment: dict[str, str]
+    supervisor: list[str]
+    command: list[str]
+    runtime: str
+    failures: str
+    writable: list[str]
+    # The folder that Ray keeps its sockets and logs in, empty where there is none. It is root's, and the service's group may write it.
+    ray_folder: str
+    # A folder in the host's shared memory that the units of the service share, empty where a unit has all of its own.
+    shared_memory: str
+    # The command that sees to it, before each start and as root, that all of these are the service's account's.
+    own_folders: list[str]
+    # Whether it gets the service's own secrets, which Ray's daemons do not need.
+    has_secrets: bool
+    what: str
+    # What goes with it when the service does.
+    folders: list[str]
+
+    def document(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def ports(part: Part) -> dict[str, int]:
+    """Ports of this host's part by their purpose, without those of Ray's workers."""
+    offsets = _RAY_PORTS if part.backend == RAY else _MP_PORTS
+    return {name: part.port + offset for name, offset in offsets.items() if part.is_head or name not in _HEAD_ALONE}
+
+
+def worker_ports(part: Part) -> range:
+    """Ports that Ray's workers on this host listen on; none with mp."""
+    return range(part.port + _FIRST_WORKER_PORT, part.port + RAY_BLOCK) if part.backend == RAY else range(0)
+
+
+def highest_port(backend: str, port: int) -> int:
+    """The last of the ports that a service needs from its meeting port on."""
+    return port + (RAY_BLOCK if backend == RAY else len(_MP_PORTS)) - 1
+
+
+def unit_name(draft: ServiceDraft) -> str:
+    """The unit that stands for a service on this host: it serves when the unit is active."""
+    part = draft.part
+    return f"ray-worker-{draft.service.name}.service" if part is not None and part.backend == RAY and not part.is_head else draft.service.unit
+
+
+def unit_names(draft: ServiceDraft) -> list[str]:
+    """All units of a service on any of its hosts."""
+    name = draft.service.name
+    return [draft.service.unit, f"ray-head-{name}.service", f"ray-worker-{name}.service"] if draft.part is not None else [draft.service.unit]
+
+
+def temp_dir(host: HostDraft, draft: ServiceDraft) -> str:
+    """Where Ray keeps its sockets and logs: a short path."""
+    return f"{host.settings.ray_temp_dir}/{draft.service.name}"
+
+
+def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """The units that a service may have had on a host under another backend or as another part, or that go with it when it goes.
+
+    :param present: units that it has now
+    """
+    settings = host.settings
+    names = {
+        f"vllm-{service.name}": str(service.name),
+        f"ray-worker-{service.name}": f"{service.name}.ray-worker",
+        f"ray-head-{service.name}": f"{service.name}.ray-head",
+    }
+    temp = [] if present else [f"{settings.ray_temp_dir}/{service.name}"]
+    return [
+        {
+            "unit": f"{unit}.service",
+            "environment_file": f"{settings.host_config_dir}/{name}.env",
+            "served": f"{settings.host_state_dir}/served/{name}.json",
+            "folders": [f"{settings.host_state_dir}/failures/{unit}", *temp],
+        }
+        for unit, name in names.items()
+        if f"{unit}.service" not in present
+    ]
+
+
+def unit_parts(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: str | None) -> list[UnitPart]:
+    """The units of a service on this host; first the one that stands for it. Empty for a service on one host."""
+    part = draft.part
+    if part is None:
+        return []
+    if part.backend == MP:
+        return [_mp_unit(host, draft, part, argv, local_url)]
+    if not part.is_head:
+        return [_ray_unit(host, draft, part, "worker")]
+    return [_engine_unit(host, draft, part, argv, local_url), _ray_unit(host, draft, part, "head")]
+
+
+def _mp_unit(host: HostDraft, draft: ServiceDraft, part: Part, argv: list[str], local_url: str | None) -> UnitPart:
+    flags = {"what": f"vLLM's rank {part.rank}"}
+    members = _others(part) if part.is_head else []
+    return _unit(
+        host, draft, part, draft.service.unit, str(draft.service.name), {**flags, **(_engine_flags(host, draft, local_url) if part.is_head else {})},
+        members, argv, draft.environment, has_secrets=True, is_hub=part.is_head,
+    )
+
+
+def _engine_unit(host: HostDraft, draft: ServiceDraft, part: Part, argv: list[str], local_url: str | None) -> UnitPart:
+    environment = {
+        **draft.environment,
+        **_ray_environment(draft, part),
+        "RAY_ADDRESS": _address(part.head.address, part.port),
+        "VLLM_CONFIG_ROOT": f"{draft.cache}/config",
+    }
+    flags = {"name": "engine", "what": "the engine", **_engine_flags(host, draft, local_url)}
+    return _unit(host, draft, part, draft.service.unit, str(draft.service.name), flags, [], argv, environment, has_secrets=True, is_hub=False)
+
+
+def _ray_unit(host: HostDraft, draft: ServiceDraft, part: Part, role: str) -> UnitPart:
+    is_head = part.is_head
+    numbers = ports(part)
+    temp = temp_dir(host, draft)
+    ready = "gcs" if is_head else "node_manager"
+    flags = {
+        "what": f"Ray's {role}",
+        "ready_port": _address(part.node.address, numbers[ready]),
+        "clean": [temp, *(["/dev/shm"] if is_head else [])],
+        "logs": [temp],
+    }
+    if is_head:
+        gpus = len(set(draft.gpus or ()))
+        check = [f"{draft.release.path}/bin/python", f"{host.settings.host_install_dir}/lib/ray_nodes.py", _address(part.head.address, part.port), str(gpus)]
+        flags["check"] = [*check, *(f"{node.host}={node.address}" for node in part.nodes)]
+    members = [*_others(part), "engine"] if is_head else []
+    return _unit(
+        host, draft, part, f"ray-{role}-{draft.service.name}.service", f"{draft.service.name}.ray-{role}", flags, members, _ray_command(host, draft, part),
+        {**draft.environment, **_ray_environment(draft, part)}, has_secrets=False, is_hub=is_head,
+    )
+
+
+def _ray_command(host: HostDraft, draft: ServiceDraft, part: Part) -> list[str]:
+    settings = host.settings
+    numbers = ports(part)
+    workers = worker_ports(part)
+    temp = temp_dir(host, draft)
+    joins = ["--head", f"--port={part.port}"] if part.is_head else [f"--address={_address(part.head.address, part.port)}"]
+    head = [
+        f"--include-dashboard={'true' if settings.ray_dashboard else 'false'}",
+        "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={numbers['dashboard']}",
+        # Listens wherever grpcio is installed, which vLLM brings.
+        f"--ray-client-server-port={numbers['client']}",
+    ] if part.is_head else []
+    return [
+        f"{draft.release.path}/bin/ray", "start", *joins, "--block",
+        f"--node-ip-address={part.node.address}",
+        f"--node-manager-port={numbers['node_manager']}",
+        f"--object-manager-port={numbers['object_manager']}",
+        f"--runtime-env-agent-port={numbers['runtime_env_agent']}",
+        f"--dashboard-agent-grpc-port={numbers['dashboard_agent_grpc']}",
+        f"--dashboard-agent-listen-port={numbers['dashboard_agent']}",
+        f"--metrics-export-port={numbers['metrics']}",
+        f"--min-worker-port={workers[0]}",
+        f"--max-worker-port={workers[-1]}",
+        *head,
+        # Ranks ask for a GPU each and for no CPU; Ray would keep an idle process for each CPU.
+        "--num-cpus=1",
+        f"--num-gpus={len(set(draft.gpus or ()))}",
+        f"--object-store-memory={settings.ray_object_store_memory}",
+        f"--temp-dir={temp}",
+        f"--object-spilling-directory={temp}/spill",
+        "--disable-usage-stats",
+    ]
+
+
+def _ray_environment(draft: ServiceDraft, part: Part) -> dict[str, str]:
+    found = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray would kill ranks to save memory, and a service without one of its ranks is no service.
+        "RAY_memory_monitor_refresh_ms": "0",
+        # Ray runs workers with niceness 15 otherwise, behind everything else on the host, and here they are the engine's ranks.
+        "RAY_worker_niceness": "0",
+        # A journal is no terminal.
+        "RAY_COLOR_PREFIX": "0",
+        "AUTOSCALER_METRIC_PORT": str(part.port + _RAY_PORTS["autoscaler_metrics"]),
+        "DASHBOARD_METRIC_PORT": str(part.port + _RAY_PORTS["dashboard_metrics"]),
+    }
+    # Engine and ranks of one host find each other's sockets there, whatever each unit has for /tmp.
+    return {**found, "VLLM_RPC_BASE_PATH": _rpc_dir(draft)}
+
+
+def _rpc_dir(draft: ServiceDraft) -> str:
+    return f"{draft.cache}/rpc"
+
+
+def _engine_flags(host: HostDraft, draft: ServiceDraft, local_url: str | None) -> dict[str, Any]:
+    settings = host.settings
+    return {
+        "engine": local_url,
+        "model": draft.service.served_model_name or draft.service.name,
+        "task": draft.task,
+        "probe_interval": settings.ray_probe_interval,
+        "probe_timeout": settings.ray_probe_timeout,
+        "patience": settings.ray_patience,
+    }
+
+
+def _unit(
+    host: HostDraft, draft: ServiceDraft, part: Part, unit: str, name: str, flags: dict[str, Any], members: list[str], command: list[str],
+    environment: dict[str, str], has_secrets: bool, is_hub: bool,
+) -> UnitPart:
+    settings = host.settings
+    failures = f"{settings.host_state_dir}/failures/{unit.rpartition('.')[0]}"
+    given = {
+        "span": draft.service.name,
+        "name": part.node.host,
+        "backend": part.backend,
+        "digest": digest(draft, part),
+        "port": part.port + (_RAY_PORTS if part.backend == RAY else _MP_PORTS)["hub"],
+        **({"listen": part.head.address} if is_hub else {"hub_address": part.head.address, "hub_name": part.head.host}),
+        "member": members,
+        "transport": draft.transport.expects if draft.transport is not None else "",
+        "failures": failures,
+        "silence": settings.ray_silence,
+        "join_timeout": settings.ray_join_timeout,
+        "start_timeout": settings.model_service_start_timeout,
+        "stop_timeout": max(1, settings.model_service_stop_timeout - 10),
+        **flags,
+    }
+    lists = {key: values if isinstance(values, list) else [values] for key, values in given.items()}
+    words = [f"--{key.replace('_', '-')}={value}" for key, values in lists.items() for value in values if value != ""]
+    is_ray = part.backend == RAY
+    ray_folder = temp_dir(host, draft) if is_ray else ""
+    shared_memory = f"/dev/shm/inferops-{draft.service.name}" if is_ray and part.is_head else ""
+    return UnitPart(
+        unit=unit,
+        environment_file=f"{settings.host_config_dir}/{name}.env",
+        served=f"{settings.host_state_dir}/served/{name}.json",
+        environment=dict(sorted(environment.items())),
+        supervisor=["/usr/bin/python3", f"{settings.host_install_dir}/lib/span.py", "hub" if is_hub else "member", *words],
+        command=command,
+        runtime=f"inferops-span/{unit.rpartition('.')[0]}",
+        failures=failures,
+        writable=[draft.cache, failures, *([ray_folder] if is_ray else [])],
+        ray_folder=ray_folder,
+        shared_memory=shared_memory,
+        own_folders=own_folders(host, draft, [draft.cache, failures], ray_folder, shared_memory),
+        has_secrets=has_secrets,
+        what=str(given["what"]),
+        folders=[failures, *([ray_folder] if is_ray else [])],
+    )
+
+
+def own_folders(host: HostDraft, draft: ServiceDraft, folders: list[str], ray_folder: str = "", shared_memory: str = "") -> list[str]:
+    """The command by which a unit sees, as root, that its folders are its account's (roles/model_service/files/own_folders.py).
+
+    Without what Python would load from the service's own HOME.
+    """
+    settings = host.settings
+    name = account_name(settings.model_service_account_prefix, str(draft.service.name))
+    return [
+        "/usr/bin/python3", "-EsB", f"{settings.host_install_dir}/lib/own_folders.py", f"--user={name}", f"--group={name}",
+        # Services had one account together before.
+        f"--former={settings.host_user}",
+        *(f"--folder={folder}" for folder in folders),
+        *([f"--ray={ray_folder}"] if ray_folder else []),
+        *([f"--memory={shared_memory.rpartition('/')[2]}"] if shared_memory else []),
+    ]
+
+
+def digest(draft: ServiceDraft, part: Part) -> str:
+    """What all nodes of a service have to have alike, as a checksum: they serve together when they run the same plan. Environments may differ."""
+    own = part.arguments()
+    alike = {
+        "release": draft.release.name,
+        "weights": draft.weights.name if draft.weights else "",
+        "arguments": {key: value for key, value in draft.arguments.items() if key not in own},
+        "nodes": [[node.host, node.address] for node in part.nodes],
+        "backend": part.backend,
+        "port": part.port,
+        "gpus": len(set(draft.gpus or ())),
+    }
+    return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def network_digest(part: Part, transport: str) -> str:
+    """What the ways between the nodes depend on, as a checksum that is the same on all of them."""
+    nodes = [[node.host, node.address, node.interface] for node in part.nodes]
+    return hashlib.sha256(json.dumps([nodes, part.backend, part.port, transport]).encode()).hexdigest()[:16]
+
+
+def _others(part: Part) -> list[str]:
+    return [node.host for node in part.nodes if node != part.node]
+
+
+def _address(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

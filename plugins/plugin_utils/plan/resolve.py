@@ -1,0 +1,161 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one way into the plan: hosts with their variables and facts in, documents out, or every fault at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Iterable, Iterator, Mapping
+
+from .artifacts import repositories
+from .checks import CLUSTER_RULES, RULES
+from .errors import Fault, Notice, render_notices
+from .host.host_proxy import proxy_between
+from .host.weights_peers import share_out
+from .inputs import acceptance, definitions, facts, near_names, secrets, services, settings, uncatalogued
+from .inputs.catalogue import Catalogue
+from .inputs.run import EVERYWHERE, HostInput, Run
+from .inputs.settings import proxies
+from .output.document import host_document
+from .placement.draft import HostDraft, draft_service
+from .placement.multi_node import assemble
+from .vllm.tables import Tables
+
+# Rules that are kept where the inventory is read, and not in C(RULES).
+_OF_INPUTS = (definitions.HIDDEN_RULE, near_names.RULE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Documents by host, empty when there are faults."""
+
+    hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+# Variables of a host that the plan reads: settings, and what is not a setting because no role has a default for it that counts.
+VARIABLES: tuple[str, ...] = (
+    *settings.NAMES, *secrets.VARIABLES, "model_services", "plan_catalogue", "plan_gpus", "plan_accept", "ansible_host", proxies.PASSWORD,
+)
+
+
+def resolve(
+    hosts: Iterable[HostInput],
+    defaults: Mapping[str, Any],
+    catalogue: Catalogue,
+    tables: Tables,
+    answers: uncatalogued.Answers = MappingProxyType({}),
+    run: Run = EVERYWHERE,
+) -> Plan:
+    """Work out the plan of all hosts.
+
+    :param hosts: all of the inventory, whatever the limit of the run, in its order
+    :param defaults: defaults of all roles, by variable
+    :param answers: what endpoints say of models that the catalogue does not know, see C(questions)
+    :param run: what the plan is for
+    :raises settings.MissingDefault: when the roles lack a default, which no inventory can cause
+    """
+    keys = tables.flags.keys
+    faults: list[Fault] = []
+    notices: list[Notice] = []
+    alone: list[HostDraft] = []
+    waived: dict[str, dict[str, str]] = {}
+    defined_in: dict[str, list[str]] = {}
+    for host in hosts:
+        draft, waived[host.name], found = _draft_host(host, defaults, catalogue, tables, keys, answers)
+        alone.append(draft)
+        faults += found
+        notices += _accepted(host.notices, waived[host.name])
+        defined_in[host.name] = list(host.defined_in)
+    assembled, clusters = assemble(alone)
+    known = frozenset(name for draft in assembled for name in (draft.name, draft.address))
+    drafts = [replace(draft, proxy=proxy_between(draft, known)) for draft in share_out(assembled, run)]
+    findings = [finding for draft in drafts for finding in _findings(draft, waived[draft.name])]
+    findings += [finding for cluster in clusters for check in CLUSTER_RULES for finding in check(cluster, run)]
+    for finding in findings:
+        if isinstance(finding, Fault):
+            faults.append(finding)
+        else:
+            notices.append(finding)
+    documents = {} if faults else {draft.name: {**host_document(draft), "defined_in": defined_in[draft.name]} for draft in drafts}
+    return Plan(documents, list(dict.fromkeys(faults)), render_notices(notices))
+
+
+def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue) -> list[uncatalogued.Question]:
+    """What endpoints are to be asked before C(resolve): the models of a host's services that the catalogue does not know, and further repositories.
+
+    :raises settings.MissingDefault: as C(resolve) does
+    """
+    raw = host.variables.get("model_services", [])
+    models = [service.get("model") for service in raw if isinstance(service, Mapping)] if isinstance(raw, (list, tuple)) else []
+    own = host.variables.get("plan_catalogue", {})
+    named = repositories.are_named(raw)
+    # Reading the settings takes its time, and most hosts have nothing to ask.
+    if not named and not own and not any(uncatalogued.is_unknown(model, catalogue) for model in models):
+        return []
+    own_catalogue, _bad = catalogue.with_own(host.name, own)
+    if not named and not any(uncatalogued.is_unknown(model, own_catalogue) for model in models):
+        return []
+    read_settings, _bad = settings.read(host.name, defaults, host.variables)
+    return [*uncatalogued.questions(raw, read_settings, own_catalogue), *repositories.questions(raw, read_settings)]
+
+
+def acceptable(tables: Tables) -> tuple[str, ...]:
+    """Names that plan_accept takes: those of some rules, and those of advisories."""
+    return (*(rule.accept for rule in RULES if rule.accept), *_OF_INPUTS, *tables.advisories.names)
+
+
+def _accepted(notices: Iterable[Notice], accepted: Mapping[str, str]) -> Iterator[Notice]:
+    """Notices found while the inventory was read, without those that are accepted."""
+    for notice in notices:
+        told = acceptance.apply(notice, notice.rule, accepted) if notice.rule else notice
+        if isinstance(told, Notice):
+            yield told
+
+
+def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault | Notice]:
+    for rule in RULES:
+        for finding in rule.findings(draft):
+            name = finding.rule or rule.accept
+            told = acceptance.apply(finding, name, accepted) if name else finding
+            if told is not None:
+                yield told
+
+
+def _draft_host(
+    host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables, keys: frozenset[str], answers: uncatalogued.Answers
+) -> tuple[HostDraft, dict[str, str], list[Fault]]:
+    faults = [*host.faults, *secrets.check(host.name, host.variables)]
+    read_settings, bad = settings.read(host.name, defaults, host.variables)
+    faults += bad
+    own_catalogue, bad = catalogue.with_own(host.name, host.variables.get("plan_catalogue", {}))
+    faults += bad
+    read_services, bad = services.read_all(host.name, host.variables.get("model_services", []), keys)
+    faults += bad
+    accepted, bad = acceptance.read(host.name, host.variables.get(acceptance.KEY, {}), acceptable(tables), [rule.name for rule in RULES if not rule.accept])
+    faults += bad
+    stated, bad = facts.read_stated_gpus(host.name, host.variables.get("plan_gpus"))
+    faults += bad
+    faults += proxies.password_faults(host.name, host.variables.get(proxies.PASSWORD, ""))
+    read_facts = facts.read(host.facts)
+    gpus = stated
+    if read_facts is not None and (read_facts.gpus or stated is None):
+        gpus = facts.completed(read_facts.gpus, stated)
+    address = host.variables.get("ansible_host")
+    draft = HostDraft(
+        name=host.name,
+        address=address if isinstance(address, str) and address else host.name,
+        settings=read_settings,
+        facts=read_facts,
+        gpus=gpus,
+        gpus_are_stated=stated is not None,
+        services=tuple(
+            draft_service(service, read_settings, own_catalogue, tables, gpus, answers) for service in read_services if service.state == services.PRESENT
+        ),
+        absent=tuple(service for service in read_services if service.state == services.ABSENT),
+        catalogue=own_catalogue,
+        tables=tables,
+    )
+    return draft, accepted, faults

@@ -1,0 +1,223 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Readers of single values: each takes what YAML gave and returns it typed, or raises C(Bad) with the reason and the remedy.
+
+Numbers may come as text, since extra variables on the command line always do.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+
+from typing import Any, Callable, Mapping
+
+from .errors import Bad, kind, shown
+from .versions import Version, parse as parse_version
+
+Reader = Callable[[Any], Any]
+
+SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_BESIDE = (".partial", ".share", ".manifest.json", ".verified.json", ".new")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_PATH = re.compile(r"/[A-Za-z0-9._+@,=-]+(?:/[A-Za-z0-9._+@,=-]+)*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WHOLE = re.compile(r"-?[0-9]+")
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_LONGEST_TEXT = 4096
+_MOST_DIGITS = 18
+
+
+def text(value: Any) -> str:
+    """Text on one line, possibly empty."""
+    if not isinstance(value, str):
+        raise Bad(f"this is {kind(value)} where text belongs", "write it as text, in quotes where YAML would read it as something else")
+    if len(value) > _LONGEST_TEXT or any(not letter.isprintable() for letter in value):
+        raise Bad(f"it holds a control character, a line break, or more than {_LONGEST_TEXT} letters", "write it on one line")
+    return value
+
+
+def host_name(value: Any) -> str:
+    """A host's name, or its address, as a certificate has it."""
+    read = text(value)
+    try:
+        ipaddress.ip_address(read)
+    except ValueError:
+        if not _HOST_NAME.fullmatch(read) or ".." in read:
+            raise Bad("this is neither a host's name nor an address", "write it without https:// and port, for example llm.example.org") from None
+    return read
+
+
+def word(value: Any) -> str:
+    """Text that is not empty and holds no white space."""
+    read = text(value)
+    if not read or any(letter.isspace() for letter in read):
+        raise Bad("it is empty or holds white space", "write one word")
+    return read
+
+
+def whole(low: int, high: int) -> Reader:
+    """A reader of whole numbers from low to high, both included."""
+
+    def read(value: Any) -> int:
+        number = value
+        if isinstance(value, str) and len(value) <= _MOST_DIGITS and _WHOLE.fullmatch(value):
+            number = int(value)
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise Bad(f"this is {kind(value)} where a whole number belongs", f"write a whole number from {low} to {high}")
+        if not low <= number <= high:
+            raise Bad(f"it is outside {low} to {high}", f"write a whole number from {low} to {high}")
+        return number
+
+    return read
+
+
+def optional(reader: Reader) -> Reader:
+    """A reader that takes null, and empty text, for what was not set."""
+    return lambda value: None if value is None or value == "" else reader(value)
+
+
+def switch(value: Any) -> bool:
+    """True or false; as text too, since that is how the command line gives it."""
+    if isinstance(value, str) and value.lower() in ("true", "yes", "false", "no"):
+        return value.lower() in ("true", "yes")
+    if not isinstance(value, bool):
+        raise Bad(f"this is {kind(value)} where true or false belongs", "write true or false")
+    return value
+
+
+def path(value: Any) -> str:
+    """An absolute path of plain letters: it is written into units and command lines as it stands."""
+    read = text(value)
+    if read != "/" and read.endswith("/"):
+        read = read.rstrip("/")
+    if not _PATH.fullmatch(read) or any(part in (".", "..") for part in read.split("/")):
+        raise Bad(
+            "it is not an absolute path of letters, digits and ._+@,=- below the root directory",
+            "write an absolute path without spaces, '..' or special characters",
+        )
+    return read
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A list of text."""
+    if not isinstance(value, (list, tuple)):
+        raise Bad(f"this is {kind(value)} where a list belongs", "write a list, even for one item: [item]")
+    return tuple(text(item) for item in value)
+
+
+def account(value: Any) -> str:
+    """A user or group name that is not root's."""
+    read = text(value)
+    if not _ACCOUNT.fullmatch(read):
+        raise Bad("it is not a name that Linux takes for an account", "use lower-case letters, digits, _ and -, beginning with a letter")
+    if read == "root":
+        raise Bad("no service runs as root", "name an account of its own, such as inferops")
+    return read
+
+
+def version(value: Any) -> Version:
+    """A vLLM version."""
+    if isinstance(value, float):
+        raise Bad("YAML read this version as a number", 'write it in full and in quotes, like "0.32.0"')
+    read = parse_version(text(value))
+    if read is None:
+        raise Bad("this is not a version number", 'write a released version like "0.32.0", or "0.32.0+cpu" for another build of it')
+    return read
+
+
+def revision(value: Any) -> str:
+    """A commit, branch or tag of a model repository."""
+    read = text(value)
+    if not _REVISION.fullmatch(read) or ".." in read or len(read) > 128:
+        raise Bad("this is not a commit, branch or tag name", "write the 40 hexadecimal digits of the commit, in quotes")
+    if read.endswith(_BESIDE):
+        # What stands beside the weights of another revision is called so.
+        raise Bad(f"files of ours have names that end like this: {', '.join(_BESIDE)}", "write the 40 hexadecimal digits of the commit, in quotes")
+    return read
+
+
+def repo(value: Any) -> str:
+    """A repository id of the Hugging Face Hub."""
+    read = text(value)
+    if not REPO.fullmatch(read) or ".." in read or "--" in read:
+        raise Bad("this is not a repository id", "write it as <organisation>/<name>")
+    return read
+
+
+def service_name(value: Any) -> str:
+    """The name of a service: part of its unit's name and of paths."""
+    read = text(value)
+    if not SERVICE_NAME.fullmatch(read) or ".." in read or read.endswith("."):
+        raise Bad(
+            "a service's name is part of its unit's name and of paths",
+            "use up to 63 lower-case letters, digits, . and -, beginning with a letter or digit",
+        )
+    return read
+
+
+def bind_address(value: Any) -> str:
+    """An IP address or host name to listen on."""
+    read = text(value)
+    try:
+        return str(ipaddress.ip_address(read))
+    except ValueError:
+        pass
+    if not _HOST_NAME.fullmatch(read) or read.replace(".", "").isdigit():
+        raise Bad("this is not an address", "write an IP address of the host, or 0.0.0.0 for all of them")
+    return read
+
+
+# Slices as drivers from 470 on name them, and older ones.
+_SLICE = re.compile(r"MIG-(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|GPU-[0-9a-f-]{36}/\d+/\d+)")
+_INDEX = whole(0, 1023)
+
+
+def gpu(value: Any) -> int | str:
+    """A GPU: its number as nvidia-smi lists it, or the UUID of a slice that MIG makes of one."""
+    if isinstance(value, str) and value.startswith("MIG-"):
+        if not _SLICE.fullmatch(value):
+            raise Bad(f"{shown(value)} is no UUID of a MIG slice", "write it as nvidia-smi -L prints it, like MIG-377e0049-554c-540b-93c6-d0976f8426cb")
+        return value
+    if isinstance(value, str) and value.startswith("GPU-"):
+        raise Bad("whole GPUs are named by number", "write the number that nvidia-smi -L prints before it; UUIDs name slices of MIG alone")
+    return _INDEX(value)
+
+
+def gpu_indexes(value: Any) -> tuple[int | str, ...]:
+    """GPU numbers as nvidia-smi lists them, or UUIDs of MIG slices. Duplicates stay, for the rule that names them."""
+    if not isinstance(value, (list, tuple)):
+        raise Bad(f"this is {kind(value)} where a list of GPU numbers belongs", "write a list like [0, 1]; leave gpus out to use all of the host's")
+    if not value:
+        raise Bad("the list is empty", "leave gpus out to use all of the host's")
+    return tuple(gpu(item) for item in value)
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A dictionary with text for keys."""
+    if not isinstance(value, Mapping):
+        raise Bad(f"this is {kind(value)} where a dictionary belongs", "write it as key: value lines")
+    for key in value:
+        if not isinstance(key, str):
+            raise Bad(f"its key {key!r} is {kind(key)}", "write keys as text")
+    return dict(value)
+
+
+def environment_value(value: Any) -> str:
+    """A value of an environment variable; true and false become 1 and 0, as vLLM's switches want them."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, int) and abs(value) < 10**_MOST_DIGITS:
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    return text(value)
+
+
+def is_variable_name(name: str) -> bool:
+    """Whether the name can be that of an environment variable."""
+    return bool(_VARIABLE.fullmatch(name))

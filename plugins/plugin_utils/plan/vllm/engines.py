@@ -1,0 +1,23 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Engines: the programs that can serve a model under the same unit and gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import Bad
+
+VLLM = "vllm"
+TRANSFORMERS = "transformers"
+ENGINES = (VLLM, TRANSFORMERS)
+
+# As people write them.
+NAMES = {VLLM: "vLLM", TRANSFORMERS: "Transformers"}
+
+
+def read(value: Any) -> str:
+    """A reader of a service's engine."""
+    if value not in ENGINES:
+        raise Bad("there is no such engine", f"write {' or '.join(ENGINES)}, or leave it out for {VLLM}")
+    return str(value)

@@ -1,0 +1,139 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which CUDA a vLLM brings, and what drivers and GPUs that takes, from C(platforms.yml)."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from typing import Any, Mapping
+
+from ..versions import Version, parse
+
+Numbers = tuple[int, ...]
+
+_BACKEND = re.compile(r"cu(\d{2,3})(\d)")
+
+
+class Platforms:
+    """The table. Version numbers are compared number by number: 525.60.13 is above 525.60."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._cuda = {text: numbers(cuda) for text, cuda in data["cuda_of_vllm"].items()}
+        self._drivers = [(numbers(row["cuda"]), str(row["driver"])) for row in data["drivers"]]
+        self._cuda_of_capability = [(numbers(row["capability"]), numbers(row["cuda"])) for row in data["cuda_of_capability"]]
+        self._least_capability = {quantization: numbers(least) for quantization, least in data["least_capability"].items()}
+        self.fp8_arithmetic = numbers(data["fp8_arithmetic"])
+        self.bf16_arithmetic = numbers(data["bf16_arithmetic"])
+        self._oldest_gpu = [(numbers(row["cuda"]), numbers(row["capability"])) for row in data["oldest_gpu"]]
+        self.sparse_mla: tuple[int, ...] = tuple(data["sparse_mla"])
+        self.attention_backends: dict[str, tuple[int, ...]] = {name: tuple(majors) for name, majors in data["attention_backends"].items()}
+        self._cache_types_of = numbers(data["kv_cache_dtypes_of"])
+        self._cache_types: dict[str, dict[str, Any]] = dict(data["kv_cache_dtypes"])
+        self._python = [(numbers(row["since"]), _range(row["python"])) for row in data["python_of_vllm"]]
+        self._python_until = numbers(data["python_of_vllm_until"])
+        self._python_since = [str(row["since"]) for row in data["python_of_vllm"]]
+        self.python_of_transformers = _range(data["python_of_transformers"])
+        self._architectures = {name: numbers(since) for name, since in data["architecture_of_vllm"].items()}
+        self.systems: dict[str, dict[str, tuple[str, ...]]] = {
+            system: {str(version): tuple(pythons) for version, pythons in versions.items()} for system, versions in data["systems"].items()
+        }
+        self.release_bytes: dict[str, int] = dict(data["release_bytes"])
+        self.cache_bytes: int = data["cache_bytes"]
+
+    def cuda(self, version: Version, backend: str) -> Numbers:
+        """CUDA of a vLLM install: that of its build's local part, of the torch backend, or of the version's own; empty when not known."""
+        named = self.named_cuda(version, backend)
+        return named or (self._cuda.get(version.public, ()) if not version.local and backend in ("", "auto") else ())
+
+    @staticmethod
+    def named_cuda(version: Version, backend: str) -> Numbers:
+        """CUDA that a build's local part or the torch backend names; empty when neither does."""
+        for named in (version.local, backend):
+            match = _BACKEND.fullmatch(named)
+            if match:
+                return int(match[1]), int(match[2])
+        return ()
+
+    def driver(self, cuda: Numbers) -> str:
+        """The oldest driver for a CUDA; empty when not known."""
+        return next((driver for since, driver in self._drivers if cuda >= since), "")
+
+    def least_cuda(self, capability: Numbers) -> Numbers:
+        """The oldest CUDA for a compute capability; empty when any will do."""
+        return next((cuda for since, cuda in self._cuda_of_capability if capability >= since), ())
+
+    def oldest_gpu(self, cuda: Numbers) -> Numbers:
+        """The least compute capability that a vLLM of this CUDA has code for; of a CUDA that is not known, that of any."""
+        return next(capability for since, capability in self._oldest_gpu if (cuda or (0,)) >= since)
+
+    def newest_vllm_below(self, cuda: Numbers) -> str:
+        """The newest vLLM whose own CUDA is older than this one; empty when there is none."""
+        older = [text for text, own in self._cuda.items() if own < cuda]
+        return max(older, key=numbers, default="")
+
+    def python(self, version: Version) -> tuple[Numbers, Numbers] | None:
+        """The Pythons that a vLLM installs on: from the first on, below the second. None when not known."""
+        # Of versions after the last one that was read nothing is said; its line is the same.
+        if version.order[:2] > self._python_until[:2]:
+            return None
+        return next((pythons for since, pythons in reversed(self._python) if version.order[:3] >= since), None)
+
+    def newest_vllm_on(self, python: Numbers, below: Version) -> str:
+        """The newest vLLM before this one that installs on a Python, among those whose CUDA is known; empty when there is none."""
+        read = [(text, parse(text)) for text in self._cuda]
+        fits = [text for text, version in read if version is not None and version < below and within(python, self.python(version))]
+        return max(fits, key=numbers, default="")
+
+    def first_vllm_on(self, python: Numbers, above: Version) -> str:
+        """The first vLLM after this one that installs on a Python; empty when there is none."""
+        read = [(text, parse(text)) for text in self._python_since]
+        return next((text for text, version in read if version is not None and version > above and within(python, self.python(version))), "")
+
+    def machines(self, version: Version) -> tuple[str, ...]:
+        """The machines that there are wheels of a vLLM for."""
+        return tuple(name for name, since in self._architectures.items() if version.order[:3] >= since)
+
+    def first_vllm_for(self, machine: str) -> str:
+        """The first vLLM with wheels for a machine; empty when there is none."""
+        return written(self._architectures.get(machine, ()))
+
+    def cache_kernels(self, cache_type: str, version: Version) -> Mapping[str, Any] | None:
+        """The GPUs that a vLLM has kernels for a type of KV cache on, by kind of attention (C(heads), C(mla), C(sparse)), see C(suits). None when
+        every GPU takes the type, and of versions that were not read."""
+        return self._cache_types.get(cache_type) if version.order[: len(self._cache_types_of)] == self._cache_types_of else None
+
+    def least_capability(self, quantization: str) -> Numbers:
+        """The least compute capability for weights of a quantisation; empty when not known."""
+        return self._least_capability.get(quantization, ())
+
+
+def suits(capability: Numbers, kernels: Any) -> bool:
+    """Whether a GPU is among those of C(kernels): a compute capability from which on, or a list of first numbers of one."""
+    return capability[0] in kernels if isinstance(kernels, (list, tuple)) else capability >= numbers(kernels)
+
+
+def _range(pair: Any) -> tuple[Numbers, Numbers]:
+    return numbers(pair[0]), numbers(pair[1])
+
+
+def within(python: Numbers, bounds: tuple[Numbers, Numbers] | None) -> bool:
+    """Whether a Python is from the first on and below the second."""
+    return bounds is not None and bounds[0] <= python[:2] < bounds[1]
+
+
+def numbers(text: Any) -> Numbers:
+    """The numbers of 580.65.06 or 9.0; empty when the text is something else."""
+    return _numbers(str(text))
+
+
+@functools.lru_cache(maxsize=256)
+def _numbers(text: str) -> Numbers:
+    parts = text.strip().split(".")
+    return tuple(int(part) for part in parts) if all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts) else ()
+
+
+def written(read: Numbers) -> str:
+    """The numbers as people write them."""
+    return ".".join(str(number) for number in read)
