@@ -7,7 +7,7 @@ import pytest
 
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.versions import parse
 
-ASCENDING = ["0.8.5", "0.9.1", "0.10.0", "0.10.1.1", "0.10.2", "0.32.0.dev1", "0.32.0rc1", "0.32.0rc2", "0.32.0", "0.32.0.post1", "0.32.1", "1.0"]
+ASCENDING = ["0.8.5", "0.9.1", "0.10.0", "0.10.1.1", "0.10.2", "0.32.0.dev1", "0.32.0rc1.dev245", "0.32.0rc1", "0.32.0rc2", "0.32.0", "0.32.0.post1", "0.32.1", "1.0"]
 
 
 @pytest.mark.parametrize(("lower", "higher"), list(zip(ASCENDING, ASCENDING[1:])))
@@ -28,7 +28,7 @@ def test_local_part_says_which_build_only() -> None:
     assert cuda is not None and not cuda.is_cpu_build
 
 
-@pytest.mark.parametrize("text", ["", "0", "v0.32.0", "0.32.0 ", "latest", "0.32.x", "0..1", "0.32.0+", "1" * 70, "0.3\u0662.0", "0.32.0+CPU"])
+@pytest.mark.parametrize("text", ["", "0", "v0.32.0", "0.32.0 ", "latest", "0.32.x", "0..1", "0.32.0+", "1" * 70, "0.3\u0662.0", "0.32.0+CPU", "1!0.32.0", "0.32.0-1", "1.2.3.4.5"])
 def test_refused(text: str) -> None:
     """Anything but a version is None."""
     assert parse(text) is None

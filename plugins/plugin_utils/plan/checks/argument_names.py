@@ -120,7 +120,7 @@ def parsers_know_the_template(host: HostDraft) -> Iterator[Notice]:
     """A parser that wants what the model's template writes itself leaves all thoughts in the answer. Of models with an entry that one tells."""
     for draft in host.services:
         repo = draft.entry.repo if draft.entry is not None and not draft.entry.sources else ""
-        before = draft.version.order[: len(_QWEN3_OPENS)] < _QWEN3_OPENS
+        before = draft.version.release[: len(_QWEN3_OPENS)] < _QWEN3_OPENS
         if before and draft.given.get("reasoning_parser") == "qwen3" and _OPENS_THINKING.search(repo):
             what = f"{draft.where('reasoning_parser')} is qwen3, which before vLLM 0.17 wants a <think> in the answer, and the template of {repo} writes that"
             yield Notice(host.name, draft.label, f"{what}: all thoughts would stand in the answer; write deepseek_r1 with vLLM {draft.version.text}")

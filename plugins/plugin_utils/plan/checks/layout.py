@@ -52,13 +52,13 @@ def groups_divide(host: HostDraft) -> Iterator[Fault]:
 
 def blocks_are_refined(host: HostDraft, draft: ServiceDraft) -> bool:
     """Whether vLLM refines the FP8 scales of routed experts here. Of GPUs of which nothing is known it is taken for granted."""
-    if draft.version.order[: len(_REFINES)] < _REFINES:
+    if draft.version.release[: len(_REFINES)] < _REFINES:
         return False
     used = set(draft.gpus or ())
     known = [numbers(gpu.compute_capability) for gpu in host.gpus or () if gpu.index in used and numbers(gpu.compute_capability)]
     if any(capability < host.tables.platforms.fp8_arithmetic for capability in known):
         return False
-    pads = draft.version.order[: len(_PADS)] >= _PADS and draft.given.get("enable_lora") is not True and draft.given.get("enable_expert_parallel") is not True
+    pads = draft.version.release[: len(_PADS)] >= _PADS and draft.given.get("enable_lora") is not True and draft.given.get("enable_expert_parallel") is not True
     return pads or draft.given.get("moe_backend", "auto") in _ANY_BLOCK
 
 

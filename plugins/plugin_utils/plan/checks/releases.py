@@ -57,7 +57,7 @@ def files_are_of_the_version(host: HostDraft) -> Iterator[Fault]:
         source = draft.release.source
         match = _FILE.search(unquote(source.address)) if source.kind == sources.FILE else None
         found = parse(match["version"]) if match else None
-        if found is not None and found.order[:2] != draft.version.order[:2]:
+        if found is not None and found.release[:2] != draft.version.release[:2]:
             why = f"by its name the file is vLLM {found.text}, and the plan counts with {draft.version.text}"
             yield Fault(host.name, _label(draft), "vllm_source", shown(source.address), why, f"say vllm_version: {found.text}, or name another file")
 

@@ -108,7 +108,7 @@ def _demand(draft: ServiceDraft) -> Demand | None:
 
 
 def _at_least(version: Version, release: tuple[int, ...]) -> bool:
-    return version.order[: len(release)] >= release
+    return version.release[: len(release)] >= release
 
 
 def _positive(value: Any) -> int | None:

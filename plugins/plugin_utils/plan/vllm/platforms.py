@@ -76,9 +76,9 @@ class Platforms:
     def python(self, version: Version) -> tuple[Numbers, Numbers] | None:
         """The Pythons that a vLLM installs on: from the first on, below the second. None when not known."""
         # Of versions after the last one that was read nothing is said; its line is the same.
-        if version.order[:2] > self._python_until[:2]:
+        if version.release[:2] > self._python_until[:2]:
             return None
-        return next((pythons for since, pythons in reversed(self._python) if version.order[:3] >= since), None)
+        return next((pythons for since, pythons in reversed(self._python) if version.release[:3] >= since), None)
 
     def newest_vllm_on(self, python: Numbers, below: Version) -> str:
         """The newest vLLM before this one that installs on a Python, among those whose CUDA is known; empty when there is none."""
@@ -93,7 +93,7 @@ class Platforms:
 
     def machines(self, version: Version) -> tuple[str, ...]:
         """The machines that there are wheels of a vLLM for."""
-        return tuple(name for name, since in self._architectures.items() if version.order[:3] >= since)
+        return tuple(name for name, since in self._architectures.items() if version.release[:3] >= since)
 
     def first_vllm_for(self, machine: str) -> str:
         """The first vLLM with wheels for a machine; empty when there is none."""
@@ -102,7 +102,7 @@ class Platforms:
     def cache_kernels(self, cache_type: str, version: Version) -> Mapping[str, Any] | None:
         """The GPUs that a vLLM has kernels for a type of KV cache on, by kind of attention (C(heads), C(mla), C(sparse)), see C(suits). None when
         every GPU takes the type, and of versions that were not read."""
-        return self._cache_types.get(cache_type) if version.order[: len(self._cache_types_of)] == self._cache_types_of else None
+        return self._cache_types.get(cache_type) if version.release[: len(self._cache_types_of)] == self._cache_types_of else None
 
     def least_capability(self, quantization: str) -> Numbers:
         """The least compute capability for weights of a quantisation; empty when not known."""
