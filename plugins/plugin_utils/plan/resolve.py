@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Iterable, Iterator, Mapping
 
 from .artifacts import repositories
-from .checks import CLUSTER_RULES, RULES
+from .checks import CLUSTER_CHECKS, HOST_CHECKS
 from .errors import Fault, Notice, render_notices
 from .host.host_proxy import proxy_between
 from .host.weights_peers import share_out
@@ -22,7 +22,7 @@ from .placement.draft import HostDraft, draft_service
 from .placement.multi_node import assemble
 from .vllm.tables import Tables
 
-# Rules that are kept where the inventory is read, and not in C(RULES).
+# Rules that are kept where the inventory is read, and not among the checks.
 _OF_INPUTS = (definitions.HIDDEN_RULE, near_names.RULE)
 
 
@@ -73,7 +73,7 @@ def resolve(
     known = frozenset(name for draft in assembled for name in (draft.name, draft.address))
     drafts = [replace(draft, proxy=proxy_between(draft, known)) for draft in share_out(assembled, run)]
     findings = [finding for draft in drafts for finding in _findings(draft, waived[draft.name])]
-    findings += [finding for cluster in clusters for check in CLUSTER_RULES for finding in check(cluster, run)]
+    findings += [finding for cluster in clusters for check in CLUSTER_CHECKS for finding in check.findings(cluster, run)]
     for finding in findings:
         if isinstance(finding, Fault):
             faults.append(finding)
@@ -104,7 +104,7 @@ def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue
 
 def acceptable(tables: Tables) -> tuple[str, ...]:
     """Names that plan_accept takes: those of some rules, and those of advisories."""
-    return (*(rule.accept for rule in RULES if rule.accept), *_OF_INPUTS, *tables.advisories.names)
+    return (*(check.accept for check in HOST_CHECKS if check.accept), *_OF_INPUTS, *tables.advisories.names)
 
 
 def _accepted(notices: Iterable[Notice], accepted: Mapping[str, str]) -> Iterator[Notice]:
@@ -116,9 +116,9 @@ def _accepted(notices: Iterable[Notice], accepted: Mapping[str, str]) -> Iterato
 
 
 def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault | Notice]:
-    for rule in RULES:
-        for finding in rule.findings(draft):
-            name = finding.rule or rule.accept
+    for check in HOST_CHECKS:
+        for finding in check.findings(draft):
+            name = finding.rule or check.accept
             told = acceptance.apply(finding, name, accepted) if name else finding
             if told is not None:
                 yield told
@@ -134,7 +134,7 @@ def _draft_host(
     faults += bad
     read_services, bad = services.read_all(host.name, host.variables.get("model_services", []), keys)
     faults += bad
-    accepted, bad = acceptance.read(host.name, host.variables.get(acceptance.KEY, {}), acceptable(tables), [rule.name for rule in RULES if not rule.accept])
+    accepted, bad = acceptance.read(host.name, host.variables.get(acceptance.KEY, {}), acceptable(tables), [check.name for check in HOST_CHECKS if not check.accept])
     faults += bad
     stated, bad = facts.read_stated_gpus(host.name, host.variables.get("plan_gpus"))
     faults += bad

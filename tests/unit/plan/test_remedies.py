@@ -41,11 +41,7 @@ EXAMPLES = _examples()
 WITHOUT: frozenset[str] = frozenset()
 
 
-def _name(check: Any) -> str:
-    return check.__name__.replace("_", "-")
-
-
-NAMES = [rule.name for rule in checks.RULES] + [_name(check) for check in checks.CLUSTER_RULES]
+NAMES = [check.name for check in (*checks.HOST_CHECKS, *checks.CLUSTER_CHECKS)]
 
 
 def test_every_rule_has_an_example() -> None:
@@ -67,10 +63,9 @@ def _find(monkeypatch: pytest.MonkeyPatch, defaults: dict[str, Any], catalogue: 
             found.setdefault(name, []).append(finding)
             yield finding
 
-    plain = checks.Rule.findings
-    monkeypatch.setattr(checks.Rule, "findings", lambda rule, host: record(rule.name, plain(rule, host)))
-    of_clusters = tuple((lambda cluster, run, check=check: record(_name(check), check(cluster, run))) for check in checks.CLUSTER_RULES)
-    monkeypatch.setattr(resolving, "CLUSTER_RULES", of_clusters)
+    for kind in (checks.Check, checks.ClusterCheck):
+        plain = kind.findings
+        monkeypatch.setattr(kind, "findings", lambda check, *of, plain=plain: record(check.name, plain(check, *of)))
 
     def plan(example: Example, inventory: Inventory) -> tuple[Plan, Found]:
         found.clear()

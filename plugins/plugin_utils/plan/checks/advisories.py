@@ -15,10 +15,12 @@ from ..placement.draft import HostDraft, ServiceDraft
 from ..versions import parse
 from ..vllm import arguments as args
 from ..vllm.engines import VLLM
+from .base import check
 
 Finding = Union[Fault, Notice]
 
 
+@check(every_engine=True)
 def no_known_danger(host: HostDraft) -> Iterator[Finding]:
     """No service is what an advisory warns of. Each finding bears the advisory's name, by which it can be accepted."""
     advisories = host.tables.advisories

@@ -8,12 +8,14 @@ from typing import Iterator, Union
 
 from ..errors import Fault, Notice
 from ..placement.draft import HostDraft
+from .base import check
 
 Finding = Union[Fault, Notice]
 
 _LOOK = "look there (findmnt; a file system whose server is gone: umount --force --lazy), and run the play again"
 
 
+@check()
 def everything_was_answered(host: HostDraft) -> Iterator[Finding]:
     """A folder that cannot be read is not an empty one, and a mount whose server is gone holds up whoever touches it."""
     if host.facts is None:

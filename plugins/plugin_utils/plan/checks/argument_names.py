@@ -15,6 +15,7 @@ from ..vllm import arguments as args
 from ..vllm.argument_types import FlagType
 from ..vllm.features import GONE, NAMES_OF_PACKAGES, has_package
 from ..vllm.flags import Section
+from .base import check
 
 # Likeness from 0 to 1 that a name of a set needs to be offered.
 _ALIKE = 0.7
@@ -23,6 +24,7 @@ _ALIKE = 0.7
 _MODULE_OF = {"kv_transfer_config": "kv_connector_module_path", "ec_transfer_config": "ec_connector_module_path"}
 
 
+@check()
 def flags_are_given_once(host: HostDraft) -> Iterator[Fault]:
     """A flag and another spelling of it are one flag, of which vLLM takes the last."""
     for draft in host.services:
@@ -36,6 +38,7 @@ def flags_are_given_once(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, f"vllm_args.{key}", value, why, f"keep one of the two: take {key} out, or {first}")
 
 
+@check(accept="unchecked-values")
 def values_are_checked(host: HostDraft) -> Iterator[Notice]:
     """Types are known of the versions whose parser was read."""
     types = host.tables.types
@@ -45,11 +48,13 @@ def values_are_checked(host: HostDraft) -> Iterator[Notice]:
             yield Notice(host.name, draft.label, f"{what} (it is of {', '.join(types.versions)}); vLLM itself checks them when the release is there")
 
 
+@check()
 def closed_names_exist(host: HostDraft) -> Iterator[Fault]:
     """A name of a fixed set is one of the version's."""
     yield from _unknown_names(host, extendable=False)
 
 
+@check(accept="plugin-names")
 def registered_names_exist(host: HostDraft) -> Iterator[Fault]:
     """A name of a set that plugins add to is one of the version's, or of a plugin's that the release holds."""
     yield from _unknown_names(host, extendable=True)
@@ -116,6 +121,7 @@ _OPENS_THINKING = re.compile(r"(?:^|/)qwen3-.*thinking", re.IGNORECASE)
 _QWEN3_OPENS = (0, 17)
 
 
+@check(accept="template-parser")
 def parsers_know_the_template(host: HostDraft) -> Iterator[Notice]:
     """A parser that wants what the model's template writes itself leaves all thoughts in the answer. Of models with an entry that one tells."""
     for draft in host.services:
@@ -126,6 +132,7 @@ def parsers_know_the_template(host: HostDraft) -> Iterator[Notice]:
             yield Notice(host.name, draft.label, f"{what}: all thoughts would stand in the answer; write deepseek_r1 with vLLM {draft.version.text}")
 
 
+@check(accept="parser")
 def parsers_are_the_models(host: HostDraft) -> Iterator[Notice]:
     """A parser that is registered but not the model's takes nothing out of its answers, and nobody is told."""
     for draft in host.services:

@@ -12,6 +12,7 @@ from ..errors import Fault, shown
 from ..inputs.settings import sources
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm.features import AUDIO, HEARING, NEEDS, has_package
+from .base import check
 from .sharing import HIDDEN_PATHS
 
 # Ways of naming a quantisation, by what the weights hold. Those that quantise as they load take weights that are not quantised.
@@ -29,6 +30,7 @@ _HELD: dict[str, tuple[str, ...]] = {
 }
 
 
+@check(accept="packages")
 def packages_are_there(host: HostDraft) -> Iterator[Fault]:
     """What an argument imports is among the release's requirements."""
     for draft in host.services:
@@ -54,6 +56,7 @@ def packages_are_there(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "model", shown(draft.service.model), why, remedy)
 
 
+@check()
 def paths_can_be_seen(host: HostDraft) -> Iterator[Fault]:
     """No argument or variable names a file where the service's unit sees none."""
     for draft in host.services:
@@ -91,6 +94,7 @@ def _paths(value: Any, name: str) -> Iterator[tuple[str, str]]:
             yield from _paths(inner, name)
 
 
+@check(accept="quantization")
 def quantization_is_the_weights(host: HostDraft) -> Iterator[Fault]:
     """A quantisation that is named is the one that the weights hold, or is made as weights load that hold none."""
     for draft in host.services:

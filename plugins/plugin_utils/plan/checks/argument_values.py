@@ -14,6 +14,7 @@ from ..placement.draft import HostDraft
 from ..vllm import argument_types, arguments as args
 from ..vllm.argument_types import count
 from . import gpus
+from .base import check
 
 # Members of speculative_config that have a flag of their own, and that flag's key.
 _SPECULATIVE = {"method": "spec_method", "model": "spec_model", "num_speculative_tokens": "spec_tokens"}
@@ -32,6 +33,7 @@ def _can_be_written(value: Any) -> bool:
     return True
 
 
+@check()
 def values_have_the_type(host: HostDraft) -> Iterator[Fault]:
     """Each value is one that vLLM's parser takes: types, choices and bounds, for versions whose parser was read."""
     for draft in host.services:
@@ -46,6 +48,7 @@ def values_have_the_type(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, draft.where(key), visible, bad.why, bad.remedy)
 
 
+@check()
 def chat_template_is_one(host: HostDraft) -> Iterator[Fault]:
     """A chat template is a file or a template, not the name of one that the tokenizer holds."""
     for draft in host.services:
@@ -60,6 +63,7 @@ def chat_template_is_one(host: HostDraft) -> Iterator[Fault]:
 _LORA = ("name", "path", "base_model_name", "is_3d_lora_weight")
 
 
+@check()
 def lora_modules_can_be_read(host: HostDraft) -> Iterator[Fault]:
     """Each is name=path, or a dictionary; vLLM refuses anything else."""
     for draft in host.services:
@@ -81,6 +85,7 @@ def _is_lora(item: Any) -> bool:
     return isinstance(item, str)
 
 
+@check()
 def variables_go_with_arguments(host: HostDraft) -> Iterator[Fault]:
     """What needs an environment variable beside it has it."""
     for draft in host.services:
@@ -233,6 +238,7 @@ _CONFLICTS = (
 )
 
 
+@check()
 def arguments_go_together(host: HostDraft) -> Iterator[Fault]:
     """No two arguments shut each other out."""
     for draft in host.services:

@@ -10,6 +10,7 @@ from ..errors import HIDDEN, Bad, Fault, Notice, is_secret_name, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
 from ..vllm.flags import Section, flag
+from .base import check
 
 Finding = Union[Fault, Notice]
 
@@ -19,6 +20,7 @@ _PARSERS: tuple[tuple[str, Section, str], ...] = (
 )
 
 
+@check()
 def flags_exist(host: HostDraft) -> Iterator[Finding]:
     """Every key of vllm_args is a flag of the version, and none that the plan gives itself."""
     for draft in host.services:
@@ -65,6 +67,7 @@ def _explain_flag(host: HostDraft, draft: ServiceDraft, head: str, state: str, s
     return f"vLLM {version} has no flag {name}", remedy
 
 
+@check()
 def values_can_be_written(host: HostDraft) -> Iterator[Fault]:
     """Every value can stand on a command line."""
     for draft in host.services:
@@ -75,6 +78,7 @@ def values_can_be_written(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(value, key), bad.why, bad.remedy)
 
 
+@check()
 def parsers_exist(host: HostDraft) -> Iterator[Finding]:
     """Parser names are registered in the version, unless a plugin brings its own."""
     for draft in host.services:
@@ -109,6 +113,7 @@ def parsers_exist(host: HostDraft) -> Iterator[Finding]:
             )
 
 
+@check()
 def parsers_fit_the_model(host: HostDraft) -> Iterator[Fault]:
     """A reasoning parser on a model that does not think takes the whole answer for thoughts, and content stays empty."""
     for draft in host.services:
@@ -124,6 +129,7 @@ def parsers_fit_the_model(host: HostDraft) -> Iterator[Fault]:
             )
 
 
+@check()
 def variables_exist(host: HostDraft) -> Iterator[Notice]:
     """vLLM ignores a VLLM_ variable that it does not know, so a typing error or a retired one does nothing."""
     for draft in host.services:

@@ -14,11 +14,13 @@ from ..models.parallel import Parallel
 from ..placement.layout import fits
 from ..placement.multi_node import Cluster, Member
 from ..vllm import arguments as args
+from .base import check_of_clusters
 from .layout import blocks_are_refined
 
 Finding = Union[Fault, Notice]
 
 
+@check_of_clusters
 def hosts_are_as_many_as_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
     """As many hosts have the service as it says that it has nodes."""
     nodes = cluster.distributed.nodes
@@ -36,6 +38,7 @@ def hosts_are_as_many_as_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
     yield Fault(cluster.head.host.name, cluster.label, "distributed.nodes", str(nodes), why, remedy)
 
 
+@check_of_clusters
 def head_is_a_node(cluster: Cluster, run: Run) -> Iterator[Fault]:
     """The head that is named is one of the hosts."""
     if _said(cluster, lambda member: _of(member).head) is not None:
@@ -47,6 +50,7 @@ def head_is_a_node(cluster: Cluster, run: Run) -> Iterator[Fault]:
         yield Fault(cluster.head.host.name, cluster.label, "distributed.head", shown(head), why, remedy)
 
 
+@check_of_clusters
 def nodes_say_the_same(cluster: Cluster, run: Run) -> Iterator[Finding]:
     """What has to be the same on all nodes is. Of things that follow from each other the first is told."""
     for key, chain, remedy in _ALIKE:
@@ -129,6 +133,7 @@ def _differs(cluster: Cluster, key: str, said: dict[str, list[str]], remedy: str
     return Fault(cluster.head.host.name, cluster.label, key, value, f"the nodes of one service have to agree, and it is {_told(said)}", remedy)
 
 
+@check_of_clusters
 def addresses_are_apart(cluster: Cluster, run: Run) -> Iterator[Fault]:
     """Each node has an address of its own, at which others reach it."""
     owners: dict[str, str] = {}
@@ -142,6 +147,7 @@ def addresses_are_apart(cluster: Cluster, run: Run) -> Iterator[Fault]:
         owners.setdefault(node.address, node.host)
 
 
+@check_of_clusters
 def ray_has_ipv4(cluster: Cluster, run: Run) -> Iterator[Fault]:
     """Nodes under Ray have addresses of IPv4: nobody has tried its ports and ranks by IPv6."""
     if cluster.distributed.backend != RAY:
@@ -153,6 +159,7 @@ def ray_has_ipv4(cluster: Cluster, run: Run) -> Iterator[Fault]:
             yield Fault(node.host, cluster.label, "distributed.backend", RAY, why, remedy)
 
 
+@check_of_clusters
 def gpus_add_up(cluster: Cluster, run: Run) -> Iterator[Finding]:
     """The parallel sizes are the GPUs of all nodes, neither more nor less, and no stage is cut between hosts."""
     draft = cluster.head.draft
@@ -192,6 +199,7 @@ def _usual_sizes(cluster: Cluster, each: int, nodes: int) -> str:
     return f"write tensor_parallel_size: {way.tensor} and pipeline_parallel_size: {way.pipeline}, and leave the other parallel sizes out"
 
 
+@check_of_clusters
 def run_has_all_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
     """A run reaches all nodes of a service or none: half of one does not serve."""
     if run.hosts is None:
@@ -205,6 +213,7 @@ def run_has_all_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
         yield Fault(cluster.head.host.name, cluster.label, "limit", ",".join(there), why, remedy)
 
 
+@check_of_clusters
 def names_are_apart(cluster: Cluster, run: Run) -> Iterator[Fault]:
     """No two nodes give themselves the same name: logs, certificates and people could not tell them apart, and one host may be there twice."""
     owners: dict[str, str] = {}

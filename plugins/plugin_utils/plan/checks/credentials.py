@@ -15,6 +15,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_c
 from ..errors import HIDDEN, Fault
 from ..inputs.settings.sources import Source
 from ..placement.draft import HostDraft, ServiceDraft
+from .base import check
 
 _INDEX = "take it out, and write the user and the password into host_index_credentials: builds read them from a file that only root can read"
 _ENVIRONMENT = "move the variable to the service's secret_environment, which is written to a file that only root can read"
@@ -40,6 +41,7 @@ _ARGUMENT_REMEDIES = {
 }
 
 
+@check(every_engine=True)
 def no_credentials_in_values(host: HostDraft) -> Iterator[Fault]:
     """No address holds a user, a password or a token, and no value is a token, but for the variables that are secrets."""
     for setting in fields(host.settings):

@@ -10,10 +10,12 @@ from ..artifacts.cuda import FIRST_IN_WHEELS, NONE, PACKAGES, needs_cuda
 from ..errors import Fault, Notice, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm.platforms import numbers, written
+from .base import check
 
 _LISTS = ("PATH", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH")
 
 
+@check()
 def toolkit_can_be_had(host: HostDraft) -> Iterator[Fault]:
     """The source of the toolkit has one for the release's CUDA."""
     settings = host.settings
@@ -25,6 +27,7 @@ def toolkit_can_be_had(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "cuda_source", PACKAGES, why, "name the build, like vllm_torch_backend: cu130; or use cuda_source: wheels")
 
 
+@check(accept="cuda-compiler")
 def compiler_is_there(host: HostDraft) -> Iterator[Notice]:
     """A release for GPUs has a compiler."""
     for draft in host.services:
@@ -41,6 +44,7 @@ def _why_none(host: HostDraft, draft: ServiceDraft) -> str:
     return f"it is for CUDA {cuda}, and Python packages hold a whole compiler from CUDA {since} on; cuda_source: system or packages takes one from elsewhere"
 
 
+@check()
 def architectures_are_known(host: HostDraft) -> Iterator[Fault]:
     """There is something to compile the proof for, and the CUDA makes code for it."""
     platforms = host.tables.platforms
@@ -61,6 +65,7 @@ def architectures_are_known(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, "cuda_architectures", architecture, why, remedy)
 
 
+@check()
 def path_lists_have_no_holes(host: HostDraft) -> Iterator[Fault]:
     """No list of paths that the user gives has an empty element: to nvcc and the linker it is the working directory, and nvcc is not found then."""
     for draft in host.services:
@@ -71,6 +76,7 @@ def path_lists_have_no_holes(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, f"environment.{name}", shown(value), why, "take the ':' away that has nothing on one side")
 
 
+@check(accept="fabric-manager")
 def fabric_manager_goes_with_the_driver(host: HostDraft) -> Iterator[Fault]:
     """On a machine with NVSwitches Fabric Manager is there, of exactly the driver's version: CUDA fails with error 802 otherwise."""
     facts = host.facts

@@ -9,6 +9,7 @@ from typing import Iterator
 from ..errors import Fault, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
+from .base import check
 
 # What says that ranks are elsewhere, the most telling first.
 _ELSEWHERE = (
@@ -18,6 +19,7 @@ _ELSEWHERE = (
 _WAYS = "a copy of the model on each host behind a load balancer, or, with distributed, one copy over several hosts by tensor and pipeline parallel"
 
 
+@check(accept="data-parallel-hosts")
 def ranks_are_all_here(host: HostDraft) -> Iterator[Fault]:
     """An engine waits for all of its data parallel ranks, and nothing starts those of other hosts, or opens the ports between them."""
     for draft in host.services:

@@ -10,6 +10,7 @@ from typing import Iterator
 from ..errors import Fault
 from ..inputs.facts import HostFacts, Mount
 from ..placement.draft import HostDraft, ServiceDraft
+from .base import check
 
 UNITS = "/etc/systemd/system"
 TEMPORARY = "/tmp"
@@ -30,6 +31,7 @@ class Need:
     files: int = 0
 
 
+@check(accept="disk", every_engine=True)
 def room_is_enough(host: HostDraft) -> Iterator[Fault]:
     """Weights, releases and caches that are not there yet fit on their file systems together, and the reserve stays free beside weights."""
     if host.facts is None:
@@ -98,6 +100,7 @@ def _releases(host: HostDraft, facts: HostFacts) -> list[Need]:
     return needs
 
 
+@check(every_engine=True)
 def mounts_can_be_written(host: HostDraft) -> Iterator[Fault]:
     """No place that the roles write to is mounted read-only."""
     if host.facts is None or not host.services:
@@ -115,6 +118,7 @@ def mounts_can_be_written(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, "", name or path, path, f"{mount.mount} is mounted read-only", remedy)
 
 
+@check(accept="noexec", every_engine=True)
 def mounts_can_be_loaded_from(host: HostDraft) -> Iterator[Fault]:
     """No place that programs or libraries are loaded from is mounted noexec: Triton, Inductor and FlashInfer load what they compile, too."""
     if host.facts is None or not host.services:

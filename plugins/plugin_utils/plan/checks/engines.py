@@ -11,6 +11,7 @@ from ..errors import HIDDEN, Bad, Fault, Notice, is_secret_name, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
 from ..vllm.engines import NAMES, TRANSFORMERS, VLLM
+from .base import check
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -33,6 +34,7 @@ _OF_ENGINE: dict[str, dict[str, str]] = {
 }
 
 
+@check(every_engine=True)
 def keys_are_of_the_engine(host: HostDraft) -> Iterator[Fault]:
     """No key of a service is one that its engine would not even look at."""
     for draft in host.services:
@@ -50,6 +52,7 @@ def _value(draft: ServiceDraft, key: str) -> str:
     return shown(value, key) if isinstance(value, (str, dict)) else ""
 
 
+@check(every_engine=True)
 def transformers_arguments_can_be_written(host: HostDraft) -> Iterator[Fault]:
     """Arguments of transformers serve can stand on its command line, and none is the plan's own. Whether it has them its own parser says."""
     for draft in _of_transformers(host):
@@ -75,6 +78,7 @@ def _check_value(host: HostDraft, draft: ServiceDraft, where: str, visible: str,
         yield Fault(host.name, draft.label, where, visible, "no flag of transformers serve takes a list", "write one value")
 
 
+@check(every_engine=True)
 def served_name_can_be_kept(host: HostDraft) -> Iterator[Fault]:
     """The name in the API is that of a model in a cache of the Hub, with this engine."""
     for draft in _of_transformers(host):
@@ -91,6 +95,7 @@ def served_name_can_be_kept(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, key, shown(name), why, remedy)
 
 
+@check(every_engine=True)
 def key_is_kept_by_somebody(host: HostDraft) -> Iterator[Fault | Notice]:
     """An API key that nobody asks for protects nothing."""
     for draft in _of_transformers(host):
@@ -105,6 +110,7 @@ def key_is_kept_by_somebody(host: HostDraft) -> Iterator[Fault | Notice]:
             yield Fault(host.name, draft.label, "api_key", HIDDEN, why, remedy)
 
 
+@check(accept="single-user", every_engine=True)
 def limits_are_told(host: HostDraft) -> Iterator[Notice]:
     """What the engine is not made for."""
     for draft in _of_transformers(host):

@@ -12,10 +12,12 @@ from ..inputs.run import Run
 from ..inputs.settings import networks
 from ..placement.draft import HostDraft
 from ..placement.multi_node import Cluster
+from .base import check, check_of_clusters
 
 _OFF = "firewall_enabled: false leaves the host's firewall alone"
 
 
+@check()
 def others_do_not_manage_it(host: HostDraft) -> Iterator[Fault]:
     """Nobody else manages the host's firewall: two at once take each other's rules away."""
     if host.settings.firewall_enabled and host.facts is not None:
@@ -25,6 +27,7 @@ def others_do_not_manage_it(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, "", "firewall_enabled", "true", why, remedy)
 
 
+@check()
 def somebody_is_let_in(host: HostDraft) -> Iterator[Fault]:
     """Nobody would reach services, or the host, without a source."""
     settings = host.settings
@@ -37,6 +40,7 @@ def somebody_is_let_in(host: HostDraft) -> Iterator[Fault]:
         yield Fault(host.name, "", "firewall_ssh_sources", "[]", "nobody would reach the host by SSH", f"name the networks that may, or write [any]; {_OFF}")
 
 
+@check()
 def controller_is_let_in(host: HostDraft) -> Iterator[Fault]:
     """The address from which this run comes is one of those that SSH is open to."""
     settings = host.settings
@@ -49,6 +53,7 @@ def controller_is_let_in(host: HostDraft) -> Iterator[Fault]:
         yield Fault(host.name, "", "firewall_ssh_sources", shown, why, f"add {client} or its network")
 
 
+@check(accept="open-world")
 def world_is_let_in_with_keys_only(host: HostDraft) -> Iterator[Fault]:
     """What everybody reaches asks for a key."""
     settings = host.settings
@@ -61,6 +66,7 @@ def world_is_let_in_with_keys_only(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "firewall_api_sources", shown, why, "give the service an api_key, or name the networks that may reach it")
 
 
+@check_of_clusters
 def peers_have_addresses(cluster: Cluster, run: Run) -> Iterator[Fault]:
     """The nodes of a service are known by their addresses, which is all that a firewall knows of them. What a host has is known once it was asked."""
     for member in cluster.members:
@@ -75,6 +81,7 @@ def peers_have_addresses(cluster: Cluster, run: Run) -> Iterator[Fault]:
         yield Fault(node.host, cluster.label, "ansible_host", node.address, why, remedy)
 
 
+@check(accept="published-ports")
 def containers_bypass_it(host: HostDraft) -> Iterator[Notice]:
     """Ports that containers publish are open whatever UFW says."""
     if not host.settings.firewall_enabled or host.facts is None or not host.facts.firewall.published:
@@ -92,6 +99,7 @@ def containers_bypass_it(host: HostDraft) -> Iterator[Notice]:
         yield Notice(host.name, "", f"{what}; publish on 127.0.0.1 what is not for everybody")
 
 
+@check()
 def last_change_was_confirmed(host: HostDraft) -> Iterator[Notice]:
     """A change that shut the controller out, and was taken back, is told of before it is tried again."""
     if host.settings.firewall_enabled and host.facts is not None and host.facts.firewall.returned:

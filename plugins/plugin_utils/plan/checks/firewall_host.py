@@ -11,6 +11,7 @@ from ..host.firewall import is_loopback, is_open, ssh_ports
 from ..inputs.facts import Listener
 from ..placement.draft import HostDraft
 from ..placement.node_units import ports as ports_of_part, unit_names, worker_ports
+from .base import check
 
 _LEFT_ALONE = "firewall_enabled: false leaves the host's firewall alone"
 # Listeners of the kernel's own have no process.
@@ -21,6 +22,7 @@ _ANSWERED = frozenset({68, 546, 1900, 5353})
 _FIRST_EPHEMERAL = 32768
 
 
+@check()
 def kernel_can_filter(host: HostDraft) -> Iterator[Fault]:
     """The kernel has what the host's iptables works with: UFW would fail only when it is turned on, after everything else was changed."""
     if not host.settings.firewall_enabled or host.facts is None:
@@ -37,6 +39,7 @@ def kernel_can_filter(host: HostDraft) -> Iterator[Fault]:
     yield Fault(host.name, "", "firewall_enabled", "true", why, remedy)
 
 
+@check(accept="deny-outgoing")
 def what_goes_out_is_let_out(host: HostDraft) -> Iterator[Notice]:
     """An administrator's policy for what goes out is left alone, and may be in the way."""
     if host.settings.firewall_enabled and host.facts is not None and host.facts.firewall.outgoing in ("DROP", "REJECT"):
@@ -46,6 +49,7 @@ def what_goes_out_is_let_out(host: HostDraft) -> Iterator[Notice]:
         yield Notice(host.name, "", f"{what} (package index, weights, DNS){beside}; `ufw default allow outgoing` lets out everything")
 
 
+@check(accept="shut-ports")
 def others_are_shut(host: HostDraft) -> Iterator[Notice]:
     """Who listens on the host, and will no longer be reached once the firewall is turned on."""
     facts = host.facts

@@ -14,6 +14,7 @@ from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.sizing import utilization_of
 from ..vllm import arguments as args
 from ..vllm.engines import VLLM
+from .base import check
 
 Finding = Union[Fault, Notice]
 
@@ -26,6 +27,7 @@ def _wants_gpus(draft: ServiceDraft) -> bool:
     return draft.service.gpus is not None or not draft.on_cpu
 
 
+@check(every_engine=True)
 def gpus_answer(host: HostDraft) -> Iterator[Finding]:
     """The host shows GPUs where services want them."""
     wanting = [draft for draft in host.services if _wants_gpus(draft)]
@@ -55,6 +57,7 @@ def gpus_answer(host: HostDraft) -> Iterator[Finding]:
             yield Fault(host.name, draft.label, "gpus", value, why, remedy)
 
 
+@check(every_engine=True)
 def gpus_exist(host: HostDraft) -> Iterator[Fault]:
     """Each GPU that a service names is there, and named once."""
     for draft in host.services:
@@ -74,6 +77,7 @@ def gpus_exist(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "gpus", value, why, f"choose among {', '.join(str(index) for index in there)}")
 
 
+@check(every_engine=True)
 def gpus_are_well(host: HostDraft) -> Iterator[Fault]:
     """No service gets a GPU that is lost or has to be reset: CUDA finds fewer GPUs then, or none."""
     for draft in host.services:
@@ -86,6 +90,7 @@ def gpus_are_well(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, "gpus", _value(draft), why, gpu_remedy(gpu.fault, str(gpu.index)) + instead)
 
 
+@check(every_engine=True)
 def gpus_are_whole_or_slices(host: HostDraft) -> Iterator[Fault]:
     """Of a GPU that MIG splits a service names one slice by its UUID: CUDA gives a process one slice, and the card's memory is nobody's."""
     for draft in host.services:
@@ -113,6 +118,7 @@ def _value(draft: ServiceDraft) -> str:
     return "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
 
 
+@check(every_engine=True)
 def gpus_are_used_once(host: HostDraft) -> Iterator[Finding]:
     """No GPU serves two services, since each takes nearly all of its memory for itself, unless all of them say how much and that is one GPU's."""
     owners: dict[int | str, str] = {}
@@ -168,6 +174,7 @@ def _told_of_sharing(host: HostDraft, shares: dict[int | str, list[str]]) -> Ite
         yield Notice(host.name, "", f"{what}: vLLM measures free memory as it starts, so start one after the other")
 
 
+@check()
 def parallel_sizes_fit(host: HostDraft) -> Iterator[Finding]:
     """The parallel sizes are positive whole numbers, and their product is no more than the GPUs of the service."""
     for draft in host.services:

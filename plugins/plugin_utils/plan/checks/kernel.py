@@ -9,11 +9,13 @@ from typing import Iterator
 from ..errors import Fault, Notice, did_you_mean, shown
 from ..inputs.settings import kernel
 from ..placement.draft import HostDraft
+from .base import check
 
 # The factor that the kernel itself takes where only the buckets are given; beyond that the chains of a full table grow long.
 _LONG_CHAINS = 8
 
 
+@check()
 def parameters_exist(host: HostDraft) -> Iterator[Fault]:
     """The kernel of the host has the parameters that the user adds, or may have them outside of this container or with another module."""
     facts = host.facts.kernel if host.facts is not None else None
@@ -27,6 +29,7 @@ def parameters_exist(host: HostDraft) -> Iterator[Fault]:
         yield Fault(host.name, "", f"{kernel.SYSCTL}.{key}", shown(value, key), "the kernel of this host has no such parameter", remedy)
 
 
+@check()
 def governor_is_there(host: HostDraft) -> Iterator[Fault]:
     """All CPUs offer the governor. Where their frequency is not for Linux to choose, as in many virtual machines, the role says so."""
     wanted = host.settings.kernel_cpu_governor
@@ -38,6 +41,7 @@ def governor_is_there(host: HostDraft) -> Iterator[Fault]:
     yield Fault(host.name, "", "kernel_cpu_governor", wanted, why, did_you_mean(wanted, facts.available_governors, otherwise))
 
 
+@check()
 def buckets_are_enough(host: HostDraft) -> Iterator[Notice]:
     """A full table of connections does not have long chains."""
     if not host.settings.kernel_enabled:

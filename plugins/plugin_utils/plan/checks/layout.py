@@ -16,6 +16,7 @@ from ..placement.sizing import question_of
 from ..vllm import arguments as args
 from ..vllm.argument_types import count
 from ..vllm.platforms import numbers
+from .base import check
 
 _PARTITION = "VLLM_PP_LAYER_PARTITION"
 _LONGER = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
@@ -29,6 +30,7 @@ _PADS = (0, 32)
 _ANY_BLOCK = ("auto", "triton")
 
 
+@check()
 def model_divides(host: HostDraft) -> Iterator[Fault]:
     """Heads and layers go evenly into the parallel sizes."""
     for draft, misfit in _misfits(host):
@@ -36,6 +38,7 @@ def model_divides(host: HostDraft) -> Iterator[Fault]:
             yield _fault(host, draft, misfit)
 
 
+@check(accept="fp8-blocks")
 def blocks_divide(host: HostDraft) -> Iterator[Fault]:
     """Each rank's slice of weights in FP8 blocks holds whole blocks, where vLLM does not refine their scales."""
     for draft, misfit in _misfits(host):
@@ -43,6 +46,7 @@ def blocks_divide(host: HostDraft) -> Iterator[Fault]:
             yield _fault(host, draft, misfit)
 
 
+@check(accept="group-size")
 def groups_divide(host: HostDraft) -> Iterator[Fault]:
     """Each rank's slice of weights in AWQ, GPTQ or whole numbers in groups holds whole groups of columns that share a scale."""
     for draft, misfit in _misfits(host):
@@ -123,6 +127,7 @@ def _has_room(host: HostDraft, draft: ServiceDraft, way: Parallel) -> bool:
     return found is None or found.hopeful().kv_room > 0
 
 
+@check()
 def drafter_is_cut_alike(host: HostDraft) -> Iterator[Fault]:
     """A model that drafts tokens has the served model's tensor parallel size, or 1 where it is no whole model (config/speculative.py of vLLM 0.32.0,
     _verify_and_get_draft_tp; v1/spec_decode/draft_model.py)."""
@@ -137,6 +142,7 @@ def drafter_is_cut_alike(host: HostDraft) -> Iterator[Fault]:
         yield Fault(host.name, draft.label, draft.where("speculative_config") + ".draft_tensor_parallel_size", shown(named), why, remedy)
 
 
+@check()
 def partition_is_one(host: HostDraft) -> Iterator[Fault]:
     """A pipeline partition of the user's own names each stage and all layers."""
     for draft in host.services:
@@ -150,6 +156,7 @@ def partition_is_one(host: HostDraft) -> Iterator[Fault]:
         yield Fault(host.name, draft.label, f"environment.{_PARTITION}", shown(partition), why, remedy)
 
 
+@check()
 def context_is_within_the_model(host: HostDraft) -> Iterator[Fault]:
     """No longer context than the model's positions, unless overrides stretch them or vLLM is told to allow it."""
     for draft in host.services:

@@ -13,6 +13,7 @@ from ..models.parallel import Parallel
 from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.layout import fits
 from ..placement.sizing import Question, context_of, question_of
+from .base import check
 from .layout import blocks_are_refined
 
 Finding = Union[Fault, Notice]
@@ -29,6 +30,7 @@ _HOST = 8
 _MOST = 0.95
 
 
+@check(accept="memory")
 def model_fits_the_gpus(host: HostDraft) -> Iterator[Finding]:
     """vLLM needs room for the weights and for one request of max_model_len tokens, else it ends after loading.
 
@@ -53,6 +55,7 @@ def model_fits_the_gpus(host: HostDraft) -> Iterator[Finding]:
             yield Notice(host.name, draft.label, f"its memory is about to run short: {_account(question, found, tokens, short)}{hint}")
 
 
+@check(accept="gpu-memory")
 def memory_is_known(host: HostDraft) -> Iterator[Notice]:
     """A GPU that shares the host's memory names none of its own: then nothing can be held against it."""
     for draft in host.services:

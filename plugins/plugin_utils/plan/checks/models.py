@@ -9,8 +9,10 @@ from typing import Iterator
 from .. import values
 from ..errors import Fault, Notice, did_you_mean, shown
 from ..placement.draft import HostDraft
+from .base import check
 
 
+@check(every_engine=True)
 def model_is_known(host: HostDraft) -> Iterator[Fault]:
     """The catalogue has the model, or it is a repository id, and nothing is known that keeps it from being served."""
     for draft in host.services:
@@ -25,6 +27,7 @@ def model_is_known(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "model", shown(model), draft.entry.unsupported, "choose another model")
 
 
+@check()
 def version_is_new_enough(host: HostDraft) -> Iterator[Fault]:
     """The chosen vLLM is at least the one that the entry asks for."""
     for draft in host.services:
@@ -41,6 +44,7 @@ def version_is_new_enough(host: HostDraft) -> Iterator[Fault]:
             )
 
 
+@check(every_engine=True)
 def revision_is_pinned(host: HostDraft) -> Iterator[Notice]:
     """A branch moves: two hosts, or one host twice, may get different weights."""
     for draft in host.services:
@@ -49,6 +53,7 @@ def revision_is_pinned(host: HostDraft) -> Iterator[Notice]:
             yield Notice(host.name, draft.label, f"{what}; pin the service's revision to 40 hexadecimal digits")
 
 
+@check(every_engine=True)
 def license_is_gated(host: HostDraft) -> Iterator[Notice]:
     """The Hub hands a gated model out only to accounts that have accepted its license."""
     for draft in host.services:

@@ -12,6 +12,7 @@ from ..inputs.distributed import RAY
 from ..inputs.services import Service
 from ..inputs.settings.accounts import MARK, account_name
 from ..placement.draft import HostDraft
+from .base import check
 
 # What remove.yml takes for every service of a host.
 _EVERYONE = "all"
@@ -25,6 +26,7 @@ def _everyone(host: HostDraft) -> list[Service]:
     return [service for service in [*(draft.service for draft in host.services), *host.absent] if service.name]
 
 
+@check(every_engine=True)
 def names_are_unique(host: HostDraft) -> Iterator[Fault]:
     """Each service of a host has a name of its own."""
     for name, count in Counter(service.name for service in _everyone(host)).items():
@@ -33,6 +35,7 @@ def names_are_unique(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, str(name), "name", str(name), why, "give each a name of its own")
 
 
+@check(every_engine=True)
 def names_are_nobodys(host: HostDraft) -> Iterator[Fault]:
     """No service's files are those of another one, or something else of this collection's."""
     owners = dict(_own(host))
@@ -73,6 +76,7 @@ def _claimed(host: HostDraft, service: Service) -> list[str]:
     ]
 
 
+@check(every_engine=True)
 def accounts_are_nobodys(host: HostDraft) -> Iterator[Fault]:
     """The account of each service is its own: not another's of the inventory, and none that somebody else has made on the host."""
     settings = host.settings
@@ -94,6 +98,7 @@ def accounts_are_nobodys(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, service.label, key, name, why, f"{remedy}; or rename that account, if nothing of it is needed")
 
 
+@check()
 def nodes_are_not_the_engine(host: HostDraft) -> Iterator[Fault]:
     """No node of a service on Ray is called what its engine is called among the parts of the service."""
     for draft in host.services:

@@ -11,6 +11,7 @@ from ..inputs.distributed import MP, RAY
 from ..placement.draft import HostDraft
 from ..placement.node_units import LONGEST_TEMP_DIR, highest_port, temp_dir
 from ..vllm.transports import Transport
+from .base import check
 
 # Arguments that a service over several hosts does not take: why, and what to do instead.
 _BACKEND = ("the plan gives this flag itself", "say it with distributed.backend")
@@ -29,6 +30,7 @@ _REFUSED: dict[str, tuple[str, str]] = {
 }
 
 
+@check()
 def interface_is_there(host: HostDraft) -> Iterator[Fault]:
     """The network interface that a service names is one of the host's, with an address."""
     if host.facts is None or not host.facts.interfaces:
@@ -42,6 +44,7 @@ def interface_is_there(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "distributed.interface", shown(wanted), why, remedy)
 
 
+@check()
 def arguments_suit_several_hosts(host: HostDraft) -> Iterator[Fault]:
     """Nothing among the arguments goes against running over several hosts."""
     for draft in host.services:
@@ -63,6 +66,7 @@ _MEETING = ("MASTER_ADDR", "MASTER_PORT", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_A
 _TRANSPORT = ("NCCL_IB_DISABLE", "NCCL_NET", "NCCL_NET_PLUGIN")
 
 
+@check()
 def variables_are_the_plans(host: HostDraft) -> Iterator[Fault]:
     """Addresses and interfaces are not set by hand: the same one on all nodes has all of them answer at the head's, or on another network than Ray."""
     for draft in host.services:
@@ -93,6 +97,7 @@ def _owned(name: str, value: object, interface: str | None, transport: str | Non
     return None
 
 
+@check()
 def version_knows_several_hosts(host: HostDraft) -> Iterator[Fault]:
     """vLLM's own processes over several hosts came with the flag --nnodes."""
     for draft in host.services:
@@ -105,6 +110,7 @@ def version_knows_several_hosts(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "distributed.backend", MP, f"{why}, and this is {draft.version.text}", remedy)
 
 
+@check()
 def transport_is_known(host: HostDraft) -> Iterator[Fault]:
     """The network between the nodes is of a kind that there are settings for."""
     known = host.tables.transports
@@ -115,6 +121,7 @@ def transport_is_known(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "distributed.transport", shown(wanted), "there are no settings for such a network", remedy)
 
 
+@check()
 def ports_are_in_range(host: HostDraft) -> Iterator[Fault]:
     """The ports that follow the one at which the nodes meet are ports."""
     for draft in host.services:
@@ -127,6 +134,7 @@ def ports_are_in_range(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "distributed.port", str(distributed.meeting_port), what, "choose a lower one, best below 32768")
 
 
+@check()
 def temp_dir_is_short(host: HostDraft) -> Iterator[Fault]:
     """Ray's sockets lie below its temporary directory, and Linux takes 107 letters for the path of a socket."""
     for draft in host.services:
@@ -140,6 +148,7 @@ def temp_dir_is_short(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "ray_temp_dir", host.settings.ray_temp_dir, why, remedy)
 
 
+@check()
 def object_stores_fit(host: HostDraft) -> Iterator[Fault]:
     """Ray's objects fit into the host's shared memory. Where they do not, Ray takes a folder on a disk for it and says so in a log alone."""
     stores = [draft for draft in host.services if draft.part is not None and draft.part.backend == RAY]

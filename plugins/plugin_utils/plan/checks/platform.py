@@ -12,6 +12,7 @@ from ..models.architecture import Architecture
 from ..placement.draft import HostDraft, ServiceDraft
 from ..versions import parse
 from ..vllm.platforms import Numbers, numbers, suits, written
+from .base import check
 
 Finding = Union[Fault, Notice]
 
@@ -24,6 +25,7 @@ def _gpus(host: HostDraft, draft: ServiceDraft) -> list[Gpu]:
     return [] if draft.version.is_cpu_build else [gpu for gpu in host.gpus or () if gpu.index in used]
 
 
+@check(accept="driver")
 def driver_suits_cuda(host: HostDraft) -> Iterator[Fault]:
     """The driver is at least the one that the CUDA of the chosen vLLM needs."""
     platforms = host.tables.platforms
@@ -44,6 +46,7 @@ def driver_suits_cuda(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "gpus", f"driver {shown(older[0])}", why, remedy)
 
 
+@check(accept="cuda")
 def cuda_knows_the_gpu(host: HostDraft) -> Iterator[Fault]:
     """The CUDA of the chosen vLLM makes code for the GPUs."""
     platforms = host.tables.platforms
@@ -65,6 +68,7 @@ def cuda_knows_the_gpu(host: HostDraft) -> Iterator[Fault]:
                 break
 
 
+@check(accept="kernels")
 def kernels_know_the_gpu(host: HostDraft) -> Iterator[Fault]:
     """The GPUs are none of those that a kernel of the model, or one that the user names, was not written for: at both ends of the range."""
     platforms = host.tables.platforms
@@ -87,6 +91,7 @@ def kernels_know_the_gpu(host: HostDraft) -> Iterator[Fault]:
                 break
 
 
+@check(accept="kv-cache-dtype")
 def cache_type_suits_the_gpu(host: HostDraft) -> Iterator[Fault]:
     """There is a kernel for the KV cache's type, the model's attention and the GPUs, and nothing in the weights against it.
 
@@ -156,6 +161,7 @@ def _majors(majors: tuple[int, ...]) -> str:
     return ", ".join(f"{major}.x" for major in majors)
 
 
+@check(accept="compute-capability")
 def gpu_computes_the_type(host: HostDraft) -> Iterator[Finding]:
     """The GPUs can take the model's quantisation, and compute in its type rather than only keep it."""
     platforms = host.tables.platforms

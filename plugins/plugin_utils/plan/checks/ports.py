@@ -12,6 +12,7 @@ from ..host.firewall import is_loopback, ssh_ports
 from ..inputs.facts import Listener
 from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.node_units import RAY_BLOCK, ports as ports_of_part, unit_names, worker_ports
+from .base import check
 
 _ANY = frozenset({"0.0.0.0", "::", "*", ""})
 _FIRST_FREE = 1024
@@ -41,6 +42,7 @@ def _ports(host: HostDraft) -> Iterator[_Port]:
                 yield _Port(draft, "distributed.port", number, "", tuple(unit_names(draft)))
 
 
+@check(every_engine=True)
 def ports_are_unique(host: HostDraft) -> Iterator[Fault]:
     """No two services of a host have one port."""
     owners: dict[int, _Port] = {}
@@ -65,6 +67,7 @@ def _apart(first: _Port, second: _Port) -> str:
     return f"; Ray takes {RAY_BLOCK} from its own on, mp 2"
 
 
+@check()
 def ports_are_not_ssh(host: HostDraft) -> Iterator[Fault]:
     """No service takes a port on which SSH comes in."""
     for port in _ports(host):
@@ -77,6 +80,7 @@ def _is_ssh(host: HostDraft, port: int) -> bool:
     return port == _SSH or port in ssh_ports(host)
 
 
+@check(every_engine=True)
 def ports_need_no_root(host: HostDraft) -> Iterator[Fault]:
     """Ports below 1024 are root's, and no service runs as root."""
     for draft in host.services:
@@ -86,6 +90,7 @@ def ports_need_no_root(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "port", str(port), why, f"choose a port from {_FIRST_FREE} to 65535")
 
 
+@check(every_engine=True)
 def ports_are_free(host: HostDraft) -> Iterator[Fault]:
     """Nobody else listens on a service's port: only its own unit may, or one that this run removes."""
     if host.facts is None:
@@ -107,6 +112,7 @@ def ports_are_free(host: HostDraft) -> Iterator[Fault]:
         yield Fault(host.name, draft.label, key, ", ".join(map(str, numbers)), what, "choose another port, or stop what listens there")
 
 
+@check(every_engine=True)
 def address_is_reachable(host: HostDraft) -> Iterator[Notice]:
     """A service on the loopback address answers nobody but its own host."""
     for draft in host.services:
@@ -114,6 +120,7 @@ def address_is_reachable(host: HostDraft) -> Iterator[Notice]:
             yield Notice(host.name, draft.label, f"it listens on {draft.service.host} and can be reached from its own host only")
 
 
+@check()
 def address_is_of_the_hosts_kind(host: HostDraft) -> Iterator[Fault]:
     """A service on a host without IPv4 listens by IPv6: on 0.0.0.0 nobody would reach it."""
     if host.facts is None or not host.facts.lacks_ipv4:

@@ -13,6 +13,7 @@ from ..errors import Fault, Notice, shown
 from ..inputs.settings import sources
 from ..placement.draft import HostDraft, ServiceDraft
 from ..versions import parse
+from .base import check
 
 Finding = Union[Fault, Notice]
 
@@ -20,6 +21,7 @@ Finding = Union[Fault, Notice]
 _FILE = re.compile(r"vllm-(?P<version>[^-/]+?)(?:-[^/]*\.whl|\.tar\.gz|\.zip)$")
 
 
+@check()
 def sources_are_fixed(host: HostDraft) -> Iterator[Finding]:
     """A source that moves is told of; where several hosts serve one model together, they must not run two releases under one name."""
     for draft in host.services:
@@ -34,6 +36,7 @@ def sources_are_fixed(host: HostDraft) -> Iterator[Finding]:
             yield Notice(host.name, _label(draft), f"{why}; what a host has built is in its release.json, and stays until the words here change")
 
 
+@check()
 def nightlies_have_an_index(host: HostDraft) -> Iterator[Fault]:
     """Nightly builds are in no index that is asked by default."""
     for draft in host.services:
@@ -43,6 +46,7 @@ def nightlies_have_an_index(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, _label(draft), "vllm_source", sources.NIGHTLY, why, "name vLLM's nightly index, or a mirror of it, in vllm_extra_index_urls")
 
 
+@check(every_engine=True)
 def wheelhouses_are_named(host: HostDraft) -> Iterator[Fault]:
     """Without an index everything comes from find-links."""
     for draft in host.services:
@@ -51,6 +55,7 @@ def wheelhouses_are_named(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, "", "vllm_no_index", "true", why, "name the wheelhouse in vllm_find_links, or leave vllm_no_index out")
 
 
+@check()
 def files_are_of_the_version(host: HostDraft) -> Iterator[Fault]:
     """A file whose name tells a version is of the line that the plan counts with: flags come and go between lines."""
     for draft in host.services:

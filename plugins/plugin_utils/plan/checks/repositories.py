@@ -10,8 +10,10 @@ from .. import values
 from ..artifacts import repositories
 from ..errors import Fault, Notice, did_you_mean, shown
 from ..placement.draft import HostDraft
+from .base import check
 
 
+@check()
 def places_can_be_brought(host: HostDraft) -> Iterator[Fault]:
     """Each is a repository, which is downloaded, or an absolute path: the service works offline, in no folder that means anything."""
     for draft in host.services:
@@ -23,6 +25,7 @@ def places_can_be_brought(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(place), why, remedy)
 
 
+@check()
 def extra_repositories_are_there(host: HostDraft) -> Iterator[Fault]:
     """Some endpoint has each, or the host has it already."""
     for draft in host.services:
@@ -34,6 +37,7 @@ def extra_repositories_are_there(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, f"vllm_args.{extra.key}", value, f"it is not available: {extra.missing}", remedy)
 
 
+@check(accept="remote-code")
 def code_is_in_the_repository(host: HostDraft) -> Iterator[Fault]:
     """With trust_remote_code the code that a configuration names is fetched by the name of its repository, and the service fetches nothing."""
     for draft in host.services:
@@ -54,6 +58,7 @@ def code_is_in_the_repository(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, key, shown(repo), why, remedy)
 
 
+@check()
 def extra_repositories_are_named(host: HostDraft) -> Iterator[Fault]:
     """What is pinned is named by an argument."""
     for draft in host.services:
@@ -64,6 +69,7 @@ def extra_repositories_are_named(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, f"extra_repositories.{repo}", draft.service.extra_repositories[repo], "no argument names it", remedy)
 
 
+@check()
 def extra_repositories_are_pinned(host: HostDraft) -> Iterator[Notice]:
     """A branch moves, of a further repository too."""
     for draft in host.services:

@@ -8,11 +8,13 @@ from typing import Iterator
 
 from ..errors import Fault, shown
 from ..placement.draft import HostDraft
+from .base import check
 
 # What vLLM takes to end its processes after the last request: measured below 10 s, with a margin.
 _ENDING = 30
 
 
+@check(every_engine=True)
 def timeouts_fit(host: HostDraft) -> Iterator[Fault]:
     """systemd waits longer for a stop than vLLM does for its last requests."""
     stop = host.settings.model_service_stop_timeout
@@ -29,6 +31,7 @@ def timeouts_fit(host: HostDraft) -> Iterator[Fault]:
             )
 
 
+@check(every_engine=True)
 def restarts_can_be_left_out(host: HostDraft) -> Iterator[Fault]:
     """Without restarts a service stays as it is as a whole, which nobody can promise of one that moves or that other hosts have a part in."""
     if host.settings.model_service_restart:
@@ -46,6 +49,7 @@ def restarts_can_be_left_out(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "port", str(service.port), why, "keep the port, or let the run restart the service")
 
 
+@check(every_engine=True)
 def proxy_has_an_address(host: HostDraft) -> Iterator[Fault]:
     """Who names a user of a proxy names the proxy."""
     user = host.settings.host_proxy_username

@@ -9,8 +9,10 @@ from typing import Iterator
 from ..errors import Notice
 from ..inputs.service_files import placed
 from ..placement.draft import HostDraft
+from .base import check
 
 
+@check()
 def files_are_named(host: HostDraft) -> Iterator[Notice]:
     """A file that neither an argument nor a variable names is of no use: most likely the two names differ."""
     for draft in host.services:

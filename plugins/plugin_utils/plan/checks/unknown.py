@@ -8,8 +8,10 @@ from typing import Iterator
 
 from ..errors import Fault, Notice, shown
 from ..placement.draft import HostDraft
+from .base import check
 
 
+@check(every_engine=True)
 def repository_is_there(host: HostDraft) -> Iterator[Fault]:
     """Some endpoint has the repository at its revision, or the host has the weights already."""
     for draft in host.services:
@@ -28,6 +30,7 @@ def repository_is_there(host: HostDraft) -> Iterator[Fault]:
         )
 
 
+@check(every_engine=True)
 def repository_is_known(host: HostDraft) -> Iterator[Notice]:
     """Without its config.json and its size nobody can tell whether a model fits."""
     for draft in host.services:

@@ -8,6 +8,7 @@ from typing import Iterator, Mapping
 
 from ..errors import Fault, Notice, did_you_mean, shown
 from ..placement.draft import HostDraft, ServiceDraft
+from .base import check
 
 _GIB = 2**30
 
@@ -15,6 +16,7 @@ _GIB = 2**30
 _NEARLY = 0.95
 
 
+@check()
 def variants_are_known(host: HostDraft) -> Iterator[Fault]:
     """The profile and the preset that a service names are among those of its model."""
     for draft in host.services:
@@ -30,6 +32,7 @@ def variants_are_known(host: HostDraft) -> Iterator[Fault]:
                 yield Fault(host.name, draft.label, key, shown(name), f"{draft.entry.name} has no {key} of this name", did_you_mean(name, known, otherwise))
 
 
+@check()
 def profile_fits_the_gpus(host: HostDraft) -> Iterator[Notice]:
     """A service has the GPUs that its profile was written for: as many, and as large."""
     for draft in host.services:

@@ -1,0 +1,82 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What makes a function a check: the two decorators that the modules of this package use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Callable, Iterator, Union
+
+from ..errors import Fault, Notice
+from ..inputs.run import Run
+from ..placement.draft import HostDraft
+from ..placement.multi_node import Cluster
+from ..vllm.engines import VLLM
+
+Finding = Union[Fault, Notice]
+HostFunction = Callable[[HostDraft], Iterator[Finding]]
+ClusterFunction = Callable[[Cluster, Run], Iterator[Finding]]
+_MARK = "plan_check"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of one host. C(accept) is the name by which a user may accept what it finds; empty when nobody may."""
+
+    function: HostFunction
+    accept: str = ""
+    every_engine: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.accept or _name(self.function)
+
+    def findings(self, host: HostDraft) -> Iterator[Finding]:
+        """What the check finds of a host. Unless it is for every engine, it sees services on vLLM alone."""
+        if not self.every_engine and any(draft.engine != VLLM for draft in host.services):
+            host = replace(host, services=tuple(draft for draft in host.services if draft.engine == VLLM))
+        return self.function(host)
+
+
+@dataclass(frozen=True)
+class ClusterCheck:
+    """A check of a multi-node service as a whole. Nobody may accept what it finds."""
+
+    function: ClusterFunction
+
+    @property
+    def name(self) -> str:
+        return _name(self.function)
+
+    def findings(self, cluster: Cluster, run: Run) -> Iterator[Finding]:
+        return self.function(cluster, run)
+
+
+def check(accept: str = "", every_engine: bool = False) -> Callable[[HostFunction], HostFunction]:
+    """Make a function the check of a host.
+
+    :param accept: the name by which a user may accept what it finds
+    :param every_engine: whether it makes sense of a service whatever its engine, not only of vLLM's arguments, versions and needs
+    """
+
+    def mark(function: HostFunction) -> HostFunction:
+        setattr(function, _MARK, Check(function, accept, every_engine))
+        return function
+
+    return mark
+
+
+def check_of_clusters(function: ClusterFunction) -> ClusterFunction:
+    """Make a function the check of a multi-node service."""
+    setattr(function, _MARK, ClusterCheck(function))
+    return function
+
+
+def checks_in(module: object) -> list[Check | ClusterCheck]:
+    """The checks that a module defines, in its order."""
+    marks = (getattr(value, _MARK, None) for value in vars(module).values() if getattr(value, "__module__", "") == getattr(module, "__name__", None))
+    return [mark for mark in marks if mark is not None]
+
+
+def _name(function: Callable[..., object]) -> str:
+    return function.__name__.replace("_", "-")
