@@ -13,3 +13,5 @@ ROOT = Path(__file__).resolve().parents[2]
 # The loader is asked for, rather than sys.path: PyPI's `ansible` package owns the name `ansible_collections` there.
 _AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
 sys.path.insert(0, str(ROOT / "tests" / "tools"))
+# Helpers that several folders use, by their names.
+sys.path[:0] = [str(ROOT / "tests" / "unit" / name) for name in ("host_scripts", "plugins")]

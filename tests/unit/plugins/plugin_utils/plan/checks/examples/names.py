@@ -1,0 +1,59 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Names that would make two things one, and services that have left the inventory and not their host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from example_builders import accepting, example, hosts, one
+from plan_builders import gpus, host_facts, service
+
+STRAY = {"unit": "vllm-old.service", "service": "old", "active": "active", "enabled": "enabled", "port": 8002, "gpus": [3]}
+RUNS = host_facts(services=[STRAY])
+GONE = host_facts()
+H20 = gpus(8, name="NVIDIA H20", memory_bytes=97871 * 2**20)
+THEIRS = host_facts(accounts={"inferops-qwen": {"comment": "Somebody"}})
+
+
+def two(second: str) -> Any:
+    """A service with Ray over two hosts, of which the second is called so."""
+    big = service(name="big", model="qwen3-235b-a22b", gpus=..., distributed={"nodes": 2})
+    return hosts(**{
+        "gpu1": {"model_services": [big], "plan_gpus": H20, "ansible_host": "10.0.0.1"}, second: {"model_services": [big], "plan_gpus": H20, "ansible_host": "10.0.0.2"},
+    })
+
+
+EXAMPLES = [
+    example("names-are-nobodys", one(service(name="weights")), "give the service another name", one(service(name="weights-2"))),
+    example("accounts-are-nobodys", one(service(name="mirror")), "give the service another name", one(service(name="mirror-2"))),
+    example(
+        "accounts-are-nobodys", one(service(), facts=THEIRS), "let the names of accounts begin otherwise with model_service_account_prefix",
+        one(service(), facts=THEIRS, model_service_account_prefix="llm-"),
+    ),
+    example("nodes-are-not-the-engine", two("engine"), "give the host another name in the inventory", two("gpu2")),
+    example(
+        "strays-are-told",
+        one(service(gpus=[0]), facts=RUNS),
+        "playbooks/remove.yml -l gpu1 -e remove_service=old",
+        one(service(gpus=[0]), facts=GONE),
+        on_host=("services",),
+    ),
+    example(
+        "strays-are-told", one(service(gpus=[0]), facts=RUNS), "or put it back into model_services",
+        one(service(gpus=[0]), service(name="old", port=8002, gpus=[3]), facts=RUNS),
+    ),
+    example(
+        "held-gpus",
+        one(service(gpus=[3]), facts=RUNS),
+        "playbooks/remove.yml -l gpu1 -e remove_service=old",
+        one(service(gpus=[3]), facts=GONE),
+        on_host=("services",),
+    ),
+    example(
+        "held-gpus", one(service(gpus=[3]), facts=RUNS), "or name other GPUs with gpus", one(service(gpus=[2]), facts=RUNS), costs="is in no inventory",
+    ),
+    example(
+        "held-gpus", one(service(gpus=[3]), facts=RUNS), "plan_accept", accepting(one(service(gpus=[3]), facts=RUNS), held_gpus="both are small"),
+        costs="is in no inventory",
+    ),
+]

@@ -1,0 +1,134 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Services over several hosts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import Run
+from example_builders import Inventory, example, hosts
+from plan_builders import gpus, host_facts, service
+
+H20 = gpus(8, name="NVIDIA H20", memory_bytes=97871 * 2**20)
+
+
+def on(*services: dict[str, Any], **variables: Any) -> dict[str, Any]:
+    """Variables of a host with eight H20 and these services."""
+    return {"model_services": list(services), "plan_gpus": H20, **variables}
+
+
+def big(nodes: int = 2, vllm_args: Any = None, **distributed: Any) -> dict[str, Any]:
+    """A service over several hosts."""
+    arguments = {} if vllm_args is None else {"vllm_args": vllm_args}
+    return service(name="big", model="qwen3-235b-a22b", gpus=..., distributed={"nodes": nodes, **distributed}, **arguments)
+
+
+def two(made: dict[str, Any], **variables: Any) -> Inventory:
+    """Two hosts alike."""
+    return hosts(gpu1=on(made, ansible_host="10.0.0.1", **variables), gpu2=on(made, ansible_host="10.0.0.2", **variables))
+
+
+def known(**keys: Any) -> dict[str, Any]:
+    """Facts of each of two hosts."""
+    return host_facts(gpus=H20, **keys)
+
+
+ETH0 = known(interfaces={"eth0": ["10.0.0.1"]})
+LONG = "/var/lib/inferops/a/very/long/path/for/the/sockets/of/ray/that/nobody/needs"
+
+def six(made: dict[str, Any]) -> Inventory:
+    """Two hosts with six GPUs each."""
+    return two(made, plan_gpus=H20[:6])
+
+
+EXAMPLES = [
+    # Six GPUs a host: the 4 KV heads of Qwen3-235B go into 2 ranks and not into 6.
+    example(
+        "model-divides",
+        six(big()),
+        "use all 12 GPUs with tensor_parallel_size: 2 and pipeline_parallel_size: 6",
+        six(big(vllm_args={"tensor_parallel_size": 2, "pipeline_parallel_size": 6})),
+    ),
+    example(
+        "gpus-add-up",
+        six(big(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})),
+        "write tensor_parallel_size: 2 and pipeline_parallel_size: 6",
+        six(big(vllm_args={"tensor_parallel_size": 2, "pipeline_parallel_size": 6})),
+    ),
+    example(
+        "interface-is-there",
+        hosts(gpu1=on(big(interface="eth9"), facts=ETH0), gpu2=on(big(interface="eth9"))),
+        "did you mean eth0?",
+        hosts(gpu1=on(big(interface="eth0"), facts=ETH0), gpu2=on(big(interface="eth0"))),
+    ),
+    example("arguments-suit-several-hosts", two(big(vllm_args={"data_parallel_size": 2})), "take it out", two(big())),
+    # Nothing would tell its supervisor a long queue from an engine that hangs.
+    example("arguments-suit-several-hosts", two(big(vllm_args={"disable_log_stats": True})), "leave disable_log_stats out", two(big())),
+    example(
+        "version-knows-several-hosts",
+        two({**big(backend="mp"), "vllm_version": "0.11.0"}),
+        "set vllm_version to 0.11.1 or newer",
+        two({**big(backend="mp"), "vllm_version": "0.32.0"}),
+    ),
+    example("transport-is-known", two(big(transport="infinband")), "did you mean infiniband?", two(big(transport="infiniband"))),
+    example("ports-are-in-range", two(big(port=65530)), "choose a lower one, best below 32768", two(big(port=6379))),
+    example("temp-dir-is-short", two(big(), ray_temp_dir=LONG), "set ray_temp_dir to a shorter path", two(big(), ray_temp_dir="/var/lib/ray")),
+    example(
+        "object-stores-fit",
+        hosts(
+            **{
+                name: on(
+                    big(),
+                    facts=known(mounts=[{"mount": "/", "free_bytes": 10**13}, {"mount": "/dev/shm", "free_bytes": 100 * 2**20, "size_bytes": 100 * 2**20}]),
+                )
+                for name in ("gpu1", "gpu2")
+            }
+        ),
+        "set ray_object_store_memory lower",
+        hosts(
+            **{
+                name: on(
+                    big(),
+                    ray_object_store_memory=80 * 2**20,
+                    facts=known(mounts=[{"mount": "/", "free_bytes": 10**13}, {"mount": "/dev/shm", "free_bytes": 100 * 2**20, "size_bytes": 100 * 2**20}]),
+                )
+                for name in ("gpu1", "gpu2")
+            }
+        ),
+    ),
+    example("run-has-all-nodes", two(big()), "limit the run to all of its hosts", two(big()), run=Run(frozenset({"gpu1"}))),
+    example("hosts-are-as-many-as-nodes", two(big(3)), "write nodes: 2", two(big(2))),
+    example("head-is-a-node", two(big(head="gpu3")), "did you mean gpu2 or gpu1?", two(big(head="gpu1"))),
+    example(
+        "nodes-say-the-same",
+        hosts(gpu1=on(big(), ansible_host="10.0.0.1"), gpu2=on(big(port=6500), ansible_host="10.0.0.2")),
+        "write the same on all of its hosts",
+        two(big(port=6500)),
+    ),
+    example(
+        "addresses-are-apart",
+        hosts(gpu1=on(big(), ansible_host="10.0.0.1"), gpu2=on(big(), ansible_host="10.0.0.1")),
+        "give each host its own address",
+        two(big()),
+    ),
+    example(
+        "names-are-apart",
+        hosts(gpu1=on(big(), facts=known(hostname="a")), gpu2=on(big(), facts=known(hostname="a"))),
+        "set their names with hostnamectl",
+        hosts(gpu1=on(big(), facts=known(hostname="a")), gpu2=on(big(), facts=known(hostname="b"))),
+        on_host=("hostname",),
+    ),
+    example(
+        "peers-have-addresses",
+        hosts(
+            gpu1=on(big(), ansible_host="10.0.0.1", facts=ETH0),
+            gpu2=on(big(), ansible_host="no-such.invalid", facts=known(interfaces={"eth0": ["10.0.0.2"], "eth1": ["10.1.0.2"]})),
+        ),
+        "give it an IP address as ansible_host",
+        hosts(
+            gpu1=on(big(), ansible_host="10.0.0.1", facts=ETH0),
+            gpu2=on(big(), ansible_host="10.0.0.2", facts=known(interfaces={"eth0": ["10.0.0.2"], "eth1": ["10.1.0.2"]})),
+        ),
+    ),
+    example("gpus-add-up", two(big(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})), "leave the parallel sizes out for 8 x 2", two(big())),
+]
