@@ -16,9 +16,10 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 from ansible.vars.plugins import get_vars_from_inventory_sources, get_vars_from_path
-from ansible_collections.inferops.gpu.plugins.module_utils import _controller_files, _proxy
+from ansible_collections.inferops.gpu.plugins.module_utils import _proxy
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
-from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
+from ansible_collections.inferops.gpu.plugins.plugin_utils import controller_files
+from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup, cache_folder
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import HIDDEN, Fault, Notice, is_secret_name, render_faults, shown
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import catalogue, credential_key, definitions, near_names, overrides, secrets
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput, Run
@@ -108,8 +109,8 @@ class ActionModule(ActionBase):
                 continue
             templar = self._templar_of(raw, defaults, hostvars)
             host = _read_host(name, raw, templar)
-            looked = _controller_files.folders({**raw, "playbook_dir": self._loader.get_basedir()})
-            services, missing = _controller_files.of_services(host.variables["model_services"], looked)
+            looked = controller_files.folders({**raw, "playbook_dir": self._loader.get_basedir()})
+            services, missing = controller_files.of_services(host.variables["model_services"], looked)
             faults = [Fault(name, *where, shown(path, "files"), why, _PATHS) for *where, path, why in missing]
             host = replace(
                 host,
@@ -128,7 +129,7 @@ class ActionModule(ActionBase):
         self, host: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], templar: Templar, looked: tuple[str, ...]
     ) -> Iterator[Fault]:
         """Files on the controller that the host's variables name and that are not to be found."""
-        for name in _controller_files.VARIABLES:
+        for name in controller_files.VARIABLES:
             try:
                 value = _plain(templar.template(raw.get(name, defaults.get(name))))
             except AnsibleError as error:
@@ -137,8 +138,8 @@ class ActionModule(ActionBase):
             for path in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
                 if isinstance(path, str) and path:
                     try:
-                        _controller_files.find(path, looked)
-                    except _controller_files.NotFound as error:
+                        controller_files.find(path, looked)
+                    except controller_files.NotFound as error:
                         yield Fault(host, "", name, shown(path, name), str(error), _PATHS)
 
     def _templar_of(self, raw: Mapping[str, Any], defaults: Mapping[str, Any], hostvars: Any) -> Templar:

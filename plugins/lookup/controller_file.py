@@ -39,8 +39,7 @@ from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-
-from ansible_collections.inferops.gpu.plugins.module_utils._controller_files import NotFound, find, folders
+from ansible_collections.inferops.gpu.plugins.plugin_utils.controller_files import NotFound, find, folders
 
 
 class LookupModule(LookupBase):

@@ -9,7 +9,7 @@ import subprocess
 import planned
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup
+from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Question, read_config
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.memory import BLOCK, GIB, cache_of

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Models of whose build the catalogue does not know: what to ask the endpoints about them, and what follows from the answers.
 
-Nothing is asked here: who calls the plan asks (C(module_utils/_model_lookup)) and hands the answers in.
+Nothing is asked here: who calls the plan asks (C(plugin_utils/model_lookup)) and hands the answers in.
 """
 
 from __future__ import annotations

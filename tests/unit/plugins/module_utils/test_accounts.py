@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import grp
 import pwd
+
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _accounts
 
 

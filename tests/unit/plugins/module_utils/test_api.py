@@ -11,12 +11,14 @@ import subprocess
 import threading
 import time
 import wave
+
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _openai_api, _task_checks
 
 MODELS = {"data": [{"id": "m"}]}

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _exit_status, _nvidia, _systemd
 from ansible_collections.inferops.gpu.plugins.modules import vllm_arguments
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import errno
 import struct
+
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall import backend
 
 

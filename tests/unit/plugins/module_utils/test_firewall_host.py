@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _systemd
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall import others, returning, ssh
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall import published, rules, state
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.rules import Rule
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.filter import firewall as filters
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall import rules, steps
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.rules import Rule

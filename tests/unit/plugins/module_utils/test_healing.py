@@ -8,10 +8,12 @@ import json
 import socket
 import threading
 import time
+
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.inferops.gpu.plugins.filter.healing import heal_faults, heal_lines
 from ansible_collections.inferops.gpu.plugins.module_utils import _liveness, _service, _systemd

@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _host, _releases
 
 

@@ -8,11 +8,13 @@ import grp
 import json
 import os
 import pwd
+
 from pathlib import Path
 
 import jinja2
 import pytest
 import yaml
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _host_removal, _systemd
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import wanted
 from ansible_collections.inferops.gpu.plugins.modules import host_removal

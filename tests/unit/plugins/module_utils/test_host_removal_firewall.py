@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
+
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall import rules, state
 from ansible_collections.inferops.gpu.plugins.module_utils._host_removal import Places
 from ansible_collections.inferops.gpu.plugins.modules import host_removal

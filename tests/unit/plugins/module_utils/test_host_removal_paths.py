@@ -6,6 +6,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _host, _host_removal
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import wanted
 from ansible_collections.inferops.gpu.plugins.modules import host_proxy

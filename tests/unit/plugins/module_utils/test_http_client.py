@@ -10,12 +10,14 @@ import ssl
 import subprocess
 import threading
 import time
+
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _http_client, _hub
 from ansible_collections.inferops.gpu.plugins.module_utils._http_client import HttpClient, HttpError
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _hub, _hub_selection
 from ansible_collections.inferops.gpu.plugins.modules import weights_probe
 

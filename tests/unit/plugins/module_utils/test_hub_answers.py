@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 import posixpath
+
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _hub_answers as answers
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 SHA = "0" * 64
 NAMES = [

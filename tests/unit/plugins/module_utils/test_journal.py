@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.action import follow_unit
 from ansible_collections.inferops.gpu.plugins.module_utils._journal import cause
 

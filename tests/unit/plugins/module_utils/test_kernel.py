@@ -6,12 +6,13 @@ from __future__ import annotations
 import errno
 import os
 import struct
+
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils._kernel import apply as applying
-from ansible_collections.inferops.gpu.plugins.module_utils._kernel import conntrack, keys, rivals, state
+
+from ansible_collections.inferops.gpu.plugins.module_utils._kernel import apply as applying, conntrack, keys, rivals, state
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel.wanted import LIMITS_FILE, MARK, MODULES_FILE, SYSCTL_FILE, TMPFILES_FILE, Wanted
 from ansible_collections.inferops.gpu.plugins.modules import kernel_settings
 from kernel_tree import BACKLOG, BUCKETS, MAX, Tree

@@ -18,9 +18,9 @@ import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils import _exit_status, _http_client, _hub_answers, _masking, _systemd
 from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials, has_token, masked
-from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup
 from ansible_collections.inferops.gpu.plugins.module_utils._openai_api import Api, ApiFault
 from ansible_collections.inferops.gpu.plugins.modules import api_check, weights_probe
+from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Question
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _nvidia
 
 DATA = Path(__file__).parent / "nvidia_smi"

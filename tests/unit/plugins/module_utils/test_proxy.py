@@ -11,12 +11,14 @@ import shutil
 import stat
 import subprocess
 import threading
+
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _hub, _proxy
 from ansible_collections.inferops.gpu.plugins.modules import host_proxy
 

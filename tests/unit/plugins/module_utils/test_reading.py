@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 import time
+
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _host, _reading
 
 JOBS: dict[str, Any] = {

@@ -6,9 +6,11 @@ from __future__ import annotations
 import os
 import socket
 import stat
+
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _safe_paths
 
 # Nobody has these numbers.

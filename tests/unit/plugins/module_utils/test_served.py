@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import os
+
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _passed, _served, _service, _systemd
 from ansible_collections.inferops.gpu.plugins.modules import service_rollback
 

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import hashlib
+
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.module_utils import _service, _systemd
 from ansible_collections.inferops.gpu.plugins.modules import unit_status
 

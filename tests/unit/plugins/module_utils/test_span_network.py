@@ -7,10 +7,12 @@ import os
 import socket
 import threading
 import time
+
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.inferops.gpu.plugins.filter import span_network as filters
 from ansible_collections.inferops.gpu.plugins.module_utils import _host, _span_network
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import os
 import pwd
+
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.filter import weights
+
 from ansible.module_utils import basic
+from ansible_collections.inferops.gpu.plugins.filter import weights
 from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _local_weights, _prune, _safe_paths, _systemd
 from ansible_collections.inferops.gpu.plugins.modules import weights_digest, weights_folder, weights_share, weights_units
 

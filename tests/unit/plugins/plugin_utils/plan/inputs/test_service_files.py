@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _controller_files
 from ansible_collections.inferops.gpu.plugins.modules import service_files
+from ansible_collections.inferops.gpu.plugins.plugin_utils import controller_files
 from plan_builders import keys_of, service
 
 ROOT = Path(__file__).resolve().parents[6]
@@ -68,7 +68,7 @@ def test_the_controller_describes_files(tmp_path: Path) -> None:
     """What is there by its contents; what is missing, too large, or no path, by service and key. Services that go need none."""
     (tmp_path / "a.jinja").write_text("hello", encoding="utf-8")
     with (tmp_path / "large").open("wb") as file:
-        file.truncate(_controller_files.LARGEST + 1)
+        file.truncate(controller_files.LARGEST + 1)
     (tmp_path / "key").write_text("-----BEGIN PRIVATE KEY-----\nx\n", encoding="utf-8")
     wanted = [
         {"name": "one", "files": {"t": "a.jinja", "gone": "b.jinja", "large": "large", "odd": 7, "key": "key"}},
@@ -76,7 +76,7 @@ def test_the_controller_describes_files(tmp_path: Path) -> None:
         {"name": "odd", "files": ["a.jinja"]},
         "no service",
     ]
-    found, missing = _controller_files.of_services(wanted, (str(tmp_path),))
+    found, missing = controller_files.of_services(wanted, (str(tmp_path),))
     assert found[0]["files"]["t"] == {"source": str(tmp_path / "a.jinja"), "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
     assert list(found[0]["files"]) == ["t"] and found[1:] == wanted[1:]
     assert [(name, key) for name, key, _path, _why in missing] == [("one", f"files.{key}") for key in ("gone", "large", "odd", "key")]

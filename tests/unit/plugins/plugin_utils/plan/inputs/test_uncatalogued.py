@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.module_utils._model_lookup import Lookup, cache_folder
+from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup, cache_folder
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan, questions, resolve

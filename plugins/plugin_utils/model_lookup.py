@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Mapping
 
-from . import _hub_answers
-from ._hub import Hub, HubError
-from ._masking import masked
+from ansible_collections.inferops.gpu.plugins.module_utils import _hub_answers
+from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
+from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question
 
 # Seconds that one answer may take: people wait for the plan.

@@ -6,11 +6,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+
 from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.inferops.gpu.plugins.module_utils import _controller_files as files
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils import controller_files as files
 
 ROOT = Path(__file__).resolve().parents[4]
 PLAY = """
