@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import plan_runs
 import pytest
 
 from plan_runs import ROOT, play  # noqa: F401, pytest finds the fixture by its name here
@@ -150,7 +151,7 @@ def test_bad_inventory(play: Any) -> None:
 
 def test_takes_no_options(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An option would be lost in silence."""
-    monkeypatch.setitem(globals(), "PLAYBOOK", PLAYBOOK.replace("inferops.gpu.plan:", "inferops.gpu.plan: {hosts: [a]}"))
+    monkeypatch.setattr(plan_runs, "PLAYBOOK", plan_runs.PLAYBOOK.replace("inferops.gpu.plan:", "inferops.gpu.plan: {hosts: [a]}"))
     run = play("all: {hosts: {web1: }}")
     assert run.status != 0 and "Unsupported parameters" in run.printed and "Traceback" not in run.printed
 
