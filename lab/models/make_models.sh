@@ -15,7 +15,7 @@ venv=$out/model-maker
 
 status=0
 "$python" "$here/make_tiny_models.py" --check --catalogue "$catalogue" --out "$out/models" --only "${names[@]}" >/dev/null || status=$?
-# 3: some are missing. Anything else is a fault that has been told.
+# 3: some are missing. Anything else is an error that has been told.
 [ "$status" -eq 3 ] || exit "$status"
 
 . "$here/../../scripts/lib.sh"

@@ -98,10 +98,10 @@ class ActionModule(ActionBase):
 
     def _told_to_others(self, arguments: dict[str, t.Any], host: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the result, and when it is a failure leave word of it for who follows another part."""
-        fault = result.get("fault") or (result.get("msg") if result.get("failed") else "")
-        if arguments["together"] and fault:
+        error = result.get("error") or (result.get("msg") if result.get("failed") else "")
+        if arguments["together"] and error:
             with open(self._marker(arguments), "w", encoding="utf-8") as file:
-                file.write(f"{host}: {fault.splitlines()[0]}")
+                file.write(f"{host}: {error.splitlines()[0]}")
         return result
 
     def _told_by_others(self, arguments: dict[str, t.Any]) -> str:
@@ -127,8 +127,8 @@ class ActionModule(ActionBase):
             # What its program said, in the status file or else in the journal, tells more than how systemd saw it end.
             reason = progress.get("error") or status.get("cause") or f"{arguments['unit']} ended with result {status['result']}"
         parts = [f"{arguments['label']} failed: {reason}"]
-        if progress.get("remedy"):
-            parts.append(f"Way out: {progress['remedy']}")
+        if progress.get("fix"):
+            parts.append(f"Fix: {progress['fix']}")
         journal = without_stack(status.get("journal", []))
         if journal:
             parts.append(f"Last lines of its journal (journalctl -u {arguments['unit']}):\n" + "\n".join(f"  {line}" for line in journal))
@@ -153,7 +153,7 @@ def lines_of(host: str, hosts: t.Sequence[str]) -> t.Callable[[float], float]:
 
 def failure(arguments: dict[str, t.Any], seconds: float, text: str) -> dict[str, t.Any]:
     """Return the result of a unit that did not end well: the message alone, as what Ansible prints of a failure is to be read."""
-    told = {"failed": True, "msg": text} if arguments["fail"] else {"fault": text}
+    told = {"failed": True, "msg": text} if arguments["fail"] else {"error": text}
     return {"changed": False, "seconds": round(seconds, 1), **told}
 
 

@@ -20,7 +20,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils import _proxy
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
 from ansible_collections.inferops.gpu.plugins.plugin_utils import controller_files
 from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup, cache_folder
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import HIDDEN, Fault, Notice, is_secret_name, render_faults, shown
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import HIDDEN, PlanError, PlanWarning, is_secret_name, render_errors, shown
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import catalogue, credential_key, definitions, near_names, overrides, secrets
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput, Run
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.services import ABSENT, SECRETS, UNREADABLE
@@ -63,11 +63,11 @@ class ActionModule(ActionBase):
             changed=False,
             hosts=plan.hosts,
             summary=table.summary(hosts),
-            faults=[fault.as_dict() for fault in plan.faults],
+            errors=[error.as_dict() for error in plan.errors],
             warnings=plan.warnings,
         )
-        if plan.faults:
-            result.update(failed=True, msg=render_faults(plan.faults))
+        if plan.errors:
+            result.update(failed=True, msg=render_errors(plan.errors))
         return result
 
     def _plan(self, variables: Mapping[str, Any], run: Run) -> Plan:
@@ -111,12 +111,12 @@ class ActionModule(ActionBase):
             host = _read_host(name, raw, templar)
             looked = controller_files.folders({**raw, "playbook_dir": self._loader.get_basedir()})
             services, missing = controller_files.of_services(host.variables["model_services"], looked)
-            faults = [Fault(name, *where, shown(path, "files"), why, _PATHS) for *where, path, why in missing]
+            errors = [PlanError(name, *where, shown(path, "files"), why, _PATHS) for *where, path, why in missing]
             host = replace(
                 host,
                 variables={**host.variables, "model_services": services},
-                faults=(*host.faults, *faults, *self._missing_files(name, raw, defaults, templar, looked)),
-                notices=(*groups.notices(name, raw), *names.notices(name, raw)),
+                errors=(*host.errors, *errors, *self._missing_files(name, raw, defaults, templar, looked)),
+                warnings=(*groups.warnings(name, raw), *names.warnings(name, raw)),
             )
             mirror = host.variables.get("weights_mirror_host")
             if isinstance(mirror, str) and mirror in hostvars and not host.variables.get("weights_mirror_address"):
@@ -127,20 +127,20 @@ class ActionModule(ActionBase):
 
     def _missing_files(
         self, host: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], templar: Templar, looked: tuple[str, ...]
-    ) -> Iterator[Fault]:
+    ) -> Iterator[PlanError]:
         """Files on the controller that the host's variables name and that are not to be found."""
         for name in controller_files.VARIABLES:
             try:
                 value = _plain(templar.template(raw.get(name, defaults.get(name))))
             except AnsibleError as error:
-                yield Fault(host, "", name, shown(str(raw.get(name)), name), _reason(error, False), "define what it refers to, or correct the expression")
+                yield PlanError(host, "", name, shown(str(raw.get(name)), name), _reason(error, False), "define what it refers to, or correct the expression")
                 continue
             for path in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
                 if isinstance(path, str) and path:
                     try:
                         controller_files.find(path, looked)
                     except controller_files.NotFound as error:
-                        yield Fault(host, "", name, shown(path, name), str(error), _PATHS)
+                        yield PlanError(host, "", name, shown(path, name), str(error), _PATHS)
 
     def _templar_of(self, raw: Mapping[str, Any], defaults: Mapping[str, Any], hostvars: Any) -> Templar:
         # Roles' defaults are not among a host's variables, but users refer to them in their own.
@@ -200,8 +200,8 @@ class _Groups:
         self._loader = getattr(hostvars, "_loader", None)
         self._known: dict[str, Mapping[str, Any]] = {}
 
-    def notices(self, host: str, raw: Mapping[str, Any]) -> Iterator[Notice]:
-        """Notices of definitions that hide each other on a host."""
+    def warnings(self, host: str, raw: Mapping[str, Any]) -> Iterator[PlanWarning]:
+        """Warnings of definitions that hide each other on a host."""
         found = self._inventory.get_host(host) if self._inventory is not None else None
         groups = found.get_groups() if found is not None else []
         # "all" is above all others.
@@ -244,14 +244,14 @@ def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput
     facts = found.get("host") if isinstance(found, Mapping) else None
     defined_in = definitions.names_of(raw)
     variables[definitions.NAME], bad = definitions.merged(name, {key: reader.services(key, raw[key]) for key in defined_in})
-    return HostInput(name, variables, _plain(facts), (*reader.faults, *bad), defined_in=tuple(defined_in))
+    return HostInput(name, variables, _plain(facts), (*reader.errors, *bad), defined_in=tuple(defined_in))
 
 
 class _Reader:
-    """Templates a host's variables; what cannot be templated is a fault that names the place."""
+    """Templates a host's variables; what cannot be templated is an error that names the place."""
 
     def __init__(self, host: str, templar: Templar, raw: Mapping[str, Any]) -> None:
-        self.faults: list[Fault] = []
+        self.errors: list[PlanError] = []
         self._raw = raw
         self._host = host
         self._templar = templar
@@ -265,7 +265,7 @@ class _Reader:
             secret = is_secret_name(name) or name in SECRETS
             text = masked(error, *_secrets_among(self._raw))
             value = HIDDEN if secret or not isinstance(raw, str) else shown(str(raw), name)
-            self.faults.append(Fault(self._host, service, key, value, _reason(text, secret), "define what it refers to, or correct the expression"))
+            self.errors.append(PlanError(self._host, service, key, value, _reason(text, secret), "define what it refers to, or correct the expression"))
             return UNREADABLE
 
     def services(self, key: str, raw: Any) -> list[Any] | Any:
@@ -273,13 +273,13 @@ class _Reader:
 
         A service that cannot be read is UNREADABLE.
         """
-        before = len(self.faults)
+        before = len(self.errors)
         whole = self.value("", key, key, raw)
         if whole is not UNREADABLE:
             return whole
         if not isinstance(raw, (list, tuple)):
             return []
-        del self.faults[before:]
+        del self.errors[before:]
         return [self._service(f"{key}[{position}]", item) for position, item in enumerate(raw)]
 
     def _service(self, label: str, raw: Any) -> Any:

@@ -16,25 +16,25 @@ ROLLED = ("unit", "environment_file", "served", "own_folders")
 WRONG_TRANSPORT = re.compile(r"NCCL goes over .+, and the inventory expects \S+")
 
 
-def gate_faults(followed: t.Sequence[Result], asked: Result) -> dict[str, str]:
+def gate_errors(followed: t.Sequence[Result], asked: Result) -> dict[str, str]:
     """Return, by service, why it did not pass: its start failed, its hosts talk by another network than they should, or it answered wrongly.
 
     `followed` are the results of the loop over `follow_unit`, `asked` the result of `api_check` (empty where nothing was asked).
     """
-    starts = {result["item"]["name"]: result["fault"] for result in followed if result.get("fault")}
+    starts = {result["item"]["name"]: result["error"] for result in followed if result.get("error")}
     for result in followed:
         found = WRONG_TRANSPORT.search(result.get("status", ""))
         if found:
-            way_out = "See that the RDMA devices are up and reach each other, or write transport: tcp, which is many times slower"
-            starts[result["item"]["name"]] = f"{found[0]}. {way_out}."
-    return {**starts, **asked.get("faults", {})}
+            fix_of = "See that the RDMA devices are up and reach each other, or write transport: tcp, which is many times slower"
+            starts[result["item"]["name"]] = f"{found[0]}. {fix_of}."
+    return {**starts, **asked.get("errors", {})}
 
 
-def gate_failed(services: t.Sequence[Result], faults: t.Mapping[str, str]) -> list[dict[str, str]]:
+def gate_failed(services: t.Sequence[Result], errors: t.Mapping[str, str]) -> list[dict[str, str]]:
     """Return what the `service_rollback` module has to know of the services that did not pass."""
     rows = []
     for service in services:
-        if service["name"] in faults:
+        if service["name"] in errors:
             units = service["units"] or [service]
             # What stands beside the engine first; outcomes go by the service's name for the unit that stands for it.
             rows += [{"name": f"{service['name']} ({unit['unit']})", **{key: unit[key] for key in ROLLED}} for unit in reversed(units[1:])]
@@ -42,26 +42,26 @@ def gate_failed(services: t.Sequence[Result], faults: t.Mapping[str, str]) -> li
     return rows
 
 
-def gate_report(faults: t.Mapping[str, str], outcomes: t.Mapping[str, Result], services: t.Sequence[Result], again: t.Mapping[str, str]) -> str:
+def gate_report(errors: t.Mapping[str, str], outcomes: t.Mapping[str, Result], services: t.Sequence[Result], again: t.Mapping[str, str]) -> str:
     """Return the text for people: for each service that did not pass why, and how it stands now.
 
-    `outcomes` are those of `service_rollback`; `again` are the faults of the services that were gone back, on their way through the gate.
+    `outcomes` are those of `service_rollback`; `again` are the errors of the services that were gone back, on their way through the gate.
     """
     planned = {service["name"]: service for service in services}
     parts = []
-    for name, fault in faults.items():
+    for name, error in errors.items():
         now = standing(name, planned[name], outcomes.get(name, {}), again.get(name, ""))
-        parts.append(f"Service {name} did not pass its gate on release {planned[name]['release']}. {now}\n{textwrap.indent(fault, '  ')}")
+        parts.append(f"Service {name} did not pass its gate on release {planned[name]['release']}. {now}\n{textwrap.indent(error, '  ')}")
     return "\n\n".join(parts)
 
 
-def standing(name: str, service: Result, outcome: Result, fault: str) -> str:
+def standing(name: str, service: Result, outcome: Result, error: str) -> str:
     """Return how a service stands after it was tried to go back."""
     action = outcome.get("action")
     if action == "restored":
         before = f"It went back to what served before, release {outcome['release']} as of {outcome['kept']},"
-        if fault:
-            return f"{before} which does not pass either; systemd goes on trying.\n  Going back:\n{textwrap.indent(fault, '    ')}\n  The change:"
+        if error:
+            return f"{before} which does not pass either; systemd goes on trying.\n  Going back:\n{textwrap.indent(error, '    ')}\n  The change:"
         return f"{before} and is healthy again. The next run tries the change again."
     if action == "stopped":
         return f"There is nothing to go back to: {outcome['why']}. It was stopped and disabled ({service['unit']}); the next run starts it again."
@@ -74,4 +74,4 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"gate_faults": gate_faults, "gate_failed": gate_failed, "gate_report": gate_report}
+        return {"gate_errors": gate_errors, "gate_failed": gate_failed, "gate_report": gate_report}

@@ -25,28 +25,28 @@ def heal_checks(services: t.Sequence[Row], secrets: t.Mapping[str, t.Mapping[str
     ]
 
 
-def heal_faults(failing: t.Mapping[str, str], healed: Row, gate: t.Mapping[str, str]) -> dict[str, str]:
+def heal_errors(failing: t.Mapping[str, str], healed: Row, gate: t.Mapping[str, str]) -> dict[str, str]:
     """Return, by service, why it still does not answer; without those that were restarted and have passed their gate."""
     found = {}
-    for name, fault in failing.items():
+    for name, error in failing.items():
         state = healed["states"].get(name, {})
         if name in healed["restarted"]:
             if name in gate:
                 found[name] = f"Service {name} hung ({state['why']}), was restarted once and does not pass its gate:\n{gate[name]}"
         elif state.get("state") == "busy":
             found[name] = (
-                f"{fault}\nIt was not restarted: its engine is at work, and requests wait their turn. Run again when there is less to do, give it more time "
+                f"{error}\nIt was not restarted: its engine is at work, and requests wait their turn. Run again when there is less to do, give it more time "
                 "(verify_timeout, in seconds), or more GPUs."
             )
         elif state.get("state") == "answers":
-            found[name] = f"{fault}\nIt was not restarted, since a restart would not help. Asked on its own host: {state['why']}."
+            found[name] = f"{error}\nIt was not restarted, since a restart would not help. Asked on its own host: {state['why']}."
         elif state.get("state") == "unknown":
             found[name] = (
-                f"{fault}\nIt was not restarted, since it cannot be told whether it hangs: {state['why']}. Fix: restart its unit with systemctl if it does, or "
+                f"{error}\nIt was not restarted, since it cannot be told whether it hangs: {state['why']}. Fix: restart its unit with systemctl if it does, or "
                 "give it more time (verify_timeout, in seconds). If vllm_args has disable_log_stats, leave it out: then its counters tell."
             )
         else:
-            found[name] = f"{fault}\nIt was not restarted: what runs over several hosts is restarted by its supervisor (systemctl status on the head)."
+            found[name] = f"{error}\nIt was not restarted: what runs over several hosts is restarted by its supervisor (systemctl status on the head)."
     return found
 
 
@@ -62,4 +62,4 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"heal_checks": heal_checks, "heal_faults": heal_faults, "heal_lines": heal_lines}
+        return {"heal_checks": heal_checks, "heal_errors": heal_errors, "heal_lines": heal_lines}

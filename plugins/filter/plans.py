@@ -8,11 +8,11 @@ import typing as t
 
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
 
-KEYS: dict[str, t.Any] = {"hosts": {}, "faults": [], "warnings": []}
+KEYS: dict[str, t.Any] = {"hosts": {}, "errors": [], "warnings": []}
 
 
 def plan_document(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return hosts, faults and warnings of a plan, whichever it has. The plan refuses secrets where they show; what it may have missed is masked."""
+    """Return hosts, errors and warnings of a plan, whichever it has. The plan refuses secrets where they show; what it may have missed is masked."""
     return {key: _without_secrets(result.get(key) or empty) for key, empty in KEYS.items()}
 
 

@@ -36,7 +36,7 @@ def secret_environment(service: Service) -> dict[str, str]:
         try:
             text = secret_values.environment_value(value, name)
         except Bad as bad:
-            raise AnsibleFilterError(f"secret_environment.{name} of service {service.get('name')}: {bad.why}; {bad.remedy}") from None
+            raise AnsibleFilterError(f"secret_environment.{name} of service {service.get('name')}: {bad.why}; {bad.fix}") from None
         if text is not None:
             found[name] = text
     return found

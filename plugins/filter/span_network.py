@@ -45,12 +45,12 @@ def ports_of(services: t.Sequence[Service], name: str) -> list[int]:
     return [port for service in own for kind, port in service["node"]["ports"].items() if kind not in LOCAL]
 
 
-def network_faults(services: t.Sequence[Service], found: t.Mapping[str, t.Any], skew: float) -> list[str]:
+def network_errors(services: t.Sequence[Service], found: t.Mapping[str, t.Any], skew: float) -> list[str]:
     """Return what keeps a host's services from running with their other nodes. `found` are the results of the `span_network` module by host."""
-    return [fault for service in services for fault in _faults(service, found, skew)]
+    return [error for service in services for error in _errors(service, found, skew)]
 
 
-def _faults(service: Service, found: t.Mapping[str, t.Any], skew: float) -> t.Iterator[str]:
+def _errors(service: Service, found: t.Mapping[str, t.Any], skew: float) -> t.Iterator[str]:
     node = service["node"]
     here = node["nodes"][node["rank"]]["host"]
     own = found.get(here) or {}
@@ -78,10 +78,10 @@ def _faults(service: Service, found: t.Mapping[str, t.Any], skew: float) -> t.It
         if back and back["mtu"] != seen["mtu"] and node["rank"] == 0:
             yield (f"{way}: {here} has an MTU of {seen['mtu']} ({seen['interface']}) and {other['host']} one of {back['mtu']} ({back['interface']}). "
                    "Large messages would hang: give both the same.")
-    yield from _rdma_faults(node, here, name, own.get("rdma") or [])
+    yield from _rdma_errors(node, here, name, own.get("rdma") or [])
 
 
-def _rdma_faults(node: t.Mapping[str, t.Any], here: str, name: str, devices: t.Sequence[t.Mapping[str, str]]) -> t.Iterator[str]:
+def _rdma_errors(node: t.Mapping[str, t.Any], here: str, name: str, devices: t.Sequence[t.Mapping[str, str]]) -> t.Iterator[str]:
     transport = node.get("transport")
     if not transport or not transport["devices"] or any(device["state"] == "ACTIVE" for device in devices):
         return
@@ -94,4 +94,4 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"span_peers": span_peers, "span_ports": span_ports, "network_untried": network_untried, "network_faults": network_faults}
+        return {"span_peers": span_peers, "span_ports": span_ports, "network_untried": network_untried, "network_errors": network_errors}

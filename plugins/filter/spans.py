@@ -75,18 +75,18 @@ def kept_rows(services: t.Sequence[Service], names: t.Sequence[str]) -> list[dic
     ]
 
 
-def span_faults(own: t.Mapping[str, str], services: t.Sequence[Service], others: t.Mapping[str, t.Mapping[str, str]], host: str) -> dict[str, str]:
-    """Return a host's faults with those that other nodes have found in services that they serve together.
+def span_errors(own: t.Mapping[str, str], services: t.Sequence[Service], others: t.Mapping[str, t.Mapping[str, str]], host: str) -> dict[str, str]:
+    """Return a host's errors with those that other nodes have found in services that they serve together.
 
-    `others` are the faults by host, where there are any.
+    `others` are the errors by host, where there are any.
     """
     found = dict(own)
     for service in services:
         node = service.get("node")
         for other in node["nodes"] if node else []:
-            fault = others.get(other["host"], {}).get(service["name"])
-            if other["host"] != host and fault and service["name"] not in found:
-                found[service["name"]] = f"On node {other['host']}: {fault}"
+            error = others.get(other["host"], {}).get(service["name"])
+            if other["host"] != host and error and service["name"] not in found:
+                found[service["name"]] = f"On node {other['host']}: {error}"
     return found
 
 
@@ -108,7 +108,7 @@ class FilterModule:
             "unit_rows": unit_rows,
             "unit_secrets": unit_secrets,
             "span_tokens": span_tokens,
-            "span_faults": span_faults,
+            "span_errors": span_errors,
             "fallen_nodes": fallen_nodes,
             "kept_rows": kept_rows,
         }

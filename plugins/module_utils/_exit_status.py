@@ -12,7 +12,7 @@ import signal
 # signal(7) has the meanings; the causes are what stands behind them on a host that serves models.
 CAUSES: dict[str, str] = {
     "SIGKILL": "as a rule by the kernel, because the host or the unit's control group ran out of memory: journalctl -k -g 'out of memory' names the process",
-    "SIGSEGV": "a fault in native code (a kernel, an extension, the driver): journalctl -k -g segfault names the library",
+    "SIGSEGV": "an error in native code (a kernel, an extension, the driver): journalctl -k -g segfault names the library",
     "SIGABRT": "native code gave up, and said why just before",
     "SIGBUS": "a file that is mapped into memory is cut off, or /dev/shm or the disk is full: see df /dev/shm",
     "SIGILL": "the processor lacks an instruction that the program was built for: see lscpu",

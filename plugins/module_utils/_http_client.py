@@ -66,7 +66,7 @@ def whole_number(text: t.Any) -> int | None:
     return int(read) if read.isascii() and read.isdigit() and len(read) <= DIGITS else None
 
 
-def token_fault(token: str) -> str:
+def token_error(token: str) -> str:
     """Return why a token can't be sent in a header, without quoting it; nothing where it can."""
     if not token or (token.isascii() and token.isprintable() and not any(letter.isspace() for letter in token)):
         return ""
@@ -187,9 +187,9 @@ class HttpClient:
         :param whole: whether a longer answer, or one that was cut off, is an error
         :param seen: called with the address, the status and the headers of each answer, redirects too
         """
-        fault = token_fault(token)
-        if fault:
-            raise HttpError(fault)
+        refused = token_error(token)
+        if refused:
+            raise HttpError(refused)
         deadline, address = time.monotonic() + self.timeout, url
         handlers: list[t.Any] = [_Http(deadline), _Https(deadline, self)]
         opener = urllib.request.OpenerDirector()

@@ -27,7 +27,7 @@ _QUERY = re.compile(r"[A-Za-z0-9%&=_.~+:/@!$'()*,;?-]{1,4096}")
 
 
 class HubError(Exception):
-    """What an endpoint answered instead of what was asked, in words that name the way out.
+    """What an endpoint answered instead of what was asked, in words that name the fix.
 
     C(missing): the endpoint did answer, and has no such repository, revision or file (for this token).
     C(gated): it wants a token, or another one.
@@ -48,9 +48,9 @@ class Hub:
 
     def open_json(self, url: str) -> tuple[t.Any, str | None]:
         """Return the JSON at an address and the address of the next page as the answer has it, if any. Raises HubError."""
-        fault = _http_client.token_fault(self.token)
-        if fault:
-            raise HubError(f"nothing was asked: {fault} (weights_token)", gated=True)
+        refused = _http_client.token_error(self.token)
+        if refused:
+            raise HubError(f"nothing was asked: {refused} (weights_token)", gated=True)
         try:
             answer = self.client.get(url, self.token)
         except _http_client.HttpError as error:

@@ -62,13 +62,13 @@ def is_ours(path: str) -> bool:
 
 def path(value: t.Any) -> str:
     """Return the path of a file inside a repository: relative, printable, without anything that leads elsewhere. Raises BadAnswer."""
-    why = _path_fault(value)
+    why = _path_error(value)
     if why:
         raise BadAnswer(f"a file can't be named {quoted(value)}: {why}")
     return str(value)
 
 
-def _path_fault(value: t.Any) -> str:
+def _path_error(value: t.Any) -> str:
     if not isinstance(value, str) or not value:
         return "it is not text"
     if not value.isprintable():

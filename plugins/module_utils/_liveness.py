@@ -46,8 +46,8 @@ def state_of(url: str, key: str, model: str, task: str, seconds: float, cpu_seco
     """
     try:
         api = _openai_api.Api(url, key, seconds, _openai_api.Trust(verify=False))
-    except _openai_api.ApiFault as fault:
-        return ANSWERS, str(fault)
+    except _openai_api.ApiError as error:
+        return ANSWERS, str(error)
     found: list[tuple[str, str]] = []
     asker = threading.Thread(target=lambda: found.append(_ask(api, task, model)), daemon=True)
     before = _moves(api)
@@ -80,11 +80,11 @@ def _by_cpu(why: str, before: float | None, after: float | None, seconds: float)
 def _ask(api: _openai_api.Api, task: str, model: str) -> tuple[str, str]:
     try:
         _task_checks.ask(api, task, _task_checks.Question(model, prompt="Hi"))
-    except _openai_api.ApiFault as fault:
-        if 200 <= fault.status < 500:
-            # The question is at fault, or the key, or what the model says; another start would answer the same.
-            return ANSWERS, str(fault)
-        return (HANGS if fault.status == 0 and "no whole answer" in str(fault) else BROKEN), str(fault)
+    except _openai_api.ApiError as error:
+        if 200 <= error.status < 500:
+            # It is the question, or the key, or what the model says; another start would answer the same.
+            return ANSWERS, str(error)
+        return (HANGS if error.status == 0 and "no whole answer" in str(error) else BROKEN), str(error)
     except Exception as error:  # pylint: disable=broad-except  # Of a thread that is waited for.
         return BROKEN, f"{type(error).__name__}: {_openai_api.shown(error)}"
     return ANSWERS, "it answers on its own host"
@@ -94,5 +94,5 @@ def _moves(api: _openai_api.Api) -> t.Any:
     """Return what the engine has counted so far, empty where its server counts nothing of it; None where the server does not answer."""
     try:
         return _MOVES.findall(api.read("/metrics", timeout=_METRICS_SECONDS).decode(errors="replace"))
-    except _openai_api.ApiFault as fault:
-        return None if fault.status == 0 else []
+    except _openai_api.ApiError as error:
+        return None if error.status == 0 else []

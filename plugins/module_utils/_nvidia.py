@@ -37,7 +37,7 @@ _LISTED_SLICE = re.compile(r"\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)\s]+
 def parse_gpus(text: str, fields: t.Sequence[str] = QUERY) -> list[dict[str, t.Any]]:
     """Turn `--query-gpu=… --format=csv,noheader,nounits` output into dicts; memory becomes bytes.
 
-    A value that nvidia-smi does not know ("[N/A]", "[Not Supported]") becomes None. C(fault) is what it says of a GPU that is lost or has to be
+    A value that nvidia-smi does not know ("[N/A]", "[Not Supported]") becomes None. C(error) is what it says of a GPU that is lost or has to be
     reset, empty for one that is well; C(split) whether MIG makes slices of it. Raises ValueError on a line of another shape.
 
     :param fields: what was asked for, which begins with C(QUERY)
@@ -58,13 +58,13 @@ def parse_gpus(text: str, fields: t.Sequence[str] = QUERY) -> list[dict[str, t.A
             "memory_bytes": int(cells[3]) * MIB if cells[3].isdigit() else None,
             "driver_version": known[4],
             "compute_capability": known[5],
-            "fault": _state_fault(state),
+            "error": _state_error(state),
             "split": state.get("mig.mode.current", "") == "Enabled",
         })
     return gpus
 
 
-def _state_fault(state: t.Mapping[str, str]) -> str:
+def _state_error(state: t.Mapping[str, str]) -> str:
     """What is wrong with a GPU in nvidia-smi's own words: its answers first, else what the driver says has to be done about it."""
     broken = [f"{name} {cell}" for name, cell in state.items() if _BROKEN.search(cell)]
     if broken:
@@ -91,14 +91,14 @@ def parse_slices(listed: str, details: t.Mapping[int, t.Sequence[t.Mapping[str, 
 
 
 def read_gpus() -> tuple[list[dict[str, t.Any]], str]:
-    """Return the host's GPUs and a fault. No nvidia-smi means no GPUs and no fault; one that fails is a fault.
+    """Return the host's GPUs and an error. No nvidia-smi means no GPUs and no error; one that fails is an error.
 
     A GPU that is split by MIG has its C(slices).
     """
-    gpus, fault = _query_gpus()
+    gpus, error = _query_gpus()
     split = [gpu for gpu in gpus if gpu["split"]]
     if split:
-        said, _fault = ask("-q", "-x")
+        said, _error = ask("-q", "-x")
         try:
             by_uuid = parse_details(said)["gpus"]
         except ValueError:
@@ -106,23 +106,23 @@ def read_gpus() -> tuple[list[dict[str, t.Any]], str]:
         slices = parse_slices(ask("-L")[0], {gpu["index"]: by_uuid.get(gpu["uuid"], {}).get("mig", {}).get("instances", []) for gpu in split})
         for gpu in split:
             gpu["slices"] = slices.get(gpu["index"], [])
-    return gpus, fault
+    return gpus, error
 
 
 def _query_gpus() -> tuple[list[dict[str, t.Any]], str]:
     if shutil.which("nvidia-smi") is None:
         return [], ""
-    said, fault, fields = "", "", QUERY
+    said, error, fields = "", "", QUERY
     # Older drivers refuse the whole question for one name that they do not know.
     for fields in ((*QUERY, *STATE, RECOVERY), (*QUERY, *STATE), QUERY):
-        said, fault = ask("--query-gpu=" + ",".join(fields), "--format=csv,noheader,nounits")
-        if _UNKNOWN_FIELD not in fault:
+        said, error = ask("--query-gpu=" + ",".join(fields), "--format=csv,noheader,nounits")
+        if _UNKNOWN_FIELD not in error:
             break
     # "No devices were found" is how nvidia-smi says that a working driver has no GPU.
-    if "No devices were found" in (said + fault):
+    if "No devices were found" in (said + error):
         return [], ""
-    if fault:
-        return [], fault
+    if error:
+        return [], error
     try:
         return parse_gpus(said, fields), ""
     except ValueError as error:
@@ -130,18 +130,18 @@ def _query_gpus() -> tuple[list[dict[str, t.Any]], str]:
 
 
 def read_all() -> dict[str, t.Any]:
-    """Return all that nvidia-smi knows: C(gpus), C(driver_version), C(cuda_version), and C(fault) with C(remedy)."""
-    gpus, fault = read_gpus()
+    """Return all that nvidia-smi knows: C(gpus), C(driver_version), C(cuda_version), and C(error) with C(fix)."""
+    gpus, error = read_gpus()
     details: dict[str, t.Any] = {"driver_version": None, "cuda_version": None, "gpus": {}}
     reach: dict[int, dict[int, str]] = {}
     if gpus:
-        said, fault = ask("-q", "-x")
+        said, error = ask("-q", "-x")
         try:
-            details = details if fault else parse_details(said)
-        except ValueError as error:
-            fault = str(error)
-    if len(gpus) > 1 and not fault:
-        # Without its answer the ways between GPUs are unknown, which is no fault of the driver.
+            details = details if error else parse_details(said)
+        except ValueError as unreadable:
+            error = str(unreadable)
+    if len(gpus) > 1 and not error:
+        # Without its answer the ways between GPUs are unknown, which is not the driver's doing.
         reach = parse_topology(ask("topo", "-m")[0])
     for gpu in gpus:
         ways = reach.get(gpu["index"], {})
@@ -150,13 +150,13 @@ def read_all() -> dict[str, t.Any]:
         "gpus": gpus,
         "driver_version": details["driver_version"],
         "cuda_version": details["cuda_version"],
-        "fault": fault,
-        "remedy": way_out(fault) if fault else "",
+        "error": error,
+        "fix": fix_of(error) if error else "",
     }
 
 
 def ask(*arguments: str) -> tuple[str, str]:
-    """Return what nvidia-smi prints, or a fault in one sentence."""
+    """Return what nvidia-smi prints, or an error in one sentence."""
     path = shutil.which("nvidia-smi")
     if path is None:
         return "", "there is no nvidia-smi"
@@ -171,27 +171,27 @@ def ask(*arguments: str) -> tuple[str, str]:
     return done.stdout, ""
 
 
-def way_out(fault: str) -> str:
+def fix_of(error: str) -> str:
     """Return what to do about an nvidia-smi that fails. Its words about the driver are NVML's own, the same for years."""
-    if "version mismatch" in fault:
+    if "version mismatch" in error:
         cause = "a driver update has replaced the libraries under the loaded kernel module"
         reload = "rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia; modprobe nvidia"
         return f"{cause}: reboot the host, or stop what uses the GPUs and load the new module ({reload})"
-    if "communicate with the NVIDIA driver" in fault:
+    if "communicate with the NVIDIA driver" in error:
         return "the kernel module is not loaded: see `dmesg | grep -i nvidia` and `dkms status`; after a kernel update it has to be built again, then reboot"
-    if re.search(r"GPU is lost|device handle", fault, re.IGNORECASE):
+    if re.search(r"GPU is lost|device handle", error, re.IGNORECASE):
         return "a GPU has fallen off the bus: see `dmesg` for Xid 79, reboot the host; one that is lost again has to be looked at (power, heat, its seat)"
-    if "gave no answer" in fault:
-        return "the driver hangs: see `dmesg` for Xid messages; a reboot is the usual way out"
+    if "gave no answer" in error:
+        return "the driver hangs: see `dmesg` for Xid messages; a reboot is the usual fix"
     return "get nvidia-smi to work there; after a driver update this often takes a reboot"
 
 
-def gpu_remedy(fault: str, index: str) -> str:
-    """Return what to do about one GPU whose C(fault) nvidia-smi has told."""
+def gpu_fix(error: str, index: str) -> str:
+    """Return what to do about one GPU whose C(error) nvidia-smi has told."""
     reset = f"stop what uses it and reset it: nvidia-smi -pm 0 -i {index}; nvidia-smi --gpu-reset -i {index}; else reboot the host"
-    if re.search("lost", fault, re.IGNORECASE):
+    if re.search("lost", error, re.IGNORECASE):
         return "it has fallen off the bus: see `dmesg` for Xid 79, reboot the host; if it is lost again, look at its power, heat and seat"
-    if re.search("reset", fault, re.IGNORECASE):
+    if re.search("reset", error, re.IGNORECASE):
         return f"see `dmesg` for Xid messages, {reset}"
     return f"see `dmesg` for Xid messages, reboot the host; or {reset}"
 

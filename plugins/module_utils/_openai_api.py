@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ask an OpenAI-compatible server something. Standard library only: it runs on bare hosts and in any execution environment.
 
-Nothing that a server answers is trusted: its length and the time that it takes are bounded, and whatever it is, it is an answer or an ApiFault.
+Nothing that a server answers is trusted: its length and the time that it takes are bounded, and whatever it is, it is an answer or an ApiError.
 A role copies this file beside its programs as C(openai_api.py), so it imports nothing of the collection.
 """
 
@@ -29,7 +29,7 @@ MOST_BYTES = 16 * 2**20
 SHOWN = 500
 
 
-class ApiFault(Exception):
+class ApiError(Exception):
     """What a server answered instead of what a working one answers. C(status) is that of the answer, 0 where there was none."""
 
     def __init__(self, said: str, status: int = 0) -> None:
@@ -73,10 +73,10 @@ class Api:
         self.key, self.timeout, self.trust = key, timeout, trust
         if not (key.isascii() and key.isprintable()):
             # What refuses it further down shows it.
-            raise ApiFault("the API key has characters that a header cannot hold")
+            raise ApiError("the API key has characters that a header cannot hold")
 
     def call(self, path: str, body: t.Any = None) -> t.Any:
-        """Return the JSON (None where the body is empty) that a GET, or with a body a POST, is answered with. Raises ApiFault."""
+        """Return the JSON (None where the body is empty) that a GET, or with a body a POST, is answered with. Raises ApiError."""
         text = self.read(path, None if body is None else json.dumps(body).encode())
         if not text:
             return None
@@ -84,22 +84,22 @@ class Api:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             # Not with its cause, which has all of the answer.
-            raise ApiFault(f"{path} answered something that is not JSON ({type(error).__name__}): {self._hidden(shown(text))}", 200) from None
+            raise ApiError(f"{path} answered something that is not JSON ({type(error).__name__}): {self._hidden(shown(text))}", 200) from None
 
     def _hidden(self, said: str) -> str:
         """Return what a server said without the key, which it may well give back."""
         return masked(said, self.key)
 
     def read(self, path: str, body: bytes | None = None, content_type: str = "application/json", timeout: float | None = None) -> bytes:
-        """Return the body that a request is answered with. Raises ApiFault, also for another status than 200 and its like."""
+        """Return the body that a request is answered with. Raises ApiError, also for another status than 200 and its like."""
         seconds = self.timeout if timeout is None else timeout
         try:
             status, text = self._exchange(path, body, content_type, seconds)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise ApiFault(f"{path}: {self._hidden(explain(error, self, seconds))}") from error
+            raise ApiError(f"{path}: {self._hidden(explain(error, self, seconds))}") from error
         if not 200 <= status < 300:
             hint = " (is api_key of the service what it was started with?)" if status == 401 else ""
-            raise ApiFault(f"{path} answered {status}: {self._hidden(shown(text))}{hint}", status)
+            raise ApiError(f"{path} answered {status}: {self._hidden(shown(text))}{hint}", status)
         return text
 
     def _exchange(self, path: str, body: bytes | None, content_type: str, seconds: float) -> tuple[int, bytes]:
@@ -165,7 +165,7 @@ class Api:
 
 
 def explain(error: Exception, api: Api, seconds: float) -> str:
-    """Return in words why there is no answer, and the way out where it is about the certificate."""
+    """Return in words why there is no answer, and the fix where it is about the certificate."""
     if isinstance(error, ssl.SSLCertVerificationError):
         name = api.trust.name or api.host
         trusted = api.trust.authorities or "the system's certificate authorities"

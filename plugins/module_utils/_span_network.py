@@ -78,10 +78,10 @@ def look_at(address: str, ports: t.Sequence[int]) -> dict[str, t.Any]:
     """Return how another node is reached, and which of its ports are closed."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         answers = dict(zip(ports, pool.map(lambda port: reach(address, port), ports)))
-    skews = [skew for _fault, skew in answers.values() if skew is not None]
+    skews = [skew for _error, skew in answers.values() if skew is not None]
     return {
         **route(address),
-        "closed": {str(port): fault for port, (fault, _skew) in answers.items() if fault},
+        "closed": {str(port): error for port, (error, _skew) in answers.items() if error},
         # The one that took the shortest way is the best known; all of them are of the same two clocks.
         "skew": min(skews, key=abs) if skews else None,
     }

@@ -15,10 +15,10 @@ import time
 import typing as t
 
 try:
-    from ._openai_api import Api, ApiFault, shown
+    from ._openai_api import Api, ApiError, shown
 except ImportError:
     # On a host, where a role puts both beside its programs.
-    from openai_api import Api, ApiFault, shown
+    from openai_api import Api, ApiError, shown
 
 AUTO = "auto"
 CHAT, COMPLETION, EMBEDDING, SCORE, RERANK, CLASSIFY, POOLING, TRANSCRIPTION = TASKS = (
@@ -44,27 +44,27 @@ class Question(t.NamedTuple):
 
 
 def prove(api: Api, task: str, question: Question) -> dict[str, t.Any]:
-    """Return C(task), C(content), C(tokens) and C(seconds) of a real answer, after health and model list were as they should be. Raises ApiFault."""
+    """Return C(task), C(content), C(tokens) and C(seconds) of a real answer, after health and model list were as they should be. Raises ApiError."""
     api.read("/health")
     names = [entry.get("id") for entry in _list(api.call("/v1/models"), "data", "/v1/models") if isinstance(entry, dict)]
     if question.model not in names:
-        raise ApiFault(f"/v1/models names {shown(', '.join(map(str, names))) or 'nothing'} and not {question.model}")
+        raise ApiError(f"/v1/models names {shown(', '.join(map(str, names))) or 'nothing'} and not {question.model}")
     return ask(api, task, question)
 
 
 def ask(api: Api, task: str, question: Question) -> dict[str, t.Any]:
-    """Return C(task), C(content), C(tokens) and C(seconds) of an answer to what the task is about. Raises ApiFault."""
+    """Return C(task), C(content), C(tokens) and C(seconds) of an answer to what the task is about. Raises ApiError."""
     if task != AUTO:
         return _ask(api, task, question)
-    first: ApiFault | None = None
+    first: ApiError | None = None
     for tried in _TRIED:
         try:
             return _ask(api, tried, question)
-        except ApiFault as fault:
-            if fault.status not in _NO_SUCH_THING:
+        except ApiError as error:
+            if error.status not in _NO_SUCH_THING:
                 raise
-            first = first or fault
-    raise ApiFault(f"it answers nothing that a model is asked for ({', '.join(_TRIED)}); the first answer: {first}", first.status if first else 0)
+            first = first or error
+    raise ApiError(f"it answers nothing that a model is asked for ({', '.join(_TRIED)}); the first answer: {first}", first.status if first else 0)
 
 
 def _ask(api: Api, task: str, question: Question) -> dict[str, t.Any]:
@@ -84,12 +84,12 @@ def _chat(api: Api, question: Question) -> tuple[str, int | None]:
     # What is known to think may have had no tokens left for more. Of what is known not to, or was told not to, a thought alone is no answer.
     counts = question.thinking in ("always", "") or (question.thinking == "hybrid" and not question.switch)
     if not content and not (counts and thought):
-        raise ApiFault(f"a completion came back with empty content{explain_thought(thought, question)}", 200)
+        raise ApiError(f"a completion came back with empty content{explain_thought(thought, question)}", 200)
     return content or thought, _tokens(answer)
 
 
 def read_message(answer: t.Any) -> tuple[str, str]:
-    """Return content and reasoning of the first choice of a chat completion. Raises ApiFault on another shape."""
+    """Return content and reasoning of the first choice of a chat completion. Raises ApiError on another shape."""
     choice = _first(answer, "choices", "/v1/chat/completions", "a completion")
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -113,7 +113,7 @@ def _completion(api: Api, question: Question) -> tuple[str, int | None]:
     text = _first(answer, "choices", "/v1/completions", "a completion").get("text")
     # A base model may well go on with a line break.
     if not isinstance(text, str) or not text:
-        raise ApiFault("a completion came back with empty text", 200)
+        raise ApiError("a completion came back with empty text", 200)
     return text.strip(), _tokens(answer)
 
 
@@ -122,7 +122,7 @@ def _embedding(api: Api, question: Question) -> tuple[str, int | None]:
     vector = _first(answer, "data", "/v1/embeddings", "an embedding").get("embedding")
     _check_numbers(vector, "/v1/embeddings", "an embedding", answer)
     if not any(vector):
-        raise ApiFault(f"/v1/embeddings answered {len(vector)} numbers that are all 0", 200)
+        raise ApiError(f"/v1/embeddings answered {len(vector)} numbers that are all 0", 200)
     return f"{len(vector)} numbers", _tokens(answer, "prompt_tokens")
 
 
@@ -173,7 +173,7 @@ def _transcription(api: Api, question: Question) -> tuple[str, int | None]:
         answer = None
     # Of a tone there may be nothing to write down.
     if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
-        raise ApiFault(f"/v1/audio/transcriptions answered something else than a transcription: {shown(text)}", 200)
+        raise ApiError(f"/v1/audio/transcriptions answered something else than a transcription: {shown(text)}", 200)
     return answer["text"].strip() or "(no words in a tone)", None
 
 
@@ -191,8 +191,8 @@ _ASKED: dict[str, t.Callable[[Api, Question], tuple[str, t.Union[int, None]]]] =
 }
 
 
-def _other(path: str, expected: str, answer: t.Any) -> ApiFault:
-    return ApiFault(f"{path} answered something else than {expected}: {shown(_json(answer))}", 200)
+def _other(path: str, expected: str, answer: t.Any) -> ApiError:
+    return ApiError(f"{path} answered something else than {expected}: {shown(_json(answer))}", 200)
 
 
 def _json(answer: t.Any) -> str:
@@ -203,7 +203,7 @@ def _json(answer: t.Any) -> str:
 
 
 def _list(answer: t.Any, key: str, path: str) -> list[t.Any]:
-    """Return the list that an answer has under a key. Raises ApiFault on another shape."""
+    """Return the list that an answer has under a key. Raises ApiError on another shape."""
     found = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(found, list):
         raise _other(path, f"a list of {key}", answer)
@@ -211,7 +211,7 @@ def _list(answer: t.Any, key: str, path: str) -> list[t.Any]:
 
 
 def _first(answer: t.Any, key: str, path: str, expected: str) -> dict[str, t.Any]:
-    """Return the first object of the list that an answer has under a key. Raises ApiFault on another shape."""
+    """Return the first object of the list that an answer has under a key. Raises ApiError on another shape."""
     found = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(found, list) or not found or not isinstance(found[0], dict):
         raise _other(path, expected, answer)
@@ -223,11 +223,11 @@ def _text(value: t.Any) -> str:
 
 
 def _check_numbers(values: t.Any, path: str, expected: str, answer: t.Any) -> None:
-    """Raise ApiFault unless this is a list of finite numbers: an engine that computes wrong answers NaN."""
+    """Raise ApiError unless this is a list of finite numbers: an engine that computes wrong answers NaN."""
     if not isinstance(values, list) or not values or not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
         raise _other(path, expected, answer)
     if not all(abs(value) < 1e300 for value in values):
-        raise ApiFault(f"{path} answered numbers that are none (NaN or infinite)", 200)
+        raise ApiError(f"{path} answered numbers that are none (NaN or infinite)", 200)
 
 
 def _tokens(answer: dict[str, t.Any], key: str = "completion_tokens") -> int | None:

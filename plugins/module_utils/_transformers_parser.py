@@ -25,7 +25,7 @@ def build() -> t.Any:
     return app.commands["serve"]
 
 
-def fault_of(arguments: list[str]) -> str | None:
+def error_of(arguments: list[str]) -> str | None:
     """Return what the parser says against arguments, None when they are good. Nothing is loaded or started."""
     try:
         build().make_context("serve", list(arguments))
@@ -38,10 +38,10 @@ def fault_of(arguments: list[str]) -> str | None:
 
 
 def main() -> None:
-    """Print {"fault": …, "depth": …} on the last line."""
+    """Print {"error": …, "depth": …} on the last line."""
     with contextlib.redirect_stdout(sys.stderr):
-        fault = fault_of(sys.argv[1:])
-    sys.stdout.write(json.dumps({"fault": fault, "depth": 0}) + "\n")
+        error = error_of(sys.argv[1:])
+    sys.stdout.write(json.dumps({"error": error, "depth": 0}) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import sys
 import typing as t
 
 
-class ArgumentFault(Exception):
+class ArgumentError(Exception):
     """What vLLM's parser or validation said against a command line."""
 
 
@@ -57,12 +57,12 @@ def check(arguments: list[str]) -> int:
 
     1: the arguments, and the names of the parsers that they give. 2: those parsers, made on the model's own tokenizer.
     3: the engine's configuration from the model's config.json: parallel sizes, context, quantisation, ranges.
-    No engine is started and no weight is read. Raises ArgumentFault.
+    No engine is started and no weight is read. Raises ArgumentError.
     """
     parser, command = build()
 
     def refuse(message: str) -> t.NoReturn:
-        raise ArgumentFault(message)
+        raise ArgumentError(message)
 
     for one in (parser, *parser._subparsers._group_actions[0].choices.values()):
         one.error = refuse
@@ -75,10 +75,10 @@ def check(arguments: list[str]) -> int:
         make_parsers(made, parsed)
         make_engine_configuration(parsed)
         return 3
-    except ArgumentFault:
+    except ArgumentError:
         raise
     except (Exception, SystemExit) as error:  # whatever vLLM raises here would end the service the same way
-        raise ArgumentFault(first_sentence(str(error))) from error
+        raise ArgumentError(first_sentence(str(error))) from error
 
 
 def first_sentence(text: str) -> str:
@@ -88,7 +88,7 @@ def first_sentence(text: str) -> str:
 
 
 def find_parsers(parsed: argparse.Namespace) -> list[tuple[str, str, t.Any]]:
-    """Return option, name and class of the tool-call and reasoning parsers; an unknown one would fail minutes later. Raises ArgumentFault.
+    """Return option, name and class of the tool-call and reasoning parsers; an unknown one would fail minutes later. Raises ArgumentError.
 
     Plugins are loaded before, as `vllm serve` does, since the names may be theirs.
     """
@@ -111,12 +111,12 @@ def find_parsers(parsed: argparse.Namespace) -> list[tuple[str, str, t.Any]]:
             try:
                 found.append((option, name, look_up(name)))
             except Exception as error:
-                raise ArgumentFault(f"argument --{option.replace('_', '-')}: {error}") from error
+                raise ArgumentError(f"argument --{option.replace('_', '-')}: {error}") from error
     return found
 
 
 def make_parsers(parsers: list[tuple[str, str, t.Any]], parsed: argparse.Namespace) -> None:
-    """Make the parsers on the model's tokenizer: one that lacks the tokens a parser looks for is refused here. Raises ArgumentFault."""
+    """Make the parsers on the model's tokenizer: one that lacks the tokens a parser looks for is refused here. Raises ArgumentError."""
     if not parsers:
         return
     try:
@@ -129,7 +129,7 @@ def make_parsers(parsers: list[tuple[str, str, t.Any]], parsed: argparse.Namespa
         try:
             parser(tokenizer)
         except Exception as error:
-            raise ArgumentFault(f"{option} {name} does not go with this model's tokenizer: {error}") from error
+            raise ArgumentError(f"{option} {name} does not go with this model's tokenizer: {error}") from error
 
 
 def make_engine_configuration(parsed: argparse.Namespace) -> None:
@@ -145,17 +145,17 @@ def make_engine_configuration(parsed: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Print {"fault": …, "depth": …} on the last line; the fault is null when the arguments are good."""
+    """Print {"error": …, "depth": …} on the last line; the error is null when the arguments are good."""
     # vLLM logs to standard output while it is imported.
     os.environ.update(VLLM_CONFIGURE_LOGGING="0", VLLM_NO_USAGE_STATS="1")
-    fault, depth = None, 0
+    error, depth = None, 0
     with contextlib.redirect_stdout(sys.stderr):
         try:
             use_cpu_where_no_gpu_is()
             depth = check(sys.argv[1:])
-        except ArgumentFault as error:
-            fault = str(error)
-    sys.stdout.write(json.dumps({"fault": fault, "depth": depth}) + "\n")
+        except ArgumentError as refused:
+            error = str(refused)
+    sys.stdout.write(json.dumps({"error": error, "depth": depth}) + "\n")
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ options:
             type: path
             required: true
   fail:
-    description: Whether a service that does not serve fails the task. With V(false) RV(faults) tells of it.
+    description: Whether a service that does not serve fails the task. With V(false) RV(errors) tells of it.
     type: bool
     default: true
   prompt:
@@ -141,7 +141,7 @@ answers:
     By service, its C(task), the C(content) of the answer, or in words what it was where that is no text, its C(tokens) and the C(seconds) that it took.
   returned: always
   type: dict
-faults:
+errors:
   description: By service, why it does not serve.
   returned: always
   type: dict
@@ -196,30 +196,30 @@ def main() -> None:
     services = module.params["services"]
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(services))) as pool:
         results = list(pool.map(lambda service: ask(service, module.params), services))
-    answers = {service["name"]: result for service, result in zip(services, results) if "fault" not in result}
-    faults = {service["name"]: result["fault"] for service, result in zip(services, results) if "fault" in result}
+    answers = {service["name"]: result for service, result in zip(services, results) if "error" not in result}
+    errors = {service["name"]: result["error"] for service, result in zip(services, results) if "error" in result}
     if not module.check_mode:
         for service in services:
             if service["unit"] and service["mark"] and service["name"] in answers:
                 _passed.mark(service["name"], service["unit"], service["keep"])
-    if faults and module.params["fail"]:
-        module.fail_json(msg="\n".join(faults.values()), answers=answers, faults=faults)
-    module.exit_json(changed=False, answers=answers, faults=faults)
+    if errors and module.params["fail"]:
+        module.fail_json(msg="\n".join(errors.values()), answers=answers, errors=errors)
+    module.exit_json(changed=False, answers=answers, errors=errors)
 
 
 def ask(service: dict[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the answer of one service, or a fault with the end of its journal."""
+    """Return the answer of one service, or an error with the end of its journal."""
     thinking = "" if service["thinking"] == "unknown" else service["thinking"]
     question = _task_checks.Question(service["model"], thinking, service["thinking_switch"] or "", parameters["prompt"], parameters["max_tokens"])
     trust = _openai_api.Trust(service["verify_certificate"], service["certificate_name"] or "", service["authorities"] or "")
     try:
         api = _openai_api.Api(service["url"], service["api_key"] or "", parameters["timeout"], trust)
         return _task_checks.prove(api, service["task"], question)
-    except _openai_api.ApiFault as error:
+    except _openai_api.ApiError as error:
         lines = _systemd.journal(service["unit"], "", 30) if service["unit"] else []
         tail = f"\nLast lines of its journal (journalctl -u {service['unit']}):\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
         said = f"Service {service['name']} at {service['url']} does not serve: {error}{tail}"
-        return {"fault": _masking.masked(said, service["api_key"])}
+        return {"error": _masking.masked(said, service["api_key"])}
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ options:
   status_file:
     description:
       - JSON file on the host in which the unit's program says how far it is.
-      - Its keys are C(text) (progress, for people), and after a failure C(error) and C(remedy).
+      - Its keys are C(text) (progress, for people), and after a failure C(error) and C(fix).
     type: path
   timeout:
     description: Seconds after which following ends. The unit is not stopped.
@@ -48,7 +48,7 @@ options:
       - When one of them fails, following the others ends as well, with the first one's reason, since they would wait for it.
     type: str
   fail:
-    description: Whether a unit that did not end well fails the task. With V(false) RV(fault) tells of it.
+    description: Whether a unit that did not end well fails the task. With V(false) RV(error) tells of it.
     type: bool
     default: true
 attributes:
@@ -90,7 +90,7 @@ progress:
   description: Last content of the status file.
   returned: when the unit has ended well
   type: dict
-fault:
+error:
   description: Why the unit did not end well.
   returned: when it did not and O(fail) is V(false)
   type: str

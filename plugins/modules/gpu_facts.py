@@ -11,8 +11,8 @@ version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
   - Reads C(nvidia-smi)'s machine-readable output (its XML log and its queries), and the matrix of how the GPUs reach each other.
-  - On a host without C(nvidia-smi), or with a driver and no GPU, the list is empty and there is no fault.
-  - A driver that does not work is no failure of the module but its RV(fault), with the way out in RV(remedy).
+  - On a host without C(nvidia-smi), or with a driver and no GPU, the list is empty and there is no error.
+  - A driver that does not work is no failure of the module but its RV(error), with the fix in RV(fix).
 options: {}
 attributes:
   check_mode:
@@ -32,8 +32,8 @@ EXAMPLES = r"""
 
 - name: Stop where the driver does not work
   ansible.builtin.fail:
-    msg: "{{ found.fault }}. {{ found.remedy }}"
-  when: found.fault | length > 0
+    msg: "{{ found.error }}. {{ found.fix }}"
+  when: found.error | length > 0
 
 - name: Name GPUs that are cut into instances
   ansible.builtin.debug:
@@ -71,7 +71,7 @@ gpus:
     memory_used_bytes:
       description: Memory in use.
       type: int
-    fault:
+    error:
       description: What it says of a GPU that is lost or has to be reset; empty for one that is well.
       type: str
     split:
@@ -114,12 +114,12 @@ cuda_version:
   description: The newest CUDA that the driver runs; V(null) without a GPU.
   returned: always
   type: str
-fault:
+error:
   description: What is wrong with the driver; empty when nothing is.
   returned: always
   type: str
-remedy:
-  description: The way out of the fault; empty when there is none.
+fix:
+  description: The fix of the error; empty when there is none.
   returned: always
   type: str
 """

@@ -136,7 +136,7 @@ host:
       type: list
     gpus:
       description: >-
-        GPUs as C(nvidia-smi) lists them; memory in bytes. C(fault) is what it says of one that is lost or has to be reset, C(split) whether
+        GPUs as C(nvidia-smi) lists them; memory in bytes. C(error) is what it says of one that is lost or has to be reset, C(split) whether
         MIG makes C(slices) of it, with C(uuid), C(profile) and C(memory_bytes).
       type: list
     unanswered:
@@ -162,7 +162,7 @@ host:
     scripts:
       description: sha256 of each file in C(<install_dir>/lib), by name.
       type: dict
-    gpu_fault:
+    gpu_error:
       description: What C(nvidia-smi) said when it was there and failed; empty when all is well or there is none.
       type: str
     listeners:
@@ -273,7 +273,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    gpus, gpu_fault = _nvidia.read_gpus()
+    gpus, gpu_error = _nvidia.read_gpus()
     given = module.params
     sysctl = given["sysctl"]
     driver_packages = _gpu_driver.driver_packages()
@@ -318,7 +318,7 @@ def main() -> None:
         kernel=state.read(sysctl if isinstance(sysctl, (dict, list)) else []),
         conntrack=conntrack.read(),
         gpus=gpus,
-        gpu_fault=gpu_fault,
+        gpu_error=gpu_error,
         nvswitches=_gpu_driver.count_nvswitches(),
         fabric_manager=_gpu_driver.fabric_manager(driver_packages),
         driver_module=_gpu_driver.loaded_module(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: plan
-short_description: Work out what every host of the inventory serves, or report every fault at once
+short_description: Work out what every host of the inventory serves, or report every error at once
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
@@ -33,7 +33,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Plan the whole inventory, or stop with every fault in it
+- name: Plan the whole inventory, or stop with every error in it
   inferops.gpu.plan:
   register: planned
   run_once: true
@@ -52,7 +52,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: The resolved plan of each host by its inventory name; empty when there are faults. README of the role C(plan) describes it in full.
+  description: The resolved plan of each host by its inventory name; empty when there are errors. README of the role C(plan) describes it in full.
   returned: always
   type: dict
   contains:
@@ -81,7 +81,7 @@ hosts:
       description: The services, those to be removed last.
       type: list
       elements: dict
-faults:
+errors:
   description: Everything that is wrong in the inventory.
   returned: always
   type: list
@@ -91,7 +91,7 @@ faults:
       description: Name in the inventory.
       type: str
     service:
-      description: Name of the service, or empty when the fault is not one of a service.
+      description: Name of the service, or empty when the error is not one of a service.
       type: str
     key:
       description: The key or variable that holds the value.
@@ -102,7 +102,7 @@ faults:
     why:
       description: What is wrong with it.
       type: str
-    remedy:
+    fix:
       description: What to write instead.
       type: str
     rule:

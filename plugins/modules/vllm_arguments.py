@@ -114,7 +114,7 @@ PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
 def ask(parser: t.Any, python: str, arguments: list[str], environment: dict[str, str], user: str | None, group: str | None) -> dict[str, t.Any]:
-    """Return C(fault) and C(depth) as the release's own code says. Raises RuntimeError when it could not be asked."""
+    """Return C(error) and C(depth) as the release's own code says. Raises RuntimeError when it could not be asked."""
     program = parser.__loader__.get_source(parser.__name__)
     done = subprocess.run(
         [python, "-", *arguments], input=program, capture_output=True, text=True, check=False, cwd="/",
@@ -205,9 +205,9 @@ def main() -> None:
         module.fail_json(
             msg=f"The parser of {wanted['python']} could not be asked about service {wanted['service']}. No service was touched.\n{error}",
         )
-    if answer["fault"]:
+    if answer["error"]:
         module.fail_json(
-            msg=f"{name} refuses the arguments of service {wanted['service']}: {_masking.masked(answer['fault']).rstrip('.')}. "
+            msg=f"{name} refuses the arguments of service {wanted['service']}: {_masking.masked(answer['error']).rstrip('.')}. "
                 f"Change them in the service's {key}. No service was touched.",
             argv=[_masking.masked(word) for word in wanted["argv"]],
         )

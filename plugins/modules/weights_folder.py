@@ -56,8 +56,8 @@ from ansible.module_utils.basic import AnsibleModule
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 
 
-def fault(path: str, mount: str, model: bool = True) -> str:
-    """Return what is wrong with a folder and the way out, or nothing."""
+def error_of(path: str, mount: str, model: bool = True) -> str:
+    """Return what is wrong with a folder and the fix, or nothing."""
     if mount and not os.path.ismount(mount):
         return f"nothing is mounted at {mount}. Mount it, and see that it is mounted at boot."
     if not os.path.isdir(path):
@@ -81,7 +81,7 @@ def main() -> None:
     )
     path = module.params["path"]
     try:
-        found = fault(path, module.params["mount"], module.params["model"])
+        found = error_of(path, module.params["mount"], module.params["model"])
         weight_files = 0 if found else count(path)
     except OSError as error:
         found, weight_files = f"{path} can't be read: {error.strerror}.", 0

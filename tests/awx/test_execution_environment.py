@@ -45,7 +45,7 @@ def test_create(tmp_path: Path) -> None:
     assert collections == load(ROOT / "galaxy.yml")["dependencies"]
 
 
-def test_a_fault_is_found(tmp_path: Path) -> None:
+def test_a_error_is_found(tmp_path: Path) -> None:
     """What the test above relies on."""
     wrong = tmp_path / "execution-environment.yml"
     wrong.write_text(DEFINITION.read_text(encoding="utf-8").replace("base_image:", "base_images:"), encoding="utf-8")

@@ -108,7 +108,7 @@ def test_the_plan_takes_what_the_form_lets_through(variable: str) -> None:
     services = [{"name": "one", "model": "m", "port": 8001}]
     for answer in answers(QUESTIONS[variable]):
         [host] = overrides.lay_over([HostInput("gpu1", {"model_services": services, variable: answer})], EVERYWHERE)
-        assert host.faults == () and host.variables["model_services"] != services
+        assert host.errors == () and host.variables["model_services"] != services
 
 
 def test_every_answer_of_the_plan_is_asked_for() -> None:

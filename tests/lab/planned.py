@@ -48,7 +48,7 @@ class Planner:
         self.types: dict[str, dict[str, Any]] = read(FILES / "vllm_types.json")["versions"][VERSION]
 
     def plan(self, hosts: dict[str, dict[str, Any]]) -> Plan:
-        """Plans hosts, each of one service; what one accepts by name is accepted, so that only true faults are left."""
+        """Plans hosts, each of one service; what one accepts by name is accepted, so that only true errors are left."""
         common = {"vllm_version": VERSION, "plan_lookup": False}
         return resolve([HostInput(name, {**common, **variables}) for name, variables in hosts.items()], self.defaults, self.catalogue, self.tables)
 
@@ -59,8 +59,8 @@ def service(**keys: Any) -> dict[str, Any]:
 
 
 def command_lines(plan: Plan) -> dict[str, list[str]]:
-    """What each host's service gives to `vllm serve`; a model that is nowhere, so that only the arguments are checked. Fails with the plan's faults."""
-    assert not plan.faults, "\n".join(f"{fault.host}: {fault.key}: {fault.value}: {fault.why}" for fault in plan.faults)
+    """What each host's service gives to `vllm serve`; a model that is nowhere, so that only the arguments are checked. Fails with the plan's errors."""
+    assert not plan.errors, "\n".join(f"{error.host}: {error.key}: {error.value}: {error.why}" for error in plan.errors)
     return {name: ["/no-such-model", *host["services"][0]["argv"][3:]] for name, host in plan.hosts.items()}
 
 
@@ -82,7 +82,7 @@ def whole_catalogue(planner: Planner) -> dict[str, list[str]]:
     return command_lines(planner.plan(hosts))
 
 
-# Keys in these depend on each other in ways of which the plan knows nothing: the check with the installed release finds such faults.
+# Keys in these depend on each other in ways of which the plan knows nothing: the check with the installed release finds such errors.
 # A plugin is a file on the host, and brings names that only it knows.
 UNKNOWN = ("engram_config", "pooler_config", "profiler_config", "quantization_config", "reasoning_parser_plugin", "tool_parser_plugin")
 WORDS = st.sampled_from(["auto", "a", "0", "true", "None", "", "{}", "fp8", "triton", "/etc/hosts", "a,b", "a=b", "ü", "it's", 'a "b"', "x y", "%", "$HOME"])
@@ -169,7 +169,7 @@ def accepted_services(planner: Planner, wanted: int, derandomize: bool = True) -
     def collect(host: dict[str, Any]) -> None:
         if len(found) < wanted:
             plan = planner.plan({"gpu1": host})
-            if not plan.faults:
+            if not plan.errors:
                 found[json.dumps(host["model_services"][0], sort_keys=True)] = command_lines(plan)["gpu1"]
 
     collect()

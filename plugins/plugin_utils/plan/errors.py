@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the plan says about an inventory: faults that stop it and notices that do not. Secrets are never part of either."""
+"""What the plan says about an inventory: errors that stop it and warnings that do not. Secrets are never part of either."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _MUCH_LESS = 0.12
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong, where it stands and the way out. C(value) is what may be shown of it.
+class PlanError:
+    """One thing that is wrong, where it stands and the fix. C(value) is what may be shown of it.
 
     All of it is text on one line, whatever names and keys the inventory has. C(rule) is the name by which a user may accept it, else empty.
     """
@@ -37,7 +37,7 @@ class Fault:
     key: str
     value: str
     why: str
-    remedy: str
+    fix: str
     rule: str = ""
 
     def __post_init__(self) -> None:
@@ -49,8 +49,8 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Notice:
-    """Something worth knowing that does not stop the plan. C(rule) as of a fault."""
+class PlanWarning:
+    """Something worth knowing that does not stop the plan. C(rule) as of an error."""
 
     host: str
     service: str
@@ -59,12 +59,12 @@ class Notice:
 
 
 class Bad(ValueError):
-    """A value that cannot be used: C(why), and what to write instead in C(remedy)."""
+    """A value that cannot be used: C(why), and what to write instead in C(fix)."""
 
-    def __init__(self, why: str, remedy: str) -> None:
+    def __init__(self, why: str, fix: str) -> None:
         super().__init__(why)
         self.why = why
-        self.remedy = remedy
+        self.fix = fix
 
 
 def is_secret_name(name: Any) -> bool:
@@ -73,7 +73,7 @@ def is_secret_name(name: Any) -> bool:
 
 
 def shown(value: Any, name: Any = "") -> str:
-    """A value as faults show it: short, on one line and without secrets."""
+    """A value as errors show it: short, on one line and without secrets."""
     if is_secret_name(name) and value is not None:
         return HIDDEN
     text = one_line(value if isinstance(value, str) else _as_json(_masked(value)))
@@ -141,25 +141,25 @@ def did_you_mean(word: Any, choices: Iterable[str], otherwise: str) -> str:
     return f"did you mean {' or '.join(found)}?" if found else otherwise
 
 
-def render_faults(faults: Sequence[Fault]) -> str:
-    """All faults as text: one numbered block each; the same fault on many hosts is one block that names them."""
+def render_errors(errors: Sequence[PlanError]) -> str:
+    """All errors as text: one numbered block each; the same error on many hosts is one block that names them."""
     merged: dict[tuple[str, ...], list[str]] = {}
-    for fault in faults:
-        merged.setdefault((fault.service, fault.key, fault.value, fault.why, fault.remedy), []).append(fault.host)
+    for error in errors:
+        merged.setdefault((error.service, error.key, error.value, error.why, error.fix), []).append(error.host)
     count = len(merged)
-    lines = [f"{count} fault{'' if count == 1 else 's'} in the plan; nothing was changed."]
-    for number, ((service, key, value, why, remedy), hosts) in enumerate(merged.items(), start=1):
-        where = [("host", _names(hosts)), ("service", service), ("key", key), ("value", value), ("why", why), ("way out", remedy)]
-        lines += ["", f"fault {number}"]
+    lines = [f"{count} error{'' if count == 1 else 's'} in the plan; nothing was changed."]
+    for number, ((service, key, value, why, fix), hosts) in enumerate(merged.items(), start=1):
+        where = [("host", _names(hosts)), ("service", service), ("key", key), ("value", value), ("why", why), ("fix", fix)]
+        lines += ["", f"error {number}"]
         lines += [f"  {label + ':':<9}{text}" for label, text in where if text]
     return "\n".join(lines)
 
 
-def render_notices(notices: Iterable[Notice]) -> list[str]:
-    """Notices as sentences; the same one on many hosts is one sentence that names them."""
+def render_warnings(warnings: Iterable[PlanWarning]) -> list[str]:
+    """Warnings as sentences; the same one on many hosts is one sentence that names them."""
     merged: dict[tuple[str, str], list[str]] = {}
-    for notice in notices:
-        merged.setdefault((notice.service, notice.text), []).append(notice.host)
+    for warning in warnings:
+        merged.setdefault((warning.service, warning.text), []).append(warning.host)
     return [masked(one_line(f"{_names(hosts)}{' / ' + service if service else ''}: {text}")) for (service, text), hosts in merged.items()]
 
 

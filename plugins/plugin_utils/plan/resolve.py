@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one way into the plan: hosts with their variables and facts in, documents out, or every fault at once."""
+"""The one way into the plan: hosts with their variables and facts in, documents out, or every error at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Iterable, Iterator, Mapping
 
 from .artifacts import repositories
 from .checks import CLUSTER_CHECKS, HOST_CHECKS
-from .errors import Fault, Notice, render_notices
+from .errors import PlanError, PlanWarning, render_warnings
 from .host.host_proxy import proxy_between
 from .host.weights_peers import share_out
 from .inputs import acceptance, definitions, facts, near_names, secrets, services, settings, uncatalogued
@@ -28,10 +28,10 @@ _OF_INPUTS = (definitions.HIDDEN_RULE, near_names.RULE)
 
 @dataclass(frozen=True)
 class Plan:
-    """Documents by host, empty when there are faults."""
+    """Documents by host, empty when there are errors."""
 
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    errors: list[PlanError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -58,16 +58,16 @@ def resolve(
     :raises settings.MissingDefault: when the roles lack a default, which no inventory can cause
     """
     keys = tables.flags.keys
-    faults: list[Fault] = []
-    notices: list[Notice] = []
+    errors: list[PlanError] = []
+    warnings: list[PlanWarning] = []
     alone: list[HostDraft] = []
     waived: dict[str, dict[str, str]] = {}
     defined_in: dict[str, list[str]] = {}
     for host in hosts:
         draft, waived[host.name], found = _draft_host(host, defaults, catalogue, tables, keys, answers)
         alone.append(draft)
-        faults += found
-        notices += _accepted(host.notices, waived[host.name])
+        errors += found
+        warnings += _accepted(host.warnings, waived[host.name])
         defined_in[host.name] = list(host.defined_in)
     assembled, clusters = assemble(alone)
     known = frozenset(name for draft in assembled for name in (draft.name, draft.address))
@@ -75,12 +75,12 @@ def resolve(
     findings = [finding for draft in drafts for finding in _findings(draft, waived[draft.name])]
     findings += [finding for cluster in clusters for check in CLUSTER_CHECKS for finding in check.findings(cluster, run)]
     for finding in findings:
-        if isinstance(finding, Fault):
-            faults.append(finding)
+        if isinstance(finding, PlanError):
+            errors.append(finding)
         else:
-            notices.append(finding)
-    documents = {} if faults else {draft.name: {**host_document(draft), "defined_in": defined_in[draft.name]} for draft in drafts}
-    return Plan(documents, list(dict.fromkeys(faults)), render_notices(notices))
+            warnings.append(finding)
+    documents = {} if errors else {draft.name: {**host_document(draft), "defined_in": defined_in[draft.name]} for draft in drafts}
+    return Plan(documents, list(dict.fromkeys(errors)), render_warnings(warnings))
 
 
 def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue) -> list[uncatalogued.Question]:
@@ -107,15 +107,15 @@ def acceptable(tables: Tables) -> tuple[str, ...]:
     return (*(check.accept for check in HOST_CHECKS if check.accept), *_OF_INPUTS, *tables.advisories.names)
 
 
-def _accepted(notices: Iterable[Notice], accepted: Mapping[str, str]) -> Iterator[Notice]:
-    """Notices found while the inventory was read, without those that are accepted."""
-    for notice in notices:
-        told = acceptance.apply(notice, notice.rule, accepted) if notice.rule else notice
-        if isinstance(told, Notice):
+def _accepted(warnings: Iterable[PlanWarning], accepted: Mapping[str, str]) -> Iterator[PlanWarning]:
+    """Warnings found while the inventory was read, without those that are accepted."""
+    for warning in warnings:
+        told = acceptance.apply(warning, warning.rule, accepted) if warning.rule else warning
+        if isinstance(told, PlanWarning):
             yield told
 
 
-def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault | Notice]:
+def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[PlanError | PlanWarning]:
     for check in HOST_CHECKS:
         for finding in check.findings(draft):
             name = finding.rule or check.accept
@@ -126,19 +126,19 @@ def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[Fault |
 
 def _draft_host(
     host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue, tables: Tables, keys: frozenset[str], answers: uncatalogued.Answers
-) -> tuple[HostDraft, dict[str, str], list[Fault]]:
-    faults = [*host.faults, *secrets.check(host.name, host.variables)]
+) -> tuple[HostDraft, dict[str, str], list[PlanError]]:
+    errors = [*host.errors, *secrets.check(host.name, host.variables)]
     read_settings, bad = settings.read(host.name, defaults, host.variables)
-    faults += bad
+    errors += bad
     own_catalogue, bad = catalogue.with_own(host.name, host.variables.get("plan_catalogue", {}))
-    faults += bad
+    errors += bad
     read_services, bad = services.read_all(host.name, host.variables.get("model_services", []), keys)
-    faults += bad
+    errors += bad
     accepted, bad = acceptance.read(host.name, host.variables.get(acceptance.KEY, {}), acceptable(tables), [check.name for check in HOST_CHECKS if not check.accept])
-    faults += bad
+    errors += bad
     stated, bad = facts.read_stated_gpus(host.name, host.variables.get("plan_gpus"))
-    faults += bad
-    faults += proxies.password_faults(host.name, host.variables.get(proxies.PASSWORD, ""))
+    errors += bad
+    errors += proxies.password_errors(host.name, host.variables.get(proxies.PASSWORD, ""))
     read_facts = facts.read(host.facts)
     gpus = stated
     if read_facts is not None and (read_facts.gpus or stated is None):
@@ -158,4 +158,4 @@ def _draft_host(
         catalogue=own_catalogue,
         tables=tables,
     )
-    return draft, accepted, faults
+    return draft, accepted, errors

@@ -7,29 +7,29 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from . import values
-from .errors import Bad, Fault, did_you_mean, shown
+from .errors import Bad, PlanError, did_you_mean, shown
 
 
-def read(host: str, key: str, raw: Any, readers: Mapping[str, values.Reader], what: str) -> tuple[dict[str, Any], list[Fault]]:
-    """The keys that could be read, typed. What cannot be used, and what C(what) (as in "a preset") does not have, is left out and a fault; null is
+def read(host: str, key: str, raw: Any, readers: Mapping[str, values.Reader], what: str) -> tuple[dict[str, Any], list[PlanError]]:
+    """The keys that could be read, typed. What cannot be used, and what C(what) (as in "a preset") does not have, is left out and an error; null is
     left out."""
     try:
         pairs = values.mapping(raw)
     except Bad as bad:
-        return {}, [Fault(host, "", key, shown(raw), bad.why, bad.remedy)]
+        return {}, [PlanError(host, "", key, shown(raw), bad.why, bad.fix)]
     found: dict[str, Any] = {}
-    faults = []
+    errors = []
     for part, value in pairs.items():
         where = f"{key}.{part}"
         if part not in readers:
-            remedy = did_you_mean(part, readers, f"{what} has {', '.join(readers)}")
-            faults.append(Fault(host, "", where, shown(value, part), f"{what} has no such key", remedy))
+            fix = did_you_mean(part, readers, f"{what} has {', '.join(readers)}")
+            errors.append(PlanError(host, "", where, shown(value, part), f"{what} has no such key", fix))
         elif value is not None:
             try:
                 found[part] = readers[part](value)
             except Bad as bad:
-                faults.append(Fault(host, "", where, shown(value, part), bad.why, bad.remedy))
-    return found, faults
+                errors.append(PlanError(host, "", where, shown(value, part), bad.why, bad.fix))
+    return found, errors
 
 
 def prose(value: Any) -> str:

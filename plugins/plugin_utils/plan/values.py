@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Readers of single values: each takes what YAML gave and returns it typed, or raises C(Bad) with the reason and the remedy.
+"""Readers of single values: each takes what YAML gave and returns it typed, or raises C(Bad) with the reason and the fix.
 
 Numbers may come as text, since extra variables on the command line always do.
 """

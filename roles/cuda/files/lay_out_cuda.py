@@ -39,8 +39,8 @@ exec "$@"
 """
 
 
-class Fault(Exception):
-    """What is wrong, with the way out."""
+class PlanError(Exception):
+    """What is wrong, with the fix."""
 
 
 def link(target: str, path: str) -> None:
@@ -55,10 +55,10 @@ def link(target: str, path: str) -> None:
 
 
 def own_toolkit(release: str, torch: str, cuda: str) -> str:
-    """Return the toolkit among a release's own packages. Raises Fault when it is not there."""
+    """Return the toolkit among a release's own packages. Raises PlanError when it is not there."""
     home = cuda_toolkit.wheels_home(release, cuda)
     if not os.path.exists(os.path.join(home, "bin", "nvcc")):
-        raise Fault(
+        raise PlanError(
             f"torch {torch} is built for CUDA {cuda}, and no nvcc stands beside it. Wheels bring one from CUDA 13 on: for an older CUDA say"
             " cuda_source: system or packages; else see that nothing in vllm_overrides takes cuda-toolkit away"
         )
@@ -90,7 +90,7 @@ def make_stub(path: str) -> None:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )
     if done.returncode != 0:
-        raise Fault(f"the host's c++ cannot link a shared library: {done.stdout.strip()[-400:] or describe(done.returncode)}. Install g++ (host_packages)")
+        raise PlanError(f"the host's c++ cannot link a shared library: {done.stdout.strip()[-400:] or describe(done.returncode)}. Install g++ (host_packages)")
 
 
 def write(path: str, text: str, mode: int) -> None:
@@ -103,19 +103,19 @@ def write(path: str, text: str, mode: int) -> None:
 
 
 def lay_out(release: str, final: str, toolkit: str) -> str:
-    """Lay everything out and return a sentence about it. Raises Fault."""
+    """Lay everything out and return a sentence about it. Raises PlanError."""
     torch, cuda = cuda_toolkit.torch_build(release)
     if not torch:
-        raise Fault("the release has no torch, so nothing says which CUDA it needs. See that vllm_requirements and vllm_overrides leave torch in")
+        raise PlanError("the release has no torch, so nothing says which CUDA it needs. See that vllm_requirements and vllm_overrides leave torch in")
     if not cuda:
-        raise Fault(
+        raise PlanError(
             f"torch {torch} is a build without CUDA, and the release is one for GPUs. vllm_find_links or an index offers a CPU build, which"
             " counts as newer than the CUDA build of the same version: take it out of there, or say"
             f" torch=={torch.partition('+')[0]},!={torch} in vllm_overrides; a release for CPUs says +cpu in vllm_version"
         )
     if toolkit:
         if not os.path.exists(os.path.join(toolkit, "bin", "nvcc")):
-            raise Fault(f"there is no {toolkit}/bin/nvcc. Install a CUDA {cuda} toolkit there, or name another one with cuda_system_path")
+            raise PlanError(f"there is no {toolkit}/bin/nvcc. Install a CUDA {cuda} toolkit there, or name another one with cuda_system_path")
         link(toolkit, os.path.join(release, "cuda"))
     else:
         home = own_toolkit(release, torch, cuda)
@@ -138,8 +138,8 @@ def main() -> int:
     given = parser.parse_args()
     try:
         print(lay_out(os.path.abspath(given.release), given.final, given.toolkit))
-    except Fault as fault:
-        print(fault, file=sys.stderr)
+    except PlanError as error:
+        print(error, file=sys.stderr)
         return 1
     return 0
 

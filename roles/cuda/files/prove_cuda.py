@@ -9,7 +9,7 @@ prove_cuda.py --release FOLDER [--architectures 9.0,12.0]
 2. nvcc compiles a kernel, the host's c++ links it with cudart as JIT builds of FlashInfer and DeepGEMM do, NVRTC compiles another one.
 3. Where there are GPUs the kernel runs on each of them.
 
-What was found is kept in FOLDER/cuda.json. It prints one sentence; what is wrong, with the way out, goes to standard error, status 1.
+What was found is kept in FOLDER/cuda.json. It prints one sentence; what is wrong, with the fix, goes to standard error, status 1.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ print(json.dumps([library.prove(device) for device in range(int(sys.argv[2]))]))
 BUSY = {2: "its memory is full", 46: "another process keeps it for itself"}
 
 
-class Fault(Exception):
-    """What is wrong, with the way out."""
+class PlanError(Exception):
+    """What is wrong, with the fix."""
 
 
 def run(command: list[str], environment: t.Mapping[str, str]) -> tuple[int, str]:
@@ -127,8 +127,8 @@ def parts(home: str, site: str, environment: t.Mapping[str, str]) -> dict[str, s
     return found
 
 
-def check_parts(found: t.Mapping[str, str], cuda: str, remedy: str) -> None:
-    """Raise Fault unless every part is there and of torch's CUDA."""
+def check_parts(found: t.Mapping[str, str], cuda: str, fix: str) -> None:
+    """Raise PlanError unless every part is there and of torch's CUDA."""
     missing = [part for part, version in found.items() if not version]
     others = [f"{part} {version}" for part, version in found.items() if version not in ("", cuda)]
     if not missing and not others:
@@ -136,60 +136,60 @@ def check_parts(found: t.Mapping[str, str], cuda: str, remedy: str) -> None:
     same = ", ".join(part for part, version in found.items() if version == cuda) or "no part"
     wrong = f", and beside it stand {', '.join(others)} (of {cuda}: {same})" if others else ""
     lacking = f"{' and' if others else ', and'} there is no {', '.join(missing)}" if missing else ""
-    raise Fault(f"torch is built for CUDA {cuda}{wrong}{lacking}. {remedy}")
+    raise PlanError(f"torch is built for CUDA {cuda}{wrong}{lacking}. {fix}")
 
 
-def compile_kernel(home: str, folder: str, cuda: str, architectures: t.Sequence[str], environment: t.Mapping[str, str], remedy: str) -> str:
-    """Compile and link the kernel into a shared library and return its path. Raises Fault."""
+def compile_kernel(home: str, folder: str, cuda: str, architectures: t.Sequence[str], environment: t.Mapping[str, str], fix: str) -> str:
+    """Compile and link the kernel into a shared library and return its path. Raises PlanError."""
     source, compiled, library = (os.path.join(folder, name) for name in ("kernel.cu", "kernel.o", "kernel.so"))
     with open(source, "w", encoding="utf-8") as file:
         file.write(KERNEL)
     targets = [f"-gencode=arch=compute_{name},code=sm_{name}" for name in map(short, architectures)]
     status, output = run([f"{home}/bin/nvcc", "-std=c++17", "-Xcompiler", "-fPIC", *targets, "-c", source, "-o", compiled], environment)
     if "Unsupported gpu architecture" in output:
-        raise Fault(f"nvcc of CUDA {cuda} makes no code for one of {', '.join(architectures)}: {said(output)}. Take it out of cuda_architectures, or choose"
+        raise PlanError(f"nvcc of CUDA {cuda} makes no code for one of {', '.join(architectures)}: {said(output)}. Take it out of cuda_architectures, or choose"
                     " a vLLM build for another CUDA")
     if status != 0:
-        raise Fault(f"nvcc does not compile for {', '.join(architectures)}: {said(output)}. {remedy}")
+        raise PlanError(f"nvcc does not compile for {', '.join(architectures)}: {said(output)}. {fix}")
     link = ["c++", "-shared", compiled, f"-L{home}/lib64", f"-L{home}/lib64/stubs", "-lcudart", "-lcuda", "-o", library]
     status, output = run(link, environment)
     if status != 0:
-        raise Fault(f"what nvcc compiled does not link: {said(output)}. {remedy}")
+        raise PlanError(f"what nvcc compiled does not link: {said(output)}. {fix}")
     # A host may have another CUDA's libcudart.so where the linker looks last.
     needed = re.findall(r"\[(libcudart\.so[.\d]*)\]", run(["readelf", "--dynamic", "--wide", library], environment)[1])
     if needed != ["libcudart.so." + cuda.split(".")[0]]:
-        raise Fault(f"the linker took {' '.join(needed) or 'no libcudart'} where torch's CUDA is {cuda}. {remedy}")
+        raise PlanError(f"the linker took {' '.join(needed) or 'no libcudart'} where torch's CUDA is {cuda}. {fix}")
     return library
 
 
-def compile_with_nvrtc(home: str, architectures: t.Sequence[str], environment: t.Mapping[str, str], remedy: str) -> None:
-    """Have NVRTC compile for the architectures. Raises Fault."""
+def compile_with_nvrtc(home: str, architectures: t.Sequence[str], environment: t.Mapping[str, str], fix: str) -> None:
+    """Have NVRTC compile for the architectures. Raises PlanError."""
     command = [sys.executable, "-c", NVRTC, os.path.join(home, "lib64", "libnvrtc.so"), *map(short, architectures)]
     status, output = run(command, {**environment, "LD_LIBRARY_PATH": os.path.join(home, "lib64")})
     if status != 0:
-        raise Fault(f"NVRTC does not compile: {said(output)}. {remedy}")
+        raise PlanError(f"NVRTC does not compile: {said(output)}. {fix}")
 
 
 def run_kernel(home: str, library: str, gpus: t.Sequence[t.Mapping[str, t.Any]], environment: t.Mapping[str, str]) -> list[dict[str, t.Any]]:
-    """Run the kernel on every GPU and return what each said. Raises Fault when one computes nothing or wrong."""
+    """Run the kernel on every GPU and return what each said. Raises PlanError when one computes nothing or wrong."""
     settings = {**environment, "LD_LIBRARY_PATH": os.path.join(home, "lib64"), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     settings.pop("CUDA_VISIBLE_DEVICES", None)
     status, output = run([sys.executable, "-c", RUN, library, str(len(gpus))], settings)
     driver = gpus[0]["driver_version"]
     if status != 0:
-        raise Fault(f"the compiled kernel does not load with driver {driver}: {said(output)}. See that the driver is whole: nvidia-smi, then a reboot")
+        raise PlanError(f"the compiled kernel does not load with driver {driver}: {said(output)}. See that the driver is whole: nvidia-smi, then a reboot")
     codes = json.loads(output.splitlines()[-1])
     ran = []
     for gpu, code in zip(gpus, codes):
         ran.append({"gpu": gpu["uuid"], "name": gpu["name"], "result": "ran" if code == 0 else BUSY.get(code, f"CUDA error {code}")})
     wrong = [f"GPU {gpu['index']} ({gpu['name']}): {explain(code)}" for gpu, code in zip(gpus, codes) if code and code not in BUSY]
     if wrong:
-        raise Fault(f"the kernel compiles and does not run with driver {driver}: {'; '.join(wrong)}")
+        raise PlanError(f"the kernel compiles and does not run with driver {driver}: {'; '.join(wrong)}")
     return ran
 
 
 def explain(code: int) -> str:
-    """Return what an error of CUDA means here, with the way out as far as one is known."""
+    """Return what an error of CUDA means here, with the fix as far as one is known."""
     known = {
         -1: "it computed wrong numbers: take this GPU out of use and test its hardware",
         35: "CUDA error 35, the driver is older than the toolkit: install a newer driver, or a vLLM build for an older CUDA",
@@ -197,11 +197,11 @@ def explain(code: int) -> str:
         802: "CUDA error 802, the system is not initialised: Fabric Manager is missing, stopped, or of another version than the driver",
     }
     if code == 803:
-        return f"CUDA error 803, the driver's library and kernel module are of different versions: {library_remedy()}"
+        return f"CUDA error 803, the driver's library and kernel module are of different versions: {library_fix()}"
     return known.get(code, f"CUDA error {code}: see `dmesg` for Xid messages, and the driver's release notes")
 
 
-def library_remedy(module: str = "/sys/module/nvidia/version") -> str:
+def library_fix(module: str = "/sys/module/nvidia/version") -> str:
     """Return what makes library and kernel module one again. After an update that is a reboot; no reboot helps where the loader finds another library."""
     try:
         with open(module, encoding="utf-8") as file:
@@ -230,49 +230,49 @@ def short(architecture: str) -> str:
 
 
 def wanted_architectures(stated: str, gpus: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
-    """Return those stated and those of the GPUs. Raises Fault when there are none, or one is not written like 9.0."""
+    """Return those stated and those of the GPUs. Raises PlanError when there are none, or one is not written like 9.0."""
     found = {word.strip() for word in stated.split(",") if word.strip()}
     found |= {gpu["compute_capability"] for gpu in gpus if gpu["compute_capability"]}
     wrong = sorted(word for word in found if not ARCHITECTURE.fullmatch(word))
     if wrong:
-        raise Fault(f"{', '.join(wrong)} is no compute capability. Write it like 9.0 in cuda_architectures")
+        raise PlanError(f"{', '.join(wrong)} is no compute capability. Write it like 9.0 in cuda_architectures")
     if not found:
-        raise Fault("no GPU here says what to compile for. Name compute capabilities with cuda_architectures, for example ['9.0'] for H100")
+        raise PlanError("no GPU here says what to compile for. Name compute capabilities with cuda_architectures, for example ['9.0'] for H100")
     return sorted(found, key=lambda word: tuple(map(int, word.split("."))))
 
 
 def prove(release: str, stated: str) -> dict[str, t.Any]:
-    """Prove a release's toolkit and return what was found. Raises Fault."""
+    """Prove a release's toolkit and return what was found. Raises PlanError."""
     began = time.monotonic()
     home = os.path.join(release, "cuda")
     torch, cuda = cuda_toolkit.torch_build(release)
     if not cuda:
-        raise Fault(f"torch {torch or '(none)'} is a build without CUDA. Install one for GPUs")
-    gpus, gpu_fault = nvidia_smi.read_gpus()
-    if gpu_fault:
-        raise Fault(gpu_fault)
+        raise PlanError(f"torch {torch or '(none)'} is a build without CUDA. Install one for GPUs")
+    gpus, gpu_error = nvidia_smi.read_gpus()
+    if gpu_error:
+        raise PlanError(gpu_error)
     architectures = wanted_architectures(stated, gpus)
     own = os.path.realpath(home).startswith(os.path.realpath(release) + os.sep)
     if own:
-        remedy = "The release's parts have to be resolved in one step with torch: see vllm_requirements and vllm_overrides for what pins or drops one"
+        fix = "The release's parts have to be resolved in one step with torch: see vllm_requirements and vllm_overrides for what pins or drops one"
     else:
-        remedy = f"Install the CUDA {cuda} toolkit whole at {os.path.realpath(home)}, or use cuda_source: wheels"
+        fix = f"Install the CUDA {cuda} toolkit whole at {os.path.realpath(home)}, or use cuda_source: wheels"
     # Only what the release's environment says, and where to find the compiler's own temporary files.
     environment = {**cuda_environment.environment(release, own_libraries=own), "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
     if os.environ.get("TMPDIR"):
         environment["TMPDIR"] = os.environ["TMPDIR"]
     for tool, package in (("c++", "install g++ (host_packages)"), ("readelf", "install binutils"), ("ninja", "add ninja to vllm_requirements")):
         if shutil.which(tool, path=environment["PATH"]) is None:
-            raise Fault(f"JIT builds need {tool}, and it is not on the release's PATH: {package}")
+            raise PlanError(f"JIT builds need {tool}, and it is not on the release's PATH: {package}")
     doubled = cuda_toolkit.doubled_bindings(cuda_toolkit.site_packages(release))
     if doubled:
-        raise Fault(f"{doubled} both bring cuda.bindings and have written over each other, so that FlashInfer cannot be imported. Add"
+        raise PlanError(f"{doubled} both bring cuda.bindings and have written over each other, so that FlashInfer cannot be imported. Add"
                     " cuda-python==<the version of cuda-bindings> to vllm_requirements")
     found = parts(home, cuda_toolkit.site_packages(release), environment)
-    check_parts(found, cuda, remedy)
+    check_parts(found, cuda, fix)
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor() as pool:
-        by_nvrtc = pool.submit(compile_with_nvrtc, home, architectures, environment, remedy)
-        library = compile_kernel(home, folder, cuda, architectures, environment, remedy)
+        by_nvrtc = pool.submit(compile_with_nvrtc, home, architectures, environment, fix)
+        library = compile_kernel(home, folder, cuda, architectures, environment, fix)
         by_nvrtc.result()
         ran = run_kernel(home, library, gpus, environment) if gpus else []
     return {
@@ -304,8 +304,8 @@ def main() -> int:
     given = parser.parse_args()
     try:
         found = prove(os.path.abspath(given.release), given.architectures)
-    except Fault as fault:
-        print(fault, file=sys.stderr)
+    except PlanError as error:
+        print(error, file=sys.stderr)
         return 1
     keep(os.path.abspath(given.release), found)
     on = f", ran on {sum(1 for one in found['ran'] if one['result'] == 'ran')} of {len(found['ran'])} GPUs" if found["ran"] else ", no GPU to run on"

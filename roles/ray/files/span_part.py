@@ -56,7 +56,7 @@ class Ended(Exception):
         super().__init__(reason)
         self.reason = reason
         self.status = status
-        # Whether the life failed by its own program's fault, which makes the next one wait longer.
+        # Whether the life failed because of its own program, which makes the next one wait longer.
         self.count = count
         # Whether it began with somebody who asked a part to stop, as for a change or a reboot: no failure.
         self.asked = asked or status == 0

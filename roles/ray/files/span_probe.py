@@ -23,7 +23,7 @@ BUSY = "busy"
 UNWELL = "unwell"
 DEAD = "dead"
 
-# Errors of the server in a row that make it dead: a single one may be the fault of the moment.
+# Errors of the server in a row that make it dead: a single one may be of the moment.
 ERRORS = 2
 
 # What takes least: chat models complete a text as well, and without a template.
@@ -53,7 +53,7 @@ class Engine:
         """Whether the server answers at all: enough to begin asking it for more."""
         try:
             self._api.read("/health", timeout=5)
-        except openai_api.ApiFault:
+        except openai_api.ApiError:
             return False
         return True
 
@@ -69,13 +69,13 @@ class Engine:
         for task in self._tasks:
             try:
                 task_checks.ask(self._api, task, self._question)
-            except openai_api.ApiFault as fault:
-                if fault.status == 0:
-                    return self._waiting(str(fault))
-                if fault.status >= 500:
+            except openai_api.ApiError as error:
+                if error.status == 0:
+                    return self._waiting(str(error))
+                if error.status >= 500:
                     self._errors += 1
-                    return (DEAD if self._errors >= ERRORS else UNWELL), f"a {task} was answered with status {fault.status}"
-                if 400 <= fault.status < 500:
+                    return (DEAD if self._errors >= ERRORS else UNWELL), f"a {task} was answered with status {error.status}"
+                if 400 <= error.status < 500:
                     # It does no such thing: perhaps another. Where there is none left it answers, and more cannot be asked.
                     continue
             # It has answered, though perhaps with a token that is no text.
@@ -104,5 +104,5 @@ class Engine:
         try:
             found = _COUNTER.findall(self._api.read("/metrics", timeout=10).decode(errors="replace"))
             return sum(float(number) for number in found) if found else None
-        except (openai_api.ApiFault, ValueError):
+        except (openai_api.ApiError, ValueError):
             return None

@@ -169,10 +169,10 @@ def main() -> int:
     try:
         build(spec, status)
     except BuildError as error:
-        status.write("failed", error=str(error), remedy=error.remedy)
+        status.write("failed", error=str(error), fix=error.fix)
         return 1
     except OSError as error:
-        status.write("failed", error=str(error), remedy="see that the disk has room and is writable, and run the playbook again")
+        status.write("failed", error=str(error), fix="see that the disk has room and is writable, and run the playbook again")
         return 1
     return 0
 

@@ -70,7 +70,7 @@ def main() -> int:
     try:
         wheels = fill(spec, sys.argv[2])
     except (BuildError, OSError) as error:
-        print(f"{error}. Way out: {getattr(error, 'remedy', 'see that the disk has room and is writable')}", file=sys.stderr)
+        print(f"{error}. Fix: {getattr(error, 'fix', 'see that the disk has room and is writable')}", file=sys.stderr)
         return 1
     print(f"{len(wheels)} wheels of {spec['name']} in {sys.argv[2]}")
     return 0

@@ -17,11 +17,11 @@ TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class BuildError(Exception):
-    """A step that failed: what happened, and the way out."""
+    """A step that failed: what happened, and the fix."""
 
-    def __init__(self, what: str, remedy: str) -> None:
+    def __init__(self, what: str, fix: str) -> None:
         super().__init__(what)
-        self.remedy = remedy
+        self.fix = fix
 
 
 class Status:
@@ -78,7 +78,7 @@ def netrc_environment(spec: dict[str, t.Any]) -> dict[str, str]:
     return {"NETRC": path} if path and os.path.exists(path) else {}
 
 
-def run(command: list[str], environment: dict[str, str], remedy: str, folder: str | None = None) -> str:
+def run(command: list[str], environment: dict[str, str], fix: str, folder: str | None = None) -> str:
     """Run one step, in a folder, and return what it printed. Raises BuildError with its last words."""
     try:
         done = subprocess.run(
@@ -86,12 +86,12 @@ def run(command: list[str], environment: dict[str, str], remedy: str, folder: st
             text=True, errors="replace", check=False,
         )
     except FileNotFoundError as error:
-        raise BuildError(f"there is no {command[0]} on the host", remedy) from error
+        raise BuildError(f"there is no {command[0]} on the host", fix) from error
     if done.returncode != 0:
         # uv and pip quote the addresses that they were given, whose users and passwords are in the environment.
         said = masked(done.stdout, *(value for value in environment.values() if "://" in value))
         print(said, flush=True)
-        raise BuildError(f"{' '.join([os.path.basename(command[0]), *command[1:2]])} {describe(done.returncode)}: {last_words(said)}", remedy)
+        raise BuildError(f"{' '.join([os.path.basename(command[0]), *command[1:2]])} {describe(done.returncode)}: {last_words(said)}", fix)
     return done.stdout
 
 

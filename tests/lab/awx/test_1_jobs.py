@@ -92,7 +92,7 @@ def test_refused(awx: Awx, unit: Unit, answers: dict[str, Any], words: list[str]
     assert done.seconds() < 30
     [failed] = done.of_kind("runner_on_failed")
     message = failed["event_data"]["res"]["msg"]
-    assert [word for word in [*words, "1 fault in the plan; nothing was changed"] if word not in message] == [], message
+    assert [word for word in [*words, "1 error in the plan; nothing was changed"] if word not in message] == [], message
     assert [word for word in words if word not in done.printed()] == [], done.printed()
     assert done.result() == {}
     assert_clean(done)

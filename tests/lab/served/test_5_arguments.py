@@ -20,5 +20,5 @@ def test_real_parser_takes_what_the_plan_renders(host: Host, addresses: dict[str
     assert len(generated) == GENERATED
     python = host.check_output("ls -d /opt/inferops/releases/vllm-*/bin/python | head -1")
     remote = f"sudo -u inferops-qwen3-235b env HOME=/var/cache/inferops/qwen3-235b {python} -"
-    refused = parsing.faults(["ssh", "-F", SSH_CONFIG, next(iter(addresses)), remote], {**catalogue, **generated})
-    assert not refused, "\n".join(f"{label}: {fault}" for label, fault in refused.items())
+    refused = parsing.errors(["ssh", "-F", SSH_CONFIG, next(iter(addresses)), remote], {**catalogue, **generated})
+    assert not refused, "\n".join(f"{label}: {error}" for label, error in refused.items())

@@ -28,10 +28,10 @@ def right(pair: Pair, play: Callable[..., Play]) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def table() -> Iterator[dict[str, float]]:
-    """Prints each fault with its time at the end."""
+    """Prints each error with its time at the end."""
     rows: dict[str, float] = {}
     yield rows
-    print("\n" + "\n".join(f"| mp | {fault} | {seconds:.0f} s |" for fault, seconds in rows.items()))
+    print("\n" + "\n".join(f"| mp | {error} | {seconds:.0f} s |" for error, seconds in rows.items()))
 
 
 def test_the_units_of_ray_are_gone(pair: Pair, right: str) -> None:
@@ -53,14 +53,14 @@ FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "inflict"), FAULTS, ids=[fault for fault, _inflict in FAULTS])
-def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], fault: str, inflict: Callable[[Pair], None]) -> None:
+@pytest.mark.parametrize(("error", "inflict"), FAULTS, ids=[error for error, _inflict in FAULTS])
+def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], error: str, inflict: Callable[[Pair], None]) -> None:
     """Both ranks are new, and the next right answer comes in time."""
     before = pair.pids()
     began = time.monotonic()
     inflict(pair)
-    wait_until(lambda: not pair.answers(right) or pair.pids() != before, 90, "the fault is noticed")
-    table[fault] = pair.comes_back(right, BACK, began)
+    wait_until(lambda: not pair.answers(right) or pair.pids() != before, 90, "the error is noticed")
+    table[error] = pair.comes_back(right, BACK, began)
     after = pair.pids()
     assert all(after[unit] != before[unit] for unit in before), "a rank has outlived the others"
 

@@ -42,7 +42,7 @@ def listing(host: Host) -> str:
 
 
 def test_first_without_a_manifest_then_changed(host: Host) -> None:
-    """What is there the first time is taken for right, and said so; a later change is a fault that tells the file."""
+    """What is there the first time is taken for right, and said so; a later change is an error that tells the file."""
     before = listing(host)
     done = bring()
     assert done.status == 0, done.output
@@ -72,7 +72,7 @@ def test_with_its_manifest(host: Host) -> None:
 
 
 def test_an_empty_folder_and_a_mount_that_is_not_there(host: Host) -> None:
-    """Are faults before anything changes."""
+    """Are errors before anything changes."""
     host.run_expect([0], f"rm -rf {FOLDER}/*")
     assert "holds no config.json, nor anything else" in " ".join(bring().output.split())
     done = bring(weights_mount="/srv/models")

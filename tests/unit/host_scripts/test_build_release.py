@@ -121,7 +121,7 @@ def test_a_version_that_does_not_exist_leaves_nothing_behind(lab: Lab, monkeypat
     (lab.base / "no-solution").touch()
     assert lab.run(monkeypatch) == 1
     assert lab.folders() == []
-    assert "no version of vllm==9.9.9" in lab.status()["error"] and "vllm_version" in lab.status()["remedy"]
+    assert "no version of vllm==9.9.9" in lab.status()["error"] and "vllm_version" in lab.status()["fix"]
 
 
 @pytest.mark.parametrize("version", ["1.2.4", "1.2"])
@@ -240,7 +240,7 @@ def test_a_branch_is_resolved_to_a_commit(lab: Lab, monkeypatch: pytest.MonkeyPa
 def test_a_repository_without_the_commit_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.come_from("git", (lab.base / "none").as_uri(), "main")
     assert lab.run(monkeypatch) == 1
-    assert "git clone ended with status 128" in lab.status()["error"] and "vllm_source" in lab.status()["remedy"] and lab.folders() == []
+    assert "git clone ended with status 128" in lab.status()["error"] and "vllm_source" in lab.status()["fix"] and lab.folders() == []
 
 
 def test_a_nightly_is_the_newest_of_its_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +280,7 @@ def test_a_python_that_cannot_be_had_names_the_mirror(lab: Lab, monkeypatch: pyt
     (lab.base / "uv").write_text("#!/bin/sh\necho 'error: failed to download'; exit 2\n")
     lab.spec.update(python="3.12", python_dir="/opt/inferops/python", python_mirror="")
     assert lab.run(monkeypatch) == 1
-    assert "vllm_python_mirror" in lab.status()["remedy"]
+    assert "vllm_python_mirror" in lab.status()["fix"]
 
 
 REAL_UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))

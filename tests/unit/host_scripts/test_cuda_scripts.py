@@ -89,7 +89,7 @@ def test_layout_survives_its_release_being_renamed(scripts: Callable[[str], Modu
 def test_another_toolkit(scripts: Callable[[str], ModuleType], release: Path, tmp_path: Path) -> None:
     toolkit = tmp_path / "cuda-13.0"
     module = scripts("lay_out_cuda")
-    with pytest.raises(module.Fault, match=r"cuda_system_path"):
+    with pytest.raises(module.PlanError, match=r"cuda_system_path"):
         module.lay_out(str(release), "/opt/r", str(toolkit))
     (toolkit / "bin").mkdir(parents=True)
     (toolkit / "bin/nvcc").write_text("")
@@ -105,14 +105,14 @@ def test_another_toolkit(scripts: Callable[[str], ModuleType], release: Path, tm
 def test_layouts_that_cannot_be(scripts: Callable[[str], ModuleType], release: Path, cuda: str, said: str) -> None:
     torch(release, "2.13.0+cpu", cuda)
     module = scripts("lay_out_cuda")
-    with pytest.raises(module.Fault, match=said):
+    with pytest.raises(module.PlanError, match=said):
         module.lay_out(str(release), "/opt/r", "")
 
 
 def test_parts_of_several_releases(scripts: Callable[[str], ModuleType]) -> None:
     module = scripts("prove_cuda")
     module.check_parts({"nvcc": "13.0", "crt": "13.0"}, "13.0", "Cure.")
-    with pytest.raises(module.Fault) as told:
+    with pytest.raises(module.PlanError) as told:
         module.check_parts({"nvcc": "13.5", "cudart": "13.0", "nvvm": "13.5", "cccl": ""}, "13.0", "Cure.")
     assert str(told.value) == "torch is built for CUDA 13.0, and beside it stand nvcc 13.5, nvvm 13.5 (of 13.0: cudart) and there is no cccl. Cure."
 
@@ -139,7 +139,7 @@ def test_architectures(scripts: Callable[[str], ModuleType], stated: str, gpus: 
 @pytest.mark.parametrize(("stated", "said"), [("", "no GPU here says"), ("sm_90", "no compute capability")])
 def test_no_architectures(scripts: Callable[[str], ModuleType], stated: str, said: str) -> None:
     module = scripts("prove_cuda")
-    with pytest.raises(module.Fault, match=said):
+    with pytest.raises(module.PlanError, match=said):
         module.wanted_architectures(stated, [])
 
 
@@ -192,7 +192,7 @@ def test_caches_of_another_cuda(scripts: Callable[[str], ModuleType], release: P
 
 
 @pytest.mark.parametrize(
-    ("module", "paths", "remedy"),
+    ("module", "paths", "fix"),
     [
         ("580.95.05", ["cuda-13/compat/libcuda.so.550.54.15", "lib/libcuda.so.580.95.05"], "a reboot does not help"),
         ("580.95.05", ["old/libcuda.so.535.104.05", "lib/libcuda.so.580.95.05"], "Take its folder out of /etc/ld.so.conf.d"),
@@ -203,7 +203,7 @@ def test_caches_of_another_cuda(scripts: Callable[[str], ModuleType], release: P
     ],
 )
 def test_error_803_says_which_library_the_loader_finds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scripts: Callable[[str], ModuleType], module: str, paths: list[str], remedy: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scripts: Callable[[str], ModuleType], module: str, paths: list[str], fix: str,
 ) -> None:
     """A stand-in for ldconfig lists libraries that are links to a driver's, as theirs are."""
     lines = []
@@ -222,10 +222,10 @@ def test_error_803_says_which_library_the_loader_finds(
     loaded = tmp_path / "version"
     if module:
         loaded.write_text(module + "\n")
-    assert remedy in scripts("prove_cuda").library_remedy(str(loaded))
+    assert fix in scripts("prove_cuda").library_fix(str(loaded))
 
 
 def test_other_errors_ask_no_loader(scripts: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
     prove = scripts("prove_cuda")
-    monkeypatch.setattr(prove, "library_remedy", lambda: "see the loader")
+    monkeypatch.setattr(prove, "library_fix", lambda: "see the loader")
     assert prove.explain(803).endswith("see the loader") and "loader" not in prove.explain(802)

@@ -323,5 +323,5 @@ def test_a_build_goes_on_without_its_status(build_release: ModuleType, tmp_path:
     """And the reason of a failure is in the journal all the same."""
     steps = importlib.import_module("release_steps")
     status = steps.Status(str(tmp_path / "nowhere" / "status.json"))
-    status.write("failed", error="no space left", remedy="make room")
+    status.write("failed", error="no space left", fix="make room")
     assert "failed: no space left" in capsys.readouterr().out

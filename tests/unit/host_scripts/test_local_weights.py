@@ -74,7 +74,7 @@ def test_first_sight(local: types.ModuleType, spec: dict[str, Any], monkeypatch:
     status, said = run(local, spec, monkeypatch)
     assert status == 3
     assert "model.safetensors has other contents" in said["error"]
-    assert f"remove {spec['record']}" in said["remedy"]
+    assert f"remove {spec['record']}" in said["fix"]
     path.unlink()
     assert "model.safetensors is missing" in run(local, spec, monkeypatch)[1]["error"]
 

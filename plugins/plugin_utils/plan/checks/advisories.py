@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping, Union
 
 from ..artifacts.releases import ray_of
-from ..errors import Fault, Notice, shown
+from ..errors import PlanError, PlanWarning, shown
 from ..host.firewall import is_open
 from ..inputs.distributed import RAY
 from ..inputs.settings import networks
@@ -17,7 +17,7 @@ from ..vllm import arguments as args
 from ..vllm.engines import VLLM
 from .base import check
 
-Finding = Union[Fault, Notice]
+Finding = Union[PlanError, PlanWarning]
 
 
 @check(every_engine=True)
@@ -33,11 +33,11 @@ def no_known_danger(host: HostDraft) -> Iterator[Finding]:
             if advisory.once:
                 said.add(advisory.name)
             if advisory.stops:
-                remedy = f"{advisory.remedy} ({advisory.source})"
-                yield Fault(host.name, draft.label, advisory.key, _value(draft, advisory.key), advisory.why, remedy, advisory.name)
+                fix = f"{advisory.fix} ({advisory.source})"
+                yield PlanError(host.name, draft.label, advisory.key, _value(draft, advisory.key), advisory.why, fix, advisory.name)
             else:
-                text = f"{advisory.why}; {advisory.remedy}".replace("{reach}", _reach(host))
-                yield Notice(host.name, "" if advisory.once else draft.label, text, advisory.name)
+                text = f"{advisory.why}; {advisory.fix}".replace("{reach}", _reach(host))
+                yield PlanWarning(host.name, "" if advisory.once else draft.label, text, advisory.name)
 
 
 def _facts(draft: ServiceDraft) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Iterator, Union
 
-from ..errors import Fault, Notice
+from ..errors import PlanError, PlanWarning
 from ..placement.draft import HostDraft
 from .base import check
 
-Finding = Union[Fault, Notice]
+Finding = Union[PlanError, PlanWarning]
 
 _LOOK = "look there (findmnt; a file system whose server is gone: umount --force --lazy), and run the play again"
 
@@ -30,8 +30,8 @@ def everything_was_answered(host: HostDraft) -> Iterator[Finding]:
         below = [key for key, path in used.items() if name.startswith("/") and f"{path}/".startswith(name.rstrip("/") + "/")]
         if below:
             told = f"it lies on the file system at {name}, of which {why}"
-            yield Fault(host.name, "", below[0], used[below[0]], told, _LOOK)
+            yield PlanError(host.name, "", below[0], used[below[0]], told, _LOOK)
         elif name.startswith("/"):
-            yield Notice(host.name, "", f"the file system at {name} is not usable: {why}; {_LOOK}")
+            yield PlanWarning(host.name, "", f"the file system at {name} is not usable: {why}; {_LOOK}")
         else:
-            yield Fault(host.name, "", f"facts.{name}", "", f"the host could not be asked for this: {why}", _LOOK)
+            yield PlanError(host.name, "", f"facts.{name}", "", f"the host could not be asked for this: {why}", _LOOK)

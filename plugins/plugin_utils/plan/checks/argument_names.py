@@ -9,7 +9,7 @@ import re
 from difflib import SequenceMatcher
 from typing import Any, Iterator
 
-from ..errors import Fault, Notice, nearest, shown
+from ..errors import PlanError, PlanWarning, nearest, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
 from ..vllm.argument_types import FlagType
@@ -25,7 +25,7 @@ _MODULE_OF = {"kv_transfer_config": "kv_connector_module_path", "ec_transfer_con
 
 
 @check()
-def flags_are_given_once(host: HostDraft) -> Iterator[Fault]:
+def flags_are_given_once(host: HostDraft) -> Iterator[PlanError]:
     """A flag and another spelling of it are one flag, of which vLLM takes the last."""
     for draft in host.services:
         names: dict[str, str] = {}
@@ -35,32 +35,32 @@ def flags_are_given_once(host: HostDraft) -> Iterator[Fault]:
             if first != key:
                 value = shown(draft.service.vllm_args[key], key)
                 why = f"it is another name of what {first} says, and vLLM takes one of them without a word"
-                yield Fault(host.name, draft.label, f"vllm_args.{key}", value, why, f"keep one of the two: take {key} out, or {first}")
+                yield PlanError(host.name, draft.label, f"vllm_args.{key}", value, why, f"keep one of the two: take {key} out, or {first}")
 
 
 @check(accept="unchecked-values")
-def values_are_checked(host: HostDraft) -> Iterator[Notice]:
+def values_are_checked(host: HostDraft) -> Iterator[PlanWarning]:
     """Types are known of the versions whose parser was read."""
     types = host.tables.types
     for draft in host.services:
         if draft.given and not types.covers(draft.version):
             what = f"the values of vllm_args are not checked: what the flags of vLLM {draft.version.text} take is not known here"
-            yield Notice(host.name, draft.label, f"{what} (it is of {', '.join(types.versions)}); vLLM itself checks them when the release is there")
+            yield PlanWarning(host.name, draft.label, f"{what} (it is of {', '.join(types.versions)}); vLLM itself checks them when the release is there")
 
 
 @check()
-def closed_names_exist(host: HostDraft) -> Iterator[Fault]:
+def closed_names_exist(host: HostDraft) -> Iterator[PlanError]:
     """A name of a fixed set is one of the version's."""
     yield from _unknown_names(host, extendable=False)
 
 
 @check(accept="plugin-names")
-def registered_names_exist(host: HostDraft) -> Iterator[Fault]:
+def registered_names_exist(host: HostDraft) -> Iterator[PlanError]:
     """A name of a set that plugins add to is one of the version's, or of a plugin's that the release holds."""
     yield from _unknown_names(host, extendable=True)
 
 
-def _unknown_names(host: HostDraft, extendable: bool) -> Iterator[Fault]:
+def _unknown_names(host: HostDraft, extendable: bool) -> Iterator[PlanError]:
     for draft in host.services:
         for key, value in draft.given.items():
             takes = host.tables.types.of(key, draft.version)
@@ -68,7 +68,7 @@ def _unknown_names(host: HostDraft, extendable: bool) -> Iterator[Fault]:
                 continue
             for where, name, names, is_open, folds in _named(draft, key, value, takes):
                 if is_open is extendable and not _knows(name, names, folds) and not _brought(draft, where, name):
-                    yield _fault(host, draft, where, name, names)
+                    yield _error(host, draft, where, name, names)
 
 
 def _named(draft: ServiceDraft, key: str, value: Any, takes: FlagType) -> Iterator[tuple[str, str, tuple[str, ...], bool, bool]]:
@@ -100,7 +100,7 @@ def _near(name: str, names: tuple[str, ...]) -> list[str]:
     return begun or [each for each in nearest(name, names) if SequenceMatcher(None, each.lower(), name.lower()).ratio() >= _ALIKE]
 
 
-def _fault(host: HostDraft, draft: ServiceDraft, key: str, name: str, names: tuple[str, ...]) -> Fault:
+def _error(host: HostDraft, draft: ServiceDraft, key: str, name: str, names: tuple[str, ...]) -> PlanError:
     near = _near(name, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(names)}"
     if name in GONE:
@@ -109,7 +109,7 @@ def _fault(host: HostDraft, draft: ServiceDraft, key: str, name: str, names: tup
     if package:
         hint = f"add {package}==<its version> to vllm_requirements, which brings it; or take it out"
     why = f"vLLM {draft.version.text} has no such name"
-    return Fault(host.name, draft.label, draft.where(key), shown(name, key), why, hint)
+    return PlanError(host.name, draft.label, draft.where(key), shown(name, key), why, hint)
 
 
 _PARSERS: tuple[tuple[str, Section], ...] = (("tool_call_parser", "tool_call_parsers"), ("reasoning_parser", "reasoning_parsers"))
@@ -122,18 +122,18 @@ _QWEN3_OPENS = (0, 17)
 
 
 @check(accept="template-parser")
-def parsers_know_the_template(host: HostDraft) -> Iterator[Notice]:
+def parsers_know_the_template(host: HostDraft) -> Iterator[PlanWarning]:
     """A parser that wants what the model's template writes itself leaves all thoughts in the answer. Of models with an entry that one tells."""
     for draft in host.services:
         repo = draft.entry.repo if draft.entry is not None and not draft.entry.sources else ""
         before = draft.version.release[: len(_QWEN3_OPENS)] < _QWEN3_OPENS
         if before and draft.given.get("reasoning_parser") == "qwen3" and _OPENS_THINKING.search(repo):
             what = f"{draft.where('reasoning_parser')} is qwen3, which before vLLM 0.17 wants a <think> in the answer, and the template of {repo} writes that"
-            yield Notice(host.name, draft.label, f"{what}: all thoughts would stand in the answer; write deepseek_r1 with vLLM {draft.version.text}")
+            yield PlanWarning(host.name, draft.label, f"{what}: all thoughts would stand in the answer; write deepseek_r1 with vLLM {draft.version.text}")
 
 
 @check(accept="parser")
-def parsers_are_the_models(host: HostDraft) -> Iterator[Notice]:
+def parsers_are_the_models(host: HostDraft) -> Iterator[PlanWarning]:
     """A parser that is registered but not the model's takes nothing out of its answers, and nobody is told."""
     for draft in host.services:
         for key, section in _PARSERS:
@@ -145,4 +145,4 @@ def parsers_are_the_models(host: HostDraft) -> Iterator[Notice]:
                 continue
             said = f"says {offered}" if offered is not None else "names none"
             what = f"vllm_args.{key} is {shown(own)}, and the catalogue's entry {draft.entry.name} {said}"
-            yield Notice(host.name, draft.label, f"{what}: a parser of another model loses calls or thoughts without an error; leave {key} out")
+            yield PlanWarning(host.name, draft.label, f"{what}: a parser of another model loses calls or thoughts without an error; leave {key} out")

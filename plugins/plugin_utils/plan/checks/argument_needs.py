@@ -8,7 +8,7 @@ import json
 
 from typing import Any, Iterator, Mapping
 
-from ..errors import Fault, shown
+from ..errors import PlanError, shown
 from ..inputs.settings import sources
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm.features import AUDIO, HEARING, NEEDS, has_package
@@ -31,7 +31,7 @@ _HELD: dict[str, tuple[str, ...]] = {
 
 
 @check(accept="packages")
-def packages_are_there(host: HostDraft) -> Iterator[Fault]:
+def packages_are_there(host: HostDraft) -> Iterator[PlanError]:
     """What an argument imports is among the release's requirements."""
     for draft in host.services:
         if draft.release.source.kind == sources.FILE:
@@ -46,18 +46,18 @@ def packages_are_there(host: HostDraft) -> Iterator[Fault]:
             if need.needs(draft.given) and not any(has_package(have, package) for package in need.packages):
                 why = f"it needs the package {need.packages[0]}, which vLLM does not bring"
                 version = host.settings.ray_version.text if need.packages[0] == "ray" else "<its version>"
-                remedy = f"add {need.packages[0]}=={version} to vllm_requirements"
-                remedy += f"; or write {need.instead}" if need.instead else f"; or take {need.key} out"
-                yield Fault(host.name, draft.label, draft.where(need.key), shown(draft.given[need.key], need.key), why, remedy)
+                fix = f"add {need.packages[0]}=={version} to vllm_requirements"
+                fix += f"; or write {need.instead}" if need.instead else f"; or take {need.key} out"
+                yield PlanError(host.name, draft.label, draft.where(need.key), shown(draft.given[need.key], need.key), why, fix)
         name = draft.entry.architecture.class_name if draft.entry else ""
         if name.startswith(HEARING) and not has_package(have, AUDIO[0]):
             why = f"{name} hears, for which it needs the packages of vLLM's extra audio, and vLLM alone does not bring them"
-            remedy = f"add {', '.join(f'{package}==<its version>' for package in AUDIO)} to vllm_requirements"
-            yield Fault(host.name, draft.label, "model", shown(draft.service.model), why, remedy)
+            fix = f"add {', '.join(f'{package}==<its version>' for package in AUDIO)} to vllm_requirements"
+            yield PlanError(host.name, draft.label, "model", shown(draft.service.model), why, fix)
 
 
 @check()
-def paths_can_be_seen(host: HostDraft) -> Iterator[Fault]:
+def paths_can_be_seen(host: HostDraft) -> Iterator[PlanError]:
     """No argument or variable names a file where the service's unit sees none."""
     for draft in host.services:
         named = [(draft.where(key), key, value) for key, value in draft.given.items()]
@@ -67,8 +67,8 @@ def paths_can_be_seen(host: HostDraft) -> Iterator[Fault]:
                 hidden = next((place for place in HIDDEN_PATHS if path == place or path.startswith(f"{place}/")), "")
                 if hidden:
                     why = f"the service's unit does not see what lies in {hidden} (ProtectHome=, PrivateTmp=)"
-                    remedy = f"put it elsewhere, in /srv or /opt for example, and write {name} with that path"
-                    yield Fault(host.name, draft.label, where, shown(path, key), why, remedy)
+                    fix = f"put it elsewhere, in /srv or /opt for example, and write {name} with that path"
+                    yield PlanError(host.name, draft.label, where, shown(path, key), why, fix)
                     break
 
 
@@ -95,7 +95,7 @@ def _paths(value: Any, name: str) -> Iterator[tuple[str, str]]:
 
 
 @check(accept="quantization")
-def quantization_is_the_weights(host: HostDraft) -> Iterator[Fault]:
+def quantization_is_the_weights(host: HostDraft) -> Iterator[PlanError]:
     """A quantisation that is named is the one that the weights hold, or is made as weights load that hold none."""
     for draft in host.services:
         named = draft.given.get("quantization")
@@ -110,5 +110,5 @@ def quantization_is_the_weights(host: HostDraft) -> Iterator[Fault]:
             yield _wrong(host, draft, named, why, "take quantization out: vLLM reads it from the weights")
 
 
-def _wrong(host: HostDraft, draft: ServiceDraft, named: str, why: str, remedy: str) -> Fault:
-    return Fault(host.name, draft.label, draft.where("quantization"), shown(named), why, remedy)
+def _wrong(host: HostDraft, draft: ServiceDraft, named: str, why: str, fix: str) -> PlanError:
+    return PlanError(host.name, draft.label, draft.where("quantization"), shown(named), why, fix)

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping
 
-from ..errors import HIDDEN, Bad, Fault, is_secret_name, shown
+from ..errors import HIDDEN, Bad, PlanError, is_secret_name, shown
 from ..placement.draft import HostDraft
 from ..vllm import argument_types, arguments as args
 from ..vllm.argument_types import count
@@ -34,7 +34,7 @@ def _can_be_written(value: Any) -> bool:
 
 
 @check()
-def values_have_the_type(host: HostDraft) -> Iterator[Fault]:
+def values_have_the_type(host: HostDraft) -> Iterator[PlanError]:
     """Each value is one that vLLM's parser takes: types, choices and bounds, for versions whose parser was read."""
     for draft in host.services:
         for key, value in draft.given.items():
@@ -45,18 +45,18 @@ def values_have_the_type(host: HostDraft) -> Iterator[Fault]:
                 argument_types.check(key, value, takes)
             except Bad as bad:
                 visible = HIDDEN if is_secret_name(key) else shown(value, key)
-                yield Fault(host.name, draft.label, draft.where(key), visible, bad.why, bad.remedy)
+                yield PlanError(host.name, draft.label, draft.where(key), visible, bad.why, bad.fix)
 
 
 @check()
-def chat_template_is_one(host: HostDraft) -> Iterator[Fault]:
+def chat_template_is_one(host: HostDraft) -> Iterator[PlanError]:
     """A chat template is a file or a template, not the name of one that the tokenizer holds."""
     for draft in host.services:
         template = draft.given.get("chat_template")
         if isinstance(template, str) and not any(letter in template for letter in "{}\n/\\") and not template.endswith(".jinja"):
             why = "this is neither a path nor a template, and vLLM knows no template by its name"
-            remedy = "take it out: the tokenizer's own is used; or write a path"
-            yield Fault(host.name, draft.label, draft.where("chat_template"), shown(template), why, remedy)
+            fix = "take it out: the tokenizer's own is used; or write a path"
+            yield PlanError(host.name, draft.label, draft.where("chat_template"), shown(template), why, fix)
 
 
 # Members that a lora module has (entrypoints/openai/models/protocol.py), the first two always.
@@ -64,14 +64,14 @@ _LORA = ("name", "path", "base_model_name", "is_3d_lora_weight")
 
 
 @check()
-def lora_modules_can_be_read(host: HostDraft) -> Iterator[Fault]:
+def lora_modules_can_be_read(host: HostDraft) -> Iterator[PlanError]:
     """Each is name=path, or a dictionary; vLLM refuses anything else."""
     for draft in host.services:
         given = draft.given.get("lora_modules")
         for item in given if isinstance(given, (list, tuple)) else [given]:
             if item not in (None, "") and not _is_lora(item):
                 why = f"a module is <name>=<path>, or a dictionary of {', '.join(_LORA)}"
-                yield Fault(host.name, draft.label, draft.where("lora_modules"), shown(item), why, "write it as {name: ..., path: ...}")
+                yield PlanError(host.name, draft.label, draft.where("lora_modules"), shown(item), why, "write it as {name: ..., path: ...}")
 
 
 def _is_lora(item: Any) -> bool:
@@ -86,24 +86,24 @@ def _is_lora(item: Any) -> bool:
 
 
 @check()
-def variables_go_with_arguments(host: HostDraft) -> Iterator[Fault]:
+def variables_go_with_arguments(host: HostDraft) -> Iterator[PlanError]:
     """What needs an environment variable beside it has it."""
     for draft in host.services:
         on = draft.environment.get("VLLM_USE_RUST_FRONTEND", "0") == "1" or "VLLM_USE_RUST_FRONTEND" in draft.service.secret_names
         if draft.given.get("grpc_port") is not None and not on:
             why = "vLLM refuses it without VLLM_USE_RUST_FRONTEND=1"
-            remedy = "add VLLM_USE_RUST_FRONTEND: 1 to the service's environment, or take it out"
-            yield Fault(host.name, draft.label, draft.where("grpc_port"), shown(draft.given["grpc_port"]), why, remedy)
+            fix = "add VLLM_USE_RUST_FRONTEND: 1 to the service's environment, or take it out"
+            yield PlanError(host.name, draft.label, draft.where("grpc_port"), shown(draft.given["grpc_port"]), why, fix)
 
 
 @dataclass(frozen=True)
 class _Conflict:
-    """Arguments that do not go together: the one to blame, whether they clash, why, and the way out."""
+    """Arguments that do not go together: the one to blame, whether they clash, why, and the fix."""
 
     key: str
     clashes: Callable[[Mapping[str, Any]], bool]
     why: str
-    remedy: str
+    fix: str
 
 
 def _on(arguments: Mapping[str, Any], key: str, member: str) -> bool:
@@ -239,10 +239,10 @@ _CONFLICTS = (
 
 
 @check()
-def arguments_go_together(host: HostDraft) -> Iterator[Fault]:
+def arguments_go_together(host: HostDraft) -> Iterator[PlanError]:
     """No two arguments shut each other out."""
     for draft in host.services:
         for conflict in _CONFLICTS:
             if conflict.clashes(draft.given):
                 value = shown(draft.given.get(conflict.key), conflict.key)
-                yield Fault(host.name, draft.label, draft.where(conflict.key), value, conflict.why, conflict.remedy)
+                yield PlanError(host.name, draft.label, draft.where(conflict.key), value, conflict.why, conflict.fix)

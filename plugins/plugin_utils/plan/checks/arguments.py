@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Union
 
-from ..errors import HIDDEN, Bad, Fault, Notice, is_secret_name, shown
+from ..errors import HIDDEN, Bad, PlanError, PlanWarning, is_secret_name, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
 from ..vllm.flags import Section, flag
 from .base import check
 
-Finding = Union[Fault, Notice]
+Finding = Union[PlanError, PlanWarning]
 
 _PARSERS: tuple[tuple[str, Section, str], ...] = (
     ("tool_call_parser", "tool_call_parsers", "tool_parser_plugin"),
@@ -37,20 +37,20 @@ def _check_key(host: HostDraft, draft: ServiceDraft, key: str, value: Any, own: 
     if "-" in head:
         # Not only for looks: every check below goes by the one spelling.
         why = "keys of vllm_args are written with underscores"
-        return Fault(host.name, draft.label, where, shown(value, head), why, f"write it as {head.replace('-', '_')}")
+        return PlanError(host.name, draft.label, where, shown(value, head), why, f"write it as {head.replace('-', '_')}")
     if head in args.OWNED:
         visible = HIDDEN if is_secret_name(head) else shown(value, head)
-        return Fault(host.name, draft.label, where, visible, "the plan gives this flag itself", args.OWNED[head])
+        return PlanError(host.name, draft.label, where, visible, "the plan gives this flag itself", args.OWNED[head])
     if head in args.SHORT:
-        return Fault(host.name, draft.label, where, shown(value, head), "short flags are not checked", f"write it as {args.SHORT[head]}")
+        return PlanError(host.name, draft.label, where, shown(value, head), "short flags are not checked", f"write it as {args.SHORT[head]}")
     answer = host.flags.ask("flags", flag(head), draft.version)
     if answer.state == "known" or (value is None and answer.state != "unknown"):
         return None
-    why, remedy = _explain_flag(host, draft, head, answer.state, answer.since)
+    why, fix = _explain_flag(host, draft, head, answer.state, answer.since)
     if host.flags.covers(draft.version):
-        return Fault(host.name, draft.label, where, shown(value, key), why, remedy)
+        return PlanError(host.name, draft.label, where, shown(value, key), why, fix)
     basis = host.flags.basis(draft.version).text
-    return Notice(host.name, draft.label, f"{where}: {why}, going by vLLM {basis}, since {draft.version.text} is not known here; {remedy}")
+    return PlanWarning(host.name, draft.label, f"{where}: {why}, going by vLLM {basis}, since {draft.version.text} is not known here; {fix}")
 
 
 def _explain_flag(host: HostDraft, draft: ServiceDraft, head: str, state: str, since: str) -> tuple[str, str]:
@@ -63,19 +63,19 @@ def _explain_flag(host: HostDraft, draft: ServiceDraft, head: str, state: str, s
     if head.startswith("no_") and host.flags.has("flags", flag(head[3:]), draft.version):
         return "vllm_args names flags without their no", f"write it as {head[3:]}: false"
     near = host.flags.nearest("flags", head, draft.version)
-    remedy = f"did you mean {' or '.join(near)}?" if near else f"see the arguments of vllm serve {version}"
-    return f"vLLM {version} has no flag {name}", remedy
+    fix = f"did you mean {' or '.join(near)}?" if near else f"see the arguments of vllm serve {version}"
+    return f"vLLM {version} has no flag {name}", fix
 
 
 @check()
-def values_can_be_written(host: HostDraft) -> Iterator[Fault]:
+def values_can_be_written(host: HostDraft) -> Iterator[PlanError]:
     """Every value can stand on a command line."""
     for draft in host.services:
         for key, value in draft.given.items():
             try:
                 args.check_value(value)
             except Bad as bad:
-                yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(value, key), bad.why, bad.remedy)
+                yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(value, key), bad.why, bad.fix)
 
 
 @check()
@@ -95,15 +95,15 @@ def parsers_exist(host: HostDraft) -> Iterator[Finding]:
                 "gone": f"vLLM has no such parser any more since {answer.since}",
             }.get(answer.state, f"vLLM {draft.version.text} has no parser of this name")
             near = host.flags.nearest(section, str(name), draft.version)
-            remedy = f"did you mean {' or '.join(near)}?" if near else f"take it away with {key}: null, or name one that vLLM has"
+            fix = f"did you mean {' or '.join(near)}?" if near else f"take it away with {key}: null, or name one that vLLM has"
             if answer.state == "not yet":
-                remedy = f"set vllm_version to {answer.since} or newer" + (f", or use {near[0]}" if near else "")
+                fix = f"set vllm_version to {answer.since} or newer" + (f", or use {near[0]}" if near else "")
             if host.flags.covers(draft.version):
-                yield Fault(host.name, draft.label, where, shown(name), why, remedy)
+                yield PlanError(host.name, draft.label, where, shown(name), why, fix)
             else:
-                yield Notice(host.name, draft.label, f"{where}: {why}, as far as is known here of vLLM {draft.version.text}; {remedy}")
+                yield PlanWarning(host.name, draft.label, f"{where}: {why}, as far as is known here of vLLM {draft.version.text}; {fix}")
         if draft.given.get("enable_auto_tool_choice") is True and draft.given.get("tool_call_parser") is None:
-            yield Fault(
+            yield PlanError(
                 host.name,
                 draft.label,
                 "vllm_args.enable_auto_tool_choice",
@@ -114,12 +114,12 @@ def parsers_exist(host: HostDraft) -> Iterator[Finding]:
 
 
 @check()
-def parsers_fit_the_model(host: HostDraft) -> Iterator[Fault]:
+def parsers_fit_the_model(host: HostDraft) -> Iterator[PlanError]:
     """A reasoning parser on a model that does not think takes the whole answer for thoughts, and content stays empty."""
     for draft in host.services:
         name = draft.given.get("reasoning_parser")
         if name is not None and draft.entry is not None and draft.entry.thinking == "never":
-            yield Fault(
+            yield PlanError(
                 host.name,
                 draft.label,
                 "vllm_args.reasoning_parser",
@@ -130,7 +130,7 @@ def parsers_fit_the_model(host: HostDraft) -> Iterator[Fault]:
 
 
 @check()
-def variables_exist(host: HostDraft) -> Iterator[Notice]:
+def variables_exist(host: HostDraft) -> Iterator[PlanWarning]:
     """vLLM ignores a VLLM_ variable that it does not know, so a typing error or a retired one does nothing."""
     for draft in host.services:
         for name in (*draft.environment, *(name for name in draft.service.secret_names if name not in draft.environment)):
@@ -144,4 +144,4 @@ def variables_exist(host: HostDraft) -> Iterator[Notice]:
             hint = f"; near to it are {', '.join(near)}" if near and answer.state == "unknown" else ""
             if answer.state == "gone" and name in args.RETIRED_VARIABLES:
                 hint = f"; {args.RETIRED_VARIABLES[name]}"
-            yield Notice(host.name, draft.label, f"vLLM {draft.version.text} ignores the environment variable {name}: it {what}{hint}")
+            yield PlanWarning(host.name, draft.label, f"vLLM {draft.version.text} ignores the environment variable {name}: it {what}{hint}")

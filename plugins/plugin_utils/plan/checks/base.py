@@ -7,13 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Callable, Iterator, Union
 
-from ..errors import Fault, Notice
+from ..errors import PlanError, PlanWarning
 from ..inputs.run import Run
 from ..placement.draft import HostDraft
 from ..placement.multi_node import Cluster
 from ..vllm.engines import VLLM
 
-Finding = Union[Fault, Notice]
+Finding = Union[PlanError, PlanWarning]
 HostFunction = Callable[[HostDraft], Iterator[Finding]]
 ClusterFunction = Callable[[Cluster, Run], Iterator[Finding]]
 _MARK = "plan_check"

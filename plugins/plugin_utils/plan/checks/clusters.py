@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterator, Union
 
-from ..errors import Fault, Notice, did_you_mean, shown
+from ..errors import PlanError, PlanWarning, did_you_mean, shown
 from ..inputs.distributed import RAY
 from ..inputs.run import Run
 from ..models.architecture import Architecture
@@ -17,11 +17,11 @@ from ..vllm import arguments as args
 from .base import check_of_clusters
 from .layout import blocks_are_refined
 
-Finding = Union[Fault, Notice]
+Finding = Union[PlanError, PlanWarning]
 
 
 @check_of_clusters
-def hosts_are_as_many_as_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
+def hosts_are_as_many_as_nodes(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """As many hosts have the service as it says that it has nodes."""
     nodes = cluster.distributed.nodes
     have = len(cluster.members)
@@ -30,34 +30,34 @@ def hosts_are_as_many_as_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
     there = f"{have} host{' of the inventory has' if have == 1 else 's of the inventory have'} it: {', '.join(cluster.hosts)}"
     if have < nodes:
         why = f"{there}; {nodes - have} more {'is' if nodes - have == 1 else 'are'} missing"
-        remedy = f"define the service for {nodes} hosts, in the variables of a group that holds them, or write nodes: {have}"
-        remedy = remedy if have > 1 else remedy.partition(", or write")[0]
+        fix = f"define the service for {nodes} hosts, in the variables of a group that holds them, or write nodes: {have}"
+        fix = fix if have > 1 else fix.partition(", or write")[0]
     else:
         why = f"{there}; {have - nodes} too many"
-        remedy = f"take it off {have - nodes} of them, write nodes: {have}, or give services of their own names to groups of {nodes}"
-    yield Fault(cluster.head.host.name, cluster.label, "distributed.nodes", str(nodes), why, remedy)
+        fix = f"take it off {have - nodes} of them, write nodes: {have}, or give services of their own names to groups of {nodes}"
+    yield PlanError(cluster.head.host.name, cluster.label, "distributed.nodes", str(nodes), why, fix)
 
 
 @check_of_clusters
-def head_is_a_node(cluster: Cluster, run: Run) -> Iterator[Fault]:
+def head_is_a_node(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """The head that is named is one of the hosts."""
     if _said(cluster, lambda member: _of(member).head) is not None:
         return
     head = cluster.distributed.head
     if head is not None and head not in cluster.hosts:
         why = f"no host of this name has the service; {', '.join(cluster.hosts)} {'has' if len(cluster.hosts) == 1 else 'have'} it"
-        remedy = did_you_mean(head, cluster.hosts, "name one of them, or leave head out for the first of the inventory")
-        yield Fault(cluster.head.host.name, cluster.label, "distributed.head", shown(head), why, remedy)
+        fix = did_you_mean(head, cluster.hosts, "name one of them, or leave head out for the first of the inventory")
+        yield PlanError(cluster.head.host.name, cluster.label, "distributed.head", shown(head), why, fix)
 
 
 @check_of_clusters
 def nodes_say_the_same(cluster: Cluster, run: Run) -> Iterator[Finding]:
     """What has to be the same on all nodes is. Of things that follow from each other the first is told."""
-    for key, chain, remedy in _ALIKE:
+    for key, chain, fix in _ALIKE:
         for subkey, get in chain:
             said = _said(cluster, get)
             if said is not None:
-                yield _differs(cluster, subkey or key, said, remedy)
+                yield _differs(cluster, subkey or key, said, fix)
                 break
     for name in dict.fromkeys(name for member in cluster.members for name in member.draft.given):
         said = _said(cluster, lambda member: member.draft.given.get(name), name)
@@ -65,7 +65,7 @@ def nodes_say_the_same(cluster: Cluster, run: Run) -> Iterator[Finding]:
             yield _differs(cluster, f"vllm_args.{name}", said, _BY_GROUP)
     if _said(cluster, _gpu_count) is None and (said := _said(cluster, _gpu_names)) is not None:
         hosts = ", ".join(cluster.hosts)
-        yield Notice(cluster.head.host.name, cluster.label, f"its nodes {hosts} have different GPUs ({_told(said)}): the slowest sets the pace")
+        yield PlanWarning(cluster.head.host.name, cluster.label, f"its nodes {hosts} have different GPUs ({_told(said)}): the slowest sets the pace")
 
 
 def _gpu_count(member: Member) -> int | None:
@@ -85,7 +85,7 @@ def _of(member: Member) -> Any:
 _BY_GROUP = "define the service once, in the variables of a group that holds its hosts"
 _SAME = f"write the same on all of its hosts, best by this: {_BY_GROUP}"
 
-# What has to be alike: the key, what to compare in the order in which one follows from the other, and the way out.
+# What has to be alike: the key, what to compare in the order in which one follows from the other, and the fix.
 _ALIKE: tuple[tuple[str, tuple[tuple[str, Callable[[Member], Any]], ...], str], ...] = (
     ("distributed.nodes", (("", lambda member: _of(member).nodes),), _SAME),
     ("distributed.backend", (("", lambda member: _of(member).backend), ("distributed.port", lambda member: _of(member).meeting_port)), _SAME),
@@ -128,35 +128,35 @@ def _told(said: dict[str, list[str]]) -> str:
     return ", ".join(f"{answer or 'unknown'} on {' and '.join(hosts)}" for answer, hosts in said.items())
 
 
-def _differs(cluster: Cluster, key: str, said: dict[str, list[str]], remedy: str) -> Fault:
+def _differs(cluster: Cluster, key: str, said: dict[str, list[str]], fix: str) -> PlanError:
     value = ", ".join(said)
-    return Fault(cluster.head.host.name, cluster.label, key, value, f"the nodes of one service have to agree, and it is {_told(said)}", remedy)
+    return PlanError(cluster.head.host.name, cluster.label, key, value, f"the nodes of one service have to agree, and it is {_told(said)}", fix)
 
 
 @check_of_clusters
-def addresses_are_apart(cluster: Cluster, run: Run) -> Iterator[Fault]:
+def addresses_are_apart(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """Each node has an address of its own, at which others reach it."""
     owners: dict[str, str] = {}
     for node in cluster.head.draft.part.nodes if cluster.head.draft.part else ():
-        key, remedy = "ansible_host", "give each host its own address, or name a network with distributed.interface"
+        key, fix = "ansible_host", "give each host its own address, or name a network with distributed.interface"
         if node.address == "localhost" or node.address.startswith("127.") or node.address == "::1":
-            yield Fault(node.host, cluster.label, key, node.address, "the other nodes of the service cannot reach it at this address", remedy)
+            yield PlanError(node.host, cluster.label, key, node.address, "the other nodes of the service cannot reach it at this address", fix)
         elif node.address in owners:
             why = f"{owners[node.address]} has the same address, and each node of a service is a host of its own"
-            yield Fault(node.host, cluster.label, key, shown(node.address), why, remedy)
+            yield PlanError(node.host, cluster.label, key, shown(node.address), why, fix)
         owners.setdefault(node.address, node.host)
 
 
 @check_of_clusters
-def ray_has_ipv4(cluster: Cluster, run: Run) -> Iterator[Fault]:
+def ray_has_ipv4(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """Nodes under Ray have addresses of IPv4: nobody has tried its ports and ranks by IPv6."""
     if cluster.distributed.backend != RAY:
         return
     for node in cluster.head.draft.part.nodes if cluster.head.draft.part else ():
         if ":" in node.address:
             why = "the other nodes reach it by IPv6, by which services on Ray are not known to run"
-            remedy = "write distributed.backend: mp; or name a network with IPv4 with distributed.interface, or an IPv4 address as ansible_host"
-            yield Fault(node.host, cluster.label, "distributed.backend", RAY, why, remedy)
+            fix = "write distributed.backend: mp; or name a network with IPv4 with distributed.interface, or an IPv4 address as ansible_host"
+            yield PlanError(node.host, cluster.label, "distributed.backend", RAY, why, fix)
 
 
 @check_of_clusters
@@ -178,14 +178,14 @@ def gpus_add_up(cluster: Cluster, run: Run) -> Iterator[Finding]:
     usual = _usual_sizes(cluster, each, nodes)
     if wanted != each * nodes:
         why = f"{sizes} is {wanted} GPUs and the service has {each * nodes}"
-        remedy = f"{usual}, or name on each host the GPUs that it is to use, with gpus"
-        yield Fault(cluster.head.host.name, cluster.label, "gpus", value, why, remedy)
+        fix = f"{usual}, or name on each host the GPUs that it is to use, with gpus"
+        yield PlanError(cluster.head.host.name, cluster.label, "gpus", value, why, fix)
     elif each % stage and stage % each:
         why = f"a stage of {stage} GPUs is neither part of a host with {each} nor made of whole ones"
-        yield Fault(cluster.head.host.name, cluster.label, "vllm_args.tensor_parallel_size", str(tensor), why, usual)
+        yield PlanError(cluster.head.host.name, cluster.label, "vllm_args.tensor_parallel_size", str(tensor), why, usual)
     elif stage > each:
         what = f"{sizes} sends what tensor parallel exchanges in every layer between hosts, which only the fastest networks bear"
-        yield Notice(cluster.head.host.name, cluster.label, f"{what}; {usual}")
+        yield PlanWarning(cluster.head.host.name, cluster.label, f"{what}; {usual}")
 
 
 def _usual_sizes(cluster: Cluster, each: int, nodes: int) -> str:
@@ -200,7 +200,7 @@ def _usual_sizes(cluster: Cluster, each: int, nodes: int) -> str:
 
 
 @check_of_clusters
-def run_has_all_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
+def run_has_all_nodes(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """A run reaches all nodes of a service or none: half of one does not serve."""
     if run.hosts is None:
         return
@@ -209,17 +209,17 @@ def run_has_all_nodes(cluster: Cluster, run: Run) -> Iterator[Fault]:
     if missing and there:
         who = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not in this run"
         why = f"{who}, left out by its limit or failed before; a part of a service does not serve"
-        remedy = f"limit the run to all of its hosts, -l {','.join(cluster.hosts)}, or to none of them"
-        yield Fault(cluster.head.host.name, cluster.label, "limit", ",".join(there), why, remedy)
+        fix = f"limit the run to all of its hosts, -l {','.join(cluster.hosts)}, or to none of them"
+        yield PlanError(cluster.head.host.name, cluster.label, "limit", ",".join(there), why, fix)
 
 
 @check_of_clusters
-def names_are_apart(cluster: Cluster, run: Run) -> Iterator[Fault]:
+def names_are_apart(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """No two nodes give themselves the same name: logs, certificates and people could not tell them apart, and one host may be there twice."""
     owners: dict[str, str] = {}
     for member in cluster.members:
         name = member.host.facts.hostname if member.host.facts is not None else ""
         if name and name in owners:
             why = f"{owners[name]} gives itself the same name ({name}), and each node of a service is a host of its own"
-            yield Fault(member.host.name, cluster.label, "hostname", name, why, "see that these are two hosts, and set their names with hostnamectl")
+            yield PlanError(member.host.name, cluster.label, "hostname", name, why, "see that these are two hosts, and set their names with hostnamectl")
         owners.setdefault(name, member.host.name)

@@ -12,7 +12,7 @@ from typing import Any, Iterator, Mapping
 
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials, has_token
 
-from ..errors import HIDDEN, Fault
+from ..errors import HIDDEN, PlanError
 from ..inputs.settings.sources import Source
 from ..placement.draft import HostDraft, ServiceDraft
 from .base import check
@@ -42,15 +42,15 @@ _ARGUMENT_REMEDIES = {
 
 
 @check(every_engine=True)
-def no_credentials_in_values(host: HostDraft) -> Iterator[Fault]:
+def no_credentials_in_values(host: HostDraft) -> Iterator[PlanError]:
     """No address holds a user, a password or a token, and no value is a token, but for the variables that are secrets."""
     for setting in fields(host.settings):
         value = getattr(host.settings, setting.name)
         for where, why in _found(setting.name, value):
-            yield Fault(host.name, "", where, HIDDEN, why, _REMEDIES.get(setting.name, "take it out"))
+            yield PlanError(host.name, "", where, HIDDEN, why, _REMEDIES.get(setting.name, "take it out"))
     for draft in host.services:
-        for where, why, remedy in _of_service(draft, host.settings.model_service_environment):
-            yield Fault(host.name, draft.label, where, HIDDEN, why, remedy)
+        for where, why, fix in _of_service(draft, host.settings.model_service_environment):
+            yield PlanError(host.name, draft.label, where, HIDDEN, why, fix)
 
 
 def _of_service(draft: ServiceDraft, of_all: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -59,8 +59,8 @@ def _of_service(draft: ServiceDraft, of_all: Mapping[str, Any]) -> Iterator[tupl
         yield from ((where, why, _INDEX) for where, why in _found(key, getattr(service, key)))
     for key, given, own in (("vllm_args", draft.given, service.vllm_args), ("transformers_args", service.transformers_args, service.transformers_args)):
         for name, value in given.items():
-            remedy = _ARGUMENT_REMEDIES.get(name, _COMMAND)
-            yield from ((where + _from(name, own), why, remedy) for where, why in _found(f"{key}.{name}", value))
+            fix = _ARGUMENT_REMEDIES.get(name, _COMMAND)
+            yield from ((where + _from(name, own), why, fix) for where, why in _found(f"{key}.{name}", value))
     for name, value in draft.environment.items():
         # What is the host's own was looked at there.
         if name not in of_all or name in service.environment:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from ..artifacts.cuda import FIRST_IN_WHEELS, NONE, PACKAGES, needs_cuda
-from ..errors import Fault, Notice, shown
+from ..errors import PlanError, PlanWarning, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm.platforms import numbers, written
 from .base import check
@@ -16,7 +16,7 @@ _LISTS = ("PATH", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH")
 
 
 @check()
-def toolkit_can_be_had(host: HostDraft) -> Iterator[Fault]:
+def toolkit_can_be_had(host: HostDraft) -> Iterator[PlanError]:
     """The source of the toolkit has one for the release's CUDA."""
     settings = host.settings
     for draft in host.services:
@@ -24,16 +24,16 @@ def toolkit_can_be_had(host: HostDraft) -> Iterator[Fault]:
         name = draft.version.text
         if toolkit.source == PACKAGES and settings.cuda_apt_repository and not toolkit.version:
             why = f"which CUDA vLLM {name} brings is not known, so neither are the packages"
-            yield Fault(host.name, draft.label, "cuda_source", PACKAGES, why, "name the build, like vllm_torch_backend: cu130; or use cuda_source: wheels")
+            yield PlanError(host.name, draft.label, "cuda_source", PACKAGES, why, "name the build, like vllm_torch_backend: cu130; or use cuda_source: wheels")
 
 
 @check(accept="cuda-compiler")
-def compiler_is_there(host: HostDraft) -> Iterator[Notice]:
+def compiler_is_there(host: HostDraft) -> Iterator[PlanWarning]:
     """A release for GPUs has a compiler."""
     for draft in host.services:
         if draft.release.toolkit.source == NONE and needs_cuda(draft.version, host.settings.vllm_torch_backend):
             what = f"the release of vLLM {draft.version.text} gets no CUDA compiler, so kernels that FlashInfer or DeepGEMM compile as it runs will fail"
-            yield Notice(host.name, draft.label, f"{what}: {_why_none(host, draft)}")
+            yield PlanWarning(host.name, draft.label, f"{what}: {_why_none(host, draft)}")
 
 
 def _why_none(host: HostDraft, draft: ServiceDraft) -> str:
@@ -45,7 +45,7 @@ def _why_none(host: HostDraft, draft: ServiceDraft) -> str:
 
 
 @check()
-def architectures_are_known(host: HostDraft) -> Iterator[Fault]:
+def architectures_are_known(host: HostDraft) -> Iterator[PlanError]:
     """There is something to compile the proof for, and the CUDA makes code for it."""
     platforms = host.tables.platforms
     for draft in host.services:
@@ -55,29 +55,29 @@ def architectures_are_known(host: HostDraft) -> Iterator[Fault]:
         # Where there is no GPU and none is stated, another rule says that already.
         if not toolkit.architectures and host.facts is not None and not host.facts.gpus and host.gpus_are_stated:
             why = "no GPU answers on the host, so nothing says what the release's compiler has to be proven for"
-            remedy = "name compute capabilities here or in plan_gpus, like ['9.0'] for H100 and H20"
-            yield Fault(host.name, draft.label, "cuda_architectures", "[]", why, remedy)
+            fix = "name compute capabilities here or in plan_gpus, like ['9.0'] for H100 and H20"
+            yield PlanError(host.name, draft.label, "cuda_architectures", "[]", why, fix)
         for architecture in toolkit.architectures:
             least = platforms.least_cuda(numbers(architecture))
             if toolkit.version and numbers(toolkit.version) < least:
                 why = f"compute capability {architecture} needs CUDA {written(least)} or newer, and vLLM {draft.version.text} brings {toolkit.version} here"
-                remedy = f"leave it out, or choose a build for CUDA {written(least)} or newer with vllm_torch_backend"
-                yield Fault(host.name, draft.label, "cuda_architectures", architecture, why, remedy)
+                fix = f"leave it out, or choose a build for CUDA {written(least)} or newer with vllm_torch_backend"
+                yield PlanError(host.name, draft.label, "cuda_architectures", architecture, why, fix)
 
 
 @check()
-def path_lists_have_no_holes(host: HostDraft) -> Iterator[Fault]:
+def path_lists_have_no_holes(host: HostDraft) -> Iterator[PlanError]:
     """No list of paths that the user gives has an empty element: to nvcc and the linker it is the working directory, and nvcc is not found then."""
     for draft in host.services:
         for name in _LISTS:
             value = draft.environment.get(name)
             if value is not None and "" in value.split(":"):
                 why = "an empty element, as a ':' at the beginning, at the end or twice makes it, is the working directory"
-                yield Fault(host.name, draft.label, f"environment.{name}", shown(value), why, "take the ':' away that has nothing on one side")
+                yield PlanError(host.name, draft.label, f"environment.{name}", shown(value), why, "take the ':' away that has nothing on one side")
 
 
 @check(accept="fabric-manager")
-def fabric_manager_goes_with_the_driver(host: HostDraft) -> Iterator[Fault]:
+def fabric_manager_goes_with_the_driver(host: HostDraft) -> Iterator[PlanError]:
     """On a machine with NVSwitches Fabric Manager is there, of exactly the driver's version: CUDA fails with error 802 otherwise."""
     facts = host.facts
     if facts is None or not facts.nvswitches or host.settings.cuda_fabric_manager or not any(draft.gpus for draft in host.services):
@@ -86,5 +86,5 @@ def fabric_manager_goes_with_the_driver(host: HostDraft) -> Iterator[Fault]:
     if driver and facts.fabric_manager != driver:
         have = facts.fabric_manager or "not installed"
         why = f"the GPUs hang together by {facts.nvswitches} NVSwitches, the driver is {driver} and Fabric Manager {have}: CUDA fails with error 802"
-        remedy = f"install Fabric Manager {driver}; with cuda_driver_install and cuda_fabric_manager the role does it"
-        yield Fault(host.name, "", "cuda_fabric_manager", have, why, remedy)
+        fix = f"install Fabric Manager {driver}; with cuda_driver_install and cuda_fabric_manager the role does it"
+        yield PlanError(host.name, "", "cuda_fabric_manager", have, why, fix)

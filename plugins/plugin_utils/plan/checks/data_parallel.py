@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..errors import Fault, shown
+from ..errors import PlanError, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
 from .base import check
@@ -20,7 +20,7 @@ _WAYS = "a copy of the model on each host behind a load balancer, or, with distr
 
 
 @check(accept="data-parallel-hosts")
-def ranks_are_all_here(host: HostDraft) -> Iterator[Fault]:
+def ranks_are_all_here(host: HostDraft) -> Iterator[PlanError]:
     """An engine waits for all of its data parallel ranks, and nothing starts those of other hosts, or opens the ports between them."""
     for draft in host.services:
         size = args.size(draft.given, "data_parallel_size")
@@ -31,8 +31,8 @@ def ranks_are_all_here(host: HostDraft) -> Iterator[Fault]:
         why = f"{here} of the {size} data parallel ranks would run here, and the engine waits for the others, which no service starts"
         fits = f"data_parallel_size: {here}" if here > 1 else "data_parallel_size out"
         there = ", ".join(name for name in _ELSEWHERE if name in draft.given)
-        remedy = f"take {there} out" + (f" and write {fits}" if here > 1 else f", and {fits}") + f", for ranks on this host alone; over several hosts: {_WAYS}"
-        yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(draft.given.get(key), key), why, remedy)
+        fix = f"take {there} out" + (f" and write {fits}" if here > 1 else f", and {fits}") + f", for ranks on this host alone; over several hosts: {_WAYS}"
+        yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(draft.given.get(key), key), why, fix)
 
 
 def _here(draft: ServiceDraft) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator
 
-from ..errors import Fault
+from ..errors import PlanError
 from ..inputs.facts import HostFacts, Mount
 from ..placement.draft import HostDraft, ServiceDraft
 from .base import check
@@ -32,7 +32,7 @@ class Need:
 
 
 @check(accept="disk", every_engine=True)
-def room_is_enough(host: HostDraft) -> Iterator[Fault]:
+def room_is_enough(host: HostDraft) -> Iterator[PlanError]:
     """Weights, releases and caches that are not there yet fit on their file systems together, and the reserve stays free beside weights."""
     if host.facts is None:
         return
@@ -43,7 +43,7 @@ def room_is_enough(host: HostDraft) -> Iterator[Fault]:
         yield from _room(host, mount, there)
 
 
-def _room(host: HostDraft, mount: Mount, needs: list[Need]) -> Iterator[Fault]:
+def _room(host: HostDraft, mount: Mount, needs: list[Need]) -> Iterator[PlanError]:
     wanted = sum(need.bytes for need in needs)
     reserve = host.settings.weights_disk_reserve if any(need.setting == "weights_dir" for need in needs) else 0
     settings = list(dict.fromkeys(need.setting for need in needs))
@@ -55,11 +55,11 @@ def _room(host: HostDraft, mount: Mount, needs: list[Need]) -> Iterator[Fault]:
         kept = f" and {gigabytes(reserve)} is to stay free" if reserve else ""
         why = f"{sums}{kept}, but {mount.mount} has {gigabytes(mount.free_bytes)} left"
         mirror = "; where a mirror serves other sizes than the Hub, set plan_check_disk: false" if "weights_dir" in settings else ""
-        yield Fault(host.name, services, where, value, why, f"make room, or set {' or '.join(settings)} to a larger file system{mirror}")
+        yield PlanError(host.name, services, where, value, why, f"make room, or set {' or '.join(settings)} to a larger file system{mirror}")
     files = sum(need.files for need in needs)
     if mount.free_files is not None and files > mount.free_files:
         why = f"some {files} files are to come, and {mount.mount} takes {mount.free_files} more (df -i)"
-        yield Fault(host.name, services, where, value, why, f"remove files, or set {' or '.join(settings)} to another file system")
+        yield PlanError(host.name, services, where, value, why, f"remove files, or set {' or '.join(settings)} to another file system")
 
 
 def _weights(host: HostDraft, facts: HostFacts) -> list[Need]:
@@ -101,7 +101,7 @@ def _releases(host: HostDraft, facts: HostFacts) -> list[Need]:
 
 
 @check(every_engine=True)
-def mounts_can_be_written(host: HostDraft) -> Iterator[Fault]:
+def mounts_can_be_written(host: HostDraft) -> Iterator[PlanError]:
     """No place that the roles write to is mounted read-only."""
     if host.facts is None or not host.services:
         return
@@ -114,12 +114,12 @@ def mounts_can_be_written(host: HostDraft) -> Iterator[Fault]:
     for name, path in [*places, ("", UNITS), ("", TEMPORARY)]:
         mount = host.facts.mount_of(path)
         if mount is not None and "ro" in mount.options:
-            remedy = f"mount {mount.mount} read-write" + (f", or set {name} to another file system" if name else "")
-            yield Fault(host.name, "", name or path, path, f"{mount.mount} is mounted read-only", remedy)
+            fix = f"mount {mount.mount} read-write" + (f", or set {name} to another file system" if name else "")
+            yield PlanError(host.name, "", name or path, path, f"{mount.mount} is mounted read-only", fix)
 
 
 @check(accept="noexec", every_engine=True)
-def mounts_can_be_loaded_from(host: HostDraft) -> Iterator[Fault]:
+def mounts_can_be_loaded_from(host: HostDraft) -> Iterator[PlanError]:
     """No place that programs or libraries are loaded from is mounted noexec: Triton, Inductor and FlashInfer load what they compile, too."""
     if host.facts is None or not host.services:
         return
@@ -135,8 +135,8 @@ def mounts_can_be_loaded_from(host: HostDraft) -> Iterator[Fault]:
     for name, path, what in places:
         mount = host.facts.mount_of(path)
         if mount is not None and "noexec" in mount.options:
-            remedy = f"mount {mount.mount} without noexec" + (f", or set {name} to another file system" if name else "")
-            yield Fault(host.name, "", name or path, path, f"{what}, and {mount.mount} is mounted noexec", remedy)
+            fix = f"mount {mount.mount} without noexec" + (f", or set {name} to another file system" if name else "")
+            yield PlanError(host.name, "", name or path, path, f"{what}, and {mount.mount} is mounted noexec", fix)
 
 
 def gigabytes(count: int) -> str:

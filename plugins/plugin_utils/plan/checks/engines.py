@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 from ..artifacts import transformers_engine
-from ..errors import HIDDEN, Bad, Fault, Notice, is_secret_name, shown
+from ..errors import HIDDEN, Bad, PlanError, PlanWarning, is_secret_name, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
 from ..vllm.engines import NAMES, TRANSFORMERS, VLLM
@@ -35,16 +35,16 @@ _OF_ENGINE: dict[str, dict[str, str]] = {
 
 
 @check(every_engine=True)
-def keys_are_of_the_engine(host: HostDraft) -> Iterator[Fault]:
+def keys_are_of_the_engine(host: HostDraft) -> Iterator[PlanError]:
     """No key of a service is one that its engine would not even look at."""
     for draft in host.services:
         for engine, keys in _OF_ENGINE.items():
             if engine == draft.engine:
                 continue
-            for key, remedy in keys.items():
+            for key, fix in keys.items():
                 if getattr(draft.service, key):
                     why = f"this is for {NAMES[engine]}, and the service's engine is {draft.engine}"
-                    yield Fault(host.name, draft.label, key, _value(draft, key), why, remedy)
+                    yield PlanError(host.name, draft.label, key, _value(draft, key), why, fix)
 
 
 def _value(draft: ServiceDraft, key: str) -> str:
@@ -53,71 +53,71 @@ def _value(draft: ServiceDraft, key: str) -> str:
 
 
 @check(every_engine=True)
-def transformers_arguments_can_be_written(host: HostDraft) -> Iterator[Fault]:
+def transformers_arguments_can_be_written(host: HostDraft) -> Iterator[PlanError]:
     """Arguments of transformers serve can stand on its command line, and none is the plan's own. Whether it has them its own parser says."""
     for draft in _of_transformers(host):
         for key, value in draft.arguments.items():
             where = f"transformers_args.{key}"
             visible = HIDDEN if is_secret_name(key) else shown(value, key)
             if key.replace("-", "_") in transformers_engine.OWNED:
-                yield Fault(host.name, draft.label, where, visible, "the plan sees to this flag", transformers_engine.OWNED[key.replace("-", "_")])
+                yield PlanError(host.name, draft.label, where, visible, "the plan sees to this flag", transformers_engine.OWNED[key.replace("-", "_")])
             elif not key.replace("_", "").isalnum():
                 why = "keys of transformers_args are names of flags, with underscores"
-                yield Fault(host.name, draft.label, where, visible, why, f"write it like {key.strip('-').replace('-', '_')}")
+                yield PlanError(host.name, draft.label, where, visible, why, f"write it like {key.strip('-').replace('-', '_')}")
             else:
                 yield from _check_value(host, draft, where, visible, value)
 
 
-def _check_value(host: HostDraft, draft: ServiceDraft, where: str, visible: str, value: Any) -> Iterator[Fault]:
+def _check_value(host: HostDraft, draft: ServiceDraft, where: str, visible: str, value: Any) -> Iterator[PlanError]:
     try:
         args.check_value(value)
     except Bad as bad:
-        yield Fault(host.name, draft.label, where, visible, bad.why, bad.remedy)
+        yield PlanError(host.name, draft.label, where, visible, bad.why, bad.fix)
         return
     if isinstance(value, (list, tuple)):
-        yield Fault(host.name, draft.label, where, visible, "no flag of transformers serve takes a list", "write one value")
+        yield PlanError(host.name, draft.label, where, visible, "no flag of transformers serve takes a list", "write one value")
 
 
 @check(every_engine=True)
-def served_name_can_be_kept(host: HostDraft) -> Iterator[Fault]:
+def served_name_can_be_kept(host: HostDraft) -> Iterator[PlanError]:
     """The name in the API is that of a model in a cache of the Hub, with this engine."""
     for draft in _of_transformers(host):
         if len(draft.service.served_model_names) > 1:
             names = shown(list(draft.service.served_model_names))
             why = "transformers serve has one name for its model"
-            yield Fault(host.name, draft.label, "served_model_name", names, why, "write one name, or leave engine out: vLLM serves under several")
+            yield PlanError(host.name, draft.label, "served_model_name", names, why, "write one name, or leave engine out: vLLM serves under several")
             continue
         name = draft.service.served_model_name or draft.service.name
         if name is not None and not transformers_engine.can_be_served_as(name):
             key = "served_model_name" if draft.service.served_model_name else "name"
             why = "transformers serve cannot bear this name: it is that of a folder in a cache of the Hugging Face Hub"
-            remedy = "set served_model_name to up to 96 letters, digits, ., _ and -, without -- and .., not ending with . or -"
-            yield Fault(host.name, draft.label, key, shown(name), why, remedy)
+            fix = "set served_model_name to up to 96 letters, digits, ., _ and -, without -- and .., not ending with . or -"
+            yield PlanError(host.name, draft.label, key, shown(name), why, fix)
 
 
 @check(every_engine=True)
-def key_is_kept_by_somebody(host: HostDraft) -> Iterator[Fault | Notice]:
+def key_is_kept_by_somebody(host: HostDraft) -> Iterator[PlanError | PlanWarning]:
     """An API key that nobody asks for protects nothing."""
     for draft in _of_transformers(host):
         if not draft.service.has_api_key:
             continue
         if draft.service.host.startswith(_LOOPBACK):
             what = "transformers serve asks for no API key: whoever has an account on the host can use the service"
-            yield Notice(host.name, draft.label, f"{what}; api_key is for what stands before it, such as a reverse proxy")
+            yield PlanWarning(host.name, draft.label, f"{what}; api_key is for what stands before it, such as a reverse proxy")
         else:
             why = f"transformers serve asks for no API key, and the service listens on {draft.service.host} for everybody"
-            remedy = "set the service's host to 127.0.0.1 and put before it what asks for the key; or leave engine out: vLLM asks for it"
-            yield Fault(host.name, draft.label, "api_key", HIDDEN, why, remedy)
+            fix = "set the service's host to 127.0.0.1 and put before it what asks for the key; or leave engine out: vLLM asks for it"
+            yield PlanError(host.name, draft.label, "api_key", HIDDEN, why, fix)
 
 
 @check(accept="single-user", every_engine=True)
-def limits_are_told(host: HostDraft) -> Iterator[Notice]:
+def limits_are_told(host: HostDraft) -> Iterator[PlanWarning]:
     """What the engine is not made for."""
     for draft in _of_transformers(host):
         batches = draft.arguments.get("continuous_batching") is True
         turns = "" if batches else "answers one request after the other (unless transformers_args has continuous_batching: true), "
         what = f"the engine transformers is for one developer: it {turns}asks for no API key, and has no tool_choice and no structured output"
-        yield Notice(host.name, draft.label, f"{what}; its memory is not estimated")
+        yield PlanWarning(host.name, draft.label, f"{what}; its memory is not estimated")
 
 
 def _of_transformers(host: HostDraft) -> list[ServiceDraft]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..errors import Fault, Notice
+from ..errors import PlanError, PlanWarning
 from ..host.firewall import is_address, is_open
 from ..inputs.run import Run
 from ..inputs.settings import networks
@@ -18,30 +18,30 @@ _OFF = "firewall_enabled: false leaves the host's firewall alone"
 
 
 @check()
-def others_do_not_manage_it(host: HostDraft) -> Iterator[Fault]:
+def others_do_not_manage_it(host: HostDraft) -> Iterator[PlanError]:
     """Nobody else manages the host's firewall: two at once take each other's rules away."""
     if host.settings.firewall_enabled and host.facts is not None:
         for other in host.facts.firewall.others:
             why = f"{other}, and two managers of one firewall take each other's rules away; nothing of it was touched"
-            remedy = f"{_OFF}, whose own manager then has to open the ports; or take that manager off the host"
-            yield Fault(host.name, "", "firewall_enabled", "true", why, remedy)
+            fix = f"{_OFF}, whose own manager then has to open the ports; or take that manager off the host"
+            yield PlanError(host.name, "", "firewall_enabled", "true", why, fix)
 
 
 @check()
-def somebody_is_let_in(host: HostDraft) -> Iterator[Fault]:
+def somebody_is_let_in(host: HostDraft) -> Iterator[PlanError]:
     """Nobody would reach services, or the host, without a source."""
     settings = host.settings
     if not settings.firewall_enabled:
         return
     if not settings.firewall_api_sources and any(is_open(draft) for draft in host.services):
         why = "nobody would reach the services"
-        yield Fault(host.name, "", "firewall_api_sources", "[]", why, f"name the networks that may, like [10.0.0.0/8]; {_OFF}")
+        yield PlanError(host.name, "", "firewall_api_sources", "[]", why, f"name the networks that may, like [10.0.0.0/8]; {_OFF}")
     if not settings.firewall_ssh_sources:
-        yield Fault(host.name, "", "firewall_ssh_sources", "[]", "nobody would reach the host by SSH", f"name the networks that may, or write [any]; {_OFF}")
+        yield PlanError(host.name, "", "firewall_ssh_sources", "[]", "nobody would reach the host by SSH", f"name the networks that may, or write [any]; {_OFF}")
 
 
 @check()
-def controller_is_let_in(host: HostDraft) -> Iterator[Fault]:
+def controller_is_let_in(host: HostDraft) -> Iterator[PlanError]:
     """The address from which this run comes is one of those that SSH is open to."""
     settings = host.settings
     client = host.facts.firewall.client if host.facts is not None else ""
@@ -50,11 +50,11 @@ def controller_is_let_in(host: HostDraft) -> Iterator[Fault]:
     if not networks.contain((*settings.firewall_ssh_sources, "127.0.0.0/8", "::1/128"), client):
         shown = f"[{', '.join(settings.firewall_ssh_sources)}]"
         why = f"this run reaches the host from {client}, which is not among them, and would shut itself out"
-        yield Fault(host.name, "", "firewall_ssh_sources", shown, why, f"add {client} or its network")
+        yield PlanError(host.name, "", "firewall_ssh_sources", shown, why, f"add {client} or its network")
 
 
 @check(accept="open-world")
-def world_is_let_in_with_keys_only(host: HostDraft) -> Iterator[Fault]:
+def world_is_let_in_with_keys_only(host: HostDraft) -> Iterator[PlanError]:
     """What everybody reaches asks for a key."""
     settings = host.settings
     if not settings.firewall_enabled or not networks.hold_everybody(settings.firewall_api_sources):
@@ -63,11 +63,11 @@ def world_is_let_in_with_keys_only(host: HostDraft) -> Iterator[Fault]:
         if is_open(draft) and not draft.service.has_api_key:
             shown = f"[{', '.join(settings.firewall_api_sources)}]"
             why = "everybody would reach the service, which has no api_key"
-            yield Fault(host.name, draft.label, "firewall_api_sources", shown, why, "give the service an api_key, or name the networks that may reach it")
+            yield PlanError(host.name, draft.label, "firewall_api_sources", shown, why, "give the service an api_key, or name the networks that may reach it")
 
 
 @check_of_clusters
-def peers_have_addresses(cluster: Cluster, run: Run) -> Iterator[Fault]:
+def peers_have_addresses(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """The nodes of a service are known by their addresses, which is all that a firewall knows of them. What a host has is known once it was asked."""
     for member in cluster.members:
         node = member.draft.part.node if member.draft.part is not None else None
@@ -77,12 +77,12 @@ def peers_have_addresses(cluster: Cluster, run: Run) -> Iterator[Fault]:
         if node is None or not asked or named or is_address(node.address) or not member.host.settings.firewall_enabled:
             continue
         why = f"the other nodes' firewalls let {node.host} in by its address, and {node.address} is a name"
-        remedy = "give it an IP address as ansible_host, or name the network interface with distributed.interface"
-        yield Fault(node.host, cluster.label, "ansible_host", node.address, why, remedy)
+        fix = "give it an IP address as ansible_host, or name the network interface with distributed.interface"
+        yield PlanError(node.host, cluster.label, "ansible_host", node.address, why, fix)
 
 
 @check(accept="published-ports")
-def containers_bypass_it(host: HostDraft) -> Iterator[Notice]:
+def containers_bypass_it(host: HostDraft) -> Iterator[PlanWarning]:
     """Ports that containers publish are open whatever UFW says."""
     if not host.settings.firewall_enabled or host.facts is None or not host.facts.firewall.published:
         return
@@ -91,17 +91,17 @@ def containers_bypass_it(host: HostDraft) -> Iterator[Notice]:
     for port in published:
         if port in ours:
             what = f"a container publishes port {port}: it answers there instead of the service, and to everybody, whatever the firewall says"
-            yield Notice(host.name, ours[port].label, f"{what}; publish the container's port elsewhere, or on 127.0.0.1")
+            yield PlanWarning(host.name, ours[port].label, f"{what}; publish the container's port elsewhere, or on 127.0.0.1")
     rest = [str(port) for port in published if port not in ours]
     if rest:
         named = f"port{'' if len(rest) == 1 else 's'} {', '.join(rest)}"
         what = f"containers publish {named}, which the firewall does not see and so leaves open to everybody"
-        yield Notice(host.name, "", f"{what}; publish on 127.0.0.1 what is not for everybody")
+        yield PlanWarning(host.name, "", f"{what}; publish on 127.0.0.1 what is not for everybody")
 
 
 @check()
-def last_change_was_confirmed(host: HostDraft) -> Iterator[Notice]:
+def last_change_was_confirmed(host: HostDraft) -> Iterator[PlanWarning]:
     """A change that shut the controller out, and was taken back, is told of before it is tried again."""
     if host.settings.firewall_enabled and host.facts is not None and host.facts.firewall.returned:
         what = "the last change of its firewall was taken back, since no new connection came through to confirm it"
-        yield Notice(host.name, "", f"{what} ({host.facts.firewall.returned}); it is tried again")
+        yield PlanWarning(host.name, "", f"{what} ({host.facts.firewall.returned}); it is tried again")

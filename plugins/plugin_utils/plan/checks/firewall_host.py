@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..errors import Fault, Notice
+from ..errors import PlanError, PlanWarning
 from ..host.firewall import is_loopback, is_open, ssh_ports
 from ..inputs.facts import Listener
 from ..placement.draft import HostDraft
@@ -23,7 +23,7 @@ _FIRST_EPHEMERAL = 32768
 
 
 @check()
-def kernel_can_filter(host: HostDraft) -> Iterator[Fault]:
+def kernel_can_filter(host: HostDraft) -> Iterator[PlanError]:
     """The kernel has what the host's iptables works with: UFW would fail only when it is turned on, after everything else was changed."""
     if not host.settings.firewall_enabled or host.facts is None:
         return
@@ -31,26 +31,26 @@ def kernel_can_filter(host: HostDraft) -> Iterator[Fault]:
     if not found:
         return
     why = f"the host's kernel has no {found.lacks}, which the host's {found.command} works with, and UFW with it"
-    remedy = f"choose another kernel; or {_LEFT_ALONE}"
+    fix = f"choose another kernel; or {_LEFT_ALONE}"
     if found.other:
         first = "" if found.installed else "apt-get install iptables, then "
         sets = " && ".join(f"update-alternatives --set {command} /usr/sbin/{command}-{found.other}" for command in ("iptables", "ip6tables"))
-        remedy = f"on the host: {first}{sets}; or {_LEFT_ALONE}"
-    yield Fault(host.name, "", "firewall_enabled", "true", why, remedy)
+        fix = f"on the host: {first}{sets}; or {_LEFT_ALONE}"
+    yield PlanError(host.name, "", "firewall_enabled", "true", why, fix)
 
 
 @check(accept="deny-outgoing")
-def what_goes_out_is_let_out(host: HostDraft) -> Iterator[Notice]:
+def what_goes_out_is_let_out(host: HostDraft) -> Iterator[PlanWarning]:
     """An administrator's policy for what goes out is left alone, and may be in the way."""
     if host.settings.firewall_enabled and host.facts is not None and host.facts.firewall.outgoing in ("DROP", "REJECT"):
         what = "its firewall lets nothing out by default, which stays so: see that its own rules let out what downloads need"
         nodes = sorted({node.address for draft in host.services if draft.part is not None for node in draft.part.nodes if node.host != host.name})
         beside = f", and everything to {', '.join(nodes)}, the other nodes of its services" if nodes else ""
-        yield Notice(host.name, "", f"{what} (package index, weights, DNS){beside}; `ufw default allow outgoing` lets out everything")
+        yield PlanWarning(host.name, "", f"{what} (package index, weights, DNS){beside}; `ufw default allow outgoing` lets out everything")
 
 
 @check(accept="shut-ports")
-def others_are_shut(host: HostDraft) -> Iterator[Notice]:
+def others_are_shut(host: HostDraft) -> Iterator[PlanWarning]:
     """Who listens on the host, and will no longer be reached once the firewall is turned on."""
     facts = host.facts
     if not host.settings.firewall_enabled or facts is None or not facts.firewall.opens_all:
@@ -75,7 +75,7 @@ def others_are_shut(host: HostDraft) -> Iterator[Notice]:
     (port, protocol), _who_first = min(shut.items())
     example = f"{{port: {port}, {'' if protocol == 'tcp' else 'protocol: udp, '}sources: [10.0.0.0/8]}}"
     what = f"turning its firewall on shuts ports on which others listen: {told}"
-    yield Notice(host.name, "", f"{what}; who is to reach them goes into firewall_open_ports, like [{example}]; {_LEFT_ALONE}")
+    yield PlanWarning(host.name, "", f"{what}; who is to reach them goes into firewall_open_ports, like [{example}]; {_LEFT_ALONE}")
 
 
 def _who(listener: Listener) -> str:

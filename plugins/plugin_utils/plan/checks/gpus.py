@@ -7,16 +7,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import Iterator, Union
 
-from ansible_collections.inferops.gpu.plugins.module_utils._nvidia import gpu_remedy, way_out
+from ansible_collections.inferops.gpu.plugins.module_utils._nvidia import gpu_fix, fix_of
 
-from ..errors import Fault, Notice, shown
+from ..errors import PlanError, PlanWarning, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.sizing import utilization_of
 from ..vllm import arguments as args
 from ..vllm.engines import VLLM
 from .base import check
 
-Finding = Union[Fault, Notice]
+Finding = Union[PlanError, PlanWarning]
 
 # Arguments that are parallel sizes.
 SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size", "data_parallel_size", "data_parallel_size_local")
@@ -34,31 +34,31 @@ def gpus_answer(host: HostDraft) -> Iterator[Finding]:
     if host.facts is None:
         for draft in wanting:
             if draft.engine == VLLM and draft.gpus is None and "tensor_parallel_size" not in draft.given:
-                yield Notice(host.name, draft.label, "how many GPUs the host has is not known, so tensor_parallel_size stands at 1; state them with plan_gpus")
+                yield PlanWarning(host.name, draft.label, "how many GPUs the host has is not known, so tensor_parallel_size stands at 1; state them with plan_gpus")
         return
     if not wanting:
         return
-    if host.facts.gpu_fault and host.settings.cuda_driver_install and host.gpus_are_stated:
-        yield Notice(host.name, "", f"nvidia-smi fails on the host ({shown(host.facts.gpu_fault)}); the driver that is to be installed has to cure that")
-    elif host.facts.gpu_fault:
-        yield Fault(
+    if host.facts.gpu_error and host.settings.cuda_driver_install and host.gpus_are_stated:
+        yield PlanWarning(host.name, "", f"nvidia-smi fails on the host ({shown(host.facts.gpu_error)}); the driver that is to be installed has to cure that")
+    elif host.facts.gpu_error:
+        yield PlanError(
             host.name,
             "",
             "gpus",
-            shown(host.facts.gpu_fault),
+            shown(host.facts.gpu_error),
             "nvidia-smi fails on the host",
-            way_out(host.facts.gpu_fault),
+            fix_of(host.facts.gpu_error),
         )
     elif not host.facts.gpus and not host.gpus_are_stated:
         for draft in wanting:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
             why = "nvidia-smi finds no GPU on the host"
-            remedy = "install the driver first, or state with plan_gpus what the host will have (and have the driver installed with cuda_driver_install)"
-            yield Fault(host.name, draft.label, "gpus", value, why, remedy)
+            fix = "install the driver first, or state with plan_gpus what the host will have (and have the driver installed with cuda_driver_install)"
+            yield PlanError(host.name, draft.label, "gpus", value, why, fix)
 
 
 @check(every_engine=True)
-def gpus_exist(host: HostDraft) -> Iterator[Fault]:
+def gpus_exist(host: HostDraft) -> Iterator[PlanError]:
     """Each GPU that a service names is there, and named once."""
     for draft in host.services:
         named = draft.service.gpus
@@ -67,31 +67,31 @@ def gpus_exist(host: HostDraft) -> Iterator[Fault]:
         value = shown(list(named))
         twice = [str(index) for index, count in Counter(named).items() if count > 1]
         if twice:
-            yield Fault(host.name, draft.label, "gpus", value, f"GPU {', '.join(twice)} stands there more than once", "name each GPU once")
+            yield PlanError(host.name, draft.label, "gpus", value, f"GPU {', '.join(twice)} stands there more than once", "name each GPU once")
         if not host.gpus:
             continue
         there = [gpu.index for gpu in host.gpus]
         missing = [str(index) for index in dict.fromkeys(named) if index not in there]
         if missing:
             why = f"the host has no GPU {', '.join(missing)}"
-            yield Fault(host.name, draft.label, "gpus", value, why, f"choose among {', '.join(str(index) for index in there)}")
+            yield PlanError(host.name, draft.label, "gpus", value, why, f"choose among {', '.join(str(index) for index in there)}")
 
 
 @check(every_engine=True)
-def gpus_are_well(host: HostDraft) -> Iterator[Fault]:
+def gpus_are_well(host: HostDraft) -> Iterator[PlanError]:
     """No service gets a GPU that is lost or has to be reset: CUDA finds fewer GPUs then, or none."""
     for draft in host.services:
         used = set(draft.gpus or ())
         for gpu in host.gpus or ():
-            if gpu.index in used and gpu.fault and _wants_gpus(draft):
-                why = f"GPU {gpu.index}{f' ({shown(gpu.name)})' if gpu.name else ''} does not work: nvidia-smi says {shown(gpu.fault)}"
-                others = [str(other.index) for other in host.gpus or () if not other.fault and not other.split and other.parent is None]
+            if gpu.index in used and gpu.error and _wants_gpus(draft):
+                why = f"GPU {gpu.index}{f' ({shown(gpu.name)})' if gpu.name else ''} does not work: nvidia-smi says {shown(gpu.error)}"
+                others = [str(other.index) for other in host.gpus or () if not other.error and not other.split and other.parent is None]
                 instead = f"; or leave it out with gpus (those that work: {', '.join(others)})" if others else ""
-                yield Fault(host.name, draft.label, "gpus", _value(draft), why, gpu_remedy(gpu.fault, str(gpu.index)) + instead)
+                yield PlanError(host.name, draft.label, "gpus", _value(draft), why, gpu_fix(gpu.error, str(gpu.index)) + instead)
 
 
 @check(every_engine=True)
-def gpus_are_whole_or_slices(host: HostDraft) -> Iterator[Fault]:
+def gpus_are_whole_or_slices(host: HostDraft) -> Iterator[PlanError]:
     """Of a GPU that MIG splits a service names one slice by its UUID: CUDA gives a process one slice, and the card's memory is nobody's."""
     for draft in host.services:
         if not _wants_gpus(draft):
@@ -107,11 +107,11 @@ def gpus_are_whole_or_slices(host: HostDraft) -> Iterator[Fault]:
         if split:
             which = ", ".join(str(gpu.index) for gpu in split)
             why = f"GPU {which} is split by MIG, and a process gets one of its slices, never the whole"
-            yield Fault(host.name, draft.label, "gpus", _value(draft), why, f"{offered}; or turn MIG off: nvidia-smi -i {which} -mig 0")
+            yield PlanError(host.name, draft.label, "gpus", _value(draft), why, f"{offered}; or turn MIG off: nvidia-smi -i {which} -mig 0")
         if slices and (len(set(named or ())) > 1 or draft.is_distributed):
             why = "CUDA gives a process one slice of MIG, and slices do not reach each other, so a service cannot be spread over them"
-            remedy = f"name one slice: gpus: [{slices[0]}], on one host, or whole GPUs"
-            yield Fault(host.name, draft.label, "gpus", _value(draft), why, remedy)
+            fix = f"name one slice: gpus: [{slices[0]}], on one host, or whole GPUs"
+            yield PlanError(host.name, draft.label, "gpus", _value(draft), why, fix)
 
 
 def _value(draft: ServiceDraft) -> str:
@@ -130,7 +130,7 @@ def gpus_are_used_once(host: HostDraft) -> Iterator[Finding]:
         if draft.gpus is None:
             if all_of_unknown:
                 why = f"{all_of_unknown} on this host takes all GPUs as well"
-                yield Fault(host.name, draft.label, "gpus", "all", why, "give each service of a host its own gpus")
+                yield PlanError(host.name, draft.label, "gpus", "all", why, "give each service of a host its own gpus")
             all_of_unknown = all_of_unknown or draft.label
             continue
         taken: dict[str, list[int | str]] = {}
@@ -145,8 +145,8 @@ def gpus_are_used_once(host: HostDraft) -> Iterator[Finding]:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
             why = f"{owner} on this host uses GPU {', '.join(str(index) for index in indexes)} as well"
             share = "let them share, with a gpu_memory_utilization in the vllm_args of each and 1 at most together"
-            remedy = f"give each service of a host its own gpus; or {share}"
-            yield Fault(host.name, draft.label, "gpus", value, why, remedy)
+            fix = f"give each service of a host its own gpus; or {share}"
+            yield PlanError(host.name, draft.label, "gpus", value, why, fix)
     yield from _told_of_sharing(host, shares)
 
 
@@ -167,11 +167,11 @@ def _stated_shares(host: HostDraft) -> dict[int | str, list[str]]:
     return shares
 
 
-def _told_of_sharing(host: HostDraft, shares: dict[int | str, list[str]]) -> Iterator[Notice]:
+def _told_of_sharing(host: HostDraft, shares: dict[int | str, list[str]]) -> Iterator[PlanWarning]:
     groups = {tuple(labels): [index for index, same in shares.items() if same == labels] for labels in shares.values()}
     for labels, indexes in groups.items():
         what = f"{', '.join(labels)} share GPU {', '.join(str(index) for index in indexes)}"
-        yield Notice(host.name, "", f"{what}: vLLM measures free memory as it starts, so start one after the other")
+        yield PlanWarning(host.name, "", f"{what}: vLLM measures free memory as it starts, so start one after the other")
 
 
 @check()
@@ -180,7 +180,7 @@ def parallel_sizes_fit(host: HostDraft) -> Iterator[Finding]:
     for draft in host.services:
         for key in SIZES:
             if key in draft.given and args.size(draft.given, key) is None:
-                yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key]), "this is not a positive whole number", "write 1 or more")
+                yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key]), "this is not a positive whole number", "write 1 or more")
         wanted = draft.world_size()
         if wanted is None or not draft.gpus or draft.is_distributed:
             # Those over several hosts are counted together.
@@ -190,6 +190,6 @@ def parallel_sizes_fit(host: HostDraft) -> Iterator[Finding]:
         if wanted > have:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
             why = f"{product} asks for {wanted} GPUs and the service has {have}"
-            yield Fault(host.name, draft.label, "gpus", value, why, "give it as many GPUs, or lower the parallel sizes in vllm_args")
+            yield PlanError(host.name, draft.label, "gpus", value, why, "give it as many GPUs, or lower the parallel sizes in vllm_args")
         elif wanted < have and _wants_gpus(draft):
-            yield Notice(host.name, draft.label, f"{product} uses {wanted} of its {have} GPUs; the others stay idle")
+            yield PlanWarning(host.name, draft.label, f"{product} uses {wanted} of its {have} GPUs; the others stay idle")

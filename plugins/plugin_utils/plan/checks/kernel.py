@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..errors import Fault, Notice, did_you_mean, shown
+from ..errors import PlanError, PlanWarning, did_you_mean, shown
 from ..inputs.settings import kernel
 from ..placement.draft import HostDraft
 from .base import check
@@ -16,7 +16,7 @@ _LONG_CHAINS = 8
 
 
 @check()
-def parameters_exist(host: HostDraft) -> Iterator[Fault]:
+def parameters_exist(host: HostDraft) -> Iterator[PlanError]:
     """The kernel of the host has the parameters that the user adds, or may have them outside of this container or with another module."""
     facts = host.facts.kernel if host.facts is not None else None
     if facts is None or not host.settings.kernel_enabled:
@@ -25,12 +25,12 @@ def parameters_exist(host: HostDraft) -> Iterator[Fault]:
         found = facts.sysctl.get(key)
         if value is None or found is None or found.exists or found.absence:
             continue
-        remedy = f"did you mean {' or '.join(found.near)}?" if found.near else "sysctl -a lists what the host has"
-        yield Fault(host.name, "", f"{kernel.SYSCTL}.{key}", shown(value, key), "the kernel of this host has no such parameter", remedy)
+        fix = f"did you mean {' or '.join(found.near)}?" if found.near else "sysctl -a lists what the host has"
+        yield PlanError(host.name, "", f"{kernel.SYSCTL}.{key}", shown(value, key), "the kernel of this host has no such parameter", fix)
 
 
 @check()
-def governor_is_there(host: HostDraft) -> Iterator[Fault]:
+def governor_is_there(host: HostDraft) -> Iterator[PlanError]:
     """All CPUs offer the governor. Where their frequency is not for Linux to choose, as in many virtual machines, the role says so."""
     wanted = host.settings.kernel_cpu_governor
     facts = host.facts.kernel if host.facts is not None else None
@@ -38,11 +38,11 @@ def governor_is_there(host: HostDraft) -> Iterator[Fault]:
         return
     otherwise = f"choose one of {', '.join(facts.available_governors)}"
     why = "the driver of the CPUs does not offer this governor"
-    yield Fault(host.name, "", "kernel_cpu_governor", wanted, why, did_you_mean(wanted, facts.available_governors, otherwise))
+    yield PlanError(host.name, "", "kernel_cpu_governor", wanted, why, did_you_mean(wanted, facts.available_governors, otherwise))
 
 
 @check()
-def buckets_are_enough(host: HostDraft) -> Iterator[Notice]:
+def buckets_are_enough(host: HostDraft) -> Iterator[PlanWarning]:
     """A full table of connections does not have long chains."""
     if not host.settings.kernel_enabled:
         return
@@ -50,4 +50,4 @@ def buckets_are_enough(host: HostDraft) -> Iterator[Notice]:
     most, buckets = (sysctl.get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("max", "buckets"))
     if most.isdigit() and buckets.isdigit() and int(most) > _LONG_CHAINS * int(buckets):
         text = f"kernel_conntrack_buckets: {buckets} buckets for {most} connections make chains of {2 * int(most) // max(1, int(buckets))} on average"
-        yield Notice(host.name, "", f"{text} when the table is full; Linux turns connections away whose chain has grown too long")
+        yield PlanWarning(host.name, "", f"{text} when the table is full; Linux turns connections away whose chain has grown too long")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Iterator
 
 from ..artifacts.draft_models import method_of
-from ..errors import Fault, shown
+from ..errors import PlanError, shown
 from ..models.parallel import Parallel, parallel_of, stages
 from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.layout import BLOCKS, GROUPS, Misfit, expert_ways, misfits, pipeline_ways, tensor_sizes
@@ -31,27 +31,27 @@ _ANY_BLOCK = ("auto", "triton")
 
 
 @check()
-def model_divides(host: HostDraft) -> Iterator[Fault]:
+def model_divides(host: HostDraft) -> Iterator[PlanError]:
     """Heads and layers go evenly into the parallel sizes."""
     for draft, misfit in _misfits(host):
         if not misfit.about:
-            yield _fault(host, draft, misfit)
+            yield _error(host, draft, misfit)
 
 
 @check(accept="fp8-blocks")
-def blocks_divide(host: HostDraft) -> Iterator[Fault]:
+def blocks_divide(host: HostDraft) -> Iterator[PlanError]:
     """Each rank's slice of weights in FP8 blocks holds whole blocks, where vLLM does not refine their scales."""
     for draft, misfit in _misfits(host):
         if misfit.about == BLOCKS:
-            yield _fault(host, draft, misfit)
+            yield _error(host, draft, misfit)
 
 
 @check(accept="group-size")
-def groups_divide(host: HostDraft) -> Iterator[Fault]:
+def groups_divide(host: HostDraft) -> Iterator[PlanError]:
     """Each rank's slice of weights in AWQ, GPTQ or whole numbers in groups holds whole groups of columns that share a scale."""
     for draft, misfit in _misfits(host):
         if misfit.about == GROUPS:
-            yield _fault(host, draft, misfit)
+            yield _error(host, draft, misfit)
 
 
 def blocks_are_refined(host: HostDraft, draft: ServiceDraft) -> bool:
@@ -77,8 +77,8 @@ def _misfits(host: HostDraft) -> Iterator[tuple[ServiceDraft, Misfit]]:
             yield draft, misfit
 
 
-def _fault(host: HostDraft, draft: ServiceDraft, misfit: Misfit) -> Fault:
-    return Fault(host.name, draft.label, f"vllm_args.{misfit.key}", str(draft.arguments.get(misfit.key)), misfit.why, _ways_out(host, draft, misfit.key))
+def _error(host: HostDraft, draft: ServiceDraft, misfit: Misfit) -> PlanError:
+    return PlanError(host.name, draft.label, f"vllm_args.{misfit.key}", str(draft.arguments.get(misfit.key)), misfit.why, _ways_out(host, draft, misfit.key))
 
 
 def _ways_out(host: HostDraft, draft: ServiceDraft, key: str) -> str:
@@ -109,7 +109,7 @@ def _ways_out(host: HostDraft, draft: ServiceDraft, key: str) -> str:
 
 
 def _words(way: Parallel, now: Parallel) -> str:
-    """What to write for a way out."""
+    """What to write for a fix."""
     pairs = [f"tensor_parallel_size: {way.tensor}"]
     pairs += [f"pipeline_parallel_size: {way.pipeline}"] if way.pipeline != now.pipeline else []
     pairs += [f"data_parallel_size: {way.data}"] if way.data != now.data else []
@@ -121,14 +121,14 @@ def _words(way: Parallel, now: Parallel) -> str:
 
 
 def _has_room(host: HostDraft, draft: ServiceDraft, way: Parallel) -> bool:
-    """Whether the GPUs' memory allows for this way out, as far as is known."""
+    """Whether the GPUs' memory allows for this fix, as far as is known."""
     question = question_of(host, draft)
     found = question.answer(parallel=way) if question else None
     return found is None or found.hopeful().kv_room > 0
 
 
 @check()
-def drafter_is_cut_alike(host: HostDraft) -> Iterator[Fault]:
+def drafter_is_cut_alike(host: HostDraft) -> Iterator[PlanError]:
     """A model that drafts tokens has the served model's tensor parallel size, or 1 where it is no whole model (config/speculative.py of vLLM 0.32.0,
     _verify_and_get_draft_tp; v1/spec_decode/draft_model.py)."""
     for draft in host.services:
@@ -138,12 +138,12 @@ def drafter_is_cut_alike(host: HostDraft) -> Iterator[Fault]:
         if size is None or parallel is None or size == parallel.tensor or (size == 1 and method_of(draft.given) != "draft_model"):
             continue
         why = f"the served model's tensor_parallel_size is {parallel.tensor}, and vLLM refuses another size for the one that drafts"
-        remedy = "take it out: it is the served model's then"
-        yield Fault(host.name, draft.label, draft.where("speculative_config") + ".draft_tensor_parallel_size", shown(named), why, remedy)
+        fix = "take it out: it is the served model's then"
+        yield PlanError(host.name, draft.label, draft.where("speculative_config") + ".draft_tensor_parallel_size", shown(named), why, fix)
 
 
 @check()
-def partition_is_one(host: HostDraft) -> Iterator[Fault]:
+def partition_is_one(host: HostDraft) -> Iterator[PlanError]:
     """A pipeline partition of the user's own names each stage and all layers."""
     for draft in host.services:
         partition = draft.environment.get(_PARTITION)
@@ -152,12 +152,12 @@ def partition_is_one(host: HostDraft) -> Iterator[Fault]:
         if partition is None or parallel is None or layers is None or stages(layers, parallel.pipeline, partition) is not None:
             continue
         why = f"the model has {layers} layers and pipeline_parallel_size is {parallel.pipeline}"
-        remedy = f"write {parallel.pipeline} numbers that make {layers} together"
-        yield Fault(host.name, draft.label, f"environment.{_PARTITION}", shown(partition), why, remedy)
+        fix = f"write {parallel.pipeline} numbers that make {layers} together"
+        yield PlanError(host.name, draft.label, f"environment.{_PARTITION}", shown(partition), why, fix)
 
 
 @check()
-def context_is_within_the_model(host: HostDraft) -> Iterator[Fault]:
+def context_is_within_the_model(host: HostDraft) -> Iterator[PlanError]:
     """No longer context than the model's positions, unless overrides stretch them or vLLM is told to allow it."""
     for draft in host.services:
         most = draft.entry.architecture.max_position_embeddings if draft.entry else None
@@ -168,6 +168,6 @@ def context_is_within_the_model(host: HostDraft) -> Iterator[Fault]:
         # Of what a variable among the secrets is nothing is known but that it is there.
         allowed = draft.environment.get(_LONGER, "0") == "1" or _LONGER in draft.service.secret_names
         if not stretched and not allowed:
-            remedy = f"write {most} or less; where the model's card tells how to stretch it, do so with hf_overrides"
+            fix = f"write {most} or less; where the model's card tells how to stretch it, do so with hf_overrides"
             why = f"the model was made for {most} tokens, and vLLM refuses more"
-            yield Fault(host.name, draft.label, "vllm_args.max_model_len", shown(draft.given["max_model_len"]), why, remedy)
+            yield PlanError(host.name, draft.label, "vllm_args.max_model_len", shown(draft.given["max_model_len"]), why, fix)

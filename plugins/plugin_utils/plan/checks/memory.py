@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Iterator, Union
 
-from ..errors import Fault, Notice
+from ..errors import PlanError, PlanWarning
 from ..models.memory import BLOCK, GIB, Estimate
 from ..models.parallel import Parallel
 from ..placement.draft import HostDraft, ServiceDraft
@@ -16,7 +16,7 @@ from ..placement.sizing import Question, context_of, question_of
 from .base import check
 from .layout import blocks_are_refined
 
-Finding = Union[Fault, Notice]
+Finding = Union[PlanError, PlanWarning]
 
 # Nobody wants to be offered a context shorter than this, in tokens.
 _USEFUL = 2048
@@ -34,7 +34,7 @@ _MOST = 0.95
 def model_fits_the_gpus(host: HostDraft) -> Iterator[Finding]:
     """vLLM needs room for the weights and for one request of max_model_len tokens, else it ends after loading.
 
-    A fault when half of the estimated reserve would not do either; a warning when it is that close.
+    An error when half of the estimated reserve would not do either; a warning when it is that close.
     """
     for draft in host.services:
         question = question_of(host, draft)
@@ -47,23 +47,23 @@ def model_fits_the_gpus(host: HostDraft) -> Iterator[Finding]:
             continue
         if found.hopeful().short_of(tokens) > 0:
             key, value = _place(draft, found, tokens)
-            remedy = _ways_out(host, draft, question, found, tokens)
-            yield Fault(host.name, draft.label, key, value, _account(question, found, tokens, short), remedy)
+            fix = _ways_out(host, draft, question, found, tokens)
+            yield PlanError(host.name, draft.label, key, value, _account(question, found, tokens, short), fix)
         else:
             longest = found.longest()
             hint = f"; sure to fit are about {longest} tokens" if longest >= _USEFUL else ""
-            yield Notice(host.name, draft.label, f"its memory is about to run short: {_account(question, found, tokens, short)}{hint}")
+            yield PlanWarning(host.name, draft.label, f"its memory is about to run short: {_account(question, found, tokens, short)}{hint}")
 
 
 @check(accept="gpu-memory")
-def memory_is_known(host: HostDraft) -> Iterator[Notice]:
+def memory_is_known(host: HostDraft) -> Iterator[PlanWarning]:
     """A GPU that shares the host's memory names none of its own: then nothing can be held against it."""
     for draft in host.services:
         used = set(draft.gpus or ())
         for gpu in host.gpus or () if not draft.on_cpu and host.facts is not None else ():
             if gpu.index in used and gpu.name and not gpu.memory_bytes:
                 what = f"nvidia-smi does not say how much memory GPU {gpu.index} ({gpu.name}) has, so the model is not held against it"
-                yield Notice(host.name, draft.label, f"{what}; state it in plan_gpus: [{{index: {gpu.index}, memory_bytes: …}}]")
+                yield PlanWarning(host.name, draft.label, f"{what}; state it in plan_gpus: [{{index: {gpu.index}, memory_bytes: …}}]")
                 break
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 from typing import Iterator
 
 from .. import values
-from ..errors import Fault, Notice, did_you_mean, shown
+from ..errors import PlanError, PlanWarning, did_you_mean, shown
 from ..placement.draft import HostDraft
 from .base import check
 
 
 @check(every_engine=True)
-def model_is_known(host: HostDraft) -> Iterator[Fault]:
+def model_is_known(host: HostDraft) -> Iterator[PlanError]:
     """The catalogue has the model, or it is a repository id, and nothing is known that keeps it from being served."""
     for draft in host.services:
         model = draft.service.model
@@ -22,19 +22,19 @@ def model_is_known(host: HostDraft) -> Iterator[Fault]:
         if draft.entry is None:
             names = list(host.catalogue.entries) + [entry.repo for entry in host.catalogue.entries.values()]
             otherwise = f"the catalogue has {', '.join(host.catalogue.entries)}; any other model goes by its repository id, <organisation>/<name>"
-            yield Fault(host.name, draft.label, "model", shown(model), "there is no such entry in the catalogue", did_you_mean(model, names, otherwise))
+            yield PlanError(host.name, draft.label, "model", shown(model), "there is no such entry in the catalogue", did_you_mean(model, names, otherwise))
         elif draft.entry.unsupported:
-            yield Fault(host.name, draft.label, "model", shown(model), draft.entry.unsupported, "choose another model")
+            yield PlanError(host.name, draft.label, "model", shown(model), draft.entry.unsupported, "choose another model")
 
 
 @check()
-def version_is_new_enough(host: HostDraft) -> Iterator[Fault]:
+def version_is_new_enough(host: HostDraft) -> Iterator[PlanError]:
     """The chosen vLLM is at least the one that the entry asks for."""
     for draft in host.services:
         entry = draft.entry
         if entry is not None and entry.min_vllm is not None and draft.version < entry.min_vllm:
             least = entry.min_vllm
-            yield Fault(
+            yield PlanError(
                 host.name,
                 draft.label,
                 "vllm_version",
@@ -45,20 +45,20 @@ def version_is_new_enough(host: HostDraft) -> Iterator[Fault]:
 
 
 @check(every_engine=True)
-def revision_is_pinned(host: HostDraft) -> Iterator[Notice]:
+def revision_is_pinned(host: HostDraft) -> Iterator[PlanWarning]:
     """A branch moves: two hosts, or one host twice, may get different weights."""
     for draft in host.services:
         if draft.weights and not values.COMMIT.fullmatch(draft.weights.revision):
             what = f"revision {draft.weights.revision!r} of {draft.weights.repo} is not a commit and may change"
-            yield Notice(host.name, draft.label, f"{what}; pin the service's revision to 40 hexadecimal digits")
+            yield PlanWarning(host.name, draft.label, f"{what}; pin the service's revision to 40 hexadecimal digits")
 
 
 @check(every_engine=True)
-def license_is_gated(host: HostDraft) -> Iterator[Notice]:
+def license_is_gated(host: HostDraft) -> Iterator[PlanWarning]:
     """The Hub hands a gated model out only to accounts that have accepted its license."""
     for draft in host.services:
         if draft.entry is not None and draft.entry.license.gated:
             terms = draft.entry.license
             where = f" at {terms.url}" if terms.url else ""
             what = f"{draft.entry.repo} is gated ({terms.name or 'its own license'}): the Hub wants it accepted{where}, and a token of that account"
-            yield Notice(host.name, draft.label, f"{what} in weights_token, unless a mirror serves it")
+            yield PlanWarning(host.name, draft.label, f"{what} in weights_token, unless a mirror serves it")

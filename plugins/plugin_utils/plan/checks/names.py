@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Iterator
 
-from ..errors import Fault, shown
+from ..errors import PlanError, shown
 from ..inputs.distributed import RAY
 from ..inputs.services import Service
 from ..inputs.settings.accounts import MARK, account_name
@@ -27,27 +27,27 @@ def _everyone(host: HostDraft) -> list[Service]:
 
 
 @check(every_engine=True)
-def names_are_unique(host: HostDraft) -> Iterator[Fault]:
+def names_are_unique(host: HostDraft) -> Iterator[PlanError]:
     """Each service of a host has a name of its own."""
     for name, count in Counter(service.name for service in _everyone(host)).items():
         if count > 1:
             why = f"{count} services of the host have this name, and a name means one unit"
-            yield Fault(host.name, str(name), "name", str(name), why, "give each a name of its own")
+            yield PlanError(host.name, str(name), "name", str(name), why, "give each a name of its own")
 
 
 @check(every_engine=True)
-def names_are_nobodys(host: HostDraft) -> Iterator[Fault]:
+def names_are_nobodys(host: HostDraft) -> Iterator[PlanError]:
     """No service's files are those of another one, or something else of this collection's."""
     owners = dict(_own(host))
     for service in {str(service.name): service for service in _everyone(host)}.values():
         name = str(service.name)
         if name == _EVERYONE:
             why = f"{_EVERYONE} means every service where one is to be removed"
-            yield Fault(host.name, service.label, "name", name, why, _OTHER_NAME)
+            yield PlanError(host.name, service.label, "name", name, why, _OTHER_NAME)
         for path in _claimed(host, service):
             owner = owners.setdefault(path, f"service {name}")
             if owner != f"service {name}":
-                yield Fault(host.name, service.label, "name", name, f"{path} would be its own, and it is what {owner} has", _OTHER_NAME)
+                yield PlanError(host.name, service.label, "name", name, f"{path} would be its own, and it is what {owner} has", _OTHER_NAME)
                 break
 
 
@@ -77,7 +77,7 @@ def _claimed(host: HostDraft, service: Service) -> list[str]:
 
 
 @check(every_engine=True)
-def accounts_are_nobodys(host: HostDraft) -> Iterator[Fault]:
+def accounts_are_nobodys(host: HostDraft) -> Iterator[PlanError]:
     """The account of each service is its own: not another's of the inventory, and none that somebody else has made on the host."""
     settings = host.settings
     others = {
@@ -89,21 +89,21 @@ def accounts_are_nobodys(host: HostDraft) -> Iterator[Fault]:
     for service in _everyone(host):
         name = str(service.name)
         account = account_name(settings.model_service_account_prefix, name)
-        key, remedy = "name", f"{_OTHER_NAME}, or let the names of accounts begin otherwise with model_service_account_prefix"
+        key, fix = "name", f"{_OTHER_NAME}, or let the names of accounts begin otherwise with model_service_account_prefix"
         if account in others:
-            yield Fault(host.name, service.label, key, name, f"its account would be {account}, which is {others[account]}", remedy)
+            yield PlanError(host.name, service.label, key, name, f"its account would be {account}, which is {others[account]}", fix)
         elif account in present and present[account] != f"{MARK}{name}":
             comment = shown(present[account]) or "none"
             why = f"its account would be {account}, which is on the host already and was not made for this service (its comment is {comment})"
-            yield Fault(host.name, service.label, key, name, why, f"{remedy}; or rename that account, if nothing of it is needed")
+            yield PlanError(host.name, service.label, key, name, why, f"{fix}; or rename that account, if nothing of it is needed")
 
 
 @check()
-def nodes_are_not_the_engine(host: HostDraft) -> Iterator[Fault]:
+def nodes_are_not_the_engine(host: HostDraft) -> Iterator[PlanError]:
     """No node of a service on Ray is called what its engine is called among the parts of the service."""
     for draft in host.services:
         distributed = draft.service.distributed
         if host.name == _ENGINE and distributed is not None and distributed.backend == RAY:
             why = f"{_ENGINE} is the part of the service beside Ray's head, and the parts tell each other by name"
-            remedy = "give the host another name in the inventory, with its address in ansible_host"
-            yield Fault(host.name, draft.label, "distributed", _ENGINE, why, remedy)
+            fix = "give the host another name in the inventory, with its address in ansible_host"
+            yield PlanError(host.name, draft.label, "distributed", _ENGINE, why, fix)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator, Mapping
 
-from ..errors import HIDDEN, Fault, did_you_mean, shown
+from ..errors import HIDDEN, PlanError, did_you_mean, shown
 from ..inputs.distributed import MP, RAY
 from ..placement.draft import HostDraft
 from ..placement.node_units import LONGEST_TEMP_DIR, highest_port, temp_dir
@@ -31,7 +31,7 @@ _REFUSED: dict[str, tuple[str, str]] = {
 
 
 @check()
-def interface_is_there(host: HostDraft) -> Iterator[Fault]:
+def interface_is_there(host: HostDraft) -> Iterator[PlanError]:
     """The network interface that a service names is one of the host's, with an address."""
     if host.facts is None or not host.facts.interfaces:
         return
@@ -40,22 +40,22 @@ def interface_is_there(host: HostDraft) -> Iterator[Fault]:
         wanted = draft.service.distributed.interface if draft.service.distributed is not None else None
         if wanted is not None and wanted not in there:
             why = "the host has no network interface of this name with an address"
-            remedy = did_you_mean(wanted, there, f"choose among {', '.join(there)}; where hosts differ, let a variable of each say it")
-            yield Fault(host.name, draft.label, "distributed.interface", shown(wanted), why, remedy)
+            fix = did_you_mean(wanted, there, f"choose among {', '.join(there)}; where hosts differ, let a variable of each say it")
+            yield PlanError(host.name, draft.label, "distributed.interface", shown(wanted), why, fix)
 
 
 @check()
-def arguments_suit_several_hosts(host: HostDraft) -> Iterator[Fault]:
+def arguments_suit_several_hosts(host: HostDraft) -> Iterator[PlanError]:
     """Nothing among the arguments goes against running over several hosts."""
     for draft in host.services:
         if not draft.is_distributed:
             continue
-        for key, (why, remedy) in _REFUSED.items():
+        for key, (why, fix) in _REFUSED.items():
             if key in draft.given and draft.given[key] != 1:
-                yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key], key), why, remedy)
+                yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key], key), why, fix)
         if draft.given.get("disable_log_stats"):
             why = "it takes away the counters by which the supervisor of a service over several hosts tells a busy engine from one that hangs"
-            yield Fault(host.name, draft.label, "vllm_args.disable_log_stats", shown(draft.given["disable_log_stats"]), why, "leave disable_log_stats out")
+            yield PlanError(host.name, draft.label, "vllm_args.disable_log_stats", shown(draft.given["disable_log_stats"]), why, "leave disable_log_stats out")
 
 
 # Variables that the plan gives to each node of a service over several hosts: the way to the others, which differs from node to node.
@@ -67,7 +67,7 @@ _TRANSPORT = ("NCCL_IB_DISABLE", "NCCL_NET", "NCCL_NET_PLUGIN")
 
 
 @check()
-def variables_are_the_plans(host: HostDraft) -> Iterator[Fault]:
+def variables_are_the_plans(host: HostDraft) -> Iterator[PlanError]:
     """Addresses and interfaces are not set by hand: the same one on all nodes has all of them answer at the head's, or on another network than Ray."""
     for draft in host.services:
         if not draft.is_distributed or draft.service.distributed is None:
@@ -79,7 +79,7 @@ def variables_are_the_plans(host: HostDraft) -> Iterator[Fault]:
             for name, value in layer.items():
                 finding = _owned(name, value, said.interface, said.transport, host.tables.transports)
                 if finding is not None and value is not None:
-                    yield Fault(host.name, draft.label, f"{key}.{name}", shown(value, name), *finding)
+                    yield PlanError(host.name, draft.label, f"{key}.{name}", shown(value, name), *finding)
 
 
 def _owned(name: str, value: object, interface: str | None, transport: str | None, transports: Mapping[str, Transport]) -> tuple[str, str] | None:
@@ -98,7 +98,7 @@ def _owned(name: str, value: object, interface: str | None, transport: str | Non
 
 
 @check()
-def version_knows_several_hosts(host: HostDraft) -> Iterator[Fault]:
+def version_knows_several_hosts(host: HostDraft) -> Iterator[PlanError]:
     """vLLM's own processes over several hosts came with the flag --nnodes."""
     for draft in host.services:
         if draft.service.distributed is None or draft.service.distributed.backend != MP:
@@ -106,23 +106,23 @@ def version_knows_several_hosts(host: HostDraft) -> Iterator[Fault]:
         answer = host.flags.ask("flags", "--nnodes", draft.version)
         if answer.state == "not yet":
             why = f"vLLM runs over several hosts by itself since {answer.since}"
-            remedy = f"write backend: ray, or set vllm_version to {answer.since} or newer"
-            yield Fault(host.name, draft.label, "distributed.backend", MP, f"{why}, and this is {draft.version.text}", remedy)
+            fix = f"write backend: ray, or set vllm_version to {answer.since} or newer"
+            yield PlanError(host.name, draft.label, "distributed.backend", MP, f"{why}, and this is {draft.version.text}", fix)
 
 
 @check()
-def transport_is_known(host: HostDraft) -> Iterator[Fault]:
+def transport_is_known(host: HostDraft) -> Iterator[PlanError]:
     """The network between the nodes is of a kind that there are settings for."""
     known = host.tables.transports
     for draft in host.services:
         wanted = draft.service.distributed.transport if draft.service.distributed is not None else None
         if wanted is not None and wanted not in known:
-            remedy = did_you_mean(wanted, known, f"write one of {', '.join(known)}, or leave it to NCCL")
-            yield Fault(host.name, draft.label, "distributed.transport", shown(wanted), "there are no settings for such a network", remedy)
+            fix = did_you_mean(wanted, known, f"write one of {', '.join(known)}, or leave it to NCCL")
+            yield PlanError(host.name, draft.label, "distributed.transport", shown(wanted), "there are no settings for such a network", fix)
 
 
 @check()
-def ports_are_in_range(host: HostDraft) -> Iterator[Fault]:
+def ports_are_in_range(host: HostDraft) -> Iterator[PlanError]:
     """The ports that follow the one at which the nodes meet are ports."""
     for draft in host.services:
         distributed = draft.service.distributed
@@ -131,11 +131,11 @@ def ports_are_in_range(host: HostDraft) -> Iterator[Fault]:
         last = highest_port(distributed.backend, distributed.meeting_port)
         if last > 65535:
             what = f"the service takes the ports from {distributed.meeting_port} to {last}, and there are none beyond 65535"
-            yield Fault(host.name, draft.label, "distributed.port", str(distributed.meeting_port), what, "choose a lower one, best below 32768")
+            yield PlanError(host.name, draft.label, "distributed.port", str(distributed.meeting_port), what, "choose a lower one, best below 32768")
 
 
 @check()
-def temp_dir_is_short(host: HostDraft) -> Iterator[Fault]:
+def temp_dir_is_short(host: HostDraft) -> Iterator[PlanError]:
     """Ray's sockets lie below its temporary directory, and Linux takes 107 letters for the path of a socket."""
     for draft in host.services:
         distributed = draft.service.distributed
@@ -144,12 +144,12 @@ def temp_dir_is_short(host: HostDraft) -> Iterator[Fault]:
         path = temp_dir(host, draft)
         if len(path) > LONGEST_TEMP_DIR:
             why = f"Ray's sockets would have longer paths than Linux takes: {path} is {len(path)} letters, and {LONGEST_TEMP_DIR} are left for it"
-            remedy = "give the service a shorter name, or set ray_temp_dir to a shorter path"
-            yield Fault(host.name, draft.label, "ray_temp_dir", host.settings.ray_temp_dir, why, remedy)
+            fix = "give the service a shorter name, or set ray_temp_dir to a shorter path"
+            yield PlanError(host.name, draft.label, "ray_temp_dir", host.settings.ray_temp_dir, why, fix)
 
 
 @check()
-def object_stores_fit(host: HostDraft) -> Iterator[Fault]:
+def object_stores_fit(host: HostDraft) -> Iterator[PlanError]:
     """Ray's objects fit into the host's shared memory. Where they do not, Ray takes a folder on a disk for it and says so in a log alone."""
     stores = [draft for draft in host.services if draft.part is not None and draft.part.backend == RAY]
     mount = host.facts.mount_of("/dev/shm") if host.facts is not None else None
@@ -158,6 +158,6 @@ def object_stores_fit(host: HostDraft) -> Iterator[Fault]:
     if not stores or mount is None or mount.mount != "/dev/shm" or wanted <= mount.size_bytes:
         return
     why = f"Ray of {', '.join(draft.label for draft in stores)} takes {wanted} bytes of shared memory, and /dev/shm has {mount.size_bytes}"
-    remedy = "set ray_object_store_memory lower (vLLM keeps nothing large there), or give /dev/shm more (its size= when mounted, a container's shm_size)"
+    fix = "set ray_object_store_memory lower (vLLM keeps nothing large there), or give /dev/shm more (its size= when mounted, a container's shm_size)"
     labels = ", ".join(draft.label for draft in stores)
-    yield Fault(host.name, labels, "ray_object_store_memory", str(host.settings.ray_object_store_memory), why, remedy)
+    yield PlanError(host.name, labels, "ray_object_store_memory", str(host.settings.ray_object_store_memory), why, fix)

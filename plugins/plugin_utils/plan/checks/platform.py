@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator, Union
 
-from ..errors import Fault, Notice, shown
+from ..errors import PlanError, PlanWarning, shown
 from ..inputs.facts import Gpu
 from ..models.architecture import Architecture
 from ..placement.draft import HostDraft, ServiceDraft
@@ -14,7 +14,7 @@ from ..versions import parse
 from ..vllm.platforms import Numbers, numbers, suits, written
 from .base import check
 
-Finding = Union[Fault, Notice]
+Finding = Union[PlanError, PlanWarning]
 
 _HALF = ("half", "float16")
 
@@ -26,7 +26,7 @@ def _gpus(host: HostDraft, draft: ServiceDraft) -> list[Gpu]:
 
 
 @check(accept="driver")
-def driver_suits_cuda(host: HostDraft) -> Iterator[Fault]:
+def driver_suits_cuda(host: HostDraft) -> Iterator[PlanError]:
     """The driver is at least the one that the CUDA of the chosen vLLM needs."""
     platforms = host.tables.platforms
     for draft in host.services:
@@ -37,17 +37,17 @@ def driver_suits_cuda(host: HostDraft) -> Iterator[Fault]:
             branch = host.settings.cuda_driver_branch
             if least and numbers(branch) < numbers(least)[:1]:
                 why = f"vLLM {draft.version.text} brings CUDA {written(cuda)}, which needs driver {least} or newer"
-                yield Fault(host.name, draft.label, "cuda_driver_branch", branch, why, f"choose branch {written(numbers(least)[:1])} or newer")
+                yield PlanError(host.name, draft.label, "cuda_driver_branch", branch, why, f"choose branch {written(numbers(least)[:1])} or newer")
             continue
         older = [gpu.driver_version for gpu in _gpus(host, draft) if numbers(gpu.driver_version) and numbers(gpu.driver_version) < numbers(least)]
         if least and older:
             why = f"vLLM {draft.version.text} brings CUDA {written(cuda)}, which needs driver {least} or newer"
-            remedy = f"install driver {least} or newer (cuda_driver_install does it); or choose a build for an older CUDA with vllm_torch_backend"
-            yield Fault(host.name, draft.label, "gpus", f"driver {shown(older[0])}", why, remedy)
+            fix = f"install driver {least} or newer (cuda_driver_install does it); or choose a build for an older CUDA with vllm_torch_backend"
+            yield PlanError(host.name, draft.label, "gpus", f"driver {shown(older[0])}", why, fix)
 
 
 @check(accept="cuda")
-def cuda_knows_the_gpu(host: HostDraft) -> Iterator[Fault]:
+def cuda_knows_the_gpu(host: HostDraft) -> Iterator[PlanError]:
     """The CUDA of the chosen vLLM makes code for the GPUs."""
     platforms = host.tables.platforms
     for draft in host.services:
@@ -59,17 +59,17 @@ def cuda_knows_the_gpu(host: HostDraft) -> Iterator[Fault]:
             if capability and capability < oldest:
                 brings = f"vLLM {draft.version.text}{f' brings CUDA {written(cuda)} here and' if cuda else ''}"
                 why = f"{brings} has code for GPUs from compute capability {written(oldest)} on"
-                yield Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, _for_old_gpus(host, draft, capability))
+                yield PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, _for_old_gpus(host, draft, capability))
                 break
             if capability and cuda and cuda < least:
                 why = f"this GPU needs CUDA {written(least)} or newer, and vLLM {draft.version.text} brings {written(cuda)} here"
-                remedy = f"choose a build for CUDA {written(least)} or newer: vllm_torch_backend, or the version's local part"
-                yield Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, remedy)
+                fix = f"choose a build for CUDA {written(least)} or newer: vllm_torch_backend, or the version's local part"
+                yield PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, fix)
                 break
 
 
 @check(accept="kernels")
-def kernels_know_the_gpu(host: HostDraft) -> Iterator[Fault]:
+def kernels_know_the_gpu(host: HostDraft) -> Iterator[PlanError]:
     """The GPUs are none of those that a kernel of the model, or one that the user names, was not written for: at both ends of the range."""
     platforms = host.tables.platforms
     for draft in host.services:
@@ -82,17 +82,17 @@ def kernels_know_the_gpu(host: HostDraft) -> Iterator[Fault]:
                 continue
             if sparse and capability[0] not in platforms.sparse_mla:
                 why = f"vLLM has the model's sparse attention for GPUs of compute capability {_majors(platforms.sparse_mla)} alone"
-                yield Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve it on such a GPU, or another model here")
+                yield PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve it on such a GPU, or another model here")
                 break
             if backend and capability[0] not in backend:
                 why = f"this attention backend is for GPUs of compute capability {_majors(backend)}, and {_named(gpu, capability)} is not"
-                remedy = "take it out: vLLM chooses one that goes with GPU and model"
-                yield Fault(host.name, draft.label, "vllm_args.attention_backend", shown(named), why, remedy)
+                fix = "take it out: vLLM chooses one that goes with GPU and model"
+                yield PlanError(host.name, draft.label, "vllm_args.attention_backend", shown(named), why, fix)
                 break
 
 
 @check(accept="kv-cache-dtype")
-def cache_type_suits_the_gpu(host: HostDraft) -> Iterator[Fault]:
+def cache_type_suits_the_gpu(host: HostDraft) -> Iterator[PlanError]:
     """There is a kernel for the KV cache's type, the model's attention and the GPUs, and nothing in the weights against it.
 
     By C(kv_cache_dtypes) of platforms.yml. FP8 weights take no cache of kind e5m2 (model_executor/layers/attention/attention.py of vLLM 0.32.0), but
@@ -136,15 +136,15 @@ def _attention(model: Architecture) -> str:
     return "heads" if model.num_kv_heads or model.kv_groups else ""
 
 
-def _wrong_cache(host: HostDraft, draft: ServiceDraft, named: str, why: str) -> Fault:
-    """The way out is FP8 where all GPUs have it and it was what was wanted, else the model's own type."""
+def _wrong_cache(host: HostDraft, draft: ServiceDraft, named: str, why: str) -> PlanError:
+    """The fix is FP8 where all GPUs have it and it was what was wanted, else the model's own type."""
     kernels = host.tables.platforms.cache_kernels("fp8", draft.version)
     kind = _attention(draft.entry.architecture) if draft.entry else ""
     capabilities = [numbers(gpu.compute_capability) for gpu in _gpus(host, draft)]
     smaller = named not in ("fp8", "fp8_e4m3", "bfloat16")
     fits = kernels is None or (kind in kernels and all(suits(capability, kernels[kind]) for capability in capabilities if capability))
-    remedy = "write fp8, or take it out" if smaller and fits else "take it out: the cache then has the type that the model computes in"
-    return Fault(host.name, draft.label, draft.where("kv_cache_dtype"), named, why, remedy)
+    fix = "write fp8, or take it out" if smaller and fits else "take it out: the cache then has the type that the model computes in"
+    return PlanError(host.name, draft.label, draft.where("kv_cache_dtype"), named, why, fix)
 
 
 def _for_old_gpus(host: HostDraft, draft: ServiceDraft, capability: Numbers) -> str:
@@ -190,10 +190,10 @@ def _quantization(draft: ServiceDraft) -> str:
 def _quantized(host: HostDraft, draft: ServiceDraft, gpu: Gpu, capability: Numbers, quantization: str, least: Numbers, fp8: Numbers) -> Finding | None:
     if capability < least:
         why = f"vLLM takes weights quantised as {quantization} from compute capability {written(least)} on"
-        return Fault(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve a model in another type, or on another GPU")
+        return PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve a model in another type, or on another GPU")
     if quantization.startswith("fp8") and capability < fp8:
         what = f"{_named(gpu, capability)} has no FP8 arithmetic (that begins with {written(fp8)})"
-        return Notice(host.name, draft.label, f"{what}: FP8 is for the weights alone there, which saves memory but computes in 16 bits")
+        return PlanWarning(host.name, draft.label, f"{what}: FP8 is for the weights alone there, which saves memory but computes in 16 bits")
     return None
 
 
@@ -203,10 +203,10 @@ def _sixteen_bits(host: HostDraft, draft: ServiceDraft, gpu: Gpu, capability: Nu
         return None
     if wanted == "bfloat16":
         why = f"{_named(gpu, capability)} has no BF16 arithmetic, and vLLM refuses it below compute capability {written(bf16)}"
-        return Fault(host.name, draft.label, "vllm_args.dtype", "bfloat16", why, "write dtype: half")
+        return PlanError(host.name, draft.label, "vllm_args.dtype", "bfloat16", why, "write dtype: half")
     known = draft.entry is not None and draft.entry.architecture.dtype in ("bf16", "fp8")
     what = f"{_named(gpu, capability)} has no BF16 arithmetic: vLLM computes in FP16 instead, in which some models overflow"
-    return Notice(host.name, draft.label, f"{what}; dtype: half says so") if known and wanted == "auto" else None
+    return PlanWarning(host.name, draft.label, f"{what}; dtype: half says so") if known and wanted == "auto" else None
 
 
 def _named(gpu: Gpu, capability: Numbers) -> str:

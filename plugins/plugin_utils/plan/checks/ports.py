@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator
 
-from ..errors import Fault, Notice
+from ..errors import PlanError, PlanWarning
 from ..host.firewall import is_loopback, ssh_ports
 from ..inputs.facts import Listener
 from ..placement.draft import HostDraft, ServiceDraft
@@ -43,7 +43,7 @@ def _ports(host: HostDraft) -> Iterator[_Port]:
 
 
 @check(every_engine=True)
-def ports_are_unique(host: HostDraft) -> Iterator[Fault]:
+def ports_are_unique(host: HostDraft) -> Iterator[PlanError]:
     """No two services of a host have one port."""
     owners: dict[int, _Port] = {}
     told: set[tuple[int, int, str, str]] = set()
@@ -57,7 +57,7 @@ def ports_are_unique(host: HostDraft) -> Iterator[Fault]:
         who = first.draft.label if first.draft is not port.draft else "the service itself"
         where = "" if first.key == port.key == "port" else f" (its {first.key})"
         what = f"{who} on this host has the same port{where}"
-        yield Fault(host.name, port.draft.label, port.key, str(port.number), what, f"give each service of a host its own port{_apart(first, port)}")
+        yield PlanError(host.name, port.draft.label, port.key, str(port.number), what, f"give each service of a host its own port{_apart(first, port)}")
 
 
 def _apart(first: _Port, second: _Port) -> str:
@@ -68,11 +68,11 @@ def _apart(first: _Port, second: _Port) -> str:
 
 
 @check()
-def ports_are_not_ssh(host: HostDraft) -> Iterator[Fault]:
+def ports_are_not_ssh(host: HostDraft) -> Iterator[PlanError]:
     """No service takes a port on which SSH comes in."""
     for port in _ports(host):
         if _is_ssh(host, port.number):
-            yield Fault(host.name, port.draft.label, port.key, str(port.number), "this is SSH's port", f"choose a port from {_FIRST_FREE} to 65535 of its own")
+            yield PlanError(host.name, port.draft.label, port.key, str(port.number), "this is SSH's port", f"choose a port from {_FIRST_FREE} to 65535 of its own")
 
 
 def _is_ssh(host: HostDraft, port: int) -> bool:
@@ -81,25 +81,25 @@ def _is_ssh(host: HostDraft, port: int) -> bool:
 
 
 @check(every_engine=True)
-def ports_need_no_root(host: HostDraft) -> Iterator[Fault]:
+def ports_need_no_root(host: HostDraft) -> Iterator[PlanError]:
     """Ports below 1024 are root's, and no service runs as root."""
     for draft in host.services:
         port = draft.service.port
         if port is not None and port < _FIRST_FREE and not _is_ssh(host, port):
             why = f"only root may listen on ports below {_FIRST_FREE}, and no service runs as root"
-            yield Fault(host.name, draft.label, "port", str(port), why, f"choose a port from {_FIRST_FREE} to 65535")
+            yield PlanError(host.name, draft.label, "port", str(port), why, f"choose a port from {_FIRST_FREE} to 65535")
 
 
 @check(every_engine=True)
-def ports_are_free(host: HostDraft) -> Iterator[Fault]:
+def ports_are_free(host: HostDraft) -> Iterator[PlanError]:
     """Nobody else listens on a service's port: only its own unit may, or one that this run removes."""
     if host.facts is None:
         return
-    # Of a range of ports those that one listener has are one fault.
+    # Of a range of ports those that one listener has are one error.
     taken: dict[tuple[int, str, str], tuple[ServiceDraft, list[int]]] = {}
     leaving = {unit for service in host.absent for unit in (service.unit, f"ray-head-{service.name}.service", f"ray-worker-{service.name}.service")}
     for port in _ports(host):
-        # Its own rule tells of SSH, with a better way out than to stop it.
+        # Its own rule tells of SSH, with a better fix than to stop it.
         for listener in () if _is_ssh(host, port.number) else host.facts.listeners:
             if listener.port != port.number or not _collide(port.address, listener.address):
                 continue
@@ -109,19 +109,19 @@ def ports_are_free(host: HostDraft) -> Iterator[Fault]:
             break
     for (_draft, key, who), (draft, numbers) in taken.items():
         what = f"{who} listens on {'it' if len(numbers) == 1 else 'them'} already"
-        yield Fault(host.name, draft.label, key, ", ".join(map(str, numbers)), what, "choose another port, or stop what listens there")
+        yield PlanError(host.name, draft.label, key, ", ".join(map(str, numbers)), what, "choose another port, or stop what listens there")
 
 
 @check(every_engine=True)
-def address_is_reachable(host: HostDraft) -> Iterator[Notice]:
+def address_is_reachable(host: HostDraft) -> Iterator[PlanWarning]:
     """A service on the loopback address answers nobody but its own host."""
     for draft in host.services:
         if draft.answers and is_loopback(draft.service.host):
-            yield Notice(host.name, draft.label, f"it listens on {draft.service.host} and can be reached from its own host only")
+            yield PlanWarning(host.name, draft.label, f"it listens on {draft.service.host} and can be reached from its own host only")
 
 
 @check()
-def address_is_of_the_hosts_kind(host: HostDraft) -> Iterator[Fault]:
+def address_is_of_the_hosts_kind(host: HostDraft) -> Iterator[PlanError]:
     """A service on a host without IPv4 listens by IPv6: on 0.0.0.0 nobody would reach it."""
     if host.facts is None or not host.facts.lacks_ipv4:
         return
@@ -129,7 +129,7 @@ def address_is_of_the_hosts_kind(host: HostDraft) -> Iterator[Fault]:
         address = draft.service.host
         if draft.answers and address.replace(".", "").isdigit() and not is_loopback(address):
             why = "the host has addresses of IPv6 alone, and the service would listen by IPv4"
-            yield Fault(host.name, draft.label, "host", address, why, 'write host: "::"')
+            yield PlanError(host.name, draft.label, "host", address, why, 'write host: "::"')
 
 
 def _collide(wanted: str, taken: str) -> bool:

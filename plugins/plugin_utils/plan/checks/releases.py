@@ -9,13 +9,13 @@ import re
 from typing import Iterator, Union
 from urllib.parse import unquote
 
-from ..errors import Fault, Notice, shown
+from ..errors import PlanError, PlanWarning, shown
 from ..inputs.settings import sources
 from ..placement.draft import HostDraft, ServiceDraft
 from ..versions import parse
 from .base import check
 
-Finding = Union[Fault, Notice]
+Finding = Union[PlanError, PlanWarning]
 
 # An sdist's or wheel's name: vllm-<version>.tar.gz, vllm-<version>-<tags>.whl
 _FILE = re.compile(r"vllm-(?P<version>[^-/]+?)(?:-[^/]*\.whl|\.tar\.gz|\.zip)$")
@@ -30,33 +30,33 @@ def sources_are_fixed(host: HostDraft) -> Iterator[Finding]:
             continue
         why = f"{_words(source)} can be another vLLM on another day"
         if draft.is_distributed:
-            remedy = "the hosts of a service run the very same release: write the commit, the nightly's exact version, or the file's sha256"
-            yield Fault(host.name, _label(draft), "vllm_source", shown(_value(source)), why, remedy)
+            fix = "the hosts of a service run the very same release: write the commit, the nightly's exact version, or the file's sha256"
+            yield PlanError(host.name, _label(draft), "vllm_source", shown(_value(source)), why, fix)
         else:
-            yield Notice(host.name, _label(draft), f"{why}; what a host has built is in its release.json, and stays until the words here change")
+            yield PlanWarning(host.name, _label(draft), f"{why}; what a host has built is in its release.json, and stays until the words here change")
 
 
 @check()
-def nightlies_have_an_index(host: HostDraft) -> Iterator[Fault]:
+def nightlies_have_an_index(host: HostDraft) -> Iterator[PlanError]:
     """Nightly builds are in no index that is asked by default."""
     for draft in host.services:
         release = draft.release
         if release.source.kind == sources.NIGHTLY and not (release.index_url or release.extra_index_urls or release.find_links):
             why = "nightly builds are in an index of their own, and no index is named"
-            yield Fault(host.name, _label(draft), "vllm_source", sources.NIGHTLY, why, "name vLLM's nightly index, or a mirror of it, in vllm_extra_index_urls")
+            yield PlanError(host.name, _label(draft), "vllm_source", sources.NIGHTLY, why, "name vLLM's nightly index, or a mirror of it, in vllm_extra_index_urls")
 
 
 @check(every_engine=True)
-def wheelhouses_are_named(host: HostDraft) -> Iterator[Fault]:
+def wheelhouses_are_named(host: HostDraft) -> Iterator[PlanError]:
     """Without an index everything comes from find-links."""
     for draft in host.services:
         if draft.release.no_index and not draft.release.find_links:
             why = "no package index is to be asked, and no wheelhouse is named"
-            yield Fault(host.name, "", "vllm_no_index", "true", why, "name the wheelhouse in vllm_find_links, or leave vllm_no_index out")
+            yield PlanError(host.name, "", "vllm_no_index", "true", why, "name the wheelhouse in vllm_find_links, or leave vllm_no_index out")
 
 
 @check()
-def files_are_of_the_version(host: HostDraft) -> Iterator[Fault]:
+def files_are_of_the_version(host: HostDraft) -> Iterator[PlanError]:
     """A file whose name tells a version is of the line that the plan counts with: flags come and go between lines."""
     for draft in host.services:
         source = draft.release.source
@@ -64,7 +64,7 @@ def files_are_of_the_version(host: HostDraft) -> Iterator[Fault]:
         found = parse(match["version"]) if match else None
         if found is not None and found.release[:2] != draft.version.release[:2]:
             why = f"by its name the file is vLLM {found.text}, and the plan counts with {draft.version.text}"
-            yield Fault(host.name, _label(draft), "vllm_source", shown(source.address), why, f"say vllm_version: {found.text}, or name another file")
+            yield PlanError(host.name, _label(draft), "vllm_source", shown(source.address), why, f"say vllm_version: {found.text}, or name another file")
 
 
 def _label(draft: ServiceDraft) -> str:

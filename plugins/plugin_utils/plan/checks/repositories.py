@@ -8,37 +8,37 @@ from typing import Iterator
 
 from .. import values
 from ..artifacts import repositories
-from ..errors import Fault, Notice, did_you_mean, shown
+from ..errors import PlanError, PlanWarning, did_you_mean, shown
 from ..placement.draft import HostDraft
 from .base import check
 
 
 @check()
-def places_can_be_brought(host: HostDraft) -> Iterator[Fault]:
+def places_can_be_brought(host: HostDraft) -> Iterator[PlanError]:
     """Each is a repository, which is downloaded, or an absolute path: the service works offline, in no folder that means anything."""
     for draft in host.services:
         for key, place, _small, _revision in repositories.places(draft.given):
             if place.startswith(("/", "~")) or repositories.is_word(key, place) or repositories.is_repository(place):
                 continue
             why = "this is neither a repository id nor an absolute path, and the service looks nothing up"
-            remedy = "write <organisation>/<name>, which is downloaded, or put it on the host and write the absolute path of its folder"
-            yield Fault(host.name, draft.label, f"vllm_args.{key}", shown(place), why, remedy)
+            fix = "write <organisation>/<name>, which is downloaded, or put it on the host and write the absolute path of its folder"
+            yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(place), why, fix)
 
 
 @check()
-def extra_repositories_are_there(host: HostDraft) -> Iterator[Fault]:
+def extra_repositories_are_there(host: HostDraft) -> Iterator[PlanError]:
     """Some endpoint has each, or the host has it already."""
     for draft in host.services:
         for extra in draft.extras:
             there = extra.weights.is_local or (host.facts is not None and extra.weights.path in host.facts.weights)
             if extra.missing and not there:
                 value = shown(f"{extra.repo} at revision {extra.weights.revision}")
-                remedy = "correct it, or put it on the host and write the absolute path of its folder"
-                yield Fault(host.name, draft.label, f"vllm_args.{extra.key}", value, f"it is not available: {extra.missing}", remedy)
+                fix = "correct it, or put it on the host and write the absolute path of its folder"
+                yield PlanError(host.name, draft.label, f"vllm_args.{extra.key}", value, f"it is not available: {extra.missing}", fix)
 
 
 @check(accept="remote-code")
-def code_is_in_the_repository(host: HostDraft) -> Iterator[Fault]:
+def code_is_in_the_repository(host: HostDraft) -> Iterator[PlanError]:
     """With trust_remote_code the code that a configuration names is fetched by the name of its repository, and the service fetches nothing."""
     for draft in host.services:
         if draft.given.get("trust_remote_code") is not True:
@@ -53,28 +53,28 @@ def code_is_in_the_repository(host: HostDraft) -> Iterator[Fault]:
                 what = "by that name, which is the Hub's" if code_from == repo else "from there"
                 why = f"the config.json of {repo} names code of {code_from} (auto_map), which vLLM fetches {what}, and the service fetches nothing"
                 folder = "weights_path" if key == "model" else "its place"
-                remedy = "take trust_remote_code out where vLLM knows the model by itself; or make a folder of both on the host, without the repository's name "
-                remedy += f"in auto_map, and write that folder as {folder}"
-                yield Fault(host.name, draft.label, key, shown(repo), why, remedy)
+                fix = "take trust_remote_code out where vLLM knows the model by itself; or make a folder of both on the host, without the repository's name "
+                fix += f"in auto_map, and write that folder as {folder}"
+                yield PlanError(host.name, draft.label, key, shown(repo), why, fix)
 
 
 @check()
-def extra_repositories_are_named(host: HostDraft) -> Iterator[Fault]:
+def extra_repositories_are_named(host: HostDraft) -> Iterator[PlanError]:
     """What is pinned is named by an argument."""
     for draft in host.services:
         named = [place for _key, place, _small, _revision in repositories.places(draft.given)]
         for repo in draft.service.extra_repositories:
             if repo not in named:
-                remedy = did_you_mean(repo, [place for place in named if repositories.is_repository(place)], "take it out, or name it in vllm_args")
-                yield Fault(host.name, draft.label, f"extra_repositories.{repo}", draft.service.extra_repositories[repo], "no argument names it", remedy)
+                fix = did_you_mean(repo, [place for place in named if repositories.is_repository(place)], "take it out, or name it in vllm_args")
+                yield PlanError(host.name, draft.label, f"extra_repositories.{repo}", draft.service.extra_repositories[repo], "no argument names it", fix)
 
 
 @check()
-def extra_repositories_are_pinned(host: HostDraft) -> Iterator[Notice]:
+def extra_repositories_are_pinned(host: HostDraft) -> Iterator[PlanWarning]:
     """A branch moves, of a further repository too."""
     for draft in host.services:
         for extra in draft.extras:
             revision = extra.weights.revision
             if extra.weights is not draft.weights and not values.COMMIT.fullmatch(revision):
                 what = f"revision {revision!r} of {extra.repo} (vllm_args.{extra.key}) is not a commit and may change"
-                yield Notice(host.name, draft.label, f"{what}; pin it with the service's extra_repositories, as {extra.repo}: <40 hexadecimal digits>")
+                yield PlanWarning(host.name, draft.label, f"{what}; pin it with the service's extra_repositories, as {extra.repo}: <40 hexadecimal digits>")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..errors import Fault, shown
+from ..errors import PlanError, shown
 from ..placement.draft import HostDraft
 from .base import check
 
@@ -15,13 +15,13 @@ _ENDING = 30
 
 
 @check(every_engine=True)
-def timeouts_fit(host: HostDraft) -> Iterator[Fault]:
+def timeouts_fit(host: HostDraft) -> Iterator[PlanError]:
     """systemd waits longer for a stop than vLLM does for its last requests."""
     stop = host.settings.model_service_stop_timeout
     for draft in host.services:
         least = draft.shutdown_timeout + _ENDING
         if stop < least:
-            yield Fault(
+            yield PlanError(
                 host.name,
                 draft.label,
                 "model_service_stop_timeout",
@@ -32,7 +32,7 @@ def timeouts_fit(host: HostDraft) -> Iterator[Fault]:
 
 
 @check(every_engine=True)
-def restarts_can_be_left_out(host: HostDraft) -> Iterator[Fault]:
+def restarts_can_be_left_out(host: HostDraft) -> Iterator[PlanError]:
     """Without restarts a service stays as it is as a whole, which nobody can promise of one that moves or that other hosts have a part in."""
     if host.settings.model_service_restart:
         return
@@ -41,18 +41,18 @@ def restarts_can_be_left_out(host: HostDraft) -> Iterator[Fault]:
         service = draft.service
         if draft.is_distributed:
             why = "the hosts of a service are restarted together, and only each of them knows whether it has to be"
-            yield Fault(host.name, draft.label, "model_service_restart", "false", why, "leave it true: a service that has not changed is not restarted")
+            yield PlanError(host.name, draft.label, "model_service_restart", "false", why, "leave it true: a service that has not changed is not restarted")
             continue
         ports = sorted({listener.port for listener in listeners if listener.unit == service.unit})
         if ports and service.port is not None and service.port not in ports:
             why = f"the service runs and listens on {', '.join(map(str, ports))}; it cannot move without a restart, and model_service_restart is false"
-            yield Fault(host.name, draft.label, "port", str(service.port), why, "keep the port, or let the run restart the service")
+            yield PlanError(host.name, draft.label, "port", str(service.port), why, "keep the port, or let the run restart the service")
 
 
 @check(every_engine=True)
-def proxy_has_an_address(host: HostDraft) -> Iterator[Fault]:
+def proxy_has_an_address(host: HostDraft) -> Iterator[PlanError]:
     """Who names a user of a proxy names the proxy."""
     user = host.settings.host_proxy_username
     if user and not host.settings.host_http_proxy and not host.settings.host_https_proxy:
         why = "there is a user for a proxy and no proxy"
-        yield Fault(host.name, "", "host_proxy_username", shown(user), why, "name the proxy with host_http_proxy, or take the user out")
+        yield PlanError(host.name, "", "host_proxy_username", shown(user), why, "name the proxy with host_http_proxy, or take the user out")

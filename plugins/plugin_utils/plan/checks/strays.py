@@ -6,20 +6,20 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..errors import Fault, Notice
+from ..errors import PlanError, PlanWarning
 from ..inputs.facts import UnitFacts
 from ..inputs.strays import held_gpus
 from ..placement.draft import HostDraft
 from .base import check
 
 
-def way_out(host: HostDraft, service: str) -> str:
+def fix_of(host: HostDraft, service: str) -> str:
     """How a service that has left the inventory is taken away, or comes back."""
     return f"take it away with playbooks/remove.yml -l {host.name} -e remove_service={service}, or put it back into model_services"
 
 
 @check(every_engine=True)
-def strays_are_told(host: HostDraft) -> Iterator[Notice]:
+def strays_are_told(host: HostDraft) -> Iterator[PlanWarning]:
     """Units of ours whose service is in the inventory no more are told of: nothing touches them, and they hold what they hold."""
     for unit in host.strays:
         if unit.runs:
@@ -29,7 +29,7 @@ def strays_are_told(host: HostDraft) -> Iterator[Notice]:
             what = f"{unit.unit} is {unit.active or 'inactive'} on the host, is in no inventory, and will start at the next boot"
         else:
             what = f"{unit.unit} is left on the host, {unit.active or 'inactive'}, and is in no inventory"
-        yield Notice(host.name, unit.service, f"{what}; {way_out(host, unit.service)}")
+        yield PlanWarning(host.name, unit.service, f"{what}; {fix_of(host, unit.service)}")
 
 
 def _holds(unit: UnitFacts) -> str:
@@ -38,13 +38,13 @@ def _holds(unit: UnitFacts) -> str:
 
 
 @check(accept="held-gpus", every_engine=True)
-def held_gpus_are_left_alone(host: HostDraft) -> Iterator[Fault]:
+def held_gpus_are_left_alone(host: HostDraft) -> Iterator[PlanError]:
     """No service is planned on GPUs that a unit which is in no inventory computes on."""
     held = held_gpus(host.strays)
     for draft in host.services:
-        # One that is on its way out, or has another name now, is told of once for each service.
+        # One that is on its fix, or has another name now, is told of once for each service.
         units = {held[index].unit: held[index] for index in draft.gpus or () if index in held}
         for unit in units.values():
             indexes = ", ".join(str(index) for index in sorted(set(draft.gpus or ()) & set(unit.gpus or ())))
             why = f"{unit.unit} runs on the host, computes on {'them' if ',' in indexes else 'it'}, and is in no inventory"
-            yield Fault(host.name, draft.label, "gpus", indexes, why, f"{way_out(host, unit.service)}; or name other GPUs with gpus")
+            yield PlanError(host.name, draft.label, "gpus", indexes, why, f"{fix_of(host, unit.service)}; or name other GPUs with gpus")

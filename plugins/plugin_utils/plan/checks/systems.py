@@ -8,7 +8,7 @@ import re
 
 from typing import Iterator
 
-from ..errors import Fault
+from ..errors import PlanError
 from ..host import packages
 from ..inputs.settings import interpreters
 from ..inputs.settings.sources import Source
@@ -25,7 +25,7 @@ _WHEEL = re.compile(r"(?P<name>[^-]+)-[^-]+(?:-\d[^-]*)?-(?P<python>[^-]+)-(?P<a
 
 
 @check(accept="system", every_engine=True)
-def system_is_supported(host: HostDraft) -> Iterator[Fault]:
+def system_is_supported(host: HostDraft) -> Iterator[PlanError]:
     """The roles were made and tried on this system."""
     if host.facts is None or not host.facts.system.id:
         return
@@ -35,20 +35,20 @@ def system_is_supported(host: HostDraft) -> Iterator[Fault]:
         return
     names = ", ".join(f"{name} {', '.join(versions)}" for name, versions in known.items())
     why = f"the collection is for {names}"
-    yield Fault(host.name, "", "os", f"{system.id} {system.version}".strip(), why, "serve on one of these")
+    yield PlanError(host.name, "", "os", f"{system.id} {system.version}".strip(), why, "serve on one of these")
 
 
 @check(every_engine=True)
-def system_has_the_tools(host: HostDraft) -> Iterator[Fault]:
+def system_has_the_tools(host: HostDraft) -> Iterator[PlanError]:
     """The roles install packages with apt and run units with systemd."""
     if host.facts is None or not host.facts.system.id:
         return
     system = host.facts.system
     if not _is_of_the_family(host):
         why = "it is neither Debian nor Ubuntu nor made from them, and the roles install packages with apt"
-        yield Fault(host.name, "", "os", f"{system.id} {system.version}".strip(), why, "serve on Debian or Ubuntu")
+        yield PlanError(host.name, "", "os", f"{system.id} {system.version}".strip(), why, "serve on Debian or Ubuntu")
     if system.systemd is False:
-        yield Fault(host.name, "", "os", "not booted by systemd", "services, builds and downloads are systemd's units", "boot the host with systemd")
+        yield PlanError(host.name, "", "os", "not booted by systemd", "services, builds and downloads are systemd's units", "boot the host with systemd")
 
 
 def _is_of_the_family(host: HostDraft) -> bool:
@@ -56,21 +56,21 @@ def _is_of_the_family(host: HostDraft) -> bool:
 
 
 @check(every_engine=True)
-def python_is_there(host: HostDraft) -> Iterator[Fault]:
+def python_is_there(host: HostDraft) -> Iterator[PlanError]:
     """The interpreter is on the host, or comes with packages or by uv."""
     python = host.settings.vllm_python
     if interpreters.is_managed(python):
         if host.settings.vllm_no_index and not host.settings.vllm_python_mirror:
             why = "uv takes this Python from the network, and with vllm_no_index the host has none"
-            remedy = "say with vllm_python_mirror where it can be had (file:///… on the host too), or name an interpreter of the host, like /usr/bin/python3"
-            yield Fault(host.name, "", "vllm_python", python, why, remedy)
+            fix = "say with vllm_python_mirror where it can be had (file:///… on the host too), or name an interpreter of the host, like /usr/bin/python3"
+            yield PlanError(host.name, "", "vllm_python", python, why, fix)
         return
     if host.facts is None or not host.services:
         return
     if host.facts.python.version_of(python) == "" and not packages.python_packages(host):
         there = [path for path, version in (host.facts.python.found or {}).items() if version]
-        remedy = f"install it; or name one that is there ({', '.join(there)}), or a version like '3.12' for one that uv brings"
-        yield Fault(host.name, "", "vllm_python", python, "there is no such interpreter on the host, nor in its system's archive", remedy)
+        fix = f"install it; or name one that is there ({', '.join(there)}), or a version like '3.12' for one that uv brings"
+        yield PlanError(host.name, "", "vllm_python", python, "there is no such interpreter on the host, nor in its system's archive", fix)
 
 
 def _archive(host: HostDraft) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def python_of(host: HostDraft) -> Numbers:
 
 
 @check(accept="python", every_engine=True)
-def python_suits_the_engine(host: HostDraft) -> Iterator[Fault]:
+def python_suits_the_engine(host: HostDraft) -> Iterator[PlanError]:
     """What serves installs on the Python of the host."""
     platforms = host.tables.platforms
     python = python_of(host)
@@ -101,7 +101,7 @@ def python_suits_the_engine(host: HostDraft) -> Iterator[Fault]:
         why = f"{name} {draft.version.text} installs on Python {written(bounds[0])} or newer{upper}"
         setting = host.settings.vllm_python
         value = setting if numbers(setting) == python else f"{setting} (Python {written(python)})"
-        yield Fault(host.name, draft.label, "vllm_python", value, why, "; or ".join(_other_pythons(host, draft, python, bounds)))
+        yield PlanError(host.name, draft.label, "vllm_python", value, why, "; or ".join(_other_pythons(host, draft, python, bounds)))
 
 
 def _other_pythons(host: HostDraft, draft: ServiceDraft, python: Numbers, bounds: tuple[Numbers, Numbers]) -> list[str]:
@@ -126,7 +126,7 @@ def _stands(host: HostDraft, draft: ServiceDraft) -> bool:
 
 
 @check(accept="architecture", every_engine=True)
-def wheels_suit_the_machine(host: HostDraft) -> Iterator[Fault]:
+def wheels_suit_the_machine(host: HostDraft) -> Iterator[PlanError]:
     """PyPI has vLLM for the host's machine. Another index, folder or source may have it all the same."""
     if host.facts is None or not host.facts.system.architecture:
         return
@@ -138,14 +138,14 @@ def wheels_suit_the_machine(host: HostDraft) -> Iterator[Fault]:
             continue
         there = ", ".join(host.tables.platforms.machines(draft.version))
         since = host.tables.platforms.first_vllm_for(machine)
-        remedy = f"set vllm_version to {since} or newer" if since else "serve on such a machine"
-        remedy += "; or name an index or a source that has it (vllm_index_url, vllm_source)"
+        fix = f"set vllm_version to {since} or newer" if since else "serve on such a machine"
+        fix += "; or name an index or a source that has it (vllm_index_url, vllm_source)"
         why = f"PyPI has vLLM {draft.version.text} for {there}"
-        yield Fault(host.name, draft.label, "vllm_version", f"{draft.version.text} on {machine}", why, remedy)
+        yield PlanError(host.name, draft.label, "vllm_version", f"{draft.version.text} on {machine}", why, fix)
 
 
 @check(every_engine=True)
-def wheelhouse_suits_the_host(host: HostDraft) -> Iterator[Fault]:
+def wheelhouse_suits_the_host(host: HostDraft) -> Iterator[PlanError]:
     """Where everything comes from a folder on the host, that has the wheels for its Python and machine."""
     if host.facts is None or not host.settings.vllm_no_index:
         return
@@ -161,8 +161,8 @@ def wheelhouse_suits_the_host(host: HostDraft) -> Iterator[Fault]:
             if wheels and not source and not any(_fits(match, python, machine) for match in wheels):
                 have = ", ".join(sorted({f"{match['python']} {match['machine']}" for match in wheels})[:4])
                 why = f"of {package} it has wheels for {have}, and none for Python {written(python[:2])} on {machine or 'this machine'}"
-                remedy = "fill it on a host of the same system (make_wheelhouse.py), or choose the Python that it is for with vllm_python"
-                yield Fault(host.name, draft.label, "vllm_find_links", ", ".join(folders), why, remedy)
+                fix = "fill it on a host of the same system (make_wheelhouse.py), or choose the Python that it is for with vllm_python"
+                yield PlanError(host.name, draft.label, "vllm_find_links", ", ".join(folders), why, fix)
 
 
 def _fits(wheel: re.Match[str], python: Numbers, machine: str) -> bool:

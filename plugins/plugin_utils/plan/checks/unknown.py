@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..errors import Fault, Notice, shown
+from ..errors import PlanError, PlanWarning, shown
 from ..placement.draft import HostDraft
 from .base import check
 
 
 @check(every_engine=True)
-def repository_is_there(host: HostDraft) -> Iterator[Fault]:
+def repository_is_there(host: HostDraft) -> Iterator[PlanError]:
     """Some endpoint has the repository at its revision, or the host has the weights already."""
     for draft in host.services:
         entry, weights = draft.entry, draft.weights
@@ -20,7 +20,7 @@ def repository_is_there(host: HostDraft) -> Iterator[Fault]:
             continue
         if weights.is_local or (host.facts is not None and weights.path in host.facts.weights):
             continue
-        yield Fault(
+        yield PlanError(
             host.name,
             draft.label,
             "model",
@@ -31,11 +31,11 @@ def repository_is_there(host: HostDraft) -> Iterator[Fault]:
 
 
 @check(every_engine=True)
-def repository_is_known(host: HostDraft) -> Iterator[Notice]:
+def repository_is_known(host: HostDraft) -> Iterator[PlanWarning]:
     """Without its config.json and its size nobody can tell whether a model fits."""
     for draft in host.services:
         if draft.entry is not None and draft.entry.unread:
             own = draft.entry.name != draft.entry.repo
             known = f"plan_catalogue.{draft.entry.name} does not state its architecture" if own else f"{draft.entry.repo} is not in the catalogue"
             what = f"{known}, and {draft.entry.unread}"
-            yield Notice(host.name, draft.label, f"{what}; its memory, parallel sizes and disk space are checked only as far as known")
+            yield PlanWarning(host.name, draft.label, f"{what}; its memory, parallel sizes and disk space are checked only as far as known")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator, Mapping
 
-from ..errors import Fault, Notice, did_you_mean, shown
+from ..errors import PlanError, PlanWarning, did_you_mean, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from .base import check
 
@@ -17,7 +17,7 @@ _NEARLY = 0.95
 
 
 @check()
-def variants_are_known(host: HostDraft) -> Iterator[Fault]:
+def variants_are_known(host: HostDraft) -> Iterator[PlanError]:
     """The profile and the preset that a service names are among those of its model."""
     for draft in host.services:
         if draft.entry is None:
@@ -29,11 +29,11 @@ def variants_are_known(host: HostDraft) -> Iterator[Fault]:
         for key, (name, known) in asked.items():
             if name is not None and name not in known:
                 otherwise = f"it has {', '.join(known)}" if known else f"take it out: it has no {key}s"
-                yield Fault(host.name, draft.label, key, shown(name), f"{draft.entry.name} has no {key} of this name", did_you_mean(name, known, otherwise))
+                yield PlanError(host.name, draft.label, key, shown(name), f"{draft.entry.name} has no {key} of this name", did_you_mean(name, known, otherwise))
 
 
 @check()
-def profile_fits_the_gpus(host: HostDraft) -> Iterator[Notice]:
+def profile_fits_the_gpus(host: HostDraft) -> Iterator[PlanWarning]:
     """A service has the GPUs that its profile was written for: as many, and as large."""
     for draft in host.services:
         profile = draft.profile
@@ -43,14 +43,14 @@ def profile_fits_the_gpus(host: HostDraft) -> Iterator[Notice]:
         what = f"the profile {profile.name} is for {profile.gpus} x {profile.gpu or 'GPU'}{each}"
         have = len(set(draft.gpus))
         if have < profile.gpus:
-            yield Notice(host.name, draft.label, f"{what}, and the service has {have}")
+            yield PlanWarning(host.name, draft.label, f"{what}, and the service has {have}")
         nodes = draft.service.distributed.nodes if draft.service.distributed is not None else 1
         if nodes is not None and nodes < profile.nodes:
             over = f"is over {nodes}" if nodes > 1 else f"is on one; say distributed: {{nodes: {profile.nodes}}}"
-            yield Notice(host.name, draft.label, f"{what}, and the service {over}")
+            yield PlanWarning(host.name, draft.label, f"{what}, and the service {over}")
         smallest = _smallest_memory(host, draft)
         if profile.gpu_memory_gib and smallest and smallest < profile.gpu_memory_gib * _GIB * _NEARLY:
-            yield Notice(host.name, draft.label, f"{what} with {profile.gpu_memory_gib} GiB each, and one of the service's has {smallest / _GIB:.1f} GiB")
+            yield PlanWarning(host.name, draft.label, f"{what} with {profile.gpu_memory_gib} GiB each, and one of the service's has {smallest / _GIB:.1f} GiB")
 
 
 def _smallest_memory(host: HostDraft, draft: ServiceDraft) -> int:

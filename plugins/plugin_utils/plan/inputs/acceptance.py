@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any, Collection, Mapping
 
 from .. import values
-from ..errors import Bad, Fault, Notice, did_you_mean, shown
+from ..errors import Bad, PlanError, PlanWarning, did_you_mean, shown
 
 KEY = "plan_accept"
 
 
-def read(host: str, raw: Any, acceptable: Collection[str], others: Collection[str]) -> tuple[dict[str, str], list[Fault]]:
+def read(host: str, raw: Any, acceptable: Collection[str], others: Collection[str]) -> tuple[dict[str, str], list[PlanError]]:
     """Reasons by the name of what they accept.
 
     :param acceptable: names that may be accepted
@@ -22,16 +22,16 @@ def read(host: str, raw: Any, acceptable: Collection[str], others: Collection[st
     try:
         pairs = values.mapping(raw)
     except Bad as bad:
-        return {}, [Fault(host, "", KEY, shown(raw), bad.why, bad.remedy)]
+        return {}, [PlanError(host, "", KEY, shown(raw), bad.why, bad.fix)]
     accepted = {}
-    faults = []
+    errors = []
     for name, reason in pairs.items():
         key = f"{KEY}.{name}"
         if name in others:
-            faults.append(Fault(host, "", key, shown(reason), "this rule cannot be accepted away", "put right what it finds"))
+            errors.append(PlanError(host, "", key, shown(reason), "this rule cannot be accepted away", "put right what it finds"))
         elif name not in acceptable:
-            remedy = did_you_mean(name, acceptable, f"what can be accepted is {', '.join(acceptable)}")
-            faults.append(Fault(host, "", key, shown(reason), "there is no such rule", remedy))
+            fix = did_you_mean(name, acceptable, f"what can be accepted is {', '.join(acceptable)}")
+            errors.append(PlanError(host, "", key, shown(reason), "there is no such rule", fix))
         else:
             try:
                 text = values.text(reason)
@@ -39,20 +39,20 @@ def read(host: str, raw: Any, acceptable: Collection[str], others: Collection[st
                     raise Bad("the reason is empty", "say why this is all right here, for who reads it next year")
                 accepted[name] = text
             except Bad as bad:
-                faults.append(Fault(host, "", key, shown(reason), bad.why, bad.remedy))
-    return accepted, faults
+                errors.append(PlanError(host, "", key, shown(reason), bad.why, bad.fix))
+    return accepted, errors
 
 
-def apply(finding: Fault | Notice, rule: str, accepted: Mapping[str, str]) -> Fault | Notice | None:
-    """A finding that may be accepted, after it was asked for: an accepted fault is a notice with the reason, an accepted notice nothing.
+def apply(finding: PlanError | PlanWarning, rule: str, accepted: Mapping[str, str]) -> PlanError | PlanWarning | None:
+    """A finding that may be accepted, after it was asked for: an accepted error is a warning with the reason, an accepted warning nothing.
 
     Others say under which name they can be accepted.
     """
     if rule in accepted:
-        if isinstance(finding, Notice):
+        if isinstance(finding, PlanWarning):
             return None
         what = f"{finding.key} {finding.value}: {finding.why}" if finding.key else finding.why
-        return Notice(finding.host, finding.service, f"accepted as {rule} ({accepted[rule]}): {what}")
-    if isinstance(finding, Notice):
+        return PlanWarning(finding.host, finding.service, f"accepted as {rule} ({accepted[rule]}): {what}")
+    if isinstance(finding, PlanWarning):
         return replace(finding, text=f"{finding.text} [{rule}]")
-    return replace(finding, rule=rule, remedy=f"{finding.remedy}; or accept it, with your reason, as {rule} in {KEY}")
+    return replace(finding, rule=rule, fix=f"{finding.fix}; or accept it, with your reason, as {rule} in {KEY}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Mapping
 
 from .. import sections, values
-from ..errors import Bad, Fault, shown
+from ..errors import Bad, PlanError, shown
 from ..models import architecture, tasks, variants
 from ..models.architecture import Architecture
 from ..models.variants import Preset, Profile
@@ -114,13 +114,13 @@ _READERS: dict[str, values.Reader] = {
 _LICENSE: dict[str, values.Reader] = {"name": values.text, "gated": values.switch, "url": values.text}
 
 
-def _license(host: str, key: str, raw: Any) -> tuple[License, list[Fault]]:
-    found, faults = sections.read(host, key, raw, _LICENSE, "a license")
-    return License(**found), faults
+def _license(host: str, key: str, raw: Any) -> tuple[License, list[PlanError]]:
+    found, errors = sections.read(host, key, raw, _LICENSE, "a license")
+    return License(**found), errors
 
 
 # Keys with keys of their own: read once more, from dictionaries into types.
-_INNER: dict[str, Callable[[str, str, Any], tuple[Any, list[Fault]]]] = {
+_INNER: dict[str, Callable[[str, str, Any], tuple[Any, list[PlanError]]]] = {
     "architecture": architecture.read,
     "environment": lambda host, key, raw: environments.read(host, "", key, raw),
     "license": _license,
@@ -143,55 +143,55 @@ class Catalogue:
             found = next(same_repo, None) or _bare(model)
         return found
 
-    def with_own(self, host: str, own: Any) -> tuple[Catalogue, list[Fault]]:
+    def with_own(self, host: str, own: Any) -> tuple[Catalogue, list[PlanError]]:
         """This catalogue with a user's entries (plan_catalogue) over it, and what is wrong with them."""
         if not own and isinstance(own, Mapping):
             return self, []
-        entries, faults = read_models(host, "plan_catalogue", own)
-        return Catalogue({**self.entries, **entries}), faults
+        entries, errors = read_models(host, "plan_catalogue", own)
+        return Catalogue({**self.entries, **entries}), errors
 
 
 def built_in(families: Iterable[Mapping[str, Any]]) -> Catalogue:
     """The catalogue of the collection, from the contents of its files.
 
-    :raises ValueError: when one of them is wrong, which is a fault of this collection
+    :raises ValueError: when one of them is wrong, which is an error of this collection
     """
     entries: dict[str, Entry] = {}
     for family in families:
-        read, faults = read_models("", str(family.get("family", "")), family.get("models"))
-        if faults or entries.keys() & read.keys():
-            raise ValueError(f"the catalogue of {family.get('family')} is wrong: {faults or 'a name is taken'}")
+        read, errors = read_models("", str(family.get("family", "")), family.get("models"))
+        if errors or entries.keys() & read.keys():
+            raise ValueError(f"the catalogue of {family.get('family')} is wrong: {errors or 'a name is taken'}")
         entries.update(read)
     return Catalogue(entries)
 
 
-def read_models(host: str, key: str, models: Any) -> tuple[dict[str, Entry], list[Fault]]:
-    """Entries by name from what YAML gave; what cannot be used is left out and a fault."""
+def read_models(host: str, key: str, models: Any) -> tuple[dict[str, Entry], list[PlanError]]:
+    """Entries by name from what YAML gave; what cannot be used is left out and an error."""
     try:
         pairs = values.mapping(models)
     except Bad as bad:
-        return {}, [Fault(host, "", key, shown(models), bad.why, bad.remedy)]
+        return {}, [PlanError(host, "", key, shown(models), bad.why, bad.fix)]
     entries = {}
-    faults = []
+    errors = []
     for name, raw in pairs.items():
         entry, bad_parts = _read_entry(host, f"{key}.{name}", name, raw)
-        faults += bad_parts
+        errors += bad_parts
         if entry is not None:
             entries[name] = entry
-    return entries, faults
+    return entries, errors
 
 
-def _read_entry(host: str, key: str, name: str, raw: Any) -> tuple[Entry | None, list[Fault]]:
-    found, faults = sections.read(host, key, raw, _READERS, "a catalogue entry")
+def _read_entry(host: str, key: str, name: str, raw: Any) -> tuple[Entry | None, list[PlanError]]:
+    found, errors = sections.read(host, key, raw, _READERS, "a catalogue entry")
     for part, reader in _INNER.items():
         if part in found:
             found[part], wrong = reader(host, f"{key}.{part}", found[part])
-            faults += wrong
+            errors += wrong
     if "repo" not in found:
         if isinstance(raw, Mapping) and "repo" not in raw:
-            faults.append(Fault(host, "", f"{key}.repo", "", "the entry does not say which repository it means", "add repo: <organisation>/<name>"))
-        return None, faults
-    return Entry(name=name, **found), faults
+            errors.append(PlanError(host, "", f"{key}.repo", "", "the entry does not say which repository it means", "add repo: <organisation>/<name>"))
+        return None, errors
+    return Entry(name=name, **found), errors
 
 
 def _bare(repo: str) -> Entry | None:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence
 
-from ..errors import Fault, Notice, kind, shown
+from ..errors import PlanError, PlanWarning, kind, shown
 
 NAME = "model_services"
 
@@ -51,24 +51,24 @@ def _referred(raw: Any) -> set[str]:
     return set()
 
 
-def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[Fault]]:
-    """The services of a host from all variables that define some, by variable. Two of one name are a fault that names both variables.
+def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[PlanError]]:
+    """The services of a host from all variables that define some, by variable. Two of one name are an error that names both variables.
 
     What is no list of a single variable is handed on as it is, for the reader of services to say so.
     """
-    faults: list[Fault] = []
+    errors: list[PlanError] = []
     usable: dict[str, Sequence[Any]] = {}
     for variable, value in found.items():
         if isinstance(value, (list, tuple)):
             usable[variable] = value
         elif value is None:
             why = "this is nothing (null) where a list of services belongs"
-            faults.append(Fault(host, "", variable, "", why, "write the services below it, or [] where there are none"))
+            errors.append(PlanError(host, "", variable, "", why, "write the services below it, or [] where there are none"))
         elif variable == NAME and len(found) == 1:
-            return value, faults
+            return value, errors
         else:
             why = f"this is {kind(value)} where a list of services belongs: variables that begin with {NAME}_ add services to a host"
-            faults.append(Fault(host, "", variable, shown(value, variable), why, f"write a list, or give the variable a name that does not begin with {NAME}_"))
+            errors.append(PlanError(host, "", variable, shown(value, variable), why, f"write a list, or give the variable a name that does not begin with {NAME}_"))
     origin: dict[str, str] = {}
     services: list[Any] = []
     for variable, value in usable.items():
@@ -77,11 +77,11 @@ def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[Fault]]:
             # Two in one variable are for the rule about names.
             if isinstance(name, str) and origin.setdefault(name, variable) != variable:
                 why = f"{origin[name]} and {variable} both have a service of this name for the host"
-                remedy = f"take it out of {origin[name]} or of {variable}, or rename one of them"
-                faults.append(Fault(host, shown(name), f"{variable}[].name", shown(name), why, remedy))
+                fix = f"take it out of {origin[name]} or of {variable}, or rename one of them"
+                errors.append(PlanError(host, shown(name), f"{variable}[].name", shown(name), why, fix))
                 continue
             services.append(service)
-    return services, faults
+    return services, errors
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Definition:
     priority: int = 1
 
 
-def hidden(host: str, variable: str, definitions: Sequence[Definition], effective: Any) -> Notice | None:
-    """The notice that a group's services are hidden by another group's, where neither of them is above the other; None where none are.
+def hidden(host: str, variable: str, definitions: Sequence[Definition], effective: Any) -> PlanWarning | None:
+    """The warning that a group's services are hidden by another group's, where neither of them is above the other; None where none are.
 
     Of a group and one above it the lower one is meant to win, and a priority (ansible_group_priority) says which one is.
 
@@ -118,7 +118,7 @@ def hidden(host: str, variable: str, definitions: Sequence[Definition], effectiv
         f"{lost or 'its services'} will not be served here. Give each group a variable of its own, like {NAME}_{_suffix(losers[0].group)} and "
         f"{NAME}_{_suffix(winner)}: all of a host's are put together"
     )
-    return Notice(host, "", text, HIDDEN_RULE)
+    return PlanWarning(host, "", text, HIDDEN_RULE)
 
 
 def _suffix(group: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import sections, values
-from ..errors import Bad, Fault
+from ..errors import Bad, PlanError
 
 RAY = "ray"
 MP = "mp"
@@ -140,10 +140,10 @@ _READERS: dict[str, values.Reader] = {
 KEYS: tuple[str, ...] = tuple(_READERS)
 
 
-def read(host: str, service: str, raw: Any) -> tuple[Distributed, list[Fault]]:
-    """The key C(distributed) of a service. What cannot be used is left out and a fault."""
-    found, faults = sections.read(host, "distributed", raw, _READERS, "distributed")
-    told = {fault.key for fault in faults}
+def read(host: str, service: str, raw: Any) -> tuple[Distributed, list[PlanError]]:
+    """The key C(distributed) of a service. What cannot be used is left out and an error."""
+    found, errors = sections.read(host, "distributed", raw, _READERS, "distributed")
+    told = {error.key for error in errors}
     if "nodes" not in found and not told & {"distributed", "distributed.nodes"}:
-        faults.append(Fault(host, "", "distributed.nodes", "", "distributed does not say over how many hosts", "write how many, like nodes: 2"))
-    return Distributed(**found), [replace(fault, service=service) for fault in faults]
+        errors.append(PlanError(host, "", "distributed.nodes", "", "distributed does not say over how many hosts", "write how many, like nodes: 2"))
+    return Distributed(**found), [replace(error, service=service) for error in errors]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
 from .. import values
-from ..errors import Bad, Fault, kind, shown
+from ..errors import Bad, PlanError, kind, shown
 from . import stated_gpus
 from .settings import kernel
 
@@ -18,7 +18,7 @@ class Gpu:
     """One GPU, or one slice of a GPU that is split by MIG; memory in bytes, 0 when unknown.
 
     C(index) is the number of a GPU, and the UUID of a slice. C(parent) is the number of the GPU that a slice is of, None of a whole one.
-    C(fault) is what nvidia-smi says of one that is lost or has to be reset, C(split) whether MIG makes slices of it.
+    C(error) is what nvidia-smi says of one that is lost or has to be reset, C(split) whether MIG makes slices of it.
     """
 
     index: int | str
@@ -26,7 +26,7 @@ class Gpu:
     memory_bytes: int = 0
     compute_capability: str = ""
     driver_version: str = ""
-    fault: str = ""
+    error: str = ""
     split: bool = False
     parent: int | None = None
 
@@ -134,7 +134,7 @@ class UnitFacts:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """Facts of one host. C(listeners) are those of TCP, C(gpu_fault) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
+    """Facts of one host. C(listeners) are those of TCP, C(gpu_error) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
     C(verified) those of weights that others brought and that are as they were when they were verified, C(mount_points) all places where
     something is mounted, whatever it is,
     C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the addresses of each network interface
@@ -145,7 +145,7 @@ class HostFacts:
     paths lead to, by path. C(wheels) are the names of files in folders that releases are installed from, by folder."""
 
     gpus: tuple[Gpu, ...]
-    gpu_fault: str
+    gpu_error: str
     listeners: tuple[Listener, ...]
     udp_listeners: tuple[Listener, ...]
     mounts: tuple[Mount, ...]
@@ -191,7 +191,7 @@ def read(raw: Any) -> HostFacts | None:
         return None
     return HostFacts(
         gpus=tuple(gpu for item in _dicts(raw.get("gpus")) for gpu in _with_slices(item)),
-        gpu_fault=_text(raw.get("gpu_fault")).strip(),
+        gpu_error=_text(raw.get("gpu_error")).strip(),
         listeners=tuple(_listener(item, "tcp") for item in _dicts(raw.get("listeners"))),
         udp_listeners=tuple(_listener(item, "udp") for item in _dicts(raw.get("udp_listeners"))),
         mounts=tuple(
@@ -226,7 +226,7 @@ def read(raw: Any) -> HostFacts | None:
     )
 
 
-def read_stated_gpus(host: str, value: Any) -> tuple[tuple[Gpu, ...] | None, list[Fault]]:
+def read_stated_gpus(host: str, value: Any) -> tuple[tuple[Gpu, ...] | None, list[PlanError]]:
     """GPUs as the user states them in plan_gpus: a number of them, or a list like the facts'. None when not stated.
 
     What they say of themselves is held against the same bounds as nvidia-smi's answers are by their form.
@@ -235,22 +235,22 @@ def read_stated_gpus(host: str, value: Any) -> tuple[tuple[Gpu, ...] | None, lis
         return None, []
     key = "plan_gpus"
     if isinstance(value, (list, tuple)):
-        faults: list[Fault] = []
+        errors: list[PlanError] = []
         gpus: list[Gpu] = []
         for position, item in enumerate(value):
             if not isinstance(item, Mapping):
-                remedy = "write it like {index: 0, name: H100, memory_bytes: 85520809984}"
-                faults.append(Fault(host, "", f"{key}[{position}]", shown(item), f"this is {kind(item)} where a GPU belongs", remedy))
+                fix = "write it like {index: 0, name: H100, memory_bytes: 85520809984}"
+                errors.append(PlanError(host, "", f"{key}[{position}]", shown(item), f"this is {kind(item)} where a GPU belongs", fix))
                 continue
             read, bad = stated_gpus.read(host, f"{key}[{position}]", {"index": position, **item})
-            faults += bad
+            errors += bad
             gpus += _with_slices(read)
-        faults += stated_gpus.twice(host, key, [gpu.index for gpu in gpus])
-        return tuple(gpus), faults
+        errors += stated_gpus.twice(host, key, [gpu.index for gpu in gpus])
+        return tuple(gpus), errors
     try:
         count = values.whole(0, 1024)(value)
     except Bad as bad_count:
-        return None, [Fault(host, "", key, shown(value), bad_count.why, "write how many GPUs the host has, or a list of them")]
+        return None, [PlanError(host, "", key, shown(value), bad_count.why, "write how many GPUs the host has, or a list of them")]
     return tuple(Gpu(index) for index in range(count)), []
 
 
@@ -277,7 +277,7 @@ def _with_slices(item: Mapping[str, Any]) -> list[Gpu]:
         Gpu(
             index=_text(part.get("uuid")), name=" ".join(filter(None, (gpu.name, "MIG", _text(part.get("profile"))))),
             memory_bytes=_number(part.get("memory_bytes")), compute_capability=gpu.compute_capability, driver_version=gpu.driver_version,
-            fault=gpu.fault, parent=gpu.index if isinstance(gpu.index, int) else None,
+            error=gpu.error, parent=gpu.index if isinstance(gpu.index, int) else None,
         )
         for part in _dicts(item.get("slices")) if part.get("uuid")
     ]
@@ -291,7 +291,7 @@ def _gpu(item: Mapping[str, Any]) -> Gpu:
         memory_bytes=_number(item.get("memory_bytes")),
         compute_capability=str(item.get("compute_capability") or ""),
         driver_version=str(item.get("driver_version") or ""),
-        fault=_text(item.get("fault")),
+        error=_text(item.get("error")),
         split=item.get("split") is True,
     )
 

@@ -12,7 +12,7 @@ import re
 
 from typing import Any, Collection, Iterable, Mapping
 
-from ..errors import Notice
+from ..errors import PlanWarning
 from .definitions import names_in
 
 RULE = "unknown-variable"
@@ -40,14 +40,14 @@ class NearNames:
         self._all = frozenset(known) | OWN
         self._seen: dict[str, str] = {}
 
-    def notices(self, host: str, variables: Mapping[str, Any]) -> list[Notice]:
-        """Notices about a host's variables, which are not templated."""
+    def warnings(self, host: str, variables: Mapping[str, Any]) -> list[PlanWarning]:
+        """Warnings about a host's variables, which are not templated."""
         suspects = {name: near for name in variables for near in [self._near(name)] if near}
         if not suspects:
             return []
         used = _referred(variables.values(), suspects)
         return [
-            Notice(host, "", f"{name} is no variable of this collection and nothing here refers to it: did you mean {near}?", RULE)
+            PlanWarning(host, "", f"{name} is no variable of this collection and nothing here refers to it: did you mean {near}?", RULE)
             for name, near in suspects.items() if name not in used
         ]
 

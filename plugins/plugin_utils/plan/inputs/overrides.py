@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Iterator, Mapping, Sequence
 
 from .. import values
-from ..errors import Bad, Fault, Notice, did_you_mean, shown
+from ..errors import Bad, PlanError, PlanWarning, did_you_mean, shown
 from . import services
 from .run import HostInput, Run
 
@@ -45,14 +45,14 @@ class _Answers:
 
     name: str
     given: dict[str, Any]
-    faults: tuple[Fault, ...]
+    errors: tuple[PlanError, ...]
 
 
 def lay_over(hosts: Sequence[HostInput], run: Run) -> list[HostInput]:
     """The same hosts with the answers laid over the service that they are about, where the run reaches it.
 
-    Without a name that is the one service that the hosts of the run have. What cannot be understood becomes a fault of the host, and what the
-    inventory no longer decides a notice.
+    Without a name that is the one service that the hosts of the run have. What cannot be understood becomes an error of the host, and what the
+    inventory no longer decides a warning.
     """
     reached = [host for host in hosts if run.hosts is None or host.name in run.hosts]
     names = sorted({name for host in reached for name in _names(host)})
@@ -62,18 +62,18 @@ def lay_over(hosts: Sequence[HostInput], run: Run) -> list[HostInput]:
 
 def _laid_over(host: HostInput, names: Sequence[str]) -> HostInput:
     answers = _read(host)
-    faults = (*answers.faults, *_not_one(host, answers, names))
+    errors = (*answers.errors, *_not_one(host, answers, names))
     target = answers.name or (names[0] if len(names) == 1 else "")
-    if faults or not answers.given or target not in _names(host):
-        return replace(host, faults=(*host.faults, *faults))
+    if errors or not answers.given or target not in _names(host):
+        return replace(host, errors=(*host.errors, *errors))
     said = host.variables["model_services"]
     before = next(service for service in said if _is_present(service) and service["name"] == target)
     after = _with(before, answers.given)
     laid = [after if service is before else service for service in said]
-    return replace(host, variables={**host.variables, "model_services": laid}, notices=(*host.notices, *_changes(host, before, after)))
+    return replace(host, variables={**host.variables, "model_services": laid}, warnings=(*host.warnings, *_changes(host, before, after)))
 
 
-def _changes(host: HostInput, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Notice]:
+def _changes(host: HostInput, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[PlanWarning]:
     """What the inventory no longer decides."""
     old, new = _flat(before), _flat(after)
     changes = [
@@ -84,7 +84,7 @@ def _changes(host: HostInput, before: Mapping[str, Any], after: Mapping[str, Any
         left_out = [key for key in OF_THE_MODEL if old.get(key) is not None and key not in new]
         also = f", and without {', '.join(left_out)} of the inventory's model" if left_out else ""
         text = f"this run has {', '.join(changes)}{also}; the next one without these answers goes back to the inventory"
-        yield Notice(host.name, before["name"], text)
+        yield PlanWarning(host.name, before["name"], text)
 
 
 def _flat(service: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _flat(service: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(host: HostInput) -> _Answers:
     given: dict[str, Any] = {}
-    faults = []
+    errors = []
     for variable, (key, reader, empty) in _ANSWERS.items():
         raw = host.variables.get(variable)
         value = raw.strip() if isinstance(raw, str) else raw
@@ -106,20 +106,20 @@ def _read(host: HostInput) -> _Answers:
         try:
             given[key] = reader(value)
         except Bad as bad:
-            faults.append(Fault(host.name, "", variable, shown(raw), bad.why, f"{bad.remedy}, or nothing for what the inventory says"))
+            errors.append(PlanError(host.name, "", variable, shown(raw), bad.why, f"{bad.fix}, or nothing for what the inventory says"))
     name = host.variables.get(NAME)
     if name is not None and not isinstance(name, str):
-        faults.append(Fault(host.name, "", NAME, shown(name), "this is not text", "write the name of a service, or nothing"))
-    return _Answers(name.strip() if isinstance(name, str) else "", given, tuple(faults))
+        errors.append(PlanError(host.name, "", NAME, shown(name), "this is not text", "write the name of a service, or nothing"))
+    return _Answers(name.strip() if isinstance(name, str) else "", given, tuple(errors))
 
 
-def _not_one(host: HostInput, answers: _Answers, names: Sequence[str]) -> Iterator[Fault]:
-    """The faults of answers that are not about one service."""
+def _not_one(host: HostInput, answers: _Answers, names: Sequence[str]) -> Iterator[PlanError]:
+    """The errors of answers that are not about one service."""
     if answers.name and answers.name not in names:
         has = f"the hosts of this run have {', '.join(names)}" if names else "the hosts of this run have none"
-        yield Fault(host.name, "", NAME, shown(answers.name), "no host of this run has such a service", did_you_mean(answers.name, names, has))
+        yield PlanError(host.name, "", NAME, shown(answers.name), "no host of this run has such a service", did_you_mean(answers.name, names, has))
     elif answers.given and not answers.name and len(names) > 1:
-        yield Fault(
+        yield PlanError(
             host.name, "", NAME, "",
             f"{', '.join(answers.given)} can be said of one service, and the hosts of this run have {len(names)}: {', '.join(names)}",
             f"name one of them in {NAME}, or limit the run to a group or host that has one service",

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from ..errors import Fault, Notice
+from ..errors import PlanError, PlanWarning
 from . import definitions
 
 
@@ -15,15 +15,15 @@ from . import definitions
 class HostInput:
     """A host as the inventory has it: templated variables that are defined for it, facts if there are any.
 
-    C(faults) are those found while the variables were read; what they are about is left out of the variables. C(notices) go on to the plan's,
+    C(errors) are those found while the variables were read; what they are about is left out of the variables. C(warnings) go on to the plan's,
     unless one bears a rule that is accepted. C(defined_in) are the variables that the services came from.
     """
 
     name: str
     variables: Mapping[str, Any]
     facts: Any = None
-    faults: tuple[Fault, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    errors: tuple[PlanError, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
     defined_in: tuple[str, ...] = (definitions.NAME,)
 
 

@@ -13,7 +13,7 @@ import re
 from typing import Any, Mapping
 
 from .. import values
-from ..errors import HIDDEN, Bad, Fault, kind, shown
+from ..errors import HIDDEN, Bad, PlanError, kind, shown
 
 LONGEST = 4096
 # Letters that all nodes of a service can show each other, and how many of them at least (roles/ray).
@@ -32,7 +32,7 @@ _VAULT = "printf %s \"$SECRET\" | ansible-vault encrypt_string --stdin-name"
 def header(value: Any, name: str = "the_variable") -> str:
     """A secret that goes into an HTTP header: printable ASCII without white space.
 
-    :raises Bad: with a reason and a remedy that quote nothing of it
+    :raises Bad: with a reason and a fix that quote nothing of it
     """
     if not isinstance(value, str):
         raise Bad(f"this is {kind(value)} where text belongs", "write it as text, in quotes")
@@ -58,7 +58,7 @@ def ray_token(value: Any, name: str = "ray_token") -> str:
 def environment_value(value: Any, name: str) -> str | None:
     """A value of secret_environment, as C(environment) has it; None takes the variable away.
 
-    :raises Bad: with a reason and a remedy that quote nothing of it
+    :raises Bad: with a reason and a fix that quote nothing of it
     """
     if value is None:
         return None
@@ -81,9 +81,9 @@ _READERS = {
 VARIABLES: tuple[str, ...] = (*_READERS, INDEX_CREDENTIALS)
 
 
-def check(host: str, variables: Mapping[str, Any]) -> list[Fault]:
-    """The faults of a host's secrets. None of them quotes a value."""
-    faults = []
+def check(host: str, variables: Mapping[str, Any]) -> list[PlanError]:
+    """The errors of a host's secrets. None of them quotes a value."""
+    errors = []
     for name, reader in _READERS.items():
         value = variables.get(name, "")
         if value == "":
@@ -93,23 +93,23 @@ def check(host: str, variables: Mapping[str, Any]) -> list[Fault]:
                 raise Bad("this is nothing (null) where text belongs", 'write "" where there is none, or take the variable out')
             reader(value, name)
         except Bad as bad:
-            faults.append(Fault(host, "", name, HIDDEN, bad.why, bad.remedy))
-    return [*faults, *_check_credentials(host, variables.get(INDEX_CREDENTIALS, {}))]
+            errors.append(PlanError(host, "", name, HIDDEN, bad.why, bad.fix))
+    return [*errors, *_check_credentials(host, variables.get(INDEX_CREDENTIALS, {}))]
 
 
-def _check_credentials(host: str, raw: Any) -> list[Fault]:
+def _check_credentials(host: str, raw: Any) -> list[PlanError]:
     """Users and passwords of package indexes, by the name of the index's host."""
     form = "write it as <name of the index's host>: {user: ..., password: ...} lines"
     if not isinstance(raw, Mapping):
-        return [Fault(host, "", INDEX_CREDENTIALS, HIDDEN, f"this is {kind(raw)} where a dictionary belongs", form)]
-    faults = []
+        return [PlanError(host, "", INDEX_CREDENTIALS, HIDDEN, f"this is {kind(raw)} where a dictionary belongs", form)]
+    errors = []
     for machine, pair in raw.items():
         key = f"{INDEX_CREDENTIALS}.{shown(str(machine))}"
         if not isinstance(machine, str) or not _MACHINE.fullmatch(machine):
             why = "this is not the name of a host: no scheme, port or path belongs to it"
-            faults.append(Fault(host, "", f"{INDEX_CREDENTIALS} key", HIDDEN, why, form))
+            errors.append(PlanError(host, "", f"{INDEX_CREDENTIALS} key", HIDDEN, why, form))
         elif not isinstance(pair, Mapping) or set(pair) != {"user", "password"}:
-            faults.append(Fault(host, "", key, HIDDEN, "this is not a user and a password, and nothing else", form))
+            errors.append(PlanError(host, "", key, HIDDEN, "this is not a user and a password, and nothing else", form))
         else:
             for name, value in pair.items():
                 try:
@@ -117,5 +117,5 @@ def _check_credentials(host: str, raw: Any) -> list[Fault]:
                         why = "it goes into a netrc file, whose readers do not agree on quotes and backslashes, nor on # at the beginning"
                         raise Bad(why, "have the index give another one, without them")
                 except Bad as bad:
-                    faults.append(Fault(host, "", f"{key}.{name}", HIDDEN, bad.why, bad.remedy))
-    return faults
+                    errors.append(PlanError(host, "", f"{key}.{name}", HIDDEN, bad.why, bad.fix))
+    return errors

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from .. import values
-from ..errors import HIDDEN, Bad, Fault, did_you_mean, is_secret_name, kind, nearest, shown
+from ..errors import HIDDEN, Bad, PlanError, did_you_mean, is_secret_name, kind, nearest, shown
 from ..models import tasks
 from ..versions import Version
 from ..vllm import engines, environments
@@ -23,7 +23,7 @@ UNREADABLE = object()
 
 @dataclass(frozen=True)
 class Service:
-    """One service. What the user left out, or wrote so that it cannot be used, is None; C(label) names it in faults all the same.
+    """One service. What the user left out, or wrote so that it cannot be used, is None; C(label) names it in errors all the same.
 
     C(secret_names) are the names of variables in secret_environment, of whose values nothing is kept.
     """
@@ -133,63 +133,63 @@ _NEEDED = {
 }
 
 
-def read_all(host: str, raw: Any, flag_names: frozenset[str]) -> tuple[list[Service], list[Fault]]:
+def read_all(host: str, raw: Any, flag_names: frozenset[str]) -> tuple[list[Service], list[PlanError]]:
     """All services of a host.
 
     :param flag_names: keys that vllm_args knows, to tell a user who wrote one beside vllm_args instead of below it
     """
     if not isinstance(raw, (list, tuple)):
-        return [], [Fault(host, "", "model_services", shown(raw), f"this is {kind(raw)} where a list of services belongs", "write a list: - name: ...")]
+        return [], [PlanError(host, "", "model_services", shown(raw), f"this is {kind(raw)} where a list of services belongs", "write a list: - name: ...")]
     services = []
-    faults = []
+    errors = []
     for position, item in enumerate(raw):
         if item is UNREADABLE:
             continue
         service, bad = _read_one(host, position, item, flag_names)
-        faults += bad
+        errors += bad
         if service is not None:
             services.append(service)
-    return services, faults
+    return services, errors
 
 
-def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) -> tuple[Service | None, list[Fault]]:
+def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) -> tuple[Service | None, list[PlanError]]:
     label = f"model_services[{position}]"
     if not isinstance(raw, Mapping):
-        return None, [Fault(host, label, "", shown(raw), f"this is {kind(raw)} where a service belongs", "write it as name: ..., model: ..., port: ... lines")]
+        return None, [PlanError(host, label, "", shown(raw), f"this is {kind(raw)} where a service belongs", "write it as name: ..., model: ..., port: ... lines")]
     name = raw.get("name")
     if isinstance(name, str) and name and name.isprintable():
         label = shown(name)
-    raw, faults = _with_served_names(host, label, raw)
+    raw, errors = _with_served_names(host, label, raw)
     found: dict[str, Any] = {"label": label}
     for key, value in raw.items():
         if key not in KEYS:
-            faults.append(_unknown_key(host, label, key, value, flag_names))
+            errors.append(_unknown_key(host, label, key, value, flag_names))
         elif key in _READERS and value is not None:
             try:
                 found["served_model_names" if key == "served_model_name" else key] = _READERS[key](value)
             except Bad as bad:
-                faults.append(Fault(host, label, str(key), shown(value, key), bad.why, bad.remedy))
+                errors.append(PlanError(host, label, str(key), shown(value, key), bad.why, bad.fix))
     if raw.get("name") is None:
-        faults.append(Fault(host, label, "name", "", "the service has no name", "add name: ..., in lower-case letters, digits, . and -"))
+        errors.append(PlanError(host, label, "name", "", "the service has no name", "add name: ..., in lower-case letters, digits, . and -"))
     if raw.get("state", PRESENT) == ABSENT:
         # Only the name matters of what goes away; whatever else still stands there may be out of date.
-        only_name = [fault for fault in faults if fault.key in ("name", "state")]
+        only_name = [error for error in errors if error.key in ("name", "state")]
         return Service(label=label, name=found.get("name"), state=ABSENT), only_name
-    for key, remedy in _NEEDED.items():
+    for key, fix in _NEEDED.items():
         if raw.get(key) is None:
-            faults.append(Fault(host, label, key, "", f"the service has no {key}", remedy))
+            errors.append(PlanError(host, label, key, "", f"the service has no {key}", fix))
     if raw.get("environment") is not None:
         found["environment"], bad_variables = environments.read(host, label, "environment", raw["environment"])
-        faults += bad_variables
+        errors += bad_variables
     if raw.get("distributed") is not None:
         found["distributed"], bad_parts = read_distributed(host, label, raw["distributed"])
-        faults += bad_parts
-    faults += _check_secrets(host, label, raw)
+        errors += bad_parts
+    errors += _check_secrets(host, label, raw)
     found["environment"] = {**found.get("environment", {}), **_taken_away(raw.get("secret_environment"))}
-    return Service(has_api_key=bool(raw.get("api_key")), secret_names=_secret_names(raw.get("secret_environment")), **found), faults
+    return Service(has_api_key=bool(raw.get("api_key")), secret_names=_secret_names(raw.get("secret_environment")), **found), errors
 
 
-def _with_served_names(host: str, label: str, raw: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], list[Fault]]:
+def _with_served_names(host: str, label: str, raw: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], list[PlanError]]:
     """A service with served_model_name as a key of its own, where it stands among vllm_args as vLLM's documentation has it."""
     arguments = raw.get("vllm_args")
     spelt = [key for key in ("served_model_name", "served-model-name") if isinstance(arguments, Mapping) and key in arguments]
@@ -200,34 +200,34 @@ def _with_served_names(host: str, label: str, raw: Mapping[Any, Any]) -> tuple[M
     own = raw.get("served_model_name")
     if own is not None and given is not None and own != given:
         why = f"the service's served_model_name says {shown(own)}"
-        return {**raw, "vllm_args": rest}, [Fault(host, label, f"vllm_args.{spelt[0]}", shown(given), why, "keep one of the two")]
+        return {**raw, "vllm_args": rest}, [PlanError(host, label, f"vllm_args.{spelt[0]}", shown(given), why, "keep one of the two")]
     return {**raw, "vllm_args": rest, **({"served_model_name": given} if given is not None else {})}, []
 
 
-def _unknown_key(host: str, label: str, key: Any, value: Any, flag_names: frozenset[str]) -> Fault:
+def _unknown_key(host: str, label: str, key: Any, value: Any, flag_names: frozenset[str]) -> PlanError:
     near_secret = any(found in SECRETS for found in nearest(key, KEYS, limit=1))
     value_shown = HIDDEN if near_secret or is_secret_name(key) else shown(value, key)
     if isinstance(key, str) and key.replace("-", "_") in flag_names:
-        remedy = f"this is a flag of vLLM: write it below vllm_args, as {key.replace('-', '_')}"
+        fix = f"this is a flag of vLLM: write it below vllm_args, as {key.replace('-', '_')}"
     else:
-        remedy = did_you_mean(key, KEYS, f"a service has {', '.join(KEYS)}")
-    return Fault(host, label, shown(str(key)), value_shown, "a service has no such key", remedy)
+        fix = did_you_mean(key, KEYS, f"a service has {', '.join(KEYS)}")
+    return PlanError(host, label, shown(str(key)), value_shown, "a service has no such key", fix)
 
 
-def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[Fault]:
+def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[PlanError]:
     """Secrets are looked at for their type only and never shown."""
-    faults = []
+    errors = []
     if raw.get("api_key") is not None:
         try:
             secrets.header(raw["api_key"], "api_key")
         except Bad as bad:
-            faults.append(Fault(host, label, "api_key", HIDDEN, bad.why, bad.remedy))
+            errors.append(PlanError(host, label, "api_key", HIDDEN, bad.why, bad.fix))
     given = raw.get("secret_environment")
     if given is None:
-        return faults
+        return errors
     if not isinstance(given, Mapping):
         why = f"this is {kind(given)} where a dictionary belongs"
-        return [*faults, Fault(host, label, "secret_environment", HIDDEN, why, "write it as NAME: value lines")]
+        return [*errors, PlanError(host, label, "secret_environment", HIDDEN, why, "write it as NAME: value lines")]
     for name, value in given.items():
         # What is no name may be the secret itself, written the wrong way round.
         where = f"secret_environment.{name}" if isinstance(name, str) and values.is_variable_name(name) else "secret_environment"
@@ -235,8 +235,8 @@ def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[Fault]
             environments.check_name(name)
             secrets.environment_value(value, name)
         except Bad as bad:
-            faults.append(Fault(host, label, where, HIDDEN, bad.why, bad.remedy))
-    return faults
+            errors.append(PlanError(host, label, where, HIDDEN, bad.why, bad.fix))
+    return errors
 
 
 def _secret_names(raw: Any) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any, Iterable, Mapping
 
 from .. import values
-from ..errors import Bad, Fault, did_you_mean, shown
+from ..errors import Bad, PlanError, did_you_mean, shown
 
 _CAPABILITY = re.compile(r"[1-9]\d?\.\d")
 _DRIVER = re.compile(r"\d+(?:\.\d+)+")
@@ -64,30 +64,30 @@ _READERS: dict[str, values.Reader] = {
     "slices": _slices,
 }
 # What the facts say beside it, so that their text can be copied. C(uuid) is of no use to the plan.
-_KNOWN = (*_READERS, "uuid", "fault", "split")
+_KNOWN = (*_READERS, "uuid", "error", "split")
 
 
-def read(host: str, key: str, stated: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+def read(host: str, key: str, stated: Mapping[str, Any]) -> tuple[dict[str, Any], list[PlanError]]:
     """One GPU as the facts have it, and what is wrong with it; what cannot be used is left out."""
     found: dict[str, Any] = {}
-    faults = []
+    errors = []
     for name, value in stated.items():
         where = f"{key}.{name}"
         if name not in _KNOWN:
-            remedy = did_you_mean(name, _KNOWN, f"what counts is {', '.join(_READERS)}")
-            faults.append(Fault(host, "", where, shown(value), "a GPU has no such part", remedy))
+            fix = did_you_mean(name, _KNOWN, f"what counts is {', '.join(_READERS)}")
+            errors.append(PlanError(host, "", where, shown(value), "a GPU has no such part", fix))
         elif name not in _READERS:
             found[name] = value
         elif value is not None:
             try:
                 found[name] = _READERS[name](value)
             except Bad as bad:
-                faults.append(Fault(host, "", where, shown(value), bad.why, bad.remedy))
-    return found, faults
+                errors.append(PlanError(host, "", where, shown(value), bad.why, bad.fix))
+    return found, errors
 
 
-def twice(host: str, key: str, indexes: Iterable[int | str]) -> list[Fault]:
+def twice(host: str, key: str, indexes: Iterable[int | str]) -> list[PlanError]:
     """Each GPU is stated once."""
     again = [str(index) for index, count in Counter(indexes).items() if count > 1]
     why = f"GPU {', '.join(again)} stands there more than once"
-    return [Fault(host, "", key, ", ".join(again), why, "state each GPU once; without index they are counted from 0")] if again else []
+    return [PlanError(host, "", key, ", ".join(again), why, "state each GPU once; without index they are counted from 0")] if again else []

@@ -147,7 +147,7 @@ def read_config(config: Any, files: Iterable[tuple[str, int]], defaults: Default
     if not isinstance(config, Mapping):
         return architecture.Architecture(), "its config.json is not a dictionary"
     facts = model_config.facts_of(config, tuple(files), defaults)
-    model, faults = architecture.read("", "config.json", facts)
-    if faults:
-        return architecture.Architecture(), one_line(f"its config.json is not understood: {faults[0].key.partition('.json.')[2]}: {faults[0].why}")
+    model, errors = architecture.read("", "config.json", facts)
+    if errors:
+        return architecture.Architecture(), one_line(f"its config.json is not understood: {errors[0].key.partition('.json.')[2]}: {errors[0].why}")
     return model, ""

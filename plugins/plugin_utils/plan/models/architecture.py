@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
 from .. import sections, values
-from ..errors import Bad, Fault, did_you_mean, shown
+from ..errors import Bad, PlanError, did_you_mean, shown
 
 # Type of the weights as they lie on the disk.
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "fp4")
@@ -99,17 +99,17 @@ class Architecture:
         return bool(self.num_experts)
 
 
-def read(host: str, key: str, raw: Any) -> tuple[Architecture, list[Fault]]:
-    """The facts that YAML gave, typed; none of them where one cannot be used, which is a fault, as is a pair of facts that cannot both be true."""
-    found, faults = sections.read(host, key, raw, _READERS, "an architecture")
-    if faults:
+def read(host: str, key: str, raw: Any) -> tuple[Architecture, list[PlanError]]:
+    """The facts that YAML gave, typed; none of them where one cannot be used, which is an error, as is a pair of facts that cannot both be true."""
+    found, errors = sections.read(host, key, raw, _READERS, "an architecture")
+    if errors:
         # Half of the facts would only lead the checks astray.
-        return Architecture(), faults
+        return Architecture(), errors
     found = {_FIELDS.get(part, part): value for part, value in found.items()}
     if "quantization" not in found:
         found["quantization"] = _implied_quantization(found)
     architecture = Architecture(**found)
-    return architecture, [Fault(host, "", f"{key}.{part}", shown(raw.get(part)), why, remedy) for part, why, remedy in _contradictions(architecture)]
+    return architecture, [PlanError(host, "", f"{key}.{part}", shown(raw.get(part)), why, fix) for part, why, fix in _contradictions(architecture)]
 
 
 def _implied_quantization(found: Mapping[str, Any]) -> str:

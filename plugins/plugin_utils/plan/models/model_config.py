@@ -3,7 +3,7 @@
 """From a model's C(config.json), as Hugging Face's transformers writes it, to the facts of an architecture, as a catalogue entry states them.
 
 Which keys count, and in which order, is as vLLM reads them (transformers_utils/model_arch_config_convertor.py and config/model.py of 0.32.0).
-What is not sure is left out: a check that is not made is better than a fault that is none.
+What is not sure is left out: a check that is not made is better than an error that is none.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, TypeVar
 
 from .. import sections, values
-from ..errors import Bad, Fault, shown
+from ..errors import Bad, PlanError, shown
 from ..vllm import environments
 
 _LARGEST_GPU = 4096
@@ -47,31 +47,31 @@ _PROFILE: dict[str, values.Reader] = {
 _Made = TypeVar("_Made", bound=Preset)
 
 
-def read_presets(host: str, key: str, raw: Any) -> tuple[dict[str, Preset], list[Fault]]:
-    """Presets by name. What cannot be used of one is left out and a fault."""
+def read_presets(host: str, key: str, raw: Any) -> tuple[dict[str, Preset], list[PlanError]]:
+    """Presets by name. What cannot be used of one is left out and an error."""
     return _read(host, key, raw, _PRESET, "a preset", Preset)
 
 
-def read_profiles(host: str, key: str, raw: Any) -> tuple[dict[str, Profile], list[Fault]]:
-    """Profiles by name. What cannot be used of one is left out and a fault."""
+def read_profiles(host: str, key: str, raw: Any) -> tuple[dict[str, Profile], list[PlanError]]:
+    """Profiles by name. What cannot be used of one is left out and an error."""
     return _read(host, key, raw, _PROFILE, "a profile", Profile)
 
 
 def _read(
     host: str, key: str, raw: Any, readers: dict[str, values.Reader], what: str, make: Callable[..., _Made]
-) -> tuple[dict[str, _Made], list[Fault]]:
+) -> tuple[dict[str, _Made], list[PlanError]]:
     try:
         named = values.mapping(raw)
     except Bad as bad:
-        return {}, [Fault(host, "", key, shown(raw), bad.why, bad.remedy)]
+        return {}, [PlanError(host, "", key, shown(raw), bad.why, bad.fix)]
     made = {}
-    faults = []
+    errors = []
     for name, item in named.items():
         # A name alone is a variant that changes nothing.
         found, wrong = sections.read(host, f"{key}.{name}", {} if item is None else item, readers, what)
-        faults += wrong
+        errors += wrong
         if "environment" in found:
             found["environment"], wrong = environments.read(host, "", f"{key}.{name}.environment", found["environment"])
-            faults += wrong
+            errors += wrong
         made[name] = make(name=name, **found)
-    return made, faults
+    return made, errors

@@ -33,7 +33,7 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def host_document(host: HostDraft) -> dict[str, Any]:
-    """Everything that the roles need to know of a host. The host has no faults."""
+    """Everything that the roles need to know of a host. The host has no errors."""
     settings = host.settings
     releases = {draft.release.name: draft.release.document() for draft in host.services}
     # Of a repository that is a model here and an extra there, the model's.

@@ -231,7 +231,7 @@ def draft_service(
 def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version) -> tuple[dict[str, Any], dict[str, str]]:
     """Arguments under the one name of each flag, and what the user called those that have another there.
 
-    A switch that says the opposite (disable_x: true) becomes the flag's own false. Where one flag is given twice, which is a fault, the last counts.
+    A switch that says the opposite (disable_x: true) becomes the flag's own false. Where one flag is given twice, which is an error, the last counts.
     """
     found: dict[str, Any] = {}
     spelt = {}

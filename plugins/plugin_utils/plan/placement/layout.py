@@ -15,7 +15,7 @@ from typing import Iterator
 from ..models.architecture import GROUPED, GROUPED_LAYERS, Architecture
 from ..models.parallel import Parallel
 
-# Tensor parallel sizes that are looked through for a way out, in GPUs.
+# Tensor parallel sizes that are looked through for a fix, in GPUs.
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 
 
@@ -32,7 +32,7 @@ BLOCKS, GROUPS = "blocks", "groups"
 
 @dataclass(frozen=True)
 class Misfit:
-    """Something that does not divide: the argument at fault and why. C(about): C(BLOCKS) or C(GROUPS) of weights that share a scale, else empty."""
+    """Something that does not divide: the argument at error and why. C(about): C(BLOCKS) or C(GROUPS) of weights that share a scale, else empty."""
 
     key: str
     why: str

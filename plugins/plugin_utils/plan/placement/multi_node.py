@@ -57,7 +57,7 @@ def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[Cluster]
         here: set[str] = set()
         for draft in host.services:
             name = draft.service.name
-            # Of two with one name on a host, which is a fault, the first.
+            # Of two with one name on a host, which is an error, the first.
             if draft.is_distributed and name is not None and name not in here:
                 here.add(name)
                 found.setdefault(name, []).append(Member(host, draft))

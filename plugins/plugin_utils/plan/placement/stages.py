@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a service without faults lies over its GPUs: the layers of each pipeline stage, where it runs, and what it takes there."""
+"""How a service without errors lies over its GPUs: the layers of each pipeline stage, where it runs, and what it takes there."""
 
 from __future__ import annotations
 

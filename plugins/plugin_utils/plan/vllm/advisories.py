@@ -12,13 +12,13 @@ from ..versions import Version, parse
 
 @dataclass(frozen=True)
 class Advisory:
-    """One danger: its name, what has to hold for it, and what to say. C(stops): it is a fault; C(once): said once a host."""
+    """One danger: its name, what has to hold for it, and what to say. C(stops): it is an error; C(once): said once a host."""
 
     name: str
     key: str
     conditions: Mapping[str, Mapping[str, Any]]
     why: str
-    remedy: str
+    fix: str
     source: str
     stops: bool
     once: bool
@@ -31,7 +31,7 @@ class Advisory:
 class Advisories:
     """All of them, in the order of the file.
 
-    :raises ValueError: when the file is wrong, which is a fault of this collection
+    :raises ValueError: when the file is wrong, which is an error of this collection
     """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
@@ -48,9 +48,9 @@ def _read(name: str, raw: Mapping[str, Any]) -> Advisory:
         for relation, bound in condition.items():
             if relation not in _RELATIONS or (relation in ("since", "before") and parse(str(bound)) is None):
                 raise ValueError(f"the condition {relation}: {bound} of the advisory {name} is none")
-    if raw["severity"] not in ("fault", "warning"):
-        raise ValueError(f"the advisory {name} is neither a fault nor a warning")
-    return Advisory(name, raw["key"], raw["when"], raw["why"], raw["remedy"], raw["source"], raw["severity"] == "fault", raw.get("once", False))
+    if raw["severity"] not in ("error", "warning"):
+        raise ValueError(f"the advisory {name} is neither an error nor a warning")
+    return Advisory(name, raw["key"], raw["when"], raw["why"], raw["fix"], raw["source"], raw["severity"] == "error", raw.get("once", False))
 
 
 def _holds(fact: Any, condition: Mapping[str, Any]) -> bool:

@@ -133,8 +133,8 @@ def check(key: str, value: Any, takes: FlagType) -> None:
     elif isinstance(value, (list, tuple)):
         # A list of one word is the same as the word. Numbers are wanted as such, since other rules count with them.
         if not takes.many and (len(value) != 1 or takes.kind != "text"):
-            remedy = f"write it as JSON in quotes: '{json.dumps(list(value), default=str)}'" if takes.kind == "json" else "write one value, without brackets"
-            raise Bad(f"{flag(head)} takes one value and this is a list", remedy)
+            fix = f"write it as JSON in quotes: '{json.dumps(list(value), default=str)}'" if takes.kind == "json" else "write one value, without brackets"
+            raise Bad(f"{flag(head)} takes one value and this is a list", fix)
         for item in value:
             _check_one(head, item, takes)
     else:

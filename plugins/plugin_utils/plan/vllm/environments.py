@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from .. import values
-from ..errors import Bad, Fault, is_secret_name, shown
+from ..errors import Bad, PlanError, is_secret_name, shown
 
 # Tokens of the Hub: services run offline, so that one of these serves nothing.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
@@ -23,20 +23,20 @@ _OWNED = {
 }
 
 
-def read(host: str, service: str, key: str, value: Any) -> tuple[dict[str, str | None], list[Fault]]:
-    """A dictionary of environment variables as the user wrote it; None takes one away. What cannot be used is left out and a fault."""
+def read(host: str, service: str, key: str, value: Any) -> tuple[dict[str, str | None], list[PlanError]]:
+    """A dictionary of environment variables as the user wrote it; None takes one away. What cannot be used is left out and an error."""
     try:
         pairs = values.mapping(value)
     except Bad as bad:
-        return {}, [Fault(host, service, key, shown(value, key), bad.why, bad.remedy)]
+        return {}, [PlanError(host, service, key, shown(value, key), bad.why, bad.fix)]
     found: dict[str, str | None] = {}
-    faults = []
+    errors = []
     for name, item in pairs.items():
         try:
             found[name] = _read_one(name, item)
         except Bad as bad:
-            faults.append(Fault(host, service, f"{key}.{name}", shown(item, name), bad.why, bad.remedy))
-    return found, faults
+            errors.append(PlanError(host, service, f"{key}.{name}", shown(item, name), bad.why, bad.fix))
+    return found, errors
 
 
 def check_name(name: Any) -> None:

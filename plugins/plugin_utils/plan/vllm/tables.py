@@ -39,7 +39,7 @@ class Tables:
 def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
     """The tables from the contents of their files, by the keys of C(FILES).
 
-    :raises ValueError: when one of them is wrong, which is a fault of this collection
+    :raises ValueError: when one of them is wrong, which is an error of this collection
     """
     return Tables(
         FlagTable(data["flags"]),

@@ -21,7 +21,7 @@ class Transport:
 def build(data: Mapping[str, Any]) -> dict[str, Transport]:
     """The kinds by name, from the role's file.
 
-    :raises ValueError: when one expects what NCCL never says, which is a fault of this collection
+    :raises ValueError: when one expects what NCCL never says, which is an error of this collection
     """
     found = {}
     for name, raw in data.items():

@@ -167,11 +167,11 @@ def main() -> int:
         status.write(text="starting")
         fetch_with_room(checked(spec), token, status)
     except FetchError as error:
-        status.write(text="failed", error=str(error), remedy=error.remedy)
-        print(f"{error}. Way out: {error.remedy}", flush=True)
+        status.write(text="failed", error=str(error), fix=error.fix)
+        print(f"{error}. Fix: {error.fix}", flush=True)
         return FAILED
     except OSError as error:
-        status.write(text="failed", error=str(error), remedy="see that the disk has room and is writable, and run the playbook again")
+        status.write(text="failed", error=str(error), fix="see that the disk has room and is writable, and run the playbook again")
         print(error, flush=True)
         return 1
     seconds = time.monotonic() - start

@@ -33,11 +33,11 @@ EARLIER = "an earlier start"
 
 
 class FetchError(Exception):
-    """A download that can't be completed: what happened, and the way out."""
+    """A download that can't be completed: what happened, and the fix."""
 
-    def __init__(self, what: str, remedy: str) -> None:
+    def __init__(self, what: str, fix: str) -> None:
         super().__init__(what)
-        self.remedy = remedy
+        self.fix = fix
 
 
 def free_bytes(path: str) -> int:

@@ -27,11 +27,11 @@ MANIFEST = "manifest.json"
 
 
 class VerifyError(Exception):
-    """Weights that are not what they should be: what is wrong, and the way out."""
+    """Weights that are not what they should be: what is wrong, and the fix."""
 
-    def __init__(self, what: str, remedy: str) -> None:
+    def __init__(self, what: str, fix: str) -> None:
         super().__init__(what)
-        self.remedy = remedy
+        self.fix = fix
 
 
 def list_files(base: str) -> list[str]:
@@ -132,12 +132,12 @@ def main() -> int:
         record = verify(spec, status)
         replace_json(spec["record"], record)
     except VerifyError as error:
-        status.write(text="failed", error=str(error), remedy=error.remedy)
-        print(f"{error}. Way out: {error.remedy}", flush=True)
+        status.write(text="failed", error=str(error), fix=error.fix)
+        print(f"{error}. Fix: {error.fix}", flush=True)
         return 3
     except OSError as error:
-        remedy = "make room on the disk" if is_full(error) else "see that the account of the services may read the files"
-        status.write(text="failed", error=str(error), remedy=f"{remedy}, and run the playbook again")
+        fix = "make room on the disk" if is_full(error) else "see that the account of the services may read the files"
+        status.write(text="failed", error=str(error), fix=f"{fix}, and run the playbook again")
         print(error, flush=True)
         return 1
     total = record["total_bytes"]

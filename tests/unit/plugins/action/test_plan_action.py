@@ -50,7 +50,7 @@ def test_good_inventory(play: Any) -> None:
     run = play(GOOD, "--check", "--limit", "gpu1", "-e", "model_service_start_timeout=900")
     assert run.status == 0, run.printed
     assert SECRET not in run.printed and SECRET not in json.dumps(run.planned)
-    assert sorted(run.planned["hosts"]) == ["gpu1", "gpu2"] and run.planned["faults"] == [] and run.planned["changed"] is False
+    assert sorted(run.planned["hosts"]) == ["gpu1", "gpu2"] and run.planned["errors"] == [] and run.planned["changed"] is False
     first, second = (run.planned["hosts"][name]["services"][0] for name in ("gpu1", "gpu2"))
     assert (first["url"], second["url"]) == ("http://10.0.0.11:8001", "http://10.0.0.12:9001")
     assert first["weights_path"].startswith("/var/lib/inferops/weights/Qwen--")
@@ -125,11 +125,11 @@ all:
 
 
 def test_bad_inventory(play: Any) -> None:
-    """All faults come at once, each with its place; no traceback, no secret."""
+    """All errors come at once, each with its place; no traceback, no secret."""
     run = play(BAD)
     assert run.status != 0
     assert "Traceback" not in run.printed and SECRET not in run.printed
-    assert run.printed.count("faults in the plan; nothing was changed.") >= 1
+    assert run.printed.count("errors in the plan; nothing was changed.") >= 1
     blocks = [" ".join(block.split()) for block in run.printed.split("\nfault ")]
     for words in (
         ("host: gpu1", "service: one", "key: port", "{{ undefined_port }}", "'undefined_port' is undefined"),
@@ -157,7 +157,7 @@ def test_takes_no_options(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_services_anywhere(play: Any) -> None:
-    """Nothing to plan is no fault."""
+    """Nothing to plan is no error."""
     run = play("all: {hosts: {web1: }}")
     assert run.status == 0, run.printed
     assert run.planned["hosts"] == {} and run.planned["summary"] == []
@@ -179,7 +179,7 @@ all:
 
 @pytest.mark.parametrize(("port", "status", "hosts"), [(8001, 0, ["gpu1", "gpu2"]), (80, 2, [])])
 def test_the_playbook_from_a_laptop(tmp_path: Path, port: int, status: int, hosts: list[str]) -> None:
-    """No host is reached; the plan, or its faults, are written where plan_output says, in check mode as well."""
+    """No host is reached; the plan, or its errors, are written where plan_output says, in check mode as well."""
     (tmp_path / "inventory.yml").write_text(LAPTOP % port, encoding="utf-8")
     command = [sys.executable, "-m", "ansible", "playbook", "-i", "inventory.yml", str(ROOT / "playbooks" / "plan.yml"), "--check"]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PWD": str(tmp_path)}
@@ -188,5 +188,5 @@ def test_the_playbook_from_a_laptop(tmp_path: Path, port: int, status: int, host
     assert done.returncode == status, done.stdout
     written = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     assert sorted(written["hosts"]) == hosts
-    assert [fault["key"] for fault in written["faults"]] == ([] if hosts else ["port"])
+    assert [error["key"] for error in written["errors"]] == ([] if hosts else ["port"])
     assert ("GIB USED" in " ".join(done.stdout.split())) is bool(hosts) and "unreachable=1" not in done.stdout

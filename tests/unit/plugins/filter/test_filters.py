@@ -175,11 +175,11 @@ def test_a_worker_is_not_asked() -> None:
     assert [row["mark"] for row in services.service_checks([spanning("head"), plan_service("b")], {"a": {}, "b": {}}, on_host=True)] == [False, True]
 
 
-def test_faults_of_one_node_are_those_of_all() -> None:
+def test_errors_of_one_node_are_those_of_all() -> None:
     others = {"h": {"a": "it fell"}, "w": {}}
-    assert spans.span_faults({}, [spanning("worker")], others, "w") == {"a": "On node h: it fell"}
-    assert spans.span_faults({"a": "own"}, [spanning("worker")], others, "w") == {"a": "own"}
-    assert spans.span_faults({}, [plan_service("a")], others, "w") == {}
+    assert spans.span_errors({}, [spanning("worker")], others, "w") == {"a": "On node h: it fell"}
+    assert spans.span_errors({"a": "own"}, [spanning("worker")], others, "w") == {"a": "own"}
+    assert spans.span_errors({}, [plan_service("a")], others, "w") == {}
 
 
 TOKENS = [("", {"h": {"tokens": {"a": "made"}}}, "made"), ("given", {"h": {"tokens": {"a": "made"}}}, "given"), ("", {}, ""), ("", {"h": {"skipped": True}}, "")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.filter.gate import gate_failed, gate_faults, gate_report
+from ansible_collections.inferops.gpu.plugins.filter.gate import gate_failed, gate_errors, gate_report
 from host_script import ROLES, load
 
 
@@ -18,10 +18,10 @@ def followed(name: str, **keys: str) -> dict[str, Any]:
     return {"item": service(name), "changed": False, **keys}
 
 
-def test_faults_of_starts_and_of_answers_come_together() -> None:
-    starts = [followed("a"), followed("b", fault="it fell"), followed("c", state="active")]
-    assert gate_faults(starts, {"faults": {"c": "it said nothing"}}) == {"b": "it fell", "c": "it said nothing"}
-    assert gate_faults([], {}) == {}
+def test_errors_of_starts_and_of_answers_come_together() -> None:
+    starts = [followed("a"), followed("b", error="it fell"), followed("c", state="active")]
+    assert gate_errors(starts, {"errors": {"c": "it said nothing"}}) == {"b": "it fell", "c": "it said nothing"}
+    assert gate_errors([], {}) == {}
 
 
 def test_a_service_that_goes_by_another_network_does_not_pass() -> None:
@@ -29,8 +29,8 @@ def test_a_service_that_goes_by_another_network_does_not_pass() -> None:
     read = load(ROLES / "ray" / "files" / "span_transport.py", "span_transport").Transport()
     read.read("gpu1:7:9 [0] NCCL INFO NET/Socket : Using [0]eth0:10.0.0.1<0>")
     said = f"serving on gpu1, gpu2: {read.complaint('NET/IB')}"
-    faults = gate_faults([followed("a", state="active", status=said), followed("b", state="active", status="serving on gpu1, gpu2")], {})
-    assert list(faults) == ["a"] and faults["a"].startswith("NCCL goes over NET/Socket ([0]eth0:10.0.0.1<0>), and the inventory expects NET/IB.")
+    errors = gate_errors([followed("a", state="active", status=said), followed("b", state="active", status="serving on gpu1, gpu2")], {})
+    assert list(errors) == ["a"] and errors["a"].startswith("NCCL goes over NET/Socket ([0]eth0:10.0.0.1<0>), and the inventory expects NET/IB.")
 
 
 def test_only_what_failed_is_taken_back() -> None:
@@ -40,14 +40,14 @@ def test_only_what_failed_is_taken_back() -> None:
 
 
 def test_every_service_is_told_of_with_both_reasons() -> None:
-    faults = {"a": "ValueError: no blocks\nmore", "b": "no answer", "c": "it fell", "d": "it fell too"}
+    errors = {"a": "ValueError: no blocks\nmore", "b": "no answer", "c": "it fell", "d": "it fell too"}
     outcomes = {
         "a": {"action": "restored", "release": "old", "kept": "2026-01-01T00:00:00+00:00"},
         "b": {"action": "stopped", "why": "it has never passed its gate on this host"},
         "c": {"action": "unchanged", "why": "its unit and environment are those that served before", "release": "old", "kept": "x"},
         "d": {"action": "restored", "release": "old", "kept": "y"},
     }
-    text = gate_report(faults, outcomes, [service(name) for name in "abcd"], {"d": "the GPU is gone"})
+    text = gate_report(errors, outcomes, [service(name) for name in "abcd"], {"d": "the GPU is gone"})
     first, second, third, fourth = text.split("\n\n")
     assert first.startswith("Service a did not pass its gate on release new. It went back to what served before, release old as of 2026-01-01")
     assert "is healthy again" in first and first.endswith("  ValueError: no blocks\n  more")

@@ -97,7 +97,7 @@ def test_no_proxy_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("path", "answer", "fault"),
+    ("path", "answer", "error"),
     [
         ("/health", (503, None), "/health answered 503"),
         ("/health", (302, None), "/health answered 302"),
@@ -117,9 +117,9 @@ def test_no_proxy_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
         ("/v1/chat/completions", (200, completion(None, "all of it")), "take its reasoning_parser away"),
     ],
 )
-def test_what_does_not_serve(server: Server, path: str, answer: tuple[int, Any], fault: str) -> None:
+def test_what_does_not_serve(server: Server, path: str, answer: tuple[int, Any], error: str) -> None:
     server.answers[path] = answer
-    with pytest.raises(_openai_api.ApiFault, match=fault):
+    with pytest.raises(_openai_api.ApiError, match=error):
         prove(server)
 
 
@@ -139,9 +139,9 @@ def test_a_thought_alone_counts_unless_the_model_is_known_not_to_think(server: S
     if passes:
         assert prove(server, thinking, switch=switch)["content"] == "hm"
     else:
-        with pytest.raises(_openai_api.ApiFault) as fault:
+        with pytest.raises(_openai_api.ApiError) as error:
             prove(server, thinking, switch=switch)
-        assert ("take its reasoning_parser away" in str(fault.value)) == (thinking == "never")
+        assert ("take its reasoning_parser away" in str(error.value)) == (thinking == "never")
 
 
 @pytest.mark.parametrize("switch", ["enable_thinking", "thinking"])
@@ -190,7 +190,7 @@ BAD: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("task", "answer"), BAD)
 def test_what_is_no_answer_to_a_task(server: Server, task: str, answer: Any) -> None:
     server.answers[GOOD[task][0]] = (200, answer)
-    with pytest.raises(_openai_api.ApiFault):
+    with pytest.raises(_openai_api.ApiError):
         prove(server, task=task)
 
 
@@ -205,13 +205,13 @@ def test_a_task_that_nobody_knows_is_found(server: Server, task: str) -> None:
 def test_a_server_that_fails_is_not_asked_for_something_else(server: Server) -> None:
     server.answers["/v1/chat/completions"] = (500, {"error": "CUDA error"})
     server.answers["/v1/embeddings"] = (200, VECTOR)
-    with pytest.raises(_openai_api.ApiFault, match="CUDA error"):
+    with pytest.raises(_openai_api.ApiError, match="CUDA error"):
         prove(server, task="auto")
 
 
 def test_who_answers_nothing_is_told_with_the_first_answer(server: Server) -> None:
     server.answers["/v1/chat/completions"] = NO_TEMPLATE
-    with pytest.raises(_openai_api.ApiFault, match=r"nothing that a model is asked for \(chat, .*default chat template"):
+    with pytest.raises(_openai_api.ApiError, match=r"nothing that a model is asked for \(chat, .*default chat template"):
         prove(server, task="auto")
 
 
@@ -286,22 +286,22 @@ FUZZ = {
 
 
 @pytest.mark.parametrize("body", FUZZ.values(), ids=FUZZ)
-def test_whatever_is_answered_is_a_fault(wild: Wild, body: bytes) -> None:
+def test_whatever_is_answered_is_a_error(wild: Wild, body: bytes) -> None:
     """In words of one line, without control characters, and of a length that can be read."""
     api = wild(lambda connection: connection.sendall(body))
-    with pytest.raises(_openai_api.ApiFault) as fault:
+    with pytest.raises(_openai_api.ApiError) as error:
         _task_checks.prove(api, "chat", _task_checks.Question("m"))
-    with pytest.raises(_openai_api.ApiFault):
+    with pytest.raises(_openai_api.ApiError):
         _task_checks.prove(api, "auto", _task_checks.Question("m"))
-    with pytest.raises(_openai_api.ApiFault):
+    with pytest.raises(_openai_api.ApiError):
         [entry for entry in _task_checks._list(api.call("/x"), "data", "/x")] and api.call("/y")["z"]
-    assert str(fault.value).isprintable() and len(str(fault.value)) < 1000, str(fault.value)
+    assert str(error.value).isprintable() and len(str(error.value)) < 1000, str(error.value)
 
 
 def test_a_huge_answer_is_not_kept(wild: Wild, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_openai_api, "MOST_BYTES", 100000)
     api = wild(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 1000000))
-    with pytest.raises(_openai_api.ApiFault, match="longer than"):
+    with pytest.raises(_openai_api.ApiError, match="longer than"):
         api.call("/x")
 
 
@@ -315,27 +315,27 @@ def test_a_byte_now_and_then_does_not_hold_anybody(wild: Wild, before: bytes) ->
 
     api = wild(drip, 0.6)  # type: ignore[call-arg]
     began = time.monotonic()
-    with pytest.raises(_openai_api.ApiFault, match="no whole answer after 1 s"):
+    with pytest.raises(_openai_api.ApiError, match="no whole answer after 1 s"):
         api.call("/x")
     assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("key", ["hf_secret\n", "sécret", "a\r\nX: y", "\0"])
 def test_a_key_that_no_header_can_hold_is_not_shown(key: str) -> None:
-    with pytest.raises(_openai_api.ApiFault) as fault:
+    with pytest.raises(_openai_api.ApiError) as error:
         _openai_api.Api("http://127.0.0.1:9", key, 1)
-    assert key not in str(fault.value) and "secret" not in str(fault.value)
+    assert key not in str(error.value) and "secret" not in str(error.value)
 
 
 def test_a_key_that_is_echoed_is_not_shown(wild: Wild) -> None:
     api = wild(lambda connection: connection.sendall(b"HTTP/1.1 401 No\r\n\r\nwrong key sk-very-secret"), 5, "sk-very-secret")  # type: ignore[call-arg]
-    with pytest.raises(_openai_api.ApiFault) as fault:
+    with pytest.raises(_openai_api.ApiError) as error:
         api.call("/x")
-    assert "sk-very-secret" not in str(fault.value)
+    assert "sk-very-secret" not in str(error.value)
 
 
-def test_nobody_listening_is_a_fault() -> None:
-    with pytest.raises(_openai_api.ApiFault, match="/health"):
+def test_nobody_listening_is_a_error() -> None:
+    with pytest.raises(_openai_api.ApiError, match="/health"):
         _openai_api.Api("http://127.0.0.1:9", "", 2).call("/health")
 
 
@@ -378,28 +378,28 @@ def test_a_certificate_for_the_hosts_name(encrypted: Server, certificate: Certif
 
 
 @pytest.mark.parametrize(
-    ("name", "trusted", "fault"),
+    ("name", "trusted", "error"),
     [
         ("", True, "not for 127.0.0.1 .*tls_server_name"),
         ("other.example.org", True, "not for other.example.org .*tls_server_name"),
         ("llm.example.org", False, "not trusted .*verify_ca_file"),
     ],
 )
-def test_a_certificate_of_somebody_else(encrypted: Server, certificate: Certificate, name: str, trusted: bool, fault: str) -> None:
-    with pytest.raises(_openai_api.ApiFault, match=fault):
+def test_a_certificate_of_somebody_else(encrypted: Server, certificate: Certificate, name: str, trusted: bool, error: str) -> None:
+    with pytest.raises(_openai_api.ApiError, match=error):
         ask_encrypted(encrypted, _openai_api.Trust(True, name, str(certificate.authority) if trusted else ""))
 
 
 def test_a_file_of_authorities_that_is_not_there(encrypted: Server) -> None:
-    with pytest.raises(_openai_api.ApiFault, match="the certificates in /nowhere/ca.pem cannot be read: .*No such file"):
+    with pytest.raises(_openai_api.ApiError, match="the certificates in /nowhere/ca.pem cannot be read: .*No such file"):
         ask_encrypted(encrypted, _openai_api.Trust(True, "llm.example.org", "/nowhere/ca.pem"))
 
 
 def test_tls_where_there_is_none_and_none_where_there_is(wild: Wild, encrypted: Server) -> None:
     plain = wild(lambda connection: connection.sendall(ok(b"{}")))
-    with pytest.raises(_openai_api.ApiFault, match="TLS"):
+    with pytest.raises(_openai_api.ApiError, match="TLS"):
         _openai_api.Api(f"https://127.0.0.1:{plain.port}", "", 5, _openai_api.Trust(verify=False)).call("/x")
-    with pytest.raises(_openai_api.ApiFault):
+    with pytest.raises(_openai_api.ApiError):
         _openai_api.Api(f"http://127.0.0.1:{encrypted.server_port}", "", 5).call("/x")
 
 
@@ -411,6 +411,6 @@ def test_a_handshake_that_drips(wild: Wild) -> None:
 
     plain = wild(drip)
     began = time.monotonic()
-    with pytest.raises(_openai_api.ApiFault):
+    with pytest.raises(_openai_api.ApiError):
         _openai_api.Api(f"https://127.0.0.1:{plain.port}", "", 0.5, _openai_api.Trust(verify=False)).call("/x")
     assert time.monotonic() - began < 4

@@ -28,7 +28,7 @@ PARSER = SimpleNamespace(__name__="parser", __loader__=SimpleNamespace(get_sourc
         (-9, "was killed by SIGKILL (as a rule by the kernel, because the host or the unit's control group ran out of memory"),
         # As a shell tells of it.
         (137, "was killed by SIGKILL (as a rule by the kernel"),
-        (-11, "was killed by SIGSEGV (a fault in native code"),
+        (-11, "was killed by SIGSEGV (an error in native code"),
         (-7, "was killed by SIGBUS (a file that is mapped"),
         (-6, "was killed by SIGABRT (native code gave up"),
         (-31, "was killed by SIGSYS (a system call that the unit's SystemCallFilter"),

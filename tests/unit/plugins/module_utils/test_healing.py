@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.inferops.gpu.plugins.filter.healing import heal_faults, heal_lines
+from ansible_collections.inferops.gpu.plugins.filter.healing import heal_errors, heal_lines
 from ansible_collections.inferops.gpu.plugins.module_utils import _liveness, _service, _systemd
 from ansible_collections.inferops.gpu.plugins.modules import service_heal
 
@@ -194,7 +194,7 @@ def test_what_is_said_of_each() -> None:
             "d": {"state": "answers", "why": "it answers on its own host"}, "f": {"state": "unknown", "why": "no counter"},
         },
     }
-    found = heal_faults(failing, healed, {"b": "ValueError: no"})
+    found = heal_errors(failing, healed, {"b": "ValueError: no"})
     assert list(found) == ["b", "c", "d", "e", "f"]
     assert "not restarted, since it cannot be told whether it hangs: no counter" in found["f"] and "disable_log_stats" in found["f"]
     assert "was restarted once and does not pass its gate:\nValueError: no" in found["b"]

@@ -270,7 +270,7 @@ class TestPages:
             self.read(server)
 
     def test_what_is_not_wanted_need_not_be_of_use(self, server: Server) -> None:
-        """The way out that the error names works; and a plan needs only the sizes."""
+        """The fix that the error names works; and a plan needs only the sizes."""
         server.answer = lambda handler: send(handler, json.dumps([BIG, {**BIG, "path": "-x.txt"}]).encode())
         hub = _hub.Hub(server.url)
         with pytest.raises(_hub.HubError, match="weights_exclude"):

@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils import _exit_status, _http_client, _hub_answers, _masking, _systemd
 from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials, has_token, masked
-from ansible_collections.inferops.gpu.plugins.module_utils._openai_api import Api, ApiFault
+from ansible_collections.inferops.gpu.plugins.module_utils._openai_api import Api, ApiError
 from ansible_collections.inferops.gpu.plugins.modules import api_check, weights_probe
 from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Question
@@ -174,9 +174,9 @@ def test_hub_and_modules_show_no_token(echo: str, token: str) -> None:
         weights_probe.ask(parameters)
     said.append(str(error.value))
     said += [answer.problem + answer.missing for answer in Lookup(None, 5).ask({Question("org/name", "main", (echo,), (echo,)): token}).values()]
-    with pytest.raises(ApiFault) as fault:
+    with pytest.raises(ApiError) as error:
         Api(echo, token, 5).call("/health")
-    said.append(str(fault.value))
+    said.append(str(error.value))
     service = {"name": "q", "url": echo, "model": "q", "thinking": "never", "api_key": token, "unit": None, "task": "chat", "thinking_switch": None,
                "verify_certificate": True, "certificate_name": None, "authorities": None}
     said.append(str(api_check.ask(service, {"prompt": "x", "max_tokens": 1, "timeout": 5})))

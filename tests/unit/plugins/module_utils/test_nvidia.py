@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What nvidia-smi prints, read into GPUs or into a fault of its own."""
+"""What nvidia-smi prints, read into GPUs or into an error of its own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_another_shape_is_refused_with_the_line(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "gpus", "fault"),
+    ("script", "gpus", "error"),
     [
         (f"echo '{H100}, Disabled, P0, 30, 0, None'", 1, ""),
         ("echo 'No devices were found'; exit 6", 0, ""),
@@ -47,17 +47,17 @@ def test_another_shape_is_refused_with_the_line(text: str) -> None:
     ],
     ids=["working", "no device", "broken driver"],
 )
-def test_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, gpus: int, fault: str) -> None:
+def test_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, gpus: int, error: str) -> None:
     command = tmp_path / "nvidia-smi"
     command.write_text(f"#!/bin/sh\n{script}\n")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     found, said = _nvidia.read_gpus()
     assert len(found) == gpus
-    assert said.startswith(fault) and bool(said) == bool(fault)
+    assert said.startswith(error) and bool(said) == bool(error)
 
 
-def test_no_nvidia_smi_is_no_gpu_and_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_nvidia_smi_is_no_gpu_and_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _nvidia.read_gpus() == ([], "")
 
@@ -99,7 +99,7 @@ def test_machines(name: str, count: int, product: str, memory: int, capability: 
 def test_all_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(tmp_path, monkeypatch, NVIDIA_SMI.format(data=DATA, csv="h100-8.csv", xml="h100-8.xml", topo="h100-8.topo"))
     found = _nvidia.read_all()
-    assert (found["fault"], found["remedy"], found["driver_version"], found["cuda_version"]) == ("", "", "550.127.05", "12.4")
+    assert (found["error"], found["fix"], found["driver_version"], found["cuda_version"]) == ("", "", "550.127.05", "12.4")
     first, last = found["gpus"][0], found["gpus"][7]
     assert first["bus_id"] == "00000000:19:00.0" and first["architecture"] == "Hopper"
     assert first["mig"] == {"mode": "Disabled", "instances": []}
@@ -150,7 +150,7 @@ def test_topology_in_colours_and_none_at_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy"),
+    ("said", "fix"),
     [
         ("Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.126", "reboot the host, or stop what uses the GPUs"),
         ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "the kernel module is not loaded"),
@@ -160,17 +160,17 @@ def test_topology_in_colours_and_none_at_all() -> None:
     ],
     ids=["mismatch", "no module", "no handle", "lost", "else"],
 )
-def test_a_broken_driver_is_a_fault_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, remedy: str) -> None:
+def test_a_broken_driver_is_a_error_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, fix: str) -> None:
     (tmp_path / "said").write_text(said + "\n")
     stand_in(tmp_path, monkeypatch, f"#!/bin/sh\ncat {tmp_path}/said\nexit 18\n")
     found = _nvidia.read_all()
     assert found["gpus"] == [] and found["driver_version"] is None
-    assert said.split("\n", maxsplit=1)[0] in found["fault"] and remedy in found["remedy"]
+    assert said.split("\n", maxsplit=1)[0] in found["error"] and fix in found["fix"]
 
 
 def test_a_host_without_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert _nvidia.read_all() == {"gpus": [], "driver_version": None, "cuda_version": None, "fault": "", "remedy": ""}
+    assert _nvidia.read_all() == {"gpus": [], "driver_version": None, "cuda_version": None, "error": "", "fix": ""}
 
 
 # Answers whatever the driver knows of the question.
@@ -187,7 +187,7 @@ REFUSED = "echo 'Field \"gpu_recovery_action\" is not a valid field to query.'; 
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "faults"),
+    ("name", "old", "errors"),
     [
         ("h100-reset", True, ["pstate [GPU requires reset]", ""]),
         ("pro-6000-reset", False, ["pstate [GPU requires reset]", ""]),
@@ -196,38 +196,38 @@ REFUSED = "echo 'Field \"gpu_recovery_action\" is not a valid field to query.'; 
         ("gb10", False, [""]),
     ],
 )
-def test_gpus_that_do_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, old: bool, faults: list[str]) -> None:
+def test_gpus_that_do_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, old: bool, errors: list[str]) -> None:
     """A GPU that is lost or has to be reset still says its name and memory; it is told apart by its state."""
     newest = REFUSED if old else f"exec cat {DATA}/{name}.csv"
     stand_in(tmp_path, monkeypatch, ANSWERS.format(newest=newest, data=DATA, csv=f"{name}.csv"))
-    found, fault = _nvidia.read_gpus()
-    assert (fault, [gpu["fault"] for gpu in found]) == ("", faults)
+    found, error = _nvidia.read_gpus()
+    assert (error, [gpu["error"] for gpu in found]) == ("", errors)
     assert all(gpu["name"] and gpu["compute_capability"] for gpu in found)
 
 
 def test_shared_memory_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(tmp_path, monkeypatch, ANSWERS.format(newest=f"exec cat {DATA}/gb10.csv", data=DATA, csv="gb10.csv"))
-    (gpu,), _fault = _nvidia.read_gpus()
+    (gpu,), _error = _nvidia.read_gpus()
     assert (gpu["name"], gpu["memory_bytes"], gpu["split"]) == ("NVIDIA GB10", None, False)
 
 
 def test_slices_have_a_name_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(tmp_path, monkeypatch, ANSWERS.format(newest=REFUSED, data=DATA, csv="a100-mig.csv"))
-    (gpu,), fault = _nvidia.read_gpus()
+    (gpu,), error = _nvidia.read_gpus()
     part = {"profile": "3g.20gb", "memory_bytes": 19968 * 2**20}
-    assert (fault, gpu["split"], gpu["fault"]) == ("", True, "")
+    assert (error, gpu["split"], gpu["error"]) == ("", True, "")
     assert gpu["slices"] == [{"uuid": "MIG-c7384736-a75d-5afc-978f-d2f1294409fd", **part}, {"uuid": "MIG-a28ad590-3fda-56dd-84fc-0a0b96edc58d", **part}]
 
 
-@pytest.mark.parametrize(("action", "fault"), [
+@pytest.mark.parametrize(("action", "error"), [
     ("None", ""), ("[N/A]", ""), ("Drain P2P", ""), ("Reboot", "gpu_recovery_action Reboot"), ("Drain and Reset", "gpu_recovery_action Drain and Reset"),
 ])
-def test_what_the_driver_wants_done(action: str, fault: str) -> None:
+def test_what_the_driver_wants_done(action: str, error: str) -> None:
     fields = (*_nvidia.QUERY, *_nvidia.STATE, _nvidia.RECOVERY)
-    assert _nvidia.parse_gpus(f"{H100}, Disabled, P0, 30, 0, {action}", fields)[0]["fault"] == fault
+    assert _nvidia.parse_gpus(f"{H100}, Disabled, P0, 30, 0, {action}", fields)[0]["error"] == error
 
 
-def test_a_value_that_is_missing_is_no_fault() -> None:
+def test_a_value_that_is_missing_is_no_error() -> None:
     fields = (*_nvidia.QUERY, *_nvidia.STATE)
     (gpu,) = _nvidia.parse_gpus(f"{H100}, [N/A], [Not Supported], [Insufficient Permissions], [N/A]", fields)
-    assert (gpu["fault"], gpu["split"]) == ("", False)
+    assert (gpu["error"], gpu["split"]) == ("", False)

@@ -53,9 +53,9 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("planned", "found", "words"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
-def test_faults(planned: dict[str, Any], found: dict[str, Any], words: tuple[str, ...]) -> None:
-    faults = filters.network_faults([planned], found, 5)
-    assert len(faults) == len(words) and all(word in fault for word, fault in zip(words, faults, strict=True)), faults
+def test_errors(planned: dict[str, Any], found: dict[str, Any], words: tuple[str, ...]) -> None:
+    errors = filters.network_errors([planned], found, 5)
+    assert len(errors) == len(words) and all(word in error for word, error in zip(words, errors, strict=True)), errors
 
 
 def test_peers_have_the_ports_of_their_own_plan() -> None:
@@ -121,8 +121,8 @@ def test_another_clock_is_seen() -> None:
         connection.close()
 
     threading.Thread(target=answer, daemon=True).start()
-    fault, skew = _span_network.reach("127.0.0.1", server.getsockname()[1])
-    assert fault == "" and skew is not None and abs(skew - 3600) < 2
+    error, skew = _span_network.reach("127.0.0.1", server.getsockname()[1])
+    assert error == "" and skew is not None and abs(skew - 3600) < 2
 
 
 def test_an_address_of_another_host_is_refused() -> None:

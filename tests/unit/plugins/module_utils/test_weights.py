@@ -108,10 +108,10 @@ def test_folders(tmp_path: Path, files: list[str] | None, said: str) -> None:
         folder.mkdir()
     for name in files or []:
         (folder / name).write_text("", encoding="utf-8")
-    found = weights_folder.fault(str(folder), "")
+    found = weights_folder.error_of(str(folder), "")
     assert said in found and bool(said) == bool(found)
-    assert bool(weights_folder.fault(str(folder), "", model=False)) == (not files)
-    assert "nothing is mounted" in weights_folder.fault(str(folder), str(tmp_path))
+    assert bool(weights_folder.error_of(str(folder), "", model=False)) == (not files)
+    assert "nothing is mounted" in weights_folder.error_of(str(folder), str(tmp_path))
 
 
 def make(base: Path, manifest: Any = None, partial: bool = False) -> str:

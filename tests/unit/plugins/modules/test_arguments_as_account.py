@@ -20,7 +20,7 @@ STRANGER = 54321
 
 PROGRAM = """
 import json, os, sys
-print(json.dumps({"fault": None, "depth": 0, "ids": [os.getuid(), os.getgid(), sorted(os.getgroups())], "environment": dict(os.environ)}))
+print(json.dumps({"error": None, "depth": 0, "ids": [os.getuid(), os.getgid(), sorted(os.getgroups())], "environment": dict(os.environ)}))
 """
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
 from ... import values
-from ...errors import Bad, Fault, did_you_mean, is_secret_name, shown
+from ...errors import Bad, PlanError, did_you_mean, is_secret_name, shown
 from ...versions import Version
 from ...vllm import environments
 from . import accounts, cuda as cuda_settings, interpreters, kernel, networks, proxies, sharing, sources
@@ -273,32 +273,32 @@ NAMES: tuple[str, ...] = tuple(field.name for field in fields(Settings))
 
 
 class MissingDefault(LookupError):
-    """A setting without a default in any role: a fault of this collection, not of the inventory."""
+    """A setting without a default in any role: an error of this collection, not of the inventory."""
 
 
-def read(host: str, defaults: Mapping[str, Any], variables: Mapping[str, Any]) -> tuple[Settings, list[Fault]]:
-    """The settings of a host. A value that cannot be used is a fault, and the default stands in so that the other checks can go on.
+def read(host: str, defaults: Mapping[str, Any], variables: Mapping[str, Any]) -> tuple[Settings, list[PlanError]]:
+    """The settings of a host. A value that cannot be used is an error, and the default stands in so that the other checks can go on.
 
     :raises MissingDefault: when the defaults lack a setting or hold an unusable one
     """
-    faults: list[Fault] = []
+    errors: list[PlanError] = []
     found: dict[str, Any] = {}
     for name in NAMES:
         if name not in defaults:
             raise MissingDefault(f"no role has a default for {name}")
         if name == "model_service_environment":
             found[name], bad = environments.read(host, "", name, variables.get(name, defaults[name]))
-            faults += bad
+            errors += bad
             continue
         if name == kernel.SYSCTL:
             found[name], bad = kernel.read_sysctl(host, variables.get(name, defaults[name]))
-            faults += bad
+            errors += bad
             continue
         try:
             found[name] = _READERS[name](variables.get(name, defaults[name]))
         except Bad as bad_value:
             if name not in variables:
                 raise MissingDefault(f"the default of {name} cannot be used: {bad_value.why}") from bad_value
-            faults.append(Fault(host, "", name, shown(variables[name], name), bad_value.why, bad_value.remedy))
+            errors.append(PlanError(host, "", name, shown(variables[name], name), bad_value.why, bad_value.fix))
             found[name] = _READERS[name](defaults[name])
-    return Settings(**found), faults
+    return Settings(**found), errors

@@ -30,8 +30,8 @@ def read(value: Any) -> str:
     if _MANAGED.fullmatch(word):
         return word
     if not word.startswith("/"):
-        remedy = "write the path of an interpreter like /usr/bin/python3, or a version like '3.12' for one that uv brings"
-        raise Bad(f"{shown(word)} is neither a path nor a version", remedy)
+        fix = "write the path of an interpreter like /usr/bin/python3, or a version like '3.12' for one that uv brings"
+        raise Bad(f"{shown(word)} is neither a path nor a version", fix)
     return str(values.path(word))
 
 
@@ -39,8 +39,8 @@ def mirror(value: Any) -> str:
     """Where uv takes Pythons from instead of their releases on GitHub; empty for those."""
     read_text = values.text(value)
     if read_text and not _ADDRESS.fullmatch(read_text):
-        remedy = "write an address without a password, like https://mirror.example/python-build-standalone or file:///srv/python"
-        raise Bad("this is no address of a mirror", remedy)
+        fix = "write an address without a password, like https://mirror.example/python-build-standalone or file:///srv/python"
+        raise Bad("this is no address of a mirror", fix)
     return read_text.rstrip("/")
 
 

@@ -14,7 +14,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._kernel import keys
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel.wanted import Wanted
 
 from ... import values
-from ...errors import Bad, Fault, did_you_mean, kind, shown
+from ...errors import Bad, PlanError, did_you_mean, kind, shown
 
 if TYPE_CHECKING:
     from . import Settings
@@ -85,14 +85,14 @@ def memlock_users(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(read))
 
 
-def read_sysctl(host: str, raw: Any) -> tuple[dict[str, str | None], list[Fault]]:
-    """The user's parameters by their name with dots, null for one that is taken away. What cannot be used is left out and a fault."""
+def read_sysctl(host: str, raw: Any) -> tuple[dict[str, str | None], list[PlanError]]:
+    """The user's parameters by their name with dots, null for one that is taken away. What cannot be used is left out and an error."""
     try:
         pairs = values.mapping(raw)
     except Bad as bad:
-        return {}, [Fault(host, "", SYSCTL, shown(raw), bad.why, bad.remedy)]
+        return {}, [PlanError(host, "", SYSCTL, shown(raw), bad.why, bad.fix)]
     found: dict[str, str | None] = {}
-    faults = []
+    errors = []
     for name, value in pairs.items():
         try:
             key = _name(name)
@@ -100,8 +100,8 @@ def read_sysctl(host: str, raw: Any) -> tuple[dict[str, str | None], list[Fault]
                 raise Bad(f"{key} stands there twice, under two spellings of its name", "keep one of them")
             found[key] = None if value is None else _value(value)
         except Bad as bad:
-            faults.append(Fault(host, "", f"{SYSCTL}.{name}", shown(value, name), bad.why, bad.remedy))
-    return found, faults
+            errors.append(PlanError(host, "", f"{SYSCTL}.{name}", shown(value, name), bad.why, bad.fix))
+    return found, errors
 
 
 def _name(name: str) -> str:

@@ -71,8 +71,8 @@ def sources(value: Any) -> tuple[str, ...]:
             wrong.append(f"{shown(item)} {'has bits set beyond its length' if near else 'is no network'}")
             meant += near
     if wrong:
-        remedy = f"did you mean {' and '.join(meant)}?" if meant else "write networks like 10.0.0.0/8, addresses, or any for everybody"
-        raise Bad(", ".join(wrong), remedy)
+        fix = f"did you mean {' and '.join(meant)}?" if meant else "write networks like 10.0.0.0/8, addresses, or any for everybody"
+        raise Bad(", ".join(wrong), fix)
     return tuple(dict.fromkeys(read))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from ... import values
-from ...errors import HIDDEN, Bad, Fault, shown
+from ...errors import HIDDEN, Bad, PlanError, shown
 
 PASSWORD = "host_proxy_password"
 # Beside these a host reaches itself by its own address.
@@ -51,8 +51,8 @@ def address(value: Any) -> str:
         return ""
     form = "write it like http://proxy.example:3128"
     if "@" in text:
-        remedy = f"{form}; the user is host_proxy_username, the password host_proxy_password"
-        raise Bad("a user or a password stands in it, and addresses are read by many", remedy)
+        fix = f"{form}; the user is host_proxy_username, the password host_proxy_password"
+        raise Bad("a user or a password stands in it, and addresses are read by many", fix)
     try:
         parts = urlsplit(text)
         port, host = parts.port, parts.hostname
@@ -83,12 +83,12 @@ def username(value: Any) -> str:
     return text
 
 
-def password_faults(host: str, value: Any) -> list[Fault]:
+def password_errors(host: str, value: Any) -> list[PlanError]:
     """What is wrong with the password, which is never quoted."""
     if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
         return []
     why = "it is no text, or holds white space, a line break (as what `echo` hands to ansible-vault ends with) or a letter beyond ASCII"
-    return [Fault(host, "", PASSWORD, HIDDEN, why, 'encrypt it without: printf %s "$SECRET" | ansible-vault encrypt_string --stdin-name host_proxy_password')]
+    return [PlanError(host, "", PASSWORD, HIDDEN, why, 'encrypt it without: printf %s "$SECRET" | ansible-vault encrypt_string --stdin-name host_proxy_password')]
 
 
 def of_variables(variables: Mapping[str, Any], inventory: Iterable[str]) -> dict[str, Any] | None:
@@ -101,7 +101,7 @@ def of_variables(variables: Mapping[str, Any], inventory: Iterable[str]) -> dict
         near = (*LOOPBACK, *no_proxy(variables.get("host_no_proxy", [])), *inventory)
         return Proxy(http, https or http, tuple(dict.fromkeys(near)), username(variables.get("host_proxy_username", ""))).document()
     except Bad:
-        # Told of as a fault of the setting.
+        # Told of as an error of the setting.
         return None
 
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Inputs of the plan without faults, to be spoilt by the tests."""
+"""Inputs of the plan without errors, to be spoilt by the tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Fault
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import PlanError
 
 
 def examples(count: int) -> int:
@@ -16,7 +16,7 @@ def examples(count: int) -> int:
 
 
 def service(**keys: Any) -> dict[str, Any]:
-    """A service without faults on a host with four GPUs, with these keys over it; a key given as ... is taken out."""
+    """A service without errors on a host with four GPUs, with these keys over it; a key given as ... is taken out."""
     made = {"name": "qwen", "model": "qwen3-235b-a22b-instruct-2507-fp8", "port": 8001, "gpus": [0, 1, 2, 3], **keys}
     return {key: value for key, value in made.items() if value is not ...}
 
@@ -24,7 +24,7 @@ def service(**keys: Any) -> dict[str, Any]:
 def host_facts(**keys: Any) -> dict[str, Any]:
     """Facts of a host with four GPUs of which nothing more is known, nothing listening and a terabyte free."""
     gpus = [{"index": index} for index in range(4)]
-    return {"gpus": gpus, "gpu_fault": "", "listeners": [], "mounts": [{"mount": "/", "free_bytes": 10**12}], "weights": [], **keys}
+    return {"gpus": gpus, "gpu_error": "", "listeners": [], "mounts": [{"mount": "/", "free_bytes": 10**12}], "weights": [], **keys}
 
 
 def gpus(count: int = 4, **keys: Any) -> list[dict[str, Any]]:
@@ -33,9 +33,9 @@ def gpus(count: int = 4, **keys: Any) -> list[dict[str, Any]]:
     return [{"index": index, **made} for index in range(count)]
 
 
-def keys_of(faults: list[Fault]) -> list[tuple[str, str]]:
-    """Service and key of each fault."""
-    return [(fault.service, fault.key) for fault in faults]
+def keys_of(errors: list[PlanError]) -> list[tuple[str, str]]:
+    """Service and key of each error."""
+    return [(error.service, error.key) for error in errors]
 
 
 LLAMA = {

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Faults as people read them, without secrets."""
+"""Errors as people read them, without secrets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import (
     HIDDEN,
-    Fault,
-    Notice,
+    PlanError,
+    PlanWarning,
     is_secret_name,
     nearest,
-    render_faults,
-    render_notices,
+    render_errors,
+    render_warnings,
     shown,
 )
 
@@ -77,26 +77,26 @@ def test_nearest_names() -> None:
     assert nearest("zzz", choices) == []
 
 
-def fault(host: str = "gpu1", key: str = "port") -> Fault:
-    """Some fault."""
-    return Fault(host, "qwen", key, "80", "why not", "do this")
+def error(host: str = "gpu1", key: str = "port") -> PlanError:
+    """Some error."""
+    return PlanError(host, "qwen", key, "80", "why not", "do this")
 
 
-def test_all_faults_in_one_text() -> None:
+def test_all_errors_in_one_text() -> None:
     """Each says where it is and what to do."""
-    text = render_faults([fault(), fault(key="gpus")])
-    assert text.startswith("2 faults in the plan; nothing was changed.\n")
-    for line in ("  host:    gpu1", "  service: qwen", "  key:     port", "  value:   80", "  why:     why not", "  way out: do this", "  key:     gpus"):
+    text = render_errors([error(), error(key="gpus")])
+    assert text.startswith("2 errors in the plan; nothing was changed.\n")
+    for line in ("  host:    gpu1", "  service: qwen", "  key:     port", "  value:   80", "  why:     why not", "  fix:     do this", "  key:     gpus"):
         assert line in text.split("\n")
-    assert render_faults([fault()]).startswith("1 fault in the plan;")
+    assert render_errors([error()]).startswith("1 error in the plan;")
 
 
-def test_one_fault_on_many_hosts_is_one_block() -> None:
+def test_one_error_on_many_hosts_is_one_block() -> None:
     """A group's variable is wrong once, however many hosts the group has."""
-    text = render_faults([fault(f"gpu{number}") for number in range(9)])
-    assert text.startswith("1 fault ") and "gpu0, gpu1, gpu2, gpu3 and 5 more" in text
+    text = render_errors([error(f"gpu{number}") for number in range(9)])
+    assert text.startswith("1 error ") and "gpu0, gpu1, gpu2, gpu3 and 5 more" in text
 
 
-def test_one_notice_on_many_hosts_is_one_sentence() -> None:
-    """Likewise for notices."""
-    assert render_notices([Notice("a", "s", "text"), Notice("b", "s", "text"), Notice("b", "", "other")]) == ["a, b / s: text", "b: other"]
+def test_one_warning_on_many_hosts_is_one_sentence() -> None:
+    """Likewise for warnings."""
+    assert render_warnings([PlanWarning("a", "s", "text"), PlanWarning("b", "s", "text"), PlanWarning("b", "", "other")]) == ["a, b / s: text", "b: other"]

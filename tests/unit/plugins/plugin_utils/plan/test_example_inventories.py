@@ -25,17 +25,17 @@ def play(playbook: str, inventory: str, *options: str) -> tuple[int, str]:
 
 
 def planned(inventory: str, tmp_path: Path) -> tuple[str, dict[str, Any]]:
-    """What plan.yml prints of an inventory without faults, and what it writes."""
+    """What plan.yml prints of an inventory without errors, and what it writes."""
     output = tmp_path / "plan.json"
     status, printed = play("playbooks/plan.yml", inventory, "-e", f"plan_output={output}")
     assert status == 0, printed
     plan = json.loads(output.read_text(encoding="utf-8"))
-    assert plan["faults"] == []
+    assert plan["errors"] == []
     return printed, plan
 
 
 @pytest.mark.parametrize("inventory", sorted(path.name for path in (ROOT / "inventories").glob("example_*")))
-def test_no_faults(inventory: str, tmp_path: Path) -> None:
+def test_no_errors(inventory: str, tmp_path: Path) -> None:
     """Every example can be planned as it stands, its memory too."""
     printed, plan = planned(inventory, tmp_path)
     assert plan["hosts"]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whatever an inventory holds: faults come out, never an exception, and nobody's secrets."""
+"""Whatever an inventory holds: errors come out, never an exception, and nobody's secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import render_faults
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import render_errors
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue, Entry, License
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.distributed import KEYS as DISTRIBUTED_KEYS
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput, Run
@@ -104,14 +104,14 @@ SPREAD_VARIABLES = st.builds(
     st.lists(SERVICES, max_size=1),
 )
 RUNS = st.builds(Run, st.one_of(st.none(), st.frozensets(st.sampled_from(["gpu0", "gpu1", "gpu9"]))))
-FACT_KEYS = ["index", "port", "address", "unit", "mount", "free_bytes", "pid", "options", "free_files", "name", "fault", "split", "slices", "uuid"]
+FACT_KEYS = ["index", "port", "address", "unit", "mount", "free_bytes", "pid", "options", "free_files", "name", "error", "split", "slices", "uuid"]
 FACTS = st.one_of(
     VALUES,
     st.builds(
         lambda keys: host_facts(**keys),
         st.dictionaries(
             st.sampled_from([
-                "gpus", "gpu_fault", "listeners", "mounts", "weights", "partial_weights", "interfaces", "default_ipv4", "os", "python", "pythons",
+                "gpus", "gpu_error", "listeners", "mounts", "weights", "partial_weights", "interfaces", "default_ipv4", "os", "python", "pythons",
                 "paths", "wheels", "releases", "architecture", "systemd",
             ]),
             st.one_of(
@@ -128,13 +128,13 @@ FACTS = st.one_of(
 @settings(max_examples=examples(500), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(VARIABLES_OF_A_HOST, FACTS), min_size=1, max_size=2))
 def test_garbage_is_answered(plan_hosts: Planner, hosts: list[tuple[dict[str, Any], Any]]) -> None:
-    """Documents or faults, each fault naming its host with a reason and a remedy on one line."""
+    """Documents or errors, each error naming its host with a reason and a fix on one line."""
     made = plan_hosts([HostInput(f"gpu{number}", variables, facts) for number, (variables, facts) in enumerate(hosts)])
-    assert bool(made.hosts) != bool(made.faults)
-    for fault in made.faults:
-        assert fault.host.startswith("gpu") and fault.why and fault.remedy
-        assert not any("\n" in part for part in fault.as_dict().values())
-    assert render_faults(made.faults)
+    assert bool(made.hosts) != bool(made.errors)
+    for error in made.errors:
+        assert error.host.startswith("gpu") and error.why and error.fix
+        assert not any("\n" in part for part in error.as_dict().values())
+    assert render_errors(made.errors)
     assert all(isinstance(warning, str) for warning in made.warnings)
 
 
@@ -145,8 +145,8 @@ def test_garbage_over_hosts_is_answered(
 ) -> None:
     """Likewise for services over several hosts: whatever they disagree about, and whatever the run reaches."""
     made = resolve([HostInput(f"gpu{number}", variables, facts) for number, (variables, facts) in enumerate(hosts)], defaults, catalogue, tables, run=run)
-    assert bool(made.hosts) != bool(made.faults)
-    assert all(fault.host.startswith("gpu") and fault.why and fault.remedy for fault in made.faults)
+    assert bool(made.hosts) != bool(made.errors)
+    assert all(error.host.startswith("gpu") and error.why and error.fix for error in made.errors)
     assert bool(table.summary(list(made.hosts.values()))) == bool(made.hosts)
 
 
@@ -167,4 +167,4 @@ def test_secrets_stay_secret(plan_hosts: Planner, value: Any) -> None:
     """Wherever the garbage stands, and however the list of services is bent."""
     for bent in ([spoil(value)], spoil(value), [[spoil(value)]], {"a": spoil(value)}, [f"api_key: {SECRET}"]):
         made = plan_hosts([HostInput("gpu1", {"model_services": bent})])
-        assert made.faults and SECRET not in repr(made)
+        assert made.errors and SECRET not in repr(made)

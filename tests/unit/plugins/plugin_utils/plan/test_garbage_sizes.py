@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Services that are nearly right, with sizes, GPUs and facts of every kind: the rules that count with them end in faults, never in an exception."""
+"""Services that are nearly right, with sizes, GPUs and facts of every kind: the rules that count with them end in errors, never in an exception."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import render_faults
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import render_errors
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.output import table
@@ -91,7 +91,7 @@ ACCEPTED = st.one_of(
 def test_sizes_are_answered(
     plan_hosts: Planner, services: list[dict[str, Any]], own: dict[str, Any], stated: Any, found: Any, accepted: Any, backend: str
 ) -> None:
-    """Documents that the table can show, or faults that say why and what to do."""
+    """Documents that the table can show, or errors that say why and what to do."""
     variables = {
         "model_services": [{**each, "name": f"s{number}", "port": 8001 + number} for number, each in enumerate(services)],
         "plan_catalogue": {"own": {"repo": "a/own", "architecture": own, "quantised_sibling": "qwen3-8b-fp8"}},
@@ -100,7 +100,7 @@ def test_sizes_are_answered(
         "vllm_torch_backend": backend,
     }
     made = plan_hosts([HostInput("gpu1", variables, host_facts(gpus=found))])
-    assert bool(made.hosts) != bool(made.faults)
-    assert all(fault.why and fault.remedy for fault in made.faults)
-    assert render_faults(made.faults)
+    assert bool(made.hosts) != bool(made.errors)
+    assert all(error.why and error.fix for error in made.errors)
+    assert render_errors(made.errors)
     assert table.lines(made.hosts.values()) and all(isinstance(warning, str) for warning in made.warnings)

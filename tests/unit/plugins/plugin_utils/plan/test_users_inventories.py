@@ -62,14 +62,14 @@ def test_services_of_two_groups(tmp_path: Path) -> None:
     assert both.plan["hosts"]["g"]["defined_in"] == ["model_services_chat", "model_services_coder"]
 
 
-@pytest.mark.parametrize(("name", "status", "hosts", "faults"), [
+@pytest.mark.parametrize(("name", "status", "hosts", "errors"), [
     ("no-warnings", 0, ["h"], []), ("no-services", 0, ["h"], []), ("wrong-port", 2, [], ["port"]), ("null-services", 2, [], ["model_services"]),
 ])
-def test_the_plan_as_a_file(tmp_path: Path, name: str, status: int, hosts: list[str], faults: list[str]) -> None:
+def test_the_plan_as_a_file(tmp_path: Path, name: str, status: int, hosts: list[str], errors: list[str]) -> None:
     """Without warnings, without services, and with errors, whose message is the last one. It is for those who run it alone."""
     run = play(tmp_path, str(INVENTORIES / f"{name}.yml"))
     assert run.status == status, run.printed
-    assert sorted(run.plan["hosts"]) == hosts and [fault["key"] for fault in run.plan["faults"]] == faults and isinstance(run.plan["warnings"], list)
+    assert sorted(run.plan["hosts"]) == hosts and [error["key"] for error in run.plan["errors"]] == errors and isinstance(run.plan["warnings"], list)
     assert "has no attribute" not in run.printed and run.mode == 0o600
 
 
@@ -143,7 +143,7 @@ def test_an_expression_that_quotes_a_secret(tmp_path: Path) -> None:
     lines = [line.strip() for line in done.stdout.splitlines()[1:] if line.strip()]
     (tmp_path / "inventory.yml").write_text(VAULTED.replace("VAULT\n", "".join(f"        {line}\n" for line in lines)), encoding="utf-8")
     run = play(tmp_path, str(tmp_path / "inventory.yml"), "--vault-password-file", str(tmp_path / "password"))
-    assert run.status != 0 and run.plan["faults"] and SECRET not in run.printed and SECRET not in json.dumps(run.plan)
+    assert run.status != 0 and run.plan["errors"] and SECRET not in run.printed and SECRET not in json.dumps(run.plan)
 
 
 # -- the parts, without Ansible
@@ -161,15 +161,15 @@ def test_what_refers_to_another_holds_it() -> None:
 
 def test_one_name_in_two_variables() -> None:
     """An error that names both."""
-    found, faults = definitions.merged("h", {"model_services": [{"name": "a"}], "model_services_x": [{"name": "a"}, {"name": "b"}]})
+    found, errors = definitions.merged("h", {"model_services": [{"name": "a"}], "model_services_x": [{"name": "a"}, {"name": "b"}]})
     assert [service["name"] for service in found] == ["a", "b"]
-    assert len(faults) == 1 and "model_services and model_services_x" in faults[0].why and faults[0].service == "a"
+    assert len(errors) == 1 and "model_services and model_services_x" in errors[0].why and errors[0].service == "a"
 
 
 @pytest.mark.parametrize("value", [None, 5, "text", {"a": 1}])
 def test_what_is_no_list(value: Any) -> None:
-    found, faults = definitions.merged("h", {"model_services": [{"name": "a"}], "model_services_x": value})
-    assert found == [{"name": "a"}] and [fault.key for fault in faults] == ["model_services_x"]
+    found, errors = definitions.merged("h", {"model_services": [{"name": "a"}], "model_services_x": value})
+    assert found == [{"name": "a"}] and [error.key for error in errors] == ["model_services_x"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ OF_USERS = ["host_name", "host_rack", "plan_id", "vllm_common_args", "vault_weig
 
 @pytest.mark.parametrize("name", OF_USERS)
 def test_names_of_users(name: str) -> None:
-    assert NearNames(["host_home", "plan_offline", "vllm_version", "weights_token", "kernel_enabled", "ray_version"]).notices("h", {name: 1}) == []
+    assert NearNames(["host_home", "plan_offline", "vllm_version", "weights_token", "kernel_enabled", "ray_version"]).warnings("h", {name: 1}) == []
 
 
 def test_names_that_the_roles_set_are_known() -> None:
@@ -211,4 +211,4 @@ def test_names_that_the_roles_set_are_known() -> None:
         set_by_us |= set(re.findall(r"register: ([a-z]\w*)", text))
         set_by_us |= {name for block in re.findall(r"set_fact:\n((?: {6,}.*\n)+)", text) for name in re.findall(r"(?m)^ {6,8}([a-z]\w*):", block)}
     near = NearNames(known)
-    assert [name for name in sorted(set_by_us - known - OWN) if near.notices("h", {name: 1})] == []
+    assert [name for name in sorted(set_by_us - known - OWN) if near.warnings("h", {name: 1})] == []

@@ -118,7 +118,7 @@ def test_taken(reader: values.Reader, value: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize(("reader", "value"), REFUSED)
 def test_refused(reader: values.Reader, value: Any) -> None:
-    """Bad values are refused with a reason and a remedy."""
+    """Bad values are refused with a reason and a fix."""
     with pytest.raises(Bad) as refused:
         reader(value)
-    assert refused.value.why and refused.value.remedy
+    assert refused.value.why and refused.value.fix

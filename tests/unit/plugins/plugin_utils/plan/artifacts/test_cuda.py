@@ -18,7 +18,7 @@ BINDINGS = "cuda-python>=13"
 
 def release(plan: Plan) -> dict[str, Any]:
     """The one release of the one host."""
-    assert not plan.faults, [(fault.key, fault.why) for fault in plan.faults]
+    assert not plan.errors, [(error.key, error.why) for error in plan.errors]
     (host,) = plan.hosts.values()
     return dict(host["releases"][0])
 
@@ -104,46 +104,46 @@ def test_architectures(plan: Plans) -> None:
     ],
 )
 def test_refused(plan: Plans, variables: dict[str, Any], key: str, why: str) -> None:
-    faults = plan(service(model="qwen3-0.6b", gpus=[0]), facts=host_facts(gpus=gpus()), **variables).faults
-    assert [fault.key for fault in faults] == [key]
-    assert why in faults[0].why and faults[0].remedy
+    errors = plan(service(model="qwen3-0.6b", gpus=[0]), facts=host_facts(gpus=gpus()), **variables).errors
+    assert [error.key for error in errors] == [key]
+    assert why in errors[0].why and errors[0].fix
 
 
 def test_nothing_says_what_to_compile_for(plan: Plans) -> None:
     facts = host_facts(gpus=[])
-    assert keys_of(plan(service(), facts=facts, plan_gpus=4).faults) == [("qwen", "cuda_architectures")]
-    assert not plan(service(), facts=facts, plan_gpus=4, cuda_architectures=["9.0"]).faults
-    assert not plan(service(), facts=facts, plan_gpus=gpus()).faults
+    assert keys_of(plan(service(), facts=facts, plan_gpus=4).errors) == [("qwen", "cuda_architectures")]
+    assert not plan(service(), facts=facts, plan_gpus=4, cuda_architectures=["9.0"]).errors
+    assert not plan(service(), facts=facts, plan_gpus=gpus()).errors
 
 
 def test_an_older_driver_goes(plan: Plans) -> None:
     """A driver that is to be replaced is not held against the CUDA."""
     facts = host_facts(gpus=gpus(driver_version="535.104.05"))
-    (fault,) = plan(service(), facts=facts).faults
-    assert (fault.key, fault.value) == ("gpus", "driver 535.104.05") and "580" in fault.why and "cuda_driver_install" in fault.remedy
-    assert not plan(service(), facts=facts, cuda_driver_install=True).faults
+    (error,) = plan(service(), facts=facts).errors
+    assert (error.key, error.value) == ("gpus", "driver 535.104.05") and "580" in error.why and "cuda_driver_install" in error.fix
+    assert not plan(service(), facts=facts, cuda_driver_install=True).errors
 
 
 def test_a_broken_driver(plan: Plans) -> None:
     said = "nvidia-smi failed with status 18: Failed to initialize NVML: Driver/library version mismatch"
-    facts = host_facts(gpus=[], gpu_fault=said)
-    (fault,) = plan(service(), facts=facts).faults
-    assert "version mismatch" in fault.value and "reboot the host, or stop" in fault.remedy
+    facts = host_facts(gpus=[], gpu_error=said)
+    (error,) = plan(service(), facts=facts).errors
+    assert "version mismatch" in error.value and "reboot the host, or stop" in error.fix
     cured = plan(service(), facts=facts, plan_gpus=gpus(), cuda_driver_install=True)
-    assert not cured.faults and any("has to cure that" in warning for warning in cured.warnings)
+    assert not cured.errors and any("has to cure that" in warning for warning in cured.warnings)
 
 
-@pytest.mark.parametrize(("version", "variables", "faults"), [
+@pytest.mark.parametrize(("version", "variables", "errors"), [
     ("", {}, 1),
     ("580.65.05", {}, 1),
     ("580.65.06", {}, 0),
     ("", {"cuda_fabric_manager": True}, 0),
     ("", {"plan_accept": {"fabric-manager": "the vendor's image brings it under another name"}}, 0),
 ])
-def test_fabric_manager(plan: Plans, version: str, variables: dict[str, Any], faults: int) -> None:
-    found = plan(service(), facts=host_facts(gpus=gpus(), nvswitches=4, fabric_manager=version), **variables).faults
-    assert len(found) == faults
-    if faults:
+def test_fabric_manager(plan: Plans, version: str, variables: dict[str, Any], errors: int) -> None:
+    found = plan(service(), facts=host_facts(gpus=gpus(), nvswitches=4, fabric_manager=version), **variables).errors
+    assert len(found) == errors
+    if errors:
         assert "error 802" in found[0].why and "580.65.06" in found[0].why
 
 

@@ -37,7 +37,7 @@ def _drafted(defaults: dict[str, Any], catalogue: Any, tables: Any) -> Drafted:
 
 
 def memory(found: Plan) -> dict[str, Any]:
-    assert found.faults == [], found.faults
+    assert found.errors == [], found.errors
     return found.hosts["gpu1"]["services"][0]["memory"]
 
 
@@ -90,11 +90,11 @@ def test_what_is_not_known_of_it(drafted: Drafted) -> None:
 
 
 def test_it_does_not_fit(drafted: Drafted) -> None:
-    """The sum says what is the head's, and to leave it out is a way out."""
-    [fault] = drafted(spec(), size=64 * GIB).faults
-    assert f"64.0 GiB of them those of {HEAD}" in fault.why and "take speculative_config out" in fault.remedy
-    [fault] = drafted(None, size=64 * GIB, spec_model=HEAD, spec_method="eagle3", spec_tokens=3).faults
-    assert "take spec_model, spec_method, spec_tokens out" in fault.remedy
+    """The sum says what is the head's, and to leave it out is a fix."""
+    [error] = drafted(spec(), size=64 * GIB).errors
+    assert f"64.0 GiB of them those of {HEAD}" in error.why and "take speculative_config out" in error.fix
+    [error] = drafted(None, size=64 * GIB, spec_model=HEAD, spec_method="eagle3", spec_tokens=3).errors
+    assert "take spec_model, spec_method, spec_tokens out" in error.fix
 
 
 @pytest.mark.parametrize(
@@ -106,5 +106,5 @@ def test_it_does_not_fit(drafted: Drafted) -> None:
     ],
 )
 def test_its_parallel_size(drafted: Drafted, count: int, keys: dict[str, Any], refused: bool) -> None:
-    found = [fault.key for fault in drafted(spec(**keys), count).faults]
+    found = [error.key for error in drafted(spec(**keys), count).errors]
     assert found == (["vllm_args.speculative_config.draft_tensor_parallel_size"] if refused else [])

@@ -75,7 +75,7 @@ REFUSED: list[tuple[Any, str]] = [
 def test_sources_that_are_refused(text: Any, words: str) -> None:
     with pytest.raises(Bad, match=words.replace("..", r"\.\.")) as caught:
         sources.read(text)
-    assert caught.value.remedy and "hush" not in caught.value.why
+    assert caught.value.fix and "hush" not in caught.value.why
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_requirements_that_are_pinned(text: str) -> None:
 def test_requirements_that_are_refused(text: str, words: str) -> None:
     with pytest.raises(Bad) as caught:
         settings.requirements([text])
-    assert words in f"{caught.value.why} {caught.value.remedy}"
+    assert words in f"{caught.value.why} {caught.value.fix}"
 
 
 FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, str], str]] = [
@@ -124,10 +124,10 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, str], str]] =
 
 
 @pytest.mark.parametrize(("keys", "more", "where", "words"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
-def test_faults(plan: Plans, keys: dict[str, Any], more: dict[str, Any], where: tuple[str, str], words: str) -> None:
+def test_errors(plan: Plans, keys: dict[str, Any], more: dict[str, Any], where: tuple[str, str], words: str) -> None:
     made = plan(service(**keys), **more)
-    assert keys_of(made.faults) == [where]
-    assert words in f"{made.faults[0].why} {made.faults[0].remedy}"
+    assert keys_of(made.errors) == [where]
+    assert words in f"{made.errors[0].why} {made.errors[0].fix}"
 
 
 PASSES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
@@ -143,12 +143,12 @@ PASSES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 @pytest.mark.parametrize(("keys", "more", "words"), [case[1:] for case in PASSES], ids=[case[0] for case in PASSES])
 def test_passes(plan: Plans, keys: dict[str, Any], more: dict[str, Any], words: str) -> None:
     made = plan(service(api_key="x", **keys), **more)
-    assert made.faults == [] and [words in warning for warning in made.warnings] == ([True] if words else [])
+    assert made.errors == [] and [words in warning for warning in made.warnings] == ([True] if words else [])
 
 
 def test_a_branch_is_refused_where_hosts_serve_together(plan: Plans) -> None:
     made = plan(service(gpus=..., distributed={"nodes": 2, "backend": "mp"}, vllm_source=f"{GIT}@main"), plan_gpus=8)
-    assert ("qwen", "vllm_source") in keys_of(made.faults)
+    assert ("qwen", "vllm_source") in keys_of(made.errors)
 
 
 def test_a_name_stands_for_the_source_and_what_it_is_built_with(plan: Plans) -> None:

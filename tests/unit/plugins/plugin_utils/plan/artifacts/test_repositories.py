@@ -36,7 +36,7 @@ def one(**keys: Any) -> dict[str, Any]:
 
 def argv(found: Plan) -> list[str]:
     """The arguments of the first service."""
-    assert found.faults == [], found.faults
+    assert found.errors == [], found.errors
     return [str(word) for word in found.hosts["gpu1"]["services"][0]["argv"]]
 
 
@@ -117,8 +117,8 @@ def test_what_is_no_repository_stays(plan: Any, arguments: dict[str, Any]) -> No
 )
 def test_refused(plan: Any, keys: dict[str, Any], key: str) -> None:
     """By argument or pin; what to write instead is named."""
-    faults = plan(one(**keys)).faults
-    assert [fault.key for fault in faults] == [key] and faults[0].remedy
+    errors = plan(one(**keys)).errors
+    assert [error.key for error in errors] == [key] and errors[0].fix
 
 
 def test_missing_everywhere(plan: Any, defaults: dict[str, Any], catalogue: Any) -> None:
@@ -127,13 +127,13 @@ def test_missing_everywhere(plan: Any, defaults: dict[str, Any], catalogue: Any)
     host = HostInput("gpu1", {"model_services": [one(**keys)]})
     [question] = questions(host, defaults, catalogue)
     assert (question.repo, question.revision) == (DRAFT, PIN)
-    [fault] = plan(one(**keys), answers={question: Answer(missing="404")}).faults
-    assert fault.key == "vllm_args.speculative_config.model" and DRAFT in fault.value and "absolute path" in fault.remedy
+    [error] = plan(one(**keys), answers={question: Answer(missing="404")}).errors
+    assert error.key == "vllm_args.speculative_config.model" and DRAFT in error.value and "absolute path" in error.fix
     there = host_facts(weights=[f"{MODELS}/example--qwen3-8b-eagle3/{PIN}"], gpus=gpus())
-    assert plan(one(**keys), answers={question: Answer(missing="404")}, facts=there).faults == []
+    assert plan(one(**keys), answers={question: Answer(missing="404")}, facts=there).errors == []
     big = {question: Answer(files=(("model.safetensors", 10**12), ("config.json", 5)))}
     full = plan(one(**keys), answers=big, facts=host_facts(gpus=gpus()), plan_accept={"memory": "of no matter here"})
-    assert full.faults and all("weights_dir" in fault.key for fault in full.faults)
+    assert full.errors and all("weights_dir" in error.key for error in full.errors)
 
 
 def remote(repo: str, kind: str = "exotic", name: str = "AutoConfig") -> Answer:
@@ -160,17 +160,17 @@ def test_code_of_another_repository(plan: Any, defaults: dict[str, Any], catalog
     """A service cannot fetch it; a folder of one's own is not asked about."""
     keys = {"model": "org/model", "revision": PIN, "vllm_args": arguments}
     [question] = questions(HostInput("gpu1", {"model_services": [one(**keys)]}), defaults, catalogue)
-    found = plan(one(**keys), answers={question: answer}).faults
-    assert [(fault.key, fault.rule) for fault in found] == ([("model", "remote-code")] if refused else [])
-    assert plan(one(**keys, weights_path="/srv/model"), answers={question: answer}).faults == []
+    found = plan(one(**keys), answers={question: answer}).errors
+    assert [(error.key, error.rule) for error in found] == ([("model", "remote-code")] if refused else [])
+    assert plan(one(**keys, weights_path="/srv/model"), answers={question: answer}).errors == []
 
 
 def test_code_of_another_repository_for_a_draft(plan: Any, defaults: dict[str, Any], catalogue: Any) -> None:
     """The model's trust_remote_code is the draft's."""
     keys = {"vllm_args": {"speculative_config": SPECULATIVE, "trust_remote_code": True}, "extra_repositories": {DRAFT: PIN}}
     [question] = questions(HostInput("gpu1", {"model_services": [one(**keys)]}), defaults, catalogue)
-    [fault] = plan(one(**keys), answers={question: remote("other/code--")}).faults
-    assert fault.key == "vllm_args.speculative_config.model" and "other/code" in fault.why
+    [error] = plan(one(**keys), answers={question: remote("other/code--")}).errors
+    assert error.key == "vllm_args.speculative_config.model" and "other/code" in error.why
 
 
 def test_nobody_is_asked_about_folders(defaults: dict[str, Any], catalogue: Any) -> None:
@@ -186,7 +186,7 @@ def test_shared_like_the_model(plan: Any) -> None:
         one(vllm_args={"enable_lora": True, "lora_modules": [f"ours={LORA}"]}), hosts=2, weights_share="peer",
         facts=host_facts(gpus=gpus(), interfaces={"eth0": ["10.0.0.1"]}, default_ipv4="10.0.0.1"),
     )
-    assert found.faults == [], found.faults
+    assert found.errors == [], found.errors
     roles = [[one["share"]["role"] for one in found.hosts[name]["weights"]] for name in ("gpu1", "gpu2")]
     assert roles == [["source", "source"], ["follower", "follower"]]
 
@@ -209,7 +209,7 @@ def test_other_files_are_chosen_than_were(plan: Any, patterns: Any, variables: d
     path = f"{MODELS}/org--model/{revision}"
     facts = host_facts(gpus=gpus(), weights=[path], weights_patterns={} if patterns is None else {path: patterns})
     found = plan(one(model=repo, revision=revision), facts=facts, plan_lookup=False, **variables)
-    assert found.faults == [], found.faults
+    assert found.errors == [], found.errors
     assert found.hosts["gpu1"]["weights"][0]["verified"] is verified
 
 
@@ -228,5 +228,5 @@ def test_a_model_of_another_service_is_downloaded_once(plan: Any) -> None:
         one(name="small", model="qwen3-0.6b", gpus=[1], port=8002),
     )
     weights = found.hosts["gpu1"]["weights"]
-    assert found.faults == [] and len({one["path"] for one in weights}) == len(weights)
+    assert found.errors == [] and len({one["path"] for one in weights}) == len(weights)
     assert [one["extra"] for one in weights if one["repo"] == "Qwen/Qwen3-0.6B"] in ([False], [True, False], [False, True])

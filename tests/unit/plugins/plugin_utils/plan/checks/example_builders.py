@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Faulty inventories, each with the words of its remedy that say what to do, and the inventory after that was done.
+"""Faulty inventories, each with the words of its fix that say what to do, and the inventory after that was done.
 
-Every rule of the plan has at least one, in a file of C(remedies/); test_remedies.py finds all of them. A new one is a line:
+Every rule of the plan has at least one, in a file of C(fixes/); test_fixes.py finds all of them. A new one is a line:
 
     example("flags-exist", one(args(max_modle_len=5)), "did you mean max_model_len?", one(args(max_model_len=5)))
 """
@@ -42,14 +42,14 @@ class Example:
 
 
 def example(rule: str, bad: Inventory, says: str, good: Inventory, **more: Any) -> Example:
-    """A faulty inventory and the way out of it.
+    """A faulty inventory and the fix of it.
 
     :param rule: its name: that of plan_accept, else of the check's function with dashes
-    :param says: words of the remedy (of a warning: of its text) that say what to do
-    :param good: the inventory after that: without any fault, with the rule silent and no warning of rules that had none. A key that changes has to
-        be in the fault's words
-    :param more: C(costs), words of a warning that comes with the way out or stays; C(run) and C(run_after), which hosts the runs reach; C(answers),
-        what endpoints say of models, by repository; C(on_host), the facts that change because the way out is to do something on the host itself
+    :param says: words of the fix (of a warning: of its text) that say what to do
+    :param good: the inventory after that: without any error, with the rule silent and no warning of rules that had none. A key that changes has to
+        be in the error's words
+    :param more: C(costs), words of a warning that comes with the fix or stays; C(run) and C(run_after), which hosts the runs reach; C(answers),
+        what endpoints say of models, by repository; C(on_host), the facts that change because the fix is to do something on the host itself
         (another Python, a mount, a GPU that is reset): those and no others may differ
     """
     return Example(rule, bad, says, good, **more)
@@ -74,5 +74,5 @@ def hosts(**variables: Mapping[str, Any]) -> Inventory:
 
 
 def args(**vllm_args: Any) -> dict[str, Any]:
-    """A service without faults, with these arguments."""
+    """A service without errors, with these arguments."""
     return service(vllm_args=vllm_args)

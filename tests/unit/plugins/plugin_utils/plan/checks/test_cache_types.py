@@ -18,11 +18,11 @@ HEADS, MLA, SPARSE = "qwen3-8b", "deepseek-v3-0324", "deepseek-v3.2"
 
 
 def found(plan: Plans, model: str, named: Any, capability: str, **keys: Any) -> list[tuple[str, str]]:
-    """What is said of the cache's type: the reason and the remedy. Of memory nothing is known."""
+    """What is said of the cache's type: the reason and the fix. Of memory nothing is known."""
     given = {"kv_cache_dtype": named, "max_model_len": 4096, **keys.pop("vllm_args", {})}
     of = {"memory_bytes": 0, "compute_capability": capability}
     made = plan(service(model=model, gpus=..., vllm_args=given, **keys), plan_gpus=gpus(8, **of))
-    return [(fault.why, fault.remedy) for fault in made.faults if fault.key.startswith("vllm_args.kv_cache_dtype")]
+    return [(error.why, error.fix) for error in made.errors if error.key.startswith("vllm_args.kv_cache_dtype")]
 
 
 @pytest.mark.parametrize(

@@ -160,18 +160,18 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], tuple[str, str], tu
 
 @pytest.mark.parametrize(("services", "more"), [case[1:] for case in PASSES], ids=[case[0] for case in PASSES])
 def test_passes(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any]) -> None:
-    """No fault, no warning."""
+    """No error, no warning."""
     made = plan(*services, **more)
-    assert (made.faults, made.warnings) == ([], [])
+    assert (made.errors, made.warnings) == ([], [])
 
 
 @pytest.mark.parametrize(("services", "more", "where", "words"), [case[1:] for case in FAILS], ids=[case[0] for case in FAILS])
 def test_fails(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any], where: tuple[str, str], words: tuple[str, ...]) -> None:
-    """Just this fault, with these words."""
+    """Just this error, with these words."""
     made = plan(*services, **more)
-    assert keys_of(made.faults) == [where]
-    [fault] = made.faults
-    text = f"{fault.value} {fault.why} {fault.remedy}"
+    assert keys_of(made.errors) == [where]
+    [error] = made.errors
+    text = f"{error.value} {error.why} {error.fix}"
     assert [word for word in words if word not in text] == [], text
 
 
@@ -182,22 +182,22 @@ NOTICES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("one", "more", "words"), [case[1:] for case in NOTICES], ids=[case[0] for case in NOTICES])
-def test_notices(plan: Plans, one: dict[str, Any], more: dict[str, Any], words: str) -> None:
+def test_warnings(plan: Plans, one: dict[str, Any], more: dict[str, Any], words: str) -> None:
     """A warning that bears the name by which it can be accepted, and is not said when it is."""
     made = plan(one, **more)
-    assert made.faults == [] and [words in warning and warning.endswith("[compute-capability]") for warning in made.warnings] == [True]
+    assert made.errors == [] and [words in warning and warning.endswith("[compute-capability]") for warning in made.warnings] == [True]
     accepted = plan(one, **more, plan_accept={"compute-capability": "known", "open-port": "lab"})
-    assert (accepted.faults, accepted.warnings) == ([], [])
+    assert (accepted.errors, accepted.warnings) == ([], [])
 
 
 def test_the_longest_context_that_is_offered_is_taken(plan: Plans) -> None:
-    """What a fault offers passes without a warning, and the next block is told of."""
-    [fault] = plan(on("qwen3-32b", 1), plan_gpus=gpus(1)).faults
-    longest = int(fault.remedy.split("set max_model_len to ")[1].split()[0])
+    """What an error offers passes without a warning, and the next block is told of."""
+    [error] = plan(on("qwen3-32b", 1), plan_gpus=gpus(1)).errors
+    longest = int(error.fix.split("set max_model_len to ")[1].split()[0])
     exact = plan(on("qwen3-32b", 1, {"max_model_len": longest}), plan_gpus=gpus(1))
-    assert (exact.faults, exact.warnings) == ([], [])
+    assert (exact.errors, exact.warnings) == ([], [])
     over = plan(on("qwen3-32b", 1, {"max_model_len": longest + 16}), plan_gpus=gpus(1))
-    assert over.faults == [] and "about to run short" in over.warnings[0] and "[memory]" in over.warnings[0]
+    assert over.errors == [] and "about to run short" in over.warnings[0] and "[memory]" in over.warnings[0]
 
 
 def test_the_other_ways_out_pass_as_well(plan: Plans) -> None:
@@ -207,13 +207,13 @@ def test_the_other_ways_out_pass_as_well(plan: Plans) -> None:
         {"enable_expert_parallel": True, "tensor_parallel_size": 8},
         {"enable_expert_parallel": True, "tensor_parallel_size": 1, "data_parallel_size": 8, "max_model_len": 131072},
     ):
-        assert plan(on(CODER, 8, given), plan_gpus=gpus(8, **H200)).faults == [], given
+        assert plan(on(CODER, 8, given), plan_gpus=gpus(8, **H200)).errors == [], given
 
 
 def test_accepted(plan: Plans) -> None:
-    """A fault that is accepted is a warning with the reason, and the plan goes on."""
+    """An error that is accepted is a warning with the reason, and the plan goes on."""
     made = plan(on("qwen3-32b", 1), plan_gpus=gpus(1), plan_accept={"memory": "tried on 3 May", "open-port": "lab"})
-    assert made.faults == [] and list(made.hosts) == ["gpu1"]
+    assert made.errors == [] and list(made.hosts) == ["gpu1"]
     [warning] = made.warnings
     assert "accepted as memory (tried on 3 May)" in warning and "10.0 GiB of KV cache" in warning
 
@@ -236,7 +236,7 @@ ACCEPTS: list[tuple[Any, str, str]] = [
 def test_what_cannot_be_accepted(plan: Plans, raw: Any, key: str, words: str) -> None:
     """Unknown names, rules that stand fast, and no reason."""
     made = plan(service(), plan_accept=raw)
-    assert [fault.key for fault in made.faults] == [key] and words in made.faults[0].remedy
+    assert [error.key for error in made.errors] == [key] and words in made.errors[0].fix
 
 
 def two(first: Any, second: Any, **keys: Any) -> list[dict[str, Any]]:
@@ -251,21 +251,21 @@ def two(first: Any, second: Any, **keys: Any) -> list[dict[str, Any]]:
 def test_sharing_a_gpu(plan: Plans) -> None:
     """Allowed when both say how much, and that is one GPU at most."""
     made = plan(*two(0.5, 0.5), plan_gpus=gpus(1))
-    assert made.faults == [] and "share GPU 0" in made.warnings[0]
-    assert plan(*two("0.7", 0.3), plan_gpus=gpus(1)).faults == []
+    assert made.errors == [] and "share GPU 0" in made.warnings[0]
+    assert plan(*two("0.7", 0.3), plan_gpus=gpus(1)).errors == []
 
 
 @pytest.mark.parametrize(("first", "second"), [(0.5, 0.51), (None, 0.4), (0.4, None), (None, None), (1, 0.1)])
 def test_not_sharing_a_gpu(plan: Plans, first: Any, second: Any) -> None:
     """Too much together, or not said."""
-    [fault] = plan(*two(first, second), plan_gpus=gpus(1)).faults
-    assert (fault.service, fault.key) == ("s1", "gpus") and "gpu_memory_utilization" in fault.remedy
+    [error] = plan(*two(first, second), plan_gpus=gpus(1)).errors
+    assert (error.service, error.key) == ("s1", "gpus") and "gpu_memory_utilization" in error.fix
 
 
 def test_a_share_that_is_too_small(plan: Plans) -> None:
     """Memory is held against the share."""
     made = plan(*two(0.97, 0.02), plan_gpus=gpus(1))
-    assert keys_of(made.faults) == [("s1", "gpus")] and "0.02" in made.faults[0].why
+    assert keys_of(made.errors) == [("s1", "gpus")] and "0.02" in made.errors[0].why
 
 
 def test_open_ports(plan: Plans) -> None:
@@ -290,7 +290,7 @@ def test_every_profile_fits_its_gpus(plan: Plans, catalogue: Any) -> None:
                 on(entry.name, profile.gpus, profile=profile.name),
                 plan_gpus=gpus(profile.gpus, name=profile.gpu, memory_bytes=size),
             )
-            assert made.faults == [], (entry.name, profile.name)
+            assert made.errors == [], (entry.name, profile.name)
             assert not any("[memory]" in warning for warning in made.warnings), (entry.name, profile.name, made.warnings)
             tried += 1
     assert tried > 50

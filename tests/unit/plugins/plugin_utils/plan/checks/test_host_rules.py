@@ -39,9 +39,9 @@ def mounts(**free: Any) -> list[dict[str, Any]]:
 
 
 def only(plan: Plan) -> Any:
-    """The one fault of a plan."""
-    assert len(plan.faults) == 1, plan.faults
-    return plan.faults[0]
+    """The one error of a plan."""
+    assert len(plan.errors) == 1, plan.errors
+    return plan.errors[0]
 
 
 # -- the system
@@ -50,20 +50,20 @@ def only(plan: Plan) -> Any:
 @pytest.mark.parametrize(("system", "version"), [("debian", "12"), ("debian", "13"), ("ubuntu", "22.04"), ("ubuntu", "24.04"), ("ubuntu", "26.04")])
 def test_systems_that_are_supported(plan: Plans, system: str, version: str) -> None:
     facts = facts_of(os={"id": system, "version_id": version, "like": []}, systemd=True)
-    assert plan(small(), facts=facts).faults == []
+    assert plan(small(), facts=facts).errors == []
 
 
 def test_another_version_is_refused_and_can_be_accepted(plan: Plans) -> None:
     facts = facts_of(os={"id": "ubuntu", "version_id": "28.04", "like": ["debian"]}, systemd=True)
-    fault = only(plan(small(), facts=facts))
-    assert (fault.key, fault.value, fault.rule) == ("os", "ubuntu 28.04", "system")
+    error = only(plan(small(), facts=facts))
+    assert (error.key, error.value, error.rule) == ("os", "ubuntu 28.04", "system")
     accepted = plan(small(), facts=facts, plan_accept={"system": "tried it", "cuda-compiler": "x", "open-port": "x", "key-scope": "x"})
-    assert accepted.faults == []
+    assert accepted.errors == []
 
 
 def test_a_system_without_apt_or_systemd_cannot_be_accepted(plan: Plans) -> None:
     found = plan(small(), facts=facts_of(os={"id": "rocky", "version_id": "9.4", "like": ["rhel"]}, systemd=True))
-    assert [(fault.key, fault.rule) for fault in found.faults] == [("os", "")]
+    assert [(error.key, error.rule) for error in found.errors] == [("os", "")]
     found = plan(small(), facts=facts_of(os={"id": "debian", "version_id": "12", "like": []}, systemd=False))
     assert "systemd" in only(found).why and only(found).rule == ""
 
@@ -72,16 +72,16 @@ def test_a_system_without_apt_or_systemd_cannot_be_accepted(plan: Plans) -> None
 
 
 def test_ubuntu_22_04_with_defaults_is_refused_before_anything_changes(plan: Plans) -> None:
-    fault = only(plan(small(), facts=facts_of(**JAMMY)))
-    assert (fault.key, fault.value) == ("vllm_python", "/usr/bin/python3 (Python 3.10.12)")
-    assert "Python 3.11 or newer" in fault.why
+    error = only(plan(small(), facts=facts_of(**JAMMY)))
+    assert (error.key, error.value) == ("vllm_python", "/usr/bin/python3 (Python 3.10.12)")
+    assert "Python 3.11 or newer" in error.why
     for way in ("vllm_python: /usr/bin/python3.11", "vllm_python: '3.12'", "vllm_version: 0.31.0"):
-        assert way in fault.remedy
+        assert way in error.fix
 
 
 @pytest.mark.parametrize("change", [{"vllm_python": "/usr/bin/python3.11"}, {"vllm_python": "3.12"}, {"vllm_python": 3.12}, {"vllm_version": "0.31.0"}])
 def test_each_way_out_of_it_leads_to_a_plan(plan: Plans, change: dict[str, Any]) -> None:
-    assert plan(small(), facts=facts_of(**JAMMY), **change).faults == []
+    assert plan(small(), facts=facts_of(**JAMMY), **change).errors == []
 
 
 def test_a_python_of_the_archive_comes_with_its_headers(plan: Plans) -> None:
@@ -93,34 +93,34 @@ def test_a_python_of_the_archive_comes_with_its_headers(plan: Plans) -> None:
 
 
 def test_a_python_that_is_too_new(plan: Plans) -> None:
-    fault = only(plan(small(), facts=facts_of(**TRIXIE), vllm_version="0.9.2"))
-    assert "Python 3.9 or newer and below 3.13" in fault.why
-    assert "vllm_python: '3.12'" in fault.remedy and "vllm_version: 0.10.2" in fault.remedy
-    assert plan(small(), facts=facts_of(**TRIXIE), vllm_version="0.10.2").faults == []
-    assert plan(small(), facts=facts_of(**TRIXIE), vllm_version="0.9.2", vllm_python="3.12").faults == []
+    error = only(plan(small(), facts=facts_of(**TRIXIE), vllm_version="0.9.2"))
+    assert "Python 3.9 or newer and below 3.13" in error.why
+    assert "vllm_python: '3.12'" in error.fix and "vllm_version: 0.10.2" in error.fix
+    assert plan(small(), facts=facts_of(**TRIXIE), vllm_version="0.10.2").errors == []
+    assert plan(small(), facts=facts_of(**TRIXIE), vllm_version="0.9.2", vllm_python="3.12").errors == []
 
 
 def test_a_release_that_stands_needs_no_python(plan: Plans) -> None:
     name = plan(small(), facts=facts_of(**JAMMY), vllm_python="3.12").hosts["gpu1"]["releases"][0]["name"]
-    assert plan(small(), facts=facts_of(**JAMMY, releases=[name]), vllm_python="3.12").faults == []
+    assert plan(small(), facts=facts_of(**JAMMY, releases=[name]), vllm_python="3.12").errors == []
 
 
 def test_an_interpreter_that_is_not_there(plan: Plans) -> None:
     facts = facts_of(**{**TRIXIE, "pythons": {"/usr/bin/python3": "3.13", "/opt/py/bin/python": ""}})
-    fault = only(plan(small(), facts=facts, vllm_python="/opt/py/bin/python"))
-    assert "no such interpreter" in fault.why and "/usr/bin/python3" in fault.remedy
+    error = only(plan(small(), facts=facts, vllm_python="/opt/py/bin/python"))
+    assert "no such interpreter" in error.why and "/usr/bin/python3" in error.fix
 
 
 @pytest.mark.parametrize(("value", "said"), [(3.1, "in quotes"), ("python3.11", "neither a path nor a version"), ("3", "neither a path"), (True, "text")])
 def test_values_of_vllm_python_that_mean_nothing(plan: Plans, value: Any, said: str) -> None:
-    fault = only(plan(small(), facts=facts_of(), vllm_python=value))
-    assert fault.key == "vllm_python" and said in fault.why + fault.remedy
+    error = only(plan(small(), facts=facts_of(), vllm_python=value))
+    assert error.key == "vllm_python" and said in error.why + error.fix
 
 
 def test_a_python_of_uv_without_a_network(plan: Plans) -> None:
     settings = {"vllm_no_index": True, "vllm_find_links": ["/srv/wheels"], "vllm_python": "3.12"}
-    assert "vllm_python_mirror" in only(plan(small(), facts=facts_of(), **settings)).remedy
-    assert plan(small(), facts=facts_of(), vllm_python_mirror="file:///srv/python", **settings).faults == []
+    assert "vllm_python_mirror" in only(plan(small(), facts=facts_of(), **settings)).fix
+    assert plan(small(), facts=facts_of(), vllm_python_mirror="file:///srv/python", **settings).errors == []
 
 
 @pytest.mark.parametrize(("wheel", "fits"), [
@@ -135,16 +135,16 @@ def test_a_python_of_uv_without_a_network(plan: Plans) -> None:
 def test_a_wheelhouse_without_a_wheel_for_the_host(plan: Plans, wheel: str, fits: bool) -> None:
     settings = {"vllm_no_index": True, "vllm_find_links": ["/srv/wheels"]}
     facts = facts_of(**TRIXIE, wheels={"/srv/wheels": [wheel, "vllm-0.32.0-cp38-abi3-manylinux_2_28_x86_64.whl"]})
-    found = plan(small(), facts=facts, **settings).faults
-    assert [fault.key for fault in found] == ([] if fits else ["vllm_find_links"])
+    found = plan(small(), facts=facts, **settings).errors
+    assert [error.key for error in found] == ([] if fits else ["vllm_find_links"])
 
 
 def test_a_machine_that_has_no_wheels(plan: Plans) -> None:
     arm = facts_of(architecture="aarch64")
-    assert plan(small(), facts=arm).faults == []
-    fault = only(plan(small(), facts=arm, vllm_version="0.10.1.1"))
-    assert (fault.rule, "0.10.2 or newer" in fault.remedy) == ("architecture", True)
-    assert plan(small(), facts=arm, vllm_version="0.10.1.1", vllm_index_url="https://pypi.example/simple").faults == []
+    assert plan(small(), facts=arm).errors == []
+    error = only(plan(small(), facts=arm, vllm_version="0.10.1.1"))
+    assert (error.rule, "0.10.2 or newer" in error.fix) == ("architecture", True)
+    assert plan(small(), facts=arm, vllm_version="0.10.1.1", vllm_index_url="https://pypi.example/simple").errors == []
     assert "x86_64, aarch64" in only(plan(small(), facts=facts_of(architecture="ppc64le"))).why
 
 
@@ -153,7 +153,7 @@ def test_a_machine_that_has_no_wheels(plan: Plans) -> None:
 
 def test_a_small_root_and_a_var_that_is_noexec(plan: Plans) -> None:
     facts = facts_of(mounts=mounts(root=3 * GB, var=(2 * GB, "noexec"), data=8000 * GB))
-    found = {(fault.key, fault.rule): fault for fault in plan(small(), facts=facts, weights_dir="/data/models").faults}
+    found = {(error.key, error.rule): error for error in plan(small(), facts=facts, weights_dir="/data/models").errors}
     assert set(found) == {("host_cache_dir", "noexec"), ("vllm_releases_dir", "disk"), ("vllm_uv_cache_dir, host_cache_dir", "disk")}
     assert "Triton" in found["host_cache_dir", "noexec"].why
     assert "9.0 GB" in found["vllm_releases_dir", "disk"].why and "3.0 GB left" in found["vllm_releases_dir", "disk"].why
@@ -162,15 +162,15 @@ def test_a_small_root_and_a_var_that_is_noexec(plan: Plans) -> None:
 def test_the_way_out_of_it_leads_to_a_plan(plan: Plans) -> None:
     facts = facts_of(mounts=mounts(root=3 * GB, var=(2 * GB, "noexec"), data=8000 * GB))
     places = {"weights_dir": "/data/models", "vllm_releases_dir": "/data/releases", "vllm_uv_cache_dir": "/data/uv", "host_cache_dir": "/data/cache"}
-    assert plan(small(), facts=facts, **places).faults == []
+    assert plan(small(), facts=facts, **places).errors == []
 
 
 def test_what_shares_a_file_system_is_added_up(plan: Plans) -> None:
     # 16.4 GB of weights, 9 of the release (linked to the cache's files), 1 of compiled kernels, 1.1 to stay free.
-    assert plan(small(), facts=facts_of(mounts=mounts(root=28 * GB))).faults == []
-    fault = only(plan(small(), facts=facts_of(mounts=mounts(root=26 * GB))))
-    assert fault.key == "weights_dir, vllm_releases_dir, host_cache_dir"
-    assert plan(small(), facts=facts_of(mounts=mounts(root=26 * GB)), vllm_uv_cache_dir="/data/uv").faults[0].key == fault.key
+    assert plan(small(), facts=facts_of(mounts=mounts(root=28 * GB))).errors == []
+    error = only(plan(small(), facts=facts_of(mounts=mounts(root=26 * GB))))
+    assert error.key == "weights_dir, vllm_releases_dir, host_cache_dir"
+    assert plan(small(), facts=facts_of(mounts=mounts(root=26 * GB)), vllm_uv_cache_dir="/data/uv").errors[0].key == error.key
 
 
 def test_on_another_file_system_the_cache_counts_as_well(plan: Plans) -> None:
@@ -181,7 +181,7 @@ def test_on_another_file_system_the_cache_counts_as_well(plan: Plans) -> None:
 def test_a_release_that_stands_needs_no_room(plan: Plans) -> None:
     name = plan(small()).hosts["gpu1"]["releases"][0]["name"]
     path = plan(small()).hosts["gpu1"]["weights"][0]["path"]
-    assert plan(small(), facts=facts_of(mounts=mounts(root=0), releases=[name], weights=[path])).faults == []
+    assert plan(small(), facts=facts_of(mounts=mounts(root=0), releases=[name], weights=[path])).errors == []
 
 
 def test_a_link_to_a_larger_disk_is_followed(plan: Plans) -> None:
@@ -189,25 +189,25 @@ def test_a_link_to_a_larger_disk_is_followed(plan: Plans) -> None:
         "/opt/inferops/releases": "/data/releases", "/var/cache/inferops/uv": "/data/uv", "/var/cache/inferops": "/data/cache",
         "/var/lib/inferops/models": "/data/models",
     })
-    assert plan(small(), facts=facts).faults == []
+    assert plan(small(), facts=facts).errors == []
 
 
 def test_a_read_only_mount(plan: Plans) -> None:
     facts = facts_of(mounts=[*mounts(root=100 * GB), {"mount": "/opt", "free_bytes": 100 * GB, "options": ["ro", "relatime"]}])
-    found = plan(small(), facts=facts).faults
-    assert [(fault.key, fault.rule) for fault in found] == [("host_install_dir", ""), ("vllm_releases_dir", "")]
+    found = plan(small(), facts=facts).errors
+    assert [(error.key, error.rule) for error in found] == [("host_install_dir", ""), ("vllm_releases_dir", "")]
 
 
 def test_a_file_system_without_files_left(plan: Plans) -> None:
     facts = facts_of(mounts=[{"mount": "/", "free_bytes": 100 * GB, "free_files": 1000}])
     assert "df -i" in only(plan(small(), facts=facts)).why
-    assert plan(small(), facts=facts_of(mounts=[{"mount": "/", "free_bytes": 100 * GB, "free_files": None}])).faults == []
+    assert plan(small(), facts=facts_of(mounts=[{"mount": "/", "free_bytes": 100 * GB, "free_files": None}])).errors == []
 
 
 def test_a_tmp_that_is_noexec(plan: Plans) -> None:
     facts = facts_of(mounts=mounts(root=100 * GB, tmp=(GB, "noexec")))
     assert only(plan(small(), facts=facts)).key == "/tmp"
-    assert plan(small(), facts=facts, cuda_source="none").faults == []
+    assert plan(small(), facts=facts, cuda_source="none").errors == []
 
 
 # -- GPUs
@@ -223,25 +223,25 @@ def test_gpus_that_are_too_old(plan: Plans, as_facts: bool) -> None:
         given = {"facts": host_facts(gpus=gpus(1, **what))} if as_facts else {"plan_gpus": gpus(1, **what)}
         return plan(small(**OLD), **given, **settings)
 
-    fault = only(on(V100))
-    assert fault.rule == "cuda" and "compute capability 7.5 on" in fault.why and "vllm_version to 0.19.0" in fault.remedy
-    assert on(V100, vllm_version="0.19.0").faults == []
-    fault = only(on(GTX, vllm_version="0.9.1"))
-    assert "compute capability 7.0 on" in fault.why and "vllm_version" not in fault.remedy
-    assert on({**V100, "compute_capability": "7.5"}).faults == []
+    error = only(on(V100))
+    assert error.rule == "cuda" and "compute capability 7.5 on" in error.why and "vllm_version to 0.19.0" in error.fix
+    assert on(V100, vllm_version="0.19.0").errors == []
+    error = only(on(GTX, vllm_version="0.9.1"))
+    assert "compute capability 7.0 on" in error.why and "vllm_version" not in error.fix
+    assert on({**V100, "compute_capability": "7.5"}).errors == []
 
 
-@pytest.mark.parametrize(("said", "remedy"), [
+@pytest.mark.parametrize(("said", "fix"), [
     ("pstate [GPU is lost]", "Xid 79"), ("temperature.gpu [GPU requires reset]", "--gpu-reset -i 1"), ("utilization.gpu ERR!", "dmesg"),
     ("gpu_recovery_action Reset", "--gpu-reset"), ("pstate [Unknown Error]", "reboot"),
 ])
-def test_gpus_that_do_not_work_are_not_planned_on(plan: Plans, said: str, remedy: str) -> None:
+def test_gpus_that_do_not_work_are_not_planned_on(plan: Plans, said: str, fix: str) -> None:
     found = gpus(2)
-    found[1]["fault"] = said
-    fault = only(plan(small(gpus=...), facts=host_facts(gpus=found)))
-    assert (fault.key, fault.value) == ("gpus", "all")
-    assert said in fault.why and remedy in fault.remedy and "those that work: 0" in fault.remedy
-    assert plan(small(gpus=[0]), facts=host_facts(gpus=found)).faults == []
+    found[1]["error"] = said
+    error = only(plan(small(gpus=...), facts=host_facts(gpus=found)))
+    assert (error.key, error.value) == ("gpus", "all")
+    assert said in error.why and fix in error.fix and "those that work: 0" in error.fix
+    assert plan(small(gpus=[0]), facts=host_facts(gpus=found)).errors == []
     assert only(plan(small(gpus=[1]), facts=host_facts(gpus=found))).key == "gpus"
 
 
@@ -257,28 +257,28 @@ def split(**keys: Any) -> list[dict[str, Any]]:
 def test_a_slice_is_named_by_its_uuid(plan: Plans, as_facts: bool) -> None:
     given = {"facts": host_facts(gpus=split())} if as_facts else {"plan_gpus": split()}
     found = plan(small(gpus=[SLICE]), **given)
-    assert found.faults == []
+    assert found.errors == []
     made = found.hosts["gpu1"]["services"][0]
     assert made["environment"]["CUDA_VISIBLE_DEVICES"] == SLICE and made["gpus"] == [SLICE]
     assert 40448 * 2**20 in made["memory"].values()
-    assert plan(small(gpus=[SLICE]), small(name="b", port=8002, gpus=[OTHER]), **given).faults == []
-    assert plan(small(gpus=[SLICE]), small(name="b", port=8002, gpus=[SLICE]), **given).faults != []
+    assert plan(small(gpus=[SLICE]), small(name="b", port=8002, gpus=[OTHER]), **given).errors == []
+    assert plan(small(gpus=[SLICE]), small(name="b", port=8002, gpus=[SLICE]), **given).errors != []
 
 
 def test_the_memory_of_a_split_card_is_nobodys(plan: Plans) -> None:
     big = {"model": "qwen3-32b", "vllm_args": {"max_model_len": 4096}}
-    assert plan(small(**big, gpus=[0]), plan_gpus=split()).faults == []
+    assert plan(small(**big, gpus=[0]), plan_gpus=split()).errors == []
     assert "too much before any KV cache" in only(plan(small(**big, gpus=[SLICE]), plan_gpus=split())).why
 
 
 @pytest.mark.parametrize("named", [[1], ..., [0, 1]])
 def test_a_split_card_is_not_used_whole(plan: Plans, named: Any) -> None:
-    fault = only(plan(small(gpus=named), plan_gpus=split()))
-    assert "split by MIG" in fault.why and f"gpus: [{SLICE}]" in fault.remedy and "-mig 0" in fault.remedy
+    error = only(plan(small(gpus=named), plan_gpus=split()))
+    assert "split by MIG" in error.why and f"gpus: [{SLICE}]" in error.fix and "-mig 0" in error.fix
 
 
 def test_a_service_is_not_spread_over_slices(plan: Plans) -> None:
-    assert "cannot be spread" in plan(small(gpus=[SLICE, OTHER]), plan_gpus=split()).faults[0].why
+    assert "cannot be spread" in plan(small(gpus=[SLICE, OTHER]), plan_gpus=split()).errors[0].why
     assert "no GPU MIG-00000000" in only(plan(small(gpus=["MIG-00000000-554c-540b-93c6-d0976f8426cb"]), plan_gpus=split())).why
 
 
@@ -290,13 +290,13 @@ def test_names_that_are_no_slices(plan: Plans, value: str) -> None:
 
 @pytest.mark.parametrize("chosen", [SLICE, "0", "2,3"])
 def test_vllm_does_not_choose_gpus_by_itself(plan: Plans, chosen: str) -> None:
-    fault = only(plan(small(vllm_args={"max_model_len": 8192, "device_ids": chosen}), plan_gpus=gpus(4)))
-    assert fault.key == "vllm_args.device_ids" and "gpus" in fault.remedy
+    error = only(plan(small(vllm_args={"max_model_len": 8192, "device_ids": chosen}), plan_gpus=gpus(4)))
+    assert error.key == "vllm_args.device_ids" and "gpus" in error.fix
 
 
 def test_the_environment_does_not_choose_gpus(plan: Plans) -> None:
-    fault = only(plan(small(environment={"CUDA_VISIBLE_DEVICES": "2,3"}), plan_gpus=gpus(4)))
-    assert fault.key == "environment.CUDA_VISIBLE_DEVICES"
+    error = only(plan(small(environment={"CUDA_VISIBLE_DEVICES": "2,3"}), plan_gpus=gpus(4)))
+    assert error.key == "environment.CUDA_VISIBLE_DEVICES"
     assert "CUDA_VISIBLE_DEVICES" in only(plan(small(gpus=...), model_service_environment={"CUDA_VISIBLE_DEVICES": "1"}, plan_gpus=gpus(1))).key
 
 
@@ -307,7 +307,7 @@ def test_memory_that_is_shared_is_stated(plan: Plans) -> None:
     facts = host_facts(gpus=gpus(1, **GB10))
     big = {"model": "qwen3-235b-a22b-fp8", "vllm_args": {"max_model_len": 4096}}
     unknown = plan(small(**big), facts=facts)
-    assert unknown.faults == [] and any("plan_gpus" in warning and "GB10" in warning for warning in unknown.warnings)
+    assert unknown.errors == [] and any("plan_gpus" in warning and "GB10" in warning for warning in unknown.warnings)
     stated = plan(small(**big), facts=facts, plan_gpus=[{"index": 0, "memory_bytes": 128 * 10**9}])
     assert "too much before any KV cache" in only(stated).why
     assert plan(small(), facts=facts, plan_gpus=[{"memory_bytes": 128 * 10**9}]).hosts["gpu1"]["services"][0]["memory"] is not None
@@ -316,21 +316,21 @@ def test_memory_that_is_shared_is_stated(plan: Plans) -> None:
 def test_what_the_host_says_goes_before_what_is_stated(plan: Plans) -> None:
     facts = host_facts(gpus=gpus(1))
     big = {"model": "qwen3-32b", "vllm_args": {"max_model_len": 4096}}
-    assert plan(small(**big), facts=facts, plan_gpus=[{"index": 0, "memory_bytes": 2**30}]).faults == []
+    assert plan(small(**big), facts=facts, plan_gpus=[{"index": 0, "memory_bytes": 2**30}]).errors == []
 
 
 @pytest.mark.parametrize(("capability", "good"), [("8.0", False), ("8.9", False), ("9.0", True), ("10.3", True), ("11.0", False), ("12.0", True), ("13.0", False)])
 def test_sparse_attention_has_kernels_at_both_ends(plan: Plans, capability: str, good: bool) -> None:
     cards = gpus(8, name="a card", memory_bytes=288 * 10**9, compute_capability=capability)
     found = plan(service(model="deepseek-v3.2", gpus=list(range(8)), vllm_args={"max_model_len": 32768}), plan_gpus=cards)
-    assert [fault.rule for fault in found.faults] == ([] if good else ["kernels"])
+    assert [error.rule for error in found.errors] == ([] if good else ["kernels"])
 
 
 def test_an_attention_backend_of_other_gpus(plan: Plans) -> None:
     given = small(vllm_args={"max_model_len": 8192, "attention_backend": "CUTLASS_MLA"})
     assert only(plan(given, plan_gpus=gpus(1))).key == "vllm_args.attention_backend"
     flash = small(vllm_args={"max_model_len": 8192, "attention_backend": "FLASH_ATTN"})
-    assert plan(flash, plan_gpus=gpus(1)).faults == []
+    assert plan(flash, plan_gpus=gpus(1)).errors == []
 
 
 @pytest.mark.parametrize(("wrong", "key"), [
@@ -340,7 +340,7 @@ def test_an_attention_backend_of_other_gpus(plan: Plans) -> None:
 ])
 def test_gpus_that_are_stated_wrong(plan: Plans, wrong: dict[str, Any], key: str) -> None:
     found = plan(small(), plan_gpus=[{**gpus(1)[0], **wrong}])
-    assert f"plan_gpus[0].{key}" in [fault.key for fault in found.faults]
+    assert f"plan_gpus[0].{key}" in [error.key for error in found.errors]
 
 
 def test_a_gpu_is_stated_once(plan: Plans) -> None:

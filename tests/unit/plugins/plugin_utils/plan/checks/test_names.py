@@ -37,22 +37,22 @@ def absent(name: str) -> dict[str, Any]:
     ],
 )
 def test_names_that_are_taken(plan: Plans, services: list[Any], variables: dict[str, Any], why: str) -> None:
-    found = plan(*services, **variables).faults
-    assert [fault.key for fault in found] == ["name"] and why in found[0].why
-    # The way out leads to a plan.
+    found = plan(*services, **variables).errors
+    assert [error.key for error in found] == ["name"] and why in found[0].why
+    # The fix leads to a plan.
     others = [{**one, "name": f"other-{number}"} for number, one in enumerate(services)]
-    assert plan(*others, **variables).faults == []
+    assert plan(*others, **variables).errors == []
 
 
 def test_a_service_may_be_called_like_anything_else(plan: Plans) -> None:
     names = ("weights-2", "foo.ray", "ray-head", "vllm", "network-a", "models", "jobs", "served", "a.b")
     services = [service(name=name, port=8001 + number, gpus=[number % 4], vllm_args={"tensor_parallel_size": 1}) for number, name in enumerate(names)]
-    assert [fault for fault in plan(*services).faults if fault.key == "name"] == []
+    assert [error for error in plan(*services).errors if error.key == "name"] == []
 
 
 def test_a_checks_mark_is_not_that_of_a_network(plan: Plans) -> None:
-    found = plan(service(name="network-a", gpus=[0, 1]), service(name="a", port=8002, gpus=[2, 3], distributed={"nodes": 2, "backend": "mp"})).faults
-    assert ("a", "name") in keys_of(found) and any("/var/lib/inferops/checked/network-a" in fault.why for fault in found)
+    found = plan(service(name="network-a", gpus=[0, 1]), service(name="a", port=8002, gpus=[2, 3], distributed={"nodes": 2, "backend": "mp"})).errors
+    assert ("a", "name") in keys_of(found) and any("/var/lib/inferops/checked/network-a" in error.why for error in found)
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_a_checks_mark_is_not_that_of_a_network(plan: Plans) -> None:
 def test_an_account_that_is_there_has_to_be_ours(plan: Plans, comment: str, refused: bool) -> None:
     """Nobody else's processes, files and rights are to be a service's."""
     facts = host_facts(accounts={"inferops-qwen": {"uid": 999, "comment": comment}})
-    found = plan(service(), facts=facts).faults
-    assert [(fault.key, "inferops-qwen, which is on the host already" in fault.why) for fault in found] == ([("name", True)] if refused else [])
-    assert plan(service(), facts=facts, model_service_account_prefix="llm-").faults == []
-    assert plan(service(name="other"), facts=facts).faults == []
+    found = plan(service(), facts=facts).errors
+    assert [(error.key, "inferops-qwen, which is on the host already" in error.why) for error in found] == ([("name", True)] if refused else [])
+    assert plan(service(), facts=facts, model_service_account_prefix="llm-").errors == []
+    assert plan(service(name="other"), facts=facts).errors == []
 
 
 def test_the_marks_are_one() -> None:
@@ -90,7 +90,7 @@ def test_accounts_are_names_for_linux_and_no_two_are_one() -> None:
 
 @pytest.mark.parametrize("value", ["", "Inferops-", "9-", "a" * 17, "a b", 5, None])
 def test_prefixes_that_are_none(plan: Plans, value: Any) -> None:
-    assert keys_of(plan(service(), model_service_account_prefix=value).faults) == [("", "model_service_account_prefix")]
+    assert keys_of(plan(service(), model_service_account_prefix=value).errors) == [("", "model_service_account_prefix")]
 
 
 @pytest.mark.parametrize(("backend", "refused"), [("ray", True), ("mp", False)])
@@ -98,4 +98,4 @@ def test_a_node_that_is_called_like_the_engine(plan_hosts: Callable[[list[HostIn
     """Beside Ray's head the engine is a part of that name, and the parts tell each other by name."""
     one = service(distributed={"nodes": 2, "backend": backend})
     found = plan_hosts([HostInput(name, {"model_services": [one], "ansible_host": f"10.0.0.{number}"}) for number, name in enumerate(("gpu1", "engine"), 1)])
-    assert [(fault.host, fault.value) for fault in found.faults if fault.key == "distributed"] == ([("engine", "engine")] if refused else [])
+    assert [(error.host, error.value) for error in found.errors if error.key == "distributed"] == ([("engine", "engine")] if refused else [])

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The rules, each on both sides of its bound: what passes without a fault, and what does not."""
+"""The rules, each on both sides of its bound: what passes without an error, and what does not."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("no service", [], {}),
     ("a bare repository", [service(model="someone/model")], {}),
     ("two services apart", [service(gpus=[0, 1]), service(name="b", port=8002, gpus=[2, 3])], {"facts": host_facts()}),
-    ("the same name and port on the way out", [service(), {"name": "b", "state": "absent", "port": 8001}], {}),
+    ("the same name and port on the fix", [service(), {"name": "b", "state": "absent", "port": 8001}], {}),
     ("the least version", [service(vllm_version="0.10.0")], {}),
     ("a flag in its last version", [service(vllm_version="0.16.0", vllm_args={"disable_log_requests": True})], {}),
     ("a flag in its first version", [service(vllm_version="0.18.0", vllm_args={"shutdown_timeout": 5})], {}),
@@ -69,7 +69,7 @@ PASSES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("no GPUs known", [service(gpus=[7])], {}),
     ("stated GPUs", [service(gpus=[7])], {"plan_gpus": 8}),
     ("stated GPUs while the driver is not there", [service()], {"plan_gpus": 4, "facts": host_facts(gpus=[]), "cuda_architectures": ["9.0"]}),
-    ("a CPU build without GPUs", [service(gpus=..., vllm_version="0.32.0+cpu")], {"facts": host_facts(gpus=[], gpu_fault="no devices")}),
+    ("a CPU build without GPUs", [service(gpus=..., vllm_version="0.32.0+cpu")], {"facts": host_facts(gpus=[], gpu_error="no devices")}),
     (
         "two CPU services on one host",
         [service(gpus=..., vllm_version="0.32.0+cpu", name=name, port=port) for name, port in (("a", 1234), ("b", 1235))],
@@ -179,7 +179,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
     (
         "a broken driver",
         [service()],
-        {"facts": host_facts(gpus=[], gpu_fault="Driver/library version mismatch")},
+        {"facts": host_facts(gpus=[], gpu_error="Driver/library version mismatch")},
         [("", "gpus")],
         "Driver/library version mismatch",
     ),
@@ -252,19 +252,19 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
 
 @pytest.mark.parametrize(("services", "more"), [case[1:] for case in PASSES], ids=[case[0] for case in PASSES])
 def test_passes(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any]) -> None:
-    """No fault, and a document for the host."""
+    """No error, and a document for the host."""
     made = plan(*services, **more)
-    assert made.faults == []
+    assert made.errors == []
     assert list(made.hosts) == ["gpu1"]
 
 
 @pytest.mark.parametrize(("services", "more", "where", "words"), [case[1:] for case in FAILS], ids=[case[0] for case in FAILS])
 def test_fails(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any], where: list[tuple[str, str]], words: str) -> None:
-    """Just these faults, with these words, without secrets, and no document."""
+    """Just these errors, with these words, without secrets, and no document."""
     made = plan(*services, **more)
-    assert keys_of(made.faults) == where
-    assert words in " ".join(f"{fault.value} {fault.why} {fault.remedy}" for fault in made.faults)
-    assert all(fault.host == "gpu1" and fault.why and fault.remedy for fault in made.faults)
+    assert keys_of(made.errors) == where
+    assert words in " ".join(f"{error.value} {error.why} {error.fix}" for error in made.errors)
+    assert all(error.host == "gpu1" and error.why and error.fix for error in made.errors)
     assert made.hosts == {} and SECRET not in repr(made)
 
 
@@ -286,21 +286,21 @@ NOTICES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("services", "more", "words"), [case[1:] for case in NOTICES], ids=[case[0] for case in NOTICES])
-def test_notices(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any], words: str) -> None:
+def test_warnings(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any], words: str) -> None:
     """One warning that says so, and the plan goes on."""
     made = plan(*services, **more)
-    assert made.faults == []
+    assert made.errors == []
     assert [words in warning for warning in made.warnings] == [True], made.warnings
     assert SECRET not in " ".join(made.warnings)
 
 
-def test_no_notices_without_cause(plan: Plans) -> None:
+def test_no_warnings_without_cause(plan: Plans) -> None:
     """A plain service is planned in silence."""
     assert plan(service(), facts=host_facts()).warnings == []
 
 
-def test_all_faults_at_once(plan: Plans) -> None:
-    """Faults of every stage in one go: settings, catalogue, keys, values, arguments, ports, GPUs."""
+def test_all_errors_at_once(plan: Plans) -> None:
+    """Errors of every stage in one go: settings, catalogue, keys, values, arguments, ports, GPUs."""
     made = plan(
         service(model="no-such", prot=1, vllm_args={"nope": 1}),
         service(name="B", gpus=[9]),
@@ -308,4 +308,4 @@ def test_all_faults_at_once(plan: Plans) -> None:
         host_user="root",
         plan_catalogue=[],
     )
-    assert {key for _service, key in keys_of(made.faults)} == {"host_user", "plan_catalogue", "prot", "name", "model", "vllm_args.nope", "port", "gpus"}
+    assert {key for _service, key in keys_of(made.errors)} == {"host_user", "plan_catalogue", "prot", "name", "model", "vllm_args.nope", "port", "gpus"}

@@ -24,7 +24,7 @@ def known(**keys: Any) -> dict[str, Any]:
 
 def rules(made: Plan, host: str = "gpu1") -> list[tuple[int | None, str, str]]:
     """Port, source and comment of each rule of a host."""
-    assert not made.faults, made.faults
+    assert not made.errors, made.errors
     return [(rule["port"], source, rule["comment"]) for rule in made.hosts[host]["firewall"]["rules"] for source in rule["sources"]]
 
 
@@ -91,19 +91,19 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("given", "variables", "key", "text"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
-def test_faults(plan: Plans, given: dict[str, Any], variables: dict[str, Any], key: str, text: str) -> None:
-    """One fault each, which says what is wrong and how it is put right."""
+def test_errors(plan: Plans, given: dict[str, Any], variables: dict[str, Any], key: str, text: str) -> None:
+    """One error each, which says what is wrong and how it is put right."""
     keys = {name: variables[name] for name in variables if name == "port"}
     made = plan(service(**keys), **given, **{name: value for name, value in variables.items() if name != "port"})
-    assert [fault.key for fault in made.faults] == [key], made.faults
-    assert text in f"{made.faults[0].why}; {made.faults[0].remedy}"
+    assert [error.key for error in made.errors] == [key], made.errors
+    assert text in f"{made.errors[0].why}; {made.errors[0].fix}"
 
 
 def test_sshds_own_socket_is_not_offered_to_be_stopped(plan: Plans) -> None:
-    """It listens on the port, which is one fault and not two."""
+    """It listens on the port, which is one error and not two."""
     listeners = [{"port": 2222, "address": "0.0.0.0", "pid": 7, "unit": "ssh.service"}]
     made = plan(service(port=2222), facts=host_facts(listeners=listeners, firewall={"ssh_ports": [2222]}))
-    assert [fault.why for fault in made.faults] == ["this is SSH's port"]
+    assert [error.why for error in made.errors] == ["this is SSH's port"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_sshds_own_socket_is_not_offered_to_be_stopped(plan: Plans) -> None:
     ids=["the controller's network", "from the host itself", "not by SSH", "left alone with another manager", "left alone without sources", "networks"],
 )
 def test_passes(plan: Plans, facts: Any, variables: dict[str, Any]) -> None:
-    assert plan(service(), facts=facts, **variables).faults == []
+    assert plan(service(), facts=facts, **variables).errors == []
 
 
 def test_everybody_on_explicit_wish(plan: Plans) -> None:
@@ -174,7 +174,7 @@ def shut(plan: Plans, state: Any = OPEN, **variables: Any) -> list[str]:
     """Warnings about listeners that are shut."""
     facts = known(published=[8080], **({"state": state} if state is not None else {})) | {"listeners": LISTENERS, "udp_listeners": DATAGRAMS}
     made = plan(service(), facts=facts, **variables)
-    assert not made.faults, made.faults
+    assert not made.errors, made.errors
     return [warning for warning in made.warnings if "shuts ports" in warning]
 
 
@@ -190,7 +190,7 @@ OPENED = [{"port": 2049, "sources": ["10.0.0.0/8"]}, {"port": 9100, "sources": [
 
 
 def test_what_is_opened_is_open(plan: Plans) -> None:
-    """The way out leads out."""
+    """The fix leads out."""
     opened = [*OPENED, {"port": 161, "protocol": "udp", "sources": ["10.0.0.0/8"]}]
     assert shut(plan, firewall_open_ports=opened) == []
     made = rules(plan(service(), facts=known(), firewall_open_ports=[*opened, *opened]))
@@ -219,8 +219,8 @@ def test_what_others_let_in_is_not_told_of(plan: Plans) -> None:
     ([{"port": 1, "sources": ["any"], "protocl": "udp"}], "did you mean protocol"), ([{"port": 1, "sources": ["any"], "protocol": "sctp"}], "tcp or udp"),
 ])
 def test_ports_that_cannot_be_opened(plan: Plans, value: Any, text: str) -> None:
-    [fault] = plan(service(), facts=known(), firewall_open_ports=value).faults
-    assert fault.key == "firewall_open_ports" and text in fault.why + fault.remedy
+    [error] = plan(service(), facts=known(), firewall_open_ports=value).errors
+    assert error.key == "firewall_open_ports" and text in error.why + error.fix
 
 
 BOTH = {"iptables": True, "ip6tables": True}
@@ -239,12 +239,12 @@ KERNELS = [
 ]
 
 
-@pytest.mark.parametrize(("backend", "why", "remedy"), [case[1:] for case in KERNELS], ids=[case[0] for case in KERNELS])
-def test_a_kernel_that_cannot_filter(plan: Plans, backend: Any, why: str, remedy: str) -> None:
-    """Told before anything is changed, with the way out; UFW would only say so when it is turned on."""
-    [fault] = plan(service(), facts=known(backend=backend)).faults
-    assert fault.key == "firewall_enabled" and why in fault.why and remedy in fault.remedy
-    assert not plan(service(), facts=known(backend=backend), firewall_enabled=False).faults
+@pytest.mark.parametrize(("backend", "why", "fix"), [case[1:] for case in KERNELS], ids=[case[0] for case in KERNELS])
+def test_a_kernel_that_cannot_filter(plan: Plans, backend: Any, why: str, fix: str) -> None:
+    """Told before anything is changed, with the fix; UFW would only say so when it is turned on."""
+    [error] = plan(service(), facts=known(backend=backend)).errors
+    assert error.key == "firewall_enabled" and why in error.why and fix in error.fix
+    assert not plan(service(), facts=known(backend=backend), firewall_enabled=False).errors
 
 
 @pytest.mark.parametrize("backend", [
@@ -254,7 +254,7 @@ def test_a_kernel_that_cannot_filter(plan: Plans, backend: Any, why: str, remedy
     {},
 ], ids=["legacy", "nft", "not to be told", "not asked"])
 def test_a_kernel_that_can_filter(plan: Plans, backend: Any) -> None:
-    assert not plan(service(), facts=known(backend=backend)).faults
+    assert not plan(service(), facts=known(backend=backend)).errors
 
 
 def test_a_policy_for_what_goes_out_is_told_of(plan: Plans) -> None:

@@ -59,7 +59,7 @@ def with_parameter(key: str, **row: Any) -> dict[str, Any]:
 
 def planned(made: Plan) -> dict[str, Any]:
     """What the role of gpu1 is told."""
-    assert made.faults == []
+    assert made.errors == []
     return made.hosts["gpu1"]["kernel"]
 
 
@@ -198,8 +198,8 @@ WRONG: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("name", "value", "key"), WRONG)
 def test_wrong_values(plan: Plans, name: str, value: Any, key: str) -> None:
-    """One fault that names the place."""
-    assert keys_of(plan(service(), **{name: value}).faults) == [("", key)]
+    """One error that names the place."""
+    assert keys_of(plan(service(), **{name: value}).errors) == [("", key)]
 
 
 UNSET = [("kernel_conntrack_buckets", ""), ("kernel_transparent_hugepages", ""), ("kernel_swappiness", ""), ("kernel_cpu_governor", None)]
@@ -214,9 +214,9 @@ def test_unset(plan: Plans, name: str, value: Any) -> None:
 def test_a_parameter_that_does_not_exist(plan: Plans) -> None:
     """The name that it must mean comes from the host."""
     facts = with_parameter("vm.swapiness", near=["vm.swappiness"])
-    [fault] = plan(service(), facts=facts, kernel_sysctl={"vm.swapiness": 10}).faults
-    assert (fault.host, fault.key, fault.value, fault.remedy) == ("gpu1", "kernel_sysctl.vm.swapiness", "10", "did you mean vm.swappiness?")
-    assert plan(service(), facts=facts, kernel_sysctl={"vm.swapiness": None}).faults == []
+    [error] = plan(service(), facts=facts, kernel_sysctl={"vm.swapiness": 10}).errors
+    assert (error.host, error.key, error.value, error.fix) == ("gpu1", "kernel_sysctl.vm.swapiness", "10", "did you mean vm.swappiness?")
+    assert plan(service(), facts=facts, kernel_sysctl={"vm.swapiness": None}).errors == []
 
 
 def test_a_parameter_that_may_exist_elsewhere(plan: Plans) -> None:
@@ -226,10 +226,10 @@ def test_a_parameter_that_may_exist_elsewhere(plan: Plans) -> None:
     assert told["needed"] is True and told["sysctl"]["net.bridge.bridge-nf-call-iptables"] == "0"
 
 
-@pytest.mark.parametrize(("offered", "faults"), [([], 0), (["performance", "powersave"], 0), (["powersave", "schedutil"], 1)])
-def test_a_governor_that_the_host_lacks(plan: Plans, offered: list[str], faults: int) -> None:
+@pytest.mark.parametrize(("offered", "errors"), [([], 0), (["performance", "powersave"], 0), (["powersave", "schedutil"], 1)])
+def test_a_governor_that_the_host_lacks(plan: Plans, offered: list[str], errors: int) -> None:
     facts = host_facts(kernel=kernel_facts(available_governors=offered))
-    assert [fault.key for fault in plan(service(), facts=facts, kernel_cpu_governor="performance").faults] == ["kernel_cpu_governor"] * faults
+    assert [error.key for error in plan(service(), facts=facts, kernel_cpu_governor="performance").errors] == ["kernel_cpu_governor"] * errors
 
 
 @pytest.mark.parametrize(("buckets", "warned"), [(131072, False), (131071, True)])

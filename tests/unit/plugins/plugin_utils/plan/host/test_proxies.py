@@ -22,7 +22,7 @@ def small(**keys: Any) -> dict[str, Any]:
 
 
 def of(plan: Plan, host: str = "gpu1") -> Any:
-    assert plan.faults == []
+    assert plan.errors == []
     return plan.hosts[host]["proxy"]
 
 
@@ -64,14 +64,14 @@ def test_hosts_of_the_inventory_are_reached_without(plan_hosts: Callable[[list[H
     ("http://pro xy:1", "nothing else"), (7, "text"), ('http://a";evil:1', "nothing else"), ("http://[::1:1", "no address"),
 ])
 def test_addresses_that_are_none(plan: Plans, name: str, value: Any, said: str) -> None:
-    (fault,) = plan(small(), plan_gpus=gpus(1), **{name: value}).faults
-    assert fault.key == name and said in fault.why + fault.remedy
-    assert "secret" not in str(fault)
+    (error,) = plan(small(), plan_gpus=gpus(1), **{name: value}).errors
+    assert error.key == name and said in error.why + error.fix
+    assert "secret" not in str(error)
 
 
 @pytest.mark.parametrize("value", [["http://mirror"], ["a b"], ["10.0.0.0/99x"], 7, ['x"; Dir "/'], ["*"]])
 def test_names_that_are_none(plan: Plans, value: Any) -> None:
-    assert [fault.key for fault in plan(small(), plan_gpus=gpus(1), host_http_proxy=PROXY, host_no_proxy=value).faults] == ["host_no_proxy"]
+    assert [error.key for error in plan(small(), plan_gpus=gpus(1), host_http_proxy=PROXY, host_no_proxy=value).errors] == ["host_no_proxy"]
 
 
 def test_names_as_others_write_them(plan: Plans) -> None:
@@ -80,7 +80,7 @@ def test_names_as_others_write_them(plan: Plans) -> None:
 
 
 def test_a_user_without_a_proxy(plan: Plans) -> None:
-    assert [fault.key for fault in plan(small(), plan_gpus=gpus(1), host_proxy_username="gpu").faults] == ["host_proxy_username"]
+    assert [error.key for error in plan(small(), plan_gpus=gpus(1), host_proxy_username="gpu").errors] == ["host_proxy_username"]
     assert of(plan(small(), plan_gpus=gpus(1), host_proxy_username="gpu", host_http_proxy=PROXY))["username"] == "gpu"
 
 
@@ -92,10 +92,10 @@ def test_the_proxy_is_known_before_the_plan() -> None:
 
 @pytest.mark.parametrize("value", ["geheim\n", "ge heim", "gehéim", 7, None])
 def test_a_password_is_looked_at_and_never_quoted(plan: Plans, value: Any) -> None:
-    (fault,) = plan(small(), plan_gpus=gpus(1), host_http_proxy=PROXY, host_proxy_username="gpu", host_proxy_password=value).faults
-    assert fault.key == "host_proxy_password" and "geheim" not in str(fault) and "gehéim" not in str(fault)
+    (error,) = plan(small(), plan_gpus=gpus(1), host_http_proxy=PROXY, host_proxy_username="gpu", host_proxy_password=value).errors
+    assert error.key == "host_proxy_password" and "geheim" not in str(error) and "gehéim" not in str(error)
 
 
 def test_a_password_is_no_part_of_the_plan(plan: Plans) -> None:
     found = plan(small(), plan_gpus=gpus(1), host_http_proxy=PROXY, host_proxy_username="gpu", host_proxy_password="geheim")
-    assert found.faults == [] and "geheim" not in str(found.hosts)
+    assert found.errors == [] and "geheim" not in str(found.hosts)

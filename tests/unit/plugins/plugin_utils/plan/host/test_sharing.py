@@ -37,7 +37,7 @@ def _plan_run(defaults: dict[str, Any], catalogue: Catalogue, tables: Tables) ->
 
 def parts(plan: Plan) -> dict[str, tuple[str, str, str, list[str]]]:
     """Of each host's first weights: role, source, url and peers."""
-    assert plan.faults == []
+    assert plan.errors == []
     shares = {name: document["weights"][0]["share"] for name, document in plan.hosts.items()}
     return {name: (share["role"], share["source"], share["url"], share["peers"]) for name, share in shares.items()}
 
@@ -56,7 +56,7 @@ def test_the_first_host_downloads(plan_run: Plans) -> None:
 
 def let_in(plan: Plan) -> dict[str, list[tuple[int, str]]]:
     """By host, who may fetch weights from it."""
-    assert plan.faults == []
+    assert plan.errors == []
     rules = {name: document["firewall"]["rules"] for name, document in plan.hosts.items()}
     return {name: [(rule["port"], source) for rule in found if rule["kind"] == "weights" for source in rule["sources"]] for name, found in rules.items()}
 
@@ -163,7 +163,7 @@ def test_a_folder_is_used_where_it_lies(plan_run: Plans) -> None:
     """It needs no disk, asks nobody, and what is found of it is kept apart from it."""
     host = a_host(1, service(weights_path="/mnt/models/qwen", weights_mount="/mnt/models"), facts={"mounts": [{"mount": "/", "free_bytes": 11 * 10**9}]})
     plan = plan_run([host])
-    assert plan.faults == []
+    assert plan.errors == []
     (weights,) = plan.hosts["gpu1"]["weights"]
     assert (weights["path"], weights["local"], weights["mount"], weights["endpoints"], weights["to_fetch"]) == ("/mnt/models/qwen", True, "/mnt/models", [], 0)
     assert weights["record"] == f"/var/lib/inferops/verified/{weights['name']}.json"
@@ -174,14 +174,14 @@ def test_two_folders_are_two_weights(plan_run: Plans) -> None:
     """Names tell them apart, though they are of one model."""
     services = [service(name=name, port=port, gpus=[gpu], model="qwen3-0.6b", weights_path=f"/srv/{name}") for name, port, gpu in (("a", 1801, 0), ("b", 1802, 1))]
     plan = plan_run([a_host(1, *services)])
-    assert plan.faults == []
+    assert plan.errors == []
     assert len({weights["name"] for weights in plan.hosts["gpu1"]["weights"]}) == 2
 
 
 def test_offline_weights_have_their_usual_place(plan_run: Plans) -> None:
     """A manifest that came with them does not make them verified: our own record does."""
     plan = plan_run([a_host(1, weights_offline=True, facts={"weights": [MODEL_PATH]})])
-    assert plan.faults == []
+    assert plan.errors == []
     (weights,) = plan.hosts["gpu1"]["weights"]
     assert (weights["path"], weights["local"], weights["endpoints"], weights["verified"]) == (MODEL_PATH, True, [], False)
     plan = plan_run([a_host(1, weights_offline=True, facts={"verified": [MODEL_PATH]})])
@@ -212,19 +212,19 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], tuple[st
 
 
 @pytest.mark.parametrize(("of_service", "variables", "facts", "where"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
-def test_faults(plan_run: Plans, of_service: dict[str, Any], variables: dict[str, Any], facts: dict[str, Any], where: tuple[str, str]) -> None:
-    """Each is one fault, at its place."""
+def test_errors(plan_run: Plans, of_service: dict[str, Any], variables: dict[str, Any], facts: dict[str, Any], where: tuple[str, str]) -> None:
+    """Each is one error, at its place."""
     plan = plan_run([a_host(1, service(**of_service), facts=facts, **variables)])
-    assert keys_of(plan.faults) == [where]
+    assert keys_of(plan.errors) == [where]
 
 
-def test_faults_of_the_mirror_differ(plan_run: Plans) -> None:
+def test_errors_of_the_mirror_differ(plan_run: Plans) -> None:
     """A host that is not named, and one that is not there."""
-    said = [plan_run([a_host(1, weights_share="mirror", weights_mirror_host=name)]).faults[0].why for name in ("", "nowhere")]
+    said = [plan_run([a_host(1, weights_share="mirror", weights_mirror_host=name)]).errors[0].why for name in ("", "nowhere")]
     assert said == ["weights_share is mirror, and no host runs the mirror", "the inventory has no host of this name"]
 
 
 def test_our_own_server_is_no_stranger(plan_run: Plans) -> None:
     """What still serves from a run that was cut off is not in the way of the next."""
     listeners = [{"port": 8790, "address": "10.0.0.1", "pid": 7, "unit": "inferops-share.service"}]
-    assert plan_run([a_host(1, facts={"listeners": listeners})]).faults == []
+    assert plan_run([a_host(1, facts={"listeners": listeners})]).errors == []

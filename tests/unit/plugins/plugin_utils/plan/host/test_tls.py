@@ -19,7 +19,7 @@ def planned(plan: Any, address: str = "10.0.0.1", args: dict[str, Any] | None = 
 
 def one(plan: Any, **keys: Any) -> dict[str, Any]:
     found = planned(plan, **keys)
-    assert found.faults == [], found.faults
+    assert found.errors == [], found.errors
     return found.hosts["gpu1"]["services"][0]
 
 
@@ -41,17 +41,17 @@ def test_files_that_vllm_watches_are_read_where_they_lie(plan: Any) -> None:
 
 
 def test_a_name_that_nothing_tells_is_asked_for(plan: Any) -> None:
-    """And following the remedy leads to a plan."""
-    faults = planned(plan).faults
-    assert keys_of(faults) == [("qwen", "vllm_args.ssl_certfile")]
-    assert faults[0].remedy == "add the name to the service: tls_server_name: llm.example.org"
-    assert planned(plan, tls_server_name="llm.example.org").faults == []
+    """And following the fix leads to a plan."""
+    errors = planned(plan).errors
+    assert keys_of(errors) == [("qwen", "vllm_args.ssl_certfile")]
+    assert errors[0].fix == "add the name to the service: tls_server_name: llm.example.org"
+    assert planned(plan, tls_server_name="llm.example.org").errors == []
 
 
 @pytest.mark.parametrize(("address", "variables"), [("llm.example.org", {}), ("10.0.0.1", {"verify_certificates": False})])
 def test_no_name_is_needed(plan: Any, address: str, variables: dict[str, Any]) -> None:
     """Where the host is known by one, or nobody looks."""
-    assert plan(service(vllm_args=FILES, port=8443), ansible_host=address, **variables).faults == []
+    assert plan(service(vllm_args=FILES, port=8443), ansible_host=address, **variables).errors == []
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_no_name_is_needed(plan: Any, address: str, variables: dict[str, Any]) -
     ],
 )
 def test_what_cannot_start_or_be_asked(plan: Any, args: dict[str, Any], keys: dict[str, Any], key: str) -> None:
-    assert ("qwen", key) in keys_of(planned(plan, args=args, **keys).faults)
+    assert ("qwen", key) in keys_of(planned(plan, args=args, **keys).errors)
 
 
 def test_no_tls_is_none(plan: Any) -> None:

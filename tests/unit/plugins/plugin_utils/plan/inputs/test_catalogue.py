@@ -24,15 +24,15 @@ def test_find(catalogue: Catalogue) -> None:
 
 def test_a_name_goes_before_a_repository(catalogue: Catalogue) -> None:
     """A user's entry may be named like any repository."""
-    own, faults = catalogue.with_own("gpu1", {"Qwen/Qwen3-235B-A22B": {"repo": "mirror/qwen"}})
+    own, errors = catalogue.with_own("gpu1", {"Qwen/Qwen3-235B-A22B": {"repo": "mirror/qwen"}})
     found = own.find("Qwen/Qwen3-235B-A22B")
-    assert faults == [] and found is not None and found.repo == "mirror/qwen"
+    assert errors == [] and found is not None and found.repo == "mirror/qwen"
 
 
-def test_all_faults_of_an_entry(catalogue: Catalogue) -> None:
+def test_all_errors_of_an_entry(catalogue: Catalogue) -> None:
     """One does not hide the other."""
     own = {"a": {"repo": "a/b", "bytes": 0, "environment": {"A B": 1}}, "b": {"repo": 5}}
-    assert [fault.key for fault in catalogue.with_own("gpu1", own)[1]] == [
+    assert [error.key for error in catalogue.with_own("gpu1", own)[1]] == [
         "plan_catalogue.a.bytes",
         "plan_catalogue.a.environment.A B",
         "plan_catalogue.b.repo",
@@ -41,8 +41,8 @@ def test_all_faults_of_an_entry(catalogue: Catalogue) -> None:
 
 def test_own_entries(catalogue: Catalogue) -> None:
     """Users' entries are laid over the shipped ones, which stay as they are."""
-    own, faults = catalogue.with_own("gpu1", {"mine": {"repo": "me/mine", "bytes": 5}, "qwen3-235b-a22b": {"repo": "me/other"}})
-    assert faults == []
+    own, errors = catalogue.with_own("gpu1", {"mine": {"repo": "me/mine", "bytes": 5}, "qwen3-235b-a22b": {"repo": "me/other"}})
+    assert errors == []
     assert own.entries["mine"].bytes == 5 and own.entries["qwen3-235b-a22b"].repo == "me/other"
     assert "mine" not in catalogue.entries and catalogue.entries["qwen3-235b-a22b"].repo == "Qwen/Qwen3-235B-A22B"
     assert catalogue.with_own("gpu1", {}) == (catalogue, [])
@@ -68,11 +68,11 @@ WRONG: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("own", "key"), WRONG)
 def test_wrong_entries(catalogue: Catalogue, own: Any, key: str) -> None:
     """Each names its place."""
-    assert [fault.key for fault in catalogue.with_own("gpu1", own)[1]] == [key]
+    assert [error.key for error in catalogue.with_own("gpu1", own)[1]] == [key]
 
 
 def test_a_wrong_shipped_catalogue_is_found(families: list[dict[str, Any]]) -> None:
-    """A wrong or doubled entry of the collection's own is an error, not a fault of the inventory."""
+    """A wrong or doubled entry of the collection's own is an error, not an error of the inventory."""
     wrong = copy.deepcopy(families[0])
     next(iter(wrong["models"].values()))["repo"] = 5
     for broken in ([wrong], [families[0], families[0]]):

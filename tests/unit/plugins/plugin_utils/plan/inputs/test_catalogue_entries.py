@@ -265,14 +265,14 @@ def planned_host(number: int, entry: Entry, profile: Profile, **keys: Any) -> Ho
 
 
 def test_every_profile_can_be_planned_with_every_preset(plan_hosts: Callable[[list[HostInput]], Plan], served: list[Entry]) -> None:
-    """With the default vLLM, on the profile's own GPUs, with no fault and no warning about them."""
+    """With the default vLLM, on the profile's own GPUs, with no error and no warning about them."""
     hosts = []
     for entry, profile, _ in profiles_of(served):
         if profile.nodes == 1:
             hosts.append(planned_host(0, entry, profile))
             hosts += [planned_host(number, entry, profile, preset=preset) for number, preset in enumerate(entry.presets, start=1)]
     made = plan_hosts(hosts)
-    assert made.faults == []
+    assert made.errors == []
     assert len(made.hosts) == len(hosts)
     assert not [warning for warning in made.warnings if "the profile" in warning or "stay idle" in warning]
 

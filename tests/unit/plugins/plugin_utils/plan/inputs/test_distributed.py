@@ -53,8 +53,8 @@ def over_hosts(defaults: dict[str, Any], catalogue: Catalogue, tables: Tables) -
 
 
 def parts(made: Plan, name: str = "big") -> dict[str, dict[str, Any]]:
-    """The documents of a service by host, of a plan without faults."""
-    assert made.faults == []
+    """The documents of a service by host, of a plan without errors."""
+    assert made.errors == []
     return {host: next(one for one in document["services"] if one["name"] == name) for host, document in made.hosts.items()}
 
 
@@ -127,7 +127,7 @@ def test_parallel_sizes(over_hosts: Planner, nodes: int, keys: dict[str, Any], s
     made = over_hosts({f"gpu{number}": on(over(nodes, **keys), plan_gpus=stated) for number in range(nodes)})
     if sizes == (8, 1):
         # Eight of sixteen GPUs, which is told.
-        assert keys_of(made.faults) == [("big", "gpus")]
+        assert keys_of(made.errors) == [("big", "gpus")]
         return
     argv = parts(made)["gpu0"]["argv"]
     assert {f"--tensor-parallel-size={sizes[0]}", f"--pipeline-parallel-size={sizes[1]}"} <= set(argv)
@@ -177,13 +177,13 @@ def differing(**keys: Any) -> Hosts:
     return {"gpu1": on(over()), "gpu2": on(over(**keys))}
 
 
-# What does not fit together: hosts, facts, the one fault's key, and words that it has to have.
+# What does not fit together: hosts, facts, the one error's key, and words that it has to have.
 FAULTS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     # As many hosts as nodes.
     ("one missing", {"gpu1": on(over())}, {}, "distributed.nodes", ("2", "gpu1; 1 more is missing", "group")),
     ("two missing", two(over(4)), {}, "distributed.nodes", ("gpu1, gpu2; 2 more are missing", "nodes: 2")),
     ("one too many", {**two(over()), "gpu3": on(over())}, {}, "distributed.nodes", ("gpu1, gpu2, gpu3; 1 too many", "nodes: 3")),
-    ("half of them on the way out", {"gpu1": on(over()), "gpu2": on({"name": "big", "state": "absent"})}, {}, "distributed.nodes", ("1 more is missing",)),
+    ("half of them on the fix", {"gpu1": on(over()), "gpu2": on({"name": "big", "state": "absent"})}, {}, "distributed.nodes", ("1 more is missing",)),
     ("a plain service of that name", {"gpu1": on(over()), "gpu2": on(over(distributed=...))}, {}, "distributed.nodes", ("1 more is missing",)),
     # The head.
     ("a head that is no node", two(over(head="gpu3")), {}, "distributed.head", ("gpu3", "gpu1, gpu2 have it")),
@@ -254,15 +254,15 @@ FAULTS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("hosts", "facts", "key", "words"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
-def test_faults(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any], key: str, words: tuple[str, ...]) -> None:
-    """One clear fault for each, however many hosts it is about."""
+def test_errors(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any], key: str, words: tuple[str, ...]) -> None:
+    """One clear error for each, however many hosts it is about."""
     made = over_hosts(hosts, **facts)
-    found = {(fault.key, fault.value, fault.why, fault.remedy) for fault in made.faults}
-    assert {fault[0] for fault in found} == ({key} if key else set()), made.faults
+    found = {(error.key, error.value, error.why, error.fix) for error in made.errors}
+    assert {error[0] for error in found} == ({key} if key else set()), made.errors
     assert len(found) <= 1
-    for fault in made.faults:
-        text = " | ".join(fault.as_dict().values())
-        assert fault.service == "big" and all(word in text for word in words), text
+    for error in made.errors:
+        text = " | ".join(error.as_dict().values())
+        assert error.service == "big" and all(word in text for word in words), text
 
 
 PASSES: list[tuple[str, Hosts, dict[str, Any]]] = [
@@ -282,7 +282,7 @@ PASSES: list[tuple[str, Hosts, dict[str, Any]]] = [
 @pytest.mark.parametrize(("hosts", "facts"), [case[1:] for case in PASSES], ids=[case[0] for case in PASSES])
 def test_passes(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any]) -> None:
     """The other side of each bound."""
-    assert over_hosts(hosts, **facts).faults == []
+    assert over_hosts(hosts, **facts).errors == []
 
 
 def beside(**keys: Any) -> Hosts:
@@ -316,7 +316,7 @@ PORTS: list[tuple[str, Hosts, list[tuple[str, str, str]]]] = [
 def test_ports(over_hosts: Planner, hosts: Hosts, expected: list[tuple[str, str, str]]) -> None:
     """A port is one service's, of those that the host listens on: the API of a head, and on each node what its backend listens on."""
     quiet = {name: {**variables, "plan_gpus": gpus(8, memory_bytes=2**39)} for name, variables in hosts.items()}
-    assert [(fault.host, fault.service, fault.key) for fault in over_hosts(quiet).faults] == expected
+    assert [(error.host, error.service, error.key) for error in over_hosts(quiet).errors] == expected
 
 
 LISTENERS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
@@ -331,7 +331,7 @@ LISTENERS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
 def test_listeners(over_hosts: Planner, keys: dict[str, Any], listener: dict[str, Any], expected: list[str]) -> None:
     """What listens on the head's ports already; on a worker the same port is free to whoever has it."""
     facts = host_facts(gpus=gpus(8), listeners=[{"address": "10.0.0.1", "pid": 7, **listener}])
-    assert [(fault.host, fault.key) for fault in over_hosts(two(over(**keys)), gpu1=facts, gpu2=facts).faults] == [("gpu1", key) for key in expected]
+    assert [(error.host, error.key) for error in over_hosts(two(over(**keys)), gpu1=facts, gpu2=facts).errors] == [("gpu1", key) for key in expected]
 
 
 RUNS: list[tuple[Run, list[str]]] = [
@@ -348,11 +348,11 @@ RUNS: list[tuple[Run, list[str]]] = [
 def test_runs(over_hosts: Planner, run: Run, expected: list[str]) -> None:
     """A run reaches all of a service's hosts or none."""
     made = over_hosts({**two(over()), "gpu3": on(service(gpus=[0, 1, 2, 3]))}, run=run)
-    assert [fault.key for fault in made.faults] == expected
-    for fault in made.faults:
-        if fault.key == "limit":
+    assert [error.key for error in made.errors] == expected
+    for error in made.errors:
+        if error.key == "limit":
             missing = next(name for name in ("gpu1", "gpu2") if run.hosts is not None and name not in run.hosts)
-            assert fault.why.startswith(f"{missing} is not in this run") and "-l gpu1,gpu2" in fault.remedy
+            assert error.why.startswith(f"{missing} is not in this run") and "-l gpu1,gpu2" in error.fix
 
 
 KEYS: list[tuple[Any, str, str]] = [
@@ -374,10 +374,10 @@ KEYS: list[tuple[Any, str, str]] = [
 
 @pytest.mark.parametrize(("value", "key", "words"), KEYS)
 def test_keys(over_hosts: Planner, value: Any, key: str, words: str) -> None:
-    """Each key of distributed, wrong: one fault, and no other that follows from it."""
+    """Each key of distributed, wrong: one error, and no other that follows from it."""
     made = over_hosts(two(over(distributed=value)))
-    assert {(fault.service, fault.key) for fault in made.faults} == {("big", key)}, made.faults
-    assert words in made.faults[0].remedy
+    assert {(error.service, error.key) for error in made.errors} == {("big", key)}, made.errors
+    assert words in made.errors[0].fix
 
 
 def test_numbers_as_text(over_hosts: Planner) -> None:
@@ -393,7 +393,7 @@ NOTICES: list[tuple[str, Hosts, str]] = [
 
 
 @pytest.mark.parametrize(("hosts", "words"), [case[1:] for case in NOTICES], ids=[case[0] for case in NOTICES])
-def test_notices(over_hosts: Planner, hosts: Hosts, words: str) -> None:
+def test_warnings(over_hosts: Planner, hosts: Hosts, words: str) -> None:
     """What is worth knowing, and is not said of the usual."""
     assert any(words in warning for warning in over_hosts(hosts).warnings)
     assert over_hosts(two(over(model="deepseek-v3.1", profile="2x8xh20"))).warnings == []
@@ -404,7 +404,7 @@ def test_memory_is_that_of_a_stage(over_hosts: Planner) -> None:
     found = parts(over_hosts(two(over())))
     weights = [found[name]["memory"]["weights"] for name in ("gpu1", "gpu2")]
     assert all(abs(size * 16 - 470_187_269_120) < 0.01 * 470_187_269_120 for size in weights)
-    assert keys_of(over_hosts({"gpu1": on(over(distributed=..., gpus=[0, 1, 2, 3]))}).faults) == [("big", "gpus")]
+    assert keys_of(over_hosts({"gpu1": on(over(distributed=..., gpus=[0, 1, 2, 3]))}).errors) == [("big", "gpus")]
 
 
 STAGES: list[tuple[str, Hosts, list[tuple[list[str], int]], int | None]] = [
@@ -557,11 +557,11 @@ MORE_FAULTS: list[tuple[str, Hosts, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("hosts", "facts", "key", "words"), [case[1:] for case in MORE_FAULTS], ids=[case[0] for case in MORE_FAULTS])
-def test_more_faults(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any], key: str, words: str) -> None:
+def test_more_errors(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any], key: str, words: str) -> None:
     """What the units could not run with."""
     made = over_hosts(hosts, **facts)
-    assert {fault.key for fault in made.faults} == {key}, made.faults
-    assert any(words in " | ".join(fault.as_dict().values()) for fault in made.faults), made.faults
+    assert {error.key for error in made.errors} == {key}, made.errors
+    assert any(words in " | ".join(error.as_dict().values()) for error in made.errors), made.errors
 
 
 SHARED_MEMORY: list[tuple[str, int, bool]] = [("ray", 2**26, True), ("ray", 2**31, False), ("mp", 2**26, False), ("ray", 0, False)]
@@ -572,12 +572,12 @@ def test_object_stores_fit_shared_memory(over_hosts: Planner, backend: str, size
     """A container's 64 MiB are too little for Ray; mp has no object store; 0 stands for a host of which nothing is known."""
     shared = [{"mount": "/dev/shm", "free_bytes": size, "size_bytes": size}] if size else []
     facts = host_facts(gpus=gpus(8, name="NVIDIA H20", memory_bytes=97871 * 2**20), mounts=[{"mount": "/", "free_bytes": 10**12}, *shared])
-    found = over_hosts(two(over(backend=backend)), gpu1=facts).faults
-    assert [(fault.host, fault.key) for fault in found if fault.key == "ray_object_store_memory"] == ([("gpu1", "ray_object_store_memory")] if refused else [])
+    found = over_hosts(two(over(backend=backend)), gpu1=facts).errors
+    assert [(error.host, error.key) for error in found if error.key == "ray_object_store_memory"] == ([("gpu1", "ray_object_store_memory")] if refused else [])
 
 
 def test_the_size_that_is_given_is_blamed(over_hosts: Planner) -> None:
     """Data parallel is not called prefill context parallel."""
     made = over_hosts(two(over(vllm_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 2, "data_parallel_size": 2})))
-    [fault] = [fault for fault in made.faults if fault.key == "gpus"]
-    assert "data_parallel_size 2" in fault.why and "prefill" not in fault.why
+    [error] = [error for error in made.errors if error.key == "gpus"]
+    assert "data_parallel_size 2" in error.why and "prefill" not in error.why

@@ -23,12 +23,12 @@ BY_HAND: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "variables", "key", "remedy"), BY_HAND, ids=[case[2] for case in BY_HAND])
-def test_ways_by_hand(over_hosts: Planner, keys: dict[str, Any], variables: dict[str, Any], key: str, remedy: str) -> None:  # noqa: F811
-    """Of a service over several hosts, where each node has its own; the way out is accepted."""
-    found = over_hosts(two(over(**keys), **variables), gpu1=FIRST, gpu2=SECOND).faults
-    assert {(fault.host, fault.key) for fault in found} == {("gpu1", key), ("gpu2", key)}
-    assert all(remedy in fault.remedy for fault in found)
+@pytest.mark.parametrize(("keys", "variables", "key", "fix"), BY_HAND, ids=[case[2] for case in BY_HAND])
+def test_ways_by_hand(over_hosts: Planner, keys: dict[str, Any], variables: dict[str, Any], key: str, fix: str) -> None:  # noqa: F811
+    """Of a service over several hosts, where each node has its own; the fix is accepted."""
+    found = over_hosts(two(over(**keys), **variables), gpu1=FIRST, gpu2=SECOND).errors
+    assert {(error.host, error.key) for error in found} == {("gpu1", key), ("gpu2", key)}
+    assert all(fix in error.fix for error in found)
     right = over_hosts(two(over(interface="ib0")), gpu1=FIRST, gpu2=SECOND)
     assert {host: part["environment"]["VLLM_HOST_IP"] for host, part in parts(right).items()} == {"gpu1": "192.168.201.1", "gpu2": "192.168.201.2"}
 
@@ -37,20 +37,20 @@ def test_ways_by_hand(over_hosts: Planner, keys: dict[str, Any], variables: dict
 def test_ways_by_hand_among_secrets(over_hosts: Planner, name: str) -> None:  # noqa: F811
     """The file of secrets counts before what the plan gives, so it is no place for them either; what is in it is not shown."""
     made = over_hosts(two(over(secret_environment={name: "s3cr3tOfTheTest", "OTHER": "x"})))
-    assert {(fault.key, fault.value) for fault in made.faults} == {(f"secret_environment.{name}", "(hidden)")} and len(made.faults) == 2
-    assert over_hosts({"gpu1": on(service(secret_environment={name: "x"}))}).faults == []
-    assert over_hosts(two(over(secret_environment={name: None}))).faults == []
+    assert {(error.key, error.value) for error in made.errors} == {(f"secret_environment.{name}", "(hidden)")} and len(made.errors) == 2
+    assert over_hosts({"gpu1": on(service(secret_environment={name: "x"}))}).errors == []
+    assert over_hosts(two(over(secret_environment={name: None}))).errors == []
 
 
 def test_a_transport_by_hand_among_secrets(over_hosts: Planner) -> None:  # noqa: F811
     made = transport("tcp")
-    [fault, _second] = over_hosts(two({**made, "secret_environment": {"NCCL_IB_DISABLE": "0"}})).faults
-    assert (fault.key, fault.value) == ("secret_environment.NCCL_IB_DISABLE", "(hidden)")
+    [error, _second] = over_hosts(two({**made, "secret_environment": {"NCCL_IB_DISABLE": "0"}})).errors
+    assert (error.key, error.value) == ("secret_environment.NCCL_IB_DISABLE", "(hidden)")
 
 
 def test_on_one_host_they_are_the_users(over_hosts: Planner) -> None:  # noqa: F811
     alone = service(environment={"VLLM_HOST_IP": "127.0.0.1", "NCCL_SOCKET_IFNAME": "lo"})
-    assert over_hosts({"gpu1": on(alone)}).faults == []
+    assert over_hosts({"gpu1": on(alone)}).errors == []
 
 
 def transport(name: str, **environment: str) -> dict[str, Any]:
@@ -60,9 +60,9 @@ def transport(name: str, **environment: str) -> dict[str, Any]:
 
 def test_a_transport_by_hand(over_hosts: Planner) -> None:  # noqa: F811
     """What NCCL goes over is said once."""
-    [fault, _second] = over_hosts(two(transport("tcp", NCCL_IB_DISABLE="0"))).faults
-    assert (fault.key, fault.why) == ("environment.NCCL_IB_DISABLE", "distributed.transport tcp sets it to 1")
-    assert over_hosts(two(transport("tcp", NCCL_IB_DISABLE="1", NCCL_IB_TIMEOUT="22"))).faults == []
+    [error, _second] = over_hosts(two(transport("tcp", NCCL_IB_DISABLE="0"))).errors
+    assert (error.key, error.why) == ("environment.NCCL_IB_DISABLE", "distributed.transport tcp sets it to 1")
+    assert over_hosts(two(transport("tcp", NCCL_IB_DISABLE="1", NCCL_IB_TIMEOUT="22"))).errors == []
 
 
 ELSEWHERE: list[tuple[dict[str, Any], str, str]] = [
@@ -73,20 +73,20 @@ ELSEWHERE: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "key", "remedy"), ELSEWHERE, ids=[case[1] for case in ELSEWHERE])
-def test_ranks_on_other_hosts(over_hosts: Planner, given: dict[str, Any], key: str, remedy: str) -> None:  # noqa: F811
+@pytest.mark.parametrize(("given", "key", "fix"), ELSEWHERE, ids=[case[1] for case in ELSEWHERE])
+def test_ranks_on_other_hosts(over_hosts: Planner, given: dict[str, Any], key: str, fix: str) -> None:  # noqa: F811
     """The engine would wait for them for ever. What is possible is said, and accepted."""
     tensor = {"tensor_parallel_size": 4, "enable_expert_parallel": True}
-    found = [fault for fault in over_hosts({"gpu1": on(service(gpus=..., vllm_args={**tensor, **given}))}).faults if fault.key == f"vllm_args.{key}"]
-    assert len(found) == 1 and remedy in found[0].remedy and "distributed" in found[0].remedy
-    assert over_hosts({"gpu1": on(service(gpus=..., vllm_args={**tensor, "data_parallel_size": 2}))}).faults == []
-    assert over_hosts({"gpu1": on(service(gpus=[0, 1, 2, 3], vllm_args=tensor))}).faults == []
+    found = [error for error in over_hosts({"gpu1": on(service(gpus=..., vllm_args={**tensor, **given}))}).errors if error.key == f"vllm_args.{key}"]
+    assert len(found) == 1 and fix in found[0].fix and "distributed" in found[0].fix
+    assert over_hosts({"gpu1": on(service(gpus=..., vllm_args={**tensor, "data_parallel_size": 2}))}).errors == []
+    assert over_hosts({"gpu1": on(service(gpus=[0, 1, 2, 3], vllm_args=tensor))}).errors == []
 
 
 def test_headless_goes_in_no_circle(over_hosts: Planner) -> None:  # noqa: F811
     """It sent to distributed, and distributed refused what it was for."""
-    [fault] = [fault for fault in over_hosts({"gpu1": on(service(gpus=..., vllm_args={"headless": True}))}).faults if "headless" in fault.key]
-    assert "data parallel ranks on other hosts are not possible here: serve a copy on each host" in fault.remedy
+    [error] = [error for error in over_hosts({"gpu1": on(service(gpus=..., vllm_args={"headless": True}))}).errors if "headless" in error.key]
+    assert "data parallel ranks on other hosts are not possible here: serve a copy on each host" in error.fix
 
 
 # IPv6 alone
@@ -115,20 +115,20 @@ def test_weights_of_peers_by_ipv6(over_hosts: Planner) -> None:  # noqa: F811
     alone = service()
     hosts = {name: on({**alone, "host": "::"}, weights_share="peer", ansible_host=f"2001:db8::{name[-1]}") for name in ("gpu1", "gpu2")}
     made = over_hosts(hosts, gpu1=V6_FIRST, gpu2=V6_SECOND)
-    assert made.faults == []
+    assert made.errors == []
     assert "http://[2001:db8::1]:" in str(made.hosts["gpu2"]["weights"])
 
 
 def test_ray_by_ipv6(over_hosts: Planner) -> None:  # noqa: F811
-    found = over_hosts(two(over(host="::")), gpu1=V6_FIRST, gpu2=V6_SECOND).faults
-    assert [(fault.key, fault.value) for fault in found] == [("distributed.backend", "ray")] * 2
-    assert "backend: mp" in found[0].remedy
+    found = over_hosts(two(over(host="::")), gpu1=V6_FIRST, gpu2=V6_SECOND).errors
+    assert [(error.key, error.value) for error in found] == [("distributed.backend", "ray")] * 2
+    assert "backend: mp" in found[0].fix
 
 
 def test_who_listens_by_ipv4_is_reached_by_nobody(over_hosts: Planner) -> None:  # noqa: F811
-    [fault] = over_hosts({"gpu1": on(service())}, gpu1=V6_FIRST).faults
-    assert (fault.key, fault.value, fault.remedy) == ("host", "0.0.0.0", 'write host: "::"')
-    assert over_hosts({"gpu1": on(service(host="127.0.0.1"))}, gpu1=V6_FIRST).faults == []
+    [error] = over_hosts({"gpu1": on(service())}, gpu1=V6_FIRST).errors
+    assert (error.key, error.value, error.fix) == ("host", "0.0.0.0", 'write host: "::"')
+    assert over_hosts({"gpu1": on(service(host="127.0.0.1"))}, gpu1=V6_FIRST).errors == []
 
 
 def test_with_both_the_first_is_ipv4(over_hosts: Planner) -> None:  # noqa: F811
@@ -153,6 +153,6 @@ SILENT: list[tuple[dict[str, str], list[str], str]] = [
 def test_what_was_not_answered(over_hosts: Planner, unanswered: dict[str, str], keys: list[str], warning: str) -> None:  # noqa: F811
     """What is not known is not taken for empty: nothing is downloaded or removed on such a plan."""
     made = over_hosts({"gpu1": on(service())}, gpu1={**FIRST, "unanswered": unanswered})
-    assert [fault.key for fault in made.faults] == keys
-    assert all("umount" in fault.remedy for fault in made.faults)
+    assert [error.key for error in made.errors] == keys
+    assert all("umount" in error.fix for error in made.errors)
     assert not warning or [told for told in made.warnings if warning in told]

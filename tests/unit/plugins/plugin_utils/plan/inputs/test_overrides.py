@@ -42,10 +42,10 @@ def laid(found: HostInput) -> list[Any]:
 def test_answers(variable: str, value: Any, key: str, meant: Any) -> None:
     """An answer replaces what the inventory says, and is told of."""
     [found] = lay_over([host(service(vllm_args={"max_num_seqs": 8}), **{variable: value})], EVERYWHERE)
-    assert found.faults == ()
+    assert found.errors == ()
     assert laid(found)[0][key] == meant
-    [notice] = found.notices
-    assert notice.service == "qwen" and "goes back to the inventory" in notice.text
+    [warning] = found.warnings
+    assert warning.service == "qwen" and "goes back to the inventory" in warning.text
 
 
 @pytest.mark.parametrize("variables", [
@@ -60,7 +60,7 @@ def test_answers(variable: str, value: Any, key: str, meant: Any) -> None:
 def test_nothing_answered(variables: dict[str, Any]) -> None:
     """What is empty, or says what the inventory says, changes nothing and is not told of."""
     [found] = lay_over([host(service(), **variables)], EVERYWHERE)
-    assert (laid(found), found.faults, found.notices) == ([service()], (), ())
+    assert (laid(found), found.errors, found.warnings) == ([service()], (), ())
 
 
 @pytest.mark.parametrize(("variable", "value", "word"), [
@@ -78,27 +78,27 @@ def test_nothing_answered(variables: dict[str, Any]) -> None:
     ("plan_service_name", "gwen", "no host of this run"),
 ])
 def test_bad_answers(variable: str, value: Any, word: str) -> None:
-    """What cannot be understood is a fault of its own key, and leaves the service as it was."""
+    """What cannot be understood is an error of its own key, and leaves the service as it was."""
     [found] = lay_over([host(service(), **{variable: value})], EVERYWHERE)
-    [fault] = found.faults
-    assert fault.key == variable and word in fault.why
-    assert laid(found) == [service()] and found.notices == ()
+    [error] = found.errors
+    assert error.key == variable and word in error.why
+    assert laid(found) == [service()] and found.warnings == ()
 
 
-def test_all_faults_at_once() -> None:
+def test_all_errors_at_once() -> None:
     """One bad answer does not hide another."""
     [found] = lay_over([host(service(), plan_service_name="gwen", plan_service_port="x", plan_service_gpus="y")], EVERYWHERE)
-    assert [fault.key for fault in found.faults] == ["plan_service_port", "plan_service_gpus", "plan_service_name"]
-    assert "did you mean qwen" in found.faults[2].remedy
+    assert [error.key for error in found.errors] == ["plan_service_port", "plan_service_gpus", "plan_service_name"]
+    assert "did you mean qwen" in found.errors[2].fix
 
 
 def test_two_services_need_a_name() -> None:
     """An answer that could be about either is refused, with their names; named, the other one stays."""
     both = (service(), service(name="glm", port=8002))
     [found] = lay_over([host(*both, plan_service_port=9000)], EVERYWHERE)
-    assert [fault.key for fault in found.faults] == ["plan_service_name"] and "glm, qwen" in found.faults[0].why
+    assert [error.key for error in found.errors] == ["plan_service_name"] and "glm, qwen" in found.errors[0].why
     [found] = lay_over([host(*both, plan_service_port=9000, plan_service_name="glm")], EVERYWHERE)
-    assert found.faults == () and [item["port"] for item in laid(found)] == [8001, 9000]
+    assert found.errors == () and [item["port"] for item in laid(found)] == [8001, 9000]
 
 
 def test_two_hosts_count_together() -> None:
@@ -107,18 +107,18 @@ def test_two_hosts_count_together() -> None:
     same = [host(service(), name=name, **answers) for name in ("gpu1", "gpu2")]
     assert [laid(found)[0]["port"] for found in lay_over(same, EVERYWHERE)] == [9000, 9000]
     other = [host(service(), **answers), host(service(name="glm"), name="gpu2", **answers)]
-    assert all(found.faults for found in lay_over(other, EVERYWHERE))
+    assert all(found.errors for found in lay_over(other, EVERYWHERE))
     limited = lay_over(other, Run(frozenset({"gpu1"})))
-    assert [laid(found)[0]["port"] for found in limited] == [9000, 8001] and not any(found.faults for found in limited)
+    assert [laid(found)[0]["port"] for found in limited] == [9000, 8001] and not any(found.errors for found in limited)
 
 
 def test_a_service_that_goes_is_none() -> None:
     """What is absent cannot be meant, and does not make the other one ambiguous."""
     gone = {"name": "old", "state": "absent"}
     [found] = lay_over([host(service(), gone, plan_service_port=9000)], EVERYWHERE)
-    assert found.faults == () and laid(found) == [service(port=9000), gone]
+    assert found.errors == () and laid(found) == [service(port=9000), gone]
     [found] = lay_over([host(service(), gone, plan_service_name="old")], EVERYWHERE)
-    assert [fault.key for fault in found.faults] == ["plan_service_name"]
+    assert [error.key for error in found.errors] == ["plan_service_name"]
 
 
 def test_another_model() -> None:
@@ -126,7 +126,7 @@ def test_another_model() -> None:
     own = service(revision="a" * 40, profile="4xh100", weights_path="/mnt/qwen", vllm_args={"max_num_seqs": 8})
     [found] = lay_over([host(own, plan_service_model="qwen3-0.6b")], EVERYWHERE)
     assert laid(found) == [service(model="qwen3-0.6b", vllm_args={"max_num_seqs": 8})]
-    assert "without profile, revision, weights_path" in found.notices[0].text
+    assert "without profile, revision, weights_path" in found.warnings[0].text
     [found] = lay_over([host(own, plan_service_model=own["model"])], EVERYWHERE)
     assert laid(found) == [own]
     assert set(OF_THE_MODEL) >= {"revision", "weights_path"}
@@ -136,11 +136,11 @@ def test_another_model() -> None:
 def test_services_that_are_none(services: Any) -> None:
     """What is wrong with the services is for the plan's own words."""
     [found] = lay_over([HostInput("gpu1", {"model_services": services, "plan_service_port": 9000})], EVERYWHERE)
-    assert found.variables["model_services"] == services and found.faults == ()
+    assert found.variables["model_services"] == services and found.errors == ()
 
 
 def test_arguments_that_are_none() -> None:
-    """An inventory's fault stays the inventory's fault."""
+    """An inventory's error stays the inventory's error."""
     [found] = lay_over([host(service(vllm_args="--x"), plan_service_max_model_len=4096)], EVERYWHERE)
     assert laid(found) == [service(vllm_args="--x")]
 

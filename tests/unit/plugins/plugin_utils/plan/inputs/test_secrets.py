@@ -29,37 +29,37 @@ TOKENS = ("weights_token", "weights_credential_token", "ray_token", "model_servi
 
 
 def text_of(made: Any) -> str:
-    return json.dumps([made.hosts, [fault.as_dict() for fault in made.faults], made.warnings])
+    return json.dumps([made.hosts, [error.as_dict() for error in made.errors], made.warnings])
 
 
 @pytest.mark.parametrize("value", [*BAD, 5, True, None, [LONG], {LONG: LONG}, "  "], ids=repr)
 @pytest.mark.parametrize("name", TOKENS)
 def test_a_token_that_no_header_can_hold(plan: Plans, name: str, value: Any) -> None:
-    """One fault that names the variable, with a fix, and quotes nothing."""
+    """One error that names the variable, with a fix, and quotes nothing."""
     made = plan(service(), **{name: value})
-    assert [(fault.key, fault.value) for fault in made.faults] == [(name, "(hidden)")]
-    assert made.faults[0].why and made.faults[0].remedy and SECRET not in text_of(made)
+    assert [(error.key, error.value) for error in made.errors] == [(name, "(hidden)")]
+    assert made.errors[0].why and made.errors[0].fix and SECRET not in text_of(made)
 
 
 @pytest.mark.parametrize("name", TOKENS)
 def test_the_fix_of_a_line_break(plan: Plans, name: str) -> None:
     """What it says leads to a plan."""
-    broken = plan(service(), **{name: f"{LONG}\n"}).faults[0]
-    assert "line break" in broken.why and "printf %s" in broken.remedy and name in broken.remedy
-    assert plan(service(), **{name: LONG}).faults == []
-    assert plan(service(), **{name: ""}).faults == []
+    broken = plan(service(), **{name: f"{LONG}\n"}).errors[0]
+    assert "line break" in broken.why and "printf %s" in broken.fix and name in broken.fix
+    assert plan(service(), **{name: LONG}).errors == []
+    assert plan(service(), **{name: ""}).errors == []
 
 
 def test_a_short_token_of_nodes(plan: Plans) -> None:
     """Before anything is downloaded or built."""
-    [fault] = plan(service(), ray_token=SECRET).faults
-    assert fault.key == "ray_token" and "32" in fault.why and SECRET not in text_of(plan(service(), ray_token=SECRET))
+    [error] = plan(service(), ray_token=SECRET).errors
+    assert error.key == "ray_token" and "32" in error.why and SECRET not in text_of(plan(service(), ray_token=SECRET))
 
 
 @pytest.mark.parametrize("value", [*BAD, "", 5, [LONG]], ids=repr)
 def test_an_api_key_that_no_header_can_hold(plan: Plans, value: Any) -> None:
     made = plan(service(api_key=value))
-    assert [(fault.service, fault.key, fault.value) for fault in made.faults] == [("qwen", "api_key", "(hidden)")]
+    assert [(error.service, error.key, error.value) for error in made.errors] == [("qwen", "api_key", "(hidden)")]
     assert SECRET not in text_of(made)
 
 
@@ -74,15 +74,15 @@ def test_an_api_key_that_no_header_can_hold(plan: Plans, value: Any) -> None:
 def test_a_secret_that_no_environment_file_can_hold(plan: Plans, value: Any, words: str) -> None:
     """It says so in the plan, and not when the file is written."""
     made = plan(service(secret_environment={"A_TOKEN": value}))
-    assert [(fault.key, fault.value) for fault in made.faults] == [("secret_environment.A_TOKEN", "(hidden)")]
-    assert words in made.faults[0].why and SECRET not in text_of(made)
+    assert [(error.key, error.value) for error in made.errors] == [("secret_environment.A_TOKEN", "(hidden)")]
+    assert words in made.errors[0].why and SECRET not in text_of(made)
 
 
 @pytest.mark.parametrize("name", ["not a name", 5, "VLLM_API_KEY", "CUDA_VISIBLE_DEVICES", f"{SECRET}=x"])
 def test_names_of_secrets_are_those_of_the_environment(plan: Plans, name: Any) -> None:
     """What the environment may not set, secret_environment may not either. A name that is none may be the secret."""
     made = plan(service(secret_environment={name: LONG}))
-    assert len(made.faults) == 1 and SECRET not in text_of(made)
+    assert len(made.errors) == 1 and SECRET not in text_of(made)
 
 
 def test_both_environments_read_alike(plan: Plans) -> None:
@@ -98,9 +98,9 @@ def test_both_environments_read_alike(plan: Plans) -> None:
 def test_variables_of_vllm_among_secrets(plan: Plans) -> None:
     """Those that the plan asks for count wherever they stand, and a name that vLLM does not know is told of."""
     long = {"model": "qwen3-0.6b", "gpus": [0], "vllm_args": {"max_model_len": 50000}}
-    assert plan(service(**long)).faults and plan(service(**long, secret_environment={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"})).faults == []
+    assert plan(service(**long)).errors and plan(service(**long, secret_environment={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"})).errors == []
     rust = {"vllm_args": {"grpc_port": 50051}}
-    assert plan(service(**rust)).faults and plan(service(**rust, secret_environment={"VLLM_USE_RUST_FRONTEND": 1})).faults == []
+    assert plan(service(**rust)).errors and plan(service(**rust, secret_environment={"VLLM_USE_RUST_FRONTEND": 1})).errors == []
     [warning] = plan(service(secret_environment={"VLLM_CACHE_ROTO": SECRET})).warnings
     assert "VLLM_CACHE_ROOT" in warning and SECRET not in warning
 
@@ -150,7 +150,7 @@ def filled(value: Any, word: str) -> Any:
 def test_no_credentials_in_settings(plan: Plans, name: str, form: Any, address: str) -> None:
     """Refused, with what to do instead, and not quoted."""
     made = plan(service(), **{name: filled(form, address)})
-    assert made.faults and all(fault.key.startswith(name) for fault in made.faults), made.faults
+    assert made.errors and all(error.key.startswith(name) for error in made.errors), made.errors
     assert made.hosts == {} and SECRET not in text_of(made)
 
 
@@ -158,13 +158,13 @@ def test_no_credentials_in_settings(plan: Plans, name: str, form: Any, address: 
 @pytest.mark.parametrize("more", SERVICES, ids=str)
 def test_no_credentials_in_services(plan: Plans, more: dict[str, Any], word: str) -> None:
     made = plan(service(**filled(more, word)))
-    assert made.faults and SECRET not in text_of(made)
-    assert any(fault.key.split(".")[0] in more and "{" not in fault.key for fault in made.faults), made.faults
+    assert made.errors and SECRET not in text_of(made)
+    assert any(error.key.split(".")[0] in more and "{" not in error.key for error in made.errors), made.errors
 
 
 def test_a_proxy_without_a_scheme(plan: Plans) -> None:
     made = plan(service(environment={"https_proxy": f"me:{SECRET}@proxy.example.com:3128"}))
-    assert [fault.key for fault in made.faults] == ["environment.https_proxy"] and SECRET not in text_of(made)
+    assert [error.key for error in made.errors] == ["environment.https_proxy"] and SECRET not in text_of(made)
 
 
 def test_every_setting_is_looked_at(plan_hosts: Any) -> None:
@@ -172,7 +172,7 @@ def test_every_setting_is_looked_at(plan_hosts: Any) -> None:
     for setting in fields(Settings):
         for form in ("{0}", ["{0}"], {"A": "{0}"}):
             made = plan_hosts([HostInput("gpu1", {"model_services": [service()], setting.name: filled(form, ADDRESSES[0])})])
-            assert made.faults and SECRET not in text_of(made), setting.name
+            assert made.errors and SECRET not in text_of(made), setting.name
 
 
 @pytest.mark.parametrize(
@@ -185,16 +185,16 @@ def test_every_setting_is_looked_at(plan_hosts: Any) -> None:
     ids=str,
 )
 def test_what_is_no_secret(plan: Plans, more: dict[str, Any]) -> None:
-    assert plan(service(**more)).faults == []
+    assert plan(service(**more)).errors == []
 
 
 def test_the_fix_for_an_index(plan: Plans) -> None:
     """Without it in the address and with it where it belongs there is a plan, which does not hold it."""
     pair = {"index.example.com": {"user": "me", "password": SECRET}}
-    [fault] = plan(service(), host_index_url=ADDRESSES[0]).faults
-    assert secrets.INDEX_CREDENTIALS in fault.remedy
+    [error] = plan(service(), host_index_url=ADDRESSES[0]).errors
+    assert secrets.INDEX_CREDENTIALS in error.fix
     made = plan(service(), host_index_url="https://index.example.com/simple", host_index_credentials=pair)
-    assert made.faults == [] and SECRET not in text_of(made)
+    assert made.errors == [] and SECRET not in text_of(made)
     assert netrc(pair) == f"machine index.example.com\nlogin me\npassword {SECRET}\n"
 
 
@@ -210,4 +210,4 @@ def test_the_fix_for_an_index(plan: Plans) -> None:
 )
 def test_credentials_of_an_index_that_cannot_be_used(plan: Plans, value: Any) -> None:
     made = plan(service(), host_index_credentials=value)
-    assert len(made.faults) == 1 and made.faults[0].value == "(hidden)" and SECRET not in text_of(made)
+    assert len(made.errors) == 1 and made.errors[0].value == "(hidden)" and SECRET not in text_of(made)

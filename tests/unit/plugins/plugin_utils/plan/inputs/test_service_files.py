@@ -30,7 +30,7 @@ def brought(digest: str = ONE, **keys: Any) -> dict[str, Any]:
 
 def planned(plan: Any, made: dict[str, Any]) -> dict[str, Any]:
     found = plan(made)
-    assert found.faults == []
+    assert found.errors == []
     return found.hosts["gpu1"]["services"][0]
 
 
@@ -54,7 +54,7 @@ def test_contents_are_part_of_the_service_and_places_are_not(plan: Any) -> None:
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "", ".", "..", "a/b", "a b", "-x", "x\n", "x" * 101])
 def test_names_are_file_names(plan: Any, name: str) -> None:
-    assert ("qwen", "files") in keys_of(plan(service(files={name: {"source": "/c", "sha256": ONE}})).faults)
+    assert ("qwen", "files") in keys_of(plan(service(files={name: {"source": "/c", "sha256": ONE}})).errors)
 
 
 def test_a_file_that_nothing_names_is_told(plan: Any) -> None:

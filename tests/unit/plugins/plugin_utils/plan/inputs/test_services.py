@@ -27,8 +27,8 @@ def test_a_whole_service() -> None:
         vllm_version="0.31.0",
         state="present",
     )
-    [read], faults = read_all("gpu1", [whole], FLAGS)
-    assert faults == []
+    [read], errors = read_all("gpu1", [whole], FLAGS)
+    assert errors == []
     assert (read.name, read.port, read.gpus, read.host, read.has_api_key, read.unit) == ("qwen", 8001, (0, 1, 2, 3), "10.0.0.1", True, "vllm-qwen.service")
     assert read.vllm_args == {"max_model_len": 5, "seed": None} and read.environment == {"A": "1", "B": None}
     assert SECRET not in repr(read)
@@ -36,17 +36,17 @@ def test_a_whole_service() -> None:
 
 def test_what_is_left_out() -> None:
     """Defaults of a service, and null meaning the same as leaving out."""
-    [read], faults = read_all(
+    [read], errors = read_all(
         "gpu1", [{"name": "a", "model": "a/b", "port": "8001", "gpus": None, "api_key": None, "vllm_args": None, "environment": None}], FLAGS
     )
-    assert faults == []
+    assert errors == []
     assert (read.gpus, read.host, read.has_api_key, read.vllm_args, read.environment, read.port) == (None, "0.0.0.0", False, {}, {}, 8001)
 
 
 def test_an_absent_service_needs_a_name_only() -> None:
     """Whatever else still stands there may be out of date."""
-    [read], faults = read_all("gpu1", [{"name": "a", "state": "absent", "port": "gone", "nonsense": 1, "vllm_args": 5}], FLAGS)
-    assert faults == [] and (read.name, read.state) == ("a", "absent")
+    [read], errors = read_all("gpu1", [{"name": "a", "state": "absent", "port": "gone", "nonsense": 1, "vllm_args": 5}], FLAGS)
+    assert errors == [] and (read.name, read.state) == ("a", "absent")
     assert keys_of(read_all("gpu1", [{"state": "absent"}], FLAGS)[1]) == [("model_services[0]", "name")]
 
 
@@ -100,10 +100,10 @@ WRONG: list[tuple[Any, list[tuple[str, str]]]] = [
 @pytest.mark.parametrize(("wrong", "where"), WRONG)
 def test_wrong_services(wrong: Any, where: list[tuple[str, str]]) -> None:
     """Each names its place and says what to write, and no secret is in it."""
-    _services, faults = read_all("gpu1", [wrong], FLAGS)
-    assert keys_of(faults) == where
-    assert all(fault.why and fault.remedy and fault.host == "gpu1" for fault in faults)
-    assert SECRET not in repr(faults)
+    _services, errors = read_all("gpu1", [wrong], FLAGS)
+    assert keys_of(errors) == where
+    assert all(error.why and error.fix and error.host == "gpu1" for error in errors)
+    assert SECRET not in repr(errors)
 
 
 @pytest.mark.parametrize("wrong", [{}, "text", None, 5, {"name": "a"}])
@@ -113,7 +113,7 @@ def test_no_list(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "remedy"),
+    ("key", "fix"),
     [
         ("prot", "did you mean port?"),
         ("max_model_len", "below vllm_args, as max_model_len"),
@@ -121,7 +121,7 @@ def test_no_list(wrong: Any) -> None:
         ("zzzzzz", "a service has name, "),
     ],
 )
-def test_unknown_keys_are_helped(key: str, remedy: str) -> None:
+def test_unknown_keys_are_helped(key: str, fix: str) -> None:
     """With the nearest key, or the place where a flag belongs."""
-    [fault] = read_all("gpu1", [service(**{key: 1})], FLAGS)[1]
-    assert remedy in fault.remedy
+    [error] = read_all("gpu1", [service(**{key: 1})], FLAGS)[1]
+    assert fix in error.fix

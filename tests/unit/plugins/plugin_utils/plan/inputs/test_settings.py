@@ -47,17 +47,17 @@ WRONG: list[tuple[str, Any]] = [
 
 def test_every_setting_has_a_default(defaults: dict[str, Any]) -> None:
     """What the plan reads is in some role's defaults, as it stands."""
-    read, faults = settings.read("gpu1", defaults, {})
-    assert faults == []
+    read, errors = settings.read("gpu1", defaults, {})
+    assert errors == []
     assert read.vllm_version.text == defaults["vllm_version"]
     assert read.weights_dir == defaults["weights_dir"]
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_wrong_values(defaults: dict[str, Any], name: str, value: Any) -> None:
-    """A wrong value is one fault that names it, and the default stands in."""
-    read, faults = settings.read("gpu1", defaults, {name: value})
-    assert [(fault.host, fault.service, fault.key) for fault in faults] == [("gpu1", "", name)]
+    """A wrong value is one error that names it, and the default stands in."""
+    read, errors = settings.read("gpu1", defaults, {name: value})
+    assert [(error.host, error.service, error.key) for error in errors] == [("gpu1", "", name)]
     assert read == settings.read("gpu1", defaults, {})[0]
 
 
@@ -69,12 +69,12 @@ def test_right_values(defaults: dict[str, Any]) -> None:
         "weights_endpoints": ["http://mirror/"],
         "vllm_requirements": ["vllm-plugin==1", "flashinfer-cubin==0.6.4"],
     }
-    read, faults = settings.read("gpu1", defaults, variables)
-    assert faults == []
+    read, errors = settings.read("gpu1", defaults, variables)
+    assert errors == []
     assert (read.vllm_version.text, read.model_service_start_timeout, read.weights_endpoints) == ("0.31.0", 900, ("http://mirror",))
 
 
-def test_a_missing_default_is_not_the_users_fault(defaults: dict[str, Any]) -> None:
+def test_a_missing_default_is_not_the_users_error(defaults: dict[str, Any]) -> None:
     """A role that forgets a default, or has a wrong one, is found at once."""
     for broken in ({name: value for name, value in defaults.items() if name != "weights_dir"}, {**defaults, "weights_dir": "here"}):
         with pytest.raises(settings.MissingDefault, match="weights_dir"):

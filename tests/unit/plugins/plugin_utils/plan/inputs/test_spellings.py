@@ -22,7 +22,7 @@ def small(version: str = "0.33.0", **vllm_args: Any) -> dict[str, Any]:
 
 def argv(made: Plan) -> list[str]:
     """The command line of the one service."""
-    assert made.faults == []
+    assert made.errors == []
     return made.hosts["gpu1"]["services"][0]["argv"]
 
 
@@ -44,17 +44,17 @@ def test_written_as_the_flag(plan: Plans, given: dict[str, Any], written: str) -
 def test_an_alias_counts_in_the_estimate(plan: Plans) -> None:
     """Memory is worked out with it, and two that share a GPU may say it so."""
     for key in ("gpu_memory_utilization", "device_memory_utilization"):
-        [fault] = plan(small(**{key: 0.2}), plan_gpus=gpus(1)).faults
-        assert "gpu_memory_utilization 0.2" in fault.why
+        [error] = plan(small(**{key: 0.2}), plan_gpus=gpus(1)).errors
+        assert "gpu_memory_utilization 0.2" in error.why
     both = [
         service(model="qwen3-0.6b", gpus=[0], name=name, port=port, vllm_args={"device_memory_utilization": 0.4}) for name, port in (("a", 8001), ("b", 8002))
     ]
-    assert plan(*both, plan_gpus=gpus(1)).faults == []
+    assert plan(*both, plan_gpus=gpus(1)).errors == []
 
 
-def test_a_fault_names_what_the_user_wrote(plan: Plans) -> None:
+def test_a_error_names_what_the_user_wrote(plan: Plans) -> None:
     """Not the name that it has inside."""
-    assert keys_of(plan(small(device_memory_utilization="much"), plan_gpus=gpus(1)).faults) == [("qwen", "vllm_args.device_memory_utilization")]
+    assert keys_of(plan(small(device_memory_utilization="much"), plan_gpus=gpus(1)).errors) == [("qwen", "vllm_args.device_memory_utilization")]
 
 
 def test_an_alias_of_a_catalogue_argument_goes_over_it(plan: Plans) -> None:
@@ -127,10 +127,10 @@ UNKNOWN = [
 @pytest.mark.parametrize("version", ["0.32.0", "0.33.0"])
 @pytest.mark.parametrize("given", UNKNOWN, ids=str)
 def test_unknown_names(plan: Plans, version: str, given: dict[str, Any]) -> None:
-    """Each is a fault, in both versions."""
+    """Each is an error, in both versions."""
     made = plan(small(version, **given), plan_gpus=gpus(1))
     assert ("qwen", f"vllm_args.{next(iter(given))}") in [
-        (service, key.partition(" ")[0].replace(".kv_connector", "")) for service, key in keys_of(made.faults)
+        (service, key.partition(" ")[0].replace(".kv_connector", "")) for service, key in keys_of(made.errors)
     ]
 
 
@@ -147,7 +147,7 @@ def test_unknown_names(plan: Plans, version: str, given: dict[str, Any]) -> None
 )
 def test_known_names(plan: Plans, given: dict[str, Any]) -> None:
     """In any case where vLLM folds it, and a user's own by its path."""
-    assert plan(small(**given), plan_gpus=gpus(1)).faults == []
+    assert plan(small(**given), plan_gpus=gpus(1)).errors == []
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,6 @@ def test_known_names(plan: Plans, given: dict[str, Any]) -> None:
     ids=str,
 )
 def test_what_is_offered(plan: Plans, given: dict[str, Any], hint: str) -> None:
-    """One fault, and nothing offered that is only alike."""
-    [fault] = plan(small(**given), plan_gpus=gpus(1)).faults
-    assert fault.remedy.startswith(hint), fault.remedy
+    """One error, and nothing offered that is only alike."""
+    [error] = plan(small(**given), plan_gpus=gpus(1)).errors
+    assert error.fix.startswith(hint), error.fix

@@ -35,7 +35,7 @@ def told(made: Plan) -> list[str]:
 )
 def test_what_left_the_inventory_is_told_of(plan: Plans, keys: dict[str, Any], said: str) -> None:
     made = plan(service(), facts=host_facts(services=[unit(**keys)]))
-    assert made.faults == []
+    assert made.errors == []
     [warning] = told(made)
     assert said in warning and warning.startswith("gpu1 / old: ")
     assert "playbooks/remove.yml -l gpu1 -e remove_service=old, or put it back into model_services" in warning
@@ -53,20 +53,20 @@ def test_what_left_the_inventory_is_told_of(plan: Plans, keys: dict[str, Any], s
 )
 def test_what_the_inventory_names_is_not(plan: Plans, services: Any) -> None:
     made = plan(service(), {"name": "going", "state": "absent"}, facts=host_facts(services=services))
-    assert made.faults == [] and told(made) == []
+    assert made.errors == [] and told(made) == []
 
 
 def test_gpus_that_it_holds_are_in_use(plan: Plans) -> None:
     facts = host_facts(services=[unit(gpus=[3, 4])])
-    [fault] = plan(service(), facts=facts).faults
-    assert (fault.service, fault.key, fault.value) == ("qwen", "gpus", "3")
-    assert "vllm-old.service runs on the host, computes on it" in fault.why and "remove_service=old" in fault.remedy
-    # Every way out leads to a plan: other GPUs, the service back in the inventory or on its way out, and at last one's word that it is right.
-    assert plan(service(gpus=[0, 1], vllm_args={"tensor_parallel_size": 2}), facts=facts).faults == []
-    assert plan(service(), {"name": "old", "state": "absent"}, facts=facts).faults == []
-    assert plan(service(), facts=host_facts(services=[unit(gpus=[3, 4], active="inactive")])).faults == []
+    [error] = plan(service(), facts=facts).errors
+    assert (error.service, error.key, error.value) == ("qwen", "gpus", "3")
+    assert "vllm-old.service runs on the host, computes on it" in error.why and "remove_service=old" in error.fix
+    # Every fix leads to a plan: other GPUs, the service back in the inventory or on its fix, and at last one's word that it is right.
+    assert plan(service(gpus=[0, 1], vllm_args={"tensor_parallel_size": 2}), facts=facts).errors == []
+    assert plan(service(), {"name": "old", "state": "absent"}, facts=facts).errors == []
+    assert plan(service(), facts=host_facts(services=[unit(gpus=[3, 4], active="inactive")])).errors == []
     accepted = plan(service(), facts=facts, plan_accept={"held-gpus": "both are small"})
-    assert accepted.faults == [] and any("held-gpus" in warning for warning in accepted.warnings)
+    assert accepted.errors == [] and any("held-gpus" in warning for warning in accepted.warnings)
 
 
 def rule(port: str, source: str, comment: str, **keys: str) -> dict[str, str]:
@@ -87,7 +87,7 @@ def test_it_is_reached_as_long_as_it_runs(plan: Plans, active: str, kept: bool) 
     """Its rule would have been deleted while it went on holding its GPUs."""
     firewall = {"ssh_ports": [22], "state": {"rules": RULES}}
     made = plan(service(), facts=host_facts(services=[unit(active=active)], firewall=firewall), firewall_api_sources=["192.0.2.0/24"])
-    assert made.faults == []
+    assert made.errors == []
     rows = [row for row in made.hosts["gpu1"]["firewall"]["rules"] if "old" in row["comment"]]
     found = [(row["port"], row["protocol"], source, row["comment"]) for row in rows for source in row["sources"]]
     expected = [(8002, "tcp", "10.0.0.0/8", "inferops: api old"), (None, None, "10.0.0.9", "inferops: peer gone, old")]

@@ -198,7 +198,7 @@ def test_unknown_model_is_planned_like_a_known_one(mirror: Mirror, plan: Any) ->
     """Its size, its memory, what each token takes: 2 x 2 KV heads x 128 x 2 bytes x 32 layers on one of four ranks."""
     mirror.put("org/new", LLAMA, 16 * 10**9)
     found = plan("org/new", mirror.endpoint)
-    assert found.faults == [] and not any("not in the catalogue" in warning for warning in found.warnings)
+    assert found.errors == [] and not any("not in the catalogue" in warning for warning in found.warnings)
     host = found.hosts["gpu1"]
     # The GGUF file is the same weights in another format.
     assert host["weights"][0]["bytes"] == 16 * 10**9 + len(json.dumps(LLAMA))
@@ -218,35 +218,35 @@ def test_unknown_model_is_planned_like_a_known_one(mirror: Mirror, plan: Any) ->
 def test_unknown_model_is_checked(mirror: Mirror, plan: Any, weights: int, arguments: dict[str, Any], key: str) -> None:
     """Context, heads and memory, as of any model."""
     mirror.put("org/new", LLAMA, weights)
-    assert key in [fault.key for fault in plan("org/new", mirror.endpoint, vllm_args=arguments).faults]
+    assert key in [error.key for error in plan("org/new", mirror.endpoint, vllm_args=arguments).errors]
 
 
 def test_disk_is_checked(mirror: Mirror, plan: Any) -> None:
     """By the sizes that the mirror states."""
     mirror.put("org/new", LLAMA, 16 * 10**9)
     facts = host_facts(mounts=[{"mount": "/", "free_bytes": 10**10}], gpus=gpus())
-    assert [fault.key for fault in plan("org/new", mirror.endpoint, facts=facts).faults] == ["weights_dir, vllm_releases_dir, host_cache_dir"]
+    assert [error.key for error in plan("org/new", mirror.endpoint, facts=facts).errors] == ["weights_dir, vllm_releases_dir, host_cache_dir"]
 
 
-def test_missing_is_a_fault(mirror: Mirror, plan: Any) -> None:
-    """One that names the service, the repository and the way out; but not where the host has the weights already."""
-    fault = plan("org/gone", mirror.endpoint).faults[0]
-    assert (fault.service, fault.key) == ("qwen", "model")
-    assert "org/gone" in fault.value and "404" in fault.why and "weights_endpoints" in fault.remedy
+def test_missing_is_a_error(mirror: Mirror, plan: Any) -> None:
+    """One that names the service, the repository and the fix; but not where the host has the weights already."""
+    error = plan("org/gone", mirror.endpoint).errors[0]
+    assert (error.service, error.key) == ("qwen", "model")
+    assert "org/gone" in error.value and "404" in error.why and "weights_endpoints" in error.fix
     there = host_facts(weights=[f"/var/lib/inferops/models/org--gone/{COMMIT}"], gpus=gpus())
-    assert plan("org/gone", mirror.endpoint, facts=there).faults == []
+    assert plan("org/gone", mirror.endpoint, facts=there).errors == []
 
 
 def test_silence_is_a_warning(plan: Any) -> None:
     """Planning offline works."""
     found = plan("org/new", SILENT)
-    assert found.faults == [] and [warning for warning in found.warnings if "org/new is not in the catalogue" in warning and SILENT in warning]
+    assert found.errors == [] and [warning for warning in found.warnings if "org/new is not in the catalogue" in warning and SILENT in warning]
 
 
 def test_nobody_is_asked_against_the_users_will(plan: Any) -> None:
     """plan_lookup: false. Nor is there a warning then."""
     found = plan("org/new", SILENT, plan_lookup=False)
-    assert found.faults == [] and not any("not in the catalogue" in warning for warning in found.warnings)
+    assert found.errors == [] and not any("not in the catalogue" in warning for warning in found.warnings)
 
 
 @pytest.mark.parametrize("model", ["qwen3-235b-a22b-instruct-2507-fp8", "Qwen/Qwen3-235B-A22B-Instruct-2507-FP8", "no-such-entry", 5, None, ["a/b"]])
@@ -268,23 +268,23 @@ def test_own_entry_that_states_no_architecture(mirror: Mirror, plan: Any, model:
     mirror.put("org/new", LLAMA, 16 * 10**9)
     own = {"mine": {"repo": "org/new", "revision": COMMIT, "architecture": {"max_position_embeddings": 4096}}}
     found = plan(model, mirror.endpoint, plan_catalogue=own)
-    assert found.faults == []
+    assert found.errors == []
     memory = found.hosts["gpu1"]["services"][0]["memory"]
     assert (memory["kv_bytes_per_token"], memory["max_model_len"]) == (2 * 2 * 128 * 2 * 32, 4096)
     mirror.put("org/huge", LLAMA, 900 * 10**9)
     own["mine"]["repo"] = "org/huge"
-    assert [fault.key for fault in plan("mine", mirror.endpoint, plan_catalogue=own).faults] == ["gpus"]
+    assert [error.key for error in plan("mine", mirror.endpoint, plan_catalogue=own).errors] == ["gpus"]
 
 
 def test_weights_are_held_against_memory_where_the_cache_is_not_known(mirror: Mirror, plan: Any) -> None:
     """Compressed attention of a new kind: nobody knows what a token takes, and 794 GB do not fit all the same."""
     config = {**LLAMA, "compress_ratios": [4, 128] * 16}
     mirror.put("org/odd", config, 794 * 10**9)
-    assert [fault.key for fault in plan("org/odd", mirror.endpoint).faults] == ["gpus"]
+    assert [error.key for error in plan("org/odd", mirror.endpoint).errors] == ["gpus"]
     mirror.put("org/small", config, 16 * 10**9)
     found = plan("org/small", mirror.endpoint)
     memory = found.hosts["gpu1"]["services"][0]["memory"]
-    assert found.faults == [] and 3.5 * GIB < memory["weights"] < 4.5 * GIB
+    assert found.errors == [] and 3.5 * GIB < memory["weights"] < 4.5 * GIB
     assert [memory[key] for key in ("kv_bytes_per_token", "max_model_len", "concurrency")] == [None] * 3
 
 
@@ -292,14 +292,14 @@ def test_weights_are_held_against_memory_without_a_config(mirror: Mirror, plan: 
     """Not even a config.json: the size is enough."""
     mirror.put("org/bare", None, 794 * 10**9)
     found = plan("org/bare", mirror.endpoint)
-    assert [fault.key for fault in found.faults] == ["gpus"] and "nothing was changed" not in found.faults[0].why
+    assert [error.key for error in found.errors] == ["gpus"] and "nothing was changed" not in found.errors[0].why
 
 
 def test_config_that_contradicts_itself(mirror: Mirror, plan: Any) -> None:
     """Nothing of it is believed, and the reader is told."""
     mirror.put("org/odd", {**LLAMA, "num_key_value_heads": 5}, 16 * 10**9)
     found = plan("org/odd", mirror.endpoint)
-    assert found.faults == [] and [warning for warning in found.warnings if "num_kv_heads" in warning and "cannot share" in warning]
+    assert found.errors == [] and [warning for warning in found.warnings if "num_kv_heads" in warning and "cannot share" in warning]
 
 
 def test_plan_asks_with_the_hosts_own_settings(mirror: Mirror, play: Any, tmp_path: Path) -> None:  # noqa: F811

@@ -28,8 +28,8 @@ WHOLE: dict[str, Any] = {
 
 def test_a_whole_architecture() -> None:
     """Every kind of key; the class has another name in Python."""
-    architecture, faults = read("gpu1", "a", WHOLE)
-    assert faults == []
+    architecture, errors = read("gpu1", "a", WHOLE)
+    assert errors == []
     assert (architecture.class_name, architecture.weight_block_size, architecture.mla) == ("Glm4MoeLiteForCausalLM", (128, 64), Mla(512, 64))
     assert (architecture.first_k_dense, architecture.hidden_size, architecture.is_moe) == (0, None, True)
 
@@ -109,6 +109,6 @@ WRONG: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("facts", "key"), WRONG)
 def test_facts_that_do_not(facts: Any, key: str) -> None:
-    """Each names its key, with a reason and a way out."""
-    [fault] = read("gpu1", "a", facts)[1]
-    assert (fault.host, fault.key) == ("gpu1", key) and fault.why and fault.remedy
+    """Each names its key, with a reason and a fix."""
+    [error] = read("gpu1", "a", facts)[1]
+    assert (error.host, error.key) == ("gpu1", key) and error.why and error.fix

@@ -137,8 +137,8 @@ MODELS = {
 def test_says_what_the_catalogue_says(catalogue: Catalogue, name: str) -> None:
     """Every fact that is read is the catalogue's, and nothing is missing but what config.json does not hold."""
     known = catalogue.entries[name].architecture
-    read, faults = architecture.read("", "", facts_of(MODELS[name]))
-    assert faults == []
+    read, errors = architecture.read("", "", facts_of(MODELS[name]))
+    assert errors == []
     # None of a thing, and nothing said of it, are the same here.
     different = {field: (getattr(read, field), value) for field, value in vars(known).items() if (value or None) != (getattr(read, field) or None)}
     assert not different.keys() - {"parameters", "weights_loaded_bytes", "head_dim"}, different
@@ -179,8 +179,8 @@ def compressed(**weights: Any) -> dict[str, Any]:
 )
 def test_quantisation(quantised: Any, expected: tuple[str, str]) -> None:
     """The methods that vLLM knows, and one that nobody knows."""
-    read, faults = architecture.read("", "", facts(LLAMA, quantization_config=quantised))
-    assert (read.dtype, read.quantization, faults) == (*expected, [])
+    read, errors = architecture.read("", "", facts(LLAMA, quantization_config=quantised))
+    assert (read.dtype, read.quantization, errors) == (*expected, [])
 
 
 INT4 = {"type": "int", "num_bits": 4, "strategy": "group", "group_size": 128}
@@ -207,8 +207,8 @@ INT4 = {"type": "int", "num_bits": 4, "strategy": "group", "group_size": 128}
 )
 def test_groups_of_columns(quantised: Any, expected: tuple[int | None, tuple[str, ...] | None]) -> None:
     """How many columns share a scale, and of which layers that is sure."""
-    read, faults = architecture.read("", "", facts(LLAMA, quantization_config=quantised))
-    assert (read.group_size, read.grouped_layers, faults) == (*expected, [])
+    read, errors = architecture.read("", "", facts(LLAMA, quantization_config=quantised))
+    assert (read.group_size, read.grouped_layers, errors) == (*expected, [])
 
 
 def test_groups_of_two_sizes_say_none() -> None:
@@ -299,7 +299,7 @@ def test_heads_without_groups() -> None:
     ],
 )
 def test_caches_of_another_kind_are_not_guessed(keys: dict[str, Any]) -> None:
-    """Without the KV heads there is no estimate of the cache, and no fault that is none."""
+    """Without the KV heads there is no estimate of the cache, and no error that is none."""
     found = facts(LLAMA, **keys)
     assert not {"num_kv_heads", "mla", "kv_groups"} & found.keys()
 

@@ -13,7 +13,7 @@ from plan_builders import service
 
 def planned(plan: Any, **keys: Any) -> dict[str, Any]:
     found = plan(service(**keys))
-    assert found.faults == [], found.faults
+    assert found.errors == [], found.errors
     return found.hosts["gpu1"]["services"][0]
 
 
@@ -42,7 +42,7 @@ def test_task(plan: Any, keys: dict[str, Any], expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "remedy"),
+    ("value", "fix"),
     [
         ("transcribtion", "transcription"),
         ("embed", "write embedding"),
@@ -52,9 +52,9 @@ def test_task(plan: Any, keys: dict[str, Any], expected: str) -> None:
         ([], ""),
     ],
 )
-def test_a_task_that_there_is_not_is_told_with_those_that_there_are(plan: Any, value: Any, remedy: str) -> None:
-    faults = plan(service(task=value)).faults
-    assert [fault.key for fault in faults] == ["task"] and remedy in faults[0].remedy
+def test_a_task_that_there_is_not_is_told_with_those_that_there_are(plan: Any, value: Any, fix: str) -> None:
+    errors = plan(service(task=value)).errors
+    assert [error.key for error in errors] == ["task"] and fix in errors[0].fix
 
 
 def test_every_task_can_be_written(plan: Any) -> None:
@@ -108,5 +108,5 @@ def test_how_a_model_thinks(plan_hosts: Any, plan: Any, model: str, thinking: st
     """A hybrid's switch is its own; of a model that nobody knows nothing is said."""
     found = plan(service(model=model, vllm_args={"reasoning_parser": "openai_gptoss"} if "gpt-oss" in model else {}))
     one = {row["name"]: row for row in found.hosts.get("gpu1", {}).get("services", [])}.get("qwen")
-    assert one is not None, found.faults
+    assert one is not None, found.errors
     assert (one["thinking"], one["thinking_switch"]) == (thinking, switch)

@@ -37,9 +37,9 @@ ENTRY: dict[str, Any] = {
 
 
 def planned(plan: Plans, own: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
-    """The document of the one service of a plan without faults."""
+    """The document of the one service of a plan without errors."""
     made = plan(service(model="mine", **keys), plan_catalogue={"mine": ENTRY if own is None else own})
-    assert made.faults == []
+    assert made.errors == []
     [document] = made.hosts["gpu1"]["services"]
     return document
 
@@ -85,8 +85,8 @@ def test_files_that_serving_does_not_need(plan: Plans) -> None:
 
 def test_read(catalogue: Catalogue) -> None:
     """Profiles, presets and the license become types."""
-    own, faults = catalogue.with_own("gpu1", {"mine": {**ENTRY, "license": {"name": "Its own", "gated": True}, "quantised_sibling": "other"}})
-    assert faults == []
+    own, errors = catalogue.with_own("gpu1", {"mine": {**ENTRY, "license": {"name": "Its own", "gated": True}, "quantised_sibling": "other"}})
+    assert errors == []
     entry = own.entries["mine"]
     assert entry.license == License("Its own", gated=True) and entry.quantised_sibling == "other"
     assert entry.presets["bare"] == Preset("bare")
@@ -117,7 +117,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("parts", "key"), WRONG)
 def test_wrong_parts(catalogue: Catalogue, parts: dict[str, Any], key: str) -> None:
     """Each names its place."""
-    assert [fault.key for fault in catalogue.with_own("gpu1", {"mine": {"repo": "me/mine", **parts}})[1]] == [f"plan_catalogue.mine.{key}"]
+    assert [error.key for error in catalogue.with_own("gpu1", {"mine": {"repo": "me/mine", **parts}})[1]] == [f"plan_catalogue.mine.{key}"]
 
 
 UNKNOWN: list[tuple[dict[str, Any], str, str]] = [
@@ -129,24 +129,24 @@ UNKNOWN: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "key", "remedy"), UNKNOWN)
-def test_unknown_variants(plan: Plans, keys: dict[str, Any], key: str, remedy: str) -> None:
+@pytest.mark.parametrize(("keys", "key", "fix"), UNKNOWN)
+def test_unknown_variants(plan: Plans, keys: dict[str, Any], key: str, fix: str) -> None:
     """The nearest names are offered."""
     made = plan(service(**{"model": "mine", **keys}), plan_catalogue={"mine": ENTRY})
-    assert keys_of(made.faults) == [("qwen", key)] and made.faults[0].remedy == remedy
+    assert keys_of(made.errors) == [("qwen", key)] and made.errors[0].fix == fix
 
 
 @pytest.mark.parametrize(("keys", "key"), [({"profile": 5}, "profile"), ({"preset": ["a"]}, "preset"), ({"preset": "two words"}, "preset")])
 def test_variants_that_are_no_names(plan: Plans, keys: dict[str, Any], key: str) -> None:
-    """They are faults of the service."""
-    assert keys_of(plan(service(model="mine", **keys), plan_catalogue={"mine": ENTRY}).faults) == [("qwen", key)]
+    """They are errors of the service."""
+    assert keys_of(plan(service(model="mine", **keys), plan_catalogue={"mine": ENTRY}).errors) == [("qwen", key)]
 
 
 def test_arguments_of_a_variant_are_checked(plan: Plans) -> None:
-    """A flag that the chosen vLLM lacks is a fault wherever it comes from."""
+    """A flag that the chosen vLLM lacks is an error wherever it comes from."""
     own = {**ENTRY, "presets": {"old": {"arguments": {"disable_log_requests": True}}}}
-    [fault] = plan(service(model="mine", preset="old"), plan_catalogue={"mine": own}).faults
-    assert fault.key == "vllm_args.disable_log_requests (from the catalogue)"
+    [error] = plan(service(model="mine", preset="old"), plan_catalogue={"mine": own}).errors
+    assert error.key == "vllm_args.disable_log_requests (from the catalogue)"
 
 
 def facts(count: int, memory_bytes: int) -> dict[str, Any]:
@@ -180,4 +180,4 @@ def test_gpus_of_a_profile(plan: Plans, gpus: list[int], memory_bytes: int, prof
 def test_gated_models(plan: Plans, terms: dict[str, Any], warned: bool) -> None:
     """Whoever names one is told where to accept its license."""
     made = plan(service(model="mine"), plan_catalogue={"mine": {**ENTRY, "license": terms}})
-    assert made.faults == [] and any("https://example.org/terms" in warning for warning in made.warnings) == warned
+    assert made.errors == [] and any("https://example.org/terms" in warning for warning in made.warnings) == warned

@@ -21,13 +21,13 @@ CACHE = "/var/cache/inferops/qwen"
 
 
 def first_service(made: Plan) -> dict[str, Any]:
-    """The document of the first service of gpu1, which has no faults."""
-    assert made.faults == []
+    """The document of the first service of gpu1, which has no errors."""
+    assert made.errors == []
     return made.hosts["gpu1"]["services"][0]
 
 
 def test_a_whole_host(plan: Plans) -> None:
-    """Every part of the document of the README's example, with a second service on its way out."""
+    """Every part of the document of the README's example, with a second service on its fix."""
     made = plan(service(name="qwen", vllm_args={"max_model_len": 32768}), {"name": "old", "state": "absent"}, facts=host_facts(), ansible_host="10.0.0.11")
     host = made.hosts["gpu1"]
     [release], [weights], [present, absent] = host["releases"], host["weights"], host["services"]
@@ -287,7 +287,7 @@ def test_how_weights_are_loaded_is_vllms_own(plan: Plans) -> None:
     """The format, the loader's settings, and reading ahead into the page cache."""
     how = {"load_format": "runai_streamer", "safetensors_load_strategy": "prefetch", "model_loader_extra_config": {"concurrency": 16}}
     made = plan(service(vllm_args=how, vllm_requirements=["runai-model-streamer==0.17.0"]))
-    assert made.faults == []
+    assert made.errors == []
     assert {"--load-format=runai_streamer", "--safetensors-load-strategy=prefetch", '--model-loader-extra-config={"concurrency":16}'} <= set(
         first_service(made)["argv"]
     )
@@ -364,16 +364,16 @@ def test_secrets_are_not_in_the_plan(plan: Plans) -> None:
     assert first_service(made)["has_api_key"] is True and "s3cr3t" not in repr(made)
 
 
-def test_faults_of_several_hosts(plan_hosts: Callable[[list[HostInput]], Plan]) -> None:
+def test_errors_of_several_hosts(plan_hosts: Callable[[list[HostInput]], Plan]) -> None:
     """One bad host does not hide another."""
     made = plan_hosts([HostInput(name, {"model_services": [service(port=0)]}) for name in ("a", "b")])
-    assert [fault.host for fault in made.faults] == ["a", "b"]
+    assert [error.host for error in made.errors] == ["a", "b"]
 
 
-def test_a_fault_anywhere_leaves_no_document(plan_hosts: Callable[[list[HostInput]], Plan]) -> None:
+def test_a_error_anywhere_leaves_no_document(plan_hosts: Callable[[list[HostInput]], Plan]) -> None:
     """One bad host stops all of them."""
     made = plan_hosts([HostInput("good", {"model_services": [service()]}), HostInput("bad", {"model_services": [service(port=0)]})])
-    assert [fault.host for fault in made.faults] == ["bad"] and made.hosts == {}
+    assert [error.host for error in made.errors] == ["bad"] and made.hosts == {}
 
 
 def test_table(plan: Plans) -> None:

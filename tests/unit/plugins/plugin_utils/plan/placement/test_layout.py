@@ -125,7 +125,7 @@ def test_more_stages_than_layers() -> None:
 
 
 def test_nothing_known_fits() -> None:
-    """What is not stated is no fault."""
+    """What is not stated is no error."""
     assert fits(Architecture(), Parallel(tensor=7, pipeline=3, data=5))
 
 

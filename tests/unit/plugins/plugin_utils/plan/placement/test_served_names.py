@@ -27,7 +27,7 @@ NAMES = ["gpt-4o", "qwen3-8b"]
 def test_several_names(plan: Plans, more: dict[str, Any]) -> None:
     """All of them go to vLLM, as its flag takes them, and the first is the one that is asked and reported."""
     made = plan(service(**more))
-    assert made.faults == []
+    assert made.errors == []
     [found] = made.hosts["gpu1"]["services"]
     at = found["argv"].index("--served-model-name")
     assert found["argv"][at + 1:at + 3] == NAMES and found["argv"][at + 3].startswith("--")
@@ -58,5 +58,5 @@ def test_without_a_name(plan: Plans) -> None:
     ids=str,
 )
 def test_names_that_cannot_be(plan: Plans, more: dict[str, Any], key: str, words: str) -> None:
-    faults = plan(service(**more)).faults
-    assert [fault.key for fault in faults] == [key] and words in faults[0].why and faults[0].remedy
+    errors = plan(service(**more)).errors
+    assert [error.key for error in errors] == [key] and words in errors[0].why and errors[0].fix

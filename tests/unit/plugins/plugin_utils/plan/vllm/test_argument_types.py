@@ -128,23 +128,23 @@ REFUSED: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("key", "value"), TAKEN)
 def test_taken(plan: Plans, key: str, value: Any) -> None:
-    """No fault about this argument. (The plan itself refuses to pass a token or a port, whatever its type.)"""
-    found = [fault for fault in plan(service(vllm_args={key: value})).faults if fault.key == f"vllm_args.{key}"]
+    """No error about this argument. (The plan itself refuses to pass a token or a port, whatever its type.)"""
+    found = [error for error in plan(service(vllm_args={key: value})).errors if error.key == f"vllm_args.{key}"]
     assert found == [] or key in arguments.OWNED
 
 
 @pytest.mark.parametrize(("key", "value", "words"), REFUSED)
 def test_refused(plan: Plans, key: str, value: Any, words: str) -> None:
-    """One fault, offline, that says what to write."""
-    [fault] = [fault for fault in plan(service(vllm_args={key: value})).faults if fault.key == f"vllm_args.{key}"]
-    assert words in f"{fault.why} {fault.remedy}"
+    """One error, offline, that says what to write."""
+    [error] = [error for error in plan(service(vllm_args={key: value})).errors if error.key == f"vllm_args.{key}"]
+    assert words in f"{error.why} {error.fix}"
 
 
 def test_other_versions_are_not_guessed(plan: Plans) -> None:
-    """A version whose parser was not read: neither fault nor warning. The build of a version does not matter."""
+    """A version whose parser was not read: neither error nor warning. The build of a version does not matter."""
     other = plan(service(vllm_version="0.31.0", vllm_args={"kv_cache_dtype": "fp9"}))
-    assert (other.faults, other.warnings) == ([], [])
-    assert plan(service(gpus=..., vllm_version="0.32.0+cpu", vllm_args={"kv_cache_dtype": "fp9"})).faults
+    assert (other.errors, other.warnings) == ([], [])
+    assert plan(service(gpus=..., vllm_version="0.32.0+cpu", vllm_args={"kv_cache_dtype": "fp9"})).errors
 
 
 COUNTS: list[tuple[Any, int | None]] = [
@@ -212,13 +212,13 @@ APART: list[dict[str, Any]] = [
 @pytest.mark.parametrize(("given", "key"), TOGETHER)
 def test_arguments_that_shut_each_other_out(plan: Plans, given: dict[str, Any], key: str) -> None:
     """The one to blame is named."""
-    assert keys_of(plan(service(vllm_args=given)).faults) == [("qwen", f"vllm_args.{key}")]
+    assert keys_of(plan(service(vllm_args=given)).errors) == [("qwen", f"vllm_args.{key}")]
 
 
 @pytest.mark.parametrize("given", APART)
 def test_arguments_that_go_together(plan: Plans, given: dict[str, Any]) -> None:
     """The other side of each bound."""
-    assert plan(service(vllm_args=given)).faults == []
+    assert plan(service(vllm_args=given)).errors == []
 
 
 TEXTS = ["5", "1k", "1K", "1.5K", "auto", "abc", "fp8", "None", "", "{}", '{"a": 1}', "{a}", "[1]", "x=y", "1e3"]

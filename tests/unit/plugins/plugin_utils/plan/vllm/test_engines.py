@@ -39,7 +39,7 @@ def test_the_document(plan: Plans) -> None:
 
 def test_engines_stand_side_by_side(plan: Plans) -> None:
     made = plan(service(gpus=[1, 2]), developers(port=8002), facts=host_facts())
-    assert made.faults == []
+    assert made.errors == []
     assert [name.split("-")[0] for name in (release["name"] for release in made.hosts["gpu1"]["releases"])] == ["vllm", "transformers"]
 
 
@@ -53,9 +53,9 @@ def test_its_limits_are_told_unless_accepted(plan: Plans) -> None:
 
 
 def test_a_key_needs_a_listener_on_loopback(plan: Plans) -> None:
-    assert keys_of(plan(developers(api_key="sk-1"), facts=host_facts()).faults) == [("dev", "api_key")]
+    assert keys_of(plan(developers(api_key="sk-1"), facts=host_facts()).errors) == [("dev", "api_key")]
     behind = plan(developers(api_key="sk-1", host="127.0.0.1"), facts=host_facts())
-    assert behind.faults == [] and any("asks for no API key: whoever has an account" in text for text in behind.warnings)
+    assert behind.errors == [] and any("asks for no API key: whoever has an account" in text for text in behind.warnings)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_a_key_needs_a_listener_on_loopback(plan: Plans) -> None:
     ],
 )
 def test_refused(plan: Plans, keys: dict[str, Any], expected: str) -> None:
-    faults = keys_of(plan(developers(**keys), facts=host_facts()).faults)
-    assert expected in [key for _service, key in faults], faults
+    errors = keys_of(plan(developers(**keys), facts=host_facts()).errors)
+    assert expected in [key for _service, key in errors], errors
 
 
 def test_processors_need_no_gpu(plan: Plans) -> None:
     """A host without GPUs is fine where torch, or the user, says that it computes on processors."""
     bare = host_facts(gpus=[])
-    assert keys_of(plan(developers(gpus=...), facts=bare).faults) == [("dev", "gpus")]
-    assert plan(developers(gpus=..., transformers_args={"device": "cpu"}), facts=bare).faults == []
-    assert plan(developers(gpus=...), facts=bare, vllm_transformers_requirements=["torch==2.13.0+cpu", "requests==2.34.2"]).faults == []
+    assert keys_of(plan(developers(gpus=...), facts=bare).errors) == [("dev", "gpus")]
+    assert plan(developers(gpus=..., transformers_args={"device": "cpu"}), facts=bare).errors == []
+    assert plan(developers(gpus=...), facts=bare, vllm_transformers_requirements=["torch==2.13.0+cpu", "requests==2.34.2"]).errors == []

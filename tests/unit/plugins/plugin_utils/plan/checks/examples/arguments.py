@@ -77,7 +77,7 @@ EXAMPLES = [
     example("tls-name-is-known", one(service(tls_server_name="a.b")), "take it out, or add ssl_certfile", one(service())),
     example("tls-can-start", encrypted(ssl_cert_reqs=2), "take it away, or write 1", encrypted(ssl_cert_reqs=1)),
     example("tls-can-start", encrypted(ssl_certfile=None), "add ssl_certfile", encrypted()),
-    # The ways out that misled, from reports.
+    # The fixes that misled, from reports.
     example(
         "flags-exist",
         one(service(**SMALL, vllm_args={"max_model_len": 131072, "rope_scaling": ROPE})),
@@ -272,7 +272,7 @@ EXAMPLES = [
         "use all 3 GPUs with tensor_parallel_size: 1 and pipeline_parallel_size: 3",
         one(service(model="qwen3-14b", gpus=[0, 1, 2], vllm_args={"tensor_parallel_size": 1, "pipeline_parallel_size": 3}), plan_gpus=gpus()),
     ),
-    # Three and six GPUs, from a report: the way out uses all of them.
+    # Three and six GPUs, from a report: the fix uses all of them.
     example(
         "model-divides",
         one(service(model="llama-3.3-70b-instruct", gpus=..., vllm_args={"max_model_len": 8192}), plan_gpus=gpus(3, **A100)),

@@ -43,10 +43,10 @@ def wheels(*names: str) -> dict[str, Any]:
     return host(**TRIXIE, wheels={"/srv/wheels": [*names, A_WHEEL]})
 
 
-def cards(fault: str = "") -> dict[str, Any]:
+def cards(error: str = "") -> dict[str, Any]:
     """Facts of a host whose second GPU says this of itself."""
     found = gpus(2)
-    return host_facts(gpus=[found[0], {**found[1], "fault": fault}])
+    return host_facts(gpus=[found[0], {**found[1], "error": error}])
 
 
 def split(yes: bool = True) -> dict[str, Any]:

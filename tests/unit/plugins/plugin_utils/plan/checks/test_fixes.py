@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Remedies: each, when followed, leads to a plan without faults; and every rule has an example that shows it."""
+"""Fixes: each, when followed, leads to a plan without errors; and every rule has an example that shows it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan import checks, resolve as resolving
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Fault, Notice
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import PlanError, PlanWarning
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.tables import Tables
 from example_builders import Example, Inventory
 
-Found = dict[str, list[Fault | Notice]]
+Found = dict[str, list[PlanError | PlanWarning]]
 
 
 def _examples() -> list[Example]:
-    """Those of all files in remedies/."""
+    """Those of all files in fixes/."""
     found: list[Example] = []
     for path in sorted((Path(__file__).parent / "examples").glob("*.py")):
         spec = importlib.util.spec_from_file_location(f"examples_{path.stem}", path)
@@ -58,7 +58,7 @@ def _find(monkeypatch: pytest.MonkeyPatch, defaults: dict[str, Any], catalogue: 
     """Plans an inventory; gives the plan and, by rule, what was found."""
     found: Found = {}
 
-    def record(name: str, findings: Iterator[Fault | Notice]) -> Iterator[Fault | Notice]:
+    def record(name: str, findings: Iterator[PlanError | PlanWarning]) -> Iterator[PlanError | PlanWarning]:
         for finding in findings:
             found.setdefault(name, []).append(finding)
             yield finding
@@ -73,57 +73,57 @@ def _find(monkeypatch: pytest.MonkeyPatch, defaults: dict[str, Any], catalogue: 
         asked = [question for host in inventory for question in resolving.questions(host, defaults, catalogue)]
         answers = {question: example.answers[question.repo] for question in asked if question.repo in example.answers}
         made = resolving.resolve(inventory, defaults, catalogue, tables, answers, run)
-        # What may be accepted says so in the plan's own faults.
-        told = {(fault.host, fault.service, fault.key, fault.why): fault for fault in made.faults}
+        # What may be accepted says so in the plan's own errors.
+        told = {(error.host, error.service, error.key, error.why): error for error in made.errors}
         accepted = {host.name: host.variables.get("plan_accept", {}) for host in inventory}
         by_rule: Found = {}
         for name, findings in found.items():
             for each in findings:
                 if (each.rule or name) not in accepted.get(each.host, {}):
-                    known = told.get((each.host, each.service, each.key, each.why), each) if isinstance(each, Fault) else each
+                    known = told.get((each.host, each.service, each.key, each.why), each) if isinstance(each, PlanError) else each
                     by_rule.setdefault(name, []).append(known)
         return made, by_rule
 
     return plan
 
 
-def _words(finding: Fault | Notice) -> str:
-    """What a finding says to do: a fault's remedy, a warning's text."""
-    return finding.remedy if isinstance(finding, Fault) else finding.text
+def _words(finding: PlanError | PlanWarning) -> str:
+    """What a finding says to do: an error's fix, a warning's text."""
+    return finding.fix if isinstance(finding, PlanError) else finding.text
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
-def test_the_remedy_leads_out(find: Any, example: Example) -> None:
-    """The rule finds it and says those words; after what they say there is no fault, and the rule is silent."""
+def test_the_fix_leads_out(find: Any, example: Example) -> None:
+    """The rule finds it and says those words; after what they say there is no error, and the rule is silent."""
     made, found = find(example, example.bad)
     mine = found.get(example.rule, [])
     assert mine, f"{example.rule} finds nothing; found was {found}"
     told = [finding for finding in mine if example.says in _words(finding)]
     assert told, [_words(finding) for finding in mine]
     # A warning has no key of its own.
-    unsaid = [key for key in _changed(example) if all(isinstance(finding, Fault) and not _says(finding, key) for finding in told)]
-    assert not unsaid, f"the way out changes {', '.join(unsaid)}, of which nothing is said: {[_words(finding) for finding in told]}"
+    unsaid = [key for key in _changed(example) if all(isinstance(finding, PlanError) and not _says(finding, key) for finding in told)]
+    assert not unsaid, f"the fix changes {', '.join(unsaid)}, of which nothing is said: {[_words(finding) for finding in told]}"
     assert _changed_facts(example) == set(example.on_host), "facts change that on_host does not name, or the other way round"
     healed, left = find(example, example.good)
-    assert healed.faults == []
+    assert healed.errors == []
     others = [finding for name in left if name == example.rule or name not in found for finding in left[name]]
     assert [finding for finding in others if not example.costs or example.costs not in _words(finding)] == [], "something is left, or new"
 
 
-def _says(finding: Fault, key: str) -> bool:
-    where = f"{finding.key} {finding.value} {finding.why} {finding.remedy}"
+def _says(finding: PlanError, key: str) -> bool:
+    where = f"{finding.key} {finding.value} {finding.why} {finding.fix}"
     return re.search(rf"(?<![a-z_]){re.escape(key)}(?![a-z_])", where) is not None
 
 
 def _changed_facts(example: Example) -> set[str]:
-    """Facts of hosts, by their names, that are others after the way out. Of a host that is new or gone none is."""
+    """Facts of hosts, by their names, that are others after the fix. Of a host that is new or gone none is."""
     before = {host.name: host.facts or {} for host in example.bad}
     pairs = [(before[host.name], host.facts or {}) for host in example.good if host.name in before]
     return {name for bad, good in pairs for name in {*bad, *good} if bad.get(name) != good.get(name)}
 
 
 def _changed(example: Example) -> list[str]:
-    """Names of the keys whose values the way out changes. What happens to a whole host is the user's to see to."""
+    """Names of the keys whose values the fix changes. What happens to a whole host is the user's to see to."""
     keys: list[str] = []
     before = {host.name: host for host in example.bad}
     for host in example.good:

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Faults injected into a running service: it comes back by itself, and leaves nothing behind."""
+"""Errors injected into a running service: it comes back by itself, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ def test_site_starts_what_was_stopped(play: Callable[..., Any], unit: Any, clien
 
 
 def test_then_nothing_is_left_to_do(play: Callable[..., Any], unit: Any) -> None:
-    """A second run right after reports nothing to do: what the fault changed is made good."""
+    """A second run right after reports nothing to do: what the error changed is made good."""
     done = play()
     assert [counts["changed"] for counts in done.recap.values()] == [0] * len(done.recap), done.output

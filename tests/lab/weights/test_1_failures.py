@@ -16,7 +16,7 @@ from lab import ENVIRONMENT, wait_until
 DEAD = f"http://{ENVIRONMENT['LAB_NETWORK']}.250:9"
 
 
-def test_without_a_fault(fetch: Fetch) -> None:
+def test_without_a_error(fetch: Fetch) -> None:
     """The first endpoint gives everything; of the second only the probe's byte is taken. One format of the weights is fetched."""
     fetch.run()
     fetch.check()
@@ -139,7 +139,7 @@ def test_all_are_gone(fetch: Fetch) -> None:
     assert fetch.unit.show("NRestarts") == "0"
     error = fetch.status()["error"]
     assert all(f"{mirror.url} answered" in error for mirror in fetch.mirrors), error
-    assert "Empty reply" in error and fetch.status()["remedy"]
+    assert "Empty reply" in error and fetch.status()["fix"]
     for mirror in fetch.mirrors:
         mirror.behave()
     fetch.run()

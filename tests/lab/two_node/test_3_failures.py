@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One fault after the other, on Ray: the service comes back by itself, with the right answer, in a time that is printed."""
+"""One error after the other, on Ray: the service comes back by itself, with the right answer, in a time that is printed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def right(pair: Pair) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def table() -> Iterator[dict[str, float]]:
-    """Prints each fault with its time at the end."""
+    """Prints each error with its time at the end."""
     rows: dict[str, float] = {}
     yield rows
-    print("\n" + "\n".join(f"| ray | {fault} | {seconds:.0f} s |" for fault, seconds in rows.items()))
+    print("\n" + "\n".join(f"| ray | {error} | {seconds:.0f} s |" for error, seconds in rows.items()))
 
 
 FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
@@ -41,14 +41,14 @@ FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "inflict"), FAULTS, ids=[fault for fault, _inflict in FAULTS])
-def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], fault: str, inflict: Callable[[Pair], None]) -> None:
+@pytest.mark.parametrize(("error", "inflict"), FAULTS, ids=[error for error, _inflict in FAULTS])
+def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], error: str, inflict: Callable[[Pair], None]) -> None:
     """What was there before is gone, and the next right answer comes in time."""
     before = pair.pids()
     began = time.monotonic()
     inflict(pair)
-    wait_until(lambda: not pair.answers(right) or pair.pids() != before, 90, "the fault is noticed")
-    table[fault] = pair.comes_back(right, BACK, began)
+    wait_until(lambda: not pair.answers(right) or pair.pids() != before, 90, "the error is noticed")
+    table[error] = pair.comes_back(right, BACK, began)
 
 
 def shown(scenario: Scenario) -> str:
