@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of C(inferops.gpu.plan): reads the inventory and the collection's own files, and lets C(module_utils/_plan) do the rest."""
+"""Controller side of C(inferops.gpu.plan): reads the inventory and the collection's own files, and lets C(plugin_utils/plan) do the rest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._masking import maske
 from ansible_collections.inferops.gpu.plugins.plugin_utils import controller_files
 from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup, cache_folder
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import HIDDEN, PlanError, PlanWarning, is_secret_name, render_errors, shown
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import catalogue, credential_key, definitions, near_names, overrides, secrets
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import catalogue, credential_key, definitions, near_names, overrides, renamed, secrets
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput, Run
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.services import ABSENT, SECRETS, UNREADABLE
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings import MissingDefault, proxies
@@ -115,7 +115,7 @@ class ActionModule(ActionBase):
             host = replace(
                 host,
                 variables={**host.variables, "model_services": services},
-                errors=(*host.errors, *errors, *self._missing_files(name, raw, defaults, templar, looked)),
+                errors=(*host.errors, *renamed.errors(name, raw), *errors, *self._missing_files(name, raw, defaults, templar, looked)),
                 warnings=(*groups.warnings(name, raw), *names.warnings(name, raw)),
             )
             mirror = host.variables.get("weights_mirror_host")

@@ -12,7 +12,7 @@ Result = t.Mapping[str, t.Any]
 
 ROLLED = ("unit", "environment_file", "served", "own_folders")
 
-# What the supervisor of a service over several hosts says of NCCL's transport (complaint() in roles/ray/files/span_transport.py).
+# What the supervisor of a service over several hosts says of NCCL's transport (complaint() in roles/multi_node/files/span_transport.py).
 WRONG_TRANSPORT = re.compile(r"NCCL goes over .+, and the inventory expects \S+")
 
 

@@ -20,7 +20,7 @@ def stray_names(units: t.Sequence[Row], services: t.Any) -> list[str]:
 def stray_units(names: t.Sequence[str], settings: Row) -> list[dict[str, t.Any]]:
     """Return what the `service_state` module has to know to remove services that no plan has.
 
-    `settings` are `host_config_dir`, `host_state_dir`, `host_cache_dir`, `ray_temp_dir` and `model_service_account_prefix`.
+    `settings` are `host_config_dir`, `host_state_dir`, `host_cache_dir`, `multi_node_ray_temp_dir` and `model_service_account_prefix`.
     """
     # Here and not above: most of the plan comes with them, and Ansible loads all filters of a collection for each task that uses one of them.
     from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.services import Service

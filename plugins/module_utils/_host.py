@@ -23,7 +23,7 @@ from . import _reading, _safe_paths
 UNIT_DIRECTORY = "/etc/systemd/system"
 # Every unit of ours carries this line, so that nobody else's `vllm-*.service` is taken for ours.
 SHARED_MEMORY = "/dev/shm"
-# The name of the process that listens for other nodes while the network is tried (_span_network.py); at most 15 letters, as Linux has it.
+# The name of the process that listens for other nodes while the network is tried (_multi_node_network.py); at most 15 letters, as Linux has it.
 NETWORK_PROBE = "inferops-probe"
 UNIT_MARK = "# Managed by inferops.gpu"
 # How long a command may take, and a file system over a network to say how large it is.

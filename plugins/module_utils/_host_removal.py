@@ -61,7 +61,7 @@ class Places:
     cache_dir: str
     uv_cache_dir: str
     weights_dir: str
-    ray_temp_dir: str
+    multi_node_ray_temp_dir: str
     mirror_dir: str
     account: str
     group: str
@@ -94,7 +94,7 @@ def weights(places: Places) -> list[_prune.Found]:
 def files(places: Places) -> list[str]:
     """Return the files and folders that go, whole, as paths; weights and empty folders are not among them."""
     known = [*_text_files(places), *_programs(places), *_links(places), *_releases_of(places), *_caches(places)]
-    ray = [path for path in glob.glob(os.path.join(glob.escape(places.ray_temp_dir), "*")) if _is_an_accounts(path)]
+    ray = [path for path in glob.glob(os.path.join(glob.escape(places.multi_node_ray_temp_dir), "*")) if _is_an_accounts(path)]
     temporary = [path for pattern in _TEMPORARY for path in sorted(glob.glob(pattern))]
     mirror = [places.mirror_dir] if places.weights and _owner(places.mirror_dir) in _uids() else []
     return [path for path in [*known, *_state(places), *ray, *temporary, *mirror] if _safe_paths.exists(path)]
@@ -247,7 +247,7 @@ def folders(places: Places) -> list[str]:
     brought = os.path.join(places.config_dir, "files")
     config = [*sorted(glob.glob(os.path.join(glob.escape(brought), "*"))), brought, os.path.join(places.config_dir, "tokens"), places.config_dir]
     return [
-        places.releases_dir, *inner, *config, places.ray_temp_dir, places.cache_dir, *(os.path.join(places.state_dir, name) for name in _STATE),
+        places.releases_dir, *inner, *config, places.multi_node_ray_temp_dir, places.cache_dir, *(os.path.join(places.state_dir, name) for name in _STATE),
         *([places.weights_dir] if places.weights else []), places.state_dir,
     ]
 

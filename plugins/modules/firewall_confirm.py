@@ -57,7 +57,7 @@ def main() -> None:
     try:
         with returning.locked():
             if not returning.is_pending():
-                module.fail_json(msg="the change was taken back before it could be confirmed; set firewall_return_after to more seconds")
+                module.fail_json(msg="the change was taken back before it could be confirmed; set firewall_rollback_timeout to more seconds")
             if connection is not None and connection.client_port == returning.client_port():
                 module.fail_json(msg="this is still the connection that made the change; the host is not known to answer on a new one")
             returning.disarm()

@@ -43,7 +43,7 @@ options:
     description: Where weights stand.
     type: path
     default: /var/lib/inferops/models
-  ray_temp_dir:
+  multi_node_ray_temp_dir:
     description: Where Ray keeps its sockets and logs.
     type: path
     default: /var/lib/inferops/ray
@@ -107,7 +107,7 @@ from ..module_utils._firewall import rules as _rules
 _PATHS = {
     "config_dir": "/etc/inferops", "install_dir": "/opt/inferops", "releases_dir": "/opt/inferops/releases", "state_dir": "/var/lib/inferops",
     "cache_dir": "/var/cache/inferops", "uv_cache_dir": "/var/cache/inferops/uv", "weights_dir": "/var/lib/inferops/models",
-    "ray_temp_dir": "/var/lib/inferops/ray", "mirror_dir": "/var/cache/inferops-mirror", "mirror_install_dir": "/opt/inferops",
+    "multi_node_ray_temp_dir": "/var/lib/inferops/ray", "mirror_dir": "/var/cache/inferops-mirror", "mirror_install_dir": "/opt/inferops",
 }
 
 

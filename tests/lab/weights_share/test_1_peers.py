@@ -53,7 +53,7 @@ def test_a_wrong_byte_is_seen_by_who_copies(fleet: Fleet) -> None:
 
 
 def test_the_host_that_downloads_dies(fleet: Fleet, tmp_path: Path) -> None:
-    """The others wait for as long as weights_share_patience says and go on with the origin, keeping what they have. Strangers get nothing."""
+    """The others wait for as long as weights_share_stall_timeout says and go on with the origin, keeping what they have. Strangers get nothing."""
     names = HOSTS[:3]
     fleet.forget(*names)
     # A shard takes some forty seconds, so that the host that downloads is far from done when it dies, also where a busy controller is slow to
@@ -62,7 +62,7 @@ def test_the_host_that_downloads_dies(fleet: Fleet, tmp_path: Path) -> None:
     first = fleet.hosts["lab-gpu1"]
     with (tmp_path / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            command(CONVERGE, "-l", ",".join(names), weights_share_patience=8),
+            command(CONVERGE, "-l", ",".join(names), weights_share_stall_timeout=8),
             cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )
     shard = f"{HOME}/main.partial/model-0000*"

@@ -129,7 +129,7 @@ def planted(path: Path, uid: int, mode: int, inner: int | None) -> Path:
 
 @pytest.mark.parametrize("kind", ["folder", "ray"])
 @pytest.mark.parametrize(("uid", "mode", "inner", "goes"), [
-    # C(ray_temp_dir: /opt) and a service nvidia; C(host_cache_dir: /scratch) and a folder of alice's that is called like a service.
+    # C(multi_node_ray_temp_dir: /opt) and a service nvidia; C(host_cache_dir: /scratch) and a folder of alice's that is called like a service.
     (0, 0o755, 0, False), (FORMER, 0o755, FORMER, False), (FORMER, 0o755, None, False), (0, 0o700, 0, False), (0, 0o755, FORMER, False),
     # An empty one that an administrator has made, one of the former account's, and those that were cut off.
     (0, 0o755, None, True), (DAEMON, 0o755, DAEMON, True), (0, 0o700, DAEMON, True), (0, 0o700, NOBODY.pw_uid, True),

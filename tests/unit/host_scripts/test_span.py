@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-FILES = Path(__file__).resolve().parents[3] / "roles" / "ray" / "files"
+FILES = Path(__file__).resolve().parents[3] / "roles" / "multi_node" / "files"
 TOKEN = "a-token-that-nobody-may-see"
 
 # A program that says where it runs and goes on until it is told to end; it leaves a child behind, which ignores that.

@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils import _openai_api, _task_checks
 from host_script import ROLES, load
 
-FILES = ROLES / "ray" / "files"
+FILES = ROLES / "multi_node" / "files"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def test_the_folder_in_which_engine_and_ranks_meet(tmp_path: Path, monkeypatch: 
     # The role copies them beside the others under these names.
     for module in (_exit_status, _openai_api, _task_checks):
         monkeypatch.setitem(sys.modules, module.__name__.rpartition("._")[2], module)
-    part = load(ROLES / "ray" / "files" / "span_part.py", "span_part")
+    part = load(ROLES / "multi_node" / "files" / "span_part.py", "span_part")
     folder = tmp_path / "cache" / "rpc"
     monkeypatch.setenv("VLLM_RPC_BASE_PATH", str(folder))
     there: list[bool] = []

@@ -24,7 +24,7 @@ from host_script import ROLES, load
 def probe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, "openai_api", _openai_api)
     monkeypatch.setitem(sys.modules, "task_checks", _task_checks)
-    return load(ROLES / "ray" / "files" / "span_probe.py", "span_probe")
+    return load(ROLES / "multi_node" / "files" / "span_probe.py", "span_probe")
 
 
 ANSWERS: dict[str, Any] = {

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_span import Span, free_port, soon, span  # noqa: F401  # pylint: disable=unused-import  # span is a fixture
 
-FILES = ROLES / "ray" / "files"
+FILES = ROLES / "multi_node" / "files"
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from host_script import ROLES, load
 from test_span import Span, engine, free_port, soon, span  # noqa: F401  # pylint: disable=unused-import  # the fixtures
 from test_span_engine import probe  # noqa: F401  # pylint: disable=unused-import  # a fixture
 
-FILES = ROLES / "ray" / "files"
+FILES = ROLES / "multi_node" / "files"
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def packages_are_there(host: HostDraft) -> Iterator[PlanError]:
                 continue
             if need.needs(draft.given) and not any(has_package(have, package) for package in need.packages):
                 why = f"it needs the package {need.packages[0]}, which vLLM does not bring"
-                version = host.settings.ray_version.text if need.packages[0] == "ray" else "<its version>"
+                version = host.settings.multi_node_ray_version.text if need.packages[0] == "ray" else "<its version>"
                 fix = f"add {need.packages[0]}=={version} to vllm_requirements"
                 fix += f"; or write {need.instead}" if need.instead else f"; or take {need.key} out"
                 yield PlanError(host.name, draft.label, draft.where(need.key), shown(draft.given[need.key], need.key), why, fix)

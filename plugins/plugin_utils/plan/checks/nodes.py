@@ -144,8 +144,8 @@ def temp_dir_is_short(host: HostDraft) -> Iterator[PlanError]:
         path = temp_dir(host, draft)
         if len(path) > LONGEST_TEMP_DIR:
             why = f"Ray's sockets would have longer paths than Linux takes: {path} is {len(path)} letters, and {LONGEST_TEMP_DIR} are left for it"
-            fix = "give the service a shorter name, or set ray_temp_dir to a shorter path"
-            yield PlanError(host.name, draft.label, "ray_temp_dir", host.settings.ray_temp_dir, why, fix)
+            fix = "give the service a shorter name, or set multi_node_ray_temp_dir to a shorter path"
+            yield PlanError(host.name, draft.label, "multi_node_ray_temp_dir", host.settings.multi_node_ray_temp_dir, why, fix)
 
 
 @check()
@@ -153,11 +153,11 @@ def object_stores_fit(host: HostDraft) -> Iterator[PlanError]:
     """Ray's objects fit into the host's shared memory. Where they do not, Ray takes a folder on a disk for it and says so in a log alone."""
     stores = [draft for draft in host.services if draft.part is not None and draft.part.backend == RAY]
     mount = host.facts.mount_of("/dev/shm") if host.facts is not None else None
-    wanted = host.settings.ray_object_store_memory * len(stores)
+    wanted = host.settings.multi_node_ray_object_store_memory * len(stores)
     # Hosts of whose shared memory nothing is known have it on their root file system here.
     if not stores or mount is None or mount.mount != "/dev/shm" or wanted <= mount.size_bytes:
         return
     why = f"Ray of {', '.join(draft.label for draft in stores)} takes {wanted} bytes of shared memory, and /dev/shm has {mount.size_bytes}"
-    fix = "set ray_object_store_memory lower (vLLM keeps nothing large there), or give /dev/shm more (its size= when mounted, a container's shm_size)"
+    fix = "set multi_node_ray_object_store_memory lower (vLLM keeps nothing large there), or give /dev/shm more (its size= when mounted, a container's shm_size)"
     labels = ", ".join(draft.label for draft in stores)
-    yield PlanError(host.name, labels, "ray_object_store_memory", str(host.settings.ray_object_store_memory), why, fix)
+    yield PlanError(host.name, labels, "multi_node_ray_object_store_memory", str(host.settings.multi_node_ray_object_store_memory), why, fix)

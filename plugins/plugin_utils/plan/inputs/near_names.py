@@ -24,7 +24,7 @@ _VERY_NEAR = 0.92
 _SHORT = 3
 # Names that the roles and playbooks set themselves, or take from the command line alone.
 OWN = frozenset({
-    "plan_host", "plan_facts", "ray_span_tokens", "model_service_held", "firewall_remove", "firewall_peers", "remove_service", "remove_all",
+    "plan_host", "plan_facts", "multi_node_tokens", "model_service_held", "firewall_remove", "firewall_peers", "remove_service", "remove_all",
     "weights_prune", "weights_prune_found", "weights_mirror_found", "status_found", "inferops_result",
 })
 

@@ -16,7 +16,7 @@ from .. import values
 from ..errors import HIDDEN, Bad, PlanError, kind, shown
 
 LONGEST = 4096
-# Letters that all nodes of a service can show each other, and how many of them at least (roles/ray).
+# Letters that all nodes of a service can show each other, and how many of them at least (roles/multi_node).
 SHORTEST_RAY_TOKEN = 32
 
 INDEX_CREDENTIALS = "host_index_credentials"
@@ -47,7 +47,7 @@ def header(value: Any, name: str = "the_variable") -> str:
     return value
 
 
-def ray_token(value: Any, name: str = "ray_token") -> str:
+def multi_node_token(value: Any, name: str = "multi_node_token") -> str:
     """The token of services over several hosts."""
     read = header(value, name)
     if len(read) < SHORTEST_RAY_TOKEN:
@@ -75,7 +75,7 @@ _READERS = {
     "weights_token": header,
     "weights_credential_token": header,
     "model_service_credential_api_key": header,
-    "ray_token": ray_token,
+    "multi_node_token": multi_node_token,
 }
 
 VARIABLES: tuple[str, ...] = (*_READERS, INDEX_CREDENTIALS)

@@ -307,7 +307,7 @@ def _own_settings(service: Service, settings: Settings) -> Settings:
     if service.vllm_requirements is not None:
         own["vllm_requirements"] = service.vllm_requirements
     if service.distributed is not None and service.distributed.backend == RAY:
-        own["vllm_requirements"] = with_ray(own.get("vllm_requirements", settings.vllm_requirements), settings.ray_version.text)
+        own["vllm_requirements"] = with_ray(own.get("vllm_requirements", settings.vllm_requirements), settings.multi_node_ray_version.text)
     return replace(settings, **own)
 
 

@@ -94,7 +94,7 @@ def unit_names(draft: ServiceDraft) -> list[str]:
 
 def temp_dir(host: HostDraft, draft: ServiceDraft) -> str:
     """Where Ray keeps its sockets and logs: a short path."""
-    return f"{host.settings.ray_temp_dir}/{draft.service.name}"
+    return f"{host.settings.multi_node_ray_temp_dir}/{draft.service.name}"
 
 
 def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) 
         f"ray-worker-{service.name}": f"{service.name}.ray-worker",
         f"ray-head-{service.name}": f"{service.name}.ray-head",
     }
-    temp = [] if present else [f"{settings.ray_temp_dir}/{service.name}"]
+    temp = [] if present else [f"{settings.multi_node_ray_temp_dir}/{service.name}"]
     return [
         {
             "unit": f"{unit}.service",
@@ -182,7 +182,7 @@ def _ray_command(host: HostDraft, draft: ServiceDraft, part: Part) -> list[str]:
     temp = temp_dir(host, draft)
     joins = ["--head", f"--port={part.port}"] if part.is_head else [f"--address={_address(part.head.address, part.port)}"]
     head = [
-        f"--include-dashboard={'true' if settings.ray_dashboard else 'false'}",
+        f"--include-dashboard={'true' if settings.multi_node_ray_dashboard else 'false'}",
         "--dashboard-host=127.0.0.1",
         f"--dashboard-port={numbers['dashboard']}",
         # Listens wherever grpcio is installed, which vLLM brings.
@@ -203,7 +203,7 @@ def _ray_command(host: HostDraft, draft: ServiceDraft, part: Part) -> list[str]:
         # Ranks ask for a GPU each and for no CPU; Ray would keep an idle process for each CPU.
         "--num-cpus=1",
         f"--num-gpus={len(set(draft.gpus or ()))}",
-        f"--object-store-memory={settings.ray_object_store_memory}",
+        f"--object-store-memory={settings.multi_node_ray_object_store_memory}",
         f"--temp-dir={temp}",
         f"--object-spilling-directory={temp}/spill",
         "--disable-usage-stats",
@@ -237,9 +237,9 @@ def _engine_flags(host: HostDraft, draft: ServiceDraft, local_url: str | None) -
         "engine": local_url,
         "model": draft.service.served_model_name or draft.service.name,
         "task": draft.task,
-        "probe_interval": settings.ray_probe_interval,
-        "probe_timeout": settings.ray_probe_timeout,
-        "patience": settings.ray_patience,
+        "probe_interval": settings.multi_node_probe_interval,
+        "probe_timeout": settings.multi_node_probe_timeout,
+        "patience": settings.multi_node_liveness_timeout,
     }
 
 
@@ -259,8 +259,8 @@ def _unit(
         "member": members,
         "transport": draft.transport.expects if draft.transport is not None else "",
         "failures": failures,
-        "silence": settings.ray_silence,
-        "join_timeout": settings.ray_join_timeout,
+        "silence": settings.multi_node_heartbeat_timeout,
+        "join_timeout": settings.multi_node_join_timeout,
         "start_timeout": settings.model_service_start_timeout,
         "stop_timeout": max(1, settings.model_service_stop_timeout - 10),
         **flags,

@@ -15,7 +15,7 @@ from reach import FIRST, SECOND, can_log_in, on
 
 # The least that there is to set.
 RETURN_AFTER = 20
-QUICK = ["--limit", "tuned", "-e", json.dumps({"firewall_return_after": RETURN_AFTER})]
+QUICK = ["--limit", "tuned", "-e", json.dumps({"firewall_rollback_timeout": RETURN_AFTER})]
 
 
 def test_killed_when_it_was_turned_on(killed_play: Callable[..., str]) -> None:

@@ -66,7 +66,7 @@ def test_shut_out(play: Callable[..., Play]) -> None:
     on(SECOND, f"ufw --force disable && ufw insert 1 deny from {CONTROLLER}")
     before = state(SECOND)
     try:
-        done = play("--limit", "tuned", variables={"firewall_return_after": RETURN_AFTER, "ansible_ssh_timeout": 5})
+        done = play("--limit", "tuned", variables={"firewall_rollback_timeout": RETURN_AFTER, "ansible_ssh_timeout": 5})
         assert done.status != 0, done.output
         assert done.recap[FIRST]["failed"] == 0, done.output
         said = " ".join(done.output.split())

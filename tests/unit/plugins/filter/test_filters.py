@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.inferops.gpu.plugins.filter import certificates, services, spans, systemd
+from ansible_collections.inferops.gpu.plugins.filter import certificates, multi_node, services, systemd
 
 
 @pytest.mark.parametrize(
@@ -161,10 +161,10 @@ def test_of_two_units_the_one_that_stands_for_the_service_comes_last() -> None:
 def test_only_the_engine_has_the_services_secrets() -> None:
     """Ray's units have the token alone, and other hosts get neither."""
     secrets = {"a": {"VLLM_API_KEY": "k", "S": "s"}}
-    assert spans.unit_secrets([spanning("head")], secrets, {"a": "t"}) == {
+    assert multi_node.unit_secrets([spanning("head")], secrets, {"a": "t"}) == {
         "vllm-a.service": {"VLLM_API_KEY": "k", "S": "s", "SPAN_TOKEN": "t"}, "ray-head-a.service": {"SPAN_TOKEN": "t"},
     }
-    rows = spans.unit_rows([spanning("head")], secrets)
+    rows = multi_node.unit_rows([spanning("head")], secrets)
     assert rows[1]["words"] == ["span.py", "--withhold=S", "--withhold=VLLM_API_KEY", "--", "vllm", "serve"]
     assert rows[0]["words"] == ["span.py", "--", "ray"]
     assert not [row for row in rows if "k" in row["words"] or "secrets" in row]
@@ -177,9 +177,9 @@ def test_a_worker_is_not_asked() -> None:
 
 def test_errors_of_one_node_are_those_of_all() -> None:
     others = {"h": {"a": "it fell"}, "w": {}}
-    assert spans.span_errors({}, [spanning("worker")], others, "w") == {"a": "On node h: it fell"}
-    assert spans.span_errors({"a": "own"}, [spanning("worker")], others, "w") == {"a": "own"}
-    assert spans.span_errors({}, [plan_service("a")], others, "w") == {}
+    assert multi_node.multi_node_errors({}, [spanning("worker")], others, "w") == {"a": "On node h: it fell"}
+    assert multi_node.multi_node_errors({"a": "own"}, [spanning("worker")], others, "w") == {"a": "own"}
+    assert multi_node.multi_node_errors({}, [plan_service("a")], others, "w") == {}
 
 
 TOKENS = [("", {"h": {"tokens": {"a": "made"}}}, "made"), ("given", {"h": {"tokens": {"a": "made"}}}, "given"), ("", {}, ""), ("", {"h": {"skipped": True}}, "")]
@@ -187,12 +187,12 @@ TOKENS = [("", {"h": {"tokens": {"a": "made"}}}, "made"), ("given", {"h": {"toke
 
 @pytest.mark.parametrize(("given", "made", "expected"), TOKENS)
 def test_tokens(given: str, made: dict[str, object], expected: str) -> None:
-    assert spans.span_tokens([spanning("worker")], given, made) == {"a": expected}
+    assert multi_node.multi_node_tokens([spanning("worker")], given, made) == {"a": expected}
 
 
 def test_a_service_whose_other_node_has_failed_is_left_alone() -> None:
-    assert spans.fallen_nodes([spanning("worker"), plan_service("b")], ["h", "w"]) == []
-    [line] = spans.fallen_nodes([spanning("worker"), plan_service("b")], ["w"])
+    assert multi_node.fallen_nodes([spanning("worker"), plan_service("b")], ["h", "w"]) == []
+    [line] = multi_node.fallen_nodes([spanning("worker"), plan_service("b")], ["w"])
     assert line.startswith("a: h failed in this run")
 
 

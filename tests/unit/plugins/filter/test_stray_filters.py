@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.inferops.gpu.plugins.filter import strays
 
 SETTINGS = {
-    "host_config_dir": "/etc/inferops", "host_state_dir": "/var/lib/inferops", "host_cache_dir": "/var/cache/inferops", "ray_temp_dir": "/ray",
+    "host_config_dir": "/etc/inferops", "host_state_dir": "/var/lib/inferops", "host_cache_dir": "/var/cache/inferops", "multi_node_ray_temp_dir": "/ray",
     "model_service_account_prefix": "inferops-",
 }
 

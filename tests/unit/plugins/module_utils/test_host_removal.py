@@ -53,7 +53,7 @@ class Host:
         self.places = _host_removal.Places(
             config_dir=str(base / "etc"), install_dir=str(base / "usr-local"), releases_dir=str(base / "usr-local" / "releases"), state_dir=str(base / "state"),
             cache_dir=str(base / "cache"), uv_cache_dir=str(base / "cache" / "uv"), weights_dir=str(base / "state" / "models"),
-            ray_temp_dir=str(base / "ray"), mirror_dir=str(base / "mirror"), account="inferops", group="inferops", weights=False,
+            multi_node_ray_temp_dir=str(base / "ray"), mirror_dir=str(base / "mirror"), account="inferops", group="inferops", weights=False,
         )
         self.ours = [
             self.file("units/vllm-a.service", "# Managed by inferops.gpu (role model_service)."),

@@ -202,7 +202,7 @@ def host_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs of roles find what lies beside them on a host."""
     for name, module in (("exit_status", _exit_status), ("http_client", _http_client), ("hub_answers", _hub_answers)):
         monkeypatch.setitem(sys.modules, name, module)
-    for folder in (ROLES / "vllm" / "files", ROLES / "ray" / "files", ROLES / "weights" / "files" / "fetch_weights"):
+    for folder in (ROLES / "vllm" / "files", ROLES / "multi_node" / "files", ROLES / "weights" / "files" / "fetch_weights"):
         monkeypatch.syspath_prepend(str(folder))
 
 
@@ -229,5 +229,5 @@ def test_a_build_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_one_masking_for_all() -> None:
     """What the roles bring to hosts is the same file."""
-    for folder in (ROLES / "vllm" / "files", ROLES / "ray" / "files", ROLES / "weights" / "files" / "fetch_weights"):
+    for folder in (ROLES / "vllm" / "files", ROLES / "multi_node" / "files", ROLES / "weights" / "files" / "fetch_weights"):
         assert (folder / "masking.py").resolve() == Path(_masking.__file__).resolve()

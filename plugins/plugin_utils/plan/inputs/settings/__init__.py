@@ -76,9 +76,9 @@ class Settings:
     weights_token_endpoints: tuple[str, ...]
     weights_tool: str
     weights_max_workers: int
-    weights_rate_floor: int
+    weights_min_rate: int
     weights_rate_seconds: int
-    weights_patience: int
+    weights_stall_timeout: int
     weights_timeout: int
     weights_disk_reserve: int
     weights_offline: bool
@@ -98,21 +98,21 @@ class Settings:
     model_service_shutdown_timeout: int
     model_service_restart: bool
     model_service_environment: dict[str, str | None]
-    ray_version: Version
-    ray_temp_dir: str
-    ray_object_store_memory: int
-    ray_dashboard: bool
-    ray_join_timeout: int
-    ray_silence: int
-    ray_probe_interval: int
-    ray_probe_timeout: int
-    ray_patience: int
+    multi_node_ray_version: Version
+    multi_node_ray_temp_dir: str
+    multi_node_ray_object_store_memory: int
+    multi_node_ray_dashboard: bool
+    multi_node_join_timeout: int
+    multi_node_heartbeat_timeout: int
+    multi_node_probe_interval: int
+    multi_node_probe_timeout: int
+    multi_node_liveness_timeout: int
     firewall_enabled: bool
     firewall_api_sources: tuple[str, ...]
     firewall_ssh_sources: tuple[str, ...]
     firewall_open_ports: tuple[networks.OpenPort, ...]
     firewall_logging: str
-    firewall_return_after: int
+    firewall_rollback_timeout: int
     kernel_enabled: bool
     kernel_conntrack_max: int
     kernel_conntrack_buckets: int | None
@@ -222,9 +222,9 @@ _READERS: dict[str, values.Reader] = {
     "weights_token_endpoints": _token_endpoints,
     "weights_tool": _tool,
     "weights_max_workers": values.whole(1, 64),
-    "weights_rate_floor": values.whole(0, 10**12),
+    "weights_min_rate": values.whole(0, 10**12),
     "weights_rate_seconds": values.whole(1, 3600),
-    "weights_patience": _SECONDS,
+    "weights_stall_timeout": _SECONDS,
     "weights_timeout": _SECONDS,
     "weights_disk_reserve": values.whole(0, 10**18),
     "weights_offline": values.switch,
@@ -243,22 +243,22 @@ _READERS: dict[str, values.Reader] = {
     "model_service_stop_timeout": _SECONDS,
     "model_service_shutdown_timeout": values.whole(0, 24 * 3600),
     "model_service_restart": values.switch,
-    "ray_version": values.version,
-    "ray_temp_dir": values.path,
+    "multi_node_ray_version": values.version,
+    "multi_node_ray_temp_dir": values.path,
     # Ray itself refuses less than 75 MiB.
-    "ray_object_store_memory": values.whole(80 * 2**20, 2**44),
-    "ray_dashboard": values.switch,
-    "ray_join_timeout": _SECONDS,
-    "ray_silence": values.whole(5, 3600),
-    "ray_probe_interval": _SECONDS,
-    "ray_probe_timeout": _SECONDS,
-    "ray_patience": _SECONDS,
+    "multi_node_ray_object_store_memory": values.whole(80 * 2**20, 2**44),
+    "multi_node_ray_dashboard": values.switch,
+    "multi_node_join_timeout": _SECONDS,
+    "multi_node_heartbeat_timeout": values.whole(5, 3600),
+    "multi_node_probe_interval": _SECONDS,
+    "multi_node_probe_timeout": _SECONDS,
+    "multi_node_liveness_timeout": _SECONDS,
     "firewall_enabled": values.switch,
     "firewall_api_sources": networks.sources,
     "firewall_ssh_sources": networks.sources,
     "firewall_open_ports": networks.open_ports,
     "firewall_logging": networks.logging,
-    "firewall_return_after": values.whole(20, 600),
+    "firewall_rollback_timeout": values.whole(20, 600),
     "kernel_enabled": values.switch,
     "kernel_conntrack_max": _CONNECTIONS,
     "kernel_conntrack_buckets": values.optional(_CONNECTIONS),

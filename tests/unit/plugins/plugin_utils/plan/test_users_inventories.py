@@ -199,7 +199,7 @@ OF_USERS = ["host_name", "host_rack", "plan_id", "vllm_common_args", "vault_weig
 
 @pytest.mark.parametrize("name", OF_USERS)
 def test_names_of_users(name: str) -> None:
-    assert NearNames(["host_home", "plan_offline", "vllm_version", "weights_token", "kernel_enabled", "ray_version"]).warnings("h", {name: 1}) == []
+    assert NearNames(["host_home", "plan_offline", "vllm_version", "weights_token", "kernel_enabled", "multi_node_ray_version"]).warnings("h", {name: 1}) == []
 
 
 def test_names_that_the_roles_set_are_known() -> None:

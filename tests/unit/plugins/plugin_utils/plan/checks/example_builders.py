@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Faulty inventories, each with the words of its fix that say what to do, and the inventory after that was done.
 
-Every rule of the plan has at least one, in a file of C(fixes/); test_fixes.py finds all of them. A new one is a line:
+Every rule of the plan has at least one, in a file of C(examples/); test_fixes.py finds all of them. A new one is a line:
 
     example("flags-exist", one(args(max_modle_len=5)), "did you mean max_model_len?", one(args(max_model_len=5)))
 """

@@ -24,7 +24,7 @@ Found = dict[str, list[PlanError | PlanWarning]]
 
 
 def _examples() -> list[Example]:
-    """Those of all files in fixes/."""
+    """Those of all files in examples/."""
     found: list[Example] = []
     for path in sorted((Path(__file__).parent / "examples").glob("*.py")):
         spec = importlib.util.spec_from_file_location(f"examples_{path.stem}", path)

@@ -79,7 +79,7 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("nobody for the services", {}, {"firewall_api_sources": []}, "firewall_api_sources", "firewall_enabled: false"),
     ("nobody for SSH", {}, {"firewall_ssh_sources": []}, "firewall_ssh_sources", "nobody would reach the host by SSH"),
     ("a logging level", {}, {"firewall_logging": "verbose"}, "firewall_logging", "no such logging level"),
-    ("no time to confirm", {}, {"firewall_return_after": 5}, "firewall_return_after", "20 to 600"),
+    ("no time to confirm", {}, {"firewall_rollback_timeout": 5}, "firewall_rollback_timeout", "20 to 600"),
     ("everybody, and no key", {}, {"firewall_api_sources": ["any"]}, "firewall_api_sources", "has no api_key"),
     ("everybody in halves", {}, {"firewall_api_sources": ["0.0.0.0/1", "128.0.0.0/1"]}, "firewall_api_sources", "has no api_key"),
     ("everybody by IPv6", {}, {"firewall_api_sources": ["::/0"]}, "firewall_api_sources", "accept it, with your reason, as open-world"),

@@ -191,7 +191,7 @@ FAULTS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     # Nodes that disagree.
     ("vLLM", differing(vllm_version="0.31.0"), {}, "vllm_version", ("0.32.0, 0.31.0", "0.32.0 on gpu1, 0.31.0 on gpu2")),
     ("the host's vLLM", spoilt("gpu2", vllm_version="0.31.0"), {}, "vllm_version", ("0.31.0 on gpu2",)),
-    ("the release", spoilt("gpu2", ray_version="2.59.0"), {}, "release", ("on gpu1", "vllm_version and the other vllm_ settings")),
+    ("the release", spoilt("gpu2", multi_node_ray_version="2.59.0"), {}, "release", ("on gpu1", "vllm_version and the other vllm_ settings")),
     ("the releases' directory", spoilt("gpu2", vllm_releases_dir="/srv/releases"), {}, "release", ("/srv/releases",)),
     ("the revision", differing(revision="a" * 40), {}, "revision", (f"{COMMIT} on gpu1",)),
     ("the weights' path", spoilt("gpu2", weights_dir="/data"), {}, "weights_dir", ("/data/Qwen--Qwen3-235B-A22B",)),
@@ -502,7 +502,7 @@ def digests(made: Plan) -> set[str]:
 CHANGES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("an argument", {"vllm_args": {"max_model_len": 4096}}, {}),
     ("the release", {"vllm_version": "0.31.0"}, {}),
-    ("Ray", {}, {"ray_version": "2.59.0"}),
+    ("Ray", {}, {"multi_node_ray_version": "2.59.0"}),
     ("the head", {"head": "gpu2"}, {}),
     ("the port", {"port_of_meeting": 6600}, {}),
 ]
@@ -543,9 +543,9 @@ MORE_FAULTS: list[tuple[str, Hosts, dict[str, Any], str, str]] = [
     ("no such network", two(over(distributed={"nodes": 2, "transport": "rocee"})), {}, "distributed.transport", "did you mean roce"),
     ("beyond the last port", two(over(port_of_meeting=65500)), {}, "distributed.port", "65500 to 65627"),
     ("mp beyond it", two(over(backend="mp", port_of_meeting=65535)), {}, "distributed.port", "65535 to 65536"),
-    ("a long name", two(over(name="a-name-that-is-too-long-for-sockets")), {}, "ray_temp_dir", "shorter name"),
-    ("Ray without a token", two(over(), ray_version="2.51.0"), {}, "ray_version", "2.54.0"),
-    ("an old Ray", two(over(), ray_version="2.53.0"), {}, "ray_version", "2.54.0"),
+    ("a long name", two(over(name="a-name-that-is-too-long-for-sockets")), {}, "multi_node_ray_temp_dir", "shorter name"),
+    ("Ray without a token", two(over(), multi_node_ray_version="2.51.0"), {}, "multi_node_ray_version", "2.54.0"),
+    ("an old Ray", two(over(), multi_node_ray_version="2.53.0"), {}, "multi_node_ray_version", "2.54.0"),
     (
         "one name for both",
         two(over()),
@@ -573,7 +573,7 @@ def test_object_stores_fit_shared_memory(over_hosts: Planner, backend: str, size
     shared = [{"mount": "/dev/shm", "free_bytes": size, "size_bytes": size}] if size else []
     facts = host_facts(gpus=gpus(8, name="NVIDIA H20", memory_bytes=97871 * 2**20), mounts=[{"mount": "/", "free_bytes": 10**12}, *shared])
     found = over_hosts(two(over(backend=backend)), gpu1=facts).errors
-    assert [(error.host, error.key) for error in found if error.key == "ray_object_store_memory"] == ([("gpu1", "ray_object_store_memory")] if refused else [])
+    assert [(error.host, error.key) for error in found if error.key == "multi_node_ray_object_store_memory"] == ([("gpu1", "multi_node_ray_object_store_memory")] if refused else [])
 
 
 def test_the_size_that_is_given_is_blamed(over_hosts: Planner) -> None:

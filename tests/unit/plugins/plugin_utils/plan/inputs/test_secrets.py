@@ -25,7 +25,7 @@ LONG = SECRET * 3
 # No header can hold these, or not as they were meant.
 BAD = [f"{LONG}\n", f"{LONG}\r\n", f" {LONG}", f"{LONG}\t", f"{LONG} {LONG}", f"{LONG}\n{LONG}",
        f"{LONG}é", f"{LONG}€", f"{LONG}\x00", f"{LONG}\x7f", LONG * 999]
-TOKENS = ("weights_token", "weights_credential_token", "ray_token", "model_service_credential_api_key")
+TOKENS = ("weights_token", "weights_credential_token", "multi_node_token", "model_service_credential_api_key")
 
 
 def text_of(made: Any) -> str:
@@ -52,8 +52,8 @@ def test_the_fix_of_a_line_break(plan: Plans, name: str) -> None:
 
 def test_a_short_token_of_nodes(plan: Plans) -> None:
     """Before anything is downloaded or built."""
-    [error] = plan(service(), ray_token=SECRET).errors
-    assert error.key == "ray_token" and "32" in error.why and SECRET not in text_of(plan(service(), ray_token=SECRET))
+    [error] = plan(service(), multi_node_token=SECRET).errors
+    assert error.key == "multi_node_token" and "32" in error.why and SECRET not in text_of(plan(service(), multi_node_token=SECRET))
 
 
 @pytest.mark.parametrize("value", [*BAD, "", 5, [LONG]], ids=repr)

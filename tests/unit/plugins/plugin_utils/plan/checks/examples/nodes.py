@@ -72,7 +72,7 @@ EXAMPLES = [
     ),
     example("transport-is-known", two(big(transport="infinband")), "did you mean infiniband?", two(big(transport="infiniband"))),
     example("ports-are-in-range", two(big(port=65530)), "choose a lower one, best below 32768", two(big(port=6379))),
-    example("temp-dir-is-short", two(big(), ray_temp_dir=LONG), "set ray_temp_dir to a shorter path", two(big(), ray_temp_dir="/var/lib/ray")),
+    example("temp-dir-is-short", two(big(), multi_node_ray_temp_dir=LONG), "set multi_node_ray_temp_dir to a shorter path", two(big(), multi_node_ray_temp_dir="/var/lib/ray")),
     example(
         "object-stores-fit",
         hosts(
@@ -84,12 +84,12 @@ EXAMPLES = [
                 for name in ("gpu1", "gpu2")
             }
         ),
-        "set ray_object_store_memory lower",
+        "set multi_node_ray_object_store_memory lower",
         hosts(
             **{
                 name: on(
                     big(),
-                    ray_object_store_memory=80 * 2**20,
+                    multi_node_ray_object_store_memory=80 * 2**20,
                     facts=known(mounts=[{"mount": "/", "free_bytes": 10**13}, {"mount": "/dev/shm", "free_bytes": 100 * 2**20, "size_bytes": 100 * 2**20}]),
                 )
                 for name in ("gpu1", "gpu2")

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.filter import span_network as filters
-from ansible_collections.inferops.gpu.plugins.module_utils import _host, _span_network
+from ansible_collections.inferops.gpu.plugins.filter import multi_node_network as filters
+from ansible_collections.inferops.gpu.plugins.module_utils import _host, _multi_node_network
 
 
 def service(rank: int = 0, **node: Any) -> dict[str, Any]:
@@ -54,15 +54,15 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("planned", "found", "words"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
 def test_errors(planned: dict[str, Any], found: dict[str, Any], words: tuple[str, ...]) -> None:
-    errors = filters.network_errors([planned], found, 5)
+    errors = filters.multi_node_network_errors([planned], found, 5)
     assert len(errors) == len(words) and all(word in error for word, error in zip(words, errors, strict=True)), errors
 
 
 def test_peers_have_the_ports_of_their_own_plan() -> None:
     """Without those of loopback; a node of two services once."""
     plans = {"b": {"services": [service(1, ports={"hub": 6380, "metrics": 6387}), {**service(1, ports={"hub": 6600}), "name": "other"}]}}
-    assert filters.span_peers([service(), {**service(), "name": "other"}], "a", plans) == [{"host": "b", "address": "10.0.0.2", "ports": [6380, 6387, 6600]}]
-    assert filters.span_ports([service()], ["big"]) == [6379, 6380]
+    assert filters.multi_node_peers([service(), {**service(), "name": "other"}], "a", plans) == [{"host": "b", "address": "10.0.0.2", "ports": [6380, 6387, 6600]}]
+    assert filters.multi_node_ports([service()], ["big"]) == [6379, 6380]
 
 
 UNTRIED = [({"a": "n", "b": "n"}, 0), ({"a": "n"}, 1), ({"a": "n", "b": "old"}, 1), ({}, 1)]
@@ -71,7 +71,7 @@ UNTRIED = [({"a": "n", "b": "n"}, 0), ({"a": "n"}, 1), ({"a": "n", "b": "old"}, 
 @pytest.mark.parametrize(("stamps", "count"), UNTRIED)
 def test_tried_is_what_both_have_kept(stamps: dict[str, str], count: int) -> None:
     facts = {host: {"checked": {"network-big": stamp}} for host, stamp in stamps.items()}
-    assert len(filters.network_untried([service()], facts)) == count
+    assert len(filters.multi_node_network_untried([service()], facts)) == count
 
 
 def free_ports(count: int) -> list[int]:
@@ -86,12 +86,12 @@ def test_ports_answer_with_the_time() -> None:
     """Whoever listens already is left alone, and answers as well; a port that nobody has is closed."""
     ours, theirs, nobodys = free_ports(3)
     with socket.create_server(("127.0.0.1", theirs)):
-        assert _span_network.listen_for("127.0.0.1", [ours, theirs], 3) == [theirs]
-        found = _span_network.look_at("127.0.0.1", [ours, theirs, nobodys])
+        assert _multi_node_network.listen_for("127.0.0.1", [ours, theirs], 3) == [theirs]
+        found = _multi_node_network.look_at("127.0.0.1", [ours, theirs, nobodys])
     assert found["closed"] == {str(nobodys): "Connection refused"} and abs(found["skew"]) < 1
     assert found["interface"] == "lo"
     deadline = time.monotonic() + 20
-    while _span_network.reach("127.0.0.1", ours)[0] != "Connection refused":
+    while _multi_node_network.reach("127.0.0.1", ours)[0] != "Connection refused":
         assert time.monotonic() < deadline, "it listens for ever"
         time.sleep(0.3)
     os.waitpid(-1, 0)
@@ -100,12 +100,12 @@ def test_ports_answer_with_the_time() -> None:
 def test_what_a_dead_run_left_listening_is_nobodys_and_goes() -> None:
     """The plan does not take it for somebody on the service's ports, and the next trial ends it."""
     [port] = free_ports(1)
-    _span_network.listen_for("127.0.0.1", [port], 60)
-    assert _span_network.reach("127.0.0.1", port)[0] == ""
+    _multi_node_network.listen_for("127.0.0.1", [port], 60)
+    assert _multi_node_network.reach("127.0.0.1", port)[0] == ""
     assert [row for row in _host.read_listeners() if row["port"] == port] == []
-    _span_network.end_listening()
+    _multi_node_network.end_listening()
     deadline = time.monotonic() + 10
-    while _span_network.reach("127.0.0.1", port)[0] != "Connection refused":
+    while _multi_node_network.reach("127.0.0.1", port)[0] != "Connection refused":
         assert time.monotonic() < deadline, "it still listens"
         time.sleep(0.1)
     os.waitpid(-1, 0)
@@ -121,13 +121,13 @@ def test_another_clock_is_seen() -> None:
         connection.close()
 
     threading.Thread(target=answer, daemon=True).start()
-    error, skew = _span_network.reach("127.0.0.1", server.getsockname()[1])
+    error, skew = _multi_node_network.reach("127.0.0.1", server.getsockname()[1])
     assert error == "" and skew is not None and abs(skew - 3600) < 2
 
 
 def test_an_address_of_another_host_is_refused() -> None:
     with pytest.raises(OSError):
-        _span_network.listen_for("192.0.2.1", free_ports(1), 1)
+        _multi_node_network.listen_for("192.0.2.1", free_ports(1), 1)
 
 
 def test_rdma_devices(tmp_path: Path) -> None:
@@ -135,4 +135,4 @@ def test_rdma_devices(tmp_path: Path) -> None:
     port.mkdir(parents=True)
     (port / "state").write_text("4: ACTIVE\n")
     (port / "link_layer").write_text("InfiniBand\n")
-    assert _span_network.rdma_devices(str(tmp_path)) == [{"name": "mlx5_0", "state": "ACTIVE", "link_layer": "InfiniBand"}]
+    assert _multi_node_network.rdma_devices(str(tmp_path)) == [{"name": "mlx5_0", "state": "ACTIVE", "link_layer": "InfiniBand"}]

@@ -44,10 +44,10 @@ def unit_secrets(
     return found
 
 
-def span_tokens(services: t.Sequence[Service], given: str, made: t.Mapping[str, t.Any]) -> dict[str, str]:
+def multi_node_tokens(services: t.Sequence[Service], given: str, made: t.Mapping[str, t.Any]) -> dict[str, str]:
     """Return the token of each service over several hosts: the one that is given, else what its head has made; empty where that is still to come.
 
-    `made` are the results of the `span_token` module by host.
+    `made` are the results of the `multi_node_token` module by host.
     """
     found = {}
     for service in services:
@@ -75,7 +75,7 @@ def kept_rows(services: t.Sequence[Service], names: t.Sequence[str]) -> list[dic
     ]
 
 
-def span_errors(own: t.Mapping[str, str], services: t.Sequence[Service], others: t.Mapping[str, t.Mapping[str, str]], host: str) -> dict[str, str]:
+def multi_node_errors(own: t.Mapping[str, str], services: t.Sequence[Service], others: t.Mapping[str, t.Mapping[str, str]], host: str) -> dict[str, str]:
     """Return a host's errors with those that other nodes have found in services that they serve together.
 
     `others` are the errors by host, where there are any.
@@ -107,8 +107,8 @@ class FilterModule:
         return {
             "unit_rows": unit_rows,
             "unit_secrets": unit_secrets,
-            "span_tokens": span_tokens,
-            "span_errors": span_errors,
+            "multi_node_tokens": multi_node_tokens,
+            "multi_node_errors": multi_node_errors,
             "fallen_nodes": fallen_nodes,
             "kept_rows": kept_rows,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
-module: span_network
+module: multi_node_network
 short_description: Try the ways between the nodes of services over several hosts
 version_added: 0.1.0
 author: inferops contributors (@inferops)
@@ -63,7 +63,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: See how to reach the other node
-  inferops.gpu.span_network:
+  inferops.gpu.multi_node_network:
     address: 10.0.0.1
     peers:
       - host: gpu2
@@ -86,7 +86,7 @@ rdma:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _span_network
+from ..module_utils import _multi_node_network
 
 
 def main() -> None:
@@ -109,16 +109,16 @@ def main() -> None:
     )
     wanted = module.params
     if wanted["end"]:
-        _span_network.end_listening()
+        _multi_node_network.end_listening()
         module.exit_json(changed=False)
     if wanted["listen"]:
         try:
-            taken = _span_network.listen_for(wanted["address"], wanted["ports"], wanted["listen"])
+            taken = _multi_node_network.listen_for(wanted["address"], wanted["ports"], wanted["listen"])
         except OSError as error:
             module.fail_json(msg=f"{wanted['address']} is not an address of this host, or can't be listened on: {error}")
         module.exit_json(changed=False, taken=taken)
-    peers = {peer["host"]: _span_network.look_at(peer["address"], peer["ports"]) for peer in wanted["peers"]}
-    module.exit_json(changed=False, peers=peers, rdma=_span_network.rdma_devices())
+    peers = {peer["host"]: _multi_node_network.look_at(peer["address"], peer["ports"]) for peer in wanted["peers"]}
+    module.exit_json(changed=False, peers=peers, rdma=_multi_node_network.rdma_devices())
 
 
 if __name__ == "__main__":

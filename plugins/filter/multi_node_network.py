@@ -9,7 +9,7 @@ import typing as t
 Service = t.Mapping[str, t.Any]
 
 
-def span_peers(services: t.Sequence[Service], host: str, planned: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+def multi_node_peers(services: t.Sequence[Service], host: str, planned: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     """Return the other nodes of a host's services, each once, with the ports that it has to be reached at. `planned` are the plans by host."""
     found: dict[str, dict[str, t.Any]] = {}
     for service in services:
@@ -20,12 +20,12 @@ def span_peers(services: t.Sequence[Service], host: str, planned: t.Mapping[str,
     return list(found.values())
 
 
-def span_ports(services: t.Sequence[Service], names: t.Sequence[str]) -> list[int]:
+def multi_node_ports(services: t.Sequence[Service], names: t.Sequence[str]) -> list[int]:
     """Return the ports on which some of a host's services are reached by their other nodes."""
     return sorted({port for name in names for port in ports_of(services, name)})
 
 
-def network_untried(services: t.Sequence[Service], facts: t.Mapping[str, t.Any]) -> list[Service]:
+def multi_node_network_untried(services: t.Sequence[Service], facts: t.Mapping[str, t.Any]) -> list[Service]:
     """Return those services of which a node has not kept that its ways to the others were tried. `facts` are those of the hosts, by name."""
     found = []
     for service in services:
@@ -45,8 +45,8 @@ def ports_of(services: t.Sequence[Service], name: str) -> list[int]:
     return [port for service in own for kind, port in service["node"]["ports"].items() if kind not in LOCAL]
 
 
-def network_errors(services: t.Sequence[Service], found: t.Mapping[str, t.Any], skew: float) -> list[str]:
-    """Return what keeps a host's services from running with their other nodes. `found` are the results of the `span_network` module by host."""
+def multi_node_network_errors(services: t.Sequence[Service], found: t.Mapping[str, t.Any], skew: float) -> list[str]:
+    """Return what keeps a host's services from running with their other nodes. `found` are the results of the `multi_node_network` module by host."""
     return [error for service in services for error in _errors(service, found, skew)]
 
 
@@ -72,7 +72,7 @@ def _errors(service: Service, found: t.Mapping[str, t.Any], skew: float) -> t.It
             yield (f"{way}: these ports do not answer: {ports}{f' and {more} more' if more > 0 else ''}. "
                    "See which firewall lies between (firewall_enabled opens everything between the nodes of a service on the hosts themselves).")
         if seen["skew"] is not None and abs(seen["skew"]) > skew:
-            yield (f"{way}: its clock is {seen['skew']:+.1f} s off, and {skew:g} s are allowed (ray_clock_skew). "
+            yield (f"{way}: its clock is {seen['skew']:+.1f} s off, and {skew:g} s are allowed (multi_node_clock_skew). "
                    "Have both keep time, with chrony or systemd-timesyncd.")
         back = ((found.get(other["host"]) or {}).get("peers") or {}).get(here)
         if back and back["mtu"] != seen["mtu"] and node["rank"] == 0:
@@ -94,4 +94,4 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"span_peers": span_peers, "span_ports": span_ports, "network_untried": network_untried, "network_errors": network_errors}
+        return {"multi_node_peers": multi_node_peers, "multi_node_ports": multi_node_ports, "multi_node_network_untried": multi_node_network_untried, "multi_node_network_errors": multi_node_network_errors}

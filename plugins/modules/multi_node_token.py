@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
-module: span_token
+module: multi_node_token
 short_description: Make the tokens of services over several hosts, or read those that are there
 version_added: 0.1.0
 author: inferops contributors (@inferops)
@@ -34,7 +34,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Read the tokens, or make them
-  inferops.gpu.span_token:
+  inferops.gpu.multi_node_token:
     directory: /etc/inferops/tokens
     services: [qwen3-235b]
   register: tokens

@@ -1,0 +1,36 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Variables that have another name now: an inventory that still has the old one is refused, since nothing would read it."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping
+
+from ..errors import PlanError, shown
+
+NAMES: Mapping[str, str] = {
+    "cuda_proof_timeout": "cuda_smoke_test_timeout",
+    "firewall_return_after": "firewall_rollback_timeout",
+    "ray_check_network": "multi_node_check_network",
+    "ray_clock_skew": "multi_node_clock_skew",
+    "ray_dashboard": "multi_node_ray_dashboard",
+    "ray_join_timeout": "multi_node_join_timeout",
+    "ray_object_store_memory": "multi_node_ray_object_store_memory",
+    "ray_patience": "multi_node_liveness_timeout",
+    "ray_probe_interval": "multi_node_probe_interval",
+    "ray_probe_timeout": "multi_node_probe_timeout",
+    "ray_silence": "multi_node_heartbeat_timeout",
+    "ray_temp_dir": "multi_node_ray_temp_dir",
+    "ray_token": "multi_node_token",
+    "ray_version": "multi_node_ray_version",
+    "weights_patience": "weights_stall_timeout",
+    "weights_rate_floor": "weights_min_rate",
+    "weights_share_patience": "weights_share_stall_timeout",
+}
+
+
+def errors(host: str, variables: Mapping[str, Any]) -> Iterator[PlanError]:
+    """An error for each old name among a host's variables, which are not templated."""
+    for name, new in NAMES.items():
+        if name in variables:
+            yield PlanError(host, "", name, shown(variables[name], name), "this variable has another name now", f"rename it to {new}")
