@@ -39,6 +39,7 @@ molecule: setup-test engine ## the scenarios under molecule/
 
 docs: setup-test ## write the variable tables in the roles' READMEs
 	@.venv/bin/python tests/tools/role_docs.py
+	@.venv/bin/python tests/tools/plan_docs.py
 
 bench: setup-test engine ## seconds of a run that finds nothing to do, task by task (lab must be up)
 	@tests/bench/second_run.sh

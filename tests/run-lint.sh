@@ -17,5 +17,6 @@ check ansible-lint env ANSIBLE_COLLECTIONS_PATH="$ROOT/collections" ansible-lint
 check shellcheck shellcheck --severity=warning --external-sources "${scripts[@]}"
 check changelog antsibull-changelog lint
 check "tables in the roles' READMEs" python tests/tools/role_docs.py --check
+check "what the plan holds" python tests/tools/plan_docs.py --check
 check "table of models" python tests/tools/model_docs.py --check
 finish

@@ -47,7 +47,7 @@ options:
     type: str
     choices: ['', 'off', low, medium, high, full]
     default: ''
-  return_after:
+  rollback_timeout:
     description: Seconds after which a change that nobody confirms is taken back.
     type: int
     default: 60
@@ -124,7 +124,7 @@ def main() -> None:
             },
             "remove": {"type": "list", "elements": "str"},
             "logging": {"type": "str", "choices": ["", "off", "low", "medium", "high", "full"], "default": ""},
-            "return_after": {"type": "int", "default": 60},
+            "rollback_timeout": {"type": "int", "default": 60},
             "state_dir": {"type": "path", "default": "/var/lib/inferops"},
         },
         supports_check_mode=True,
@@ -219,12 +219,12 @@ class Change:
         self.returning.keep_former(at_work, before.boot, policies, connection.client_port if connection is not None else 0)
 
     def _arm(self) -> None:
-        self.returning.arm(self._options["return_after"])
+        self.returning.arm(self._options["rollback_timeout"])
         self._armed = time.monotonic()
 
     def _do(self, found: steps.Steps) -> None:
         for step in found.steps:
-            stale = time.monotonic() - self._armed > self._options["return_after"] / 4
+            stale = time.monotonic() - self._armed > self._options["rollback_timeout"] / 4
             # Many steps take longer than the way back waits.
             if (step.risky or self._armed) and stale:
                 self._arm()
@@ -245,7 +245,7 @@ class Change:
         left = needed(after, self._options)
         if left.steps:
             told = "; ".join(step.text for step in left.steps)
-            back = f" The former state comes back in {self._options['return_after']} s." if self.returning.is_pending() else ""
+            back = f" The former state comes back in {self._options['rollback_timeout']} s." if self.returning.is_pending() else ""
             raise Failed(f"UFW said that all was well, and this is still to be done: {told}.{back}")
 
 

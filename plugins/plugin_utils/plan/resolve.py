@@ -79,7 +79,7 @@ def resolve(
             errors.append(finding)
         else:
             warnings.append(finding)
-    documents = {} if errors else {draft.name: {**host_document(draft), "defined_in": defined_in[draft.name]} for draft in drafts}
+    documents = {} if errors else {draft.name: host_document(draft, defined_in[draft.name]) for draft in drafts}
     return Plan(documents, list(dict.fromkeys(errors)), render_warnings(warnings))
 
 

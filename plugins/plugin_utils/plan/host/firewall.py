@@ -35,7 +35,7 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
     return {
         "enabled": settings.firewall_enabled,
         "logging": settings.firewall_logging,
-        "return_after": settings.firewall_rollback_timeout,
+        "rollback_timeout": settings.firewall_rollback_timeout,
         "rules": rules,
     }
 

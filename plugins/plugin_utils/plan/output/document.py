@@ -1,13 +1,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The resolved plan of a host, as the roles read it: a document of plain dictionaries, lists, text and numbers."""
+"""The resolved plan of a host, as the roles read it: built by the classes of C(types), given as plain dictionaries and lists."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Callable, Mapping, TypeVar
 
 from ..artifacts import transformers_engine
 from ..artifacts.weights import Weights
@@ -27,41 +28,64 @@ from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.stages import memory_document, stages_document
 from ..vllm import arguments as args
 from ..vllm.engines import TRANSFORMERS
+from . import types
+
+T = TypeVar("T")
 
 # The addresses that mean all of the host's, and how the host reaches itself then.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def host_document(host: HostDraft) -> dict[str, Any]:
-    """Everything that the roles need to know of a host. The host has no errors."""
+def host_document(host: HostDraft, defined_in: list[str]) -> dict[str, Any]:
+    """Everything that the roles need to know of a host. The host has no errors.
+
+    :param defined_in: the variables that its services come from
+    """
     settings = host.settings
-    releases = {draft.release.name: draft.release.document() for draft in host.services}
+    releases = {draft.release.name: _release(draft) for draft in host.services}
     # Of a repository that is a model here and an extra there, the model's.
     needed = sorted((weights for draft in host.services for weights in draft.all_weights), key=lambda weights: weights.extra)
     weights = {one.name: _weights_document(host, one) for one in reversed(needed)}
-    return {
-        "host": host.name,
-        "account": {"user": settings.host_user, "group": settings.host_group, "home": settings.host_home},
-        "paths": {
-            "config": settings.host_config_dir,
-            "install": settings.host_install_dir,
-            "releases": settings.vllm_releases_dir,
-            "models": settings.weights_dir,
-            "state": settings.host_state_dir,
-            "cache": settings.host_cache_dir,
-        },
-        "packages": packages_of(host),
-        "proxy": host.proxy.document(),
-        "firewall": firewall_of(host),
-        "kernel": kernel.document(settings, host.facts.kernel if host.facts is not None else None),
-        "releases": list(releases.values()),
-        "weights": [weights[name] for name in dict.fromkeys(one.name for one in needed)],
-        "weights_share_peers": _share_peers(host),
-        "services": [_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],
-    }
+    plan = types.HostPlan(
+        host=host.name,
+        account=types.HostAccount(settings.host_user, settings.host_group, settings.host_home),
+        paths=types.Paths(
+            config=settings.host_config_dir,
+            install=settings.host_install_dir,
+            releases=settings.vllm_releases_dir,
+            models=settings.weights_dir,
+            state=settings.host_state_dir,
+            cache=settings.host_cache_dir,
+        ),
+        packages=packages_of(host),
+        proxy=_typed(types.Proxy, host.proxy.document()),
+        firewall=_firewall(host),
+        kernel=kernel.document(settings, host.facts.kernel if host.facts is not None else None),
+        releases=list(releases.values()),
+        weights=[weights[name] for name in dict.fromkeys(one.name for one in needed)],
+        weights_share_peers=_share_peers(host),
+        services=[_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],
+        defined_in=defined_in,
+    )
+    return asdict(plan)
 
 
-def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
+def _typed(kind: Callable[..., T], found: Mapping[str, Any] | None) -> T | None:
+    """A part of the plan by its type, which refuses keys that it does not have."""
+    return None if found is None else kind(**found)
+
+
+def _firewall(host: HostDraft) -> types.Firewall:
+    found = firewall_of(host)
+    return types.Firewall(**{**found, "rules": [types.FirewallRule(**rule) for rule in found["rules"]]})
+
+
+def _release(draft: ServiceDraft) -> types.Release:
+    found = draft.release.document()
+    return types.Release(**{**found, "source": types.Source(**found["source"]), "index": types.Index(**found["index"])})
+
+
+def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
     service = draft.service
     settings = host.settings
     weights = draft.weights.document() if draft.weights else {}
@@ -111,14 +135,18 @@ def _present(host: HostDraft, draft: ServiceDraft) -> dict[str, Any]:
     # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
     # Nor is where a file is on the controller; what it holds is in its path on the host, which stands in the arguments. So do all names in the API.
-    beside = {
+    beside: dict[str, Any] = {
         "all_weights": list(dict.fromkeys(one.name for one in draft.all_weights)),
         "extra_repositories": [extra.document() for extra in draft.extras],
         "files": _files(host, service, node_units.unit_name(draft)),
         "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
         "served_model_names": list(service.served_model_names) or [service.name],
     }
-    return {**document, **beside, "digest": digest, "memory": memory_document(host, draft), "stages": stages_document(host, draft)}
+    beside |= {"memory": _typed(types.Memory, memory_document(host, draft)), "stages": _typed(types.Stages, stages_document(host, draft))}
+    return types.Service(**{
+        **document, **beside, "digest": digest, "account": types.Account(**document["account"]), "tls": _typed(types.Tls, document["tls"]),
+        "timeouts": types.Timeouts(**document["timeouts"]),
+    })
 
 
 def _node(draft: ServiceDraft) -> dict[str, Any] | None:
@@ -134,10 +162,11 @@ def _node(draft: ServiceDraft) -> dict[str, Any] | None:
     }
 
 
-def _weights_document(host: HostDraft, weights: Weights) -> dict[str, Any]:
+def _weights_document(host: HostDraft, weights: Weights) -> types.Weights:
     """The weights, what is to be downloaded of them, and whether those that were brought have been verified since they last changed."""
     verified = host.facts is not None and (weights.path in host.facts.verified if weights.is_local else _is_complete(host.facts, weights))
-    return {**weights.document(), "to_fetch": _to_fetch(host, weights), "verified": verified}
+    found = weights.document()
+    return types.Weights(**{**found, "share": types.Share(**found["share"]), "to_fetch": _to_fetch(host, weights), "verified": verified})
 
 
 def _share_peers(host: HostDraft) -> list[str]:
@@ -177,20 +206,20 @@ def _thinking_switch(draft: ServiceDraft) -> str:
     return draft.entry.thinking_switch or "enable_thinking"
 
 
-def _absent(host: HostDraft, service: Service) -> dict[str, Any]:
-    return {
-        "name": service.name,
-        "state": service.state,
-        "unit": service.unit,
-        "account": _account(host, service),
-        "environment_file": _environment_file(host, service),
-        "served": _served_file(host, service),
-        "cache": f"{host.settings.host_cache_dir}/{service.name}",
-        "files": _files(host, service, service.unit),
-        "units": [],
+def _absent(host: HostDraft, service: Service) -> types.RemovedService:
+    return types.RemovedService(
+        name=str(service.name),
+        state=service.state,
+        unit=service.unit,
+        account=types.Account(**_account(host, service)),
+        environment_file=_environment_file(host, service),
+        served=_served_file(host, service),
+        cache=f"{host.settings.host_cache_dir}/{service.name}",
+        files=_files(host, service, service.unit),
+        units=[],
         # All that it may have had.
-        "former_units": node_units.other_units(host, service),
-    }
+        former_units=node_units.other_units(host, service),
+    )
 
 
 def _account(host: HostDraft, service: Service) -> dict[str, str]:
@@ -199,14 +228,14 @@ def _account(host: HostDraft, service: Service) -> dict[str, str]:
     return {"user": name, "group": name}
 
 
-def _files(host: HostDraft, service: Service, unit: str) -> dict[str, Any]:
+def _files(host: HostDraft, service: Service, unit: str) -> types.Files:
     """Where the files lie that are brought for the service, and what tells which of its folders are still needed."""
     config = host.settings.host_config_dir
-    return {
-        "root": service_files.root(config, service.name or ""),
-        "folder": service_files.folder(config, service.name or "", service.files),
-        "named_by": [f"/etc/systemd/system/{unit}", _served_file(host, service)],
-    }
+    return types.Files(
+        root=service_files.root(config, service.name or ""),
+        folder=service_files.folder(config, service.name or "", service.files),
+        named_by=[f"/etc/systemd/system/{unit}", _served_file(host, service)],
+    )
 
 
 def _environment_file(host: HostDraft, service: Service) -> str:
