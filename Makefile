@@ -37,9 +37,10 @@ awx: setup-test ## what AWX is given, without an AWX
 molecule: setup-test engine ## the scenarios under molecule/
 	@tests/run-molecule.sh
 
-docs: setup-test ## write the variable tables in the roles' READMEs
+docs: setup-test ## write the generated tables: variables, the plan's document, models
 	@.venv/bin/python tests/tools/role_docs.py
 	@.venv/bin/python tests/tools/plan_docs.py
+	@.venv/bin/python tests/tools/model_docs.py
 
 bench: setup-test engine ## seconds of a run that finds nothing to do, task by task (lab must be up)
 	@tests/bench/second_run.sh

@@ -36,17 +36,20 @@ def row(name: str, entry: Mapping[str, Any]) -> str:
     if entry.get("unsupported"):
         return f"| `{name}` | not served: {entry['unsupported']} | | | | | | |"
     arguments = entry.get("arguments", {})
-    tool = code([arguments["tool_call_parser"]]) if "tool_call_parser" in arguments else "wants a template"
-    reasoning = code([arguments["reasoning_parser"]]) if "reasoning_parser" in arguments else "none"
+    architecture = entry.get("architecture", {})
+    # An entry that states nothing but its repository has no parser because nobody has written one down, not because it needs a template.
+    tool = code([arguments["tool_call_parser"]]) if "tool_call_parser" in arguments else "needs a template" if architecture else ""
+    reasoning = code([arguments["reasoning_parser"]]) if "reasoning_parser" in arguments else "none" if entry.get("thinking") else ""
     gated = ", gated" if entry.get("license", {}).get("gated") else ""
+    size = f"{entry['bytes'] / 1e9:.1f} GB" if "bytes" in entry else ""
     cells = [
         f"`{name}`<br>{entry['repo']}{gated}",
-        f"{entry['bytes'] / 1e9:.1f} GB {entry['architecture']['dtype'].upper()}",
-        str(entry["architecture"]["max_position_embeddings"]),
-        entry["thinking"],
+        f"{size} {architecture.get('dtype', '').upper()}".strip(),
+        str(architecture.get("max_position_embeddings", "")),
+        entry.get("thinking", ""),
         tool,
         reasoning,
-        entry["min_vllm"],
+        entry.get("min_vllm", ""),
         code(list(entry.get("profiles", {}))),
     ]
     return f"| {' | '.join(cells)} |"

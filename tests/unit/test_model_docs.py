@@ -18,10 +18,10 @@ ENTRY: dict[str, Any] = {
 
 
 def test_the_table_is_up_to_date() -> None:
-    """A difference means: run tests/tools/model_docs.py and commit what it wrote."""
+    """A difference means: run C(make docs) and commit what it wrote."""
     current = model_docs.DOCUMENT.read_text(encoding="utf-8")
     assert model_docs.BEGIN in current and model_docs.END in current
-    assert model_docs.wanted(current) == current, "run python tests/tools/model_docs.py"
+    assert model_docs.wanted(current) == current, "run make docs"
 
 
 def test_every_model_has_a_row() -> None:
@@ -35,7 +35,7 @@ def test_every_model_has_a_row() -> None:
 @pytest.mark.parametrize(
     ("more", "row"),
     [
-        ({}, "| `mine`<br>me/mine | 16.4 GB BF16 | 32768 | never | wants a template | none | 0.9.1 |  |"),
+        ({}, "| `mine`<br>me/mine | 16.4 GB BF16 | 32768 | never | needs a template | none | 0.9.1 |  |"),
         (
             {
                 "license": {"gated": True},
@@ -50,3 +50,8 @@ def test_every_model_has_a_row() -> None:
 def test_row(more: dict[str, Any], row: str) -> None:
     """One model is one row."""
     assert model_docs.row("mine", {**ENTRY, **more}) == row
+
+
+def test_a_bare_entry_has_a_row() -> None:
+    """What the entry does not state stays empty."""
+    assert model_docs.row("mine", {"repo": "me/mine"}) == "| `mine`<br>me/mine |  |  |  |  |  |  |  |"
