@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Holds every relative link of the Markdown files under a folder against what is there: the file, and the heading where it names one.
+"""Checks every relative link of the Markdown files in a folder: the file exists, and so does the heading if the link names one.
 
-    tests/tools/links.py FOLDER        prints each link that leads nowhere; exit status 1 when there is one
+    tests/tools/links.py FOLDER        prints each broken link; exit status 1 when there is one
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
@@ -24,9 +24,12 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
-def broken(root: Path) -> Iterator[str]:
-    """Every link that leads nowhere, with its file. A link out of the folder leads nowhere, whatever is there by chance."""
-    for path in sorted(root.rglob("*.md")):
+def broken(root: Path, pages: Iterable[Path] | None = None) -> Iterator[str]:
+    """Broken links, each with its file. A link out of the folder is broken, whatever is there by chance.
+
+    :param pages: the Markdown files to look at; all in the folder when not given
+    """
+    for path in sorted(root.rglob("*.md") if pages is None else pages):
         # Links are written with code as their text, so code is blanked where it is not a link's.
         text = _CODE.sub(lambda found: "x" * len(found[0]), _FENCE.sub("", path.read_text(encoding="utf-8")))
         for link in _LINK.findall(text):

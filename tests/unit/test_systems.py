@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/hosts.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/host-requirements.md"])
 def test_pages_list_the_systems_of_the_plan(page: str) -> None:
     systems = yaml.safe_load((ROOT / "roles/plan/files/platforms.yml").read_text(encoding="utf-8"))["systems"]
     text = (ROOT / page).read_text(encoding="utf-8")
