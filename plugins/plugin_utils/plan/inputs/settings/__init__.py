@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import re
 
-from dataclasses import dataclass, fields
-from typing import Any, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Callable, Mapping
 
 from ... import values
 from ...errors import Bad, PlanError, did_you_mean, is_secret_name, shown
@@ -24,104 +24,6 @@ _CONNECTIONS = values.whole(1024, 2**27)
 _PORT = values.whole(1024, 65535)
 # The programs that download (roles/weights/files/fetch_weights/tools.py).
 TOOLS = ("curl", "hf")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Named as the roles' variables are. Times are in seconds, the reserve is in bytes."""
-
-    host_user: str
-    host_group: str
-    host_home: str
-    host_config_dir: str
-    host_state_dir: str
-    host_cache_dir: str
-    host_install_dir: str
-    host_index_url: str
-    host_extra_index_urls: tuple[str, ...]
-    host_find_links: tuple[str, ...]
-    host_http_proxy: str
-    host_https_proxy: str
-    host_no_proxy: tuple[str, ...]
-    host_proxy_username: str
-    vllm_version: Version
-    vllm_source: sources.Source
-    vllm_build_environment: dict[str, str]
-    vllm_requirements: tuple[str, ...]
-    vllm_overrides: tuple[str, ...]
-    vllm_transformers_version: Version
-    vllm_transformers_requirements: tuple[str, ...]
-    vllm_python: str
-    vllm_python_mirror: str
-    vllm_torch_backend: str
-    vllm_releases_dir: str
-    vllm_uv_cache_dir: str
-    vllm_index_url: str
-    vllm_extra_index_urls: tuple[str, ...]
-    vllm_find_links: tuple[str, ...]
-    vllm_no_index: bool
-    vllm_keep_releases: int
-    cuda_source: str
-    cuda_system_path: str
-    cuda_architectures: tuple[str, ...]
-    cuda_apt_repository: str
-    cuda_driver_install: bool
-    cuda_driver_branch: str
-    cuda_fabric_manager: bool
-    cuda_reboot: bool
-    weights_dir: str
-    weights_endpoints: tuple[str, ...]
-    weights_include: tuple[str, ...]
-    weights_exclude: tuple[str, ...]
-    weights_token_endpoints: tuple[str, ...]
-    weights_tool: str
-    weights_max_workers: int
-    weights_min_rate: int
-    weights_rate_seconds: int
-    weights_stall_timeout: int
-    weights_timeout: int
-    weights_disk_reserve: int
-    weights_offline: bool
-    weights_share: str
-    weights_share_port: int
-    weights_share_interface: str
-    weights_mirror_host: str
-    weights_mirror_user: str
-    weights_mirror_port: int
-    weights_mirror_address: str
-    plan_check_disk: bool
-    plan_lookup: bool
-    verify_certificates: bool
-    model_service_account_prefix: str
-    model_service_start_timeout: int
-    model_service_stop_timeout: int
-    model_service_shutdown_timeout: int
-    model_service_restart: bool
-    model_service_environment: dict[str, str | None]
-    multi_node_ray_version: Version
-    multi_node_ray_temp_dir: str
-    multi_node_ray_object_store_memory: int
-    multi_node_ray_dashboard: bool
-    multi_node_join_timeout: int
-    multi_node_heartbeat_timeout: int
-    multi_node_probe_interval: int
-    multi_node_probe_timeout: int
-    multi_node_liveness_timeout: int
-    firewall_enabled: bool
-    firewall_api_sources: tuple[str, ...]
-    firewall_ssh_sources: tuple[str, ...]
-    firewall_open_ports: tuple[networks.OpenPort, ...]
-    firewall_logging: str
-    firewall_rollback_timeout: int
-    kernel_enabled: bool
-    kernel_conntrack_max: int
-    kernel_conntrack_buckets: int | None
-    kernel_transparent_hugepages: str | None
-    kernel_swappiness: int | None
-    kernel_socket_buffer_max: int | None
-    kernel_cpu_governor: str | None
-    kernel_memlock_users: tuple[str, ...]
-    kernel_sysctl: dict[str, str | None]
 
 
 def _endpoints(value: Any) -> tuple[str, ...]:
@@ -175,101 +77,123 @@ def _build_environment(value: Any) -> dict[str, str]:
     return {name: values.environment_value(item) for name, item in sorted(read.items())}
 
 
-_READERS: dict[str, values.Reader] = {
-    "host_user": values.account,
-    "host_group": values.account,
-    "host_home": values.path,
-    "host_config_dir": values.path,
-    "host_state_dir": values.path,
-    "host_cache_dir": values.path,
-    "host_install_dir": values.path,
-    "host_index_url": values.text,
-    "host_extra_index_urls": values.texts,
-    "host_find_links": values.texts,
-    "host_http_proxy": proxies.address,
-    "host_https_proxy": proxies.address,
-    "host_no_proxy": proxies.no_proxy,
-    "host_proxy_username": proxies.username,
-    "vllm_version": values.version,
-    "vllm_source": sources.read,
-    "vllm_build_environment": _build_environment,
-    "vllm_requirements": requirements,
-    "vllm_overrides": values.texts,
-    "vllm_transformers_version": values.version,
-    "vllm_transformers_requirements": requirements,
-    "vllm_python": interpreters.read,
-    "vllm_python_mirror": interpreters.mirror,
-    "vllm_torch_backend": values.text,
-    "vllm_releases_dir": values.path,
-    "vllm_uv_cache_dir": values.path,
-    "vllm_index_url": values.text,
-    "vllm_extra_index_urls": values.texts,
-    "vllm_find_links": values.texts,
-    "vllm_no_index": values.switch,
-    "vllm_keep_releases": values.whole(0, 1000),
-    "cuda_source": cuda_settings.source,
-    "cuda_system_path": cuda_settings.path,
-    "cuda_architectures": cuda_settings.architectures,
-    "cuda_apt_repository": values.text,
-    "cuda_driver_install": values.switch,
-    "cuda_driver_branch": cuda_settings.branch,
-    "cuda_fabric_manager": values.switch,
-    "cuda_reboot": values.switch,
-    "weights_dir": values.path,
-    "weights_endpoints": _endpoints,
-    "weights_include": values.texts,
-    "weights_exclude": values.texts,
-    "weights_token_endpoints": _token_endpoints,
-    "weights_tool": _tool,
-    "weights_max_workers": values.whole(1, 64),
-    "weights_min_rate": values.whole(0, 10**12),
-    "weights_rate_seconds": values.whole(1, 3600),
-    "weights_stall_timeout": _SECONDS,
-    "weights_timeout": _SECONDS,
-    "weights_disk_reserve": values.whole(0, 10**18),
-    "weights_offline": values.switch,
-    "weights_share": sharing.mode,
-    "weights_share_port": _PORT,
-    "weights_share_interface": sharing.interface,
-    "weights_mirror_host": values.text,
-    "weights_mirror_user": values.account,
-    "weights_mirror_port": _PORT,
-    "weights_mirror_address": _address,
-    "plan_check_disk": values.switch,
-    "plan_lookup": values.switch,
-    "verify_certificates": values.switch,
-    "model_service_account_prefix": accounts.prefix,
-    "model_service_start_timeout": _SECONDS,
-    "model_service_stop_timeout": _SECONDS,
-    "model_service_shutdown_timeout": values.whole(0, 24 * 3600),
-    "model_service_restart": values.switch,
-    "multi_node_ray_version": values.version,
-    "multi_node_ray_temp_dir": values.path,
-    # Ray itself refuses less than 75 MiB.
-    "multi_node_ray_object_store_memory": values.whole(80 * 2**20, 2**44),
-    "multi_node_ray_dashboard": values.switch,
-    "multi_node_join_timeout": _SECONDS,
-    "multi_node_heartbeat_timeout": values.whole(5, 3600),
-    "multi_node_probe_interval": _SECONDS,
-    "multi_node_probe_timeout": _SECONDS,
-    "multi_node_liveness_timeout": _SECONDS,
-    "firewall_enabled": values.switch,
-    "firewall_api_sources": networks.sources,
-    "firewall_ssh_sources": networks.sources,
-    "firewall_open_ports": networks.open_ports,
-    "firewall_logging": networks.logging,
-    "firewall_rollback_timeout": values.whole(20, 600),
-    "kernel_enabled": values.switch,
-    "kernel_conntrack_max": _CONNECTIONS,
-    "kernel_conntrack_buckets": values.optional(_CONNECTIONS),
-    "kernel_transparent_hugepages": values.optional(kernel.hugepages),
-    "kernel_swappiness": values.optional(values.whole(0, 200)),
-    "kernel_socket_buffer_max": values.optional(values.whole(2**20, 2**31 - 1)),
-    "kernel_cpu_governor": values.optional(kernel.governor),
-    "kernel_memlock_users": kernel.memlock_users,
-}
+# Readers of settings that say no more than their type.
+_BY_TYPE: dict[str, values.Reader] = {"str": values.text, "bool": values.switch, "tuple[str, ...]": values.texts, "Version": values.version}
 
-NAMES: tuple[str, ...] = tuple(field.name for field in fields(Settings))
+
+def setting(reader: values.Reader) -> Any:
+    """A setting that takes less than all values of its type."""
+    return field(metadata={"reader": reader})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Named as the roles' variables are. Times are in seconds, the reserve is in bytes."""
+
+    host_user: str = setting(values.account)
+    host_group: str = setting(values.account)
+    host_home: str = setting(values.path)
+    host_config_dir: str = setting(values.path)
+    host_state_dir: str = setting(values.path)
+    host_cache_dir: str = setting(values.path)
+    host_install_dir: str = setting(values.path)
+    host_index_url: str
+    host_extra_index_urls: tuple[str, ...]
+    host_find_links: tuple[str, ...]
+    host_http_proxy: str = setting(proxies.address)
+    host_https_proxy: str = setting(proxies.address)
+    host_no_proxy: tuple[str, ...] = setting(proxies.no_proxy)
+    host_proxy_username: str = setting(proxies.username)
+    vllm_version: Version
+    vllm_source: sources.Source = setting(sources.read)
+    vllm_build_environment: dict[str, str] = setting(_build_environment)
+    vllm_requirements: tuple[str, ...] = setting(requirements)
+    vllm_overrides: tuple[str, ...]
+    vllm_transformers_version: Version
+    vllm_transformers_requirements: tuple[str, ...] = setting(requirements)
+    vllm_python: str = setting(interpreters.read)
+    vllm_python_mirror: str = setting(interpreters.mirror)
+    vllm_torch_backend: str
+    vllm_releases_dir: str = setting(values.path)
+    vllm_uv_cache_dir: str = setting(values.path)
+    vllm_index_url: str
+    vllm_extra_index_urls: tuple[str, ...]
+    vllm_find_links: tuple[str, ...]
+    vllm_no_index: bool
+    vllm_keep_releases: int = setting(values.whole(0, 1000))
+    cuda_source: str = setting(cuda_settings.source)
+    cuda_system_path: str = setting(cuda_settings.path)
+    cuda_architectures: tuple[str, ...] = setting(cuda_settings.architectures)
+    cuda_apt_repository: str
+    cuda_driver_install: bool
+    cuda_driver_branch: str = setting(cuda_settings.branch)
+    cuda_fabric_manager: bool
+    cuda_reboot: bool
+    weights_dir: str = setting(values.path)
+    weights_endpoints: tuple[str, ...] = setting(_endpoints)
+    weights_include: tuple[str, ...]
+    weights_exclude: tuple[str, ...]
+    weights_token_endpoints: tuple[str, ...] = setting(_token_endpoints)
+    weights_tool: str = setting(_tool)
+    weights_max_workers: int = setting(values.whole(1, 64))
+    weights_min_rate: int = setting(values.whole(0, 10**12))
+    weights_rate_seconds: int = setting(values.whole(1, 3600))
+    weights_stall_timeout: int = setting(_SECONDS)
+    weights_timeout: int = setting(_SECONDS)
+    weights_disk_reserve: int = setting(values.whole(0, 10**18))
+    weights_offline: bool
+    weights_share: str = setting(sharing.mode)
+    weights_share_port: int = setting(_PORT)
+    weights_share_interface: str = setting(sharing.interface)
+    weights_mirror_host: str
+    weights_mirror_user: str = setting(values.account)
+    weights_mirror_port: int = setting(_PORT)
+    weights_mirror_address: str = setting(_address)
+    plan_check_disk: bool
+    plan_lookup: bool
+    verify_certificates: bool
+    model_service_account_prefix: str = setting(accounts.prefix)
+    model_service_start_timeout: int = setting(_SECONDS)
+    model_service_stop_timeout: int = setting(_SECONDS)
+    model_service_shutdown_timeout: int = setting(values.whole(0, 24 * 3600))
+    model_service_restart: bool
+    model_service_environment: dict[str, str | None]
+    multi_node_ray_version: Version
+    multi_node_ray_temp_dir: str = setting(values.path)
+    # Ray itself refuses less than 75 MiB.
+    multi_node_ray_object_store_memory: int = setting(values.whole(80 * 2**20, 2**44))
+    multi_node_ray_dashboard: bool
+    multi_node_join_timeout: int = setting(_SECONDS)
+    multi_node_heartbeat_timeout: int = setting(values.whole(5, 3600))
+    multi_node_probe_interval: int = setting(_SECONDS)
+    multi_node_probe_timeout: int = setting(_SECONDS)
+    multi_node_liveness_timeout: int = setting(_SECONDS)
+    firewall_enabled: bool
+    firewall_api_sources: tuple[str, ...] = setting(networks.sources)
+    firewall_ssh_sources: tuple[str, ...] = setting(networks.sources)
+    firewall_open_ports: tuple[networks.OpenPort, ...] = setting(networks.open_ports)
+    firewall_logging: str = setting(networks.logging)
+    firewall_rollback_timeout: int = setting(values.whole(20, 600))
+    kernel_enabled: bool
+    kernel_conntrack_max: int = setting(_CONNECTIONS)
+    kernel_conntrack_buckets: int | None = setting(values.optional(_CONNECTIONS))
+    kernel_transparent_hugepages: str | None = setting(values.optional(kernel.hugepages))
+    kernel_swappiness: int | None = setting(values.optional(values.whole(0, 200)))
+    kernel_socket_buffer_max: int | None = setting(values.optional(values.whole(2**20, 2**31 - 1)))
+    kernel_cpu_governor: str | None = setting(values.optional(kernel.governor))
+    kernel_memlock_users: tuple[str, ...] = setting(kernel.memlock_users)
+    kernel_sysctl: dict[str, str | None]
+
+
+# Read by themselves, since each of their items is an error of its own.
+_BY_ITEM: dict[str, Callable[[str, Any], tuple[Any, list[PlanError]]]] = {
+    "model_service_environment": lambda host, value: environments.read(host, "", "model_service_environment", value),
+    kernel.SYSCTL: kernel.read_sysctl,
+}
+_READERS: dict[str, values.Reader] = {
+    each.name: each.metadata.get("reader") or _BY_TYPE[str(each.type)] for each in fields(Settings) if each.name not in _BY_ITEM
+}
+NAMES: tuple[str, ...] = tuple(each.name for each in fields(Settings))
 
 
 class MissingDefault(LookupError):
@@ -286,12 +210,8 @@ def read(host: str, defaults: Mapping[str, Any], variables: Mapping[str, Any]) -
     for name in NAMES:
         if name not in defaults:
             raise MissingDefault(f"no role has a default for {name}")
-        if name == "model_service_environment":
-            found[name], bad = environments.read(host, "", name, variables.get(name, defaults[name]))
-            errors += bad
-            continue
-        if name == kernel.SYSCTL:
-            found[name], bad = kernel.read_sysctl(host, variables.get(name, defaults[name]))
+        if name in _BY_ITEM:
+            found[name], bad = _BY_ITEM[name](host, variables.get(name, defaults[name]))
             errors += bad
             continue
         try:
