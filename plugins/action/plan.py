@@ -9,7 +9,6 @@ import json
 import re
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -18,7 +17,7 @@ from ansible.template import Templar
 from ansible.vars.plugins import get_vars_from_inventory_sources, get_vars_from_path
 from ansible_collections.inferops.gpu.plugins.module_utils import _proxy
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
-from ansible_collections.inferops.gpu.plugins.plugin_utils import controller_files
+from ansible_collections.inferops.gpu.plugins.plugin_utils import controller_files, role_options
 from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup, cache_folder
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import HIDDEN, PlanError, PlanWarning, is_secret_name, render_errors, shown
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import catalogue, credential_key, definitions, near_names, overrides, renamed, secrets
@@ -38,8 +37,9 @@ except ImportError:
 # Types of single values that were encrypted, of the versions of ansible-core.
 _ENCRYPTED = ("EncryptedString", "AnsibleVaultEncryptedUnicode")
 
-_ROLES = Path(__file__).parent.parent.parent / "roles"
-_FILES = _ROLES / "plan" / "files"
+_FILES = role_options.ROLES / "plan" / "files"
+# What the plan reads by itself, and says more of than its type.
+_READ = frozenset((*VARIABLES, *overrides.VARIABLES, credential_key.VARIABLE))
 _FACTS = "__plan_facts"
 _PATHS = "put the file there, or write its absolute path"
 _UNDEFINED = re.compile(r"'[^']{1,80}' is undefined|has no attribute '[^']{1,80}'")
@@ -71,11 +71,12 @@ class ActionModule(ActionBase):
         return result
 
     def _plan(self, variables: Mapping[str, Any], run: Run) -> Plan:
-        defaults = self._read_defaults()
+        options = self._read_options()
+        defaults = role_options.defaults(options)
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
         read = frozenset(VARIABLES).difference(secrets.VARIABLES)
         templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in read}
-        hosts = overrides.lay_over([credential_key.lay_under(host) for host in self._read_hosts(variables["hostvars"], defaults)], run)
+        hosts = overrides.lay_over([credential_key.lay_under(host) for host in self._read_hosts(variables["hostvars"], defaults, options)], run)
         try:
             known = catalogue.built_in(_plain(families))
             answers = self._look_up(hosts, templated_defaults, known, variables["hostvars"], defaults)
@@ -92,14 +93,11 @@ class ActionModule(ActionBase):
             found[key] = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else _plain(self._loader.load_from_file(str(path)))
         return found
 
-    def _read_defaults(self) -> dict[str, Any]:
-        """Defaults of all roles of the collection, untemplated."""
-        defaults: dict[str, Any] = {}
-        for path in sorted(_ROLES.glob("*/defaults/main.yml")):
-            defaults.update(self._loader.load_from_file(str(path), trusted_as_template=True) or {})
-        return defaults
+    def _read_options(self) -> dict[str, dict[str, Any]]:
+        """Variables of all roles of the collection as these declare them."""
+        return role_options.read(lambda path: self._loader.load_from_file(path, trusted_as_template=True))
 
-    def _read_hosts(self, hostvars: Any, defaults: Mapping[str, Any]) -> Iterator[HostInput]:
+    def _read_hosts(self, hostvars: Any, defaults: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]) -> Iterator[HostInput]:
         """Hosts of the inventory that define services. Each host's variables are collected once and templated only as needed."""
         names = near_names.NearNames(defaults)
         groups = _Groups(hostvars)
@@ -108,7 +106,7 @@ class ActionModule(ActionBase):
             if not definitions.names_in(raw):
                 continue
             templar = self._templar_of(raw, defaults, hostvars)
-            host = _read_host(name, raw, templar)
+            host = _read_host(name, raw, templar, options)
             looked = controller_files.folders({**raw, "playbook_dir": self._loader.get_basedir()})
             services, missing = controller_files.of_services(host.variables["model_services"], looked)
             errors = [PlanError(name, *where, shown(path, "files"), why, _PATHS) for *where, path, why in missing]
@@ -232,19 +230,22 @@ def _plain_raw(value: Any) -> Any:
     return value if type(value).__name__ in _ENCRYPTED else _plain(value)
 
 
-def _read_host(name: str, raw: Mapping[str, Any], templar: Templar) -> HostInput:
+def _read_host(name: str, raw: Mapping[str, Any], templar: Templar, options: Mapping[str, Mapping[str, Any]]) -> HostInput:
     reader = _Reader(name, templar, raw)
     variables: dict[str, Any] = {}
-    for key in (*VARIABLES, *overrides.VARIABLES, credential_key.VARIABLE):
+    for key in _READ:
         if key in raw and key != definitions.NAME:
             value = reader.value("", key, key, raw[key])
             if value is not UNREADABLE:
                 variables[key] = value
+    # Those that the plan does not read are held against their declaration alone.
+    others = {key: reader.value("", key, key, raw[key]) for key in raw.keys() & options.keys() - variables.keys() - _READ}
+    bad_types = role_options.errors(name, options, {key: value for key, value in others.items() if value is not UNREADABLE})
     found = raw.get(_FACTS)
     facts = found.get("host") if isinstance(found, Mapping) else None
     defined_in = definitions.names_of(raw)
     variables[definitions.NAME], bad = definitions.merged(name, {key: reader.services(key, raw[key]) for key in defined_in})
-    return HostInput(name, variables, _plain(facts), (*reader.errors, *bad), defined_in=tuple(defined_in))
+    return HostInput(name, variables, _plain(facts), (*reader.errors, *bad, *bad_types), defined_in=tuple(defined_in))
 
 
 class _Reader:

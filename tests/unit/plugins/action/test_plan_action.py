@@ -120,6 +120,7 @@ all:
       model_services: [{name: one, model: a/b, port: "{{ 5 +/ 5 }}"}]
     gpu6:
       weights_dir: "{{ weights_dir }}/more"
+      vllm_build_timeout: soon
       model_services: "{{ [{'name': 'one', 'api_key': 's3cr3t-of-the-test'}] + undefined_list }}"
 """
 
@@ -142,6 +143,7 @@ def test_bad_inventory(play: Any) -> None:
         ("host: gpu2", "key: model_services", "'undefined_services' is undefined"),
         ("host: gpu3", "key: model_services", "where a list of services belongs"),
         ("host: gpu6", "key: weights_dir", "ecursive"),
+        ("host: gpu6", "key: vllm_build_timeout", "value: soon", "fix: write a whole number"),
         ("host: gpu6", "key: model_services", "(hidden)", "'undefined_list' is undefined"),
         ("host: gpu5", "service: one", "key: port", "{{ 5 +/ 5 }}"),
     ):
