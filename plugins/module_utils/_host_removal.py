@@ -18,7 +18,7 @@ import re
 import typing as t
 
 from . import _accounts, _host, _prune, _releases, _safe_paths, _systemd
-from ._kernel import wanted as _kernel
+from ._kernel import files as _kernel
 
 # What the programs that the roles put on a host begin with.
 _PROGRAM = "# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)"

@@ -53,7 +53,7 @@ options:
     type: str
     default: inferops-
   sysctl:
-    description: Kernel parameters to report beside those that the collection sets by itself; a dictionary's keys, or a list.
+    description: Names of kernel parameters to report beside those that the collection sets by itself, and dictionaries by them.
     type: raw
     default: []
 attributes:
@@ -225,13 +225,13 @@ host:
     kernel:
       description: >-
         Kernel settings: C(sysctl) by name with C(value), C(exists), why a missing one may be right all the same (C(absence)), names that are C(near)
-        one that can only be a mistake, and values from files that win over the collection's (C(rivals)); the collection's C(files) with their
-        text; loaded C(modules) of those that it loads; C(transparent_hugepages), the CPUs' C(governors) and C(available_governors).
+        one that can only be a mistake, and values from files that win over the collection's (C(conflicts)); the lines of the collection's C(files),
+        C(unmanaged_files) that have the name of one, C(missing_folders) of them; loaded C(modules) of those that it loads; C(transparent_hugepages), the CPUs' C(governors) and C(available_governors).
       type: dict
     conntrack:
       description: >-
         Tracked connections: C(count), C(max), C(buckets) and, since boot, C(drop), C(early_drop), C(insert_failed) and C(chain_too_long).
-        Empty where the module is not loaded; the last four are null where the kernel does not tell.
+        Empty where the module is not loaded; the last four, which C(conntrack -S) reports, are null where it is not installed or does not count them.
       type: dict
     tools:
       description: Executables in C(<install_dir>/bin) by name, with the path that each leads to.
@@ -315,7 +315,7 @@ def main() -> None:
         download_units=_prune.download_units(),
         mount_points=_host.mount_points(),
         # What is neither is the plan's to refuse.
-        kernel=state.read(sysctl if isinstance(sysctl, (dict, list)) else []),
+        kernel=state.read(sysctl if isinstance(sysctl, list) else [sysctl]),
         conntrack=conntrack.read(),
         gpus=gpus,
         gpu_error=gpu_error,

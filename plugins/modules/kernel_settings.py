@@ -6,30 +6,25 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: kernel_settings
-short_description: Set kernel parameters now and for each boot, and say what this system can't set
+short_description: Set kernel parameters, and report what this system can't set and which files conflict
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Loads modules, sets what differs of the parameters, keeps both in files of its own for the next boot, and reads all of them again.
-  - A parameter that this system can't set, because it is a container or lacks a module, does not make the module fail. It is
-    named in a warning at every run and kept for the next boot.
-  - A value that the kernel refuses is named too. It is not kept, since it would make C(systemd-sysctl) fail at boot.
-  - Files that win over its own at boot, or when UFW starts, are named in a warning.
-  - What is no longer asked for is taken out of the files. Its value stays in force until the next boot.
+  - For the role P(inferops.gpu.kernel#role), which writes the configuration files for the next boot.
+  - Loads modules, sets what differs, and reads all of it again.
+  - A parameter that this system can't set, because it is a container or lacks a module, does not make the module fail. It is named in a warning at
+    every run. So is a value that the kernel refuses.
+  - Configuration files that win over those of the collection at boot, or when UFW starts, are named in a warning.
 options:
   sysctl:
     description: Kernel parameters by name, with dots.
     type: dict
     default: {}
   modules:
-    description: Kernel modules to load now and at boot.
+    description: Kernel modules to load.
     type: list
     elements: str
     default: []
-  module_options:
-    description: Options of kernel modules, by module, used when they are loaded.
-    type: dict
-    default: {}
   transparent_hugepages:
     description: V(always), V(madvise) or V(never); empty to leave them alone.
     type: str
@@ -39,17 +34,12 @@ options:
     description: The governor of all CPUs; empty to leave them alone.
     type: str
     default: ""
-  memlock_users:
-    description: Users, and groups as C(@group), whose sessions may pin memory without limit.
-    type: list
-    elements: str
-    default: []
 attributes:
   check_mode:
     description: Reports what would change and what could not be set.
     support: full
   diff_mode:
-    description: Shows values, modules and files before and after.
+    description: Shows values and modules before and after.
     support: full
 """
 
@@ -57,8 +47,6 @@ EXAMPLES = r"""
 - name: Make room for connections
   inferops.gpu.kernel_settings:
     modules: [nf_conntrack]
-    module_options:
-      nf_conntrack: hashsize=1048576
     sysctl:
       net.netfilter.nf_conntrack_max: "1048576"
       net.core.somaxconn: "65535"
@@ -74,25 +62,26 @@ not_set:
   returned: success
   type: list
   elements: dict
-conflicts:
-  description: Files that win over this module's with another value, as dictionaries with C(key), C(file), C(value) and C(why).
-  returned: success
-  type: list
-  elements: dict
-released:
-  description: Parameters that this module had set and was no longer asked for. Their values stay until the next boot.
+refused:
+  description: Parameters whose value the kernel does not take. In a file they would make C(systemd-sysctl) fail at each boot.
   returned: success
   type: list
   elements: str
+conflicts:
+  description: Files that win over the collection's with another value, as dictionaries with C(key), C(file), C(value) and C(why).
+  returned: success
+  type: list
+  elements: dict
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._exit_status import describe
 from ..module_utils._kernel import keys
-from ..module_utils._kernel.apply import Foreign, apply
-from ..module_utils._kernel.wanted import SYSCTL_FILE, Wanted
+from ..module_utils._kernel.apply import apply
+from ..module_utils._kernel.files import SYSCTL_FILE
 
 
 def main() -> None:
@@ -100,10 +89,8 @@ def main() -> None:
         argument_spec={
             "sysctl": {"type": "dict", "default": {}},
             "modules": {"type": "list", "elements": "str", "default": []},
-            "module_options": {"type": "dict", "default": {}},
             "transparent_hugepages": {"type": "str", "choices": ["", "always", "madvise", "never"], "default": ""},
             "cpu_governor": {"type": "str", "default": ""},
-            "memlock_users": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -111,38 +98,40 @@ def main() -> None:
     wrong = [key for key in given["sysctl"] if not keys.is_name(key)]
     if wrong:
         module.fail_json(msg=f"{', '.join(wrong)}: not the name of a kernel parameter. Nothing was changed.")
-    wanted = Wanted(
-        sysctl={keys.canonical(key): keys.plain(str(value)) for key, value in given["sysctl"].items()},
-        modules=tuple(given["modules"]),
-        module_options={name: str(options) for name, options in given["module_options"].items()},
-        transparent_hugepages=given["transparent_hugepages"],
-        cpu_governor=given["cpu_governor"],
-        memlock_users=tuple(given["memlock_users"]),
+    sysctl = {keys.canonical(key): keys.plain(str(value)) for key, value in given["sysctl"].items()}
+    made = apply(
+        sysctl, given["modules"], given["transparent_hugepages"], given["cpu_governor"], check_mode=module.check_mode, modprobe=lambda name: modprobe(module, name),
     )
-    try:
-        made = apply(wanted, check_mode=module.check_mode)
-    except (Foreign, OSError) as error:
-        module.fail_json(msg=str(error))
     for warning in warnings(made.not_set, made.conflicts):
         module.warn(warning)
     module.exit_json(
-        changed=bool(made.after), in_force=made.values, not_set=made.not_set, conflicts=made.conflicts, released=made.released,
+        changed=bool(made.after), in_force=made.values, not_set=made.not_set, refused=made.refused, conflicts=made.conflicts,
         diff={"before": made.before, "after": made.after},
     )
+
+
+def modprobe(module: AnsibleModule, name: str) -> str:
+    """Load a module, or in check mode see whether that could be done; why not, or empty."""
+    command = module.get_bin_path("modprobe", opt_dirs=["/usr/sbin", "/sbin"])
+    if command is None:
+        return "there is no command modprobe"
+    # It may hang, with a driver in trouble.
+    status, _out, said = module.run_command(["timeout", "60", command, *(["--dry-run"] if module.check_mode else []), name])
+    return (said.strip() or f"modprobe {describe(status)}") if status else ""
 
 
 def warnings(not_set: list[dict[str, t.Any]], conflicts: list[dict[str, t.Any]]) -> list[str]:
     """A sentence for each reason why parameters are not in force, and one for each file that wins over ours."""
     by_reason: dict[tuple[str, bool], list[str]] = {}
-    for row in not_set:
-        found = "nothing" if row["in_force"] is None else row["in_force"]
-        by_reason.setdefault((row["why"], row["kept"]), []).append(f"{row['key']} (wanted {row['wanted']}, in force {found})")
+    for item in not_set:
+        found = "nothing" if item["in_force"] is None else item["in_force"]
+        by_reason.setdefault((item["why"], item["kept"]), []).append(f"{item['key']} (wanted {item['wanted']}, in force {found})")
     outlook = {True: "It is kept for the next boot.", False: "It is not kept, since it would make systemd-sysctl fail at boot."}
     said = [f"Not set: {', '.join(names)}: {why}. {outlook[kept]}" for (why, kept), names in by_reason.items()]
     by_file: dict[tuple[str, str], list[str]] = {}
-    for row in conflicts:
-        value = "is taken out" if row["value"] is None else f"= {row['value']}"
-        by_file.setdefault((row["file"], row["why"]), []).append(f"{row['key']} {value}")
+    for item in conflicts:
+        value = "is taken out" if item["value"] is None else f"= {item['value']}"
+        by_file.setdefault((item["file"], item["why"]), []).append(f"{item['key']} {value}")
     said += [f"{file} wins over {SYSCTL_FILE} ({why}): {', '.join(lines)}." for (file, why), lines in by_file.items()]
     return said
 

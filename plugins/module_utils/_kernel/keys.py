@@ -7,7 +7,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import typing as t
 
 # What sysctl.d takes for a pattern (string_is_glob of systemd).
 _GLOB = re.compile(r"[*?\[]")
@@ -52,6 +51,13 @@ _OPTIONAL = ("net.bridge", "net.ipv6", "net.mpls", "net.mptcp", "net.netfilter",
 _PER_INTERFACE = re.compile(r"(net\.ipv[46]\.(?:conf|neigh))\.[^.]+\.([^.]+)")
 _INTERFACES = re.compile(r"net/ipv[46]/(?:conf|neigh)")
 _CONNTRACK = re.compile(r"net\.(?:netfilter\.nf_(?:conntrack|flowtable)_\w+|nf_conntrack_max)")
+
+# What this collection may set by itself; users' additions come to it.
+OWN = (
+    "net.core.rmem_max", "net.core.somaxconn", "net.core.wmem_max", "net.ipv4.tcp_max_syn_backlog", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
+    "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_tcp_timeout_established",
+    "net.netfilter.nf_conntrack_tcp_timeout_time_wait", "vm.swappiness",
+)
 
 _NEAR = 0.75
 _VERY_NEAR = 0.85
@@ -151,8 +157,3 @@ def _is_misspelt(root: str, key: str) -> bool:
         return False
     closest = difflib.get_close_matches(key, {*listing(root), *INITIAL_ONLY}, n=1, cutoff=_VERY_NEAR)
     return bool(closest)
-
-
-def known(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The same with canonical names, without what is no name."""
-    return {canonical(key): value for key, value in values.items() if isinstance(key, str) and is_name(key)}

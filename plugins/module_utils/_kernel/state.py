@@ -9,28 +9,22 @@ import os
 import typing as t
 
 from .. import _reading
-from . import keys, rivals
-from .wanted import FILES, GOVERNORS, HUGEPAGES
-
-# What this collection may set by itself; users' additions come to it.
-OWN_KEYS = (
-    "net.core.rmem_max", "net.core.somaxconn", "net.core.wmem_max", "net.ipv4.tcp_max_syn_backlog", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
-    "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_tcp_timeout_established",
-    "net.netfilter.nf_conntrack_tcp_timeout_time_wait", "vm.swappiness",
-)
+from . import conflicts, files, keys
 
 
 def read(more: t.Iterable[t.Any], root: str = "/") -> dict[str, t.Any]:
-    """The facts C(kernel) of host_facts; C(more) are names of parameters beside our own, of which some may be no names."""
-    names = dict.fromkeys(OWN_KEYS)
-    names.update(dict.fromkeys(keys.known(dict.fromkeys(name for name in more if isinstance(name, str)))))
-    later = rivals.find(root, names)
+    """The facts C(kernel) of host_facts; C(more) are names of parameters beside our own, or dictionaries by them, of which some may be no names."""
+    given = [name for item in more for name in (item if isinstance(item, dict) else [item]) if isinstance(name, str)]
+    names = dict.fromkeys([*keys.OWN, *(keys.canonical(name) for name in given if keys.is_name(name))])
+    later = conflicts.find(root, names)
     return {
-        "files": our_files(root),
+        "files": files.managed(root),
+        "unmanaged_files": files.unmanaged(root),
+        "missing_folders": files.folders(root),
         "modules": [name for name in ("nf_conntrack",) if is_loaded(root, name)],
         "sysctl": {name: _parameter(root, name, later.get(name, [])) for name in names},
         "transparent_hugepages": hugepages(root),
-        "governors": sorted({read_text(path).strip() for path in governor_files(root)}),
+        "governors": governors(root),
         "available_governors": available_governors(root),
     }
 
@@ -44,43 +38,32 @@ def _parameter(root: str, name: str, later: list[tuple[str, str | None, str]]) -
         "exists": there,
         "absence": absence,
         "near": keys.near(root, name) if mistaken else [],
-        "rivals": [{"file": file, "value": value} for file, value, _why in later],
+        "conflicts": [value for _file, value, _why in later],
     }
-
-
-def our_files(root: str) -> dict[str, str]:
-    """Text of our files that are there."""
-    found = {path: below(root, path) for path in FILES}
-    return {path: read_text(file) for path, file in found.items() if os.path.isfile(file)}
 
 
 def is_loaded(root: str, module: str) -> bool:
     """Whether a module is loaded, or part of the kernel and shows itself."""
-    return os.path.isdir(below(root, f"/sys/module/{module}"))
+    return os.path.isdir(files.below(root, f"/sys/module/{module}"))
 
 
 def hugepages(root: str) -> str:
     """The word in brackets, of which /sys shows all; empty where there is none."""
-    words = read_text(below(root, HUGEPAGES)).split()
+    words = _reading.read_text(files.below(root, files.HUGEPAGES)).split()
     return next((word.strip("[]") for word in words if word.startswith("[")), "")
 
 
 def governor_files(root: str) -> list[str]:
     """One file for each CPU whose frequency is scaled."""
-    return sorted(glob.glob(below(root, GOVERNORS)))
+    return sorted(glob.glob(files.below(root, files.GOVERNORS)))
+
+
+def governors(root: str) -> list[str]:
+    """Governors that are in force."""
+    return sorted({_reading.read_text(path).strip() for path in governor_files(root)})
 
 
 def available_governors(root: str) -> list[str]:
     """Governors that every CPU offers."""
-    offers = [set(read_text(os.path.join(os.path.dirname(path), "scaling_available_governors")).split()) for path in governor_files(root)]
+    offers = [set(_reading.read_text(os.path.join(os.path.dirname(path), "scaling_available_governors")).split()) for path in governor_files(root)]
     return sorted(set.intersection(*offers)) if offers else []
-
-
-def below(root: str, path: str) -> str:
-    """A path of the host below the root directory that is looked in."""
-    return os.path.join(root, path.lstrip("/"))
-
-
-def read_text(path: str) -> str:
-    """A file's text, empty where it can't be read."""
-    return _reading.read_text(path)

@@ -1,10 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernel settings: parameters and governors that the host knows, and a table of connections that holds what it is to."""
+"""Kernel settings: parameters and governors that the host has, files that are ours to write, and enough buckets for the connections."""
 
 from __future__ import annotations
 
 from typing import Iterator
+
+from ansible_collections.inferops.gpu.plugins.module_utils._kernel import keys
 
 from ..errors import PlanError, PlanWarning, did_you_mean, shown
 from ..inputs.settings import kernel
@@ -21,12 +23,27 @@ def parameters_exist(host: HostDraft) -> Iterator[PlanError]:
     facts = host.facts.kernel if host.facts is not None else None
     if facts is None or not host.settings.kernel_enabled:
         return
-    for key, value in host.settings.kernel_sysctl.items():
+    given = [(variable, key, value) for variable in kernel.VARIABLES for key, value in getattr(host.settings, variable).items()]
+    for variable, key, value in given:
         found = facts.sysctl.get(key)
-        if value is None or found is None or found.exists or found.absence:
+        is_ours = variable != "kernel_sysctl" and key in keys.OWN
+        if value is None or found is None or found.exists or found.absence or is_ours:
             continue
         fix = f"did you mean {' or '.join(found.near)}?" if found.near else "sysctl -a lists what the host has"
-        yield PlanError(host.name, "", f"{kernel.SYSCTL}.{key}", shown(value, key), "the kernel of this host has no such parameter", fix)
+        yield PlanError(host.name, "", f"{variable}.{key}", shown(value, key), "the kernel of this host has no such parameter", fix)
+
+
+@check()
+def files_are_managed(host: HostDraft) -> Iterator[PlanError]:
+    """No file of somebody else has the name of one that the role writes."""
+    facts = host.facts.kernel if host.facts is not None else None
+    if facts is None or not host.settings.kernel_enabled:
+        return
+    written = {item["path"] for item in kernel.files_of(host.settings) if item["lines"]}
+    for path in facts.unmanaged:
+        if path in written:
+            why = f"the role writes {path}, and the file of that name on the host was not written by inferops.gpu"
+            yield PlanError(host.name, "", "kernel_enabled", "true", why, "move it away, or set kernel_enabled: false")
 
 
 @check()
@@ -46,7 +63,7 @@ def buckets_are_enough(host: HostDraft) -> Iterator[PlanWarning]:
     """A full table of connections does not have long chains."""
     if not host.settings.kernel_enabled:
         return
-    sysctl = kernel.wanted(host.settings).sysctl
+    sysctl = kernel.sysctl_of(host.settings)
     most, buckets = (sysctl.get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("max", "buckets"))
     if most.isdigit() and buckets.isdigit() and int(most) > _LONG_CHAINS * int(buckets):
         text = f"kernel_conntrack_buckets: {buckets} buckets for {most} connections make chains of {2 * int(most) // max(1, int(buckets))} on average"

@@ -11,6 +11,8 @@ from ..placement.draft import HostDraft
 
 # A package, and whether a host needs it. Names are those of Debian and Ubuntu alike.
 _WANTED: Mapping[str, Callable[[HostDraft], bool]] = {
+    # conntrack -S: how many connections the table turned away.
+    "conntrack": lambda host: host.settings.kernel_enabled,
     "git": lambda host: any(draft.release.needs_git for draft in host.services),
     "ufw": lambda host: host.settings.firewall_enabled,
 }

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _host_removal, _systemd
-from ansible_collections.inferops.gpu.plugins.module_utils._kernel import wanted
+from ansible_collections.inferops.gpu.plugins.module_utils._kernel import files as kernel_files
 from ansible_collections.inferops.gpu.plugins.modules import host_removal
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="accounts are known by their numbers")
@@ -39,7 +39,7 @@ class Host:
         monkeypatch.setattr(_host, "UNIT_DIRECTORY", str(base / "units"))
         monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: "")
         monkeypatch.setattr(_systemd, "show", lambda unit, *properties: dict.fromkeys(properties, ""))
-        monkeypatch.setattr(wanted, "FILES", (str(base / "90-inferops.conf"), str(base / "foreign.conf")))
+        monkeypatch.setattr(kernel_files, "FILES", (str(base / "90-inferops.conf"), str(base / "foreign.conf")))
         monkeypatch.setattr(_host_removal, "CERTIFICATES", str(base / "certificates" / "inferops-*.crt"))
         monkeypatch.setattr(_host_removal, "LINKED_CERTIFICATES", str(base / "linked" / "inferops-*.pem"))
         monkeypatch.setattr(_host_removal, "_TEMPORARY", (str(base / "run" / "inferops"),))
@@ -70,7 +70,7 @@ class Host:
             self.file("cache/uv/wheel", ""),
             self.file("cache/a/triton/kernel", ""),
             self.file("ray/a/session/log", ""),
-            self.file("90-inferops.conf", wanted.MARK),
+            self.file("90-inferops.conf", kernel_files.MARK),
             self.file("certificates/inferops-site.crt", ""),
             self.file("run/inferops/vllm-a.started", ""),
         ]

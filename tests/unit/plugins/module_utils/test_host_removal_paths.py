@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _host, _host_removal
-from ansible_collections.inferops.gpu.plugins.module_utils._kernel import wanted
+from ansible_collections.inferops.gpu.plugins.module_utils._kernel import files as kernel_files
 from ansible_collections.inferops.gpu.plugins.modules import host_proxy
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
@@ -24,7 +24,7 @@ ROLES = Path(__file__).resolve().parents[4] / "roles"
 READ = {
     "builtin": "apt assert command debug fail group getent import_role import_tasks include_role include_tasks meta reboot set_fact stat systemd_service "
                "user wait_for",
-    "inferops.gpu": "api_check firewall_confirm follow_unit gpu_facts host_facts plan prune_releases service_heal service_rollback service_state multi_node_network "
+    "inferops.gpu": "api_check firewall_confirm follow_unit gpu_facts host_facts kernel_settings plan prune_releases service_heal service_rollback service_state multi_node_network "
                     "weights_digest weights_folder weights_probe weights_units service_accounts",
 }
 # Of modules that write: where. What a module's own code says stands here as it says it.
@@ -35,7 +35,6 @@ PATHS = {
     "inferops.gpu.directories": lambda given: [row["path"] for row in given["directories"]] if isinstance(given["directories"], list) else [*given.values()],
     "inferops.gpu.host_firewall": lambda given: [f"{given['state_dir']}/firewall"],
     "inferops.gpu.host_proxy": lambda given: list(host_proxy.wanted_files(SimpleNamespace(params={"name": "inferops", "password": "", **given, "proxy": {}}))),
-    "inferops.gpu.kernel_settings": lambda given: list(wanted.FILES),
     "inferops.gpu.python_tool": lambda given: [f"{given['install_dir']}/{one}" for one in (f"tools/{given['name']}", f"bin/{given['commands'][0]}")],
     "inferops.gpu.service_files": lambda given: ["{{ item.0.files.folder }}/{{ item.1.name }}"],
     "inferops.gpu.service_passed": lambda given: ["{{ plan_host.paths.state }}/served/{{ item.name }}.json"],
@@ -47,7 +46,7 @@ PATHS = {
 EXAMPLES = {
     "/etc/apt/apt.conf.d/90inferops-mirror-proxy": "", "/etc/apt/apt.conf.d/90inferops-proxy": "", "/etc/apt/auth.conf.d/90inferops-mirror-proxy.conf": "",
     "/etc/apt/auth.conf.d/90inferops-proxy.conf": "", "/etc/apt/sources.list.d/inferops-cuda.sources": "", "/etc/inferops-mirror-proxy.env": "",
-    "/etc/inferops-mirror.toml": "", **dict.fromkeys(wanted.FILES, ""),
+    "/etc/inferops-mirror.toml": "", **dict.fromkeys(kernel_files.FILES, ""),
     "/etc/apt/keyrings/inferops-cuda{{ '.gpg' if cuda_apt_key is match('.*\\.gpg$') else '.asc' }}": "/etc/apt/keyrings/inferops-cuda.gpg",
     "/usr/local/share/ca-certificates/{{ item.name }}": "/usr/local/share/ca-certificates/inferops-site.crt",
     "/etc/systemd/system/inferops-release-{{ __vllm_release.name }}.service": "/etc/systemd/system/inferops-release-r1.service",
@@ -65,9 +64,11 @@ EXAMPLES = {
     "STATE/jobs/{{ __weights_item.unit }}.json": "STATE/jobs/inferops-weights-m.service.json", "STATE/jobs/inferops-share.conf": "",
     "STATE/jobs/release-{{ __vllm_release.name }}.json": "STATE/jobs/release-r1.json",
 }
+# Paths that the plan gives.
+PLANNED = {"{{ __kernel_file.path }}": list(kernel_files.FILES)}
 # Folders, which go when they are empty, or by their owner; what lies in them has rows above. Weights are told of by themselves.
 FOLDERS = {
-    "{{ __host_netrc | dirname }}", "CONFIG", "INSTALL", "INSTALL/bin", "INSTALL/lib", "INSTALL/lib/fetch_weights",
+    "{{ __kernel_folder }}", "{{ __host_netrc | dirname }}", "CONFIG", "INSTALL", "INSTALL/bin", "INSTALL/lib", "INSTALL/lib/fetch_weights",
     "STATE", *(f"STATE/{name}" for name in ("checked", "jobs", "served", "progress", "verified")), "{{ plan_host.paths.releases }}",
     "{{ plan_host.paths.models }}", "{{ host_cache_dir }}", "{{ weights_mirror_dir }}", "{{ __weights_item.path | dirname }}",
     "{{ __weights_item.path }}.share",
@@ -94,6 +95,8 @@ def tasks(found: Any) -> Iterator[dict[str, Any]]:
 
 def resolved(text: str, variables: dict[str, Any]) -> list[str]:
     """A path with what is known put in; several where a variable is a list of directories."""
+    if text in PLANNED:
+        return PLANNED[text]
     whole = re.fullmatch(r"\{\{ (\w+) \}\}", text)
     if whole and isinstance(variables.get(whole[1]), list):
         return [path for row in variables[whole[1]] for path in resolved(row["path"], variables)]
@@ -126,7 +129,7 @@ def test_every_path_of_a_role_has_an_example() -> None:
 def test_paths_that_are_fixed_go() -> None:
     """Which lie in folders of the system's, beside others."""
     fixed = [example or path for path, example in EXAMPLES.items() if (example or path).startswith("/")]
-    patterns = [*_host_removal._SYSTEM, *wanted.FILES, _host_removal.CERTIFICATES, *(f"/etc/systemd/system/{one}" for one in _host_removal._UNITS)]
+    patterns = [*_host_removal._SYSTEM, *kernel_files.FILES, _host_removal.CERTIFICATES, *(f"/etc/systemd/system/{one}" for one in _host_removal._UNITS)]
     assert [path for path in fixed if not any(fnmatch.fnmatch(path, pattern) for pattern in patterns)] == []
 
 
@@ -156,7 +159,7 @@ def test_paths_in_folders_of_the_inventory_go(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(_host_removal, "_SYSTEM", ())
     monkeypatch.setattr(_host_removal, "_TEMPORARY", ())
     monkeypatch.setattr(_host_removal, "CERTIFICATES", str(tmp_path / "*.crt"))
-    monkeypatch.setattr(wanted, "FILES", ())
+    monkeypatch.setattr(kernel_files, "FILES", ())
     places = _host_removal.Places(
         config_dir=str(base["CONFIG"]), install_dir=str(base["INSTALL"]), releases_dir=str(base["INSTALL"] / "releases"), state_dir=str(base["STATE"]),
         cache_dir=str(tmp_path / "cache"), uv_cache_dir=str(tmp_path / "cache" / "uv"), weights_dir=str(base["STATE"] / "models"),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from dataclasses import dataclass, field, fields
@@ -182,13 +183,14 @@ class Settings:
     kernel_socket_buffer_max: int | None = setting(values.optional(values.whole(2**20, 2**31 - 1)))
     kernel_cpu_governor: str | None = setting(values.optional(kernel.governor))
     kernel_memlock_users: tuple[str, ...] = setting(kernel.memlock_users)
+    kernel_sysctl_defaults: dict[str, str | None]
     kernel_sysctl: dict[str, str | None]
 
 
 # Read by themselves, since each of their items is an error of its own.
 _BY_ITEM: dict[str, Callable[[str, Any], tuple[Any, list[PlanError]]]] = {
     "model_service_environment": lambda host, value: environments.read(host, "", "model_service_environment", value),
-    kernel.SYSCTL: kernel.read_sysctl,
+    **{name: functools.partial(kernel.read_sysctl, name) for name in kernel.VARIABLES},
 }
 _READERS: dict[str, values.Reader] = {
     each.name: each.metadata.get("reader") or _BY_TYPE[str(each.type)] for each in fields(Settings) if each.name not in _BY_ITEM

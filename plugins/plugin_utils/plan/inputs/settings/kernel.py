@@ -1,17 +1,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernel settings: what the user asks for, what a host has of it, and what the role is to do."""
+"""Kernel settings: what the user asks for, what a host has of it, and what the role is to do. The values are in roles/kernel/defaults."""
 
 from __future__ import annotations
 
 import math
+import os
 import re
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Mapping
 
-from ansible_collections.inferops.gpu.plugins.module_utils._kernel import keys
-from ansible_collections.inferops.gpu.plugins.module_utils._kernel.wanted import Wanted
+from ansible_collections.inferops.gpu.plugins.module_utils._kernel import files, keys
 
 from ... import values
 from ...errors import Bad, PlanError, did_you_mean, kind, shown
@@ -19,17 +19,12 @@ from ...errors import Bad, PlanError, did_you_mean, kind, shown
 if TYPE_CHECKING:
     from . import Settings
 
-SYSCTL = "kernel_sysctl"
+# The collection's parameters, and the user's over them.
+VARIABLES = ("kernel_sysctl_defaults", "kernel_sysctl")
 HUGEPAGES = ("always", "madvise", "never")
-MODULES = ("nf_conntrack",)
-
-# A GPU server answers many short connections from few addresses. docs/kernel.md has the reasons and the sources.
-_CONNECTIONS = {
-    "net.netfilter.nf_conntrack_tcp_timeout_established": "600",
-    "net.netfilter.nf_conntrack_tcp_timeout_time_wait": "30",
-    "net.core.somaxconn": "65535",
-    "net.ipv4.tcp_max_syn_backlog": "65535",
-}
+MODULE = "nf_conntrack"
+_MAX = "net.netfilter.nf_conntrack_max"
+_BUCKETS = "net.netfilter.nf_conntrack_buckets"
 
 _GOVERNOR = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _MEMLOCK = re.compile(r"@?[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
@@ -39,20 +34,22 @@ _LONGEST_VALUE = 1024
 @dataclass(frozen=True)
 class Parameter:
     """What a host says of a kernel parameter. C(absence) is why one that is not there may be right all the same, C(near) the names that are
-    like one that can only be a mistake, C(rivals) the values that other files give it after ours (None: they take it out)."""
+    like one that can only be a mistake, C(conflicts) the values that other files give it after ours (None: they take it out)."""
 
     value: str | None
     exists: bool
     absence: str
     near: tuple[str, ...]
-    rivals: tuple[str | None, ...]
+    conflicts: tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
 class KernelFacts:
-    """What a host has of kernel settings: C(files) are the texts of ours."""
+    """What a host has of kernel settings: C(files) are the lines of ours, C(unmanaged) those of somebody else under the same names."""
 
-    files: dict[str, str]
+    files: dict[str, tuple[str, ...]]
+    unmanaged: tuple[str, ...]
+    missing_folders: tuple[str, ...]
     modules: frozenset[str]
     sysctl: dict[str, Parameter]
     transparent_hugepages: str
@@ -85,12 +82,12 @@ def memlock_users(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(read))
 
 
-def read_sysctl(host: str, raw: Any) -> tuple[dict[str, str | None], list[PlanError]]:
-    """The user's parameters by their name with dots, null for one that is taken away. What cannot be used is left out and an error."""
+def read_sysctl(variable: str, host: str, raw: Any) -> tuple[dict[str, str | None], list[PlanError]]:
+    """Parameters by their name with dots, null for one that is taken away. What cannot be used is left out and an error."""
     try:
         pairs = values.mapping(raw)
     except Bad as bad:
-        return {}, [PlanError(host, "", SYSCTL, shown(raw), bad.why, bad.fix)]
+        return {}, [PlanError(host, "", variable, shown(raw), bad.why, bad.fix)]
     found: dict[str, str | None] = {}
     errors = []
     for name, value in pairs.items():
@@ -100,7 +97,7 @@ def read_sysctl(host: str, raw: Any) -> tuple[dict[str, str | None], list[PlanEr
                 raise Bad(f"{key} stands there twice, under two spellings of its name", "keep one of them")
             found[key] = None if value is None else _value(value)
         except Bad as bad:
-            errors.append(PlanError(host, "", f"{SYSCTL}.{name}", shown(value, name), bad.why, bad.fix))
+            errors.append(PlanError(host, "", f"{variable}.{name}", shown(value, name), bad.why, bad.fix))
     return found, errors
 
 
@@ -123,103 +120,117 @@ def _value(value: Any) -> str:
         raise Bad(f"this is {kind(value)} where a number or text belongs", 'write a number, or text like "4096 131072 6291456"')
     text = keys.plain(values.text(value.replace("\t", " ")))
     if not text or len(text) > _LONGEST_VALUE:
-        raise Bad(f"it is empty or longer than {_LONGEST_VALUE} letters", "write a value; null takes the parameter away")
+        raise Bad(f"it is empty or longer than {_LONGEST_VALUE} characters", "write a value; null takes the parameter away")
     return text
 
 
-def wanted(settings: Settings) -> Wanted:
-    """Everything that a host is to have: this collection's values, and the user's over them."""
-    buckets = settings.kernel_conntrack_buckets or settings.kernel_conntrack_max
-    sysctl: dict[str, str | None] = {
-        "net.netfilter.nf_conntrack_buckets": str(buckets),
-        "net.netfilter.nf_conntrack_max": str(settings.kernel_conntrack_max),
-        **_CONNECTIONS,
+def sysctl_of(settings: Settings) -> dict[str, str]:
+    """The parameters that a host is to have: the collection's values, and the user's over them."""
+    found: dict[str, str | None] = {
+        _BUCKETS: str(settings.kernel_conntrack_buckets or settings.kernel_conntrack_max),
+        _MAX: str(settings.kernel_conntrack_max),
+        **settings.kernel_sysctl_defaults,
     }
     if settings.kernel_socket_buffer_max is not None:
-        most = settings.kernel_socket_buffer_max
+        most = str(settings.kernel_socket_buffer_max)
         # Of the three the kernel's own first two: the least, and what a socket begins with.
-        sysctl.update({
-            "net.core.rmem_max": str(most),
-            "net.core.wmem_max": str(most),
-            "net.ipv4.tcp_rmem": f"4096 131072 {most}",
-            "net.ipv4.tcp_wmem": f"4096 16384 {most}",
+        found.update({
+            "net.core.rmem_max": most, "net.core.wmem_max": most, "net.ipv4.tcp_rmem": f"4096 131072 {most}", "net.ipv4.tcp_wmem": f"4096 16384 {most}",
         })
     if settings.kernel_swappiness is not None:
-        sysctl["vm.swappiness"] = str(settings.kernel_swappiness)
-    sysctl.update(settings.kernel_sysctl)
-    # The number of buckets, however the user gave it, is also the one that the module begins with. What is none would keep it from loading.
-    hashsize = sysctl["net.netfilter.nf_conntrack_buckets"] or ""
-    return Wanted(
-        sysctl={key: value for key, value in sysctl.items() if value is not None},
-        modules=MODULES,
-        module_options={"nf_conntrack": f"hashsize={hashsize}"} if hashsize.isdigit() else {},
-        transparent_hugepages=settings.kernel_transparent_hugepages or "",
-        cpu_governor=settings.kernel_cpu_governor or "",
-        memlock_users=settings.kernel_memlock_users,
-    )
+        found["vm.swappiness"] = str(settings.kernel_swappiness)
+    found.update(settings.kernel_sysctl)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def files_of(settings: Settings) -> list[dict[str, Any]]:
+    """The configuration files of a host, each with its path, purpose and lines; without lines there is to be none."""
+    sysctl = sysctl_of(settings)
+    # The number of buckets, however the user gave it, is also the one that the module begins with. What is no number would keep it from loading.
+    hashsize = sysctl.get(_BUCKETS, "")
+    written = {files.HUGEPAGES: settings.kernel_transparent_hugepages, files.GOVERNORS: settings.kernel_cpu_governor}
+    contents = {
+        files.MODULES_FILE: ("Loaded at boot, before parameters are set.", [MODULE]),
+        files.OPTIONS_FILE: ("Used when the module is loaded.", [f"options {MODULE} hashsize={hashsize}"] if hashsize.isdigit() else []),
+        files.SYSCTL_FILE: ("Set at boot by systemd-sysctl, after systemd-modules-load.", [f"{key} = {value}" for key, value in sysctl.items()]),
+        files.TMPFILES_FILE: ("Written at boot by systemd-tmpfiles.", [f"w {path} - - - - {value}" for path, value in written.items() if value]),
+        files.LIMITS_FILE: ("Memory that programs of these users may pin.", [f"{name} - memlock unlimited" for name in settings.kernel_memlock_users]),
+    }
+    return [{"path": path, "purpose": purpose, "lines": lines} for path, (purpose, lines) in contents.items()]
 
 
 def document(settings: Settings, facts: KernelFacts | None) -> dict[str, Any]:
-    """The part of the plan that the role kernel reads. C(needed) is whether it has anything to do or to say."""
+    """The part of the plan that the role kernel reads.
+
+    C(needed) is whether anything is to be set or reported, C(files) are those to write, C(folders) those to make before, C(obsolete) the files to remove.
+    """
     if not settings.kernel_enabled:
-        return {"enabled": False, "needed": False}
-    whole = wanted(settings)
-    made = asdict(whole)
-    return {"enabled": True, "needed": facts is None or not is_so(whole, facts), **{key: _listed(value) for key, value in made.items()}}
+        return {"enabled": False, "needed": False, "folders": [], "files": [], "obsolete": []}
+    there = facts.files if facts is not None else {}
+    items = files_of(settings)
+    write = [item for item in items if item["lines"] and tuple(item["lines"]) != there.get(item["path"])]
+    missing = facts.missing_folders if facts is not None else ()
+    return {
+        "enabled": True,
+        "needed": facts is None or not is_in_force(settings, facts),
+        "sysctl": sysctl_of(settings),
+        "modules": [MODULE],
+        "transparent_hugepages": settings.kernel_transparent_hugepages or "",
+        "cpu_governor": settings.kernel_cpu_governor or "",
+        "folders": [folder for folder in missing if folder in {os.path.dirname(item["path"]) for item in write}],
+        "files": write,
+        "obsolete": [item["path"] for item in items if not item["lines"] and item["path"] in there],
+    }
 
 
-def is_so(whole: Wanted, facts: KernelFacts) -> bool:
-    """Whether a host has everything as it is wanted, in force and for the next boot, and nothing else has the last word on it."""
-    texts = {path: text for path, text in whole.files().items() if text}
+def is_in_force(settings: Settings, facts: KernelFacts) -> bool:
+    """Whether a host has every setting as it is wanted, and no other file has the last word on one."""
+    governor = settings.kernel_cpu_governor
     return (
-        facts.files == texts
-        and facts.modules.issuperset(whole.modules)
-        and all(_is_set(key, value, facts.sysctl.get(key)) for key, value in whole.sysctl.items())
-        and whole.transparent_hugepages in ("", facts.transparent_hugepages)
-        and whole.cpu_governor in ("", *facts.governors)
-        and (not whole.cpu_governor or len(facts.governors) == 1)
+        MODULE in facts.modules
+        and all(_is_set(key, value, facts.sysctl.get(key)) for key, value in sysctl_of(settings).items())
+        and settings.kernel_transparent_hugepages in (None, facts.transparent_hugepages)
+        and (not governor or facts.governors == (governor,))
     )
 
 
 def _is_set(key: str, value: str, found: Parameter | None) -> bool:
-    return found is not None and keys.same(key, value, found.value) and all(rival is not None and keys.same(key, value, rival) for rival in found.rivals)
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return found is not None and all(keys.same(key, value, other) for other in (found.value, *found.conflicts))
 
 
 def read_facts(raw: Any) -> KernelFacts | None:
     """Facts from the C(kernel) of host_facts, taken leniently; None where there are none."""
     if not isinstance(raw, Mapping):
         return None
-    sysctl = raw.get("sysctl")
-    files = raw.get("files")
     return KernelFacts(
-        files={path: text for path, text in files.items() if isinstance(text, str)} if isinstance(files, Mapping) else {},
+        files={path: tuple(_texts(lines)) for path, lines in _mapping(raw.get("files")).items()},
+        unmanaged=_texts(raw.get("unmanaged_files")),
+        missing_folders=_texts(raw.get("missing_folders")),
         modules=frozenset(_texts(raw.get("modules"))),
-        sysctl={key: _parameter(row) for key, row in sysctl.items() if isinstance(row, Mapping)} if isinstance(sysctl, Mapping) else {},
-        transparent_hugepages=_text(raw.get("transparent_hugepages")),
+        sysctl={key: _parameter(item) for key, item in _mapping(raw.get("sysctl")).items() if isinstance(item, Mapping)},
+        transparent_hugepages=_text(raw.get("transparent_hugepages")) or "",
         governors=_texts(raw.get("governors")),
         available_governors=_texts(raw.get("available_governors")),
     )
 
 
-def _parameter(row: Mapping[str, Any]) -> Parameter:
-    value = row.get("value")
-    rivals = row.get("rivals")
-    rows = [rival for rival in rivals if isinstance(rival, Mapping)] if isinstance(rivals, (list, tuple)) else []
+def _parameter(item: Mapping[str, Any]) -> Parameter:
+    conflicts = item.get("conflicts")
     return Parameter(
-        value=value if isinstance(value, str) else None,
-        exists=bool(row.get("exists")),
-        absence=_text(row.get("absence")),
-        near=_texts(row.get("near")),
-        rivals=tuple(rival["value"] if isinstance(rival.get("value"), str) else None for rival in rows),
+        value=_text(item.get("value"), None),
+        exists=bool(item.get("exists")),
+        absence=_text(item.get("absence")) or "",
+        near=_texts(item.get("near")),
+        conflicts=tuple(_text(value, None) for value in conflicts) if isinstance(conflicts, (list, tuple)) else (),
     )
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any, otherwise: str | None = "") -> str | None:
+    return value if isinstance(value, str) else otherwise
 
 
 def _texts(value: Any) -> tuple[str, ...]:

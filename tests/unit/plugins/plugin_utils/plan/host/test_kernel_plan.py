@@ -1,21 +1,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Kernel settings in the plan: what the role is told, when there is nothing for it to do, and what is refused."""
+"""Kernel settings in the plan: what the role reads, when there is nothing for it to do, and what is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 
-from ansible_collections.inferops.gpu.plugins.module_utils._kernel import apply, state
-from ansible_collections.inferops.gpu.plugins.module_utils._kernel.wanted import Wanted
+from ansible_collections.inferops.gpu.plugins.module_utils._kernel import apply, files, state
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import settings
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings import kernel
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import host_facts, keys_of, service
 
 Plans = Callable[..., Plan]
+ROLE = Path(__file__).resolve().parents[6] / "roles" / "kernel"
 DEFAULT = {
     "net.netfilter.nf_conntrack_buckets": "1048576",
     "net.netfilter.nf_conntrack_max": "1048576",
@@ -28,14 +31,14 @@ DEFAULT = {
 
 def parameter(value: str | None = None, **keys: Any) -> dict[str, Any]:
     """A parameter as facts have it: there, unless it has no value."""
-    return {"value": value, "exists": value is not None, "absence": "", "near": [], "rivals": [], **keys}
+    return {"value": value, "exists": value is not None, "absence": "", "near": [], "conflicts": [], **keys}
 
 
 def kernel_facts(**parameters: Any) -> dict[str, Any]:
     """Facts of a host with everything as the defaults want it, but for these: a parameter's dictionary by its name with _ for dots."""
     sysctl = {key: parameter(value) for key, value in DEFAULT.items()}
-    files = {path: text for path, text in kernel.wanted(settings_of()).files().items() if text}
-    found = {"files": files, "modules": ["nf_conntrack"], "sysctl": sysctl, "transparent_hugepages": "madvise", "governors": [], "available_governors": []}
+    lines = {item["path"]: item["lines"] for item in kernel.files_of(settings_of()) if item["lines"]}
+    found = {"files": lines, "unmanaged_files": [], "missing_folders": [], "modules": ["nf_conntrack"], "sysctl": sysctl, "transparent_hugepages": "madvise", "governors": [], "available_governors": []}
     found.update(parameters)
     return found
 
@@ -45,6 +48,7 @@ def settings_of(**variables: Any) -> settings.Settings:
     defaults = {
         "kernel_enabled": True, "kernel_conntrack_max": 1048576, "kernel_conntrack_buckets": None, "kernel_transparent_hugepages": None,
         "kernel_swappiness": None, "kernel_socket_buffer_max": None, "kernel_cpu_governor": None, "kernel_memlock_users": (), "kernel_sysctl": {},
+        "kernel_sysctl_defaults": {key: value for key, value in DEFAULT.items() if "nf_conntrack_max" not in key and "buckets" not in key},
     }
     others = dict.fromkeys(settings.NAMES)
     return settings.Settings(**{**others, **defaults, **variables})  # type: ignore[arg-type]
@@ -57,8 +61,13 @@ def with_parameter(key: str, **row: Any) -> dict[str, Any]:
     return host_facts(kernel=facts)
 
 
+def lines_of(told: dict[str, Any]) -> dict[str, list[str]]:
+    """The lines of the files that the role writes, by path."""
+    return {item["path"]: item["lines"] for item in told["files"]}
+
+
 def planned(made: Plan) -> dict[str, Any]:
-    """What the role of gpu1 is told."""
+    """What the role of gpu1 reads."""
     assert made.errors == []
     return made.hosts["gpu1"]["kernel"]
 
@@ -70,10 +79,34 @@ def test_the_whole_document(plan: Plans) -> None:
         "needed": True,
         "sysctl": DEFAULT,
         "modules": ["nf_conntrack"],
-        "module_options": {"nf_conntrack": "hashsize=1048576"},
         "transparent_hugepages": "",
         "cpu_governor": "",
-        "memlock_users": [],
+        "folders": [],
+        "files": [
+            {"path": files.MODULES_FILE, "purpose": "Loaded at boot, before parameters are set.", "lines": ["nf_conntrack"]},
+            {"path": files.OPTIONS_FILE, "purpose": "Used when the module is loaded.", "lines": ["options nf_conntrack hashsize=1048576"]},
+            {
+                "path": files.SYSCTL_FILE, "purpose": "Set at boot by systemd-sysctl, after systemd-modules-load.",
+                "lines": [f"{key} = {value}" for key, value in DEFAULT.items()],
+            },
+        ],
+        "obsolete": [],
+    }
+
+
+def test_the_values_are_in_the_roles_defaults() -> None:
+    """Where a reader looks for them."""
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
+    assert {key: str(value) for key, value in defaults["kernel_sysctl_defaults"].items()} == {
+        key: value for key, value in DEFAULT.items() if key not in ("net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max")
+    }
+
+
+def test_values_of_the_user_go_over_the_defaults(plan: Plans) -> None:
+    """Those of a variable of their own as well; null takes one away."""
+    told = planned(plan(service(), kernel_sysctl_defaults={"net.core.somaxconn": 1, "vm.swappiness": 2}, kernel_sysctl={"vm.swappiness": 3}))
+    assert told["sysctl"] == {
+        "net.netfilter.nf_conntrack_buckets": "1048576", "net.netfilter.nf_conntrack_max": "1048576", "net.core.somaxconn": "1", "vm.swappiness": "3",
     }
 
 
@@ -98,25 +131,45 @@ def test_everything_that_may_be_set(plan: Plans) -> None:
         "kernel.numa_balancing": "0",
         "net.ipv4.tcp_congestion_control": "bbr",
     }
-    assert told["module_options"] == {"nf_conntrack": "hashsize=524288"}
-    assert (told["transparent_hugepages"], told["cpu_governor"], told["memlock_users"]) == ("never", "performance", ["alice", "@nccl"])
+    lines = lines_of(told)
+    assert lines[files.OPTIONS_FILE] == ["options nf_conntrack hashsize=524288"]
+    assert lines[files.LIMITS_FILE] == ["alice - memlock unlimited", "@nccl - memlock unlimited"]
+    assert lines[files.TMPFILES_FILE] == [
+        "w /sys/kernel/mm/transparent_hugepage/enabled - - - - never",
+        "w /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor - - - - performance",
+    ]
+    assert (told["transparent_hugepages"], told["cpu_governor"]) == ("never", "performance")
 
 
 def test_buckets_by_their_own_name(plan: Plans) -> None:
     """The module begins with them too, unless they are no number."""
     name = "net.netfilter.nf_conntrack_buckets"
-    assert planned(plan(service(), kernel_sysctl={name: 4096, "net.netfilter.nf_conntrack_max": 4096}))["module_options"] == {"nf_conntrack": "hashsize=4096"}
-    assert planned(plan(service(), kernel_sysctl={name: "1 x=2"}))["module_options"] == {}
-    assert planned(plan(service(), kernel_sysctl={name: None}))["module_options"] == {}
+
+    def options(value: Any, **more: Any) -> list[str] | None:
+        return lines_of(planned(plan(service(), kernel_sysctl={name: value, **more}))).get(files.OPTIONS_FILE)
+
+    assert options(4096, **{"net.netfilter.nf_conntrack_max": 4096}) == ["options nf_conntrack hashsize=4096"]
+    assert options("1 x=2") is None
+    assert options(None) is None
 
 
 def test_a_system_that_is_left_alone(plan: Plans) -> None:
     told = planned(plan(service(), facts=with_parameter("no.such"), kernel_enabled="false", kernel_sysctl={"no.such": 1}))
-    assert told == {"enabled": False, "needed": False}
+    assert told == {"enabled": False, "needed": False, "folders": [], "files": [], "obsolete": []}
+
+
+def has_work(told: dict[str, Any]) -> bool:
+    """Whether the role makes any call to the host."""
+    return bool(told["needed"] or told["files"] or told["obsolete"])
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_package_that_counts_losses(plan: Plans, enabled: bool) -> None:
+    assert ("conntrack" in plan(service(), kernel_enabled=enabled).hosts["gpu1"]["packages"]) is enabled
 
 
 def test_nothing_to_do(plan: Plans) -> None:
-    assert planned(plan(service(), facts=host_facts(kernel=kernel_facts())))["needed"] is False
+    assert not has_work(planned(plan(service(), facts=host_facts(kernel=kernel_facts()))))
 
 
 SOMETHING_TO_DO: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -125,8 +178,8 @@ SOMETHING_TO_DO: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("the module is not loaded", host_facts(kernel=kernel_facts(modules=[])), {}),
     ("another value", with_parameter("net.core.somaxconn", value="4096"), {}),
     ("a parameter that is not there", with_parameter("net.core.somaxconn"), {}),
-    ("a file that wins", with_parameter("net.core.somaxconn", value="65535", rivals=[{"file": "/x", "value": "128"}]), {}),
-    ("a file that takes it out", with_parameter("net.core.somaxconn", value="65535", rivals=[{"file": "/x", "value": None}]), {}),
+    ("a file that wins", with_parameter("net.core.somaxconn", value="65535", conflicts=["128"]), {}),
+    ("a file that takes it out", with_parameter("net.core.somaxconn", value="65535", conflicts=[None]), {}),
     ("another maximum", host_facts(kernel=kernel_facts()), {"kernel_conntrack_max": 65536}),
     ("huge pages", host_facts(kernel=kernel_facts()), {"kernel_transparent_hugepages": "never"}),
     ("a governor", host_facts(kernel=kernel_facts()), {"kernel_cpu_governor": "performance"}),
@@ -137,36 +190,74 @@ SOMETHING_TO_DO: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("facts", "more"), [case[1:] for case in SOMETHING_TO_DO], ids=[case[0] for case in SOMETHING_TO_DO])
 def test_something_to_do(plan: Plans, facts: dict[str, Any], more: dict[str, Any]) -> None:
-    assert planned(plan(service(), facts=facts, **more))["needed"] is True
+    assert has_work(planned(plan(service(), facts=facts, **more)))
 
 
-def test_a_file_that_says_the_same_is_no_rival(plan: Plans) -> None:
-    facts = with_parameter("net.core.somaxconn", value="65535", rivals=[{"file": "/x", "value": "65535"}])
+def test_only_what_differs_is_written(plan: Plans) -> None:
+    """A second run in a container, where a value can never be set, writes no file again."""
+    facts = with_parameter("net.core.somaxconn", value="4096")
+    told = planned(plan(service(), facts=facts))
+    assert (told["needed"], told["files"], told["obsolete"]) == (True, [], [])
+
+
+def test_what_is_no_longer_wanted_goes(plan: Plans) -> None:
+    """A parameter from its file, and a file that would hold nothing."""
+    lines = {**kernel_facts()["files"], files.LIMITS_FILE: ["alice - memlock unlimited"]}
+    lines[files.SYSCTL_FILE] = [*lines[files.SYSCTL_FILE], "vm.swappiness = 10"]
+    told = planned(plan(service(), facts=host_facts(kernel=kernel_facts(files=lines))))
+    assert (told["needed"], told["obsolete"]) == (False, [files.LIMITS_FILE])
+    assert lines_of(told) == {files.SYSCTL_FILE: kernel_facts()["files"][files.SYSCTL_FILE]}
+
+
+def test_folders_that_the_host_lacks(plan: Plans) -> None:
+    """Those of files that are to be written."""
+    folders = ["/etc/modprobe.d", "/etc/tmpfiles.d"]
+    assert planned(plan(service(), facts=host_facts(kernel=kernel_facts(files={}, missing_folders=folders))))["folders"] == ["/etc/modprobe.d"]
+
+
+def test_a_file_that_says_the_same_is_no_conflict(plan: Plans) -> None:
+    facts = with_parameter("net.core.somaxconn", value="65535", conflicts=["65535"])
     assert planned(plan(service(), facts=facts))["needed"] is False
 
 
 @pytest.mark.parametrize(("found", "needed"), [(["performance"], False), (["performance", "powersave"], True), ([], True)])
 def test_all_cpus_have_the_governor(found: list[str], needed: bool) -> None:
-    whole = Wanted(cpu_governor="performance")
-    files = {path: text for path, text in whole.files().items() if text}
-    facts = kernel.read_facts({"files": files, "governors": found})
+    facts = kernel.read_facts(kernel_facts(governors=found))
     assert facts is not None
-    assert kernel.is_so(whole, facts) is not needed
+    assert kernel.is_in_force(settings_of(kernel_cpu_governor="performance"), facts) is not needed
 
 
-def test_what_was_applied_is_so(tmp_path: Any) -> None:
-    """The facts of a host on which the module has run leave nothing to do: the two sides agree on every file and value."""
+def rendered(item: dict[str, Any], refused: list[str]) -> str:
+    """A configuration file as the role's template writes it, with the settings of Ansible's own template module."""
+    template = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True).from_string((ROLE / "templates/settings.conf.j2").read_text(encoding="utf-8"))
+    return template.render(__kernel_file=item, __kernel_set={"refused": refused})
+
+
+def test_what_was_applied_is_so(tmp_path: Path) -> None:
+    """The facts of a host on which the role has run leave nothing to do: module, template and plan agree on every file and value."""
     for key in DEFAULT:
         file = tmp_path / "proc/sys" / key.replace(".", "/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("1\n", encoding="utf-8")
     (tmp_path / "sys/module/nf_conntrack").mkdir(parents=True)
-    whole = kernel.wanted(settings_of(kernel_memlock_users=("alice",)))
-    before = kernel.read_facts(state.read([], str(tmp_path)))
-    apply.apply(whole, str(tmp_path))
-    after = kernel.read_facts(state.read([], str(tmp_path)))
-    assert before is not None and after is not None
-    assert (kernel.is_so(whole, before), kernel.is_so(whole, after)) == (False, True)
+    settings_there = settings_of(kernel_memlock_users=("alice",))
+    told = kernel.document(settings_there, kernel.read_facts(state.read([], str(tmp_path))))
+    assert told["needed"] and len(told["files"]) == 4
+    assert told["folders"] == ["/etc/modules-load.d", "/etc/modprobe.d", "/etc/sysctl.d", "/etc/security/limits.d"]
+    made = apply.apply(told["sysctl"], told["modules"], root=str(tmp_path))
+    for item in told["files"]:
+        path = tmp_path / item["path"].lstrip("/")
+        path.parent.mkdir(parents=True)
+        path.write_text(rendered(item, made.refused), encoding="utf-8")
+    told = kernel.document(settings_there, kernel.read_facts(state.read([], str(tmp_path))))
+    assert not has_work(told) and told["folders"] == []
+
+
+def test_text_of_a_file() -> None:
+    """Byte for byte what earlier versions wrote, so that hosts of theirs change nothing. What the kernel refused is left out."""
+    item = {"path": files.SYSCTL_FILE, "purpose": "Set at boot.", "lines": ["net.core.somaxconn = 65535", "vm.swappiness = 500"]}
+    assert rendered(item, ["vm.swappiness"]) == f"{files.MARK}\n# Set at boot.\nnet.core.somaxconn = 65535\n"
+    assert rendered(item, []).endswith("\nnet.core.somaxconn = 65535\nvm.swappiness = 500\n")
 
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -193,6 +284,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("kernel_sysctl", {"somaxconn": 1}, "kernel_sysctl.somaxconn"),
     ("kernel_sysctl", {"../etc/passwd": 1}, "kernel_sysctl.../etc/passwd"),
     ("kernel_sysctl", {"net.core.somaxconn": 1, "net/core/somaxconn": 2}, "kernel_sysctl.net/core/somaxconn"),
+    ("kernel_sysctl_defaults", {"net.core.somaxconn": True}, "kernel_sysctl_defaults.net.core.somaxconn"),
+    ("kernel_sysctl_defaults", 5, "kernel_sysctl_defaults"),
 ]
 
 
@@ -217,6 +310,8 @@ def test_a_parameter_that_does_not_exist(plan: Plans) -> None:
     [error] = plan(service(), facts=facts, kernel_sysctl={"vm.swapiness": 10}).errors
     assert (error.host, error.key, error.value, error.fix) == ("gpu1", "kernel_sysctl.vm.swapiness", "10", "did you mean vm.swappiness?")
     assert plan(service(), facts=facts, kernel_sysctl={"vm.swapiness": None}).errors == []
+    [error] = plan(service(), facts=facts, kernel_sysctl_defaults={"vm.swapiness": 10}).errors
+    assert error.key == "kernel_sysctl_defaults.vm.swapiness"
 
 
 def test_a_parameter_that_may_exist_elsewhere(plan: Plans) -> None:
@@ -237,7 +332,7 @@ def test_long_chains(plan: Plans, buckets: int, warned: bool) -> None:
     assert any("chains" in warning for warning in plan(service(), kernel_conntrack_buckets=buckets).warnings) is warned
 
 
-@pytest.mark.parametrize("raw", [None, 5, [], {"sysctl": [1], "files": 3, "modules": "x"}, {"sysctl": {"a.b": 1, "net.core.somaxconn": {"rivals": 7}}}])
+@pytest.mark.parametrize("raw", [None, 5, [], {"sysctl": [1], "files": 3, "modules": "x"}, {"sysctl": {"a.b": 1, "net.core.somaxconn": {"conflicts": 7}}}])
 def test_broken_facts(plan: Plans, raw: Any) -> None:
     """Facts that make no sense are as good as none."""
     assert planned(plan(service(), facts=host_facts(kernel=raw)))["needed"] is True

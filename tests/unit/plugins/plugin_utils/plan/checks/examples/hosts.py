@@ -27,8 +27,8 @@ def kernel(**keys: Any) -> dict[str, Any]:
     return host_facts(kernel={"sysctl": {}, "files": {}, "modules": [], **keys})
 
 
-NO_SUCH = {"value": None, "exists": False, "absence": "", "near": ["vm.swappiness"], "rivals": []}
-THERE = {"value": "60", "exists": True, "absence": "", "near": [], "rivals": []}
+NO_SUCH = {"value": None, "exists": False, "absence": "", "near": ["vm.swappiness"], "conflicts": []}
+THERE = {"value": "60", "exists": True, "absence": "", "near": [], "conflicts": []}
 
 EXAMPLES = [
     example(
@@ -168,6 +168,13 @@ EXAMPLES = [
         one(small(), kernel_sysctl={"vm.swapines": 1}, facts=kernel(sysctl={"vm.swapines": NO_SUCH})),
         "did you mean vm.swappiness?",
         one(small(), kernel_sysctl={"vm.swappiness": 1}, facts=kernel(sysctl={"vm.swappiness": THERE})),
+        on_host=("kernel",),
+    ),
+    example(
+        "files-are-managed",
+        one(small(), facts=kernel(unmanaged_files=["/etc/sysctl.d/90-inferops.conf", "/etc/security/limits.d/90-inferops.conf"])),
+        "move it away, or set kernel_enabled: false",
+        one(small(), facts=kernel(unmanaged_files=["/etc/security/limits.d/90-inferops.conf"])),
         on_host=("kernel",),
     ),
     example(

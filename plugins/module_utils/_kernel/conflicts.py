@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Other files that set the same parameters, and win over ours.
+"""Conflicting files: those that set the same parameters, and win over ours.
 
 The order is that of systemd-sysctl: files of all directories by name, of two with one name the one in the first directory, the last word on a
 parameter counts. A pattern never wins over a parameter's own name, and "-name" without a value takes it out (src/sysctl/sysctl.c).
@@ -15,7 +15,7 @@ import typing as t
 
 from .. import _reading
 from . import keys
-from .wanted import SYSCTL_FILE
+from .files import SYSCTL_FILE, below
 
 DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 _UFW_DEFAULTS = "/etc/default/ufw"
@@ -26,7 +26,7 @@ TAKEN_OUT = "it is read after ours at boot, and says that this one is not to be 
 BY_UFW = "UFW applies it whenever it starts"
 
 
-class Rival(t.NamedTuple):
+class Conflict(t.NamedTuple):
     """A file that wins over ours with another value; C(value) is None when it takes the parameter out."""
 
     key: str
@@ -54,7 +54,7 @@ def later_files(root: str) -> list[str]:
     chosen: dict[str, str] = {}
     for directory in DIRECTORIES:
         try:
-            names = os.listdir(_below(root, directory))
+            names = os.listdir(below(root, directory))
         except OSError:
             continue
         for name in names:
@@ -84,24 +84,20 @@ def find(root: str, wanted: t.Iterable[str]) -> dict[str, list[tuple[str, str | 
     return found
 
 
-def conflicts(root: str, sysctl: t.Mapping[str, str]) -> list[Rival]:
+def of(root: str, sysctl: t.Mapping[str, str]) -> list[Conflict]:
     """Files that win over ours with another value than ours, in the order of the parameters."""
     found = find(root, sysctl)
     return [
-        Rival(key, file, value, why)
+        Conflict(key, file, value, why)
         for key, wanted in sysctl.items()
         for file, value, why in found.get(key, ())
         if value is None or not keys.same(key, wanted, value)
     ]
 
 
-def _below(root: str, path: str) -> str:
-    return os.path.join(root, path.lstrip("/"))
-
-
 def _shown(root: str, path: str) -> str:
     """A file as the user knows it: /etc/sysctl.conf rather than the link to it."""
-    full = _below(root, path)
+    full = below(root, path)
     real = os.path.realpath(full)
     top = os.path.realpath(root)
     return "/" + os.path.relpath(real, top) if os.path.islink(full) and real.startswith(top) else path
@@ -109,4 +105,4 @@ def _shown(root: str, path: str) -> str:
 
 def _read(root: str, path: str) -> str:
     # A link to /dev/null is how a file is masked: it reads as empty.
-    return _reading.read_text(_below(root, path))
+    return _reading.read_text(below(root, path))
