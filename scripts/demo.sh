@@ -7,8 +7,6 @@ cd "$(dirname "$0")/.."
 network=${LAB_NETWORK:-172.29.235}
 name=${LAB_NAME:-inferops-lab}
 url=http://$network.11:8001
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 export ANSIBLE_CONFIG=$PWD/ansible.cfg
 [ ! -t 1 ] || export ANSIBLE_FORCE_COLOR=1
 
@@ -31,22 +29,8 @@ ansible-playbook playbooks/lab_up.yml
 stage_done lab
 
 say "ansible-playbook site.yml -l qwen235b"
-# The callback ends the output with the time of each role.
-ANSIBLE_CALLBACKS_ENABLED=ansible.posix.profile_roles PROFILE_ROLES_SUMMARY_ONLY=true \
-    ansible-playbook site.yml -l qwen235b | tee "$log"
+ansible-playbook site.yml -l qwen235b
 stage_done site.yml
-# role_time ROLE MEANING: the sum of the role's lines in that ending, in the reader's words.
-role_time() {
-    local seconds
-    seconds=$(sed -nE "s/\x1b\[[0-9;]*m//g; s/^(inferops\.gpu\.)?$1 -+ *([0-9.]+)s\$/\2/p" "$log" | awk '{ sum += $1 } END { printf "%.0f", sum }')
-    stages+=("$(printf '  %-14s %4d s' "$2" "$seconds")")
-}
-role_time host packages
-role_time vllm 'vLLM install'
-# Less than it took: the download runs beside the two above, this is what was left of it.
-role_time weights download
-role_time model_service 'engine start'
-role_time verify proof
 
 say "scripts/demo_client.py $url/v1"
 .venv/bin/python scripts/demo_client.py "$url/v1"

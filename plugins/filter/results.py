@@ -68,7 +68,14 @@ def _rows(host: str, variables: Row, check_mode: bool) -> t.Iterator[dict[str, t
             "action": action,
             "changed": action not in ("none", HELD),
             "seconds_to_ready": outcome.get("seconds"),
+            "tokens_per_second": _rate(answers.get(service["name"], {})),
         }
+
+
+def _rate(answer: Row) -> float | None:
+    """Return the tokens per second of a verification; None of a task that makes no tokens."""
+    tokens, seconds = answer.get("tokens"), answer.get("seconds")
+    return round(tokens / seconds, 1) if tokens and seconds else None
 
 
 def _of(variables: Row, name: str) -> t.Any:

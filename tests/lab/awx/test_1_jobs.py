@@ -49,6 +49,7 @@ def test_the_next_job_finishes(awx: Awx, address: str, unit: Unit, record_proper
     [row] = done.result()["inferops_result"]
     seconds = row.pop("seconds_to_ready")
     assert 1 < seconds < done.seconds()
+    assert row.pop("tokens_per_second") > 0
     assert re.fullmatch(r"vllm-0\.32\.0[\w.+-]*", row.pop("release"))
     assert re.fullmatch(r"[0-9a-f]{40}", row.pop("revision"))
     assert row == {

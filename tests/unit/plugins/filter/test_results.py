@@ -23,7 +23,7 @@ def host(*services: dict[str, Any], outcomes: dict[str, Any] | None = None, answ
     return {
         "plan_host": {"services": list(services)},
         "model_service_outcomes": outcomes or {},
-        "verify_result": {"answers": {name: {"seconds": 0.1} for name in answered}},
+        "verify_result": {"answers": {name: {"seconds": 0.1, "tokens": 5} for name in answered}},
         "model_services": [{"api_key": "sk-secret", "secret_environment": {"A": "hidden"}}],
     }
 
@@ -46,7 +46,7 @@ def test_a_row_has_all_that_a_next_step_needs() -> None:
     variables = {"gpu1": host(service("a"), outcomes={"a": {"action": "start", "seconds": 21.5}}, answered=("a",))}
     assert run_result(["gpu1"], variables, False) == [{
         "service": "a", "host": "gpu1", "state": "serving", "endpoint": "http://192.0.2.1:8001/v1", "model": "a-model", "catalogue": "entry",
-        "repo": "org/repo", "revision": "1" * 40, "release": "vllm-1-ab", "action": "start", "changed": True, "seconds_to_ready": 21.5,
+        "repo": "org/repo", "revision": "1" * 40, "release": "vllm-1-ab", "action": "start", "changed": True, "seconds_to_ready": 21.5, "tokens_per_second": 50.0,
     }]
 
 
