@@ -63,7 +63,7 @@ class ActionModule(ActionBase):
             changed=False,
             hosts=plan.hosts,
             summary=table.summary(hosts),
-            errors=[error.as_dict() for error in plan.errors],
+            errors=[error.to_dict() for error in plan.errors],
             warnings=plan.warnings,
         )
         if plan.errors:
@@ -76,7 +76,7 @@ class ActionModule(ActionBase):
         families = [self._loader.load_from_file(str(path)) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
         read = frozenset(VARIABLES).difference(secrets.VARIABLES)
         templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in read}
-        hosts = overrides.lay_over([credential_key.lay_under(host) for host in self._read_hosts(variables["hostvars"], defaults, options)], run)
+        hosts = overrides.apply_overrides([credential_key.apply_key(host) for host in self._read_hosts(variables["hostvars"], defaults, options)], run)
         try:
             known = catalogue.built_in(_plain(families))
             answers = self._look_up(hosts, templated_defaults, known, variables["hostvars"], defaults)

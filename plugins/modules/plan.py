@@ -576,7 +576,7 @@ errors:
     fix:
       description: What to write instead.
       type: str
-    rule:
+    check:
       description: The name by which it can be accepted in C(plan_accept); empty when it cannot.
       type: str
 warnings:

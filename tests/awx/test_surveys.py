@@ -107,7 +107,7 @@ def test_the_plan_takes_what_the_form_lets_through(variable: str) -> None:
     """Within the form's bounds there is no answer that the plan calls no answer."""
     services = [{"name": "one", "model": "m", "port": 8001}]
     for answer in answers(QUESTIONS[variable]):
-        [host] = overrides.lay_over([HostInput("gpu1", {"model_services": services, variable: answer})], EVERYWHERE)
+        [host] = overrides.apply_overrides([HostInput("gpu1", {"model_services": services, variable: answer})], EVERYWHERE)
         assert host.errors == () and host.variables["model_services"] != services
 
 

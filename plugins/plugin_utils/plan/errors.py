@@ -29,7 +29,7 @@ _MUCH_LESS = 0.12
 class PlanError:
     """One thing that is wrong, where it stands and the fix. C(value) is what may be shown of it.
 
-    All of it is text on one line, whatever names and keys the inventory has. C(rule) is the name by which a user may accept it, else empty.
+    All of it is text on one line, whatever names and keys the inventory has. C(check) is the name by which a user may accept it, else empty.
     """
 
     host: str
@@ -38,24 +38,24 @@ class PlanError:
     value: str
     why: str
     fix: str
-    rule: str = ""
+    check: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, masked(one_line(getattr(self, field.name))))
 
-    def as_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, str]:
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class PlanWarning:
-    """Something worth knowing that does not stop the plan. C(rule) as of an error."""
+    """Something worth knowing that does not stop the plan. C(check) as of an error."""
 
     host: str
     service: str
     text: str
-    rule: str = ""
+    check: str = ""
 
 
 class Bad(ValueError):

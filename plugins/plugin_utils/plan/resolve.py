@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Iterable, Iterator, Mapping
 
 from .artifacts import repositories
-from .checks import CLUSTER_CHECKS, HOST_CHECKS
+from .checks import MULTI_NODE_CHECKS, HOST_CHECKS
 from .errors import PlanError, PlanWarning, render_warnings
 from .host.host_proxy import proxy_between
 from .host.weights_peers import share_out
@@ -22,8 +22,8 @@ from .placement.draft import HostDraft, draft_service
 from .placement.multi_node import assemble
 from .vllm.tables import Tables
 
-# Rules that are kept where the inventory is read, and not among the checks.
-_OF_INPUTS = (definitions.HIDDEN_RULE, near_names.RULE)
+# Checks that run while the inventory is read, outside the package checks.
+_OF_INPUTS = (definitions.HIDDEN_CHECK, near_names.CHECK)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def resolve(
     known = frozenset(name for draft in assembled for name in (draft.name, draft.address))
     drafts = [replace(draft, proxy=proxy_between(draft, known)) for draft in share_out(assembled, run)]
     findings = [finding for draft in drafts for finding in _findings(draft, waived[draft.name])]
-    findings += [finding for cluster in clusters for check in CLUSTER_CHECKS for finding in check.findings(cluster, run)]
+    findings += [finding for cluster in clusters for check in MULTI_NODE_CHECKS for finding in check.findings(cluster, run)]
     for finding in findings:
         if isinstance(finding, PlanError):
             errors.append(finding)
@@ -103,14 +103,14 @@ def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue
 
 
 def acceptable(tables: Tables) -> tuple[str, ...]:
-    """Names that plan_accept takes: those of some rules, and those of advisories."""
+    """Names that plan_accept takes: names of checks and of advisories."""
     return (*(check.accept for check in HOST_CHECKS if check.accept), *_OF_INPUTS, *tables.advisories.names)
 
 
 def _accepted(warnings: Iterable[PlanWarning], accepted: Mapping[str, str]) -> Iterator[PlanWarning]:
     """Warnings found while the inventory was read, without those that are accepted."""
     for warning in warnings:
-        told = acceptance.apply(warning, warning.rule, accepted) if warning.rule else warning
+        told = acceptance.apply(warning, warning.check, accepted) if warning.check else warning
         if isinstance(told, PlanWarning):
             yield told
 
@@ -118,7 +118,7 @@ def _accepted(warnings: Iterable[PlanWarning], accepted: Mapping[str, str]) -> I
 def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[PlanError | PlanWarning]:
     for check in HOST_CHECKS:
         for finding in check.findings(draft):
-            name = finding.rule or check.accept
+            name = finding.check or check.accept
             told = acceptance.apply(finding, name, accepted) if name else finding
             if told is not None:
                 yield told

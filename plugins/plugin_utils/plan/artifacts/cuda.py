@@ -67,7 +67,7 @@ class Toolkit:
         """Commands that a service's unit runs before each start: kernels that another CUDA compiled must not be loaded."""
         return [] if self.source == NONE else [[_HOST_PYTHON, f"{self.scripts}/clear_cuda_caches.py", "--release", release, "--cache", cache]]
 
-    def document(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What the roles read of it."""
         return {"source": self.source, "version": self.version, "path": self.path, "architectures": list(self.architectures)}
 

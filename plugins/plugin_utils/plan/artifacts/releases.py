@@ -53,7 +53,7 @@ class Release:
     def name(self) -> str:
         inputs: list[Any] = [self.version.text, self.requirement, self.requirements, self.overrides, self.python, self.torch_backend]
         if self.source != Source():
-            inputs += [self.source.document(), sorted(self.build_environment.items())]
+            inputs += [self.source.to_dict(), sorted(self.build_environment.items())]
         if self.toolkit.path:
             inputs.append(self.toolkit.path)
         digest = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
@@ -72,7 +72,7 @@ class Release:
     def needs_git(self) -> bool:
         return self.source.kind == GIT
 
-    def document(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The release as the roles read it."""
         return {
             "name": self.name,
@@ -80,7 +80,7 @@ class Release:
             "engine": self.engine,
             "package": self.package,
             "version": self.version.text,
-            "source": self.source.document(),
+            "source": self.source.to_dict(),
             "requirements": list(self.requirements),
             "overrides": list(self.overrides),
             "python": self.python,
@@ -88,7 +88,7 @@ class Release:
             "cpu": self.cpu,
             "build_environment": self.build_environment,
             "proofs": self.toolkit.proofs(self.path),
-            "cuda": self.toolkit.document(),
+            "cuda": self.toolkit.to_dict(),
             "index": {
                 "index_url": self.index_url,
                 "extra_index_urls": list(self.extra_index_urls),

@@ -48,7 +48,7 @@ class Extra:
     missing: str = ""
     code_from: str = ""
 
-    def document(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, str]:
         """What a reader of the plan wants to know."""
         found = self.weights
         return {"argument": f"vllm_args.{self.key}", "repo": self.repo, "revision": found.revision, "weights": found.name, "path": found.path}

@@ -101,7 +101,7 @@ def before_start(cache: str, served_name: str, weights_path: str) -> list[list[s
 
 def argv(release: Release, service: Service, served_name: str, arguments: Mapping[str, Any]) -> list[str]:
     """The command."""
-    words = args.words({"host": service.host, "port": service.port, **{key: arguments[key] for key in sorted(arguments)}})
+    words = args.to_argv({"host": service.host, "port": service.port, **{key: arguments[key] for key in sorted(arguments)}})
     return [f"{release.path}/bin/transformers", "serve", served_name, *words]
 
 

@@ -68,7 +68,7 @@ class Weights:
         """A part of a repository has a folder of its own: one without weights is never taken for the model. What is brought by hand is brought whole."""
         return _SMALL if self.small and not self.offline else ""
 
-    def document(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The weights as the roles read them."""
         return {
             "name": self.name,
@@ -87,7 +87,7 @@ class Weights:
             "mount": self.mount,
             # What was found of weights that are not ours stands apart from them: nothing is ever written beside those.
             "record": f"{self.state_dir}/verified/{self.name}.json" if self.is_local else "",
-            "share": self.share.document(),
+            "share": self.share.to_dict(),
         }
 
 

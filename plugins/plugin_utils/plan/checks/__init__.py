@@ -10,12 +10,12 @@ from __future__ import annotations
 import importlib
 import os
 
-from .base import Check, ClusterCheck, checks_in
+from .base import Check, MultiNodeCheck, checks_in
 
 # Subjects that a reader wants to hear of first, in this order; the other files follow by their names.
 _FIRST = (
-    "names", "credentials", "systems", "models", "unknown", "releases", "variants", "engines", "service_files", "arguments", "argument_names",
-    "argument_values", "argument_needs", "platform", "repositories", "tls", "ports", "answers", "firewall", "firewall_host", "gpus", "strays", "nodes",
+    "names", "credentials", "systems", "models", "uncatalogued", "releases", "variants", "engines", "service_files", "arguments", "argument_names",
+    "argument_values", "argument_needs", "platform", "repositories", "tls", "ports", "facts", "firewall", "firewall_host", "gpus", "orphaned_units", "nodes",
 )
 
 
@@ -27,4 +27,4 @@ def _subjects() -> list[str]:
 
 _FOUND = [check for name in _subjects() for check in checks_in(importlib.import_module(f"{__name__}.{name}"))]
 HOST_CHECKS: tuple[Check, ...] = tuple(check for check in _FOUND if isinstance(check, Check))
-CLUSTER_CHECKS: tuple[ClusterCheck, ...] = tuple(check for check in _FOUND if isinstance(check, ClusterCheck))
+MULTI_NODE_CHECKS: tuple[MultiNodeCheck, ...] = tuple(check for check in _FOUND if isinstance(check, MultiNodeCheck))

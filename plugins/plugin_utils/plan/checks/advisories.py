@@ -21,7 +21,7 @@ Finding = Union[PlanError, PlanWarning]
 
 
 @check(every_engine=True)
-def no_known_danger(host: HostDraft) -> Iterator[Finding]:
+def no_advisory_applies(host: HostDraft) -> Iterator[Finding]:
     """No service is what an advisory warns of. Each finding bears the advisory's name, by which it can be accepted."""
     advisories = host.tables.advisories
     said: set[str] = set()

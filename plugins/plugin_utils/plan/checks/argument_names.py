@@ -25,7 +25,7 @@ _MODULE_OF = {"kv_transfer_config": "kv_connector_module_path", "ec_transfer_con
 
 
 @check()
-def flags_are_given_once(host: HostDraft) -> Iterator[PlanError]:
+def flags_are_set_once(host: HostDraft) -> Iterator[PlanError]:
     """A flag and another spelling of it are one flag, of which vLLM takes the last."""
     for draft in host.services:
         names: dict[str, str] = {}
@@ -49,7 +49,7 @@ def values_are_checked(host: HostDraft) -> Iterator[PlanWarning]:
 
 
 @check()
-def closed_names_exist(host: HostDraft) -> Iterator[PlanError]:
+def fixed_names_exist(host: HostDraft) -> Iterator[PlanError]:
     """A name of a fixed set is one of the version's."""
     yield from _unknown_names(host, extendable=False)
 
@@ -122,7 +122,7 @@ _QWEN3_OPENS = (0, 17)
 
 
 @check(accept="template-parser")
-def parsers_know_the_template(host: HostDraft) -> Iterator[PlanWarning]:
+def reasoning_parser_matches_the_template(host: HostDraft) -> Iterator[PlanWarning]:
     """A parser that wants what the model's template writes itself leaves all thoughts in the answer. Of models with an entry that one tells."""
     for draft in host.services:
         repo = draft.entry.repo if draft.entry is not None and not draft.entry.sources else ""
@@ -133,7 +133,7 @@ def parsers_know_the_template(host: HostDraft) -> Iterator[PlanWarning]:
 
 
 @check(accept="parser")
-def parsers_are_the_models(host: HostDraft) -> Iterator[PlanWarning]:
+def parsers_match_the_model(host: HostDraft) -> Iterator[PlanWarning]:
     """A parser that is registered but not the model's takes nothing out of its answers, and nobody is told."""
     for draft in host.services:
         for key, section in _PARSERS:

@@ -31,7 +31,7 @@ _HELD: dict[str, tuple[str, ...]] = {
 
 
 @check(accept="packages")
-def packages_are_there(host: HostDraft) -> Iterator[PlanError]:
+def required_packages_are_listed(host: HostDraft) -> Iterator[PlanError]:
     """What an argument imports is among the release's requirements."""
     for draft in host.services:
         if draft.release.source.kind == sources.FILE:
@@ -57,7 +57,7 @@ def packages_are_there(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def paths_can_be_seen(host: HostDraft) -> Iterator[PlanError]:
+def paths_are_visible_to_the_unit(host: HostDraft) -> Iterator[PlanError]:
     """No argument or variable names a file where the service's unit sees none."""
     for draft in host.services:
         named = [(draft.where(key), key, value) for key, value in draft.given.items()]
@@ -95,7 +95,7 @@ def _paths(value: Any, name: str) -> Iterator[tuple[str, str]]:
 
 
 @check(accept="quantization")
-def quantization_is_the_weights(host: HostDraft) -> Iterator[PlanError]:
+def quantization_matches_the_weights(host: HostDraft) -> Iterator[PlanError]:
     """A quantisation that is named is the one that the weights hold, or is made as weights load that hold none."""
     for draft in host.services:
         named = draft.given.get("quantization")

@@ -34,7 +34,7 @@ def _can_be_written(value: Any) -> bool:
 
 
 @check()
-def values_have_the_type(host: HostDraft) -> Iterator[PlanError]:
+def values_match_flag_types(host: HostDraft) -> Iterator[PlanError]:
     """Each value is one that vLLM's parser takes: types, choices and bounds, for versions whose parser was read."""
     for draft in host.services:
         for key, value in draft.given.items():
@@ -49,7 +49,7 @@ def values_have_the_type(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def chat_template_is_one(host: HostDraft) -> Iterator[PlanError]:
+def chat_template_is_valid(host: HostDraft) -> Iterator[PlanError]:
     """A chat template is a file or a template, not the name of one that the tokenizer holds."""
     for draft in host.services:
         template = draft.given.get("chat_template")
@@ -64,7 +64,7 @@ _LORA = ("name", "path", "base_model_name", "is_3d_lora_weight")
 
 
 @check()
-def lora_modules_can_be_read(host: HostDraft) -> Iterator[PlanError]:
+def lora_modules_are_valid(host: HostDraft) -> Iterator[PlanError]:
     """Each is name=path, or a dictionary; vLLM refuses anything else."""
     for draft in host.services:
         given = draft.given.get("lora_modules")
@@ -86,7 +86,7 @@ def _is_lora(item: Any) -> bool:
 
 
 @check()
-def variables_go_with_arguments(host: HostDraft) -> Iterator[PlanError]:
+def required_variables_are_set(host: HostDraft) -> Iterator[PlanError]:
     """What needs an environment variable beside it has it."""
     for draft in host.services:
         on = draft.environment.get("VLLM_USE_RUST_FRONTEND", "0") == "1" or "VLLM_USE_RUST_FRONTEND" in draft.service.secret_names
@@ -239,7 +239,7 @@ _CONFLICTS = (
 
 
 @check()
-def arguments_go_together(host: HostDraft) -> Iterator[PlanError]:
+def arguments_do_not_conflict(host: HostDraft) -> Iterator[PlanError]:
     """No two arguments shut each other out."""
     for draft in host.services:
         for conflict in _CONFLICTS:

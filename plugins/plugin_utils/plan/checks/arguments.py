@@ -68,7 +68,7 @@ def _explain_flag(host: HostDraft, draft: ServiceDraft, head: str, state: str, s
 
 
 @check()
-def values_can_be_written(host: HostDraft) -> Iterator[PlanError]:
+def values_are_serializable(host: HostDraft) -> Iterator[PlanError]:
     """Every value can stand on a command line."""
     for draft in host.services:
         for key, value in draft.given.items():
@@ -114,7 +114,7 @@ def parsers_exist(host: HostDraft) -> Iterator[Finding]:
 
 
 @check()
-def parsers_fit_the_model(host: HostDraft) -> Iterator[PlanError]:
+def reasoning_parser_fits_the_model(host: HostDraft) -> Iterator[PlanError]:
     """A reasoning parser on a model that does not think takes the whole answer for thoughts, and content stays empty."""
     for draft in host.services:
         name = draft.given.get("reasoning_parser")
@@ -130,7 +130,7 @@ def parsers_fit_the_model(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def variables_exist(host: HostDraft) -> Iterator[PlanWarning]:
+def environment_variables_exist(host: HostDraft) -> Iterator[PlanWarning]:
     """vLLM ignores a VLLM_ variable that it does not know, so a typing error or a retired one does nothing."""
     for draft in host.services:
         for name in (*draft.environment, *(name for name in draft.service.secret_names if name not in draft.environment)):

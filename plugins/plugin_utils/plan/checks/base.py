@@ -39,7 +39,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class ClusterCheck:
+class MultiNodeCheck:
     """A check of a multi-node service as a whole. Nobody may accept what it finds."""
 
     function: ClusterFunction
@@ -66,13 +66,13 @@ def check(accept: str = "", every_engine: bool = False) -> Callable[[HostFunctio
     return mark
 
 
-def check_of_clusters(function: ClusterFunction) -> ClusterFunction:
+def multi_node_check(function: ClusterFunction) -> ClusterFunction:
     """Make a function the check of a multi-node service."""
-    setattr(function, _MARK, ClusterCheck(function))
+    setattr(function, _MARK, MultiNodeCheck(function))
     return function
 
 
-def checks_in(module: object) -> list[Check | ClusterCheck]:
+def checks_in(module: object) -> list[Check | MultiNodeCheck]:
     """The checks that a module defines, in its order."""
     marks = (getattr(value, _MARK, None) for value in vars(module).values() if getattr(value, "__module__", "") == getattr(module, "__name__", None))
     return [mark for mark in marks if mark is not None]

@@ -16,7 +16,7 @@ _LISTS = ("PATH", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH")
 
 
 @check()
-def toolkit_can_be_had(host: HostDraft) -> Iterator[PlanError]:
+def cuda_toolkit_is_available(host: HostDraft) -> Iterator[PlanError]:
     """The source of the toolkit has one for the release's CUDA."""
     settings = host.settings
     for draft in host.services:
@@ -28,7 +28,7 @@ def toolkit_can_be_had(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="cuda-compiler")
-def compiler_is_there(host: HostDraft) -> Iterator[PlanWarning]:
+def cuda_compiler_is_present(host: HostDraft) -> Iterator[PlanWarning]:
     """A release for GPUs has a compiler."""
     for draft in host.services:
         if draft.release.toolkit.source == NONE and needs_cuda(draft.version, host.settings.vllm_torch_backend):
@@ -45,7 +45,7 @@ def _why_none(host: HostDraft, draft: ServiceDraft) -> str:
 
 
 @check()
-def architectures_are_known(host: HostDraft) -> Iterator[PlanError]:
+def cuda_architectures_are_supported(host: HostDraft) -> Iterator[PlanError]:
     """There is something to compile the proof for, and the CUDA makes code for it."""
     platforms = host.tables.platforms
     for draft in host.services:
@@ -66,7 +66,7 @@ def architectures_are_known(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def path_lists_have_no_holes(host: HostDraft) -> Iterator[PlanError]:
+def path_lists_have_no_empty_elements(host: HostDraft) -> Iterator[PlanError]:
     """No list of paths that the user gives has an empty element: to nvcc and the linker it is the working directory, and nvcc is not found then."""
     for draft in host.services:
         for name in _LISTS:
@@ -77,7 +77,7 @@ def path_lists_have_no_holes(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="fabric-manager")
-def fabric_manager_goes_with_the_driver(host: HostDraft) -> Iterator[PlanError]:
+def fabric_manager_matches_the_driver(host: HostDraft) -> Iterator[PlanError]:
     """On a machine with NVSwitches Fabric Manager is there, of exactly the driver's version: CUDA fails with error 802 otherwise."""
     facts = host.facts
     if facts is None or not facts.nvswitches or host.settings.cuda_fabric_manager or not any(draft.gpus for draft in host.services):

@@ -20,7 +20,7 @@ _WAYS = "a copy of the model on each host behind a load balancer, or, with distr
 
 
 @check(accept="data-parallel-hosts")
-def ranks_are_all_here(host: HostDraft) -> Iterator[PlanError]:
+def data_parallel_ranks_are_local(host: HostDraft) -> Iterator[PlanError]:
     """An engine waits for all of its data parallel ranks, and nothing starts those of other hosts, or opens the ports between them."""
     for draft in host.services:
         size = args.size(draft.given, "data_parallel_size")

@@ -32,7 +32,7 @@ class Need:
 
 
 @check(accept="disk", every_engine=True)
-def room_is_enough(host: HostDraft) -> Iterator[PlanError]:
+def disk_space_is_sufficient(host: HostDraft) -> Iterator[PlanError]:
     """Weights, releases and caches that are not there yet fit on their file systems together, and the reserve stays free beside weights."""
     if host.facts is None:
         return
@@ -101,7 +101,7 @@ def _releases(host: HostDraft, facts: HostFacts) -> list[Need]:
 
 
 @check(every_engine=True)
-def mounts_can_be_written(host: HostDraft) -> Iterator[PlanError]:
+def mounts_are_writable(host: HostDraft) -> Iterator[PlanError]:
     """No place that the roles write to is mounted read-only."""
     if host.facts is None or not host.services:
         return
@@ -119,7 +119,7 @@ def mounts_can_be_written(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="noexec", every_engine=True)
-def mounts_can_be_loaded_from(host: HostDraft) -> Iterator[PlanError]:
+def mounts_are_executable(host: HostDraft) -> Iterator[PlanError]:
     """No place that programs or libraries are loaded from is mounted noexec: Triton, Inductor and FlashInfer load what they compile, too."""
     if host.facts is None or not host.services:
         return

@@ -35,7 +35,7 @@ _OF_ENGINE: dict[str, dict[str, str]] = {
 
 
 @check(every_engine=True)
-def keys_are_of_the_engine(host: HostDraft) -> Iterator[PlanError]:
+def keys_match_the_engine(host: HostDraft) -> Iterator[PlanError]:
     """No key of a service is one that its engine would not even look at."""
     for draft in host.services:
         for engine, keys in _OF_ENGINE.items():
@@ -53,7 +53,7 @@ def _value(draft: ServiceDraft, key: str) -> str:
 
 
 @check(every_engine=True)
-def transformers_arguments_can_be_written(host: HostDraft) -> Iterator[PlanError]:
+def transformers_arguments_are_valid(host: HostDraft) -> Iterator[PlanError]:
     """Arguments of transformers serve can stand on its command line, and none is the plan's own. Whether it has them its own parser says."""
     for draft in _of_transformers(host):
         for key, value in draft.arguments.items():
@@ -79,7 +79,7 @@ def _check_value(host: HostDraft, draft: ServiceDraft, where: str, visible: str,
 
 
 @check(every_engine=True)
-def served_name_can_be_kept(host: HostDraft) -> Iterator[PlanError]:
+def served_name_is_valid(host: HostDraft) -> Iterator[PlanError]:
     """The name in the API is that of a model in a cache of the Hub, with this engine."""
     for draft in _of_transformers(host):
         if len(draft.service.served_model_names) > 1:
@@ -96,7 +96,7 @@ def served_name_can_be_kept(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(every_engine=True)
-def key_is_kept_by_somebody(host: HostDraft) -> Iterator[PlanError | PlanWarning]:
+def api_key_is_enforced(host: HostDraft) -> Iterator[PlanError | PlanWarning]:
     """An API key that nobody asks for protects nothing."""
     for draft in _of_transformers(host):
         if not draft.service.has_api_key:
@@ -111,7 +111,7 @@ def key_is_kept_by_somebody(host: HostDraft) -> Iterator[PlanError | PlanWarning
 
 
 @check(accept="single-user", every_engine=True)
-def limits_are_told(host: HostDraft) -> Iterator[PlanWarning]:
+def engine_supports_several_users(host: HostDraft) -> Iterator[PlanWarning]:
     """What the engine is not made for."""
     for draft in _of_transformers(host):
         batches = draft.arguments.get("continuous_batching") is True

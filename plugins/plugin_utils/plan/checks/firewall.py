@@ -12,13 +12,13 @@ from ..inputs.run import Run
 from ..inputs.settings import networks
 from ..placement.draft import HostDraft
 from ..placement.multi_node import Cluster
-from .base import check, check_of_clusters
+from .base import check, multi_node_check
 
 _OFF = "firewall_enabled: false leaves the host's firewall alone"
 
 
 @check()
-def others_do_not_manage_it(host: HostDraft) -> Iterator[PlanError]:
+def no_other_firewall_manager_is_active(host: HostDraft) -> Iterator[PlanError]:
     """Nobody else manages the host's firewall: two at once take each other's rules away."""
     if host.settings.firewall_enabled and host.facts is not None:
         for other in host.facts.firewall.others:
@@ -28,7 +28,7 @@ def others_do_not_manage_it(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def somebody_is_let_in(host: HostDraft) -> Iterator[PlanError]:
+def allowed_sources_are_set(host: HostDraft) -> Iterator[PlanError]:
     """Nobody would reach services, or the host, without a source."""
     settings = host.settings
     if not settings.firewall_enabled:
@@ -41,7 +41,7 @@ def somebody_is_let_in(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def controller_is_let_in(host: HostDraft) -> Iterator[PlanError]:
+def controller_is_an_allowed_source(host: HostDraft) -> Iterator[PlanError]:
     """The address from which this run comes is one of those that SSH is open to."""
     settings = host.settings
     client = host.facts.firewall.client if host.facts is not None else ""
@@ -53,8 +53,8 @@ def controller_is_let_in(host: HostDraft) -> Iterator[PlanError]:
         yield PlanError(host.name, "", "firewall_ssh_sources", shown, why, f"add {client} or its network")
 
 
-@check(accept="open-world")
-def world_is_let_in_with_keys_only(host: HostDraft) -> Iterator[PlanError]:
+@check(accept="public-access")
+def public_services_have_an_api_key(host: HostDraft) -> Iterator[PlanError]:
     """What everybody reaches asks for a key."""
     settings = host.settings
     if not settings.firewall_enabled or not networks.hold_everybody(settings.firewall_api_sources):
@@ -66,8 +66,8 @@ def world_is_let_in_with_keys_only(host: HostDraft) -> Iterator[PlanError]:
             yield PlanError(host.name, draft.label, "firewall_api_sources", shown, why, "give the service an api_key, or name the networks that may reach it")
 
 
-@check_of_clusters
-def peers_have_addresses(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+@multi_node_check
+def node_addresses_are_ip_addresses(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """The nodes of a service are known by their addresses, which is all that a firewall knows of them. What a host has is known once it was asked."""
     for member in cluster.members:
         node = member.draft.part.node if member.draft.part is not None else None
@@ -82,7 +82,7 @@ def peers_have_addresses(cluster: Cluster, run: Run) -> Iterator[PlanError]:
 
 
 @check(accept="published-ports")
-def containers_bypass_it(host: HostDraft) -> Iterator[PlanWarning]:
+def containers_publish_no_ports(host: HostDraft) -> Iterator[PlanWarning]:
     """Ports that containers publish are open whatever UFW says."""
     if not host.settings.firewall_enabled or host.facts is None or not host.facts.firewall.published:
         return
@@ -100,7 +100,7 @@ def containers_bypass_it(host: HostDraft) -> Iterator[PlanWarning]:
 
 
 @check()
-def last_change_was_confirmed(host: HostDraft) -> Iterator[PlanWarning]:
+def last_firewall_change_was_confirmed(host: HostDraft) -> Iterator[PlanWarning]:
     """A change that shut the controller out, and was taken back, is told of before it is tried again."""
     if host.settings.firewall_enabled and host.facts is not None and host.facts.firewall.returned:
         what = "the last change of its firewall was taken back, since no new connection came through to confirm it"

@@ -23,7 +23,7 @@ _FIRST_EPHEMERAL = 32768
 
 
 @check()
-def kernel_can_filter(host: HostDraft) -> Iterator[PlanError]:
+def kernel_supports_iptables(host: HostDraft) -> Iterator[PlanError]:
     """The kernel has what the host's iptables works with: UFW would fail only when it is turned on, after everything else was changed."""
     if not host.settings.firewall_enabled or host.facts is None:
         return
@@ -40,7 +40,7 @@ def kernel_can_filter(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="deny-outgoing")
-def what_goes_out_is_let_out(host: HostDraft) -> Iterator[PlanWarning]:
+def outgoing_traffic_is_allowed(host: HostDraft) -> Iterator[PlanWarning]:
     """An administrator's policy for what goes out is left alone, and may be in the way."""
     if host.settings.firewall_enabled and host.facts is not None and host.facts.firewall.outgoing in ("DROP", "REJECT"):
         what = "its firewall lets nothing out by default, which stays so: see that its own rules let out what downloads need"
@@ -49,8 +49,8 @@ def what_goes_out_is_let_out(host: HostDraft) -> Iterator[PlanWarning]:
         yield PlanWarning(host.name, "", f"{what} (package index, weights, DNS){beside}; `ufw default allow outgoing` lets out everything")
 
 
-@check(accept="shut-ports")
-def others_are_shut(host: HostDraft) -> Iterator[PlanWarning]:
+@check(accept="blocked-ports")
+def no_unmanaged_ports_are_blocked(host: HostDraft) -> Iterator[PlanWarning]:
     """Who listens on the host, and will no longer be reached once the firewall is turned on."""
     facts = host.facts
     if not host.settings.firewall_enabled or facts is None or not facts.firewall.opens_all:

@@ -28,7 +28,7 @@ def _wants_gpus(draft: ServiceDraft) -> bool:
 
 
 @check(every_engine=True)
-def gpus_answer(host: HostDraft) -> Iterator[Finding]:
+def gpus_are_detected(host: HostDraft) -> Iterator[Finding]:
     """The host shows GPUs where services want them."""
     wanting = [draft for draft in host.services if _wants_gpus(draft)]
     if host.facts is None:
@@ -78,7 +78,7 @@ def gpus_exist(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(every_engine=True)
-def gpus_are_well(host: HostDraft) -> Iterator[PlanError]:
+def gpus_are_healthy(host: HostDraft) -> Iterator[PlanError]:
     """No service gets a GPU that is lost or has to be reset: CUDA finds fewer GPUs then, or none."""
     for draft in host.services:
         used = set(draft.gpus or ())
@@ -91,7 +91,7 @@ def gpus_are_well(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(every_engine=True)
-def gpus_are_whole_or_slices(host: HostDraft) -> Iterator[PlanError]:
+def mig_gpus_are_named_by_slice(host: HostDraft) -> Iterator[PlanError]:
     """Of a GPU that MIG splits a service names one slice by its UUID: CUDA gives a process one slice, and the card's memory is nobody's."""
     for draft in host.services:
         if not _wants_gpus(draft):
@@ -119,7 +119,7 @@ def _value(draft: ServiceDraft) -> str:
 
 
 @check(every_engine=True)
-def gpus_are_used_once(host: HostDraft) -> Iterator[Finding]:
+def gpus_are_assigned_once(host: HostDraft) -> Iterator[Finding]:
     """No GPU serves two services, since each takes nearly all of its memory for itself, unless all of them say how much and that is one GPU's."""
     owners: dict[int | str, str] = {}
     shares = _stated_shares(host)
@@ -175,7 +175,7 @@ def _told_of_sharing(host: HostDraft, shares: dict[int | str, list[str]]) -> Ite
 
 
 @check()
-def parallel_sizes_fit(host: HostDraft) -> Iterator[Finding]:
+def parallel_sizes_fit_the_gpus(host: HostDraft) -> Iterator[Finding]:
     """The parallel sizes are positive whole numbers, and their product is no more than the GPUs of the service."""
     for draft in host.services:
         for key in SIZES:

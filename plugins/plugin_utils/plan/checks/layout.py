@@ -31,7 +31,7 @@ _ANY_BLOCK = ("auto", "triton")
 
 
 @check()
-def model_divides(host: HostDraft) -> Iterator[PlanError]:
+def model_divides_by_parallel_sizes(host: HostDraft) -> Iterator[PlanError]:
     """Heads and layers go evenly into the parallel sizes."""
     for draft, misfit in _misfits(host):
         if not misfit.about:
@@ -39,7 +39,7 @@ def model_divides(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="fp8-blocks")
-def blocks_divide(host: HostDraft) -> Iterator[PlanError]:
+def fp8_blocks_divide(host: HostDraft) -> Iterator[PlanError]:
     """Each rank's slice of weights in FP8 blocks holds whole blocks, where vLLM does not refine their scales."""
     for draft, misfit in _misfits(host):
         if misfit.about == BLOCKS:
@@ -47,7 +47,7 @@ def blocks_divide(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="group-size")
-def groups_divide(host: HostDraft) -> Iterator[PlanError]:
+def quantization_groups_divide(host: HostDraft) -> Iterator[PlanError]:
     """Each rank's slice of weights in AWQ, GPTQ or whole numbers in groups holds whole groups of columns that share a scale."""
     for draft, misfit in _misfits(host):
         if misfit.about == GROUPS:
@@ -128,7 +128,7 @@ def _has_room(host: HostDraft, draft: ServiceDraft, way: Parallel) -> bool:
 
 
 @check()
-def drafter_is_cut_alike(host: HostDraft) -> Iterator[PlanError]:
+def draft_model_has_the_same_tensor_parallel_size(host: HostDraft) -> Iterator[PlanError]:
     """A model that drafts tokens has the served model's tensor parallel size, or 1 where it is no whole model (config/speculative.py of vLLM 0.32.0,
     _verify_and_get_draft_tp; v1/spec_decode/draft_model.py)."""
     for draft in host.services:
@@ -143,7 +143,7 @@ def drafter_is_cut_alike(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def partition_is_one(host: HostDraft) -> Iterator[PlanError]:
+def layer_partition_is_valid(host: HostDraft) -> Iterator[PlanError]:
     """A pipeline partition of the user's own names each stage and all layers."""
     for draft in host.services:
         partition = draft.environment.get(_PARTITION)
@@ -157,7 +157,7 @@ def partition_is_one(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def context_is_within_the_model(host: HostDraft) -> Iterator[PlanError]:
+def context_length_fits_the_model(host: HostDraft) -> Iterator[PlanError]:
     """No longer context than the model's positions, unless overrides stretch them or vLLM is told to allow it."""
     for draft in host.services:
         most = draft.entry.architecture.max_position_embeddings if draft.entry else None

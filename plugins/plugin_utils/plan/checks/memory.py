@@ -31,7 +31,7 @@ _MOST = 0.95
 
 
 @check(accept="memory")
-def model_fits_the_gpus(host: HostDraft) -> Iterator[Finding]:
+def model_fits_gpu_memory(host: HostDraft) -> Iterator[Finding]:
     """vLLM needs room for the weights and for one request of max_model_len tokens, else it ends after loading.
 
     An error when half of the estimated reserve would not do either; a warning when it is that close.
@@ -56,7 +56,7 @@ def model_fits_the_gpus(host: HostDraft) -> Iterator[Finding]:
 
 
 @check(accept="gpu-memory")
-def memory_is_known(host: HostDraft) -> Iterator[PlanWarning]:
+def gpu_memory_is_known(host: HostDraft) -> Iterator[PlanWarning]:
     """A GPU that shares the host's memory names none of its own: then nothing can be held against it."""
     for draft in host.services:
         used = set(draft.gpus or ())
@@ -105,13 +105,13 @@ def _ways_out(host: HostDraft, draft: ServiceDraft, question: Question, found: E
     refines = blocks_are_refined(host, draft)
     larger = _smallest(question, tokens, refines)
     if larger is not None:
-        ways.append(f"{'spread it otherwise' if larger.world == question.parallel.world else f'use {larger.world} such GPUs'} ({larger.words()})")
+        ways.append(f"{'spread it otherwise' if larger.world == question.parallel.world else f'use {larger.world} such GPUs'} ({larger.to_text()})")
     sibling = _sibling(host, draft, question, tokens)
     if sibling:
         ways.append(sibling)
     if not ways:
         smaller = _smallest(question, _USEFUL, refines)
-        ways.append(f"use {smaller.world} such GPUs ({smaller.words()}) and a shorter context" if smaller else "use more or larger GPUs")
+        ways.append(f"use {smaller.world} such GPUs ({smaller.to_text()}) and a shorter context" if smaller else "use more or larger GPUs")
     return "; or ".join(ways)
 
 

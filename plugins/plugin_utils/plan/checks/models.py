@@ -28,7 +28,7 @@ def model_is_known(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def version_is_new_enough(host: HostDraft) -> Iterator[PlanError]:
+def vllm_version_supports_the_model(host: HostDraft) -> Iterator[PlanError]:
     """The chosen vLLM is at least the one that the entry asks for."""
     for draft in host.services:
         entry = draft.entry
@@ -54,7 +54,7 @@ def revision_is_pinned(host: HostDraft) -> Iterator[PlanWarning]:
 
 
 @check(every_engine=True)
-def license_is_gated(host: HostDraft) -> Iterator[PlanWarning]:
+def license_is_not_gated(host: HostDraft) -> Iterator[PlanWarning]:
     """The Hub hands a gated model out only to accounts that have accepted its license."""
     for draft in host.services:
         if draft.entry is not None and draft.entry.license.gated:

@@ -27,7 +27,7 @@ def _everyone(host: HostDraft) -> list[Service]:
 
 
 @check(every_engine=True)
-def names_are_unique(host: HostDraft) -> Iterator[PlanError]:
+def service_names_are_unique(host: HostDraft) -> Iterator[PlanError]:
     """Each service of a host has a name of its own."""
     for name, count in Counter(service.name for service in _everyone(host)).items():
         if count > 1:
@@ -36,7 +36,7 @@ def names_are_unique(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(every_engine=True)
-def names_are_nobodys(host: HostDraft) -> Iterator[PlanError]:
+def service_names_are_not_reserved(host: HostDraft) -> Iterator[PlanError]:
     """No service's files are those of another one, or something else of this collection's."""
     owners = dict(_own(host))
     for service in {str(service.name): service for service in _everyone(host)}.values():
@@ -77,7 +77,7 @@ def _claimed(host: HostDraft, service: Service) -> list[str]:
 
 
 @check(every_engine=True)
-def accounts_are_nobodys(host: HostDraft) -> Iterator[PlanError]:
+def service_accounts_are_not_taken(host: HostDraft) -> Iterator[PlanError]:
     """The account of each service is its own: not another's of the inventory, and none that somebody else has made on the host."""
     settings = host.settings
     others = {
@@ -99,7 +99,7 @@ def accounts_are_nobodys(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def nodes_are_not_the_engine(host: HostDraft) -> Iterator[PlanError]:
+def node_names_are_not_reserved(host: HostDraft) -> Iterator[PlanError]:
     """No node of a service on Ray is called what its engine is called among the parts of the service."""
     for draft in host.services:
         distributed = draft.service.distributed

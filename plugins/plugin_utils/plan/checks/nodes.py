@@ -31,7 +31,7 @@ _REFUSED: dict[str, tuple[str, str]] = {
 
 
 @check()
-def interface_is_there(host: HostDraft) -> Iterator[PlanError]:
+def network_interface_exists(host: HostDraft) -> Iterator[PlanError]:
     """The network interface that a service names is one of the host's, with an address."""
     if host.facts is None or not host.facts.interfaces:
         return
@@ -45,7 +45,7 @@ def interface_is_there(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def arguments_suit_several_hosts(host: HostDraft) -> Iterator[PlanError]:
+def arguments_support_multi_node(host: HostDraft) -> Iterator[PlanError]:
     """Nothing among the arguments goes against running over several hosts."""
     for draft in host.services:
         if not draft.is_distributed:
@@ -67,7 +67,7 @@ _TRANSPORT = ("NCCL_IB_DISABLE", "NCCL_NET", "NCCL_NET_PLUGIN")
 
 
 @check()
-def variables_are_the_plans(host: HostDraft) -> Iterator[PlanError]:
+def network_variables_are_not_set(host: HostDraft) -> Iterator[PlanError]:
     """Addresses and interfaces are not set by hand: the same one on all nodes has all of them answer at the head's, or on another network than Ray."""
     for draft in host.services:
         if not draft.is_distributed or draft.service.distributed is None:
@@ -98,7 +98,7 @@ def _owned(name: str, value: object, interface: str | None, transport: str | Non
 
 
 @check()
-def version_knows_several_hosts(host: HostDraft) -> Iterator[PlanError]:
+def vllm_version_supports_multi_node(host: HostDraft) -> Iterator[PlanError]:
     """vLLM's own processes over several hosts came with the flag --nnodes."""
     for draft in host.services:
         if draft.service.distributed is None or draft.service.distributed.backend != MP:
@@ -122,7 +122,7 @@ def transport_is_known(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def ports_are_in_range(host: HostDraft) -> Iterator[PlanError]:
+def node_ports_are_in_range(host: HostDraft) -> Iterator[PlanError]:
     """The ports that follow the one at which the nodes meet are ports."""
     for draft in host.services:
         distributed = draft.service.distributed
@@ -135,7 +135,7 @@ def ports_are_in_range(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def temp_dir_is_short(host: HostDraft) -> Iterator[PlanError]:
+def ray_temp_dir_is_short(host: HostDraft) -> Iterator[PlanError]:
     """Ray's sockets lie below its temporary directory, and Linux takes 107 letters for the path of a socket."""
     for draft in host.services:
         distributed = draft.service.distributed
@@ -149,7 +149,7 @@ def temp_dir_is_short(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def object_stores_fit(host: HostDraft) -> Iterator[PlanError]:
+def ray_object_stores_fit(host: HostDraft) -> Iterator[PlanError]:
     """Ray's objects fit into the host's shared memory. Where they do not, Ray takes a folder on a disk for it and says so in a log alone."""
     stores = [draft for draft in host.services if draft.part is not None and draft.part.backend == RAY]
     mount = host.facts.mount_of("/dev/shm") if host.facts is not None else None

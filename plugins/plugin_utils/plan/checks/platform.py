@@ -26,7 +26,7 @@ def _gpus(host: HostDraft, draft: ServiceDraft) -> list[Gpu]:
 
 
 @check(accept="driver")
-def driver_suits_cuda(host: HostDraft) -> Iterator[PlanError]:
+def driver_supports_cuda(host: HostDraft) -> Iterator[PlanError]:
     """The driver is at least the one that the CUDA of the chosen vLLM needs."""
     platforms = host.tables.platforms
     for draft in host.services:
@@ -47,7 +47,7 @@ def driver_suits_cuda(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="cuda")
-def cuda_knows_the_gpu(host: HostDraft) -> Iterator[PlanError]:
+def cuda_supports_the_gpu(host: HostDraft) -> Iterator[PlanError]:
     """The CUDA of the chosen vLLM makes code for the GPUs."""
     platforms = host.tables.platforms
     for draft in host.services:
@@ -69,7 +69,7 @@ def cuda_knows_the_gpu(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="kernels")
-def kernels_know_the_gpu(host: HostDraft) -> Iterator[PlanError]:
+def attention_kernels_support_the_gpu(host: HostDraft) -> Iterator[PlanError]:
     """The GPUs are none of those that a kernel of the model, or one that the user names, was not written for: at both ends of the range."""
     platforms = host.tables.platforms
     for draft in host.services:
@@ -92,7 +92,7 @@ def kernels_know_the_gpu(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="kv-cache-dtype")
-def cache_type_suits_the_gpu(host: HostDraft) -> Iterator[PlanError]:
+def kv_cache_dtype_is_supported(host: HostDraft) -> Iterator[PlanError]:
     """There is a kernel for the KV cache's type, the model's attention and the GPUs, and nothing in the weights against it.
 
     By C(kv_cache_dtypes) of platforms.yml. FP8 weights take no cache of kind e5m2 (model_executor/layers/attention/attention.py of vLLM 0.32.0), but
@@ -162,7 +162,7 @@ def _majors(majors: tuple[int, ...]) -> str:
 
 
 @check(accept="compute-capability")
-def gpu_computes_the_type(host: HostDraft) -> Iterator[Finding]:
+def gpu_supports_the_dtype(host: HostDraft) -> Iterator[Finding]:
     """The GPUs can take the model's quantisation, and compute in its type rather than only keep it."""
     platforms = host.tables.platforms
     for draft in host.services:

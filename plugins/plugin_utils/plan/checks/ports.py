@@ -81,7 +81,7 @@ def _is_ssh(host: HostDraft, port: int) -> bool:
 
 
 @check(every_engine=True)
-def ports_need_no_root(host: HostDraft) -> Iterator[PlanError]:
+def ports_are_unprivileged(host: HostDraft) -> Iterator[PlanError]:
     """Ports below 1024 are root's, and no service runs as root."""
     for draft in host.services:
         port = draft.service.port
@@ -113,7 +113,7 @@ def ports_are_free(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(every_engine=True)
-def address_is_reachable(host: HostDraft) -> Iterator[PlanWarning]:
+def address_is_not_loopback(host: HostDraft) -> Iterator[PlanWarning]:
     """A service on the loopback address answers nobody but its own host."""
     for draft in host.services:
         if draft.answers and is_loopback(draft.service.host):
@@ -121,7 +121,7 @@ def address_is_reachable(host: HostDraft) -> Iterator[PlanWarning]:
 
 
 @check()
-def address_is_of_the_hosts_kind(host: HostDraft) -> Iterator[PlanError]:
+def address_family_matches_the_host(host: HostDraft) -> Iterator[PlanError]:
     """A service on a host without IPv4 listens by IPv6: on 0.0.0.0 nobody would reach it."""
     if host.facts is None or not host.facts.lacks_ipv4:
         return

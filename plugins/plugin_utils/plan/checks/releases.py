@@ -22,7 +22,7 @@ _FILE = re.compile(r"vllm-(?P<version>[^-/]+?)(?:-[^/]*\.whl|\.tar\.gz|\.zip)$")
 
 
 @check()
-def sources_are_fixed(host: HostDraft) -> Iterator[Finding]:
+def sources_are_pinned(host: HostDraft) -> Iterator[Finding]:
     """A source that moves is told of; where several hosts serve one model together, they must not run two releases under one name."""
     for draft in host.services:
         source = draft.release.source
@@ -47,7 +47,7 @@ def nightlies_have_an_index(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(every_engine=True)
-def wheelhouses_are_named(host: HostDraft) -> Iterator[PlanError]:
+def wheelhouse_is_set(host: HostDraft) -> Iterator[PlanError]:
     """Without an index everything comes from find-links."""
     for draft in host.services:
         if draft.release.no_index and not draft.release.find_links:
@@ -56,7 +56,7 @@ def wheelhouses_are_named(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def files_are_of_the_version(host: HostDraft) -> Iterator[PlanError]:
+def file_matches_the_version(host: HostDraft) -> Iterator[PlanError]:
     """A file whose name tells a version is of the line that the plan counts with: flags come and go between lines."""
     for draft in host.services:
         source = draft.release.source

@@ -14,7 +14,7 @@ from .base import check
 
 
 @check()
-def places_can_be_brought(host: HostDraft) -> Iterator[PlanError]:
+def extra_repositories_are_valid(host: HostDraft) -> Iterator[PlanError]:
     """Each is a repository, which is downloaded, or an absolute path: the service works offline, in no folder that means anything."""
     for draft in host.services:
         for key, place, _small, _revision in repositories.places(draft.given):
@@ -26,7 +26,7 @@ def places_can_be_brought(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def extra_repositories_are_there(host: HostDraft) -> Iterator[PlanError]:
+def extra_repositories_exist(host: HostDraft) -> Iterator[PlanError]:
     """Some endpoint has each, or the host has it already."""
     for draft in host.services:
         for extra in draft.extras:
@@ -38,7 +38,7 @@ def extra_repositories_are_there(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="remote-code")
-def code_is_in_the_repository(host: HostDraft) -> Iterator[PlanError]:
+def remote_code_is_local(host: HostDraft) -> Iterator[PlanError]:
     """With trust_remote_code the code that a configuration names is fetched by the name of its repository, and the service fetches nothing."""
     for draft in host.services:
         if draft.given.get("trust_remote_code") is not True:
@@ -59,7 +59,7 @@ def code_is_in_the_repository(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def extra_repositories_are_named(host: HostDraft) -> Iterator[PlanError]:
+def extra_repositories_are_used(host: HostDraft) -> Iterator[PlanError]:
     """What is pinned is named by an argument."""
     for draft in host.services:
         named = [place for _key, place, _small, _revision in repositories.places(draft.given)]

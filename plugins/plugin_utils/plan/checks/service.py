@@ -15,7 +15,7 @@ _ENDING = 30
 
 
 @check(every_engine=True)
-def timeouts_fit(host: HostDraft) -> Iterator[PlanError]:
+def stop_timeout_covers_shutdown(host: HostDraft) -> Iterator[PlanError]:
     """systemd waits longer for a stop than vLLM does for its last requests."""
     stop = host.settings.model_service_stop_timeout
     for draft in host.services:
@@ -32,7 +32,7 @@ def timeouts_fit(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(every_engine=True)
-def restarts_can_be_left_out(host: HostDraft) -> Iterator[PlanError]:
+def service_needs_no_restart(host: HostDraft) -> Iterator[PlanError]:
     """Without restarts a service stays as it is as a whole, which nobody can promise of one that moves or that other hosts have a part in."""
     if host.settings.model_service_restart:
         return

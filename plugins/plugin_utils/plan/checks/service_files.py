@@ -13,7 +13,7 @@ from .base import check
 
 
 @check()
-def files_are_named(host: HostDraft) -> Iterator[PlanWarning]:
+def files_are_used(host: HostDraft) -> Iterator[PlanWarning]:
     """A file that neither an argument nor a variable names is of no use: most likely the two names differ."""
     for draft in host.services:
         service = draft.service

@@ -19,7 +19,7 @@ HIDDEN_PATHS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
 
 @check()
-def mirror_is_there(host: HostDraft) -> Iterator[PlanError]:
+def weights_mirror_exists(host: HostDraft) -> Iterator[PlanError]:
     """Who shares by a mirror names the host that it runs on, and the inventory has that host."""
     settings = host.settings
     if settings.weights_share != MIRROR or settings.weights_mirror_address:
@@ -34,7 +34,7 @@ def mirror_is_there(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def share_port_is_free(host: HostDraft) -> Iterator[PlanError]:
+def weights_share_port_is_free(host: HostDraft) -> Iterator[PlanError]:
     """The port at which weights are served to peers belongs to no service of this host, and to no other program."""
     if host.settings.weights_share != PEER:
         return
@@ -51,7 +51,7 @@ def share_port_is_free(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def share_interface_is_there(host: HostDraft) -> Iterator[PlanError]:
+def weights_share_interface_exists(host: HostDraft) -> Iterator[PlanError]:
     """The interface that weights are shared over is one of the host's."""
     wanted = host.settings.weights_share_interface
     if host.settings.weights_share != PEER or not wanted or host.facts is None or not host.facts.interfaces or wanted in host.facts.interfaces:
@@ -63,7 +63,7 @@ def share_interface_is_there(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def folder_is_mounted(host: HostDraft) -> Iterator[PlanError]:
+def weights_path_is_mounted(host: HostDraft) -> Iterator[PlanError]:
     """Where weights are said to lie on a mount they lie below it, and something is mounted there."""
     for draft in host.services:
         path, mount = draft.service.weights_path, draft.service.weights_mount
@@ -79,7 +79,7 @@ def folder_is_mounted(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def folder_is_one_for_services(host: HostDraft) -> Iterator[PlanError]:
+def weights_path_is_visible_to_the_unit(host: HostDraft) -> Iterator[PlanError]:
     """The folder can be read by a service's unit."""
     for draft in host.services:
         path = draft.service.weights_path

@@ -39,7 +39,7 @@ def system_is_supported(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(every_engine=True)
-def system_has_the_tools(host: HostDraft) -> Iterator[PlanError]:
+def system_has_apt_and_systemd(host: HostDraft) -> Iterator[PlanError]:
     """The roles install packages with apt and run units with systemd."""
     if host.facts is None or not host.facts.system.id:
         return
@@ -56,7 +56,7 @@ def _is_of_the_family(host: HostDraft) -> bool:
 
 
 @check(every_engine=True)
-def python_is_there(host: HostDraft) -> Iterator[PlanError]:
+def python_is_available(host: HostDraft) -> Iterator[PlanError]:
     """The interpreter is on the host, or comes with packages or by uv."""
     python = host.settings.vllm_python
     if interpreters.is_managed(python):
@@ -88,7 +88,7 @@ def python_of(host: HostDraft) -> Numbers:
 
 
 @check(accept="python", every_engine=True)
-def python_suits_the_engine(host: HostDraft) -> Iterator[PlanError]:
+def python_supports_the_engine(host: HostDraft) -> Iterator[PlanError]:
     """What serves installs on the Python of the host."""
     platforms = host.tables.platforms
     python = python_of(host)
@@ -126,7 +126,7 @@ def _stands(host: HostDraft, draft: ServiceDraft) -> bool:
 
 
 @check(accept="architecture", every_engine=True)
-def wheels_suit_the_machine(host: HostDraft) -> Iterator[PlanError]:
+def wheels_exist_for_the_architecture(host: HostDraft) -> Iterator[PlanError]:
     """PyPI has vLLM for the host's machine. Another index, folder or source may have it all the same."""
     if host.facts is None or not host.facts.system.architecture:
         return
@@ -145,7 +145,7 @@ def wheels_suit_the_machine(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(every_engine=True)
-def wheelhouse_suits_the_host(host: HostDraft) -> Iterator[PlanError]:
+def wheelhouse_has_wheels_for_the_host(host: HostDraft) -> Iterator[PlanError]:
     """Where everything comes from a folder on the host, that has the wheels for its Python and machine."""
     if host.facts is None or not host.settings.vllm_no_index:
         return

@@ -20,7 +20,7 @@ _NAMED_FOLDER = re.compile(r"/(?:etc/letsencrypt/live|\.acme\.sh)/(?P<name>[A-Za
 
 
 @check()
-def tls_can_start(host: HostDraft) -> Iterator[PlanError]:
+def tls_settings_are_valid(host: HostDraft) -> Iterator[PlanError]:
     """A certificate with its key, in files of which the paths are whole, and no client that would have to bring one of its own."""
     for draft in host.services:
         found = tls.files(draft)
@@ -40,7 +40,7 @@ def tls_can_start(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
-def tls_name_is_known(host: HostDraft) -> Iterator[PlanError]:
+def tls_server_name_is_known(host: HostDraft) -> Iterator[PlanError]:
     """The controller verifies a certificate against a name: the host's address in the inventory, where that is one, or what the user says."""
     for draft in host.services:
         name = draft.service.tls_server_name

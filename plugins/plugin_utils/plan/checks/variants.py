@@ -17,7 +17,7 @@ _NEARLY = 0.95
 
 
 @check()
-def variants_are_known(host: HostDraft) -> Iterator[PlanError]:
+def variants_exist(host: HostDraft) -> Iterator[PlanError]:
     """The profile and the preset that a service names are among those of its model."""
     for draft in host.services:
         if draft.entry is None:

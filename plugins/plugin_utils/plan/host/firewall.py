@@ -42,7 +42,7 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
 
 def _kept(host: HostDraft, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rules of ours for services that run on the host and are in no inventory: as long as they run they are reached as before."""
-    running = {unit.service for unit in host.strays if unit.runs}
+    running = {unit.service for unit in host.orphaned_units if unit.runs}
     there = {(rule["port"], rule["protocol"], source) for rule in wanted for source in rule["sources"]}
     kept = []
     for port, protocol, source, comment in host.facts.firewall.own if host.facts is not None else ():

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings that a user accepts by name, with a reason: plan_accept. What is accepted does not stop the plan."""
+"""C(plan_accept): findings that a user accepts by the name of the check, with a reason. An accepted finding does not stop the plan."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from ..errors import Bad, PlanError, PlanWarning, did_you_mean, shown
 
 KEY = "plan_accept"
 
+# Former names of checks, each with the current one.
+RENAMED: Mapping[str, str] = {"held-gpus": "gpus-in-use", "open-world": "public-access", "shut-ports": "blocked-ports"}
+
 
 def read(host: str, raw: Any, acceptable: Collection[str], others: Collection[str]) -> tuple[dict[str, str], list[PlanError]]:
-    """Reasons by the name of what they accept.
+    """Reasons by the name of the accepted check.
 
-    :param acceptable: names that may be accepted
-    :param others: names of rules that may not
+    :param acceptable: names of checks that may be accepted
+    :param others: names of checks that may not be accepted
     """
     try:
         pairs = values.mapping(raw)
@@ -27,32 +30,34 @@ def read(host: str, raw: Any, acceptable: Collection[str], others: Collection[st
     errors = []
     for name, reason in pairs.items():
         key = f"{KEY}.{name}"
-        if name in others:
-            errors.append(PlanError(host, "", key, shown(reason), "this rule cannot be accepted away", "put right what it finds"))
+        if name in RENAMED:
+            errors.append(PlanError(host, "", key, shown(reason), "this check was renamed", f"write {RENAMED[name]}"))
+        elif name in others:
+            errors.append(PlanError(host, "", key, shown(reason), "this check cannot be accepted", "fix what it finds"))
         elif name not in acceptable:
-            fix = did_you_mean(name, acceptable, f"what can be accepted is {', '.join(acceptable)}")
-            errors.append(PlanError(host, "", key, shown(reason), "there is no such rule", fix))
+            fix = did_you_mean(name, acceptable, f"checks that can be accepted: {', '.join(acceptable)}")
+            errors.append(PlanError(host, "", key, shown(reason), "there is no such check", fix))
         else:
             try:
                 text = values.text(reason)
                 if not text.strip():
-                    raise Bad("the reason is empty", "say why this is all right here, for who reads it next year")
+                    raise Bad("the reason is empty", "write why this is acceptable on this host")
                 accepted[name] = text
             except Bad as bad:
                 errors.append(PlanError(host, "", key, shown(reason), bad.why, bad.fix))
     return accepted, errors
 
 
-def apply(finding: PlanError | PlanWarning, rule: str, accepted: Mapping[str, str]) -> PlanError | PlanWarning | None:
-    """A finding that may be accepted, after it was asked for: an accepted error is a warning with the reason, an accepted warning nothing.
+def apply(finding: PlanError | PlanWarning, check: str, accepted: Mapping[str, str]) -> PlanError | PlanWarning | None:
+    """Apply plan_accept to a finding: an accepted error becomes a warning with the reason, an accepted warning is dropped.
 
-    Others say under which name they can be accepted.
+    Other findings get the name by which they can be accepted.
     """
-    if rule in accepted:
+    if check in accepted:
         if isinstance(finding, PlanWarning):
             return None
         what = f"{finding.key} {finding.value}: {finding.why}" if finding.key else finding.why
-        return PlanWarning(finding.host, finding.service, f"accepted as {rule} ({accepted[rule]}): {what}")
+        return PlanWarning(finding.host, finding.service, f"accepted as {check} ({accepted[check]}): {what}")
     if isinstance(finding, PlanWarning):
-        return replace(finding, text=f"{finding.text} [{rule}]")
-    return replace(finding, rule=rule, fix=f"{finding.fix}; or accept it, with your reason, as {rule} in {KEY}")
+        return replace(finding, text=f"{finding.text} [{check}]")
+    return replace(finding, check=check, fix=f"{finding.fix}; or accept it as {check} in {KEY}, with a reason")

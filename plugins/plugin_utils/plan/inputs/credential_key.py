@@ -25,7 +25,7 @@ def takes_it(service: Any) -> bool:
     return service.get("api_key") is None and service.get("engine", VLLM) == VLLM
 
 
-def lay_under(host: HostInput) -> HostInput:
+def apply_key(host: HostInput) -> HostInput:
     """The same host, its services with the key where they take it. The plan only learns from this that there is one."""
     key, found = host.variables.get(VARIABLE), host.variables.get("model_services")
     if not key or not isinstance(found, (list, tuple)):

@@ -21,7 +21,7 @@ PRESENT = "present"
 ABSENT = "absent"
 
 # By which a user may accept what hidden() finds.
-HIDDEN_RULE = "hidden-services"
+HIDDEN_CHECK = "hidden-services"
 
 _SUFFIXED = re.compile(r"model_services_[A-Za-z0-9_]+")
 
@@ -118,7 +118,7 @@ def hidden(host: str, variable: str, definitions: Sequence[Definition], effectiv
         f"{lost or 'its services'} will not be served here. Give each group a variable of its own, like {NAME}_{_suffix(losers[0].group)} and "
         f"{NAME}_{_suffix(winner)}: all of a host's are put together"
     )
-    return PlanWarning(host, "", text, HIDDEN_RULE)
+    return PlanWarning(host, "", text, HIDDEN_CHECK)
 
 
 def _suffix(group: str) -> str:

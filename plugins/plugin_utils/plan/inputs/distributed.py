@@ -94,7 +94,7 @@ class Part:
             found.update(GLOO_SOCKET_IFNAME=self.node.interface, NCCL_SOCKET_IFNAME=self.node.interface)
         return found
 
-    def document(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The part as the roles read it."""
         return {
             "rank": self.rank,

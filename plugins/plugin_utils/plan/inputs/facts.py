@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from .. import values
 from ..errors import Bad, PlanError, kind, shown
@@ -258,6 +258,17 @@ def completed(found: tuple[Gpu, ...], stated: tuple[Gpu, ...] | None) -> tuple[G
     """The GPUs of a host, with what they do not say of themselves taken from what the user states: memory that GPU and processor share, above all."""
     by_index = {gpu.index: gpu for gpu in stated or ()}
     return tuple(_filled(gpu, by_index[gpu.index]) if gpu.index in by_index else gpu for gpu in found)
+
+
+def orphaned(units: Iterable[UnitFacts], names: Iterable[str | None]) -> list[UnitFacts]:
+    """Units of this collection whose service is not among these names of present and absent services."""
+    known = set(names)
+    return [unit for unit in units if unit.service not in known]
+
+
+def gpus_in_use(units: Iterable[UnitFacts]) -> dict[int, UnitFacts]:
+    """The running unit that uses each GPU, as far as the GPUs of units are known."""
+    return {index: unit for unit in units if unit.runs for index in unit.gpus or ()}
 
 
 def _filled(gpu: Gpu, stated: Gpu) -> Gpu:

@@ -15,7 +15,7 @@ from typing import Any, Collection, Iterable, Mapping
 from ..errors import PlanWarning
 from .definitions import names_in
 
-RULE = "unknown-variable"
+CHECK = "unknown-variable"
 
 # Likeness from 0 to 1: of what stands behind a prefix of ours, and of whole names, whose prefix may be the typing error.
 _NEAR = 0.8
@@ -47,7 +47,7 @@ class NearNames:
             return []
         used = _referred(variables.values(), suspects)
         return [
-            PlanWarning(host, "", f"{name} is no variable of this collection and nothing here refers to it: did you mean {near}?", RULE)
+            PlanWarning(host, "", f"{name} is no variable of this collection and nothing here refers to it: did you mean {near}?", CHECK)
             for name, near in suspects.items() if name not in used
         ]
 

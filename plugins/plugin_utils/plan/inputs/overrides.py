@@ -48,7 +48,7 @@ class _Answers:
     errors: tuple[PlanError, ...]
 
 
-def lay_over(hosts: Sequence[HostInput], run: Run) -> list[HostInput]:
+def apply_overrides(hosts: Sequence[HostInput], run: Run) -> list[HostInput]:
     """The same hosts with the answers laid over the service that they are about, where the run reaches it.
 
     Without a name that is the one service that the hosts of the run have. What cannot be understood becomes an error of the host, and what the
@@ -57,10 +57,10 @@ def lay_over(hosts: Sequence[HostInput], run: Run) -> list[HostInput]:
     reached = [host for host in hosts if run.hosts is None or host.name in run.hosts]
     names = sorted({name for host in reached for name in _names(host)})
     reached_names = {host.name for host in reached}
-    return [_laid_over(host, names) if host.name in reached_names else host for host in hosts]
+    return [_with_overrides(host, names) if host.name in reached_names else host for host in hosts]
 
 
-def _laid_over(host: HostInput, names: Sequence[str]) -> HostInput:
+def _with_overrides(host: HostInput, names: Sequence[str]) -> HostInput:
     answers = _read(host)
     errors = (*answers.errors, *_not_one(host, answers, names))
     target = answers.name or (names[0] if len(names) == 1 else "")

@@ -16,7 +16,7 @@ class HostInput:
     """A host as the inventory has it: templated variables that are defined for it, facts if there are any.
 
     C(errors) are those found while the variables were read; what they are about is left out of the variables. C(warnings) go on to the plan's,
-    unless one bears a rule that is accepted. C(defined_in) are the variables that the services came from.
+    unless one belongs to an accepted check. C(defined_in) are the variables that the services came from.
     """
 
     name: str

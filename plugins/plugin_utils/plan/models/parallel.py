@@ -40,7 +40,7 @@ class Parallel:
         """The same with another tensor parallel size."""
         return replace(self, tensor=tensor)
 
-    def words(self) -> str:
+    def to_text(self) -> str:
         """The sizes above 1 as arguments, for people."""
         named = {
             "tensor_parallel_size": self.tensor,

@@ -58,7 +58,7 @@ def host_document(host: HostDraft, defined_in: list[str]) -> dict[str, Any]:
             cache=settings.host_cache_dir,
         ),
         packages=packages_of(host),
-        proxy=_typed(types.Proxy, host.proxy.document()),
+        proxy=_typed(types.Proxy, host.proxy.to_dict()),
         firewall=_firewall(host),
         kernel=kernel.document(settings, host.facts.kernel if host.facts is not None else None),
         releases=list(releases.values()),
@@ -81,17 +81,17 @@ def _firewall(host: HostDraft) -> types.Firewall:
 
 
 def _release(draft: ServiceDraft) -> types.Release:
-    found = draft.release.document()
+    found = draft.release.to_dict()
     return types.Release(**{**found, "source": types.Source(**found["source"]), "index": types.Index(**found["index"])})
 
 
 def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
     service = draft.service
     settings = host.settings
-    weights = draft.weights.document() if draft.weights else {}
+    weights = draft.weights.to_dict() if draft.weights else {}
     argv = _argv(draft, weights["path"])
     local_url = _url(draft, _LOOPBACK.get(service.host, "")) if draft.answers else None
-    units = [unit.document() for unit in node_units.unit_parts(host, draft, argv, local_url)]
+    units = [unit.to_dict() for unit in node_units.unit_parts(host, draft, argv, local_url)]
     document = {
         "name": service.name,
         "state": service.state,
@@ -137,7 +137,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
     # Nor is where a file is on the controller; what it holds is in its path on the host, which stands in the arguments. So do all names in the API.
     beside: dict[str, Any] = {
         "all_weights": list(dict.fromkeys(one.name for one in draft.all_weights)),
-        "extra_repositories": [extra.document() for extra in draft.extras],
+        "extra_repositories": [extra.to_dict() for extra in draft.extras],
         "files": _files(host, service, node_units.unit_name(draft)),
         "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
         "served_model_names": list(service.served_model_names) or [service.name],
@@ -155,7 +155,7 @@ def _node(draft: ServiceDraft) -> dict[str, Any] | None:
         return None
     transport = draft.transport
     return {
-        **draft.part.document(),
+        **draft.part.to_dict(),
         "ports": node_units.ports(draft.part),
         "network": node_units.network_digest(draft.part, transport.name if transport is not None else ""),
         "transport": None if transport is None else {"name": transport.name, "expects": transport.expects, "devices": transport.devices},
@@ -165,7 +165,7 @@ def _node(draft: ServiceDraft) -> dict[str, Any] | None:
 def _weights_document(host: HostDraft, weights: Weights) -> types.Weights:
     """The weights, what is to be downloaded of them, and whether those that were brought have been verified since they last changed."""
     verified = host.facts is not None and (weights.path in host.facts.verified if weights.is_local else _is_complete(host.facts, weights))
-    found = weights.document()
+    found = weights.to_dict()
     return types.Weights(**{**found, "share": types.Share(**found["share"]), "to_fetch": _to_fetch(host, weights), "verified": verified})
 
 
@@ -277,7 +277,7 @@ def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
     # Of several hosts the head alone has an API that would want a certificate.
     arguments = {**draft.arguments, **tls.arguments(draft)}
     others = {key: arguments[key] for key in sorted(arguments) if key not in fixed and (draft.answers or key not in tls.ARGUMENTS)}
-    return [f"{draft.release.path}/bin/vllm", "serve", weights_path, *args.words({**fixed, **others})]
+    return [f"{draft.release.path}/bin/vllm", "serve", weights_path, *args.to_argv({**fixed, **others})]
 
 
 def _url(draft: ServiceDraft, host_address: str) -> str:

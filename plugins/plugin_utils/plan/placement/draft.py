@@ -13,12 +13,11 @@ from ..artifacts.weights import Weights, weights_of
 from ..inputs import service_files, uncatalogued
 from ..inputs.catalogue import Catalogue, Entry
 from ..inputs.distributed import RAY, Part
-from ..inputs.facts import Gpu, HostFacts, UnitFacts
+from ..inputs.facts import Gpu, HostFacts, UnitFacts, orphaned
 from ..inputs.services import Service
 from ..inputs.settings import Settings
 from ..inputs.settings.proxies import Proxy
 from ..inputs.settings.sources import Source
-from ..inputs.strays import strays
 from ..models import tasks
 from ..models.memory import Drafter
 from ..models.variants import Preset, Profile
@@ -148,10 +147,10 @@ class HostDraft:
         return self.tables.flags
 
     @property
-    def strays(self) -> list[UnitFacts]:
-        """Units of ours on the host that no service of the inventory has, present or absent."""
+    def orphaned_units(self) -> list[UnitFacts]:
+        """Units of this collection on the host whose service is not in the inventory, neither present nor absent."""
         units = self.facts.units if self.facts is not None else ()
-        return strays(units, [*(draft.service.name for draft in self.services), *(service.name for service in self.absent)])
+        return orphaned(units, [*(draft.service.name for draft in self.services), *(service.name for service in self.absent)])
 
 
 def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:

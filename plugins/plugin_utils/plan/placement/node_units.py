@@ -60,7 +60,7 @@ class UnitPart:
     # What goes with it when the service does.
     folders: list[str]
 
-    def document(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return dict(vars(self))
 
 

@@ -95,7 +95,7 @@ def check_value(value: Any) -> None:
         _scalar(value)
 
 
-def words(arguments: Mapping[str, Any]) -> list[str]:
+def to_argv(arguments: Mapping[str, Any]) -> list[str]:
     """Arguments, all checked and none null, as words of a command line in the order given.
 
     V(true) becomes --flag and V(false) --no-flag, a list its flag with the items as words of their own, a dictionary compact JSON.

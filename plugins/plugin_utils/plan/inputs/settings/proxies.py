@@ -37,7 +37,7 @@ class Proxy:
     def __bool__(self) -> bool:
         return bool(self.http or self.https)
 
-    def document(self) -> dict[str, Any] | None:
+    def to_dict(self) -> dict[str, Any] | None:
         """What the roles read; None without a proxy."""
         if not self:
             return None
@@ -99,7 +99,7 @@ def of_variables(variables: Mapping[str, Any], inventory: Iterable[str]) -> dict
     try:
         http, https = (address(variables.get(name, "")) for name in ("host_http_proxy", "host_https_proxy"))
         near = (*LOOPBACK, *no_proxy(variables.get("host_no_proxy", [])), *inventory)
-        return Proxy(http, https or http, tuple(dict.fromkeys(near)), username(variables.get("host_proxy_username", ""))).document()
+        return Proxy(http, https or http, tuple(dict.fromkeys(near)), username(variables.get("host_proxy_username", ""))).to_dict()
     except Bad:
         # Told of as an error of the setting.
         return None

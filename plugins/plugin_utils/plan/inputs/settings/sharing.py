@@ -34,7 +34,7 @@ class Share:
     url: str = ""
     peers: tuple[str, ...] = ()
 
-    def document(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The part as the roles read it."""
         return {"role": self.role, "source": self.source, "url": self.url, "peers": list(self.peers)}
 

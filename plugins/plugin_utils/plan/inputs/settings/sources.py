@@ -48,7 +48,7 @@ class Source:
             return not _COMMIT.fullmatch(self.reference)
         return self.kind == NIGHTLY or (self.kind == FILE and not self.sha256)
 
-    def document(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, str]:
         """What the build reads."""
         return asdict(self)
 

@@ -133,7 +133,7 @@ def test_garbage_is_answered(plan_hosts: Planner, hosts: list[tuple[dict[str, An
     assert bool(made.hosts) != bool(made.errors)
     for error in made.errors:
         assert error.host.startswith("gpu") and error.why and error.fix
-        assert not any("\n" in part for part in error.as_dict().values())
+        assert not any("\n" in part for part in error.to_dict().values())
     assert render_errors(made.errors)
     assert all(isinstance(warning, str) for warning in made.warnings)
 

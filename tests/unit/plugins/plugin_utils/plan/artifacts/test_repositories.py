@@ -161,7 +161,7 @@ def test_code_of_another_repository(plan: Any, defaults: dict[str, Any], catalog
     keys = {"model": "org/model", "revision": PIN, "vllm_args": arguments}
     [question] = questions(HostInput("gpu1", {"model_services": [one(**keys)]}), defaults, catalogue)
     found = plan(one(**keys), answers={question: answer}).errors
-    assert [(error.key, error.rule) for error in found] == ([("model", "remote-code")] if refused else [])
+    assert [(error.key, error.check) for error in found] == ([("model", "remote-code")] if refused else [])
     assert plan(one(**keys, weights_path="/srv/model"), answers={question: answer}).errors == []
 
 

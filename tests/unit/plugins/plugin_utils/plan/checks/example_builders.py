@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Faulty inventories, each with the words of its fix that say what to do, and the inventory after that was done.
 
-Every rule of the plan has at least one, in a file of C(examples/); test_fixes.py finds all of them. A new one is a line:
+Every check of the plan has at least one, in a file of C(examples/); test_fixes.py finds all of them. A new one is a line:
 
     example("flags-exist", one(args(max_modle_len=5)), "did you mean max_model_len?", one(args(max_model_len=5)))
 """
@@ -24,9 +24,9 @@ Inventory = tuple[HostInput, ...]
 
 @dataclass(frozen=True)
 class Example:
-    """C(rule) finds something in C(bad), and nothing in C(good). C(says): words of what it says, which lead from one to the other."""
+    """C(check) finds something in C(bad), and nothing in C(good). C(says): words of what it says, which lead from one to the other."""
 
-    rule: str
+    check: str
     bad: Inventory
     says: str
     good: Inventory
@@ -38,21 +38,21 @@ class Example:
 
     @property
     def label(self) -> str:
-        return f"{self.rule}: {self.says}"
+        return f"{self.check}: {self.says}"
 
 
-def example(rule: str, bad: Inventory, says: str, good: Inventory, **more: Any) -> Example:
+def example(check: str, bad: Inventory, says: str, good: Inventory, **more: Any) -> Example:
     """A faulty inventory and the fix of it.
 
-    :param rule: its name: that of plan_accept, else of the check's function with dashes
+    :param check: its name: the name for plan_accept, else the name of the function with dashes
     :param says: words of the fix (of a warning: of its text) that say what to do
-    :param good: the inventory after that: without any error, with the rule silent and no warning of rules that had none. A key that changes has to
+    :param good: the inventory after that: without any error, with the check silent and no warning of checks that had none. A key that changes has to
         be in the error's words
     :param more: C(costs), words of a warning that comes with the fix or stays; C(run) and C(run_after), which hosts the runs reach; C(answers),
         what endpoints say of models, by repository; C(on_host), the facts that change because the fix is to do something on the host itself
         (another Python, a mount, a GPU that is reset): those and no others may differ
     """
-    return Example(rule, bad, says, good, **more)
+    return Example(check, bad, says, good, **more)
 
 
 def accepting(inventory: Inventory, **reasons: str) -> Inventory:

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Fixes: each, when followed, leads to a plan without errors; and every rule has an example that shows it."""
+"""Fixes: each, when followed, leads to a plan without errors; and every check has an example that shows it."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ def _examples() -> list[Example]:
 
 EXAMPLES = _examples()
 
-# Rules without an example: there are none, and a new rule comes with its own.
+# Checks without an example: there are none, and a new check comes with its own.
 WITHOUT: frozenset[str] = frozenset()
 
 
-NAMES = [check.name for check in (*checks.HOST_CHECKS, *checks.CLUSTER_CHECKS)]
+NAMES = [check.name for check in (*checks.HOST_CHECKS, *checks.MULTI_NODE_CHECKS)]
 
 
 def test_every_rule_has_an_example() -> None:
-    """A rule that nobody shows being broken and healed may well be one that cannot be."""
-    have = {example.rule for example in EXAMPLES}
+    """A check that nobody shows being broken and healed may well be one that cannot be."""
+    have = {example.check for example in EXAMPLES}
     missing = sorted(set(NAMES) - have - WITHOUT)
     assert not missing, f"add one with example(...) to a file in tests/unit/plugins/plugin_utils/plan/checks/examples/ for: {', '.join(missing)}"
     assert not have & WITHOUT, f"these have examples now, so take them out of WITHOUT: {', '.join(sorted(have & WITHOUT))}"
-    assert have | WITHOUT <= set(NAMES), f"no rules of these names: {', '.join(sorted((have | WITHOUT) - set(NAMES)))}"
+    assert have | WITHOUT <= set(NAMES), f"no checks of these names: {', '.join(sorted((have | WITHOUT) - set(NAMES)))}"
 
 
 @pytest.fixture(name="find")
 def _find(monkeypatch: pytest.MonkeyPatch, defaults: dict[str, Any], catalogue: Catalogue, tables: Tables) -> Any:
-    """Plans an inventory; gives the plan and, by rule, what was found."""
+    """Plans an inventory; gives the plan and, by check, what was found."""
     found: Found = {}
 
     def record(name: str, findings: Iterator[PlanError | PlanWarning]) -> Iterator[PlanError | PlanWarning]:
@@ -63,7 +63,7 @@ def _find(monkeypatch: pytest.MonkeyPatch, defaults: dict[str, Any], catalogue: 
             found.setdefault(name, []).append(finding)
             yield finding
 
-    for kind in (checks.Check, checks.ClusterCheck):
+    for kind in (checks.Check, checks.MultiNodeCheck):
         plain = kind.findings
         monkeypatch.setattr(kind, "findings", lambda check, *of, plain=plain: record(check.name, plain(check, *of)))
 
@@ -76,13 +76,13 @@ def _find(monkeypatch: pytest.MonkeyPatch, defaults: dict[str, Any], catalogue: 
         # What may be accepted says so in the plan's own errors.
         told = {(error.host, error.service, error.key, error.why): error for error in made.errors}
         accepted = {host.name: host.variables.get("plan_accept", {}) for host in inventory}
-        by_rule: Found = {}
+        by_check: Found = {}
         for name, findings in found.items():
             for each in findings:
-                if (each.rule or name) not in accepted.get(each.host, {}):
+                if (each.check or name) not in accepted.get(each.host, {}):
                     known = told.get((each.host, each.service, each.key, each.why), each) if isinstance(each, PlanError) else each
-                    by_rule.setdefault(name, []).append(known)
-        return made, by_rule
+                    by_check.setdefault(name, []).append(known)
+        return made, by_check
 
     return plan
 
@@ -94,10 +94,10 @@ def _words(finding: PlanError | PlanWarning) -> str:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
 def test_the_fix_leads_out(find: Any, example: Example) -> None:
-    """The rule finds it and says those words; after what they say there is no error, and the rule is silent."""
+    """The check finds it and says those words; after what they say there is no error, and the check is silent."""
     made, found = find(example, example.bad)
-    mine = found.get(example.rule, [])
-    assert mine, f"{example.rule} finds nothing; found was {found}"
+    mine = found.get(example.check, [])
+    assert mine, f"{example.check} finds nothing; found was {found}"
     told = [finding for finding in mine if example.says in _words(finding)]
     assert told, [_words(finding) for finding in mine]
     # A warning has no key of its own.
@@ -106,7 +106,7 @@ def test_the_fix_leads_out(find: Any, example: Example) -> None:
     assert _changed_facts(example) == set(example.on_host), "facts change that on_host does not name, or the other way round"
     healed, left = find(example, example.good)
     assert healed.errors == []
-    others = [finding for name in left if name == example.rule or name not in found for finding in left[name]]
+    others = [finding for name in left if name == example.check or name not in found for finding in left[name]]
     assert [finding for finding in others if not example.costs or example.costs not in _words(finding)] == [], "something is left, or new"
 
 
@@ -157,11 +157,11 @@ ON_THE_HOST = [example for example in EXAMPLES if example.on_host and not _chang
 
 @pytest.mark.parametrize("example", ON_THE_HOST, ids=lambda example: example.label)
 def test_nothing_else_leads_out(find: Any, example: Example) -> None:
-    """With the facts as they were the rule finds it still: the example shows that what was done on the host is what helps."""
+    """With the facts as they were the check finds it still: the example shows that what was done on the host is what helps."""
     before = {host.name: host.facts or {} for host in example.bad}
     undone = tuple(
         replace(host, facts={**(host.facts or {}), **{name: before[host.name].get(name) for name in example.on_host}}) if host.name in before else host
         for host in example.good
     )
     _made, found = find(example, undone)
-    assert found.get(example.rule)
+    assert found.get(example.check)

@@ -56,16 +56,16 @@ def test_systems_that_are_supported(plan: Plans, system: str, version: str) -> N
 def test_another_version_is_refused_and_can_be_accepted(plan: Plans) -> None:
     facts = facts_of(os={"id": "ubuntu", "version_id": "28.04", "like": ["debian"]}, systemd=True)
     error = only(plan(small(), facts=facts))
-    assert (error.key, error.value, error.rule) == ("os", "ubuntu 28.04", "system")
+    assert (error.key, error.value, error.check) == ("os", "ubuntu 28.04", "system")
     accepted = plan(small(), facts=facts, plan_accept={"system": "tried it", "cuda-compiler": "x", "open-port": "x", "key-scope": "x"})
     assert accepted.errors == []
 
 
 def test_a_system_without_apt_or_systemd_cannot_be_accepted(plan: Plans) -> None:
     found = plan(small(), facts=facts_of(os={"id": "rocky", "version_id": "9.4", "like": ["rhel"]}, systemd=True))
-    assert [(error.key, error.rule) for error in found.errors] == [("os", "")]
+    assert [(error.key, error.check) for error in found.errors] == [("os", "")]
     found = plan(small(), facts=facts_of(os={"id": "debian", "version_id": "12", "like": []}, systemd=False))
-    assert "systemd" in only(found).why and only(found).rule == ""
+    assert "systemd" in only(found).why and only(found).check == ""
 
 
 # -- Python
@@ -143,7 +143,7 @@ def test_a_machine_that_has_no_wheels(plan: Plans) -> None:
     arm = facts_of(architecture="aarch64")
     assert plan(small(), facts=arm).errors == []
     error = only(plan(small(), facts=arm, vllm_version="0.10.1.1"))
-    assert (error.rule, "0.10.2 or newer" in error.fix) == ("architecture", True)
+    assert (error.check, "0.10.2 or newer" in error.fix) == ("architecture", True)
     assert plan(small(), facts=arm, vllm_version="0.10.1.1", vllm_index_url="https://pypi.example/simple").errors == []
     assert "x86_64, aarch64" in only(plan(small(), facts=facts_of(architecture="ppc64le"))).why
 
@@ -153,7 +153,7 @@ def test_a_machine_that_has_no_wheels(plan: Plans) -> None:
 
 def test_a_small_root_and_a_var_that_is_noexec(plan: Plans) -> None:
     facts = facts_of(mounts=mounts(root=3 * GB, var=(2 * GB, "noexec"), data=8000 * GB))
-    found = {(error.key, error.rule): error for error in plan(small(), facts=facts, weights_dir="/data/models").errors}
+    found = {(error.key, error.check): error for error in plan(small(), facts=facts, weights_dir="/data/models").errors}
     assert set(found) == {("host_cache_dir", "noexec"), ("vllm_releases_dir", "disk"), ("vllm_uv_cache_dir, host_cache_dir", "disk")}
     assert "Triton" in found["host_cache_dir", "noexec"].why
     assert "9.0 GB" in found["vllm_releases_dir", "disk"].why and "3.0 GB left" in found["vllm_releases_dir", "disk"].why
@@ -195,7 +195,7 @@ def test_a_link_to_a_larger_disk_is_followed(plan: Plans) -> None:
 def test_a_read_only_mount(plan: Plans) -> None:
     facts = facts_of(mounts=[*mounts(root=100 * GB), {"mount": "/opt", "free_bytes": 100 * GB, "options": ["ro", "relatime"]}])
     found = plan(small(), facts=facts).errors
-    assert [(error.key, error.rule) for error in found] == [("host_install_dir", ""), ("vllm_releases_dir", "")]
+    assert [(error.key, error.check) for error in found] == [("host_install_dir", ""), ("vllm_releases_dir", "")]
 
 
 def test_a_file_system_without_files_left(plan: Plans) -> None:
@@ -224,7 +224,7 @@ def test_gpus_that_are_too_old(plan: Plans, as_facts: bool) -> None:
         return plan(small(**OLD), **given, **settings)
 
     error = only(on(V100))
-    assert error.rule == "cuda" and "compute capability 7.5 on" in error.why and "vllm_version to 0.19.0" in error.fix
+    assert error.check == "cuda" and "compute capability 7.5 on" in error.why and "vllm_version to 0.19.0" in error.fix
     assert on(V100, vllm_version="0.19.0").errors == []
     error = only(on(GTX, vllm_version="0.9.1"))
     assert "compute capability 7.0 on" in error.why and "vllm_version" not in error.fix
@@ -323,7 +323,7 @@ def test_what_the_host_says_goes_before_what_is_stated(plan: Plans) -> None:
 def test_sparse_attention_has_kernels_at_both_ends(plan: Plans, capability: str, good: bool) -> None:
     cards = gpus(8, name="a card", memory_bytes=288 * 10**9, compute_capability=capability)
     found = plan(service(model="deepseek-v3.2", gpus=list(range(8)), vllm_args={"max_model_len": 32768}), plan_gpus=cards)
-    assert [error.rule for error in found.errors] == ([] if good else ["kernels"])
+    assert [error.check for error in found.errors] == ([] if good else ["kernels"])
 
 
 def test_an_attention_backend_of_other_gpus(plan: Plans) -> None:
@@ -348,4 +348,4 @@ def test_a_gpu_is_stated_once(plan: Plans) -> None:
 
 
 def test_stated_gpus_pass_the_driver_s_check(plan: Plans) -> None:
-    assert only(plan(small(), plan_gpus=gpus(1, driver_version="550.54.15"))).rule == "driver"
+    assert only(plan(small(), plan_gpus=gpus(1, driver_version="550.54.15"))).check == "driver"

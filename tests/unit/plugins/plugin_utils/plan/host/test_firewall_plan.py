@@ -82,7 +82,7 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("no time to confirm", {}, {"firewall_rollback_timeout": 5}, "firewall_rollback_timeout", "20 to 600"),
     ("everybody, and no key", {}, {"firewall_api_sources": ["any"]}, "firewall_api_sources", "has no api_key"),
     ("everybody in halves", {}, {"firewall_api_sources": ["0.0.0.0/1", "128.0.0.0/1"]}, "firewall_api_sources", "has no api_key"),
-    ("everybody by IPv6", {}, {"firewall_api_sources": ["::/0"]}, "firewall_api_sources", "accept it, with your reason, as open-world"),
+    ("everybody by IPv6", {}, {"firewall_api_sources": ["::/0"]}, "firewall_api_sources", "accept it as public-access in plan_accept, with a reason"),
     ("the controller is shut out", {"facts": known(**FROM_7)}, {"firewall_ssh_sources": ["10.0.0.0/8"]}, "firewall_ssh_sources", "add 192.0.2.7"),
     ("another manager", {"facts": known(others=["firewalld is active"])}, {}, "firewall_enabled", "firewalld is active"),
     ("SSH's port", {}, {"port": 22}, "port", "this is SSH's port"),
@@ -124,7 +124,7 @@ def test_passes(plan: Plans, facts: Any, variables: dict[str, Any]) -> None:
 
 def test_everybody_on_explicit_wish(plan: Plans) -> None:
     """Accepted, it is a warning that quotes the reason."""
-    reasons = {"open-world": "behind the provider's own firewall", "open-port": "x", "key-scope": "x"}
+    reasons = {"public-access": "behind the provider's own firewall", "open-port": "x", "key-scope": "x"}
     made = plan(service(), firewall_api_sources=["any"], plan_accept=reasons)
     assert [rule[1] for rule in rules(made)] == ["0.0.0.0/0", "::/0"]
     assert "behind the provider's own firewall" in made.warnings[0]
@@ -183,7 +183,7 @@ def test_who_is_shut_is_named(plan: Plans) -> None:
     [warning] = shut(plan)
     named = "161/udp (snmpd, snmpd.service), 2049 (NFS), 9100 (prometheus-node, prometheus-node-exporter.service), 10250 (kubelet, kubelet.service)"
     assert f"on which others listen: {named}; who" in warning
-    assert "firewall_open_ports, like [{port: 161, protocol: udp, sources: [10.0.0.0/8]}]" in warning and "[shut-ports]" in warning
+    assert "firewall_open_ports, like [{port: 161, protocol: udp, sources: [10.0.0.0/8]}]" in warning and "[blocked-ports]" in warning
 
 
 OPENED = [{"port": 2049, "sources": ["10.0.0.0/8"]}, {"port": 9100, "sources": ["192.0.2.5"]}, {"port": 10250, "sources": ["any"]}]

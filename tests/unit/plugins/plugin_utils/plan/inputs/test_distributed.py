@@ -261,7 +261,7 @@ def test_errors(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any], key: s
     assert {error[0] for error in found} == ({key} if key else set()), made.errors
     assert len(found) <= 1
     for error in made.errors:
-        text = " | ".join(error.as_dict().values())
+        text = " | ".join(error.to_dict().values())
         assert error.service == "big" and all(word in text for word in words), text
 
 
@@ -561,7 +561,7 @@ def test_more_errors(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any], k
     """What the units could not run with."""
     made = over_hosts(hosts, **facts)
     assert {error.key for error in made.errors} == {key}, made.errors
-    assert any(words in " | ".join(error.as_dict().values()) for error in made.errors), made.errors
+    assert any(words in " | ".join(error.to_dict().values()) for error in made.errors), made.errors
 
 
 SHARED_MEMORY: list[tuple[str, int, bool]] = [("ray", 2**26, True), ("ray", 2**31, False), ("mp", 2**26, False), ("ray", 0, False)]

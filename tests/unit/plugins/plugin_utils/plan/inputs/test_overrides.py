@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.credential_key import lay_under, takes_it
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.overrides import OF_THE_MODEL, VARIABLES, lay_over
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.credential_key import apply_key, takes_it
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.overrides import OF_THE_MODEL, VARIABLES, apply_overrides
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import EVERYWHERE, HostInput, Run
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.services import UNREADABLE
 from plan_builders import service
@@ -41,7 +41,7 @@ def laid(found: HostInput) -> list[Any]:
 ])
 def test_answers(variable: str, value: Any, key: str, meant: Any) -> None:
     """An answer replaces what the inventory says, and is told of."""
-    [found] = lay_over([host(service(vllm_args={"max_num_seqs": 8}), **{variable: value})], EVERYWHERE)
+    [found] = apply_overrides([host(service(vllm_args={"max_num_seqs": 8}), **{variable: value})], EVERYWHERE)
     assert found.errors == ()
     assert laid(found)[0][key] == meant
     [warning] = found.warnings
@@ -59,7 +59,7 @@ def test_answers(variable: str, value: Any, key: str, meant: Any) -> None:
 ])
 def test_nothing_answered(variables: dict[str, Any]) -> None:
     """What is empty, or says what the inventory says, changes nothing and is not told of."""
-    [found] = lay_over([host(service(), **variables)], EVERYWHERE)
+    [found] = apply_overrides([host(service(), **variables)], EVERYWHERE)
     assert (laid(found), found.errors, found.warnings) == ([service()], (), ())
 
 
@@ -79,7 +79,7 @@ def test_nothing_answered(variables: dict[str, Any]) -> None:
 ])
 def test_bad_answers(variable: str, value: Any, word: str) -> None:
     """What cannot be understood is an error of its own key, and leaves the service as it was."""
-    [found] = lay_over([host(service(), **{variable: value})], EVERYWHERE)
+    [found] = apply_overrides([host(service(), **{variable: value})], EVERYWHERE)
     [error] = found.errors
     assert error.key == variable and word in error.why
     assert laid(found) == [service()] and found.warnings == ()
@@ -87,7 +87,7 @@ def test_bad_answers(variable: str, value: Any, word: str) -> None:
 
 def test_all_errors_at_once() -> None:
     """One bad answer does not hide another."""
-    [found] = lay_over([host(service(), plan_service_name="gwen", plan_service_port="x", plan_service_gpus="y")], EVERYWHERE)
+    [found] = apply_overrides([host(service(), plan_service_name="gwen", plan_service_port="x", plan_service_gpus="y")], EVERYWHERE)
     assert [error.key for error in found.errors] == ["plan_service_port", "plan_service_gpus", "plan_service_name"]
     assert "did you mean qwen" in found.errors[2].fix
 
@@ -95,9 +95,9 @@ def test_all_errors_at_once() -> None:
 def test_two_services_need_a_name() -> None:
     """An answer that could be about either is refused, with their names; named, the other one stays."""
     both = (service(), service(name="glm", port=8002))
-    [found] = lay_over([host(*both, plan_service_port=9000)], EVERYWHERE)
+    [found] = apply_overrides([host(*both, plan_service_port=9000)], EVERYWHERE)
     assert [error.key for error in found.errors] == ["plan_service_name"] and "glm, qwen" in found.errors[0].why
-    [found] = lay_over([host(*both, plan_service_port=9000, plan_service_name="glm")], EVERYWHERE)
+    [found] = apply_overrides([host(*both, plan_service_port=9000, plan_service_name="glm")], EVERYWHERE)
     assert found.errors == () and [item["port"] for item in laid(found)] == [8001, 9000]
 
 
@@ -105,29 +105,29 @@ def test_two_hosts_count_together() -> None:
     """The one service is that of all hosts of the run, whoever has it; hosts beyond the limit neither count nor change."""
     answers = {"plan_service_port": 9000}
     same = [host(service(), name=name, **answers) for name in ("gpu1", "gpu2")]
-    assert [laid(found)[0]["port"] for found in lay_over(same, EVERYWHERE)] == [9000, 9000]
+    assert [laid(found)[0]["port"] for found in apply_overrides(same, EVERYWHERE)] == [9000, 9000]
     other = [host(service(), **answers), host(service(name="glm"), name="gpu2", **answers)]
-    assert all(found.errors for found in lay_over(other, EVERYWHERE))
-    limited = lay_over(other, Run(frozenset({"gpu1"})))
+    assert all(found.errors for found in apply_overrides(other, EVERYWHERE))
+    limited = apply_overrides(other, Run(frozenset({"gpu1"})))
     assert [laid(found)[0]["port"] for found in limited] == [9000, 8001] and not any(found.errors for found in limited)
 
 
 def test_a_service_that_goes_is_none() -> None:
     """What is absent cannot be meant, and does not make the other one ambiguous."""
     gone = {"name": "old", "state": "absent"}
-    [found] = lay_over([host(service(), gone, plan_service_port=9000)], EVERYWHERE)
+    [found] = apply_overrides([host(service(), gone, plan_service_port=9000)], EVERYWHERE)
     assert found.errors == () and laid(found) == [service(port=9000), gone]
-    [found] = lay_over([host(service(), gone, plan_service_name="old")], EVERYWHERE)
+    [found] = apply_overrides([host(service(), gone, plan_service_name="old")], EVERYWHERE)
     assert [error.key for error in found.errors] == ["plan_service_name"]
 
 
 def test_another_model() -> None:
     """What belongs to the inventory's model goes with it, and that is said; the same model keeps it."""
     own = service(revision="a" * 40, profile="4xh100", weights_path="/mnt/qwen", vllm_args={"max_num_seqs": 8})
-    [found] = lay_over([host(own, plan_service_model="qwen3-0.6b")], EVERYWHERE)
+    [found] = apply_overrides([host(own, plan_service_model="qwen3-0.6b")], EVERYWHERE)
     assert laid(found) == [service(model="qwen3-0.6b", vllm_args={"max_num_seqs": 8})]
     assert "without profile, revision, weights_path" in found.warnings[0].text
-    [found] = lay_over([host(own, plan_service_model=own["model"])], EVERYWHERE)
+    [found] = apply_overrides([host(own, plan_service_model=own["model"])], EVERYWHERE)
     assert laid(found) == [own]
     assert set(OF_THE_MODEL) >= {"revision", "weights_path"}
 
@@ -135,13 +135,13 @@ def test_another_model() -> None:
 @pytest.mark.parametrize("services", [[UNREADABLE], ["text"], [{"model": "x"}], None, "text", {"a": 1}])
 def test_services_that_are_none(services: Any) -> None:
     """What is wrong with the services is for the plan's own words."""
-    [found] = lay_over([HostInput("gpu1", {"model_services": services, "plan_service_port": 9000})], EVERYWHERE)
+    [found] = apply_overrides([HostInput("gpu1", {"model_services": services, "plan_service_port": 9000})], EVERYWHERE)
     assert found.variables["model_services"] == services and found.errors == ()
 
 
 def test_arguments_that_are_none() -> None:
     """An inventory's error stays the inventory's error."""
-    [found] = lay_over([host(service(vllm_args="--x"), plan_service_max_model_len=4096)], EVERYWHERE)
+    [found] = apply_overrides([host(service(vllm_args="--x"), plan_service_max_model_len=4096)], EVERYWHERE)
     assert laid(found) == [service(vllm_args="--x")]
 
 
@@ -156,7 +156,7 @@ def test_key_of_the_credential(own: dict[str, Any], takes: bool) -> None:
     """It is for services that ask for a key and name none."""
     before = service(**own)
     assert takes_it(before) is takes
-    [after] = laid(lay_under(host(before, model_service_credential_api_key=SECRET)))
+    [after] = laid(apply_key(host(before, model_service_credential_api_key=SECRET)))
     # The plan learns that there is a key, and not which.
     assert (bool(after.get("api_key")), SECRET in str(after)) == (takes, False) if takes else after == before
-    assert laid(lay_under(host(before, model_service_credential_api_key=""))) == [before]
+    assert laid(apply_key(host(before, model_service_credential_api_key=""))) == [before]

@@ -29,7 +29,7 @@ TOKENS = ("weights_token", "weights_credential_token", "multi_node_token", "mode
 
 
 def text_of(made: Any) -> str:
-    return json.dumps([made.hosts, [error.as_dict() for error in made.errors], made.warnings])
+    return json.dumps([made.hosts, [error.to_dict() for error in made.errors], made.warnings])
 
 
 @pytest.mark.parametrize("value", [*BAD, 5, True, None, [LONG], {LONG: LONG}, "  "], ids=repr)

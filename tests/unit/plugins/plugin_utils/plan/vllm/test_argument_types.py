@@ -281,7 +281,7 @@ def test_the_table_says_what_the_real_parser_says(tables: Tables) -> None:
     version = parse(NEWEST)
     assert version is not None
     asked = cases(tables, version)
-    lines = "".join(json.dumps(arguments.words({key: value})) + "\n" for key, value, _good in asked)
+    lines = "".join(json.dumps(arguments.to_argv({key: value})) + "\n" for key, value, _good in asked)
     done = subprocess.run(
         [os.environ["INFEROPS_VLLM_PYTHON"], "-c", ASK],
         input=lines,

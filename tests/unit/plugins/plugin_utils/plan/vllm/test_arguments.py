@@ -30,7 +30,7 @@ REFUSED: list[Any] = ["a\nb", "a" * 8193, None, 10**18, float("inf"), [], [True]
 def test_words(value: Any, words: list[str]) -> None:
     """Each kind of value has one way to stand on a command line."""
     arguments.check_value(value)
-    assert arguments.words({"a_flag": value}) == words
+    assert arguments.to_argv({"a_flag": value}) == words
 
 
 @pytest.mark.parametrize("value", REFUSED)
@@ -48,7 +48,7 @@ def test_sizes(value: Any, size: int | None) -> None:
 
 def test_words_of_several_arguments() -> None:
     """In the order given, lists among them."""
-    assert arguments.words({"a": 1, "b": ["x"], "c": True, "d": ["y"]}) == ["--a=1", "--b", "x", "--c", "--d", "y"]
+    assert arguments.to_argv({"a": 1, "b": ["x"], "c": True, "d": ["y"]}) == ["--a=1", "--b", "x", "--c", "--d", "y"]
 
 
 @pytest.mark.parametrize(("value", "number"), [(0, 0), ("600", 600), (-1, None), (True, None), ("", None), (0.5, None), ("1" * 6, None)])

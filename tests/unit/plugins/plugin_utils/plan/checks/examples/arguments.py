@@ -73,10 +73,10 @@ def small(version: str = "0.32.0", **vllm_args: Any) -> dict[str, Any]:
 
 
 EXAMPLES = [
-    example("tls-name-is-known", encrypted(None), "add the name to the service: tls_server_name: llm.example.org", encrypted()),
-    example("tls-name-is-known", one(service(tls_server_name="a.b")), "take it out, or add ssl_certfile", one(service())),
-    example("tls-can-start", encrypted(ssl_cert_reqs=2), "take it away, or write 1", encrypted(ssl_cert_reqs=1)),
-    example("tls-can-start", encrypted(ssl_certfile=None), "add ssl_certfile", encrypted()),
+    example("tls-server-name-is-known", encrypted(None), "add the name to the service: tls_server_name: llm.example.org", encrypted()),
+    example("tls-server-name-is-known", one(service(tls_server_name="a.b")), "take it out, or add ssl_certfile", one(service())),
+    example("tls-settings-are-valid", encrypted(ssl_cert_reqs=2), "take it away, or write 1", encrypted(ssl_cert_reqs=1)),
+    example("tls-settings-are-valid", encrypted(ssl_certfile=None), "add ssl_certfile", encrypted()),
     # The fixes that misled, from reports.
     example(
         "flags-exist",
@@ -90,9 +90,9 @@ EXAMPLES = [
     example(
         "flags-exist", one(small("0.33.0", disable_log_requsts=True)), "did you mean disable_log_requests", one(small("0.33.0", disable_log_requests=True))
     ),
-    example("values-have-the-type", one(small("0.33.0", disable_log_requests=False)), "take disable_log_requests out", one(small("0.33.0"))),
+    example("values-match-flag-types", one(small("0.33.0", disable_log_requests=False)), "take disable_log_requests out", one(small("0.33.0"))),
     example(
-        "flags-are-given-once",
+        "flags-are-set-once",
         one(small(device_memory_utilization=0.8, gpu_memory_utilization=0.9)),
         "keep one of the two: take gpu_memory_utilization out",
         one(small(device_memory_utilization=0.8)),
@@ -103,8 +103,8 @@ EXAMPLES = [
         "(it is of 0.32.0, 0.33.0)",
         one(small("0.33.0"), plan_accept={"open-port": "x"}),
     ),
-    example("closed-names-exist", one(small(attention_backend="FLASHATTN")), "did you mean FLASH_ATTN", one(small(attention_backend="FLASH_ATTN"))),
-    example("closed-names-exist", one(small(distributed_executor_backend="mpp")), "did you mean mp?", one(small(distributed_executor_backend="mp"))),
+    example("fixed-names-exist", one(small(attention_backend="FLASHATTN")), "did you mean FLASH_ATTN", one(small(attention_backend="FLASH_ATTN"))),
+    example("fixed-names-exist", one(small(distributed_executor_backend="mpp")), "did you mean mp?", one(small(distributed_executor_backend="mp"))),
     example("plugin-names", one(small(load_format="safetensor")), "did you mean safetensors?", one(small(load_format="safetensors"))),
     example("plugin-names", one(small("0.33.0", kv_cache_dtype="fp8_e4m4")), "did you mean fp8_e4m3", one(small("0.33.0", kv_cache_dtype="fp8_e4m3"))),
     example(
@@ -154,19 +154,19 @@ EXAMPLES = [
         one(small(load_format="tensorizer"), vllm_requirements=["tensorizer==2.12.1"]),
     ),
     example(
-        "paths-can-be-seen",
+        "paths-are-visible-to-the-unit",
         one(small(chat_template="/home/me/chat.jinja")),
         "put it elsewhere, in /srv or /opt for example, and write chat_template with that path",
         one(small(chat_template="/srv/chat.jinja")),
     ),
     example(
-        "paths-can-be-seen",
+        "paths-are-visible-to-the-unit",
         one(small(speculative_config={"method": "eagle3", "model": "/root/draft", "num_speculative_tokens": 3})),
         "put it elsewhere",
         one(small(speculative_config={"method": "eagle3", "model": "/srv/draft", "num_speculative_tokens": 3})),
     ),
     example(
-        "paths-can-be-seen",
+        "paths-are-visible-to-the-unit",
         one(service(**SMALL, environment={"VLLM_LOGGING_CONFIG_PATH": "/tmp/log.json"})),
         "put it elsewhere",
         one(service(**SMALL, environment={"VLLM_LOGGING_CONFIG_PATH": "/srv/log.json"})),
@@ -213,28 +213,28 @@ EXAMPLES = [
         "set vllm_version to 0.18.0 or newer",
         one(service(vllm_version="0.32.0", vllm_args={"shutdown_timeout": 5})),
     ),
-    example("values-can-be-written", one(args(allowed_media_domains=[])), "null to leave the flag out", one(args(allowed_media_domains=None))),
-    example("values-have-the-type", one(args(max_model_len="long")), "a whole number", one(args(max_model_len=4096))),
-    example("values-have-the-type", one(args(enforce_eager="true")), "write true or false, without quotes", one(args(enforce_eager=True))),
-    example("chat-template-is-one", one(args(chat_template="tool_use")), "take it out", one(args())),
-    example("lora-modules-can-be-read", one(args(lora_modules=["a"])), "{name: ..., path: ...}", one(args(lora_modules=[{"name": "a", "path": "/srv/a"}]))),
-    example("places-can-be-brought", one(args(tokenizer="gpt2")), "write the absolute path of its folder", one(args(tokenizer="/srv/gpt2"))),
+    example("values-are-serializable", one(args(allowed_media_domains=[])), "null to leave the flag out", one(args(allowed_media_domains=None))),
+    example("values-match-flag-types", one(args(max_model_len="long")), "a whole number", one(args(max_model_len=4096))),
+    example("values-match-flag-types", one(args(enforce_eager="true")), "write true or false, without quotes", one(args(enforce_eager=True))),
+    example("chat-template-is-valid", one(args(chat_template="tool_use")), "take it out", one(args())),
+    example("lora-modules-are-valid", one(args(lora_modules=["a"])), "{name: ..., path: ...}", one(args(lora_modules=[{"name": "a", "path": "/srv/a"}]))),
+    example("extra-repositories-are-valid", one(args(tokenizer="gpt2")), "write the absolute path of its folder", one(args(tokenizer="/srv/gpt2"))),
     example(
-        "places-can-be-brought",
+        "extra-repositories-are-valid",
         one(service(vllm_args={"tokenizer": "gpt2"})),
         "write <organisation>/<name>, which is downloaded",
         one(args(tokenizer="openai-community/gpt2")),
         costs="is not a commit and may change",
     ),
     example(
-        "extra-repositories-are-there",
+        "extra-repositories-exist",
         one(service(vllm_args={"tokenizer": "org/no"}, extra_repositories={"org/no": COMMIT})),
         "write the absolute path of its folder",
         one(args(tokenizer="/srv/no")),
         answers={"org/no": Answer(missing="the Hub has none")},
     ),
     example(
-        "extra-repositories-are-named",
+        "extra-repositories-are-used",
         one(service(vllm_args={"tokenizer": "org/tokens"}, extra_repositories={"org/tokns": COMMIT})),
         "did you mean org/tokens",
         one(service(vllm_args={"tokenizer": "org/tokens"}, extra_repositories={"org/tokens": COMMIT})),
@@ -245,9 +245,9 @@ EXAMPLES = [
         "pin it with the service's extra_repositories",
         one(service(vllm_args={"tokenizer": "org/tokens"}, extra_repositories={"org/tokens": COMMIT})),
     ),
-    example("arguments-go-together", one(args(enable_eplb=True)), "add enable_expert_parallel: true", one(args(enable_eplb=True, enable_expert_parallel=True))),
+    example("arguments-do-not-conflict", one(args(enable_eplb=True)), "add enable_expert_parallel: true", one(args(enable_eplb=True, enable_expert_parallel=True))),
     example(
-        "variables-go-with-arguments",
+        "required-variables-are-set",
         one(args(grpc_port=50051)),
         "add VLLM_USE_RUST_FRONTEND: 1 to the service's environment",
         one(service(vllm_args={"grpc_port": 50051}, environment={"VLLM_USE_RUST_FRONTEND": 1})),
@@ -259,22 +259,22 @@ EXAMPLES = [
         "take it away with enable_auto_tool_choice: null",
         one(args(tool_call_parser=None, enable_auto_tool_choice=None)),
     ),
-    example("parsers-fit-the-model", one(args(reasoning_parser="qwen3")), "take it away with reasoning_parser: null", one(args(reasoning_parser=None))),
+    example("reasoning-parser-fits-the-model", one(args(reasoning_parser="qwen3")), "take it away with reasoning_parser: null", one(args(reasoning_parser=None))),
     example(
-        "variables-exist",
+        "environment-variables-exist",
         one(service(environment={"VLLM_CACHE_ROTO": "x"})),
         "near to it are VLLM_CACHE_ROOT",
         one(service(environment={"VLLM_CACHE_ROOT": "x"})),
     ),
     example(
-        "model-divides",
+        "model-divides-by-parallel-sizes",
         one(service(model="qwen3-14b", gpus=[0, 1, 2]), plan_gpus=gpus()),
         "use all 3 GPUs with tensor_parallel_size: 1 and pipeline_parallel_size: 3",
         one(service(model="qwen3-14b", gpus=[0, 1, 2], vllm_args={"tensor_parallel_size": 1, "pipeline_parallel_size": 3}), plan_gpus=gpus()),
     ),
     # Three and six GPUs, from a report: the fix uses all of them.
     example(
-        "model-divides",
+        "model-divides-by-parallel-sizes",
         one(service(model="llama-3.3-70b-instruct", gpus=..., vllm_args={"max_model_len": 8192}), plan_gpus=gpus(3, **A100)),
         "use all 3 GPUs with tensor_parallel_size: 1 and pipeline_parallel_size: 3",
         one(
@@ -283,7 +283,7 @@ EXAMPLES = [
         ),
     ),
     example(
-        "model-divides",
+        "model-divides-by-parallel-sizes",
         one(service(model="llama-3.3-70b-instruct", gpus=..., vllm_args={"max_model_len": 8192}), plan_gpus=gpus(6, **A6000)),
         "use all 6 GPUs with tensor_parallel_size: 2 and pipeline_parallel_size: 3",
         one(
@@ -329,7 +329,7 @@ EXAMPLES = [
         answers=GROUPED,
     ),
     example(
-        "drafter-is-cut-alike",
+        "draft-model-has-the-same-tensor-parallel-size",
         one(drafting(draft_tensor_parallel_size=2)),
         "take it out: it is the served model's then",
         one(drafting()),
@@ -343,13 +343,13 @@ EXAMPLES = [
         answers={"org/head": Answer((("model.safetensors", 64 * 2**30), ("config.json", 5)), {})},
     ),
     example(
-        "partition-is-one",
+        "layer-partition-is-valid",
         one(service(model=THINKING, vllm_args={"pipeline_parallel_size": 2}, environment={"VLLM_PP_LAYER_PARTITION": "50,50"})),
         "write 2 numbers that make 94 together",
         one(service(model=THINKING, vllm_args={"pipeline_parallel_size": 2}, environment={"VLLM_PP_LAYER_PARTITION": "50,44"})),
     ),
     example(
-        "context-is-within-the-model",
+        "context-length-fits-the-model",
         one(service(model="qwen3-0.6b", gpus=[0], vllm_args={"max_model_len": 50000})),
         "write 40960 or less",
         one(service(model="qwen3-0.6b", gpus=[0], vllm_args={"max_model_len": 40960})),

@@ -10,7 +10,7 @@ FILES = {"chat.jinja": {"source": "/etc/chat.jinja", "sha256": "0" * 64}}
 
 EXAMPLES = [
     example(
-        "files-are-named",
+        "files-are-used",
         one(service(files=FILES)),
         "for example chat_template: chat.jinja",
         one(service(files=FILES, vllm_args={"chat_template": "chat.jinja"})),

@@ -39,14 +39,14 @@ EXPERT = {"tensor_parallel_size": 2, "enable_expert_parallel": True}
 
 EXAMPLES = [
     example(
-        "kernel-can-filter",
+        "kernel-supports-iptables",
         one(service(), facts=firewall(backend=NFT)),
         "update-alternatives --set iptables /usr/sbin/iptables-legacy",
         one(service(), facts=firewall(backend={**NFT, "iptables": "legacy", "ip6tables": "legacy"})),
         on_host=("firewall",),
     ),
     example(
-        "kernel-can-filter",
+        "kernel-supports-iptables",
         one(service(), facts=firewall(backend=NFT)),
         "firewall_enabled: false",
         one(service(), facts=firewall(backend=NFT), firewall_enabled=False),
@@ -59,13 +59,13 @@ EXAMPLES = [
         on_host=("firewall",),
     ),
     example(
-        "shut-ports",
+        "blocked-ports",
         one(service(), facts=firewall(EXPORTER, state=OPEN)),
         "firewall_open_ports, like [{port: 9100, sources: [10.0.0.0/8]}]",
         one(service(), facts=firewall(EXPORTER, state=OPEN), firewall_open_ports=[{"port": 9100, "sources": ["10.0.0.0/8"]}]),
     ),
     example(
-        "everything-was-answered",
+        "facts-are-complete",
         one(service(), facts=host_facts(unanswered={"/var/lib/inferops/models": "it did not answer within 5 s"})),
         "umount --force --lazy",
         one(service(), facts=host_facts()),
@@ -77,10 +77,10 @@ EXAMPLES = [
         "name the proxy with host_http_proxy",
         one(service(), host_proxy_username="somebody", host_http_proxy="http://proxy.example:3128"),
     ),
-    example("address-is-of-the-hosts-kind", one(service(), facts=V6), 'write host: "::"', one(service(host="::"), facts=V6)),
-    example("ray-has-ipv4", nodes("2001:db8::1", "2001:db8::2"), "distributed.backend: mp", nodes("2001:db8::1", "2001:db8::2", backend="mp")),
-    example("variables-are-the-plans", by_hand({"NCCL_SOCKET_IFNAME": "eth0"}), "distributed.interface", by_hand({}, interface="eth0")),
-    example("variables-are-the-plans", by_hand({"MASTER_PORT": "29500"}), "take it out", by_hand({})),
+    example("address-family-matches-the-host", one(service(), facts=V6), 'write host: "::"', one(service(host="::"), facts=V6)),
+    example("ray-nodes-have-ipv4", nodes("2001:db8::1", "2001:db8::2"), "distributed.backend: mp", nodes("2001:db8::1", "2001:db8::2", backend="mp")),
+    example("network-variables-are-not-set", by_hand({"NCCL_SOCKET_IFNAME": "eth0"}), "distributed.interface", by_hand({}, interface="eth0")),
+    example("network-variables-are-not-set", by_hand({"MASTER_PORT": "29500"}), "take it out", by_hand({})),
     example(
         "data-parallel-hosts",
         one(args(**EXPERT, data_parallel_size=4, data_parallel_size_local=2)),

@@ -24,36 +24,36 @@ def two(second: str) -> Any:
 
 
 EXAMPLES = [
-    example("names-are-nobodys", one(service(name="weights")), "give the service another name", one(service(name="weights-2"))),
-    example("accounts-are-nobodys", one(service(name="mirror")), "give the service another name", one(service(name="mirror-2"))),
+    example("service-names-are-not-reserved", one(service(name="weights")), "give the service another name", one(service(name="weights-2"))),
+    example("service-accounts-are-not-taken", one(service(name="mirror")), "give the service another name", one(service(name="mirror-2"))),
     example(
-        "accounts-are-nobodys", one(service(), facts=THEIRS), "let the names of accounts begin otherwise with model_service_account_prefix",
+        "service-accounts-are-not-taken", one(service(), facts=THEIRS), "let the names of accounts begin otherwise with model_service_account_prefix",
         one(service(), facts=THEIRS, model_service_account_prefix="llm-"),
     ),
-    example("nodes-are-not-the-engine", two("engine"), "give the host another name in the inventory", two("gpu2")),
+    example("node-names-are-not-reserved", two("engine"), "give the host another name in the inventory", two("gpu2")),
     example(
-        "strays-are-told",
+        "no-orphaned-units-exist",
         one(service(gpus=[0]), facts=RUNS),
         "playbooks/remove.yml -l gpu1 -e remove_service=old",
         one(service(gpus=[0]), facts=GONE),
         on_host=("services",),
     ),
     example(
-        "strays-are-told", one(service(gpus=[0]), facts=RUNS), "or put it back into model_services",
+        "no-orphaned-units-exist", one(service(gpus=[0]), facts=RUNS), "or put it back into model_services",
         one(service(gpus=[0]), service(name="old", port=8002, gpus=[3]), facts=RUNS),
     ),
     example(
-        "held-gpus",
+        "gpus-in-use",
         one(service(gpus=[3]), facts=RUNS),
         "playbooks/remove.yml -l gpu1 -e remove_service=old",
         one(service(gpus=[3]), facts=GONE),
         on_host=("services",),
     ),
     example(
-        "held-gpus", one(service(gpus=[3]), facts=RUNS), "or name other GPUs with gpus", one(service(gpus=[2]), facts=RUNS), costs="is in no inventory",
+        "gpus-in-use", one(service(gpus=[3]), facts=RUNS), "or name other GPUs with gpus", one(service(gpus=[2]), facts=RUNS), costs="is in no inventory",
     ),
     example(
-        "held-gpus", one(service(gpus=[3]), facts=RUNS), "plan_accept", accepting(one(service(gpus=[3]), facts=RUNS), held_gpus="both are small"),
+        "gpus-in-use", one(service(gpus=[3]), facts=RUNS), "plan_accept", accepting(one(service(gpus=[3]), facts=RUNS), gpus_in_use="both are small"),
         costs="is in no inventory",
     ),
 ]

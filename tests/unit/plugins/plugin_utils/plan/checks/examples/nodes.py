@@ -44,37 +44,37 @@ def six(made: dict[str, Any]) -> Inventory:
 EXAMPLES = [
     # Six GPUs a host: the 4 KV heads of Qwen3-235B go into 2 ranks and not into 6.
     example(
-        "model-divides",
+        "model-divides-by-parallel-sizes",
         six(big()),
         "use all 12 GPUs with tensor_parallel_size: 2 and pipeline_parallel_size: 6",
         six(big(vllm_args={"tensor_parallel_size": 2, "pipeline_parallel_size": 6})),
     ),
     example(
-        "gpus-add-up",
+        "parallel-sizes-match-the-gpus-of-all-nodes",
         six(big(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})),
         "write tensor_parallel_size: 2 and pipeline_parallel_size: 6",
         six(big(vllm_args={"tensor_parallel_size": 2, "pipeline_parallel_size": 6})),
     ),
     example(
-        "interface-is-there",
+        "network-interface-exists",
         hosts(gpu1=on(big(interface="eth9"), facts=ETH0), gpu2=on(big(interface="eth9"))),
         "did you mean eth0?",
         hosts(gpu1=on(big(interface="eth0"), facts=ETH0), gpu2=on(big(interface="eth0"))),
     ),
-    example("arguments-suit-several-hosts", two(big(vllm_args={"data_parallel_size": 2})), "take it out", two(big())),
+    example("arguments-support-multi-node", two(big(vllm_args={"data_parallel_size": 2})), "take it out", two(big())),
     # Nothing would tell its supervisor a long queue from an engine that hangs.
-    example("arguments-suit-several-hosts", two(big(vllm_args={"disable_log_stats": True})), "leave disable_log_stats out", two(big())),
+    example("arguments-support-multi-node", two(big(vllm_args={"disable_log_stats": True})), "leave disable_log_stats out", two(big())),
     example(
-        "version-knows-several-hosts",
+        "vllm-version-supports-multi-node",
         two({**big(backend="mp"), "vllm_version": "0.11.0"}),
         "set vllm_version to 0.11.1 or newer",
         two({**big(backend="mp"), "vllm_version": "0.32.0"}),
     ),
     example("transport-is-known", two(big(transport="infinband")), "did you mean infiniband?", two(big(transport="infiniband"))),
-    example("ports-are-in-range", two(big(port=65530)), "choose a lower one, best below 32768", two(big(port=6379))),
-    example("temp-dir-is-short", two(big(), multi_node_ray_temp_dir=LONG), "set multi_node_ray_temp_dir to a shorter path", two(big(), multi_node_ray_temp_dir="/var/lib/ray")),
+    example("node-ports-are-in-range", two(big(port=65530)), "choose a lower one, best below 32768", two(big(port=6379))),
+    example("ray-temp-dir-is-short", two(big(), multi_node_ray_temp_dir=LONG), "set multi_node_ray_temp_dir to a shorter path", two(big(), multi_node_ray_temp_dir="/var/lib/ray")),
     example(
-        "object-stores-fit",
+        "ray-object-stores-fit",
         hosts(
             **{
                 name: on(
@@ -96,30 +96,30 @@ EXAMPLES = [
             }
         ),
     ),
-    example("run-has-all-nodes", two(big()), "limit the run to all of its hosts", two(big()), run=Run(frozenset({"gpu1"}))),
-    example("hosts-are-as-many-as-nodes", two(big(3)), "write nodes: 2", two(big(2))),
+    example("run-includes-all-nodes", two(big()), "limit the run to all of its hosts", two(big()), run=Run(frozenset({"gpu1"}))),
+    example("node-count-matches-the-hosts", two(big(3)), "write nodes: 2", two(big(2))),
     example("head-is-a-node", two(big(head="gpu3")), "did you mean gpu2 or gpu1?", two(big(head="gpu1"))),
     example(
-        "nodes-say-the-same",
+        "nodes-have-the-same-settings",
         hosts(gpu1=on(big(), ansible_host="10.0.0.1"), gpu2=on(big(port=6500), ansible_host="10.0.0.2")),
         "write the same on all of its hosts",
         two(big(port=6500)),
     ),
     example(
-        "addresses-are-apart",
+        "node-addresses-are-unique",
         hosts(gpu1=on(big(), ansible_host="10.0.0.1"), gpu2=on(big(), ansible_host="10.0.0.1")),
         "give each host its own address",
         two(big()),
     ),
     example(
-        "names-are-apart",
+        "hostnames-are-unique",
         hosts(gpu1=on(big(), facts=known(hostname="a")), gpu2=on(big(), facts=known(hostname="a"))),
         "set their names with hostnamectl",
         hosts(gpu1=on(big(), facts=known(hostname="a")), gpu2=on(big(), facts=known(hostname="b"))),
         on_host=("hostname",),
     ),
     example(
-        "peers-have-addresses",
+        "node-addresses-are-ip-addresses",
         hosts(
             gpu1=on(big(), ansible_host="10.0.0.1", facts=ETH0),
             gpu2=on(big(), ansible_host="no-such.invalid", facts=known(interfaces={"eth0": ["10.0.0.2"], "eth1": ["10.1.0.2"]})),
@@ -130,5 +130,5 @@ EXAMPLES = [
             gpu2=on(big(), ansible_host="10.0.0.2", facts=known(interfaces={"eth0": ["10.0.0.2"], "eth1": ["10.1.0.2"]})),
         ),
     ),
-    example("gpus-add-up", two(big(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})), "leave the parallel sizes out for 8 x 2", two(big())),
+    example("parallel-sizes-match-the-gpus-of-all-nodes", two(big(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})), "leave the parallel sizes out for 8 x 2", two(big())),
 ]

@@ -33,7 +33,7 @@ def local(**keys: Any) -> dict[str, Any]:
 
 EXAMPLES = [
     example(
-        "names-are-unique",
+        "service-names-are-unique",
         one(service(gpus=[0]), service(gpus=[1], port=8002)),
         "give each a name of its own",
         one(service(gpus=[0]), service(gpus=[1], port=8002, name="b")),
@@ -41,7 +41,7 @@ EXAMPLES = [
     example("model-is-known", one(service(model="qwen3-8c", gpus=[0])), "did you mean qwen3-8b", one(service(model="qwen3-8b", gpus=[0]))),
     example("model-is-known", one(service(model="qwen3-235b-a22b-w8a8")), "choose another model", one(service())),
     example(
-        "repository-is-there",
+        "repository-exists",
         one(service(model="org/no", revision=COMMIT, gpus=[0])),
         "correct the service's model or revision",
         one(service(model="qwen3-8b", revision=..., gpus=[0])),
@@ -61,22 +61,22 @@ EXAMPLES = [
         )
     ),
     example(
-        "repository-is-known",
+        "repository-metadata-is-known",
         one(service(model="org/odd", revision=COMMIT, gpus=[0])),
         "org/odd is not in the catalogue",
         one(service(model="qwen3-8b", gpus=[0], revision=...)),
         answers={"org/odd": Answer(problem="it has no config.json")},
     ),
-    example("version-is-new-enough", one(service(vllm_version="0.9.2")), "set vllm_version to 0.10.0 or newer", one(service(vllm_version="0.32.0"))),
+    example("vllm-version-supports-the-model", one(service(vllm_version="0.9.2")), "set vllm_version to 0.10.0 or newer", one(service(vllm_version="0.32.0"))),
     example("revision-is-pinned", one(service(revision="main")), "pin the service's revision", one(service(revision=COMMIT))),
     example(
-        "license-is-gated",
+        "license-is-not-gated",
         one(service(model="llama-3.1-8b-instruct", gpus=[0], vllm_args={"max_model_len": 8192})),
         "is gated",
         one(service(model="qwen3-8b", gpus=[0], vllm_args={"max_model_len": 8192})),
     ),
     example(
-        "sources-are-fixed", one(service(), vllm_source=f"{GIT}@main"), "can be another vLLM on another day", one(service(), vllm_source=f"{GIT}@{COMMIT}")
+        "sources-are-pinned", one(service(), vllm_source=f"{GIT}@main"), "can be another vLLM on another day", one(service(), vllm_source=f"{GIT}@{COMMIT}")
     ),
     example(
         "nightlies-have-an-index",
@@ -85,27 +85,27 @@ EXAMPLES = [
         one(service(), vllm_source="nightly", vllm_extra_index_urls=["https://nightly.example/simple"]),
     ),
     example(
-        "wheelhouses-are-named",
+        "wheelhouse-is-set",
         one(service(), vllm_no_index=True),
         "name the wheelhouse in vllm_find_links",
         one(service(), vllm_no_index=True, vllm_find_links=["/srv/wheels"]),
     ),
     example(
-        "files-are-of-the-version",
+        "file-matches-the-version",
         one(service(), vllm_source="/srv/vllm-0.31.0.tar.gz", vllm_version="0.32.0"),
         "say vllm_version: 0.31.0",
         one(service(), vllm_source="/srv/vllm-0.31.0.tar.gz", vllm_version="0.31.0"),
     ),
     example(
-        "variants-are-known",
+        "variants-exist",
         one(mine(profile="bigg"), plan_catalogue=ENTRY),
         "did you mean big?",
         one(mine(profile="big", gpus=[0]), plan_catalogue=ENTRY),
         costs="is for 2 x H100",
     ),
-    example("variants-are-known", one(service(preset="minimum")), "did you mean minimal?", one(service(preset="minimal"))),
+    example("variants-exist", one(service(preset="minimum")), "did you mean minimal?", one(service(preset="minimal"))),
     example(
-        "variants-are-known",
+        "variants-exist",
         one(mine(preset="x"), plan_catalogue={"mine": {"repo": "org/mine", "revision": COMMIT}}),
         "take it out",
         one(mine(), plan_catalogue={"mine": {"repo": "org/mine", "revision": COMMIT}}),
@@ -116,16 +116,16 @@ EXAMPLES = [
         "and the service has 1",
         one(mine(profile="big", gpus=[0, 1]), plan_catalogue=ENTRY),
     ),
-    example("keys-are-of-the-engine", one(dev(vllm_args={"dtype": "float32"})), "below transformers_args", one(dev(transformers_args={"dtype": "float32"}))),
-    example("keys-are-of-the-engine", one(service(transformers_args={"dtype": "float32"})), "below vllm_args", one(service(vllm_args={"dtype": "float32"}))),
+    example("keys-match-the-engine", one(dev(vllm_args={"dtype": "float32"})), "below transformers_args", one(dev(transformers_args={"dtype": "float32"}))),
+    example("keys-match-the-engine", one(service(transformers_args={"dtype": "float32"})), "below vllm_args", one(service(vllm_args={"dtype": "float32"}))),
     example(
-        "transformers-arguments-can-be-written",
+        "transformers-arguments-are-valid",
         one(dev(transformers_args={"--compile": True})),
         "write it like compile",
         one(dev(transformers_args={"compile": True})),
     ),
-    example("served-name-can-be-kept", one(dev(served_model_name="org/model")), "set served_model_name", one(dev(served_model_name="model"))),
-    example("key-is-kept-by-somebody", one(dev(api_key="sk-1")), "leave engine out", one(dev(api_key="sk-1", engine=...))),
+    example("served-name-is-valid", one(dev(served_model_name="org/model")), "set served_model_name", one(dev(served_model_name="model"))),
+    example("api-key-is-enforced", one(dev(api_key="sk-1")), "leave engine out", one(dev(api_key="sk-1", engine=...))),
     example("single-user", one(dev()), "transformers is for one developer", one(dev(engine=...))),
     example(
         "disk",
@@ -135,38 +135,38 @@ EXAMPLES = [
         on_host=("mounts",),
     ),
     example(
-        "mirror-is-there",
+        "weights-mirror-exists",
         one(service(), weights_share="mirror", weights_mirror_host="cache"),
         "name one that it has, or say where the mirror is with weights_mirror_address",
         one(service(), weights_share="mirror", weights_mirror_host="cache", weights_mirror_address="10.0.0.9"),
     ),
     example(
-        "share-port-is-free",
+        "weights-share-port-is-free",
         one(service(port=8765), weights_share="peer", weights_share_port=8765),
         "set weights_share_port to another port",
         one(service(port=8765), weights_share="peer", weights_share_port=8766),
     ),
     example(
-        "share-interface-is-there",
+        "weights-share-interface-exists",
         one(service(), weights_share="peer", weights_share_interface="eth9", facts=host_facts(interfaces={"eth0": ["10.0.0.1"]})),
         "did you mean eth0?",
         one(service(), weights_share="peer", weights_share_interface="eth0", facts=host_facts(interfaces={"eth0": ["10.0.0.1"]})),
     ),
-    example("folder-is-mounted", one(local(weights_mount="/srv")), "name the mount that it lies on", one(local(weights_mount="/mnt"))),
+    example("weights-path-is-mounted", one(local(weights_mount="/srv")), "name the mount that it lies on", one(local(weights_mount="/mnt"))),
     example(
-        "folder-is-one-for-services",
+        "weights-path-is-visible-to-the-unit",
         one(local(weights_path="/home/me/qwen")),
         "put the folder elsewhere, below /srv or /mnt",
         one(local(weights_path="/srv/qwen")),
     ),
     example(
-        "timeouts-fit",
+        "stop-timeout-covers-shutdown",
         one(service(), model_service_stop_timeout=59, model_service_shutdown_timeout=30),
         "set model_service_stop_timeout to 60 or more",
         one(service(), model_service_stop_timeout=60, model_service_shutdown_timeout=30),
     ),
     example(
-        "restarts-can-be-left-out",
+        "service-needs-no-restart",
         one(
             service(port=8002),
             model_service_restart=False,
@@ -186,7 +186,7 @@ EXAMPLES = [
         one(service(), host_index_url="https://index.example/simple", host_index_credentials={"index.example": {"user": "me", "password": "hush"}}),
     ),
     example(
-        "no-known-danger",
+        "no-advisory-applies",
         one(service(model="qwen3-235b-a22b", vllm_version="0.18.0", vllm_args={"tensor_parallel_size": 2, "pipeline_parallel_size": 2})),
         "set vllm_args.async_scheduling: false",
         one(

@@ -12,7 +12,7 @@ from .base import check
 
 
 @check(every_engine=True)
-def repository_is_there(host: HostDraft) -> Iterator[PlanError]:
+def repository_exists(host: HostDraft) -> Iterator[PlanError]:
     """Some endpoint has the repository at its revision, or the host has the weights already."""
     for draft in host.services:
         entry, weights = draft.entry, draft.weights
@@ -31,7 +31,7 @@ def repository_is_there(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(every_engine=True)
-def repository_is_known(host: HostDraft) -> Iterator[PlanWarning]:
+def repository_metadata_is_known(host: HostDraft) -> Iterator[PlanWarning]:
     """Without its config.json and its size nobody can tell whether a model fits."""
     for draft in host.services:
         if draft.entry is not None and draft.entry.unread:

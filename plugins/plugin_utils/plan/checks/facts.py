@@ -16,7 +16,7 @@ _LOOK = "look there (findmnt; a file system whose server is gone: umount --force
 
 
 @check()
-def everything_was_answered(host: HostDraft) -> Iterator[Finding]:
+def facts_are_complete(host: HostDraft) -> Iterator[Finding]:
     """A folder that cannot be read is not an empty one, and a mount whose server is gone holds up whoever touches it."""
     if host.facts is None:
         return

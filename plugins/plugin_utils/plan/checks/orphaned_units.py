@@ -7,8 +7,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from ..errors import PlanError, PlanWarning
-from ..inputs.facts import UnitFacts
-from ..inputs.strays import held_gpus
+from ..inputs.facts import UnitFacts, gpus_in_use
 from ..placement.draft import HostDraft
 from .base import check
 
@@ -19,9 +18,9 @@ def fix_of(host: HostDraft, service: str) -> str:
 
 
 @check(every_engine=True)
-def strays_are_told(host: HostDraft) -> Iterator[PlanWarning]:
+def no_orphaned_units_exist(host: HostDraft) -> Iterator[PlanWarning]:
     """Units of ours whose service is in the inventory no more are told of: nothing touches them, and they hold what they hold."""
-    for unit in host.strays:
+    for unit in host.orphaned_units:
         if unit.runs:
             kept = "; what lets others reach it stays in the firewall as long as it runs" if host.settings.firewall_enabled else ""
             what = f"{unit.unit} runs on the host and is in no inventory: it holds {_holds(unit)}{kept}"
@@ -37,13 +36,13 @@ def _holds(unit: UnitFacts) -> str:
     return f"{gpus} and port {unit.port}" if unit.port else gpus
 
 
-@check(accept="held-gpus", every_engine=True)
-def held_gpus_are_left_alone(host: HostDraft) -> Iterator[PlanError]:
+@check(accept="gpus-in-use", every_engine=True)
+def gpus_are_not_in_use_by_orphaned_units(host: HostDraft) -> Iterator[PlanError]:
     """No service is planned on GPUs that a unit which is in no inventory computes on."""
-    held = held_gpus(host.strays)
+    in_use = gpus_in_use(host.orphaned_units)
     for draft in host.services:
         # One that is on its fix, or has another name now, is told of once for each service.
-        units = {held[index].unit: held[index] for index in draft.gpus or () if index in held}
+        units = {in_use[index].unit: in_use[index] for index in draft.gpus or () if index in in_use}
         for unit in units.values():
             indexes = ", ".join(str(index) for index in sorted(set(draft.gpus or ()) & set(unit.gpus or ())))
             why = f"{unit.unit} runs on the host, computes on {'them' if ',' in indexes else 'it'}, and is in no inventory"

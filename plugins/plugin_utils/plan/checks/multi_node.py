@@ -14,14 +14,14 @@ from ..models.parallel import Parallel
 from ..placement.layout import fits
 from ..placement.multi_node import Cluster, Member
 from ..vllm import arguments as args
-from .base import check_of_clusters
+from .base import multi_node_check
 from .layout import blocks_are_refined
 
 Finding = Union[PlanError, PlanWarning]
 
 
-@check_of_clusters
-def hosts_are_as_many_as_nodes(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+@multi_node_check
+def node_count_matches_the_hosts(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """As many hosts have the service as it says that it has nodes."""
     nodes = cluster.distributed.nodes
     have = len(cluster.members)
@@ -38,7 +38,7 @@ def hosts_are_as_many_as_nodes(cluster: Cluster, run: Run) -> Iterator[PlanError
     yield PlanError(cluster.head.host.name, cluster.label, "distributed.nodes", str(nodes), why, fix)
 
 
-@check_of_clusters
+@multi_node_check
 def head_is_a_node(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """The head that is named is one of the hosts."""
     if _said(cluster, lambda member: _of(member).head) is not None:
@@ -50,8 +50,8 @@ def head_is_a_node(cluster: Cluster, run: Run) -> Iterator[PlanError]:
         yield PlanError(cluster.head.host.name, cluster.label, "distributed.head", shown(head), why, fix)
 
 
-@check_of_clusters
-def nodes_say_the_same(cluster: Cluster, run: Run) -> Iterator[Finding]:
+@multi_node_check
+def nodes_have_the_same_settings(cluster: Cluster, run: Run) -> Iterator[Finding]:
     """What has to be the same on all nodes is. Of things that follow from each other the first is told."""
     for key, chain, fix in _ALIKE:
         for subkey, get in chain:
@@ -133,8 +133,8 @@ def _differs(cluster: Cluster, key: str, said: dict[str, list[str]], fix: str) -
     return PlanError(cluster.head.host.name, cluster.label, key, value, f"the nodes of one service have to agree, and it is {_told(said)}", fix)
 
 
-@check_of_clusters
-def addresses_are_apart(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+@multi_node_check
+def node_addresses_are_unique(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """Each node has an address of its own, at which others reach it."""
     owners: dict[str, str] = {}
     for node in cluster.head.draft.part.nodes if cluster.head.draft.part else ():
@@ -147,8 +147,8 @@ def addresses_are_apart(cluster: Cluster, run: Run) -> Iterator[PlanError]:
         owners.setdefault(node.address, node.host)
 
 
-@check_of_clusters
-def ray_has_ipv4(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+@multi_node_check
+def ray_nodes_have_ipv4(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """Nodes under Ray have addresses of IPv4: nobody has tried its ports and ranks by IPv6."""
     if cluster.distributed.backend != RAY:
         return
@@ -159,8 +159,8 @@ def ray_has_ipv4(cluster: Cluster, run: Run) -> Iterator[PlanError]:
             yield PlanError(node.host, cluster.label, "distributed.backend", RAY, why, fix)
 
 
-@check_of_clusters
-def gpus_add_up(cluster: Cluster, run: Run) -> Iterator[Finding]:
+@multi_node_check
+def parallel_sizes_match_the_gpus_of_all_nodes(cluster: Cluster, run: Run) -> Iterator[Finding]:
     """The parallel sizes are the GPUs of all nodes, neither more nor less, and no stage is cut between hosts."""
     draft = cluster.head.draft
     nodes = cluster.distributed.nodes
@@ -199,8 +199,8 @@ def _usual_sizes(cluster: Cluster, each: int, nodes: int) -> str:
     return f"write tensor_parallel_size: {way.tensor} and pipeline_parallel_size: {way.pipeline}, and leave the other parallel sizes out"
 
 
-@check_of_clusters
-def run_has_all_nodes(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+@multi_node_check
+def run_includes_all_nodes(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """A run reaches all nodes of a service or none: half of one does not serve."""
     if run.hosts is None:
         return
@@ -213,8 +213,8 @@ def run_has_all_nodes(cluster: Cluster, run: Run) -> Iterator[PlanError]:
         yield PlanError(cluster.head.host.name, cluster.label, "limit", ",".join(there), why, fix)
 
 
-@check_of_clusters
-def names_are_apart(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+@multi_node_check
+def hostnames_are_unique(cluster: Cluster, run: Run) -> Iterator[PlanError]:
     """No two nodes give themselves the same name: logs, certificates and people could not tell them apart, and one host may be there twice."""
     owners: dict[str, str] = {}
     for member in cluster.members:

@@ -65,8 +65,8 @@ def test_gpus_that_it_holds_are_in_use(plan: Plans) -> None:
     assert plan(service(gpus=[0, 1], vllm_args={"tensor_parallel_size": 2}), facts=facts).errors == []
     assert plan(service(), {"name": "old", "state": "absent"}, facts=facts).errors == []
     assert plan(service(), facts=host_facts(services=[unit(gpus=[3, 4], active="inactive")])).errors == []
-    accepted = plan(service(), facts=facts, plan_accept={"held-gpus": "both are small"})
-    assert accepted.errors == [] and any("held-gpus" in warning for warning in accepted.warnings)
+    accepted = plan(service(), facts=facts, plan_accept={"gpus-in-use": "both are small"})
+    assert accepted.errors == [] and any("gpus-in-use" in warning for warning in accepted.warnings)
 
 
 def rule(port: str, source: str, comment: str, **keys: str) -> dict[str, str]:
