@@ -14,7 +14,6 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.inferops.gpu.plugins.module_utils import _journal
 
 display = Display()
 
@@ -129,9 +128,9 @@ class ActionModule(ActionBase):
         parts = [f"{arguments['label']} failed: {reason}"]
         if progress.get("fix"):
             parts.append(f"Fix: {progress['fix']}")
-        journal = without_stack(status.get("journal", []))
+        journal = status.get("journal", [])
         if journal:
-            parts.append(f"Last lines of its journal (journalctl -u {arguments['unit']}):\n" + "\n".join(f"  {line}" for line in journal))
+            parts.append(f"From its journal (journalctl -u {arguments['unit']}):\n" + "\n".join(f"  {line}" for line in journal))
         return failure(arguments, seconds, "\n".join(parts))
 
 
@@ -155,11 +154,6 @@ def failure(arguments: dict[str, t.Any], seconds: float, text: str) -> dict[str,
     """Return the result of a unit that did not end well: the message alone, as what Ansible prints of a failure is to be read."""
     told = {"failed": True, "msg": text} if arguments["fail"] else {"error": text}
     return {"changed": False, "seconds": round(seconds, 1), **told}
-
-
-def without_stack(lines: list[str]) -> list[str]:
-    """Return the lines of a journal without the frames of Python tracebacks, which are indented and push the cause out of sight."""
-    return [line for line in lines if not _journal.said(line).startswith("  ")]
 
 
 def describe(status: dict[str, t.Any]) -> str:

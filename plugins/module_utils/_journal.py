@@ -67,6 +67,8 @@ _LOST_PEER = re.compile(
     r"Connection (?:closed by|reset by) peer|ConnectionResetError|ConnectionAbortedError|remote process exited|NCCL communicator was aborted|"
     r"ncclRemoteError|DistNetworkError|Broken pipe|Watchdog caught collective operation timeout|recvValue failed|failed to recv, got 0 bytes|ZMQError"
 )
+# What a healthy start prints a line each of: uvicorn's routes and requests. They push what matters out of a short excerpt.
+_NOISE = re.compile(r"^(?:Available routes are:|Route: /\S*, Methods: |\S+:\d+ - \"(?:GET|HEAD|POST) )")
 _LONGEST = 500
 # Lines after an exception that may belong to what it says.
 _MORE = 8
@@ -90,6 +92,24 @@ class _Found(t.NamedTuple):
 def said(line: str) -> str:
     """Return what a line says, without colours and without the names of the process and of the place in the code."""
     return _line(line).text
+
+
+def excerpt(lines: t.Sequence[str], most: int) -> list[str]:
+    """Return the lines of a journal that a person needs, at most so many: from the first error on, else the last ones.
+
+    Frames of tracebacks, which are indented, and the routes and requests of a healthy server are left out.
+    """
+    read = [(raw, _line(raw)) for raw in lines]
+    kept = [(raw, line) for raw, line in read if not line.text.startswith("  ") and not _NOISE.match(line.text)]
+    first = next((position for position, (_raw, line) in enumerate(kept) if _is_trouble(line)), None)
+    chosen = kept[-most:] if first is None else kept[first:first + most]
+    return [raw for raw, _line_ in chosen]
+
+
+def _is_trouble(line: _Line) -> bool:
+    """Whether a line is an error's, an exception's or a crash's."""
+    text = line.text.strip()
+    return line.is_error or bool(_TRACEBACK.search(text) or _EXCEPTION.match(text) or _REFUSAL.match(text)) or any(one.search(text) for one in _CRASHES)
 
 
 def cause(lines: t.Sequence[str]) -> str:

@@ -152,7 +152,11 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _masking, _openai_api, _passed, _systemd, _task_checks
+from ..module_utils import _journal, _masking, _openai_api, _passed, _systemd, _task_checks
+
+# Lines of a service's journal that are looked through, and of those that are shown.
+JOURNAL_LINES = 300
+SHOWN_LINES = 20
 
 
 def main() -> None:
@@ -216,8 +220,8 @@ def ask(service: dict[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.
         api = _openai_api.Api(service["url"], service["api_key"] or "", parameters["timeout"], trust)
         return _task_checks.prove(api, service["task"], question)
     except _openai_api.ApiError as error:
-        lines = _systemd.journal(service["unit"], "", 30) if service["unit"] else []
-        tail = f"\nLast lines of its journal (journalctl -u {service['unit']}):\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
+        lines = _journal.excerpt(_systemd.journal(service["unit"], "", JOURNAL_LINES), SHOWN_LINES) if service["unit"] else []
+        tail = f"\nFrom its journal (journalctl -u {service['unit']}):\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
         said = f"Service {service['name']} at {service['url']} does not serve: {error}{tail}"
         return {"error": _masking.masked(said, service["api_key"])}
 

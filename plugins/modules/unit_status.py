@@ -165,7 +165,7 @@ def main() -> None:
         status=state["StatusText"],
         progress=_systemd.read_progress(module.params["status_file"]),
         cause=(_journal.cause(journal) or ended_by(state)) if failed else "",
-        journal=journal[-module.params["lines"]:],
+        journal=_journal.excerpt(journal, module.params["lines"]),
     )
 
 

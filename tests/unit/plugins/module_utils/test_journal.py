@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.action import follow_unit
-from ansible_collections.inferops.gpu.plugins.module_utils._journal import cause
+from ansible_collections.inferops.gpu.plugins.module_utils._journal import cause, excerpt
 
 ENGINE = "(EngineCore pid=71) ERROR 11-21 14:08:51 [core.py:1183] "
 SERVER = "(APIServer pid=7) "
@@ -327,7 +326,18 @@ def test_no_input_is_slow() -> None:
     assert time.process_time() - began < 5
 
 
-def test_frames_are_seen_behind_their_prefix() -> None:
-    """What a person is shown of a journal leaves them out."""
-    shown = follow_unit.without_stack([W + line for line in (*TRACE, "IndexError: list index out of range")])
-    assert shown == [W + TRACE[0], W + "IndexError: list index out of range"]
+ROUTES = [f'(APIServer pid=7) INFO 11-26 03:14:30 [launcher.py:46] Route: /v{number}, Methods: POST' for number in range(40)]
+REQUEST = '(APIServer pid=7) INFO:     127.0.0.1:41230 - "GET /health HTTP/1.1" 200 OK'
+
+
+def test_an_excerpt_begins_with_the_error() -> None:
+    """Not with forty routes, and without a traceback's frames."""
+    trouble = [W + TRACE[0], W + "IndexError: list index out of range"]
+    lines = ["(APIServer pid=7) INFO 11-26 03:14:00 [x.py:1] starting", *ROUTES, REQUEST, *(W + line for line in TRACE), trouble[1], REQUEST, "systemd: stopped"]
+    assert excerpt(lines, 20) == [*trouble, "systemd: stopped"]
+    assert excerpt(lines, 1) == trouble[:1]
+
+
+def test_an_excerpt_without_an_error_is_the_end() -> None:
+    lines = ["a", "b", *ROUTES, "c", REQUEST]
+    assert excerpt(lines, 2) == ["b", "c"] and excerpt([], 2) == []
