@@ -57,7 +57,7 @@ def test_every_list_is_used_once(data: dict[str, Any]) -> None:
 
 def test_credentials_are_not_printed() -> None:
     """A loop's items are part of the results."""
-    assert [task["name"] for task in tasks() if task.get("no_log")] == ["Make the credentials"]
+    assert [task["name"] for task in tasks() if task.get("no_log")] == ["Create credentials"]
 
 
 def test_names_refer_to_what_was_made_before(data: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ A_PLAYBOOK = re.compile(r"\s*-?\s*(?:hosts|(?:ansible\.builtin\.)?(?:include|imp
 # What jobs may have Ansible do on the controller. None of it writes there, but for the plan when somebody names a file for it.
 ON_THE_CONTROLLER = {
     ("playbooks/tasks/write_plan.yml", "ansible.builtin.copy"),
-    ("roles/verify/tasks/ask.yml", "inferops.gpu.api_check"),
+    ("roles/verify/tasks/query.yml", "inferops.gpu.api_check"),
 }
 KEYWORDS = {"name", "when", "register", "vars", "loop", "loop_control", "tags", "become", "delegate_to", "run_once", "connection", "check_mode", "no_log"}
 

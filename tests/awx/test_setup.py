@@ -94,8 +94,8 @@ def test_1_a_fresh_awx(setup: Setup, api: Api, data: dict[str, Any]) -> None:
     made = changed(setup())
     api.before_change = lambda _method, _path: None
     assert seen <= {(), ("plan", "approval", "deploy", "verify")} and api.would_run("inferops rollout") == ["plan", "approval", "deploy", "verify"]
-    assert made["Update the projects whose last update has failed"] == 1 and made["Make the job templates"] == len(data["controller_templates"])
-    assert made["Make the schedules"] == len(data["controller_schedules"])
+    assert made["Update projects whose last update failed"] == 1 and made["Create job templates"] == len(data["controller_templates"])
+    assert made["Create schedules"] == len(data["controller_schedules"])
     for kind, name in (("job_templates", "controller_templates"), ("workflow_job_templates", "controller_workflows")):
         stored = api.named(kind)
         assert set(stored) == {entry["name"] for entry in data[name]}
@@ -146,7 +146,7 @@ def test_5_a_second_time(setup: Setup, api: Api) -> None:
 
 def test_6_secrets_anew(setup: Setup, api: Api) -> None:
     """What is asked for is written, and reported as changed."""
-    assert changed(setup("-e", "awx_update_secrets=true", "-e", "awx_api_key=another", *only("controller_credentials"))) == {"Make the credentials": 2}
+    assert changed(setup("-e", "awx_update_secrets=true", "-e", "awx_api_key=another", *only("controller_credentials"))) == {"Create credentials": 2}
     assert api.named("credentials")["inferops secrets"]["inputs"]["api_key"] == "another"
 
 
@@ -154,18 +154,18 @@ def test_7_check_mode(setup: Setup, api: Api) -> None:
     """--check tells of a change and makes none; lists can be given anew, as in a file of the user's own."""
     api.changes.clear()
     mine = json.dumps({"controller_organizations": [{"name": "inferops", "description": "other"}]})
-    assert changed(setup("--check", *only("controller_organizations"), "-e", mine)) == {"Make the organizations": 1}
+    assert changed(setup("--check", *only("controller_organizations"), "-e", mine)) == {"Create organizations": 1}
     assert api.changes == []
 
 
 def test_8_what_is_absent_goes(setup: Setup, api: Api) -> None:
     """An entry with a state is brought to it."""
     gone = json.dumps({"controller_schedules": [{"name": name, "state": "absent"} for name in api.named("schedules")]})
-    assert changed(setup(*only("controller_schedules"), "-e", gone)) == {"Make the schedules": 2}
+    assert changed(setup(*only("controller_schedules"), "-e", gone)) == {"Create schedules": 2}
     assert api.named("schedules") == {}
 
 
 def test_9_without_galaxy(setup: Setup, api: Api) -> None:
     """The credential is taken from the organization, so that AWX asks no Galaxy."""
-    assert changed(setup("-e", '{"awx_galaxy_credentials": []}', *only("controller_organizations"))) == {"Make the organizations": 1}
+    assert changed(setup("-e", '{"awx_galaxy_credentials": []}', *only("controller_organizations"))) == {"Create organizations": 1}
     assert api.linked("organizations", api.named("organizations")["inferops"]["id"], "galaxy_credentials") == []
