@@ -116,13 +116,8 @@ options:
     description: Seconds that one answer may take.
     type: int
     default: 120
-attributes:
-  check_mode:
-    description: Only asks, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
+extends_documentation_fragment:
+  - inferops.gpu.attributes.read
 """
 
 EXAMPLES = r"""

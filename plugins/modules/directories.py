@@ -51,13 +51,9 @@ options:
         type: list
         elements: str
         default: []
-attributes:
-  check_mode:
-    description: Reports what would change.
-    support: full
-  diff_mode:
-    description: Shows the directories before and after.
-    support: full
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""

@@ -17,13 +17,12 @@ options:
     description: Where the collection keeps what it knows of a host.
     type: path
     default: /var/lib/inferops
+extends_documentation_fragment:
+  - inferops.gpu.attributes.no_diff
+  - inferops.gpu.attributes.internal
 attributes:
   check_mode:
     description: Confirms nothing.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
 """
 
 EXAMPLES = r"""

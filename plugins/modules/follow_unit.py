@@ -51,16 +51,16 @@ options:
     description: Whether a unit that did not end well fails the task. With V(false) RV(error) tells of it.
     type: bool
     default: true
+extends_documentation_fragment:
+  - inferops.gpu.attributes.no_diff
+  - inferops.gpu.attributes.internal
 attributes:
-  check_mode:
-    description: Skipped in check mode, since nothing was started.
-    support: none
-  diff_mode:
-    description: Has nothing to show.
-    support: none
   action:
     description: Runs on the controller and calls M(inferops.gpu.unit_status) on the host.
     support: full
+  check_mode:
+    description: Skipped in check mode, since nothing was started.
+    support: none
 seealso:
   - module: inferops.gpu.unit_status
 """

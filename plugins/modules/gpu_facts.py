@@ -14,13 +14,8 @@ description:
   - On a host without C(nvidia-smi), or with a driver and no GPU, the list is empty and there is no error.
   - A driver that does not work is no failure of the module but its RV(error), with the fix in RV(fix).
 options: {}
-attributes:
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
+extends_documentation_fragment:
+  - inferops.gpu.attributes.read
 seealso:
   - module: inferops.gpu.host_facts
 """

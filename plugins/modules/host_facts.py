@@ -56,13 +56,8 @@ options:
     description: Names of kernel parameters to report beside those that the collection sets by itself, and dictionaries by them.
     type: raw
     default: []
-attributes:
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
+extends_documentation_fragment:
+  - inferops.gpu.attributes.read
 """
 
 EXAMPLES = r"""

@@ -55,13 +55,14 @@ options:
     description: Where the collection keeps what it knows of a host.
     type: path
     default: /var/lib/inferops
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 attributes:
   check_mode:
     description: Names what would be done, also where UFW is not installed yet.
-    support: full
   diff_mode:
     description: Shows our rules and UFW's settings before and after.
-    support: full
 """
 
 EXAMPLES = r"""

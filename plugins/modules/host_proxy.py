@@ -30,10 +30,10 @@ options:
     description: Part of the names of apt's files.
     type: str
     default: inferops
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 attributes:
-  check_mode:
-    description: Says what would be written.
-    support: full
   diff_mode:
     description: Names the files; what stands in them is not shown.
     support: partial

@@ -67,13 +67,9 @@ options:
     description: Whether the weights that were downloaded go too.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Reports what would be removed.
-    support: full
-  diff_mode:
-    description: Shows what is removed.
-    support: full
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""

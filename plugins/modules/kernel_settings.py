@@ -34,13 +34,12 @@ options:
     description: The governor of all CPUs; empty to leave them alone.
     type: str
     default: ""
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 attributes:
   check_mode:
     description: Reports what would change and what could not be set.
-    support: full
-  diff_mode:
-    description: Shows values and modules before and after.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -52,13 +52,9 @@ options:
         type: list
         elements: int
         required: true
-attributes:
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
+extends_documentation_fragment:
+  - inferops.gpu.attributes.read
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""

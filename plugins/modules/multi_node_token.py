@@ -23,13 +23,12 @@ options:
     type: list
     elements: str
     required: true
+extends_documentation_fragment:
+  - inferops.gpu.attributes.no_diff
+  - inferops.gpu.attributes.internal
 attributes:
   check_mode:
     description: Makes no token; one that is not there yet is empty in the result.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
 """
 
 EXAMPLES = r"""

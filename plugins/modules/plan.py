@@ -18,16 +18,12 @@ description:
     some of them.
   - Runs on the controller, opens no connection and changes nothing.
   - Secrets (C(api_key), C(secret_environment)) are looked at for their type and are in no part of the result.
+extends_documentation_fragment:
+  - inferops.gpu.attributes.read
 attributes:
   action:
     description: Runs on the controller.
     support: full
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
 seealso:
   - module: inferops.gpu.host_facts
 """

@@ -33,13 +33,9 @@ options:
     description: How many are kept of those that no service names.
     type: int
     required: true
-attributes:
-  check_mode:
-    description: Reports what would be removed.
-    support: full
-  diff_mode:
-    description: Shows what would be removed.
-    support: full
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""

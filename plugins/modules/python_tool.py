@@ -60,13 +60,12 @@ options:
     description: Password of its user.
     type: str
     default: ""
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 attributes:
   check_mode:
     description: Reports whether the tool would be installed.
-    support: full
-  diff_mode:
-    description: Shows the version before and after.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -36,13 +36,9 @@ options:
     type: list
     elements: str
     default: []
-attributes:
-  check_mode:
-    description: Reports what would be done.
-    support: full
-  diff_mode:
-    description: Shows what would be done.
-    support: full
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""

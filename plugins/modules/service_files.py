@@ -32,13 +32,9 @@ options:
         type: list
         elements: path
         required: true
-attributes:
-  check_mode:
-    description: Reports what would change.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
+extends_documentation_fragment:
+  - inferops.gpu.attributes.no_diff
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""

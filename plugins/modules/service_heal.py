@@ -55,13 +55,12 @@ options:
     description: Seconds that an engine may make no step while a request waits, before it counts as hanging.
     type: int
     default: 120
+extends_documentation_fragment:
+  - inferops.gpu.attributes.no_diff
+  - inferops.gpu.attributes.internal
 attributes:
   check_mode:
     description: Reports what would be restarted.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
 seealso:
   - module: inferops.gpu.api_check
 """

@@ -48,13 +48,12 @@ options:
         description: Where the weights stand.
         type: path
         required: true
+extends_documentation_fragment:
+  - inferops.gpu.attributes.no_diff
+  - inferops.gpu.attributes.internal
 attributes:
   check_mode:
     description: Keeps nothing.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
 seealso:
   - module: inferops.gpu.api_check
 """

@@ -46,13 +46,12 @@ options:
         type: list
         elements: str
         default: []
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 attributes:
-  check_mode:
-    description: Reports what would be done.
-    support: full
   diff_mode:
     description: Shows what would be done to each service, and never a file, since these hold secrets.
-    support: full
 seealso:
   - module: inferops.gpu.api_check
 """

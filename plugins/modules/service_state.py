@@ -65,13 +65,8 @@ options:
     description: Whether services are started. When V(false) they are only enabled.
     type: bool
     default: true
-attributes:
-  check_mode:
-    description: Reports what would be done.
-    support: full
-  diff_mode:
-    description: Shows what would be done to each unit.
-    support: full
+extends_documentation_fragment:
+  - inferops.gpu.attributes
 """
 
 EXAMPLES = r"""

@@ -38,13 +38,8 @@ options:
     description: Journal lines to return of a unit that failed.
     type: int
     default: 30
-attributes:
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
+extends_documentation_fragment:
+  - inferops.gpu.attributes.read
 seealso:
   - module: inferops.gpu.follow_unit
 """

@@ -60,13 +60,12 @@ options:
     description: What is written into O(stamp).
     type: str
     required: true
+extends_documentation_fragment:
+  - inferops.gpu.attributes.no_diff
+  - inferops.gpu.attributes.internal
 attributes:
   check_mode:
     description: Checks, and writes no stamp.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
 """
 
 EXAMPLES = r"""

@@ -22,13 +22,9 @@ options:
     description: Account that they belong to.
     type: str
     default: inferops
-attributes:
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
+extends_documentation_fragment:
+  - inferops.gpu.attributes.read
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""

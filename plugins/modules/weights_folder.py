@@ -25,13 +25,9 @@ options:
     description: Whether it has to hold a model, and not only some files of one, such as an adapter or a tokenizer.
     type: bool
     default: true
-attributes:
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
+extends_documentation_fragment:
+  - inferops.gpu.attributes.read
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""

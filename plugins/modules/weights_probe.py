@@ -68,13 +68,9 @@ options:
     description: Password of its user.
     type: str
     default: ""
-attributes:
-  check_mode:
-    description: Changes nothing, so it runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
+extends_documentation_fragment:
+  - inferops.gpu.attributes.read
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""

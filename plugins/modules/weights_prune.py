@@ -37,13 +37,9 @@ options:
     type: list
     elements: str
     default: []
-attributes:
-  check_mode:
-    description: Reports what would be removed.
-    support: full
-  diff_mode:
-    description: Shows what is removed.
-    support: full
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""

@@ -28,13 +28,9 @@ options:
     description: Where the collection keeps what it knows of a host.
     type: path
     default: /var/lib/inferops
-attributes:
-  check_mode:
-    description: Reports what would change.
-    support: full
-  diff_mode:
-    description: Shows the units.
-    support: full
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""
