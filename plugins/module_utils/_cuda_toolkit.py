@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What CUDA a release's torch is built for, which toolkit stands in the release, and whether the kept proof still holds for it.
 
-Runs on the host: in C(host_facts), and beside the scripts that lay a toolkit out and prove it. Nothing of the release is imported.
+Runs on the host: in C(host_facts), and in the programs that link a toolkit and try it. Nothing of the release is imported.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An exit status in words: of a program that a signal ended, the signal and its usual cause.
-
-Roles copy this file beside their programs as C(exit_status.py), so it imports nothing of the collection.
 """
 
 from __future__ import annotations

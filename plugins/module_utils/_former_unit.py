@@ -12,8 +12,8 @@ import typing as t
 
 from . import _safe_paths
 
-# The program by which units take over their folders (roles/model_service/files/own_folders.py).
-PROGRAM = "own_folders.py"
+# The program by which units take over their folders (own_folders.py).
+PROGRAM = "own_folders"
 _MODE = 0o750
 _SHARED_MEMORY = "/dev/shm"
 

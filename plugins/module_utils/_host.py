@@ -379,11 +379,6 @@ def added_certificates(directory: str = "/usr/local/share/ca-certificates") -> d
     return _digests(os.path.join(directory, "*.crt"))
 
 
-def installed_scripts(directory: str) -> dict[str, str]:
-    """Return the sha256 of each script that this collection's roles have put into <directory>/lib, by file name."""
-    return _digests(os.path.join(directory, "lib", "*.py"))
-
-
 def _digests(pattern: str) -> dict[str, str]:
     """The sha256 of each file, by name. What cannot be read (a dangling link, a folder, a pipe) is as if it were not there."""
     found = {os.path.basename(path): _reading.digest(path) for path in sorted(glob.glob(pattern))}

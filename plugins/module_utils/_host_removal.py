@@ -17,11 +17,9 @@ import pwd
 import re
 import typing as t
 
-from . import _accounts, _host, _prune, _releases, _safe_paths, _systemd
+from . import _accounts, _host, _library, _prune, _releases, _safe_paths, _systemd
 from ._kernel import files as _kernel
 
-# What the programs that the roles put on a host begin with.
-_PROGRAM = "# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)"
 # Comments of accounts that are not a service's (roles/host, roles/weights_mirror).
 DOWNLOADS, MIRROR = "inferops model services", "inferops mirror of the Hugging Face Hub"
 _TOOLS = ("uv", "huggingface_hub", "olah")
@@ -137,10 +135,9 @@ def _text_files(places: Places) -> list[str]:
 
 def _programs(places: Places) -> list[str]:
     library = os.path.join(places.install_dir, "lib")
-    ours = [path for path in sorted(glob.glob(os.path.join(glob.escape(library), "*.py"))) if _host.read_text(path).startswith(_PROGRAM)]
     python = os.path.join(glob.escape(places.install_dir), "python")
     interpreters = [path for pattern in _INTERPRETERS for path in sorted(glob.glob(os.path.join(python, pattern)))]
-    return [*ours, *interpreters, os.path.join(library, "fetch_weights"), *([os.path.join(library, "__pycache__")] if ours else [])]
+    return [*_library.folders(library), *_library.former_programs(library), *interpreters]
 
 
 def _links(places: Places) -> list[str]:

@@ -20,11 +20,7 @@ import typing as t
 import urllib.parse
 import urllib.request
 
-try:
-    from ._masking import masked
-except ImportError:
-    # Beside a program on a host.
-    from masking import masked
+from ._masking import masked
 
 AGENT = "inferops.gpu"
 REASONS = {status.value: status.phrase for status in http.HTTPStatus}

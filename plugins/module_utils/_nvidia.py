@@ -11,11 +11,7 @@ import typing as t
 
 from xml.etree import ElementTree
 
-try:
-    from ._exit_status import describe, signal_of
-except ImportError:
-    # On a host, where roles/cuda puts both beside its programs.
-    from exit_status import describe, signal_of
+from ._exit_status import describe, signal_of
 
 # Names as `nvidia-smi --help-query-gpu` documents them; the order is that of the parsed columns.
 QUERY = ("index", "uuid", "name", "memory.total", "driver_version", "compute_cap")

@@ -3,7 +3,6 @@
 """Ask an OpenAI-compatible server something. Standard library only: it runs on bare hosts and in any execution environment.
 
 Nothing that a server answers is trusted: its length and the time that it takes are bounded, and whatever it is, it is an answer or an ApiError.
-A role copies this file beside its programs as C(openai_api.py), so it imports nothing of the collection.
 """
 
 from __future__ import annotations
@@ -17,11 +16,7 @@ import threading
 import typing as t
 import urllib.parse
 
-try:
-    from ._masking import masked
-except ImportError:
-    # Beside a program on a host.
-    from masking import masked
+from ._masking import masked
 
 # Bytes of an answer that are read; an embedding has some 100 kB, the metrics of an engine with many ranks 2 MB.
 MOST_BYTES = 16 * 2**20

@@ -4,8 +4,6 @@
 
 A link is followed only where it lies in a folder that root alone may write, and is root's: an administrator put it there. Everywhere else a link
 is an error, since whoever may write the folder could lead root to any file of the host with it.
-
-Also a part of programs on the host (roles/model_service/files/own_folders.py), so it imports nothing of the collection.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 """What a service of each task is asked, and what counts as an answer: chat, completion, embedding, score, rerank, classify, pooling, transcription.
 
 Paths and forms are those of vLLM 0.32.0 (C(entrypoints/openai), C(entrypoints/pooling), C(entrypoints/speech_to_text)); 0.8.5 has them too.
-A role copies this file beside its programs as C(task_checks.py).
 """
 
 from __future__ import annotations
@@ -14,11 +13,7 @@ import struct
 import time
 import typing as t
 
-try:
-    from ._openai_api import Api, ApiError, shown
-except ImportError:
-    # On a host, where a role puts both beside its programs.
-    from openai_api import Api, ApiError, shown
+from ._openai_api import Api, ApiError, shown
 
 AUTO = "auto"
 CHAT, COMPLETION, EMBEDDING, SCORE, RERANK, CLASSIFY, POOLING, TRANSCRIPTION = TASKS = (

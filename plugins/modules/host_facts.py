@@ -154,9 +154,9 @@ host:
         By release that has a CUDA toolkit, its C(cuda), the C(driver) and C(architectures) that it is proven for, and what has C(changed) since;
         an empty list means that the proof holds.
       type: dict
-    scripts:
-      description: sha256 of each file in C(<install_dir>/lib), by name.
-      type: dict
+    library:
+      description: Digest of the host library in C(<install_dir>/lib) that programs run from, by its files as they are; empty where there is none.
+      type: str
     gpu_error:
       description: What C(nvidia-smi) said when it was there and failed; empty when all is well or there is none.
       type: str
@@ -243,7 +243,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _accounts, _cuda_toolkit, _gpu_driver, _host, _local_weights, _nvidia, _prune, _reading, _releases
+from ..module_utils import _accounts, _cuda_toolkit, _gpu_driver, _host, _library, _local_weights, _nvidia, _prune, _reading, _releases
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
 
@@ -294,11 +294,11 @@ def main() -> None:
             "certificates": _host.added_certificates,
             "checked": lambda: _host.checked_services(given["state_dir"]),
             "cuda_releases": lambda: _cuda_toolkit.read_releases(given["releases_dir"], gpus),
-            "scripts": lambda: _host.installed_scripts(given["install_dir"]),
+            "library": lambda: _library.in_force(os.path.join(given["install_dir"], "lib")),
         },
         SECONDS,
     )
-    host.update({**{name: [] if name in LISTS else {} for name in failed}, **found})
+    host.update({**{name: [] if name in LISTS else {} for name in failed}, **({"library": ""} if "library" in failed else {}), **found})
     host.update(
         proxy=os.path.exists("/etc/apt/apt.conf.d/90inferops-proxy"),
         mounts=mounts,

@@ -79,6 +79,9 @@ hosts:
         install:
           description: Programs of the collection and uv.
           type: str
+        library:
+          description: "The host library in force, which units call: a link to a directory named by its contents."
+          type: str
         releases:
           description: Releases, a directory each.
           type: str

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 
-LIB = "/opt/inferops/lib"
+LIBRARY = "/opt/inferops/lib/current"
 SCRATCH = "/var/tmp/inferops-bench"
 
 
@@ -26,7 +26,7 @@ def build(spec: dict[str, object], cache: str) -> float:
     shutil.rmtree(f"{SCRATCH}/releases", ignore_errors=True)
     os.makedirs(f"{SCRATCH}/releases")
     start = time.monotonic()
-    done = subprocess.run(["/usr/bin/python3", f"{LIB}/build_release.py", f"{SCRATCH}/job.json"], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(["/usr/bin/python3", LIBRARY, "release.build", f"{SCRATCH}/job.json"], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         with open(f"{SCRATCH}/status.json", encoding="utf-8") as file:
             raise SystemExit(f"{done.stdout}\n{file.read()}")
@@ -46,7 +46,7 @@ def build_with_pip(spec: dict[str, object]) -> float:
     start = time.monotonic()
     subprocess.run(["/usr/bin/python3", "-m", "venv", venv], check=True)
     subprocess.run([f"{venv}/bin/pip", "install", "--quiet", "--no-cache-dir", "--no-deps", *links, "--requirement", lock], check=True, env=environment)
-    subprocess.run([f"{venv}/bin/python", f"{LIB}/prove_{spec['engine']}.py"], check=True, stdout=subprocess.DEVNULL,
+    subprocess.run([f"{venv}/bin/python", LIBRARY, f"release.verify_{spec['engine']}"], check=True, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL, env={**environment, "HOME": SCRATCH})
     return time.monotonic() - start
 

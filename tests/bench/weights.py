@@ -30,7 +30,7 @@ sys.path.append(str(ROOT / "tests" / "tools"))
 from make_repository import make  # noqa: E402
 
 REPO = "bench/shards"
-PROGRAM = ROOT / "roles" / "weights" / "files" / "fetch_weights"
+LIBRARY = ROOT / "plugins" / "module_utils"
 
 
 @dataclass
@@ -101,10 +101,9 @@ def main() -> None:
 
 
 def install(folder: Path) -> Path:
-    """Put the program together as the role does."""
-    shutil.copytree(PROGRAM, folder)
-    for name in ("exit_status", "http_client", "hub_answers"):
-        shutil.copy(ROOT / "plugins" / "module_utils" / f"_{name}.py", folder / f"{name}.py")
+    """Put the host library together as a host has it."""
+    shutil.copytree(LIBRARY, folder / "inferops_gpu")
+    shutil.copy(LIBRARY / "_main.py", folder / "__main__.py")
     return folder
 
 
@@ -121,12 +120,11 @@ def bench(base: Path, options: argparse.Namespace) -> None:
     try:
         wait_for(url)
         spec = specification(about, commit, url, folder, options.workers)
-        # The role copies it beside the program under this name.
         (base / "spec.json").write_text(json.dumps(spec))
         urls = "\n".join(f'url = "{url}/{REPO}/resolve/{commit}/{file["path"]}"\nremote-name' for file in spec["files"])
         hf_environment = {"HF_ENDPOINT": url, "HF_HOME": str(base / "home"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         programs: dict[str, tuple[list[str], dict[str, str], str]] = {
-            "this role": ([sys.executable, str(install(base / "program")), str(base / "spec.json")], {}, ""),
+            "this role": ([sys.executable, str(install(base / "library")), "fetch", str(base / "spec.json")], {}, ""),
             "curl": (["curl", "--disable", "--silent", "--parallel", "--parallel-max", str(options.workers), "--config", "-"], {}, urls),
         }
         if options.hf:

@@ -15,7 +15,7 @@ INSTALL = (
     "env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt UV_CACHE_DIR=/var/cache/inferops/uv"
     f" /opt/inferops/bin/uv pip install --quiet --no-deps --python {COPY}/bin/python"
 )
-PROVE = "/usr/bin/python3 /opt/inferops/lib/prove_cuda.py --architectures 9.0 --release"
+PROVE = "/usr/bin/python3 /opt/inferops/lib/current cuda.smoke_test --architectures 9.0 --release"
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_no_ninja(spoilt: Callable[..., str]) -> None:
 
 
 def test_an_architecture_that_the_cuda_does_not_know(host: Host, release: str) -> None:
-    found = host.run(f"/usr/bin/python3 /opt/inferops/lib/prove_cuda.py --architectures 7.0 --release {release}")
+    found = host.run(f"/usr/bin/python3 /opt/inferops/lib/current cuda.smoke_test --architectures 7.0 --release {release}")
     assert found.rc == 1 and "compute_70" in found.stderr and "cuda_architectures" in found.stderr
 
 

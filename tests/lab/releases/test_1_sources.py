@@ -128,7 +128,7 @@ def test_a_release_that_does_not_exist_is_told_of_and_leaves_nothing(host: Host,
 @pytest.fixture(scope="module")
 def wheelhouse(host: Host, from_git: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
     """A wheelhouse from the lock of the release from git, with what building an sdist takes beside it; the sdist's path."""
-    said = host.check_output(f"python3 /opt/inferops/lib/make_wheelhouse.py {JOBS}/release-{from_git[0]}.json {WHEELHOUSE}")
+    said = host.check_output(f"python3 /opt/inferops/lib/current release.wheelhouse {JOBS}/release-{from_git[0]}.json {WHEELHOUSE}")
     assert said.split()[0] == str(len(pins(host, from_git[0])))
     base = tmp_path_factory.mktemp("sdist")
     tree = metapackage(base / "tree", SDIST_VERSION)

@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.inferops.gpu.plugins.module_utils import _cuda_environment
 
 from ..inputs.settings import Settings
+from ..programs import program
 from ..versions import Version
 from ..vllm.platforms import Numbers, written
 
@@ -28,20 +29,19 @@ NONE = "none"
 # Before it the wheels of nvcc hold ptxas and no nvcc.
 FIRST_IN_WHEELS: Numbers = (13,)
 
-_HOST_PYTHON = "/usr/bin/python3"
 _NOT_NVIDIA = ("cpu", "rocm", "xpu")
 
 
 @dataclass(frozen=True)
 class Toolkit:
     """Of a release that needs none, C(source) is none and all else empty. C(version) is empty when not known, C(path) that of a toolkit outside
-    the release, C(scripts) the folder on the host with what lays out and proves, C(architectures) the compute capabilities beside the GPUs' own."""
+    the release, C(install_dir) where the host library is, C(architectures) the compute capabilities beside the GPUs' own."""
 
     source: str
     version: str = ""
     requirements: tuple[str, ...] = ()
     path: str = ""
-    scripts: str = ""
+    install_dir: str = ""
     architectures: tuple[str, ...] = ()
 
     def environment(self, release: str) -> dict[str, str | None]:
@@ -55,8 +55,8 @@ class Toolkit:
         """
         if self.source == NONE:
             return []
-        lay_out = [_HOST_PYTHON, f"{self.scripts}/lay_out_cuda.py", "--release", ".", "--final", release]
-        prove = [_HOST_PYTHON, f"{self.scripts}/prove_cuda.py", "--release", "."]
+        lay_out = program(self.install_dir, "cuda.link", "--release", ".", "--final", release)
+        prove = program(self.install_dir, "cuda.smoke_test", "--release", ".")
         if self.path:
             lay_out += ["--toolkit", self.path]
         if self.architectures:
@@ -65,7 +65,7 @@ class Toolkit:
 
     def before_start(self, release: str, cache: str) -> list[list[str]]:
         """Commands that a service's unit runs before each start: kernels that another CUDA compiled must not be loaded."""
-        return [] if self.source == NONE else [[_HOST_PYTHON, f"{self.scripts}/clear_cuda_caches.py", "--release", release, "--cache", cache]]
+        return [] if self.source == NONE else [program(self.install_dir, "cuda.clear_caches", "--release", release, "--cache", cache)]
 
     def to_dict(self) -> dict[str, Any]:
         """What the roles read of it."""
@@ -87,7 +87,7 @@ def toolkit_of(settings: Settings, version: Version, cuda: Numbers) -> Toolkit:
         version=written(cuda[:2]),
         requirements=(_requirement(cuda), PYTHON_BINDINGS) if source == WHEELS else (),
         path="" if source == WHEELS else toolkit_path(settings, cuda),
-        scripts=f"{settings.host_install_dir}/lib",
+        install_dir=settings.host_install_dir,
         architectures=settings.cuda_architectures,
     )
 

@@ -161,7 +161,7 @@ def wheelhouse_has_wheels_for_the_host(host: HostDraft) -> Iterator[PlanError]:
             if wheels and not source and not any(_fits(match, python, machine) for match in wheels):
                 have = ", ".join(sorted({f"{match['python']} {match['machine']}" for match in wheels})[:4])
                 why = f"of {package} it has wheels for {have}, and none for Python {written(python[:2])} on {machine or 'this machine'}"
-                fix = "fill it on a host of the same system (make_wheelhouse.py), or choose the Python that it is for with vllm_python"
+                fix = "fill it on a host of the same system (release.wheelhouse, docs/releases.md), or choose the Python that it is for with vllm_python"
                 yield PlanError(host.name, draft.label, "vllm_find_links", ", ".join(folders), why, fix)
 
 

@@ -26,6 +26,7 @@ from ..inputs.settings.sharing import SOURCE
 from ..placement import node_units
 from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.stages import memory_document, stages_document
+from ..programs import library
 from ..vllm import arguments as args
 from ..vllm.engines import TRANSFORMERS
 from . import types
@@ -52,6 +53,7 @@ def host_document(host: HostDraft, defined_in: list[str]) -> dict[str, Any]:
         paths=types.Paths(
             config=settings.host_config_dir,
             install=settings.host_install_dir,
+            library=library(settings.host_install_dir),
             releases=settings.vllm_releases_dir,
             models=settings.weights_dir,
             state=settings.host_state_dir,

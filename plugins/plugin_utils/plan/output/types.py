@@ -38,6 +38,7 @@ class Paths:
 
     config: str = doc("Environment files, tokens, credentials.")
     install: str = doc("Programs of the collection and uv.")
+    library: str = doc("The host library in force, which units call: a link to a directory named by its contents.")
     releases: str = doc("Releases, a directory each.")
     models: str = doc("Downloaded weights.")
     state: str = doc("Records of jobs, downloads and services.")

@@ -17,6 +17,7 @@ from typing import Any, Iterable
 from ..inputs.distributed import MP, RAY, Part
 from ..inputs.services import Service
 from ..inputs.settings.accounts import account_name
+from ..programs import library, program
 from .draft import HostDraft, ServiceDraft
 
 # Ports of a Ray cluster on its nodes, counted from the port at which they meet. Below the ports that Linux gives out by itself (32768).
@@ -166,7 +167,7 @@ def _ray_unit(host: HostDraft, draft: ServiceDraft, part: Part, role: str) -> Un
     }
     if is_head:
         gpus = len(set(draft.gpus or ()))
-        check = [f"{draft.release.path}/bin/python", f"{host.settings.host_install_dir}/lib/ray_nodes.py", _address(part.head.address, part.port), str(gpus)]
+        check = [f"{draft.release.path}/bin/python", library(host.settings.host_install_dir), "supervisor.ray_nodes", _address(part.head.address, part.port), str(gpus)]
         flags["check"] = [*check, *(f"{node.host}={node.address}" for node in part.nodes)]
     members = [*_others(part), "engine"] if is_head else []
     return _unit(
@@ -275,7 +276,7 @@ def _unit(
         environment_file=f"{settings.host_config_dir}/{name}.env",
         served=f"{settings.host_state_dir}/served/{name}.json",
         environment=dict(sorted(environment.items())),
-        supervisor=["/usr/bin/python3", f"{settings.host_install_dir}/lib/span.py", "hub" if is_hub else "member", *words],
+        supervisor=program(settings.host_install_dir, "supervisor", "hub" if is_hub else "member", *words),
         command=command,
         runtime=f"inferops-span/{unit.rpartition('.')[0]}",
         failures=failures,
@@ -290,14 +291,11 @@ def _unit(
 
 
 def own_folders(host: HostDraft, draft: ServiceDraft, folders: list[str], ray_folder: str = "", shared_memory: str = "") -> list[str]:
-    """The command by which a unit sees, as root, that its folders are its account's (roles/model_service/files/own_folders.py).
-
-    Without what Python would load from the service's own HOME.
-    """
+    """The command by which a unit sees, as root, that its folders are its account's (module_utils/own_folders.py)."""
     settings = host.settings
     name = account_name(settings.model_service_account_prefix, str(draft.service.name))
     return [
-        "/usr/bin/python3", "-EsB", f"{settings.host_install_dir}/lib/own_folders.py", f"--user={name}", f"--group={name}",
+        *program(settings.host_install_dir, "own_folders", f"--user={name}", f"--group={name}"),
         # Services had one account together before.
         f"--former={settings.host_user}",
         *(f"--folder={folder}" for folder in folders),

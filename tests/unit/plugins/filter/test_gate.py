@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.inferops.gpu.plugins.filter.gate import gate_failed, gate_errors, gate_report
-from host_script import ROLES, load
+from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import transport
 
 
 def service(name: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def test_errors_of_starts_and_of_answers_come_together() -> None:
 
 def test_a_service_that_goes_by_another_network_does_not_pass() -> None:
     """The supervisor's own words, as they stand in the unit's status."""
-    read = load(ROLES / "multi_node" / "files" / "span_transport.py", "span_transport").Transport()
+    read = transport.Transport()
     read.read("gpu1:7:9 [0] NCCL INFO NET/Socket : Using [0]eth0:10.0.0.1<0>")
     said = f"serving on gpu1, gpu2: {read.complaint('NET/IB')}"
     errors = gate_errors([followed("a", state="active", status=said), followed("b", state="active", status="serving on gpu1, gpu2")], {})

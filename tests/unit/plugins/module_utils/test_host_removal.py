@@ -63,6 +63,9 @@ class Host:
             self.file("etc/tokens/a", "0123456789abcdef" * 4 + "\n"),
             self.file("usr-local/lib/span.py", PROGRAM),
             self.file("usr-local/lib/fetch_weights/__main__.py", PROGRAM),
+            self.file("usr-local/lib/0123456789abcdef/__main__.py", PROGRAM),
+            self.file("usr-local/lib/.new-0123456789abcdee/__main__.py", PROGRAM),
+            self.link("usr-local/lib/current", "0123456789abcdef"),
             self.file("usr-local/tools/uv-0.1/bin/uv", ""),
             self.file("usr-local/releases/r1/release.json", json.dumps({"name": "r1"})),
             self.file("state/served/a.json", '{"unit_text": ""}'),
@@ -97,6 +100,11 @@ class Host:
     def file(self, name: str, text: str) -> Path:
         path = self.folder(os.path.dirname(name)) / os.path.basename(name) if "/" in name else self.base / name
         path.write_text(text)
+        return path
+
+    def link(self, name: str, target: str) -> Path:
+        path = self.base / name
+        path.symlink_to(target)
         return path
 
     def remove(self, check_mode: bool = False, **places: bool) -> host_removal.Removal:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _host, _host_removal
+from ansible_collections.inferops.gpu.plugins.module_utils import _host, _host_removal, _library
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import files as kernel_files
 from ansible_collections.inferops.gpu.plugins.modules import host_proxy
 
@@ -37,6 +37,7 @@ PATHS = {
     "inferops.gpu.host_proxy": lambda given: list(host_proxy.wanted_files(SimpleNamespace(params={"name": "inferops", "password": "", **given, "proxy": {}}))),
     "inferops.gpu.python_tool": lambda given: [f"{given['install_dir']}/{one}" for one in (f"tools/{given['name']}", f"bin/{given['commands'][0]}")],
     "inferops.gpu.service_files": lambda given: ["{{ item.0.files.folder }}/{{ item.1.name }}"],
+    "inferops.gpu.host_library": lambda given: [f"{given['path']}/digest", "{{ plan_host.paths.library }}"],
     "inferops.gpu.service_passed": lambda given: ["{{ plan_host.paths.state }}/served/{{ item.name }}.json"],
     "inferops.gpu.multi_node_token": lambda given: [f"{given['directory']}/{{{{ item.name }}}}"],
     "inferops.gpu.vllm_arguments": lambda given: [given["stamp"]],
@@ -55,8 +56,7 @@ EXAMPLES = {
     "/etc/systemd/system/{{ item.unit }}": "/etc/systemd/system/vllm-a.service",
     "CONFIG/netrc": "", "CONFIG/proxy.env": "", "CONFIG/weights.env": "", "{{ item.environment_file }}": "CONFIG/a.env",
     "CONFIG/tokens/{{ item.name }}": "CONFIG/tokens/a", "{{ item.0.files.folder }}/{{ item.1.name }}": "CONFIG/files/a/0123456789abcdef/chat.jinja",
-    "INSTALL/lib/{{ item.name }}": "INSTALL/lib/span.py", "INSTALL/lib/{{ item.dest | default(item.src) }}": "INSTALL/lib/build_release.py",
-    "INSTALL/lib/fetch_weights/{{ item | basename | regex_replace('^_(?!_)', '') }}": "INSTALL/lib/fetch_weights/__main__.py",
+    "{{ plan_host.paths.library | dirname }}/digest": "INSTALL/lib/0123456789abcdef/__main__.py", "{{ plan_host.paths.library }}": "INSTALL/lib/current",
     "INSTALL/tools/uv": "INSTALL/tools/uv-0.1/bin/uv", "INSTALL/tools/huggingface_hub": "INSTALL/tools/huggingface_hub-1.0/bin/hf",
     "INSTALL/bin/uv": "", "INSTALL/bin/hf": "", "MIRROR_INSTALL/tools/olah": "MIRROR_INSTALL/tools/olah-0.5/bin/olah-cli", "MIRROR_INSTALL/bin/olah-cli": "",
     "STATE/checked/{{ item.name }}": "STATE/checked/a", "STATE/checked/network-{{ item.name }}": "STATE/checked/network-a",
@@ -68,7 +68,7 @@ EXAMPLES = {
 PLANNED = {"{{ __kernel_file.path }}": list(kernel_files.FILES)}
 # Folders, which go when they are empty, or by their owner; what lies in them has rows above. Weights are told of by themselves.
 FOLDERS = {
-    "{{ __kernel_folder }}", "{{ __host_netrc | dirname }}", "CONFIG", "INSTALL", "INSTALL/bin", "INSTALL/lib", "INSTALL/lib/fetch_weights",
+    "{{ __kernel_folder }}", "{{ __host_netrc | dirname }}", "CONFIG", "INSTALL", "INSTALL/bin", "INSTALL/lib",
     "STATE", *(f"STATE/{name}" for name in ("checked", "jobs", "served", "progress", "verified")), "{{ plan_host.paths.releases }}",
     "{{ plan_host.paths.models }}", "{{ host_cache_dir }}", "{{ weights_mirror_dir }}", "{{ __weights_item.path | dirname }}",
     "{{ __weights_item.path }}.share",
@@ -178,5 +178,5 @@ def text_of(path: str) -> str:
     if path.endswith(".json"):
         return '{"unit_text": "", "path": "/m", "files": []}'
     if path.startswith("lib/"):
-        return _host_removal._PROGRAM
+        return _library._PROGRAM
     return f"{_host.UNIT_MARK} (role x).\n"

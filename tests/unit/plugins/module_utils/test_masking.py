@@ -10,20 +10,20 @@ import threading
 import time
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _exit_status, _http_client, _hub_answers, _masking, _systemd
+from ansible_collections.inferops.gpu.plugins.module_utils import _masking, _systemd
 from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials, has_token, masked
 from ansible_collections.inferops.gpu.plugins.module_utils._openai_api import Api, ApiError
+from ansible_collections.inferops.gpu.plugins.module_utils.fetch import endpoints
+from ansible_collections.inferops.gpu.plugins.module_utils.release import steps
 from ansible_collections.inferops.gpu.plugins.modules import api_check, weights_probe
 from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Question
 
-ROLES = Path(__file__).resolve().parents[4] / "roles"
 SECRET = "s3cr3tOfTheTest"
 TOKENS = (f"{SECRET}\n", f"{SECRET}\r\nX-Evil: 1", f" {SECRET}", f"{SECRET}\t", f"{SECRET}é€")
 
@@ -197,37 +197,16 @@ def test_an_endpoint_s_password_is_not_shown(endpoint: str) -> None:
     assert all(SECRET not in answer.problem for answer in answers.values())
 
 
-@pytest.fixture
-def host_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs of roles find what lies beside them on a host."""
-    for name, module in (("exit_status", _exit_status), ("http_client", _http_client), ("hub_answers", _hub_answers)):
-        monkeypatch.setitem(sys.modules, name, module)
-    for folder in (ROLES / "vllm" / "files", ROLES / "multi_node" / "files", ROLES / "weights" / "files" / "fetch_weights"):
-        monkeypatch.syspath_prepend(str(folder))
-
-
-@pytest.mark.usefixtures("host_programs")
 @pytest.mark.parametrize("token", [SECRET, *TOKENS])
 def test_host_programs_show_no_token(echo: str, token: str) -> None:
     """The download asks by itself; the supervisor by C(Api), as modules do."""
-    import endpoints
-
     assert SECRET not in endpoints.ask(f"{echo}/org/name", token, 1).error
 
 
-@pytest.mark.usefixtures("host_programs")
 def test_a_build_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
     """uv and pip quote addresses; what they were given stands in their environment."""
-    import release_steps
-
     environment = {"UV_DEFAULT_INDEX": f"https://me:{SECRET}@index.example.com/simple", "PATH": "/usr/bin:/bin"}
     program = f"print('cannot reach https://me:{SECRET}@index.example.com/simple'); print('bad port {SECRET}'); raise SystemExit(1)"
-    with pytest.raises(release_steps.BuildError) as error:
-        release_steps.run([sys.executable, "-c", program], environment, "")
+    with pytest.raises(steps.BuildError) as error:
+        steps.run([sys.executable, "-c", program], environment, "")
     assert SECRET not in str(error.value) and SECRET not in capsys.readouterr().out
-
-
-def test_one_masking_for_all() -> None:
-    """What the roles bring to hosts is the same file."""
-    for folder in (ROLES / "vllm" / "files", ROLES / "multi_node" / "files", ROLES / "weights" / "files" / "fetch_weights"):
-        assert (folder / "masking.py").resolve() == Path(_masking.__file__).resolve()

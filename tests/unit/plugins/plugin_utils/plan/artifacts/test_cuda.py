@@ -71,7 +71,7 @@ def test_environment(plan: Plans) -> None:
     for name in ("PATH", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH"):
         assert "" not in found["environment"][name].split(":")
     assert "stubs" not in found["environment"]["LD_LIBRARY_PATH"]
-    assert found["before_start"][0][1] == "/opt/inferops/lib/clear_cuda_caches.py"
+    assert found["before_start"][0][2:4] == ["/opt/inferops/lib/current", "cuda.clear_caches"]
     processors = one_service(plan(service(vllm_version="0.32.0+cpu"), facts=host_facts()))
     assert "CUDA_HOME" not in processors["environment"] and processors["before_start"] == []
 

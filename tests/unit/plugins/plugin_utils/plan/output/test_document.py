@@ -26,6 +26,9 @@ def first_service(made: Plan) -> dict[str, Any]:
     return made.hosts["gpu1"]["services"][0]
 
 
+PROGRAM = ["/usr/bin/python3", "-EsB", "/opt/inferops/lib/current"]
+
+
 def test_a_whole_host(plan: Plans) -> None:
     """Every part of the document of the README's example, with a second service on its fix."""
     made = plan(service(name="qwen", vllm_args={"max_model_len": 32768}), {"name": "old", "state": "absent"}, facts=host_facts(), ansible_host="10.0.0.11")
@@ -36,6 +39,7 @@ def test_a_whole_host(plan: Plans) -> None:
     assert host["paths"] == {
         "config": "/etc/inferops",
         "install": "/opt/inferops",
+        "library": "/opt/inferops/lib/current",
         "releases": "/opt/inferops/releases",
         "models": "/var/lib/inferops/models",
         "state": "/var/lib/inferops",
@@ -56,8 +60,8 @@ def test_a_whole_host(plan: Plans) -> None:
         "cpu": False,
         "build_environment": {},
         "proofs": [
-            ["/usr/bin/python3", "/opt/inferops/lib/lay_out_cuda.py", "--release", ".", "--final", f"/opt/inferops/releases/{name}"],
-            ["/usr/bin/python3", "/opt/inferops/lib/prove_cuda.py", "--release", "."],
+            [*PROGRAM, "cuda.link", "--release", ".", "--final", f"/opt/inferops/releases/{name}"],
+            [*PROGRAM, "cuda.smoke_test", "--release", "."],
         ],
         "cuda": {"source": "wheels", "version": "13.0", "path": "", "architectures": []},
         "index": {"index_url": "", "extra_index_urls": [], "find_links": [], "no_index": False},
@@ -145,14 +149,14 @@ def test_a_whole_host(plan: Plans) -> None:
         },
         "account": {"user": "inferops-qwen", "group": "inferops-qwen"},
         "own_folders": [
-            "/usr/bin/python3", "-EsB", "/opt/inferops/lib/own_folders.py", "--user=inferops-qwen", "--group=inferops-qwen", "--former=inferops",
+            *PROGRAM, "own_folders", "--user=inferops-qwen", "--group=inferops-qwen", "--former=inferops",
             f"--folder={CACHE}",
         ],
         "environment_file": "/etc/inferops/qwen.env",
         "served": "/var/lib/inferops/served/qwen.json",
         "cache": CACHE,
         "before_start": [
-            ["/usr/bin/python3", "/opt/inferops/lib/clear_cuda_caches.py", "--release", f"/opt/inferops/releases/{name}", "--cache", CACHE],
+            [*PROGRAM, "cuda.clear_caches", "--release", f"/opt/inferops/releases/{name}", "--cache", CACHE],
         ],
         "has_api_key": False,
         "node": None,

@@ -1,0 +1,53 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a program of the host library, as C(__main__.py) of its folder (_library.py):
+
+    python3 <install>/lib/current PROGRAM ARGUMENT...    as supervisor, fetch, release.build, cuda.link, own_folders
+
+What is imported comes from the folder that C(current) leads to now, whatever it leads to later. That folder is held until the program ends, so
+that no later run removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import sys
+
+PACKAGE = "inferops_gpu"
+_TRIES = 100
+
+
+def hold(entry: str) -> str:
+    """Return the folder that a path leads to, held for as long as this process lives. Raises OSError.
+
+    Another library may come into force, and this one go, between any two of these steps.
+    """
+    for _try in range(_TRIES):
+        folder = os.path.realpath(entry)
+        try:
+            number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(number, fcntl.LOCK_SH)
+            if os.path.samestat(os.stat(folder), os.fstat(number)):
+                return folder
+            os.close(number)
+        except FileNotFoundError:
+            continue
+    raise FileNotFoundError(f"{entry} leads to no host library: run the playbook again, which installs it")
+
+
+def main() -> object:
+    """Run the program that the first argument names, with the others as its own."""
+    if len(sys.argv) < 2:
+        sys.exit(str(__doc__))
+    sys.path[0] = hold(os.path.dirname(os.path.abspath(__file__)))
+    sys.argv = sys.argv[1:]
+    module = importlib.import_module(f"{PACKAGE}.{sys.argv[0]}")
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{PACKAGE}.{sys.argv[0]}.__main__")
+    return module.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lay a release's CUDA toolkit out as JIT builds look for it, and write down the environment that goes with it.
+
+Runs on the host, as a step of the release's build: lay_out_cuda.py --release FOLDER --final PATH [--toolkit PATH]
+FOLDER is where the release stands now and PATH where it will: no link inside it names either.
+
+    cuda              the toolkit: a link into the release's own packages, or to the one that --toolkit names
+    cuda.env          the environment, one assignment a line: for units, and for a shell after `set -a`
+    bin/with-cuda     runs a command in that environment
+
+In a toolkit from wheels it adds what they lack: lib64, unversioned names of libraries, a libcuda.so to link against.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+from .. import _cuda_environment, _cuda_toolkit
+from .._exit_status import describe
+
+LIBRARY = re.compile(r"(lib[A-Za-z0-9_]+\.so)\.\d+")
+
+WITH_CUDA = """#!/bin/sh
+# Managed by inferops.gpu (role cuda). Runs a command in this release's CUDA environment: with-cuda nvcc --version
+here=$(dirname "$(dirname "$(readlink -f "$0")")")
+set -a
+. "$here/cuda.env"
+set +a
+exec "$@"
+"""
+
+
+class PlanError(Exception):
+    """What is wrong, with the fix."""
+
+
+def link(target: str, path: str) -> None:
+    """Make a symbolic link, or correct one. What is there and is no link stays."""
+    if os.path.islink(path):
+        if os.readlink(path) == target:
+            return
+        os.unlink(path)
+    elif os.path.exists(path):
+        return
+    os.symlink(target, path)
+
+
+def own_toolkit(release: str, torch: str, cuda: str) -> str:
+    """Return the toolkit among a release's own packages. Raises PlanError when it is not there."""
+    home = _cuda_toolkit.wheels_home(release, cuda)
+    if not os.path.exists(os.path.join(home, "bin", "nvcc")):
+        raise PlanError(
+            f"torch {torch} is built for CUDA {cuda}, and no nvcc stands beside it. Wheels bring one from CUDA 13 on: for an older CUDA say"
+            " cuda_source: system or packages; else see that nothing in vllm_overrides takes cuda-toolkit away"
+        )
+    return home
+
+
+def complete(home: str) -> None:
+    """Give a toolkit from wheels the names that linkers and JIT builds look for. All links stay inside it, so that it may be moved."""
+    libraries = os.path.join(home, "lib")
+    link("lib", os.path.join(home, "lib64"))
+    for path in sorted(glob.glob(os.path.join(libraries, "lib*.so.*"))):
+        match = LIBRARY.fullmatch(os.path.basename(path))
+        if match:
+            link(os.path.basename(path), os.path.join(libraries, match.group(1)))
+    stub = os.path.join(libraries, "stubs", "libcuda.so")
+    if not os.path.exists(stub):
+        make_stub(stub)
+
+
+def make_stub(path: str) -> None:
+    """Make an empty library that bears the driver's name: shared libraries are linked against it where there is no driver, and find the
+    real one as they are loaded."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(folder, "empty.c")
+        open(source, "w", encoding="utf-8").close()
+        done = subprocess.run(
+            ["c++", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-x", "c", source, "-o", path],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )
+    if done.returncode != 0:
+        raise PlanError(f"the host's c++ cannot link a shared library: {done.stdout.strip()[-400:] or describe(done.returncode)}. Install g++ (host_packages)")
+
+
+def write(path: str, text: str, mode: int) -> None:
+    """Write a file in one step."""
+    new = path + ".new"
+    with open(new, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(new, mode)
+    os.replace(new, path)
+
+
+def lay_out(release: str, final: str, toolkit: str) -> str:
+    """Lay everything out and return a sentence about it. Raises PlanError."""
+    torch, cuda = _cuda_toolkit.torch_build(release)
+    if not torch:
+        raise PlanError("the release has no torch, so nothing says which CUDA it needs. See that vllm_requirements and vllm_overrides leave torch in")
+    if not cuda:
+        raise PlanError(
+            f"torch {torch} is a build without CUDA, and the release is one for GPUs. vllm_find_links or an index offers a CPU build, which"
+            " counts as newer than the CUDA build of the same version: take it out of there, or say"
+            f" torch=={torch.partition('+')[0]},!={torch} in vllm_overrides; a release for CPUs says +cpu in vllm_version"
+        )
+    if toolkit:
+        if not os.path.exists(os.path.join(toolkit, "bin", "nvcc")):
+            raise PlanError(f"there is no {toolkit}/bin/nvcc. Install a CUDA {cuda} toolkit there, or name another one with cuda_system_path")
+        link(toolkit, os.path.join(release, "cuda"))
+    else:
+        home = own_toolkit(release, torch, cuda)
+        complete(home)
+        link(os.path.relpath(home, release), os.path.join(release, "cuda"))
+    environment = _cuda_environment.environment(final, own_libraries=not toolkit)
+    lines = ["# Managed by inferops.gpu (role cuda). The environment in which this release's CUDA compiler works."]
+    lines += [f"{name}={value}" for name, value in environment.items()]
+    write(os.path.join(release, "cuda.env"), "\n".join(lines) + "\n", 0o644)
+    write(os.path.join(release, "bin", "with-cuda"), WITH_CUDA, 0o755)
+    return f"CUDA {cuda} of torch {torch}, from {toolkit or 'its wheels'}"
+
+
+def main() -> int:
+    """Print what was laid out, or what is wrong."""
+    parser = argparse.ArgumentParser(description="Lay out a release's CUDA toolkit.")
+    parser.add_argument("--release", required=True, help="folder of the release as it stands now")
+    parser.add_argument("--final", required=True, help="path that the release will have")
+    parser.add_argument("--toolkit", default="", help="a toolkit outside the release")
+    given = parser.parse_args()
+    try:
+        print(lay_out(os.path.abspath(given.release), given.final, given.toolkit))
+    except PlanError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,355 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Download the files of a revision side by side, and verify each one as it arrives.
+
+Workers take what is missing, from the endpoint that is next; verified files go into the record. A watch looks at the rate: an endpoint
+that stays below the floor goes behind the others.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import tempfile
+import threading
+import time
+import traceback
+import typing as t
+
+from .contents import File, Record, entry_of, is_full, size_of
+from .endpoints import Endpoint, Endpoints
+from .peer import shelf_of
+from .progress import Rate, Status, words
+from .tools import HubClient, Outcome, Tool
+
+# Seconds between two looks at how far it is.
+LOOK = 1.0
+# Free bytes below which a write error is taken for a full disk, and that are waited for.
+ROOM = 16 * 1024 * 1024
+# How often a program may fail to write to a disk that has room.
+WRITE_ERRORS = 5
+# What stands in the place of an endpoint for bytes that an earlier start left.
+EARLIER = "an earlier start"
+
+
+class FetchError(Exception):
+    """A download that can't be completed: what happened, and the fix."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what)
+        self.fix = fix
+
+
+def free_bytes(path: str) -> int:
+    """Return what can still be written below a path, in bytes."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def can_write(path: str) -> bool:
+    """Tell whether a file below a path can be made and filled: a quota, or a file system without inodes, has bytes free all the same.
+
+    Raises OSError where it can't for another reason.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(b"0" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return False
+    return True
+
+
+class Download:
+    """One run over the files that are missing. O(files) are to come into O(base), where beginnings of them may be."""
+
+    def __init__(self, spec: dict[str, t.Any], base: str, files: list[File], record: Record, endpoints: Endpoints, tool: Tool, status: Status) -> None:
+        self.spec, self.base, self.record = spec, base, record
+        self.endpoints, self.tool, self.status = endpoints, tool, status
+        self.files, self.shelf = files, shelf_of(spec)
+        self.lock = threading.Condition()
+        self.queue = sorted(files, key=lambda file: -file["size"])
+        self.open = {file["path"] for file in files}
+        # Endpoints that each file's bytes came from. What an earlier start left may be from any.
+        self.sources: dict[str, set[str]] = {file["path"]: {EARLIER} for file in files if tool.bytes_of(file) > 0}
+        # Files that were wrong with bytes from several places: from then on each comes from one endpoint alone, so that it shows who is wrong.
+        self.whole: set[str] = set()
+        self.write_errors = 0
+        self.error: Exception | None = None
+        self.last_bytes = time.monotonic()
+        self.verifying = 0
+        self.waiting = ""
+
+    def run(self) -> None:
+        """Download and verify all files. Raises FetchError, and OSError where the disk is full."""
+        workers = 1 if self.tool.batch > 1 else max(1, min(self.spec["max_workers"], len(self.files)))
+        with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as self.pool:
+            threads = [threading.Thread(target=self.guard, args=(self.work,)) for _number in range(workers)]
+            for thread in threads:
+                thread.start()
+            self.guard(self.watch)
+            for thread in threads:
+                thread.join()
+        if self.error:
+            raise self.error
+
+    def guard(self, function: t.Callable[[], None]) -> None:
+        """Run a thread's work; what goes wrong in it ends the whole download."""
+        try:
+            function()
+        except FetchError as error:
+            self.fail(error)
+        except OSError as error:
+            self.fail(error if is_full(error) else FetchError(str(error), "see that the disk is in order and writable, and run the playbook again"))
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            # Nobody would notice a thread that ended, and the download would wait for it.
+            traceback.print_exc()
+            self.fail(FetchError(f"{type(error).__name__} in the program that downloads", "report it with the unit's journal; run the playbook again"))
+
+    def fail(self, error: Exception) -> None:
+        """End everything with an error; the first one counts."""
+        with self.lock:
+            self.error = self.error or error
+            self.lock.notify_all()
+        self.tool.stop()
+
+    @property
+    def over(self) -> bool:
+        return self.error is not None or not self.open
+
+    # -- workers
+
+    def work(self) -> None:
+        """Fetch batches of files until all are verified."""
+        while True:
+            with self.lock:
+                while not self.queue and not self.over:
+                    self.lock.wait()
+                if self.over:
+                    return
+                batch, self.queue = self.queue[: self.tool.batch], self.queue[self.tool.batch:]
+            endpoint = self.next_endpoint(batch[0])
+            if endpoint is None:
+                return
+            self.settle(endpoint, batch)
+
+    def next_endpoint(self, file: File) -> Endpoint | None:
+        """Wait for an endpoint that can be asked for a file; None when the download is over. Raises FetchError when none ever can."""
+        while not self.over:
+            endpoint, seconds = self.endpoints.pick(file["path"], self.holder_of(file))
+            if endpoint is not None:
+                self.waiting = ""
+                return endpoint
+            if seconds == float("inf"):
+                raise FetchError(
+                    f"{file['path']} can't be had: {self.endpoints.report(file['path'])}",
+                    "see what each endpoint said; put one that has the file into weights_endpoints and run the playbook again",
+                )
+            self.waiting = f"waiting {seconds:.0f} s for an endpoint ({self.endpoints.report()})"
+            with self.lock:
+                self.lock.wait(min(seconds, LOOK))
+        return None
+
+    def settle(self, endpoint: Endpoint, batch: list[File]) -> None:
+        """Fetch a batch from an endpoint and see what came of it."""
+        batch = [file for file in batch if self.may_begin(endpoint, file)]
+        wanted = [file for file in batch if self.tool.bytes_of(file) < file["size"] or size_of(os.path.join(self.base, file["path"])) < 0]
+        before = sum(self.tool.bytes_of(file) for file in wanted)
+        outcome = self.fetch(endpoint, wanted) if wanted else Outcome()
+        after = sum(self.tool.bytes_of(file) for file in wanted)
+        for file in wanted:
+            if self.tool.bytes_of(file):
+                self.sources.setdefault(file["path"], set()).add(endpoint.url)
+        if after > before:
+            self.endpoints_said(endpoint.works)
+        if outcome.said and not self.over:
+            self.blame(endpoint, wanted, outcome, after > before)
+        for file in batch:
+            size = size_of(os.path.join(self.base, file["path"]))
+            if size == file["size"]:
+                self.verify_later(file)
+                continue
+            if size > file["size"] or (not outcome.said and wanted):
+                # A program that is content, with too much or too little: this endpoint has another file.
+                self.wrong(file, f"{max(size, 0)} bytes instead of {file['size']}")
+            self.again(file)
+
+    def fetch(self, endpoint: Endpoint, wanted: list[File]) -> Outcome:
+        try:
+            return self.tool.fetch(endpoint, wanted)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            return Outcome(str(error), disk=True)
+
+    def holder_of(self, file: File) -> str | None:
+        """Of a file that has to come from one endpoint alone: the one that its bytes are from, or empty. None for all other files."""
+        if file["path"] not in self.whole:
+            return None
+        return next(iter(self.sources.get(file["path"], ())), "")
+
+    def may_begin(self, endpoint: Endpoint, file: File) -> bool:
+        """See that a file that has to come from one endpoint alone does. One that never does goes back to the others, and to its end."""
+        path = os.path.join(self.base, file["path"])
+        whole = file["path"] in self.whole and self.sources.get(file["path"]) != {endpoint.url}
+        anew = endpoint.without_ranges and self.tool.bytes_of(file) > 0
+        if whole or anew:
+            with self.endpoints.lock:
+                endpoint.begin(file["path"], whole)
+                gone = file["path"] in endpoint.lacks
+            if gone:
+                self.again(file)
+                return False
+        if whole:
+            if os.path.lexists(path):
+                os.unlink(path)
+            self.sources[file["path"]] = {endpoint.url}
+        return True
+
+    def endpoints_said(self, tell: t.Callable[[], None]) -> None:
+        with self.endpoints.lock:
+            tell()
+
+    def blame(self, endpoint: Endpoint, files: list[File], outcome: Outcome, progress: bool) -> None:
+        """Draw the conclusions from a program that did not get all it should."""
+        if outcome.disk:
+            self.wait_for_room(files, outcome.said)
+            return
+        if outcome.no_ranges:
+            endpoint.without_ranges = True
+            return
+        if outcome.status in (401, 403, 404, 410):
+            with self.endpoints.lock:
+                endpoint.said = outcome.said
+                for file in files:
+                    endpoint.lacks[file["path"]] = outcome.said
+        elif not progress or outcome.status:
+            # One that sends something before it cuts the connection is asked again at once.
+            with self.endpoints.lock:
+                endpoint.rest(outcome.said, outcome.retry_after)
+            print(f"{endpoint.url}: {endpoint.said}", flush=True)
+
+    def wait_for_room(self, files: list[File], said: str) -> None:
+        """Wait until the disk has room again, for as long as patience goes. Raises FetchError."""
+        if free_bytes(self.base) >= ROOM and can_write(self.base):
+            self.write_errors += 1
+            if self.write_errors >= WRITE_ERRORS:
+                raise FetchError(f"the disk can't be written to: {said}", "see that the disk is in order and writable, and run the playbook again")
+        missing = sum(file["size"] - self.tool.bytes_of(file) for file in self.files)
+        if not self.waiting.startswith("the disk"):
+            print(f"the disk is full; waiting for room, {words(missing)} are missing", flush=True)
+        while not self.over and not (free_bytes(self.base) >= min(missing, 4 * ROOM) and can_write(self.base)):
+            self.waiting = "the disk is full; waiting for room"
+            with self.lock:
+                self.lock.wait(LOOK)
+        self.waiting = ""
+
+    def again(self, file: File) -> None:
+        with self.lock:
+            self.queue.append(file)
+            self.lock.notify_all()
+
+    # -- verification
+
+    def verify_later(self, file: File) -> None:
+        with self.lock:
+            self.verifying += 1
+        self.pool.submit(self.guard, lambda: self.verify(file))
+
+    def verify(self, file: File) -> None:
+        """Hash a file that has all its bytes; into the record with it, or away and once more from the beginning."""
+        try:
+            try:
+                entry = entry_of(self.base, file)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                # Its last bytes never got to the disk: nobody sent them wrong.
+                self.sources.pop(file["path"], None)
+                os.unlink(os.path.join(self.base, file["path"]))
+                self.again(file)
+                return
+            if entry is None:
+                self.wrong(file, "a hash that was not announced")
+                self.again(file)
+                return
+            self.shelf.put(self.base, entry)
+            with self.lock:
+                self.record.add(entry)
+                self.open.discard(file["path"])
+                self.last_bytes = time.monotonic()
+                self.lock.notify_all()
+        finally:
+            with self.lock:
+                self.verifying -= 1
+
+    def wrong(self, file: File, what: str) -> None:
+        """A file is not what was announced: it goes, and is fetched anew. Who sent all of it is asked last for it.
+
+        With bytes from several places nobody knows who is wrong: it comes from one endpoint alone after that.
+        """
+        sources = self.sources.pop(file["path"], set())
+        print(f"{file['path']} from {' and '.join(sorted(sources)) or EARLIER} has {what}; it is fetched again", flush=True)
+        blamed = [endpoint for endpoint in self.endpoints.all if sources == {endpoint.url}]
+        with self.endpoints.lock:
+            for endpoint in blamed:
+                endpoint.wrong[file["path"]] = endpoint.wrong.get(file["path"], 0) + 1
+        if not blamed:
+            self.whole.add(file["path"])
+        path = os.path.join(self.base, file["path"])
+        if os.path.lexists(path):
+            os.unlink(path)
+
+    # -- the watch
+
+    def there(self) -> int:
+        """Bytes of all files of this download that are there, in whatever state."""
+        begun = self.tool.unfinished() if isinstance(self.tool, HubClient) else 0
+        return sum(self.tool.bytes_of(file) for file in self.files) + begun
+
+    def watch(self) -> None:
+        """Tell how far it is, change the endpoint when it is too slow, and give up when nothing comes any more."""
+        total = sum(file["size"] for file in self.spec["files"])
+        others = total - sum(file["size"] for file in self.files)
+        rate, size = Rate(self.spec["rate_seconds"]), -1
+        while not self.over:
+            now, before, size = time.monotonic(), size, self.there()
+            busy = self.tool.busy()
+            if size > before or self.verifying or (self.endpoints.is_alive() and not self.waiting.startswith("the disk")):
+                self.last_bytes = now
+            pace = rate.add(now, size)
+            if not busy or size < before:
+                # Waiting and verifying are not slow.
+                rate = Rate(self.spec["rate_seconds"])
+            elif rate.span >= self.spec["rate_seconds"] and pace < self.spec["rate_floor"]:
+                self.change(busy[0], pace)
+                rate = Rate(self.spec["rate_seconds"])
+            if now - self.last_bytes > self.spec["patience"]:
+                self.give_up(now - self.last_bytes)
+            doing = self.waiting or (f"from {', '.join(sorted({one.url for one in busy}))}" if busy else "verifying")
+            self.status.progress(min(others + size, total), total, doing)
+            with self.lock:
+                self.lock.wait(LOOK)
+
+    def change(self, endpoint: Endpoint, pace: float) -> None:
+        """An endpoint stays below the floor: go on with another one, or without Xet where that is the way it was taken."""
+        if isinstance(self.tool, HubClient) and "HF_XET_HIGH_PERFORMANCE" in self.tool.xet(endpoint):
+            print(f"{endpoint.url}: {words(pace)}/s by Xet; going on without it", flush=True)
+            self.tool.without_xet.add(endpoint.url)
+        elif not self.endpoints.too_slow(endpoint, pace):
+            return
+        else:
+            print(f"{endpoint.url}: {endpoint.said}; going on with the next one", flush=True)
+        self.tool.stop(endpoint)
+
+    def give_up(self, seconds: float) -> t.NoReturn:
+        """Nothing has come for too long. Raises FetchError."""
+        if self.waiting.startswith("the disk"):
+            raise FetchError("the disk is full", "make room on the disk and run the playbook again; what was fetched is kept")
+        raise FetchError(
+            f"no data for {seconds:.0f} s: {self.endpoints.report()}",
+            "see that the host reaches one of weights_endpoints, or add one; run the playbook again to go on where it stopped",
+        )

@@ -1,0 +1,179 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Build one release in a folder of its own, prove it, and only then give it its name.
+
+Runs on the host as a systemd unit. Usage: build_release.py SPECIFICATION.json, with the keys that vllm/tasks/build.yml writes.
+The folder is built as .building-<name>. When what was installed imports, has the version that was asked for, builds its command-line parser
+and passes the further proofs of the specification, release.json is written into it and it is renamed. A folder without its final name is
+never used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+import typing as t
+
+from .. import _library, _releases
+from . import source
+from .steps import BuildError, Status, is_managed, run, uv_environment
+
+# What the name of a release stands for, and with it all that is worth keeping of a specification. No index: it may hold credentials.
+KEPT = ("name", "engine", "package", "version", "source", "requirements", "overrides", "python", "torch_backend", "build_environment", "proofs")
+
+
+def resolve(spec: dict[str, t.Any], folder: str, engine: str, excluded: list[str]) -> list[str]:
+    """Resolve everything in one step into a lock with hashes; return its pins, such as torch==2.13.0. Raises BuildError."""
+    requirements, overrides, constraints, lock = (
+        os.path.join(folder, name) for name in ("requirements.in", "overrides.txt", "constraints.txt", "requirements.lock")
+    )
+    write_lines(requirements, [engine, *spec["requirements"]])
+    write_lines(overrides, spec["overrides"])
+    write_lines(constraints, excluded)
+    # Only the engine itself is ever taken before its release.
+    newest = ["--prerelease-package", spec["package"].partition("[")[0] + "=allow"] if spec["source"]["kind"] == "nightly" else []
+    run([spec["uv"], "pip", "compile", "--quiet", *newest, *no_index(spec), "--python", os.path.join(folder, "bin", "python"),
+         "--generate-hashes", "--no-header", "--overrides", overrides, "--constraints", constraints, "--output-file", lock, requirements],
+        uv_environment(spec, wheels(folder)), "see that the version exists and that the host reaches the package indexes "
+        "(vllm_version, vllm_source, vllm_requirements, vllm_index_url, vllm_find_links)")
+    with open(lock, encoding="utf-8") as file:
+        return [line.split()[0] for line in file if "==" in line and not line.startswith((" ", "#"))]
+
+
+def resolve_for_accelerator(spec: dict[str, t.Any], folder: str, engine: str, status: Status) -> list[str]:
+    """Resolve; where find-links hold a torch for processors and the release is for an accelerator, once more without that one.
+
+    A local part counts as newer, so torch==2.13.0+cpu from find-links goes before the index's torch==2.13.0. Raises BuildError.
+    """
+    status.write("resolving " + ", ".join([engine, *spec["requirements"]]))
+    pins = resolve(spec, folder, engine, [])
+    wrong = cpu_torch(pins)
+    if wrong and not spec["cpu"]:
+        status.write(f"resolving again without {wrong}, which is for processors alone")
+        pins = resolve(spec, folder, engine, [wrong.replace("==", "!=")])
+        if cpu_torch(pins):
+            raise BuildError(f"nothing but {cpu_torch(pins)} is to be had, which computes on processors alone",
+                             "name an index with torch for this host's GPUs (vllm_index_url, vllm_torch_backend), or ask for a CPU build (+cpu)")
+    return pins
+
+
+def cpu_torch(pins: list[str]) -> str:
+    """Return the pin of a torch whose name says that it is a CPU build; empty when there is none."""
+    return next((pin for pin in pins if pin.startswith("torch==") and "cpu" in pin.partition("+")[2].split(".")), "")
+
+
+def install(spec: dict[str, t.Any], folder: str, status: Status) -> dict[str, str]:
+    """Make the environment, resolve everything into a lock, install just that, and return what the source has turned out to be."""
+    uv, python = spec["uv"], os.path.join(folder, "bin", "python")
+    status.write(f"making the environment on {spec['python']}")
+    missing = "see that the host reaches GitHub, or say with vllm_python_mirror where uv finds this Python; or name an interpreter of the host (vllm_python)"
+    run([uv, "venv", "--relocatable", "--python", spec["python"], folder], uv_environment(spec),
+        missing if is_managed(spec["python"]) else "see that vllm_python is there")
+    engine, resolved = source.engine(spec, folder, status)
+    pins = resolve_for_accelerator(spec, folder, engine, status)
+    status.write(f"installing {len(pins)} packages")
+    # --no-deps: the lock is complete, and overrides must not be undone by a second look at the packages' own wishes.
+    run([uv, "pip", "install", "--quiet", *no_index(spec), "--python", python, "--no-deps", "--require-hashes",
+         "--requirements", os.path.join(folder, "requirements.lock")], uv_environment(spec, wheels(folder)), "see that the host reaches the package indexes")
+    # uv's own lock, which everybody may write.
+    if os.path.exists(os.path.join(folder, ".lock")):
+        os.unlink(os.path.join(folder, ".lock"))
+    return resolved
+
+
+def no_index(spec: dict[str, t.Any]) -> list[str]:
+    """Return the argument that keeps uv from every index; uv knows no variable for it."""
+    return ["--no-index"] if spec["index"]["no_index"] else []
+
+
+def wheels(folder: str) -> str:
+    """Return where the wheels are that came from the source itself; the folder is there only where some did."""
+    return os.path.join(folder, source.WHEELS)
+
+
+def write_lines(path: str, lines: list[str]) -> None:
+    """Write a text file of one entry a line."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("".join(line + "\n" for line in lines))
+
+
+def prove(spec: dict[str, t.Any], folder: str, status: Status) -> dict[str, t.Any]:
+    """Run the release's own interpreter on its engine's proof, then the further proofs; return what the first found. Raises BuildError."""
+    status.write("proving imports, version and command line")
+    environment = {**os.environ, "HOME": folder, "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+    said = run([os.path.join(folder, "bin", "python"), _library.root(), f"release.verify_{spec['engine']}"], environment, "the packages do not fit together: change vllm_requirements or vllm_overrides")
+    found: dict[str, t.Any] = json.loads(said.splitlines()[-1])
+    if not fits(found["version"], spec):
+        raise BuildError(f"{spec['engine']} {found['version']} was installed instead of {spec['version']}",
+                         "see what the source, vllm_requirements and the indexes bring, and say its version with vllm_version")
+    if not spec["cpu"] and not found["accelerator"]:
+        raise BuildError(f"torch {found['torch']} computes on processors alone",
+                         "see which torch the indexes and vllm_find_links bring (vllm_torch_backend), or ask for a CPU build (+cpu)")
+    for number, command in enumerate(spec["proofs"], start=1):
+        status.write(f"proof {number} of {len(spec['proofs'])}: {_library.program_of(command)}")
+        run(command, {**os.environ, "HOME": folder}, "", folder)
+    return found
+
+
+def fits(found: str, spec: dict[str, t.Any]) -> bool:
+    """Tell whether a version is the one that was asked for; of a source that names none, whether it is of its line (the first two numbers)."""
+    found, wanted = (text.partition("+")[0] for text in (found, spec["version"]))
+    return found == wanted if spec["source"]["kind"] == "index" else line(found) == line(wanted)
+
+
+def line(version: str) -> list[str]:
+    """Return the first two numbers of a version: flags do not come and go within them."""
+    return version.split(".")[:2]
+
+
+def build(spec: dict[str, t.Any], status: Status) -> None:
+    """Build the release unless it stands already. Raises BuildError."""
+    directory = os.path.dirname(spec["path"])
+    folder = os.path.join(directory, _releases.BUILDING + spec["name"])
+    if spec["name"] in _releases.complete(directory):
+        status.write("the release stands already")
+        return
+    # Left by a build that was killed, or by hands: neither can be trusted.
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(spec["path"], ignore_errors=True)
+    # What runs now was used until this one came, and is the first to be kept of those that no service names any more.
+    _releases.mark_used(directory)
+    start = time.monotonic()
+    try:
+        resolved = install(spec, folder, status)
+        found = prove(spec, folder, status)
+        record = {key: spec[key] for key in KEPT}
+        record.update(resolved=resolved, proof=found, seconds=round(time.monotonic() - start, 1), built=int(time.time()))
+        with open(os.path.join(folder, _releases.RECORD), "w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(folder, spec["path"])
+    finally:
+        # Nobody can use what failed, and it is several GiB.
+        shutil.rmtree(folder, ignore_errors=True)
+    status.write(f"complete in {time.monotonic() - start:.0f} s: {spec['engine']} {found['version']}, torch {found['torch']}, CUDA {found['cuda'] or 'none'}")
+
+
+def main() -> int:
+    """Build what the specification says; the exit status tells systemd, the status file tells the play."""
+    os.umask(0o022)
+    with open(sys.argv[1], encoding="utf-8") as file:
+        spec = json.load(file)
+    status = Status(spec["status_file"])
+    try:
+        build(spec, status)
+    except BuildError as error:
+        status.write("failed", error=str(error), fix=error.fix)
+        return 1
+    except OSError as error:
+        status.write("failed", error=str(error), fix="see that the disk has room and is writable, and run the playbook again")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the steps of a build share: running a program, saying how far it is, and the environment for uv."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import typing as t
+
+from .._exit_status import describe
+from .._masking import masked
+
+TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+class BuildError(Exception):
+    """A step that failed: what happened, and the fix."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what)
+        self.fix = fix
+
+
+class Status:
+    """The file in which a play reads how far the build is."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def write(self, text: str, **values: t.Any) -> None:
+        """Replace the file in one step, and say the same to the journal. Where it can't be written, as on a full disk, the journal alone has it."""
+        new = self.path + ".new"
+        print(": ".join(str(part) for part in (text, values.get("error")) if part), flush=True)
+        try:
+            with open(new, "w", encoding="utf-8") as file:
+                json.dump({"text": text, **values}, file)
+            os.replace(new, self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            print(f"{self.path} can't be written: {error.strerror}", flush=True)
+
+
+def is_managed(python: str) -> bool:
+    """Tell whether a Python is a version, which uv brings, and not the path of an interpreter."""
+    return not python.startswith("/")
+
+
+def uv_environment(spec: dict[str, t.Any], wheels: str = "") -> dict[str, str]:
+    """Return the environment for uv, with a folder of wheels to look into as well. Index addresses may hold credentials, so they are never arguments."""
+    index = spec["index"]
+    find_links = [*index["find_links"], *([wheels] if os.path.isdir(wheels) else [])]
+    environment = {**os.environ, "UV_CACHE_DIR": spec["cache_dir"], "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    if is_managed(spec["python"]):
+        # A version is a Python that uv brings, never one that happens to be on the host. It stays: releases are built on it.
+        environment.update(UV_PYTHON_DOWNLOADS="automatic", UV_MANAGED_PYTHON="1", UV_PYTHON_INSTALL_DIR=spec["python_dir"])
+        if spec.get("python_mirror"):
+            environment["UV_PYTHON_INSTALL_MIRROR"] = spec["python_mirror"]
+    if os.path.exists(TRUST_STORE):
+        environment["SSL_CERT_FILE"] = TRUST_STORE
+    if index["index_url"]:
+        environment["UV_DEFAULT_INDEX"] = index["index_url"]
+    if index["extra_index_urls"]:
+        environment["UV_INDEX"] = " ".join(index["extra_index_urls"])
+    if find_links:
+        environment["UV_FIND_LINKS"] = ",".join(find_links)
+    if spec["torch_backend"]:
+        environment["UV_TORCH_BACKEND"] = spec["torch_backend"]
+    return {**environment, **netrc_environment(spec)}
+
+
+def netrc_environment(spec: dict[str, t.Any]) -> dict[str, str]:
+    """Return the variable by which uv and pip find users and passwords of indexes, where the host has such a file."""
+    path = spec.get("netrc", "")
+    return {"NETRC": path} if path and os.path.exists(path) else {}
+
+
+def run(command: list[str], environment: dict[str, str], fix: str, folder: str | None = None) -> str:
+    """Run one step, in a folder, and return what it printed. Raises BuildError with its last words."""
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", check=False,
+        )
+    except FileNotFoundError as error:
+        raise BuildError(f"there is no {command[0]} on the host", fix) from error
+    if done.returncode != 0:
+        # uv and pip quote the addresses that they were given, whose users and passwords are in the environment.
+        said = masked(done.stdout, *(value for value in environment.values() if "://" in value))
+        print(said, flush=True)
+        raise BuildError(f"{' '.join([os.path.basename(command[0]), *command[1:2]])} {describe(done.returncode)}: {last_words(said)}", fix)
+    return done.stdout
+
+
+def last_words(text: str) -> str:
+    """Return the end of a program's output on one line: what a person needs to see first."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[-6:])[-900:] or "no output"

@@ -1,0 +1,107 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether an engine really answers: a small piece of what it is there for, of text one token. C(/health) says 200 with a dead node and with an
+engine that hangs.
+
+An engine under load may let a request wait longer than anybody likes. So one that is not answered is held against the engine's own counters: who
+has made tokens meanwhile is busy, who has not is dead.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+
+from .. import _openai_api, _task_checks
+
+_COUNTER = re.compile(r"^vllm:(?:generation_tokens|prompt_tokens|request_success)_total(?:\{[^}\n]*\})? ([0-9.eE+-]{1,40})$", re.MULTILINE)
+
+WELL = "well"
+BUSY = "busy"
+UNWELL = "unwell"
+DEAD = "dead"
+
+# Errors of the server in a row that make it dead: a single one may be of the moment.
+ERRORS = 2
+
+# What takes least: chat models complete a text as well, and without a template.
+_CHEAPEST = {_task_checks.CHAT: _task_checks.COMPLETION}
+
+
+class Engine:
+    """An OpenAI-compatible server on this host. C(task) is what it is there for (see task_checks), C(patience) how many seconds it may make no token
+    before it counts as dead, C(timeout) those that one answer may take."""
+
+    def __init__(
+        self, url: str, model: str, key: str, timeout: float, patience: float, clock: t.Callable[[], float] = time.monotonic, task: str = _task_checks.AUTO,
+    ) -> None:
+        # This is the host itself, whatever name its certificate is for.
+        self._api = _openai_api.Api(url, key, timeout, _openai_api.Trust(verify=False))
+        self._question = _task_checks.Question(model, prompt="Hi", max_tokens=1)
+        self._tasks = (_CHEAPEST.get(task, task),) if task != _task_checks.AUTO else (
+            _task_checks.COMPLETION, _task_checks.EMBEDDING, _task_checks.SCORE, _task_checks.CLASSIFY, _task_checks.POOLING, _task_checks.TRANSCRIPTION,
+        )
+        self._patience = patience
+        self._clock = clock
+        self._counted = -1.0
+        self._progress = clock()
+        self._errors = 0
+
+    def is_up(self) -> bool:
+        """Whether the server answers at all: enough to begin asking it for more."""
+        try:
+            self._api.read("/health", timeout=5)
+        except _openai_api.ApiError:
+            return False
+        return True
+
+    def look(self) -> tuple[str, str]:
+        """Ask for an answer; return one of WELL, BUSY, UNWELL (it will be asked again) and DEAD, and why. Raises nothing."""
+        try:
+            return self._look()
+        except Exception as error:  # pylint: disable=broad-except
+            # Who asks is a thread that nobody would miss, and an engine that hangs later on is to be noticed all the same.
+            return self._waiting(f"{type(error).__name__}: {_openai_api.shown(error)}")
+
+    def _look(self) -> tuple[str, str]:
+        for task in self._tasks:
+            try:
+                _task_checks.ask(self._api, task, self._question)
+            except _openai_api.ApiError as error:
+                if error.status == 0:
+                    return self._waiting(str(error))
+                if error.status >= 500:
+                    self._errors += 1
+                    return (DEAD if self._errors >= ERRORS else UNWELL), f"a {task} was answered with status {error.status}"
+                if 400 <= error.status < 500:
+                    # It does no such thing: perhaps another. Where there is none left it answers, and more cannot be asked.
+                    continue
+            # It has answered, though perhaps with a token that is no text.
+            self._tasks = (task,)
+            break
+        return self._well()
+
+    def _well(self) -> tuple[str, str]:
+        self._errors = 0
+        self._progress = self._clock()
+        return WELL, ""
+
+    def _waiting(self, error: str) -> tuple[str, str]:
+        """No answer in time: busy when it has counted something since, dead when that is too long ago."""
+        counted = self._count()
+        if counted is not None and counted != self._counted:
+            self._counted = counted
+            self._progress = self._clock()
+            return BUSY, "a completion had to wait, and tokens are being made"
+        quiet = self._clock() - self._progress
+        why = f"no completion ({error}) and no token for {quiet:.0f} s"
+        return (DEAD if quiet >= self._patience else UNWELL), why
+
+    def _count(self) -> float | None:
+        """The sum of what the engine counts of its work; None when it does not say."""
+        try:
+            found = _COUNTER.findall(self._api.read("/metrics", timeout=10).decode(errors="replace"))
+            return sum(float(number) for number in found) if found else None
+        except (_openai_api.ApiError, ValueError):
+            return None

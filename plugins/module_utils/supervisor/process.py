@@ -1,0 +1,94 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program that a part of a service runs: started, listened to, and stopped with all that it has started."""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import typing as t
+
+from .threads import Threads
+
+# Lines of output that are kept for the record of a failure, and bytes after which a line is taken for one.
+KEPT_LINES = 3000
+LONGEST_LINE = 16384
+
+
+class Process:
+    """A program with its output, which goes on to this process's own and is kept in part."""
+
+    def __init__(self, command: t.Sequence[str], environment: t.Mapping[str, str]) -> None:
+        self.command = list(command)
+        self.environment = dict(environment)
+        self._lines: collections.deque[str] = collections.deque(maxlen=KEPT_LINES)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.ended = threading.Event()
+        self.status = 0
+
+    @property
+    def was_started(self) -> bool:
+        return self._process is not None
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and not self.ended.is_set()
+
+    def start(self, threads: Threads, on_line: t.Callable[[str], None], on_end: t.Callable[[int], None]) -> None:
+        """Start it. Both are called from other threads: with each line of output, and with the exit status. Raises OSError."""
+        self._process = subprocess.Popen(
+            self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )
+        process = self._process
+        # Neither promises a sign of life: a program may say nothing, and live, for as long as it likes.
+        threads.start("waits for the program's end", lambda worker: self._wait(process, on_end))
+        threads.start("reads what the program says", lambda worker: self._read(process, on_line))
+
+    def _read(self, process: subprocess.Popen[bytes], on_line: t.Callable[[str], None]) -> None:
+        ended = True
+        output = t.cast(t.BinaryIO, process.stdout)
+        for raw in iter(lambda: output.readline(LONGEST_LINE), b""):
+            sys.stdout.buffer.write(raw)
+            sys.stdout.buffer.flush()
+            line = raw.decode(errors="replace").rstrip("\n")
+            self._lines.append(line)
+            on_line(line)
+            ended = raw.endswith(b"\n")
+        if not ended:
+            # What is said next, by the supervisor, begins a line of its own.
+            sys.stdout.buffer.write(b"\n")
+            sys.stdout.buffer.flush()
+
+    def _wait(self, process: subprocess.Popen[bytes], on_end: t.Callable[[int], None]) -> None:
+        # Not until its output is at an end: what it leaves behind may hold that open for ever.
+        self.status = process.wait()
+        self.ended.set()
+        on_end(self.status)
+
+    def stop(self, seconds: float) -> None:
+        """Ask it to end, wait, then kill its process group. What it has started in other groups goes with the unit's control group."""
+        process = self._process
+        if process is None:
+            return
+        if not self.ended.is_set():
+            try:
+                process.send_signal(signal.SIGTERM)
+            except ProcessLookupError:
+                pass  # It has ended meanwhile.
+            self.ended.wait(seconds)
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self.ended.wait(10)
+
+    def output(self) -> list[str]:
+        """Return the last lines that it has said."""
+        # What it said last may still be on its way through the pipe.
+        time.sleep(0.2)
+        return list(self._lines)

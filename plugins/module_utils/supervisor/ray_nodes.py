@@ -1,0 +1,53 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waits until a Ray cluster has its nodes with their free GPUs, and says what it waits for. Run by the release's own Python, which has Ray.
+
+    supervisor.ray_nodes HOST:PORT GPUS NAME=ADDRESS...
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import typing as t
+
+LOOK_SECONDS = 1.0
+
+
+def lacking(ray: t.Any, nodes: dict[str, str], gpus: int) -> str:
+    """Return what is not there yet, for people; empty when all is. C(nodes) are addresses by name, C(gpus) how many each has."""
+    alive = {node["NodeManagerAddress"]: node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]}
+    missing = [f"{name} ({address})" for name, address in nodes.items() if address not in alive]
+    if missing:
+        return f"waiting for Ray's node {', '.join(missing)}"
+    others = sorted(set(alive) - set(nodes.values()))
+    if others:
+        return f"Ray has nodes that are not of this service: {', '.join(others)}"
+    short = [f"{name} has {alive[address]:g} of {gpus}" for name, address in nodes.items() if alive[address] != gpus]
+    if short:
+        return f"waiting for GPUs in Ray: {', '.join(short)}"
+    free = ray.available_resources().get("GPU", 0)
+    wanted = gpus * len(nodes)
+    return f"waiting for free GPUs in Ray: {free:g} of {wanted}" if free < wanted else ""
+
+
+def main() -> None:
+    """Wait for all of it."""
+    import ray
+
+    ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)
+    nodes = dict(word.split("=", 1) for word in sys.argv[3:])
+    said = None
+    while True:
+        lack = lacking(ray, nodes, int(sys.argv[2]))
+        if not lack:
+            print(f"Ray {ray.__version__} has {', '.join(nodes)} with {sys.argv[2]} GPUs each", flush=True)
+            return
+        if lack != said:
+            said = lack
+            print(lack, flush=True)
+        time.sleep(LOOK_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

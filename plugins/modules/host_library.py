@@ -1,0 +1,110 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: host_library
+short_description: Install the programs that units of this collection run
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - Installs the host library in a folder named by its contents and brings it into force in one step. A program that runs goes on with the library
+    that it was started from.
+  - Removes libraries that no program runs from any more, and the programs of earlier versions once no unit calls them.
+  - For the roles of this collection.
+options:
+  path:
+    description: Folder of the libraries.
+    type: path
+    required: true
+  state_dir:
+    description: Where the collection keeps what it knows of a host.
+    type: path
+    required: true
+  archive:
+    description: The library as a zip archive in base64, as P(inferops.gpu.host_library#lookup) returns it.
+    type: str
+    required: true
+attributes:
+  check_mode:
+    description: Reports whether another library would come into force.
+    support: full
+  diff_mode:
+    description: Shows the digest of the library before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Install the host library
+  inferops.gpu.host_library:
+    path: /opt/inferops/lib
+    state_dir: /var/lib/inferops
+    archive: "{{ query('inferops.gpu.host_library') | map(attribute='archive') | first }}"
+"""
+
+RETURN = r"""
+digest:
+  description: Digest of the library that is in force afterwards.
+  returned: success
+  type: str
+removed:
+  description: Libraries and former programs that were removed.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import base64
+import hashlib
+import io
+import zipfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _library
+
+
+def unpack(archive: str) -> dict[str, bytes]:
+    """Return the files of an archive by their paths. Raises ValueError."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as file:
+            found = {name: file.read(name) for name in file.namelist()}
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"this is no zip archive: {error}") from error
+    outside = [name for name in found if name.startswith("/") or ".." in name.split("/")]
+    if outside or not found:
+        raise ValueError(f"the archive holds {outside[0] if outside else 'nothing'}")
+    return found
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "state_dir": {"type": "path", "required": True},
+            # No secret, but too long for every log that a call leaves.
+            "archive": {"type": "str", "required": True, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    path = module.params["path"]
+    removed: list[str] = []
+    try:
+        files = unpack(module.params["archive"])
+        wanted = _library.digest({name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
+        before = _library.in_force(path)
+        if before != wanted and not module.check_mode:
+            _library.install(path, files)
+            removed = _library.prune(path, module.params["state_dir"])
+    except (ValueError, OSError) as error:
+        module.fail_json(msg=f"The host library cannot be installed in {path}: {error}. See that the disk has room and is writable.")
+    module.exit_json(
+        changed=before != wanted, digest=wanted, removed=removed,
+        diff={"before": f"{before}\n" if before else "", "after": f"{wanted}\n", "before_header": path, "after_header": path},
+    )
+
+
+if __name__ == "__main__":
+    main()
