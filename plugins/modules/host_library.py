@@ -13,7 +13,6 @@ description:
   - Installs the host library in a folder named by its contents and brings it into force in one step. A program that runs goes on with the library
     that it was started from.
   - Removes libraries that no program runs from any more, and the programs of earlier versions once no unit calls them.
-  - For the roles of this collection.
 options:
   path:
     description: Folder of the libraries.
@@ -27,13 +26,9 @@ options:
     description: The library as a zip archive in base64, as P(inferops.gpu.host_library#lookup) returns it.
     type: str
     required: true
-attributes:
-  check_mode:
-    description: Reports whether another library would come into force.
-    support: full
-  diff_mode:
-    description: Shows the digest of the library before and after.
-    support: full
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""
