@@ -42,28 +42,6 @@ def secret_environment(service: Service) -> dict[str, str]:
     return found
 
 
-def service_directories(services: t.Sequence[Service], former: str) -> list[dict[str, t.Any]]:
-    """Return the directories that each service writes to, its account's own, for the `directories` module.
-
-    What is there is kept as it is: a unit that changes its account takes its folders with it when it starts, not before. One of somebody else
-    is an error. `former` is the account that all services had together once; the folders above them, which were its own then, become root's.
-    """
-    found: dict[str, dict[str, t.Any]] = {}
-    for service in services:
-        account = service["account"]
-        of = [account["user"], former]
-        rows = {service["cache"]: {"owner": account["user"], "group": account["group"], "mode": "0750", "of": of}}
-        for unit in service["units"]:
-            rows[unit["failures"]] = rows[service["cache"]]
-            if unit["ray_folder"]:
-                rows[unit["ray_folder"]] = {"owner": "root", "group": account["group"], "mode": "0770", "of": of}
-        for path, row in rows.items():
-            above = path.rpartition("/")[0]
-            found.setdefault(above, {"path": above, "mode": "0755", "keep": True, "former": former})
-            found.setdefault(path, {"path": path, **row, "keep": True})
-    return list(found.values())
-
-
 def service_accounts(services: t.Sequence[Service], present: t.Mapping[str, t.Mapping[str, t.Any]], groups: t.Sequence[str]) -> list[dict[str, t.Any]]:
     """Return the accounts of present services that a host lacks, or that are not in all of these groups, for the `service_accounts` module.
 
@@ -75,28 +53,6 @@ def service_accounts(services: t.Sequence[Service], present: t.Mapping[str, t.Ma
 
 def _groups_of(account: t.Mapping[str, t.Any] | None) -> set[str]:
     return {account["group"], *account["groups"]} if account is not None else set()
-
-
-def service_units(services: t.Sequence[Service], remove: str = "") -> list[dict[str, t.Any]]:
-    """Return what the `service_state` module has to know of each service, or of those alone that are to be removed: one by name, or "all"."""
-    chosen = [service for service in services if remove in ("", "all", service["name"])]
-    return [row for service in chosen for row in _units_of(service, "absent" if remove else service["state"])]
-
-
-def _units_of(service: Service, state: str) -> list[dict[str, t.Any]]:
-    """Return a service's units on this host. Of several the one that stands for it comes last and has the cache, which the others use too."""
-    keys = ("unit", "environment_file", "served", "folders")
-    rows = [{key: unit[key] for key in keys} for unit in reversed(service["units"])]
-    if not rows and service["state"] == "present":
-        rows = [{**{key: service[key] for key in keys[:-1]}, "folders": []}]
-    # What it was before goes first: it has the ports.
-    found = [{**{key: unit[key] for key in keys}, "state": "absent"} for unit in service["former_units"]] + [{**row, "state": state} for row in rows]
-    # All of its units use the cache, the account and the files that are brought, and the last of them has them.
-    last = {"cache": service["cache"], "account": service["account"]["user"]}
-    return [
-        {**row, **(last if row is found[-1] else dict.fromkeys(last)), "folders": [*row["folders"], *([service["files"]["root"]] if row is found[-1] else [])]}
-        for row in found
-    ]
 
 
 def service_checks(
@@ -151,9 +107,7 @@ class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
             "service_secrets": service_secrets,
-            "service_directories": service_directories,
             "service_accounts": service_accounts,
-            "service_units": service_units,
             "service_checks": service_checks,
             "service_lines": service_lines,
         }

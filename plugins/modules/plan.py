@@ -372,6 +372,10 @@ hosts:
           description: Units of a multi-node service on this host, the one that stands for it first; empty on one host.
           type: list
           elements: dict
+        unit_states:
+          description: Units and their states, as M(inferops.gpu.service_state) takes them.
+          type: list
+          elements: dict
         former_units:
           description: Units that it may have had under another backend or role, which are removed.
           type: list
@@ -456,6 +460,10 @@ hosts:
         environment:
           description: Environment of the engine, without secrets.
           type: dict
+        directories:
+          description: Directories that it writes to, as M(inferops.gpu.directories) takes them.
+          type: list
+          elements: dict
         own_folders:
           description: Command that gives the service's account its directories before each start.
           type: list

@@ -29,7 +29,7 @@ from ..placement.stages import memory_document, stages_document
 from ..programs import library
 from ..vllm import arguments as args
 from ..vllm.engines import TRANSFORMERS
-from . import types
+from . import service_items, types
 
 T = TypeVar("T")
 
@@ -136,11 +136,14 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
     }
     # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    files = _files(host, service, node_units.unit_name(draft))
     # Nor is where a file is on the controller; what it holds is in its path on the host, which stands in the arguments. So do all names in the API.
     beside: dict[str, Any] = {
         "all_weights": list(dict.fromkeys(one.name for one in draft.all_weights)),
         "extra_repositories": [extra.to_dict() for extra in draft.extras],
-        "files": _files(host, service, node_units.unit_name(draft)),
+        "files": files,
+        "directories": service_items.directories(document["account"], draft.cache, units, settings.host_user),
+        "unit_states": service_items.unit_states({**document, "files": asdict(files)}),
         "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
         "served_model_names": list(service.served_model_names) or [service.name],
     }
@@ -209,19 +212,20 @@ def _thinking_switch(draft: ServiceDraft) -> str:
 
 
 def _absent(host: HostDraft, service: Service) -> types.RemovedService:
-    return types.RemovedService(
-        name=str(service.name),
-        state=service.state,
-        unit=service.unit,
-        account=types.Account(**_account(host, service)),
-        environment_file=_environment_file(host, service),
-        served=_served_file(host, service),
-        cache=f"{host.settings.host_cache_dir}/{service.name}",
-        files=_files(host, service, service.unit),
-        units=[],
+    document: dict[str, Any] = {
+        "name": str(service.name),
+        "state": service.state,
+        "unit": service.unit,
+        "environment_file": _environment_file(host, service),
+        "served": _served_file(host, service),
+        "cache": f"{host.settings.host_cache_dir}/{service.name}",
+        "units": [],
         # All that it may have had.
-        former_units=node_units.other_units(host, service),
-    )
+        "former_units": node_units.other_units(host, service),
+    }
+    account, files = types.Account(**_account(host, service)), _files(host, service, service.unit)
+    states = service_items.unit_states({**document, "account": asdict(account), "files": asdict(files)})
+    return types.RemovedService(**document, account=account, files=files, unit_states=states)
 
 
 def _account(host: HostDraft, service: Service) -> dict[str, str]:

@@ -219,6 +219,7 @@ class RemovedService:
     cache: str = doc("Compile and kernel caches.")
     files: Files = doc("Files of the controller that it needs.")
     units: list[dict[str, Any]] = doc("Units of a multi-node service on this host, the one that stands for it first; empty on one host.")
+    unit_states: list[dict[str, Any]] = doc("Units and their states, as M(inferops.gpu.service_state) takes them.")
     former_units: list[dict[str, Any]] = doc("Units that it may have had under another backend or role, which are removed.")
 
 
@@ -247,6 +248,7 @@ class Service(RemovedService):
     gpus: list[Any] = doc("GPUs by index, or UUIDs of MIG slices; empty when unknown.")
     argv: list[str] = doc("Command line of the engine; empty on hosts where Ray starts the ranks.")
     environment: dict[str, str] = doc("Environment of the engine, without secrets.")
+    directories: list[dict[str, Any]] = doc("Directories that it writes to, as M(inferops.gpu.directories) takes them.")
     own_folders: list[str] = doc("Command that gives the service's account its directories before each start.")
     before_start: list[list[str]] = doc("Commands that the unit runs before each start.")
     has_api_key: bool = doc("Whether it has an API key; the key itself is never part of the plan.")

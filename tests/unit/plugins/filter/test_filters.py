@@ -113,22 +113,6 @@ def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
         certificates.missing_certificates([str(tmp_path / "gone.pem")], {})
 
 
-@pytest.mark.parametrize(
-    ("remove", "expected"),
-    [
-        ("", [("vllm-a.service", "present"), ("vllm-b.service", "absent")]),
-        ("all", [("vllm-a.service", "absent"), ("vllm-b.service", "absent")]),
-        ("a", [("vllm-a.service", "absent")]),
-        ("c", []),
-    ],
-)
-def test_units_as_planned_or_to_be_removed(remove: str, expected: list[tuple[str, str]]) -> None:
-    found = services.service_units([plan_service("a"), plan_service("b", "absent")], remove)
-    assert [(row["unit"], row["state"]) for row in found] == expected
-    # The files that were brought go with the last unit.
-    assert all(row["folders"] == [f"/etc/inferops/files/{row['unit'][5:-8]}"] for row in found)
-
-
 def spanning(role: str) -> dict[str, object]:
     """A service over two hosts with Ray, on its head or on its worker."""
     def unit(name: str, **keys: object) -> dict[str, object]:
@@ -145,17 +129,6 @@ def spanning(role: str) -> dict[str, object]:
         **plan_service("a"), "units": units, "former_units": [unit("ray-worker-a" if role == "head" else "ray-head-a")], "node": {"nodes": nodes}, "argv": [],
         **({} if role == "head" else {"url": None, "local_url": None}),
     }
-
-
-def test_of_two_units_the_one_that_stands_for_the_service_comes_last() -> None:
-    """It has the cache; what the service was before goes first, since it has the ports."""
-    found = services.service_units([spanning("head")])
-    assert [(row["unit"], row["state"], row["cache"]) for row in found] == [
-        ("ray-worker-a.service", "absent", None), ("ray-head-a.service", "present", None), ("vllm-a.service", "present", "/c/a"),
-    ]
-    assert {row["state"] for row in services.service_units([spanning("head")], "a")} == {"absent"}
-    # So the account outlives the last of its units, and no unit that merely goes takes it along.
-    assert [row["account"] for row in found] == [None, None, "inferops-a"]
 
 
 def test_only_the_engine_has_the_services_secrets() -> None:
@@ -194,17 +167,6 @@ def test_a_service_whose_other_node_has_failed_is_left_alone() -> None:
     assert multi_node.fallen_nodes([spanning("worker"), plan_service("b")], ["h", "w"]) == []
     [line] = multi_node.fallen_nodes([spanning("worker"), plan_service("b")], ["w"])
     assert line.startswith("a: h failed in this run")
-
-
-def test_folders_of_a_service_are_its_accounts_and_those_above_are_roots() -> None:
-    """What is there is kept: a unit takes it over when it starts. What all services had together once is not."""
-    rows = {row.pop("path"): row for row in services.service_directories([spanning("head")], "inferops")}
-    own = {"owner": "inferops-a", "group": "inferops-a", "mode": "0750", "keep": True, "of": ["inferops-a", "inferops"]}
-    above = {"mode": "0755", "keep": True, "former": "inferops"}
-    assert rows == {
-        "/c": above, "/c/a": own, "/f": above, "/f/vllm-a": own, "/f/ray-head-a": own,
-        "/ray": above, "/ray/a": {"owner": "root", "group": "inferops-a", "mode": "0770", "keep": True, "of": ["inferops-a", "inferops"]},
-    }
 
 
 def test_accounts_that_a_host_lacks() -> None:

@@ -72,7 +72,7 @@ FOLDERS = {
     "STATE", *(f"STATE/{name}" for name in ("checked", "jobs", "served", "progress", "verified")), "{{ plan_host.paths.releases }}",
     "{{ plan_host.paths.models }}", "{{ host_cache_dir }}", "{{ weights_mirror_dir }}", "{{ __weights_item.path | dirname }}",
     "{{ __weights_item.path }}.share",
-    "{{ __model_service_present | inferops.gpu.service_directories(plan_host.account.user) }}",
+    "{{ __model_service_present | map(attribute='directories') | flatten(levels=1) | unique }}",
 }
 # What units and other programs on the host write beside.
 OTHERS = [

@@ -96,6 +96,11 @@ def test_a_whole_host(plan: Plans) -> None:
     }
     assert present.pop("memory") is None and present.pop("stages") is None and present.pop("all_weights") == [weights["name"]]
     assert present.pop("extra_repositories") == []
+    assert [item["path"] for item in present.pop("directories")] == ["/var/cache/inferops", CACHE]
+    assert [(item["unit"], item["state"]) for item in present.pop("unit_states")] == [
+        ("ray-worker-qwen.service", "absent"), ("ray-head-qwen.service", "absent"), ("vllm-qwen.service", "present"),
+    ]
+    assert {item["state"] for item in absent.pop("unit_states")} == {"absent"}
     assert present == {
         "name": "qwen",
         "state": "present",
