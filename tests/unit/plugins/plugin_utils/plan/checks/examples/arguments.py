@@ -100,7 +100,7 @@ EXAMPLES = [
     example(
         "unchecked-values",
         one(small("0.31.0"), plan_accept={"open-port": "x"}),
-        "(it is of 0.32.0, 0.33.0)",
+        "(it is of 0.32.0, 0.33.0",
         one(small("0.33.0"), plan_accept={"open-port": "x"}),
     ),
     example("fixed-names-exist", one(small(attention_backend="FLASHATTN")), "did you mean FLASH_ATTN", one(small(attention_backend="FLASH_ATTN"))),
