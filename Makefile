@@ -2,7 +2,7 @@
 PLAYBOOK := .venv/bin/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit fuzz sanity awx molecule docs bench bench-conntrack
+.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit fuzz sanity awx molecule docs release bench bench-conntrack
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ docs: setup-test ## write the generated tables: variables, the plan's document, 
 	@.venv/bin/python tests/tools/role_docs.py
 	@.venv/bin/python tests/tools/plan_docs.py
 	@.venv/bin/python tests/tools/model_docs.py
+
+release: setup-test ## set the version from the changelog fragments and write the changelog
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" python scripts/release.py
 
 bench: setup-test engine ## seconds of a run that finds nothing to do, task by task (lab must be up)
 	@tests/bench/second_run.sh

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Finds words that this project once made up, so that the terms of the field stay in their place (tests/unit/vocabulary.yml).
+
+    python tests/tools/vocabulary.py [PATH...]    prints every hit with what to write instead; of these files alone where some are named
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = ROOT / "tests" / "unit" / "vocabulary.yml"
+SUFFIXES = (".cfg", ".j2", ".md", ".py", ".sh", ".yml")
+# The list itself and its tests; releases that are out keep the words that they were published with.
+EXEMPT = ("tests/unit/vocabulary.yml", "tests/unit/test_vocabulary.py", "changelogs/changelog.yaml")
+
+
+@dataclass(frozen=True)
+class Word:
+    """An old word or phrase as a regular expression, what to write instead, and globs of the paths where it may stand."""
+
+    old: re.Pattern[str]
+    write: str
+    allowed: tuple[str, ...] = ()
+    not_yet: tuple[str, ...] = ()
+
+    def may_stand_in(self, path: str) -> bool:
+        return any(fnmatch.fnmatchcase(path, glob) for glob in (*self.allowed, *self.not_yet))
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An old word in a file. C(line) counts from 1."""
+
+    path: str
+    line: int
+    found: str
+    word: Word
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.found!r}: write {self.word.write}"
+
+
+def words(data: Iterable[dict[str, Any]]) -> list[Word]:
+    """The words of the list.
+
+    :raises TypeError: for a key that there is not
+    :raises re.error: for an expression that is none
+    """
+    globs = ("allowed", "not_yet")
+    return [Word(**{**each, "old": re.compile(each["old"]), **{key: tuple(each.get(key, ())) for key in globs}}) for each in data]
+
+
+def listed() -> list[Word]:
+    """The words of tests/unit/vocabulary.yml."""
+    return words(yaml.safe_load(WORDS.read_text(encoding="utf-8")))
+
+
+def tracked() -> list[str]:
+    """Paths of the project's text files that git tracks.
+
+    :raises RuntimeError: outside of a git checkout
+    """
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    paths = (path for path in done.stdout.split("\0") if path.endswith(SUFFIXES) and path not in EXEMPT)
+    return sorted(path for path in paths if (ROOT / path).is_file() and not (ROOT / path).is_symlink())
+
+
+def hits(vocabulary: Iterable[Word], path: str, text: str) -> Iterator[Hit]:
+    """Every old word of a text, allowed or not. The name of the file counts as its line 0."""
+    for word in vocabulary:
+        for match in word.old.finditer(path):
+            yield Hit(path, 0, match[0], word)
+        for match in word.old.finditer(text):
+            yield Hit(path, text.count("\n", 0, match.start()) + 1, match[0], word)
+
+
+def all_hits(vocabulary: list[Word], paths: Iterable[str]) -> list[Hit]:
+    """Every old word of these files."""
+    return [hit for path in paths for hit in hits(vocabulary, path, (ROOT / path).read_text(encoding="utf-8"))]
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 1 when there is a hit where the word may not stand, or in a named file at all except where it is allowed for good."""
+    found = all_hits(listed(), arguments or tracked())
+    named = [hit for hit in found if not any(fnmatch.fnmatchcase(hit.path, glob) for glob in hit.word.allowed)]
+    shown = named if arguments else [hit for hit in found if not hit.word.may_stand_in(hit.path)]
+    print("\n".join(map(str, shown)) if shown else "no old word")
+    return 1 if shown else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
