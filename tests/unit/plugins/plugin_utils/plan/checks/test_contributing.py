@@ -47,7 +47,7 @@ def test_the_check_finds_what_its_example_shows(
     written, shown = blocks("Add a check", "python")
     (check,) = checks_in(module("written", written))
     (example,) = module("shown", shown).EXAMPLES
-    assert example.rule == check.name
+    assert example.check == check.name
     monkeypatch.setattr(resolving, "HOST_CHECKS", (*checks.HOST_CHECKS, check))
     (error,) = resolving.resolve(example.bad, defaults, catalogue, tables).errors
     assert example.says in error.fix
