@@ -6,24 +6,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
-from ..module_utils._firewall import rules, steps
-from ..module_utils._firewall.state import State
-
-
-def firewall_settled(facts: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]) -> bool:
-    """Return whether nothing is to be done: the host's firewall is as the plan wants it, and no change waits to be confirmed."""
-    state = State.of(facts.get("state", {}))
-    try:
-        found = steps.plan(state, steps.wanted_rules(firewall_rules(wanted), state.ipv6), wanted["logging"])
-    except steps.Refused:
-        # The module tells it.
-        return False
-    except rules.Unreadable as error:
-        raise AnsibleFilterError(str(error)) from error
-    return not found.steps and not state.pending
-
 
 def firewall_rules(wanted: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     """Return the plan's rules as the module host_firewall takes them, one for each source."""
@@ -41,4 +23,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         """The filters by name."""
-        return {"firewall_settled": firewall_settled, "firewall_rules": firewall_rules, "firewall_comments": firewall_comments}
+        return {"firewall_rules": firewall_rules, "firewall_comments": firewall_comments}

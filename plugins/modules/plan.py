@@ -122,6 +122,9 @@ hosts:
         enabled:
           description: Whether the role manages the firewall.
           type: bool
+        needed:
+          description: Whether the role has anything to do.
+          type: bool
         logging:
           description: UFW's level of logging; empty to leave the host's own.
           type: str

@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import ipaddress
 
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
+
+from ansible_collections.inferops.gpu.plugins.module_utils._firewall import steps as ufw_steps
+from ansible_collections.inferops.gpu.plugins.module_utils._firewall.rules import Unreadable
+from ansible_collections.inferops.gpu.plugins.module_utils._firewall.state import State
 
 from ..placement.draft import HostDraft, ServiceDraft
 
@@ -32,12 +36,26 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
             rules += [{**_rule(opened.port, wanted, "other"), "protocol": opened.protocol}] if wanted else []
             taken |= {(opened.port, opened.protocol, source) for source in wanted}
         rules += _kept(host, rules)
+    state = host.facts.firewall.state if host.facts is not None else {}
     return {
         "enabled": settings.firewall_enabled,
+        "needed": settings.firewall_enabled and not is_in_force(state, rules, settings.firewall_logging),
         "logging": settings.firewall_logging,
         "rollback_timeout": settings.firewall_rollback_timeout,
         "rules": rules,
     }
+
+
+def is_in_force(state: Mapping[str, Any], rules: Iterable[Mapping[str, Any]], logging: str) -> bool:
+    """Whether the host's firewall has all of these rules and no other one of this collection, and no change waits to be confirmed."""
+    found = State.of(state)
+    wanted = [{**rule, "source": source} for rule in rules for source in rule["sources"]]
+    try:
+        steps = ufw_steps.plan(found, ufw_steps.wanted_rules(wanted, found.ipv6), logging)
+    except (ufw_steps.Refused, Unreadable):
+        # The module reports it.
+        return False
+    return not steps.steps and not found.pending
 
 
 def _kept(host: HostDraft, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:

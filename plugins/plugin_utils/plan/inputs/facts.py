@@ -112,6 +112,8 @@ class FirewallFacts:
     let_in: tuple[tuple[int, str], ...] = ()
     # Those of its rules that this collection has made: port (None for all), protocol (None for any), source, comment.
     own: tuple[tuple[int | None, str | None, str, str], ...] = ()
+    # UFW's state as C(module_utils/_firewall/state.py) writes it; empty when the host did not report it.
+    state: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -344,6 +346,7 @@ def _firewall(value: Any) -> FirewallFacts:
         published=tuple(port for port in map(_number, _items(raw.get("published"))) if port),
         returned=_text(raw.get("returned")),
         own=_own_rules(raw.get("state")),
+        state=state,
         lacking=_lacking(raw.get("backend"), state.get("ipv6") is not False),
         outgoing=_text(policies.get("OUTPUT")),
         opens_all=bool(state) and not shuts,

@@ -73,6 +73,7 @@ class Firewall:
     """The firewall."""
 
     enabled: bool = doc("Whether the role manages the firewall.")
+    needed: bool = doc("Whether the role has anything to do.")
     logging: str = doc("UFW's level of logging; empty to leave the host's own.")
     rollback_timeout: int = doc("Seconds after which a change that is not confirmed is rolled back.")
     rules: list[FirewallRule] = doc("Rules, SSH first.")

@@ -12,6 +12,7 @@ from ansible_collections.inferops.gpu.plugins.filter import firewall as filters
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall import rules, steps
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.rules import Rule
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.state import State
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.host.firewall import is_in_force
 
 SSH4 = Rule(4, "allow", "22", "tcp", "0.0.0.0/0", "inferops: ssh")
 SSH6 = Rule(6, "allow", "22", "tcp", "::/0", "inferops: ssh")
@@ -176,13 +177,14 @@ PLAN = {
 }
 
 
-def test_settled() -> None:
-    """What the controller asks of the facts before it asks the host."""
-    assert filters.firewall_settled({"state": RIGHT.document()}, PLAN)
-    assert not filters.firewall_settled({"state": replace(RIGHT, pending=True).document()}, PLAN)
-    assert not filters.firewall_settled({"state": replace(RIGHT, loaded=False).document()}, PLAN)
-    assert not filters.firewall_settled({"state": replace(RIGHT, rules=(replace(SSH4, action="deny", comment=""),)).document()}, PLAN)
-    assert not filters.firewall_settled({}, PLAN)
+def test_in_force() -> None:
+    """What the plan compares before the role does anything."""
+    right = {"rules": PLAN["rules"], "logging": PLAN["logging"]}
+    assert is_in_force(RIGHT.document(), **right)
+    assert not is_in_force(replace(RIGHT, pending=True).document(), **right)
+    assert not is_in_force(replace(RIGHT, loaded=False).document(), **right)
+    assert not is_in_force(replace(RIGHT, rules=(replace(SSH4, action="deny", comment=""),)).document(), **right)
+    assert not is_in_force({}, **right)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_service_and_ssh(plan: Plans) -> None:
     ssh = [(port, source, "inferops: ssh") for port in (22, 2222) for source in ("0.0.0.0/0", "::/0")]
     assert rules(made) == ssh + [(8001, source, "inferops: api qwen") for source in PRIVATE]
     firewall = made.hosts["gpu1"]["firewall"]
-    assert (firewall["enabled"], firewall["logging"], firewall["rollback_timeout"]) == (True, "", 60)
+    assert (firewall["enabled"], firewall["logging"], firewall["rollback_timeout"], firewall["needed"]) == (True, "", 60, True)
     assert made.hosts["gpu1"]["packages"] == ["conntrack", "ufw"]
 
 
