@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that read what the gate of services said, and put it into words. Documented in the .yml files beside this one."""
+"""Filters that read the results of the health gate, and put them into words. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import typing as t
 
 Result = t.Mapping[str, t.Any]
 
-ROLLED = ("unit", "environment_file", "served", "own_folders")
+RESTORED = ("unit", "environment_file", "served", "own_folders")
+RECORDED = ("unit", "environment_file", "served")
+# The same for all units of a service.
+RELEASED = ("release", "release_path", "weights_path")
 
 # What the supervisor of a service over several hosts says of NCCL's transport (complaint() in roles/multi_node/files/span_transport.py).
 WRONG_TRANSPORT = re.compile(r"NCCL goes over .+, and the inventory expects \S+")
@@ -30,26 +33,44 @@ def gate_errors(followed: t.Sequence[Result], asked: Result) -> dict[str, str]:
     return {**starts, **asked.get("errors", {})}
 
 
-def gate_failed(services: t.Sequence[Result], errors: t.Mapping[str, str]) -> list[dict[str, str]]:
-    """Return what the `service_rollback` module has to know of the services that did not pass."""
-    rows = []
+def passed_units(services: t.Sequence[Result], errors: t.Mapping[str, str]) -> list[dict[str, str]]:
+    """Return what `service_last_known_good` has to know of the units of services that passed, to record them."""
+    return [
+        {"name": service["name"], **{key: unit[key] for key in RECORDED}, **{key: service[key] for key in RELEASED}}
+        for service in services if service["name"] not in errors for unit in reversed(service["units"] or [service])
+    ]
+
+
+def failed_units(services: t.Sequence[Result], errors: t.Mapping[str, str]) -> list[dict[str, t.Any]]:
+    """Return what `service_last_known_good` has to know of the units of services that failed, to restore them."""
+    items = []
     for service in services:
         if service["name"] in errors:
             units = service["units"] or [service]
             # What stands beside the engine first; outcomes go by the service's name for the unit that stands for it.
-            rows += [{"name": f"{service['name']} ({unit['unit']})", **{key: unit[key] for key in ROLLED}} for unit in reversed(units[1:])]
-            rows.append({"name": service["name"], **{key: units[0][key] for key in ROLLED}})
-    return rows
+            items += [{"name": f"{service['name']} ({unit['unit']})", **{key: unit[key] for key in RESTORED}} for unit in reversed(units[1:])]
+            items.append({"name": service["name"], **{key: units[0][key] for key in RESTORED}})
+    return items
 
 
-def gate_report(errors: t.Mapping[str, str], outcomes: t.Mapping[str, Result], services: t.Sequence[Result], again: t.Mapping[str, str]) -> str:
-    """Return the text for people: for each service that did not pass why, and how it stands now.
+def unchanged_errors(errors: t.Mapping[str, str], outcomes: t.Mapping[str, Result]) -> dict[str, str]:
+    """Return the errors of services that run their last known good state as it stands. There is nothing to restore, and it may well be that they hang."""
+    return {name: error for name, error in errors.items() if outcomes.get(name, {}).get("action") == "unchanged"}
 
-    `outcomes` are those of `service_rollback`; `again` are the errors of the services that were gone back, on their way through the gate.
+
+def gate_report(
+    errors: t.Mapping[str, str], outcomes: t.Mapping[str, Result], services: t.Sequence[Result], again: t.Mapping[str, str],
+    restarted: t.Collection[str] = (), still: t.Mapping[str, str] | None = None,
+) -> str:
+    """Return the text for people: for each service that failed why, and how it stands now; empty where all of them serve by now.
+
+    `outcomes` are those of `service_last_known_good`; `again` are the errors of restored services, on their way through the gate. Those `restarted`
+    because they hung, and not restored, have failed only if they `still` do.
     """
     planned = {service["name"]: service for service in services}
+    left = {**{name: error for name, error in errors.items() if name not in restarted}, **(still or {})}
     parts = []
-    for name, error in errors.items():
+    for name, error in left.items():
         now = standing(name, planned[name], outcomes.get(name, {}), again.get(name, ""))
         parts.append(f"Service {name} did not pass its gate on release {planned[name]['release']}. {now}\n{textwrap.indent(error, '  ')}")
     return "\n\n".join(parts)
@@ -74,4 +95,7 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"gate_errors": gate_errors, "gate_failed": gate_failed, "gate_report": gate_report}
+        return {
+            "gate_errors": gate_errors, "passed_units": passed_units, "failed_units": failed_units, "unchanged_errors": unchanged_errors,
+            "gate_report": gate_report,
+        }

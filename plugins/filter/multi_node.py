@@ -8,10 +8,6 @@ import typing as t
 
 Service = t.Mapping[str, t.Any]
 
-# What a later run goes back to, beside unit and environment file.
-RELEASED = ("release", "release_path", "weights_path")
-
-
 def unit_rows(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]]) -> list[dict[str, t.Any]]:
     """Return each unit of present services with all that its unit file is written from. What stands for a service comes after what stands beside it.
 
@@ -66,15 +62,6 @@ def words(unit: Service, secrets: t.Mapping[str, str]) -> list[str]:
     return [*unit["supervisor"], *withheld, "--", *unit["command"]]
 
 
-def kept_rows(services: t.Sequence[Service], names: t.Sequence[str]) -> list[dict[str, t.Any]]:
-    """Return what the `service_passed` module has to know of those services over several hosts whose names are given."""
-    return [
-        {"unit": unit["unit"], "name": name, **{key: unit[key] for key in ("environment_file", "served")}, **{key: service[key] for key in RELEASED}}
-        for service in services if service["state"] == "present" and service["name"] in names
-        for unit in reversed(service["units"]) for name in [service["name"]]
-    ]
-
-
 def multi_node_errors(own: t.Mapping[str, str], services: t.Sequence[Service], others: t.Mapping[str, t.Mapping[str, str]], host: str) -> dict[str, str]:
     """Return a host's errors with those that other nodes have found in services that they serve together.
 
@@ -110,5 +97,4 @@ class FilterModule:
             "multi_node_tokens": multi_node_tokens,
             "multi_node_errors": multi_node_errors,
             "fallen_nodes": fallen_nodes,
-            "kept_rows": kept_rows,
         }

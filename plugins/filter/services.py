@@ -13,8 +13,6 @@ from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.credentia
 
 Service = t.Mapping[str, t.Any]
 
-KEPT = ("served", "environment_file", "release", "release_path", "weights_path")
-
 
 def service_secrets(services: t.Sequence[Service], credential_key: str = "") -> dict[str, dict[str, str]]:
     """Return, by service, the secret environment that `model_services` of the inventory gives it; with a key from elsewhere where it names none."""
@@ -75,10 +73,6 @@ def service_checks(
             "authorities": authorities or None,
             "api_key": secrets[service["name"]].get("VLLM_API_KEY", ""),
             "unit": service["unit"] if on_host else None,
-            # Of a service over several hosts all units have to pass before any of them is kept.
-            "mark": service["node"] is None,
-            # What is kept of a service that has passed its gate.
-            "keep": {key: service[key] for key in KEPT} if on_host else None,
         }
         # Of several hosts the head alone can be asked.
         for service in services if service["state"] == "present" and service["url"]

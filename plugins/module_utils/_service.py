@@ -9,7 +9,7 @@ import hashlib
 import os
 import pwd
 
-from . import _accounts, _safe_paths, _served, _systemd
+from . import _accounts, _last_known_good, _safe_paths, _systemd
 from ._host import UNIT_DIRECTORY, UNIT_MARK, read_text
 
 # Written by the unit at each start, gone with a reboot as the process is. Only root can read it.
@@ -24,7 +24,7 @@ class Service:
     environment_file: str
     cache: str | None
     state: str
-    # Where the last state that passed the gate is kept.
+    # File with the last known good state.
     served: str | None = None
     # Further folders that go with an absent service.
     folders: list[str] = dataclasses.field(default_factory=list)
@@ -46,7 +46,7 @@ class Service:
         """Where the start (its invocation id) is kept that has passed the gate."""
         return os.path.join(RECORD_DIRECTORY, self.unit + ".checked")
 
-    def is_foreign(self) -> bool:
+    def is_unmanaged(self) -> bool:
         """Tell whether a unit file of this name is there that is not ours."""
         return os.path.exists(self.path) and not read_text(self.path).startswith(UNIT_MARK)
 
@@ -83,8 +83,8 @@ class Service:
         return read_text(self.checked_record) == self.properties()["InvocationID"]
 
     def is_kept(self) -> bool:
-        """Tell whether the files on the disk are those of the last state that passed the gate."""
-        kept = _served.load(self.served) if self.served else None
+        """Tell whether the files on the disk are those of the last known good state."""
+        kept = _last_known_good.load(self.served) if self.served else None
         return kept is not None and not kept.differs()
 
     def runs_as_another(self) -> bool:

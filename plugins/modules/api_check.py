@@ -6,13 +6,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: api_check
-short_description: Prove that OpenAI-compatible model services serve
+short_description: Verify that OpenAI-compatible model services answer
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
   - Asks each service, side by side, for its health, for the list of models, and for what it is there for (a completion, an embedding, a score, a
     transcription), and looks at the content.
-    A status code alone proves little. C(/health) stays 200 while generation hangs, and a wrong reasoning parser leaves C(content) empty.
+    A status code alone says little. C(/health) stays 200 while generation hangs, and a wrong reasoning parser leaves C(content) empty.
   - Runs on the host itself (as a gate) or, delegated, on any machine that should reach the services.
 options:
   services:
@@ -66,40 +66,8 @@ options:
         description: Key of the service's API.
         type: str
       unit:
-        description:
-          - Unit on the machine where this runs.
-          - The end of its journal is shown when the check fails, and its start is marked as checked when it passes.
+        description: Unit on the machine where this runs. The end of its journal is shown when the check fails.
         type: str
-      mark:
-        description: >-
-          Whether a service that has passed is marked. V(false) leaves that to M(inferops.gpu.service_passed), for a service whose other nodes have
-          to pass as well.
-        type: bool
-        default: true
-      keep:
-        description: With O(services[].unit), what is kept of a service that has passed, to go back to with M(inferops.gpu.service_rollback).
-        type: dict
-        suboptions:
-          served:
-            description: File that the state is kept in. It is root's alone.
-            type: path
-            required: true
-          environment_file:
-            description: File with the service's secret environment.
-            type: path
-            required: true
-          release:
-            description: Name of the release that the service runs on. Releases of kept states are not pruned.
-            type: str
-            required: true
-          release_path:
-            description: Where the release stands.
-            type: path
-            required: true
-          weights_path:
-            description: Where the weights stand.
-            type: path
-            required: true
   fail:
     description: Whether a service that does not serve fails the task. With V(false) RV(errors) tells of it.
     type: bool
@@ -121,7 +89,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Prove from outside that the service answers
+- name: Verify from outside that the service answers
   inferops.gpu.api_check:
     services:
       - name: qwen3
@@ -147,7 +115,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _journal, _masking, _openai_api, _passed, _systemd, _task_checks
+from ..module_utils import _journal, _masking, _openai_api, _systemd, _task_checks
+from ..module_utils._service_options import API, services
 
 # Lines of a service's journal that are looked through, and of those that are shown.
 JOURNAL_LINES = 300
@@ -157,33 +126,15 @@ SHOWN_LINES = 20
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "services": {
-                "type": "list", "elements": "dict", "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "url": {"type": "str", "required": True},
-                    "model": {"type": "str", "required": True},
-                    "task": {"type": "str", "choices": [_task_checks.AUTO, *_task_checks.TASKS], "default": _task_checks.AUTO},
-                    "thinking": {"type": "str", "choices": ["never", "hybrid", "always", "unknown"], "default": "unknown"},
-                    "thinking_switch": {"type": "str", "default": "enable_thinking"},
-                    "certificate_name": {"type": "str"},
-                    "verify_certificate": {"type": "bool", "default": True},
-                    "authorities": {"type": "path"},
-                    "api_key": {"type": "str", "no_log": True},
-                    "unit": {"type": "str"},
-                    "mark": {"type": "bool", "default": True},
-                    "keep": {
-                        "type": "dict",
-                        "options": {
-                            "served": {"type": "path", "required": True},
-                            "environment_file": {"type": "path", "required": True},
-                            "release": {"type": "str", "required": True},
-                            "release_path": {"type": "path", "required": True},
-                            "weights_path": {"type": "path", "required": True},
-                        },
-                    },
-                },
-            },
+            "services": services(API, {
+                "task": {"type": "str", "choices": [_task_checks.AUTO, *_task_checks.TASKS], "default": _task_checks.AUTO},
+                "thinking": {"type": "str", "choices": ["never", "hybrid", "always", "unknown"], "default": "unknown"},
+                "thinking_switch": {"type": "str", "default": "enable_thinking"},
+                "certificate_name": {"type": "str"},
+                "verify_certificate": {"type": "bool", "default": True},
+                "authorities": {"type": "path"},
+                "unit": {"type": "str"},
+            }),
             "prompt": {"type": "str", "default": "Say one word."},
             # Counts tokens of a text, not credentials.
             "max_tokens": {"type": "int", "default": 16, "no_log": False},
@@ -192,15 +143,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    services = module.params["services"]
-    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(services))) as pool:
-        results = list(pool.map(lambda service: ask(service, module.params), services))
-    answers = {service["name"]: result for service, result in zip(services, results) if "error" not in result}
-    errors = {service["name"]: result["error"] for service, result in zip(services, results) if "error" in result}
-    if not module.check_mode:
-        for service in services:
-            if service["unit"] and service["mark"] and service["name"] in answers:
-                _passed.mark(service["name"], service["unit"], service["keep"])
+    asked = module.params["services"]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
+        results = list(pool.map(lambda service: ask(service, module.params), asked))
+    answers = {service["name"]: result for service, result in zip(asked, results) if "error" not in result}
+    errors = {service["name"]: result["error"] for service, result in zip(asked, results) if "error" in result}
     if errors and module.params["fail"]:
         module.fail_json(msg="\n".join(errors.values()), answers=answers, errors=errors)
     module.exit_json(changed=False, answers=answers, errors=errors)

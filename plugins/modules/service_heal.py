@@ -95,32 +95,22 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _liveness, _service, _systemd
+from ..module_utils._service_options import API, UNIT, services
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "services": {
-                "type": "list", "elements": "dict", "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "unit": {"type": "str", "required": True},
-                    "environment_file": {"type": "path", "required": True},
-                    "url": {"type": "str", "required": True},
-                    "model": {"type": "str", "required": True},
-                    "task": {"type": "str", "default": "auto"},
-                    "api_key": {"type": "str", "no_log": True},
-                },
-            },
+            "services": services(UNIT, API),
             "stall_timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )
-    services = module.params["services"]
-    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(services))) as pool:
-        found = list(pool.map(lambda service: look(service, module.params["stall_timeout"]), services))
-    states = {service["name"]: {"state": state, "why": why} for service, (state, why) in zip(services, found)}
-    sick = [service for service in services if states[service["name"]]["state"] in (_liveness.HANGS, _liveness.BROKEN)]
+    asked = module.params["services"]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
+        found = list(pool.map(lambda service: look(service, module.params["stall_timeout"]), asked))
+    states = {service["name"]: {"state": state, "why": why} for service, (state, why) in zip(asked, found)}
+    sick = [service for service in asked if states[service["name"]]["state"] in (_liveness.HANGS, _liveness.BROKEN)]
     try:
         for service in sick:
             if not module.check_mode:

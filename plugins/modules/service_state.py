@@ -34,7 +34,7 @@ options:
         description: Directory that is removed with an absent service.
         type: path
       served:
-        description: Where M(inferops.gpu.api_check) keeps the last state that passed the gate. Removed with an absent service.
+        description: File with its last known good state. Removed with an absent service.
         type: path
       folders:
         description: Further directories that are removed with an absent service.
@@ -70,7 +70,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Bring the services to their state
+- name: Start, restart or remove services
   inferops.gpu.service_state:
     services:
       - unit: vllm-qwen3.service
@@ -96,23 +96,19 @@ waiting:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _service
+from ..module_utils._service_options import UNIT, services as services_of
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "services": {
-                "type": "list", "elements": "dict", "required": True,
-                "options": {
-                    "unit": {"type": "str", "required": True},
-                    "environment_file": {"type": "path", "required": True},
-                    "cache": {"type": "path"},
-                    "served": {"type": "path"},
-                    "folders": {"type": "list", "elements": "path", "default": []},
-                    "account": {"type": "str"},
-                    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-                },
-            },
+            "services": services_of(UNIT, {
+                "cache": {"type": "path"},
+                "served": {"type": "path"},
+                "folders": {"type": "list", "elements": "path", "default": []},
+                "account": {"type": "str"},
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            }),
             "rewritten": {"type": "list", "elements": "str", "default": []},
             "held": {"type": "list", "elements": "str", "default": []},
             "start": {"type": "bool", "default": True},
@@ -121,16 +117,16 @@ def main() -> None:
     )
     held = set(module.params["held"])
     keys = ("unit", "environment_file", "cache", "state", "served", "folders", "account")
-    services = [_service.Service(*(row[key] for key in keys)) for row in module.params["services"]]
-    foreign = [service.unit for service in services if service.is_foreign()]
-    if foreign:
+    wanted = [_service.Service(*(item[key] for key in keys)) for item in module.params["services"]]
+    unmanaged = [service.unit for service in wanted if service.is_unmanaged()]
+    if unmanaged:
         module.fail_json(
-            msg=f"{', '.join(foreign)}: a unit of this name is on the host and was not written by inferops.gpu. "
+            msg=f"{', '.join(unmanaged)}: a unit of this name is on the host and was not written by inferops.gpu. "
                 "Give the service another name, or move that unit away. Nothing was changed.",
         )
     try:
         rewritten = module.params["rewritten"] if module.check_mode else []
-        actions, waiting = bring([service for service in services if service.unit not in held], module.params["start"], rewritten, module.check_mode)
+        actions, waiting = bring([service for service in wanted if service.unit not in held], module.params["start"], rewritten, module.check_mode)
     except (RuntimeError, OSError) as error:
         module.fail_json(msg=str(error))
     changed = {unit: action for unit, action in actions.items() if action != "none"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.filter.gate import gate_failed, gate_errors, gate_report
+from ansible_collections.inferops.gpu.plugins.filter.gate import failed_units, gate_errors, gate_report, passed_units, unchanged_errors
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import transport
 
 
 def service(name: str) -> dict[str, Any]:
     files = {"unit": f"vllm-{name}.service", "environment_file": f"/e/{name}", "served": f"/s/{name}", "own_folders": ["own"]}
-    return {"name": name, "release": "new", "argv": [], "units": [], **files}
+    return {"name": name, "release": "new", "release_path": "/r", "weights_path": "/w", "argv": [], "units": [], **files}
 
 
 def followed(name: str, **keys: str) -> dict[str, Any]:
@@ -34,9 +34,34 @@ def test_a_service_that_goes_by_another_network_does_not_pass() -> None:
 
 
 def test_only_what_failed_is_taken_back() -> None:
-    assert gate_failed([service("a"), service("b")], {"b": "x"}) == [
+    assert failed_units([service("a"), service("b")], {"b": "x"}) == [
         {"name": "b", "unit": "vllm-b.service", "environment_file": "/e/b", "served": "/s/b", "own_folders": ["own"]},
     ]
+
+
+def test_only_what_passed_is_recorded() -> None:
+    """Of a multi-node service all of its units on the host, that which stands for it last."""
+    files = {"environment_file": "/e", "served": "/s", "own_folders": []}
+    several = {**service("b"), "units": [{"unit": "vllm-b.service", **files}, {"unit": "vllm-b-ray.service", **files}]}
+    found = passed_units([service("a"), several, service("c")], {"c": "x"})
+    assert found[0] == {
+        "name": "a", "unit": "vllm-a.service", "environment_file": "/e/a", "served": "/s/a", "release": "new", "release_path": "/r", "weights_path": "/w",
+    }
+    assert [(item["name"], item["unit"]) for item in found] == [("a", "vllm-a.service"), ("b", "vllm-b-ray.service"), ("b", "vllm-b.service")]
+
+
+def test_only_what_is_unchanged_may_hang() -> None:
+    outcomes = {"a": {"action": "restored"}, "b": {"action": "unchanged"}, "c": {"action": "failed"}, "d": {"action": "stopped"}}
+    assert unchanged_errors({name: f"{name} fell" for name in "abcd"}, outcomes) == {"b": "b fell"}
+
+
+def test_a_restart_that_helped_leaves_nothing_to_report() -> None:
+    """One that did not has the error of the second look."""
+    outcomes = {"a": {"action": "unchanged", "why": "its unit and environment are those that served before"}}
+    assert gate_report({"a": "no answer"}, outcomes, [service("a")], {}, ["a"], {}) == ""
+    assert "it hung" in gate_report({"a": "no answer"}, outcomes, [service("a")], {}, ["a"], {"a": "it hung"})
+    text = gate_report({"a": "no answer"}, outcomes, [service("a")], {}, [], {"a": "it is busy"})
+    assert "it is busy" in text and "no answer" not in text
 
 
 def test_every_service_is_told_of_with_both_reasons() -> None:

@@ -24,7 +24,7 @@ ROLES = Path(__file__).resolve().parents[4] / "roles"
 READ = {
     "builtin": "apt assert command debug fail group getent import_role import_tasks include_role include_tasks meta reboot set_fact stat systemd_service "
                "user wait_for",
-    "inferops.gpu": "api_check firewall_confirm follow_unit gpu_facts host_facts kernel_settings plan prune_releases service_heal service_rollback service_state multi_node_network "
+    "inferops.gpu": "api_check firewall_confirm follow_unit gpu_facts host_facts kernel_settings plan prune_releases service_heal service_state multi_node_network "
                     "weights_digest weights_folder weights_probe weights_units service_accounts",
 }
 # Of modules that write: where. What a module's own code says stands here as it says it.
@@ -38,7 +38,7 @@ PATHS = {
     "inferops.gpu.python_tool": lambda given: [f"{given['install_dir']}/{one}" for one in (f"tools/{given['name']}", f"bin/{given['commands'][0]}")],
     "inferops.gpu.service_files": lambda given: ["{{ item.0.files.folder }}/{{ item.1.name }}"],
     "inferops.gpu.host_library": lambda given: [f"{given['path']}/digest", "{{ plan_host.paths.library }}"],
-    "inferops.gpu.service_passed": lambda given: ["{{ plan_host.paths.state }}/served/{{ item.name }}.json"],
+    "inferops.gpu.service_last_known_good": lambda given: ["{{ plan_host.paths.state }}/served/{{ item.name }}.json"],
     "inferops.gpu.multi_node_token": lambda given: [f"{given['directory']}/{{{{ item.name }}}}"],
     "inferops.gpu.vllm_arguments": lambda given: [given["stamp"]],
     "inferops.gpu.weights_share": lambda given: ["{{ __weights_item.path }}.share"],

@@ -107,9 +107,9 @@ def test_a_removed_service_leaves_no_failed_name(lab: Lab, state: str, told: boo
 
 
 def test_a_unit_of_somebody_else_is_seen(lab: Lab) -> None:
-    assert not lab.service.is_foreign()
+    assert not lab.service.is_unmanaged()
     lab.unit.write_text("[Service]\nExecStart=/usr/bin/mine\n")
-    assert lab.service.is_foreign()
+    assert lab.service.is_unmanaged()
 
 
 @pytest.mark.parametrize(

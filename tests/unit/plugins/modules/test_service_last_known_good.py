@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The state that a service goes back to: kept whole, root's alone, and put back as it was."""
+"""The last known good state of a service: recorded whole, root's alone, and restored as it was."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _passed, _served, _service, _systemd
-from ansible_collections.inferops.gpu.plugins.modules import service_rollback
+from ansible_collections.inferops.gpu.plugins.module_utils import _last_known_good, _service, _systemd
+from ansible_collections.inferops.gpu.plugins.modules import service_last_known_good
 
 UNIT = "# Managed by inferops.gpu\n# former\n"
 SECRETS = 'KEY="a$b"\r\n'
@@ -39,26 +39,28 @@ class Host:
         return ""
 
     def keep(self) -> None:
-        found = _served.of_disk("a", str(self.unit), str(self.environment), "r1", str(self.release), str(self.weights))
-        _served.keep(str(self.record), found)
+        found = _last_known_good.of_disk("a", str(self.unit), str(self.environment), "r1", str(self.release), str(self.weights))
+        _last_known_good.write(str(self.record), found)
 
     def change(self) -> None:
         self.unit.write_text("# Managed by inferops.gpu\n# new\n")
         self.environment.write_text("KEY=2\n")
 
-    def row(self) -> dict[str, Any]:
-        return {"name": "a", "unit": "vllm-a.service", "environment_file": str(self.environment), "served": str(self.record), "own_folders": []}
+    def item(self) -> dict[str, Any]:
+        released = {"release": "r1", "release_path": str(self.release), "weights_path": str(self.weights)}
+        return {
+            "name": "a", "unit": "vllm-a.service", "environment_file": str(self.environment), "served": str(self.record), "own_folders": [], **released,
+        }
 
     def passed(self) -> None:
-        """What api_check does for a service that answers; the process runs what is on the disk."""
+        """What follows an answer of the service; the process runs what is on the disk."""
         service = _service.Service("vllm-a.service", str(self.environment), None, "present")
         lines = [f"{_service.checksum(str(path))}  {path}\n" for path in (self.unit, self.environment)]
         Path(service.started_record).write_text("".join(lines) + "NeedDaemonReload=no\n")
         self.mark()
 
     def mark(self) -> None:
-        keep = {"served": str(self.record), "environment_file": str(self.environment), "release": "r1"}
-        _passed.mark("a", "vllm-a.service", {**keep, "release_path": str(self.release), "weights_path": str(self.weights)})
+        service_last_known_good.record(self.item())
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 def test_what_passed_is_kept_for_root_alone(host: Host) -> None:
     host.passed()
-    kept = _served.load(str(host.record))
+    kept = _last_known_good.load(str(host.record))
     assert kept is not None and not kept.differs() and kept.release == "r1" and kept.environment_text == SECRETS
     assert os.stat(host.record).st_mode & 0o777 == 0o600
     assert [path.name for path in host.record.parent.iterdir()] == ["a.json"]
@@ -96,7 +98,7 @@ def test_a_run_that_dies_between_keeping_and_marking_is_followed_by_a_check(host
 def test_going_back_puts_both_files_back_after_the_stop(host: Host) -> None:
     host.keep()
     host.change()
-    done = service_rollback.go_back(host.row(), check_mode=False)
+    done = service_last_known_good.restore(host.item(), check_mode=False)
     assert (done["action"], done["release"]) == ("restored", "r1")
     assert host.unit.read_text() == UNIT and host.environment.read_bytes() == SECRETS.encode()
     assert (os.stat(host.unit).st_mode & 0o777, os.stat(host.environment).st_mode & 0o777) == (0o644, 0o600)
@@ -106,12 +108,12 @@ def test_going_back_puts_both_files_back_after_the_stop(host: Host) -> None:
 def test_check_mode_changes_nothing(host: Host) -> None:
     host.keep()
     host.change()
-    assert service_rollback.go_back(host.row(), check_mode=True)["action"] == "restored"
+    assert service_last_known_good.restore(host.item(), check_mode=True)["action"] == "restored"
     assert host.calls == [] and "new" in host.unit.read_text()
 
 
 def test_a_service_that_never_passed_is_stopped_and_disabled(host: Host) -> None:
-    done = service_rollback.go_back(host.row(), check_mode=False)
+    done = service_last_known_good.restore(host.item(), check_mode=False)
     assert done == {"action": "stopped", "why": "it has never passed its gate on this host"}
     assert [name for name, _files in host.calls] == ["stop", "disable"]
 
@@ -119,8 +121,19 @@ def test_a_service_that_never_passed_is_stopped_and_disabled(host: Host) -> None
 def test_what_served_before_is_left_to_systemd(host: Host) -> None:
     """The same files fail that served before: a GPU is taken, a disk full. There is nothing to go back to."""
     host.keep()
-    assert service_rollback.go_back(host.row(), check_mode=False)["action"] == "unchanged"
+    assert service_last_known_good.restore(host.item(), check_mode=False)["action"] == "unchanged"
     assert host.calls == []
+
+
+def test_a_service_that_cannot_be_restored_does_not_keep_the_others(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is neither unchanged, so that nobody looks whether it hangs, nor restored."""
+    host.keep()
+    host.change()
+    monkeypatch.setattr(_last_known_good.State, "restore", lambda _state: (_ for _ in ()).throw(OSError("disk full")))
+    done = service_last_known_good.restore_all([host.item(), {**host.item(), "name": "b", "served": "/no/such"}], check_mode=False)
+    assert done["outcomes"]["a"] == {"action": "failed", "why": "going back failed: disk full"}
+    assert (done["outcomes"]["b"]["action"], done["restored"], done["changed"]) == ("stopped", [], True)
+    assert done["diff"] == {"before": {"b": "failed"}, "after": {"b": "stopped"}}
 
 
 @pytest.mark.parametrize("gone", ["release", "weights"])
@@ -131,7 +144,7 @@ def test_without_the_former_release_or_weights_nothing_is_put_back(host: Host, g
         (host.release / "release.json").unlink()
     else:
         host.weights.rmdir()
-    done = service_rollback.go_back(host.row(), check_mode=False)
+    done = service_last_known_good.restore(host.item(), check_mode=False)
     assert done["action"] == "stopped" and gone in done["why"]
     assert "new" in host.unit.read_text()
 
@@ -140,14 +153,14 @@ def test_without_the_former_release_or_weights_nothing_is_put_back(host: Host, g
 def test_a_record_that_cannot_be_read_is_none(host: Host, text: str) -> None:
     host.record.parent.mkdir()
     host.record.write_text(text)
-    assert _served.load(str(host.record)) is None
+    assert _last_known_good.load(str(host.record)) is None
 
 
 def test_a_failed_write_leaves_the_former_file_and_nothing_beside_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "replace", lambda _new, _path: (_ for _ in ()).throw(OSError("disk full")))
     before = sorted(os.listdir(host.unit.parent))
     with pytest.raises(OSError, match="disk full"):
-        _served.replace(str(host.unit), "other", 0o644)
+        _last_known_good.replace(str(host.unit), "other", 0o644)
     assert host.unit.read_text() == UNIT and sorted(os.listdir(host.unit.parent)) == before
 
 
@@ -155,5 +168,5 @@ def test_what_a_dead_write_has_left_is_written_over(host: Host) -> None:
     left = host.environment.parent / ".a.env.new"
     left.write_text("half")
     left.chmod(0o644)
-    _served.replace(str(host.environment), "KEY=3\n", 0o600)
+    _last_known_good.replace(str(host.environment), "KEY=3\n", 0o600)
     assert host.environment.read_text() == "KEY=3\n" and not left.exists() and os.stat(host.environment).st_mode & 0o777 == 0o600

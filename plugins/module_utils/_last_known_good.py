@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last state of a service that has passed its gate, kept on its host: unit, environment file, and the release and weights they need.
+"""The last known good state of a service, which has passed its health gate: unit, environment file, and the release and weights they need.
 
-One file, root's alone and replaced in one step: whatever dies meanwhile, either the former state stands there whole or the new one does.
+One file, root's alone and replaced in one step: whatever dies meanwhile, either the previous state stands there whole or the new one does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 
 
 @dataclasses.dataclass
-class Served:
+class State:
     """Unit and environment file with their texts, which hold secrets; C(kept) is the time of the gate in UTC, ISO 8601."""
 
     service: str
@@ -41,23 +41,23 @@ class Served:
         replace(self.unit_file, self.unit_text, 0o644)
 
 
-def of_disk(service: str, unit_file: str, environment_file: str, release: str, release_path: str, weights_path: str) -> Served:
+def of_disk(service: str, unit_file: str, environment_file: str, release: str, release_path: str, weights_path: str) -> State:
     """Return the state that stands on the disk now."""
     kept = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return Served(service, unit_file, read(unit_file), environment_file, read(environment_file), release, release_path, weights_path, kept)
+    return State(service, unit_file, read(unit_file), environment_file, read(environment_file), release, release_path, weights_path, kept)
 
 
-def load(path: str) -> Served | None:
-    """Return the state that is kept in a file; None where there is none, or none that this version can read."""
+def load(path: str) -> State | None:
+    """Return the state in a file; None where there is none, or none that this version can read."""
     try:
         with open(path, encoding="utf-8") as file:
-            return Served(**json.load(file))
+            return State(**json.load(file))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
-def keep(path: str, state: Served) -> None:
-    """Keep a state in the place of the former one."""
+def write(path: str, state: State) -> None:
+    """Write a state in the place of the previous one."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     replace(path, json.dumps(dataclasses.asdict(state), indent=1), 0o600)
 

@@ -1,0 +1,228 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: service_last_known_good
+short_description: Record what passed the health gate, or restore it when a change fails
+version_added: 0.1.0
+author: inferops contributors (@inferops)
+description:
+  - V(record) marks the present start of units as checked, and keeps their unit and environment files as the last known good state.
+  - V(restore) puts back the unit and the environment file of that state, and starts the service. What runs now is stopped first, with all of its
+    processes, so that GPU memory and the port are free.
+  - A service without a last known good state, or whose former release or weights are gone, is stopped and disabled. It would fail again
+    and again. M(inferops.gpu.service_state) starts and enables it when it runs the next time.
+  - A service whose files are those of the last known good state is left to systemd, which goes on trying.
+  - It does not wait for the services to be ready. Follow them with M(inferops.gpu.follow_unit).
+options:
+  action:
+    description: What to do.
+    type: str
+    choices: [record, restore]
+    required: true
+  services:
+    description: The units of the services.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the service.
+        type: str
+        required: true
+      unit:
+        description: Name of its systemd unit.
+        type: str
+        required: true
+      environment_file:
+        description: File with its secret environment.
+        type: path
+        required: true
+      served:
+        description: File with its last known good state. It is root's alone.
+        type: path
+        required: true
+      release:
+        description: Name of the release that the unit runs on, to record. Releases of recorded states are not pruned.
+        type: str
+        default: ""
+      release_path:
+        description: Where the release stands, to record.
+        type: str
+        default: ""
+      weights_path:
+        description: Where the weights stand, to record.
+        type: str
+        default: ""
+      own_folders:
+        description:
+          - To restore, the command by which units see that their folders are their account's. A unit from before each service had an account of its own
+            has no such command, and is given the folders that this one names.
+        type: list
+        elements: str
+        default: []
+extends_documentation_fragment:
+  - inferops.gpu.attributes
+  - inferops.gpu.attributes.internal
+attributes:
+  diff_mode:
+    description: Shows what would be done to each service, and never a file, since these hold secrets.
+seealso:
+  - module: inferops.gpu.api_check
+"""
+
+EXAMPLES = r"""
+- name: Record the services that passed the health gate
+  inferops.gpu.service_last_known_good:
+    action: record
+    services: "{{ plan_host.services | inferops.gpu.passed_units(errors) }}"
+
+- name: Restore the services that failed the health gate
+  inferops.gpu.service_last_known_good:
+    action: restore
+    services:
+      - name: qwen3
+        unit: vllm-qwen3.service
+        environment_file: /etc/inferops/qwen3.env
+        served: /var/lib/inferops/served/qwen3.json
+"""
+
+RETURN = r"""
+outcomes:
+  description: >-
+    By service, the C(action), one of V(restored), V(unchanged), V(stopped) and V(failed), the C(release) that was restored, when it was C(kept),
+    and C(why) nothing was restored.
+  returned: with O(action=restore)
+  type: dict
+restored:
+  description: Names of the services that run their last known good state again.
+  returned: with O(action=restore)
+  type: list
+  elements: str
+"""
+
+import dataclasses
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _former_unit, _last_known_good, _service, _systemd
+from ..module_utils._service_options import UNIT, services
+
+Item = t.Mapping[str, t.Any]
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "action": {"type": "str", "choices": ["record", "restore"], "required": True},
+            "services": services(UNIT, {
+                "name": {"type": "str", "required": True},
+                "served": {"type": "path", "required": True},
+                "release": {"type": "str", "default": ""},
+                "release_path": {"type": "str", "default": ""},
+                "weights_path": {"type": "str", "default": ""},
+                "own_folders": {"type": "list", "elements": "str", "default": []},
+            }),
+        },
+        supports_check_mode=True,
+    )
+    items = module.params["services"]
+    if module.params["action"] == "restore":
+        module.exit_json(**restore_all(items, module.check_mode))
+    for item in items if not module.check_mode else []:
+        try:
+            record(item)
+        except (RuntimeError, OSError) as error:
+            module.fail_json(msg=f"The last known good state of {item['unit']} can't be written: {error}")
+    module.exit_json(changed=False)
+
+
+def record(item: Item) -> None:
+    """Keep what has passed, and which start of the unit it was, so that a later run need not ask again. Raises RuntimeError and OSError.
+
+    In this order: a run that dies between the two is followed by one that asks again.
+    """
+    service = _service.Service(item["unit"], item["environment_file"], None, "present")
+    # What answers may be older than the files: then nothing is known about these.
+    if service.runs_current_files() and not dataclasses.replace(service, served=item["served"]).is_kept():
+        places = (item["release"], item["release_path"], item["weights_path"])
+        _last_known_good.write(item["served"], _last_known_good.of_disk(item["name"], service.path, service.environment_file, *places))
+    with open(service.checked_record, "w", encoding="utf-8") as file:
+        file.write(service.properties()["InvocationID"])
+
+
+def restore_all(items: t.Sequence[Item], check_mode: bool) -> dict[str, t.Any]:
+    """Restore what can be restored, and return the module's result."""
+    # All of them before any of them: units of one service share folders, which may change hands.
+    for item in items if not check_mode else []:
+        try:
+            stop_what_goes_back(item)
+        except RuntimeError:
+            continue  # Reported below, where it is stopped again.
+    outcomes: dict[str, dict[str, t.Any]] = {}
+    for item in items:
+        try:
+            outcomes[item["name"]] = restore(item, check_mode)
+        except (RuntimeError, OSError) as error:
+            # The others are to be restored all the same.
+            outcomes[item["name"]] = {"action": "failed", "why": f"going back failed: {error}"}
+    actions = {name: outcome["action"] for name, outcome in outcomes.items() if outcome["action"] in ("restored", "stopped")}
+    return {
+        "changed": bool(actions), "outcomes": outcomes, "restored": [name for name, action in actions.items() if action == "restored"],
+        "diff": {"before": dict.fromkeys(actions, "failed"), "after": actions},
+    }
+
+
+def stop_what_goes_back(item: Item) -> None:
+    """Stop a service that is to be taken back, by the rules of the unit that it was started by. Raises RuntimeError."""
+    service = _service.Service(item["unit"], item["environment_file"], None, "present", item["served"])
+    kept = _last_known_good.load(item["served"])
+    if kept is not None and kept.differs() and not nothing_to_go_back_to(service, kept):
+        service.stop()
+
+
+def restore(item: Item, check_mode: bool) -> dict[str, t.Any]:
+    """Restore one service, or stop it where there is nothing to restore, and return what was done. Raises RuntimeError and OSError."""
+    service = _service.Service(item["unit"], item["environment_file"], None, "present", item["served"])
+    kept = _last_known_good.load(item["served"])
+    why = nothing_to_go_back_to(service, kept)
+    if kept is None or why:
+        if not check_mode:
+            service.stop()
+            _systemd.systemctl("disable", "--quiet", service.unit)
+        return {"action": "stopped", "why": why}
+    told = {"release": kept.release, "kept": kept.kept}
+    if not kept.differs():
+        return {"action": "unchanged", "why": "its unit and environment are those that served before", **told}
+    if not check_mode:
+        # Stopped by the rules of the unit that it was started by, and before the files change: what dies in between leaves a stopped
+        # service with the new files, which the next run starts, sees fail and takes back.
+        service.stop()
+        # The folders first: until the former unit stands there, the later one takes them over again whenever it starts.
+        if not _former_unit.owns_folders(kept.unit_text):
+            _former_unit.give_back(kept.unit_text, item["own_folders"])
+        kept.restore()
+        _systemd.systemctl("daemon-reload")
+        service.do("start")
+    return {"action": "restored", **told}
+
+
+def nothing_to_go_back_to(service: _service.Service, kept: _last_known_good.State | None) -> str:
+    """Return why a service cannot go back; empty when it can."""
+    if kept is None:
+        return "it has never passed its gate on this host"
+    if (kept.unit_file, kept.environment_file) != (service.path, service.environment_file):
+        return f"what served before had its files elsewhere: {kept.unit_file}, {kept.environment_file}"
+    gone = _former_unit.missing_account(kept.unit_text)
+    if gone:
+        return f"its account {gone} is not on the host any more"
+    missing = kept.missing()
+    return f"what served before ran on {kept.release} and needs {', '.join(missing)}, which is not there any more" if missing else ""
+
+
+if __name__ == "__main__":
+    main()
