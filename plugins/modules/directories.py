@@ -78,28 +78,11 @@ changed_paths:
 import grp
 import os
 import pwd
-import stat
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _safe_paths
-
-
-def describe(path: str) -> str | None:
-    """Return owner:group mode of a directory, or None where it does not exist. Raises OSError on anything else, and where a link can't be trusted."""
-    found = _safe_paths.stat_folder(path)
-    if found is None:
-        return None
-    return f"{name_of(pwd.getpwuid, found.st_uid)}:{name_of(grp.getgrgid, found.st_gid)} {stat.S_IMODE(found.st_mode):04o}"
-
-
-def name_of(look_up: t.Callable[[int], t.Any], number: int) -> str:
-    """Return the name of a user or group id, or the number where it has none."""
-    try:
-        return look_up(number)[0]
-    except KeyError:
-        return str(number)
+from ..module_utils import _directories, _safe_paths
 
 
 def make(path: str, owner: str, group: str, mode: int) -> None:
@@ -115,7 +98,7 @@ def refuse_others(path: str, group: str, names: t.Sequence[str], is_roots: bool)
         return
     try:
         found = os.fstat(folder)
-        if not is_roots or found.st_uid != os.geteuid() or name_of(grp.getgrgid, found.st_gid) != group:
+        if not is_roots or found.st_uid != os.geteuid() or _directories.name_of(grp.getgrgid, found.st_gid) != group:
             modes = _safe_paths.RAY if is_roots else _safe_paths.CUT_OFF
             _safe_paths.refuse_others(folder, path, _safe_paths.accounts_of(*names), modes, wholly=is_roots)
     finally:
@@ -151,7 +134,7 @@ def main() -> None:
     for wanted in module.params["directories"]:
         target = f"{wanted['owner']}:{wanted['group']} {int(wanted['mode'], 8):04o}"
         try:
-            current = describe(wanted["path"])
+            current = _directories.describe(wanted["path"])
             if current == target or (current is not None and wanted["keep"] and current.partition(":")[0] != wanted["former"]):
                 continue
             if not module.check_mode:

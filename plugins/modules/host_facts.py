@@ -154,6 +154,14 @@ host:
         By release that has a CUDA toolkit, its C(cuda), the C(driver) and C(architectures) that it is proven for, and what has C(changed) since;
         an empty list means that the proof holds.
       type: dict
+    directories:
+      description: >-
+        Owner, group and mode of the directories in the parameters, and of those directly in them, by path, as V(root:root 0755). Links and what a
+        link leads to are left out.
+      type: dict
+    netrc:
+      description: Whether C(netrc) is there in one of O(paths).
+      type: bool
     library:
       description: Digest of the host library in C(<install_dir>/lib) that programs run from, by its files as they are; empty where there is none.
       type: str
@@ -243,7 +251,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _accounts, _cuda_toolkit, _gpu_driver, _host, _library, _local_weights, _nvidia, _prune, _reading, _releases
+from ..module_utils import _accounts, _cuda_toolkit, _directories, _gpu_driver, _host, _library, _local_weights, _nvidia, _prune, _reading, _releases
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
 
@@ -292,6 +300,9 @@ def main() -> None:
             "partial_weights": lambda: _host.partial_weights(given["weights_dir"]),
             "tools": lambda: _host.installed_tools(given["install_dir"]),
             "certificates": _host.added_certificates,
+            "directories": lambda: _directories.read(
+                [*given["paths"], *(given[name] for name in ("install_dir", "releases_dir", "weights_dir", "state_dir"))], [given["state_dir"]]
+            ),
             "checked": lambda: _host.checked_services(given["state_dir"]),
             "cuda_releases": lambda: _cuda_toolkit.read_releases(given["releases_dir"], gpus),
             "library": lambda: _library.in_force(os.path.join(given["install_dir"], "lib")),
@@ -300,6 +311,7 @@ def main() -> None:
     )
     host.update({**{name: [] if name in LISTS else {} for name in failed}, **({"library": ""} if "library" in failed else {}), **found})
     host.update(
+        netrc=any(os.path.lexists(os.path.join(path, "netrc")) for path in given["paths"]),
         proxy=os.path.exists("/etc/apt/apt.conf.d/90inferops-proxy"),
         mounts=mounts,
         unanswered={**failed, **silent},

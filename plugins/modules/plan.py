@@ -98,6 +98,10 @@ hosts:
       description: OS packages that the roles need beyond C(host_packages).
       type: list
       elements: str
+    directories:
+      description: Directories of the collection that the host lacks or that are another account's.
+      type: list
+      elements: dict
     proxy:
       description: How the host reaches the Internet through a proxy; null without one.
       type: dict
@@ -464,7 +468,7 @@ hosts:
           description: Environment of the engine, without secrets.
           type: dict
         directories:
-          description: Directories that it writes to, as M(inferops.gpu.directories) takes them.
+          description: Directories that it writes to and that the host lacks, or that are another account's, as M(inferops.gpu.directories) takes them.
           type: list
           elements: dict
         own_folders:

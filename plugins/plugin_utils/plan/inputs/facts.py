@@ -173,6 +173,8 @@ class HostFacts:
     # Units of model services, and comments of the accounts that may be in a service's way, by name.
     units: tuple[UnitFacts, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
+    # Owner, group and mode of directories by path.
+    directories: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lacks_ipv4(self) -> bool:
@@ -225,6 +227,7 @@ def read(raw: Any) -> HostFacts | None:
         wheels={path: tuple(sorted(_texts(names))) for path, names in raw["wheels"].items()} if isinstance(raw.get("wheels"), Mapping) else {},
         units=tuple(_unit(item) for item in _dicts(raw.get("services")) if item.get("unit")),
         accounts=_comments(raw.get("accounts")),
+        directories=_strings(raw.get("directories")),
     )
 
 

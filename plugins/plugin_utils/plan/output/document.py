@@ -12,7 +12,7 @@ from typing import Any, Callable, Mapping, TypeVar
 
 from ..artifacts import transformers_engine
 from ..artifacts.weights import Weights
-from ..host import tls
+from ..host import directories, tls
 from ..host.firewall import firewall_of
 from ..host.packages import packages_of
 from ..inputs import service_files
@@ -60,6 +60,7 @@ def host_document(host: HostDraft, defined_in: list[str]) -> dict[str, Any]:
             cache=settings.host_cache_dir,
         ),
         packages=packages_of(host),
+        directories=directories.to_mend(directories.of_host(settings), host.facts),
         proxy=_typed(types.Proxy, host.proxy.to_dict()),
         firewall=_firewall(host),
         kernel=kernel.document(settings, host.facts.kernel if host.facts is not None else None),
@@ -142,7 +143,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "all_weights": list(dict.fromkeys(one.name for one in draft.all_weights)),
         "extra_repositories": [extra.to_dict() for extra in draft.extras],
         "files": files,
-        "directories": service_items.directories(document["account"], draft.cache, units, settings.host_user),
+        "directories": directories.to_mend(service_items.directories(document["account"], draft.cache, units, settings.host_user), host.facts),
         "unit_states": service_items.unit_states({**document, "files": asdict(files)}),
         "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
         "served_model_names": list(service.served_model_names) or [service.name],

@@ -18,6 +18,7 @@ import yaml
 from ansible_collections.inferops.gpu.plugins.module_utils import _host, _host_removal, _library
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import files as kernel_files
 from ansible_collections.inferops.gpu.plugins.modules import host_proxy
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.host import directories
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 # Modules that leave no file of their own on a host, or take some away.
@@ -65,7 +66,14 @@ EXAMPLES = {
     "STATE/jobs/release-{{ __vllm_release.name }}.json": "STATE/jobs/release-r1.json",
 }
 # Paths that the plan gives.
-PLANNED = {"{{ __kernel_file.path }}": list(kernel_files.FILES)}
+SETTINGS: Any = SimpleNamespace(
+    host_config_dir="CONFIG", host_install_dir="INSTALL", vllm_releases_dir="{{ plan_host.paths.releases }}", host_state_dir="STATE",
+    host_user="inferops", host_group="inferops", weights_dir="{{ plan_host.paths.models }}", host_cache_dir="{{ host_cache_dir }}",
+)
+PLANNED = {
+    "{{ __kernel_file.path }}": list(kernel_files.FILES),
+    "{{ plan_host.directories }}": [item["path"] for item in directories.of_host(SETTINGS)],
+}
 # Folders, which go when they are empty, or by their owner; what lies in them has rows above. Weights are told of by themselves.
 FOLDERS = {
     "{{ __kernel_folder }}", "{{ __host_netrc | dirname }}", "CONFIG", "INSTALL", "INSTALL/bin", "INSTALL/lib",

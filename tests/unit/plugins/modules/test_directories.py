@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
+from ansible_collections.inferops.gpu.plugins.module_utils import _directories
 from ansible_collections.inferops.gpu.plugins.modules import directories
 
 OWNER = pwd.getpwuid(os.geteuid()).pw_name
@@ -23,7 +24,7 @@ STRANGER = 54321
 def test_missing_parents_are_roots(tmp_path: Path) -> None:
     """Who owned them could put something else in the place of what lies in them."""
     directories.make(str(tmp_path / "a" / "b" / "c"), OWNER, GROUP, 0o750)
-    assert [directories.describe(str(tmp_path / part)) for part in ("a", "a/b", "a/b/c")] == [
+    assert [_directories.describe(str(tmp_path / part)) for part in ("a", "a/b", "a/b/c")] == [
         f"{OWNER}:{GROUP} 0755", f"{OWNER}:{GROUP} 0755", f"{OWNER}:{GROUP} 0750",
     ]
 
@@ -40,7 +41,7 @@ def test_a_link_in_a_folder_of_somebody_else_is_not_followed(tmp_path: Path, pla
     path = cache / "rpc" if planted == "link" else cache / "rpc" / "rpc"
     before = [(found.st_uid, found.st_mode) for found in (etc.stat(), (etc / "rpc").stat())]
     with pytest.raises(OSError, match="does not follow it"):
-        directories.describe(str(path))
+        _directories.describe(str(path))
     with pytest.raises(OSError, match="does not follow it"):
         directories.make(str(path), "nobody", GROUP, 0o777)
     assert [(found.st_uid, found.st_mode) for found in (etc.stat(), (etc / "rpc").stat())] == before
@@ -57,24 +58,24 @@ def test_an_administrators_link_is_followed(tmp_path: Path) -> None:
 def test_a_parent_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir(mode=0o700)
     directories.make(str(tmp_path / "a" / "b"), OWNER, GROUP, 0o755)
-    assert directories.describe(str(tmp_path / "a")) == f"{OWNER}:{GROUP} 0700"
+    assert _directories.describe(str(tmp_path / "a")) == f"{OWNER}:{GROUP} 0700"
 
 
 def test_a_wrong_mode_is_put_right(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir(mode=0o700)
     directories.make(str(tmp_path / "a"), OWNER, GROUP, 0o755)
-    assert directories.describe(str(tmp_path / "a")) == f"{OWNER}:{GROUP} 0755"
+    assert _directories.describe(str(tmp_path / "a")) == f"{OWNER}:{GROUP} 0755"
 
 
 def test_what_is_not_there_is_told_from_what_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert directories.describe(str(tmp_path / "gone")) is None
+    assert _directories.describe(str(tmp_path / "gone")) is None
     with pytest.raises(NotADirectoryError, match="Move it away"):
-        directories.describe(str(tmp_path / "file"))
+        _directories.describe(str(tmp_path / "file"))
 
 
 def test_a_number_stands_for_an_account_without_a_name() -> None:
-    assert directories.name_of(pwd.getpwuid, 2**31 - 7) == str(2**31 - 7)
+    assert _directories.name_of(pwd.getpwuid, 2**31 - 7) == str(2**31 - 7)
 
 
 def outcome(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -109,3 +110,14 @@ def test_a_folder_of_somebody_else_is_an_error_before_anything_is_changed(tmp_pa
         assert "msg" not in outcome(monkeypatch, rows)
     os.chown(tmp_path / "a", 0, grp.getgrnam("nogroup").gr_gid)
     assert ("msg" in outcome(monkeypatch, rows)) == (owner != "root")
+
+
+def test_what_facts_report(tmp_path: Path) -> None:
+    """Directories and those in them; links and files are none, and of some a level more."""
+    for name in ("base/in/deep", "other/in/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "base" / "file").touch()
+    (tmp_path / "base" / "link").symlink_to(tmp_path / "other")
+    found = _directories.read([str(tmp_path / "base"), str(tmp_path / "other"), str(tmp_path / "gone"), "relative"], [str(tmp_path / "other")])
+    assert {path.removeprefix(f"{tmp_path}/") for path in found} == {"base", "base/in", "other", "other/in", "other/in/deep"}
+    assert set(found.values()) == {f"{OWNER}:{GROUP} 0755"}
