@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 from pathlib import Path
@@ -20,6 +21,14 @@ def test_no_link_of_the_checkout_is_broken() -> None:
     pages = [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
     assert len(pages) > 20
     assert list(links.broken(ROOT, pages)) == []
+
+
+def test_paths_of_the_layout_are_there() -> None:
+    """Rows of docs/layout.md about the checkout name files and folders that exist."""
+    text = (ROOT / "docs" / "layout.md").read_text(encoding="utf-8").split("## On a host")[0]
+    paths = re.findall(r"`((?:inventories|lab|meta|molecule|playbooks|plugins|roles|tests)/[\w./-]*)`", text)
+    assert len(paths) > 30
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_broken_links_are_found(tmp_path: Path) -> None:
