@@ -28,7 +28,8 @@ def test_paths_of_the_layout_are_there() -> None:
     text = (ROOT / "docs" / "layout.md").read_text(encoding="utf-8").split("## On a host")[0]
     paths = re.findall(r"`((?:inventories|lab|meta|molecule|playbooks|plugins|roles|tests)/[\w./-]*)`", text)
     assert len(paths) > 30
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+    missing = [path for path in paths if not (ROOT / path).exists() and not path.startswith(("meta/argument_specs", "inventories/mine"))]
+    assert missing == []
 
 
 def test_broken_links_are_found(tmp_path: Path) -> None:
