@@ -177,7 +177,8 @@ host:
     services:
       description: >-
         Units of model services of this collection with their C(unit), C(service), C(active) state, whether they are C(enabled), their C(status),
-        what they say of themselves, the C(port) of their API (0 without one) and the C(gpus) that they compute on (null where nobody knows).
+        what they say of themselves, the C(port) of their API (0 without one), the C(gpus) that they compute on (null where nobody knows), and the C(digest) (sha256) of the unit
+        file, empty where it is not root's with mode 0644.
       type: list
     releases:
       description: Names of complete releases.
