@@ -24,7 +24,7 @@ from .contents import File, Record, digest, entry_of, is_full, read_json, replac
 from .download import Download, FetchError
 from .peer import endpoints_of, shelf_of
 from .progress import Status, words
-from .tools import Curl, HubClient, drop_bookkeeping
+from .tools import Curl
 
 FAILED = 3
 # An endpoint that was too slow is tried again after so many times the time that it took to find out.
@@ -32,7 +32,6 @@ SLOW_TIMES = 10
 # Seconds between two looks at a disk that has no room for what stands beside the files, and of a try after which the wait counts anew.
 FULL_LOOK = 5.0
 FULL_ANEW = 60.0
-TOOLS = {"curl": Curl, "hf": HubClient}
 
 
 def verified(base: str, record: Record, files: list[File], status: Status) -> list[File]:
@@ -57,14 +56,13 @@ def publish(spec: dict[str, t.Any], partial: str, entries: list[File]) -> None:
     """Give verified files their final name, then write the manifest that says so."""
     path = spec["path"]
     if os.path.isdir(partial):
-        drop_bookkeeping(partial)
         known = {entry["path"] for entry in entries}
         for folder, _folders, names in os.walk(partial, topdown=False):
             for name in names:
                 whole = os.path.join(folder, name)
                 inside = os.path.relpath(whole, partial)
                 if inside not in known:
-                    # Of an earlier selection of files.
+                    # Of an earlier selection of files, or what another client keeps for itself.
                     os.unlink(whole)
                 elif os.path.isdir(path):
                     os.makedirs(os.path.dirname(os.path.join(path, inside)), exist_ok=True)
@@ -115,8 +113,7 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
             endpoints = endpoints_of(spec, token, spec["rate_seconds"] * SLOW_TIMES)
             status.write(text="asking the endpoints")
             endpoints.probe(spec["repo"], spec["commit"], max(rest, key=lambda file: file["size"]))
-            tool = TOOLS[spec["tool"]](spec, partial)
-            Download(spec, partial, rest, record, endpoints, tool, status).run()
+            Download(spec, partial, rest, record, endpoints, Curl(spec, partial), status).run()
         check_names(partial, missing)
         there += [record.entries[file["path"]] for file in missing]
     manifest = read_json(spec["manifest"])

@@ -20,7 +20,7 @@ from .contents import File, Record, entry_of, is_full, size_of
 from .endpoints import Endpoint, Endpoints
 from .peer import shelf_of
 from .progress import Rate, Status, words
-from .tools import HubClient, Outcome, Tool
+from .tools import Curl, Outcome
 
 # Seconds between two looks at how far it is.
 LOOK = 1.0
@@ -66,7 +66,7 @@ def can_write(path: str) -> bool:
 class Download:
     """One run over the files that are missing. O(files) are to come into O(base), where beginnings of them may be."""
 
-    def __init__(self, spec: dict[str, t.Any], base: str, files: list[File], record: Record, endpoints: Endpoints, tool: Tool, status: Status) -> None:
+    def __init__(self, spec: dict[str, t.Any], base: str, files: list[File], record: Record, endpoints: Endpoints, tool: Curl, status: Status) -> None:
         self.spec, self.base, self.record = spec, base, record
         self.endpoints, self.tool, self.status = endpoints, tool, status
         self.files, self.shelf = files, shelf_of(spec)
@@ -85,7 +85,7 @@ class Download:
 
     def run(self) -> None:
         """Download and verify all files. Raises FetchError, and OSError where the disk is full."""
-        workers = 1 if self.tool.batch > 1 else max(1, min(self.spec["max_workers"], len(self.files)))
+        workers = max(1, min(self.spec["max_workers"], len(self.files)))
         with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as self.pool:
             threads = [threading.Thread(target=self.guard, args=(self.work,)) for _number in range(workers)]
             for thread in threads:
@@ -123,18 +123,18 @@ class Download:
     # -- workers
 
     def work(self) -> None:
-        """Fetch batches of files until all are verified."""
+        """Fetch one file after the other until all are verified."""
         while True:
             with self.lock:
                 while not self.queue and not self.over:
                     self.lock.wait()
                 if self.over:
                     return
-                batch, self.queue = self.queue[: self.tool.batch], self.queue[self.tool.batch:]
-            endpoint = self.next_endpoint(batch[0])
+                file = self.queue.pop(0)
+            endpoint = self.next_endpoint(file)
             if endpoint is None:
                 return
-            self.settle(endpoint, batch)
+            self.settle(endpoint, file)
 
     def next_endpoint(self, file: File) -> Endpoint | None:
         """Wait for an endpoint that can be asked for a file; None when the download is over. Raises FetchError when none ever can."""
@@ -153,33 +153,33 @@ class Download:
                 self.lock.wait(min(seconds, LOOK))
         return None
 
-    def settle(self, endpoint: Endpoint, batch: list[File]) -> None:
-        """Fetch a batch from an endpoint and see what came of it."""
-        batch = [file for file in batch if self.may_begin(endpoint, file)]
-        wanted = [file for file in batch if self.tool.bytes_of(file) < file["size"] or size_of(os.path.join(self.base, file["path"])) < 0]
-        before = sum(self.tool.bytes_of(file) for file in wanted)
-        outcome = self.fetch(endpoint, wanted) if wanted else Outcome()
-        after = sum(self.tool.bytes_of(file) for file in wanted)
-        for file in wanted:
-            if self.tool.bytes_of(file):
-                self.sources.setdefault(file["path"], set()).add(endpoint.url)
+    def settle(self, endpoint: Endpoint, file: File) -> None:
+        """Fetch a file from an endpoint and see what came of it."""
+        if not self.may_begin(endpoint, file):
+            return
+        path = os.path.join(self.base, file["path"])
+        before = self.tool.bytes_of(file)
+        is_wanted = before < file["size"] or size_of(path) < 0
+        outcome = self.fetch(endpoint, file) if is_wanted else Outcome()
+        after = self.tool.bytes_of(file)
+        if is_wanted and after:
+            self.sources.setdefault(file["path"], set()).add(endpoint.url)
         if after > before:
             self.endpoints_said(endpoint.works)
         if outcome.said and not self.over:
-            self.blame(endpoint, wanted, outcome, after > before)
-        for file in batch:
-            size = size_of(os.path.join(self.base, file["path"]))
-            if size == file["size"]:
-                self.verify_later(file)
-                continue
-            if size > file["size"] or (not outcome.said and wanted):
-                # A program that is content, with too much or too little: this endpoint has another file.
-                self.wrong(file, f"{max(size, 0)} bytes instead of {file['size']}")
-            self.again(file)
+            self.blame(endpoint, file, outcome, after > before)
+        size = size_of(path)
+        if size == file["size"]:
+            self.verify_later(file)
+            return
+        if size > file["size"] or (not outcome.said and is_wanted):
+            # curl is content, with too much or too little: this endpoint has another file.
+            self.wrong(file, f"{max(size, 0)} bytes instead of {file['size']}")
+        self.again(file)
 
-    def fetch(self, endpoint: Endpoint, wanted: list[File]) -> Outcome:
+    def fetch(self, endpoint: Endpoint, file: File) -> Outcome:
         try:
-            return self.tool.fetch(endpoint, wanted)
+            return self.tool.fetch(endpoint, file)
         except OSError as error:
             if not is_full(error):
                 raise
@@ -213,10 +213,10 @@ class Download:
         with self.endpoints.lock:
             tell()
 
-    def blame(self, endpoint: Endpoint, files: list[File], outcome: Outcome, progress: bool) -> None:
-        """Draw the conclusions from a program that did not get all it should."""
+    def blame(self, endpoint: Endpoint, file: File, outcome: Outcome, progress: bool) -> None:
+        """Draw the conclusions from a try that did not get all it should."""
         if outcome.disk:
-            self.wait_for_room(files, outcome.said)
+            self.wait_for_room(outcome.said)
             return
         if outcome.no_ranges:
             endpoint.without_ranges = True
@@ -224,15 +224,14 @@ class Download:
         if outcome.status in (401, 403, 404, 410):
             with self.endpoints.lock:
                 endpoint.said = outcome.said
-                for file in files:
-                    endpoint.lacks[file["path"]] = outcome.said
+                endpoint.lacks[file["path"]] = outcome.said
         elif not progress or outcome.status:
             # One that sends something before it cuts the connection is asked again at once.
             with self.endpoints.lock:
                 endpoint.rest(outcome.said, outcome.retry_after)
             print(f"{endpoint.url}: {endpoint.said}", flush=True)
 
-    def wait_for_room(self, files: list[File], said: str) -> None:
+    def wait_for_room(self, said: str) -> None:
         """Wait until the disk has room again, for as long as patience goes. Raises FetchError."""
         if free_bytes(self.base) >= ROOM and can_write(self.base):
             self.write_errors += 1
@@ -307,8 +306,7 @@ class Download:
 
     def there(self) -> int:
         """Bytes of all files of this download that are there, in whatever state."""
-        begun = self.tool.unfinished() if isinstance(self.tool, HubClient) else 0
-        return sum(self.tool.bytes_of(file) for file in self.files) + begun
+        return sum(map(self.tool.bytes_of, self.files))
 
     def watch(self) -> None:
         """Tell how far it is, change the endpoint when it is too slow, and give up when nothing comes any more."""
@@ -335,15 +333,10 @@ class Download:
                 self.lock.wait(LOOK)
 
     def change(self, endpoint: Endpoint, pace: float) -> None:
-        """An endpoint stays below the floor: go on with another one, or without Xet where that is the way it was taken."""
-        if isinstance(self.tool, HubClient) and "HF_XET_HIGH_PERFORMANCE" in self.tool.xet(endpoint):
-            print(f"{endpoint.url}: {words(pace)}/s by Xet; going on without it", flush=True)
-            self.tool.without_xet.add(endpoint.url)
-        elif not self.endpoints.too_slow(endpoint, pace):
-            return
-        else:
+        """An endpoint stays below the minimum rate: go on with another one."""
+        if self.endpoints.too_slow(endpoint, pace):
             print(f"{endpoint.url}: {endpoint.said}; going on with the next one", flush=True)
-        self.tool.stop(endpoint)
+            self.tool.stop(endpoint)
 
     def give_up(self, seconds: float) -> t.NoReturn:
         """Nothing has come for too long. Raises FetchError."""

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs that download: curl, file by file, or the official Hugging Face client, all files in one process.
+"""The program that downloads: curl, one process and connection for each file.
 
 curl appends to a file as its bytes come, so whatever ends it (a cut connection, a kill, a full disk, a reboot) the next start goes on
 where it stopped, from any endpoint. Secrets go to it on standard input, never on its command line.
@@ -11,13 +11,12 @@ from __future__ import annotations
 import os
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import threading
 import typing as t
 
-from .._exit_status import describe, signal_of
+from .._exit_status import describe
 from .._http_client import AGENT, one_line
 from .._masking import masked
 from .contents import File, size_of
@@ -25,7 +24,6 @@ from .endpoints import CONNECT_SECONDS, Endpoint, seconds_of
 
 # curl's exit statuses (its manual): the ones that are not about the connection.
 WRITE_ERROR, NO_RANGES, HTTP_ERROR = 23, 33, 22
-HUB = "https://huggingface.co"
 # Bytes of all headers of one answer that are looked at.
 HEADERS = 256 * 1024
 
@@ -40,11 +38,9 @@ class Outcome(t.NamedTuple):
     no_ranges: bool = False
 
 
-class Tool:
-    """A program that downloads files of a commit into a directory, stopped from another thread if need be."""
+class Curl:
+    """Downloads files of a commit into a directory, and is stopped from another thread if need be."""
 
-    # Files that one process of it fetches.
-    batch = 1
     # Bytes that it may write into one file beyond the size that was announced: enough to see that there are more.
     beyond = 1024 * 1024
 
@@ -52,10 +48,6 @@ class Tool:
         self.spec, self.base = spec, base
         self.lock = threading.Lock()
         self.running: dict[subprocess.Popen[str], Endpoint] = {}
-
-    def fetch(self, endpoint: Endpoint, files: list[File]) -> Outcome:
-        """Fetch what is missing of files. Returns when the program has ended, for whatever reason."""
-        raise NotImplementedError
 
     def bytes_of(self, file: File) -> int:
         """How much of a file is there, in bytes."""
@@ -73,15 +65,13 @@ class Tool:
                 if endpoint in (None, used) and process.poll() is None:
                     os.killpg(process.pid, signal.SIGTERM)
 
-    def run(
-        self, endpoint: Endpoint, command: list[str], environment: dict[str, str], given: str, files: list[File], keep: tuple[int, ...] = (),
-    ) -> tuple[int, str]:
-        """Run a program to its end and return its status and output. Whatever a server sends, no file gets much larger than announced."""
+    def run(self, endpoint: Endpoint, settings: str, file: File, keep: int) -> tuple[int, str]:
+        """Run curl with these settings to its end and return its status and output. Whatever a server sends, no file gets much larger than announced."""
         process = subprocess.Popen(
-            command, env={**os.environ, **environment}, text=True, errors="replace", start_new_session=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=keep,
+            ["curl", "--disable", "--config", "-"], text=True, errors="replace", start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(keep,),
         )
-        most = max((file["size"] for file in files), default=0) + self.beyond
+        most = file["size"] + self.beyond
         try:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
         except (ProcessLookupError, PermissionError, ValueError):
@@ -90,19 +80,15 @@ class Tool:
         with self.lock:
             self.running[process] = endpoint
         try:
-            said, _none = process.communicate(given)
+            said, _none = process.communicate(settings)
         finally:
             with self.lock:
                 del self.running[process]
-        # Both programs quote addresses, and what a server has said.
+        # It quotes addresses, and what a server has said.
         return process.returncode, masked(said, endpoint.token, endpoint.url)
 
-
-class Curl(Tool):
-    """One process and connection for each file."""
-
-    def fetch(self, endpoint: Endpoint, files: list[File]) -> Outcome:
-        file = files[0]
+    def fetch(self, endpoint: Endpoint, file: File) -> Outcome:
+        """Fetch what is missing of a file. Returns when curl has ended, for whatever reason."""
         path = os.path.join(self.base, file["path"])
         os.makedirs(os.path.dirname(path), exist_ok=True)
         have = max(size_of(path), 0)
@@ -114,7 +100,7 @@ class Curl(Tool):
         headers = os.memfd_create("headers")
         try:
             settings = self.settings(endpoint, url, path, have, f"/proc/self/fd/{headers}")
-            status, said = self.run(endpoint, ["curl", "--disable", "--config", "-"], {}, settings, files, (headers,))
+            status, said = self.run(endpoint, settings, file, headers)
             head = os.pread(headers, HEADERS, max(0, os.fstat(headers).st_size - HEADERS)).decode("latin-1")
         finally:
             os.close(headers)
@@ -157,70 +143,8 @@ class Curl(Tool):
         return Outcome(one_line(said, token), disk=status == WRITE_ERROR, no_ranges=status == NO_RANGES)
 
 
-class HubClient(Tool):
-    """The official client, which can take data by Xet from the Hub itself. It begins a file anew when its process has ended."""
-
-    batch = 100_000
-    # It keeps files of its own.
-    beyond = 256 * 1024 * 1024
-
-    def __init__(self, spec: dict[str, t.Any], base: str) -> None:
-        super().__init__(spec, base)
-        # Endpoints where Xet has stalled.
-        self.without_xet: set[str] = set()
-
-    def fetch(self, endpoint: Endpoint, files: list[File]) -> Outcome:
-        drop_leftovers(self.base)
-        command = [
-            self.spec["hf"], "download", self.spec["repo"], *(file["path"] for file in files), "--revision", self.spec["commit"],
-            "--local-dir", self.base, "--max-workers", str(self.spec["max_workers"]), "--quiet",
-        ]
-        environment = {
-            "HF_ENDPOINT": endpoint.url, "HF_TOKEN": endpoint.token, "HF_HOME": os.path.join(self.base, ".cache", "home"),
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **self.xet(endpoint),
-        }
-        status, said = self.run(endpoint, command, environment, "", files)
-        if status == 0:
-            return Outcome()
-        lines = [line for line in said.splitlines() if line.strip()]
-        # Above the last line stand the stack frames of the client.
-        last = lines[-1] if lines and signal_of(status) in (0, signal.SIGTERM) else f"hf {describe(status)}"
-        code = re.search(r"\b(401|403|404|429|5\d\d) (?:Client|Server) Error", said)
-        return Outcome(one_line(last, endpoint.token), int(code.group(1)) if code else 0, disk="No space left on device" in said)
-
-    def xet(self, endpoint: Endpoint) -> dict[str, str]:
-        """Xet takes its data from hosts of its own: only with the Hub itself, and there only until it stalls."""
-        if endpoint.url != HUB or endpoint.url in self.without_xet:
-            return {"HF_HUB_DISABLE_XET": "1"}
-        return {"HF_XET_HIGH_PERFORMANCE": "1"}
-
-    def bytes_of(self, file: File) -> int:
-        return super().bytes_of(file)
-
-    def unfinished(self) -> int:
-        """Bytes of files that the client has begun and that have no name yet."""
-        return sum(size_of(path) for path in leftovers(self.base))
-
-
 def quoted(text: str) -> str:
     """Return text as curl's configuration files want it. Raises ValueError of what would not stay on its line."""
     if not text.isprintable():
         raise ValueError("a control character in a setting of curl")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def leftovers(base: str) -> list[str]:
-    """Return the paths of the beginnings that the official client has written."""
-    walk = os.walk(os.path.join(base, ".cache"))
-    return [os.path.join(folder, name) for folder, _folders, names in walk for name in names if name.endswith(".incomplete")]
-
-
-def drop_leftovers(base: str) -> None:
-    """Remove the beginnings that a killed client left behind: it starts such a file anew and would never take the space back."""
-    for path in leftovers(base):
-        os.unlink(path)
-
-
-def drop_bookkeeping(base: str) -> None:
-    """Remove what the official client keeps for itself; the manifest takes its place."""
-    shutil.rmtree(os.path.join(base, ".cache"), ignore_errors=True)

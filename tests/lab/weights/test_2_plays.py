@@ -116,7 +116,7 @@ def test_no_mirror_answers_the_play(fetch: Fetch, play: Callable[..., Play]) -> 
 
 def test_bad_input(fetch: Fetch, play: Callable[..., Play]) -> None:
     """All of it at once, and nothing changed."""
-    bad = {"weights_tool": "wget", "weights_min_rate": -1, "weights_max_workers": 0, "weights_token_endpoints": ["hub"], "weights_stall_timeout": "long"}
+    bad = {"weights_tool": "hf", "weights_min_rate": -1, "weights_max_workers": 0, "weights_token_endpoints": ["hub"], "weights_stall_timeout": "long"}
     run = play(*TAGS, variables=bad)
     assert run.status != 0
     assert [name for name in bad if f"key:     {name}" not in run.output] == [], run.output

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Variables that have another name now: an inventory that still has the old one is refused, since nothing would read it."""
+"""Variables that have another name now, or are gone: an inventory that still has them is refused, since nothing would read them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,18 @@ NAMES: Mapping[str, str] = {
     "weights_share_patience": "weights_share_stall_timeout",
 }
 
+_OTHER_CLIENT = (
+    "take it out: curl downloads, weights_max_workers files at a time. For another client, download with it and name its folder in weights_path of the service"
+)
+# What to do about a variable that is gone.
+RETIRED: Mapping[str, str] = {"weights_hf_version": _OTHER_CLIENT, "weights_tool": _OTHER_CLIENT}
+
 
 def errors(host: str, variables: Mapping[str, Any]) -> Iterator[PlanError]:
-    """An error for each old name among a host's variables, which are not templated."""
+    """An error for each of them among a host's variables, which are not templated."""
     for name, new in NAMES.items():
         if name in variables:
             yield PlanError(host, "", name, shown(variables[name], name), "this variable has another name now", f"rename it to {new}")
+    for name, fix in RETIRED.items():
+        if name in variables:
+            yield PlanError(host, "", name, shown(variables[name], name), "there is no such variable any more", fix)

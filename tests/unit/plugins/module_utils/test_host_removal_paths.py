@@ -58,8 +58,8 @@ EXAMPLES = {
     "CONFIG/netrc": "", "CONFIG/proxy.env": "", "CONFIG/weights.env": "", "{{ item.environment_file }}": "CONFIG/a.env",
     "CONFIG/tokens/{{ item.name }}": "CONFIG/tokens/a", "{{ item.0.files.folder }}/{{ item.1.name }}": "CONFIG/files/a/0123456789abcdef/chat.jinja",
     "{{ plan_host.paths.library | dirname }}/digest": "INSTALL/lib/0123456789abcdef/__main__.py", "{{ plan_host.paths.library }}": "INSTALL/lib/current",
-    "INSTALL/tools/uv": "INSTALL/tools/uv-0.1/bin/uv", "INSTALL/tools/huggingface_hub": "INSTALL/tools/huggingface_hub-1.0/bin/hf",
-    "INSTALL/bin/uv": "", "INSTALL/bin/hf": "", "MIRROR_INSTALL/tools/olah": "MIRROR_INSTALL/tools/olah-0.5/bin/olah-cli", "MIRROR_INSTALL/bin/olah-cli": "",
+    "INSTALL/tools/uv": "INSTALL/tools/uv-0.1/bin/uv", "INSTALL/bin/uv": "",
+    "MIRROR_INSTALL/tools/olah": "MIRROR_INSTALL/tools/olah-0.5/bin/olah-cli", "MIRROR_INSTALL/bin/olah-cli": "",
     "STATE/checked/{{ item.name }}": "STATE/checked/a", "STATE/checked/network-{{ item.name }}": "STATE/checked/network-a",
     "STATE/firewall": "STATE/firewall/before-first-change/user.rules", "STATE/served/{{ item.name }}.json": "STATE/served/a.json",
     "STATE/jobs/{{ __weights_item.unit }}.json": "STATE/jobs/inferops-weights-m.service.json", "STATE/jobs/inferops-share.conf": "",
@@ -86,6 +86,8 @@ FOLDERS = {
 OTHERS = [
     "STATE/jobs/release-r1.status.json", "STATE/progress/inferops-weights-m.service.json", "STATE/verified/m.json", "INSTALL/python/cpython-3.12-x/bin/python",
     "STATE/firewall/former/policies", "STATE/firewall/lock", "STATE/firewall/return.sh", "STATE/firewall/returned",
+    # Of earlier versions.
+    "INSTALL/tools/huggingface_hub-1.0/bin/hf",
 ]
 VARIABLES = {
     "host_config_dir": "CONFIG", "plan_host.paths.config": "CONFIG", "host_install_dir": "INSTALL", "plan_host.paths.install": "INSTALL",

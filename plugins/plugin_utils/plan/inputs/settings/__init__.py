@@ -23,8 +23,6 @@ _PIN = re.compile(r"===?\s*[A-Za-z0-9.+!_-]+\s*(?:;.*)?$|@\s*(?:https?://|file:/
 # A connection takes some 300 bytes: the most is 40 GB of them.
 _CONNECTIONS = values.whole(1024, 2**27)
 _PORT = values.whole(1024, 65535)
-# The programs that download (roles/weights/files/fetch_weights/tools.py).
-TOOLS = ("curl", "hf")
 
 
 def _endpoints(value: Any) -> tuple[str, ...]:
@@ -37,13 +35,6 @@ def _endpoints(value: Any) -> tuple[str, ...]:
 def _token_endpoints(value: Any) -> tuple[str, ...]:
     """Endpoints too, but there may be none."""
     return _endpoints(value) if value != [] else ()
-
-
-def _tool(value: Any) -> str:
-    read = values.text(value)
-    if read not in TOOLS:
-        raise Bad("there is no such way to download", did_you_mean(read, TOOLS, f"write {' or '.join(TOOLS)}"))
-    return read
 
 
 def _address(value: Any) -> str:
@@ -135,7 +126,6 @@ class Settings:
     weights_include: tuple[str, ...]
     weights_exclude: tuple[str, ...]
     weights_token_endpoints: tuple[str, ...] = setting(_token_endpoints)
-    weights_tool: str = setting(_tool)
     weights_max_workers: int = setting(values.whole(1, 64))
     weights_min_rate: int = setting(values.whole(0, 10**12))
     weights_rate_seconds: int = setting(values.whole(1, 3600))

@@ -33,7 +33,7 @@ class Lab:
         urls = [mirror.url for mirror in mirrors]
         self.spec: dict[str, Any] = {
             "repo": "a/b", "revision": "r1", "commit": self.commit, "endpoint": urls[0], "endpoints": urls, "token_endpoints": urls[:1],
-            "files": [describe(row) for row in rows if row["path"] in NAMES], "tool": "curl", "hf": "/nowhere/hf", "max_workers": 2,
+            "files": [describe(row) for row in rows if row["path"] in NAMES], "max_workers": 2,
             "rate_floor": 1, "rate_seconds": 5, "patience": 1,
             "path": str(self.path), "manifest": str(base / "r1.manifest.json"), "status_file": str(base / "status.json"),
         }
@@ -206,16 +206,28 @@ def test_gated_without_a_token(lab: Lab) -> None:
 
 
 def test_the_token_is_on_no_command_line(lab: Lab) -> None:
+    """Nor in curl's environment."""
     seen = []
-    original = tools.Tool.run
+    original = tools.subprocess.Popen
 
-    def run(tool: Any, endpoint: Any, command: list[str], environment: dict[str, str], *rest: Any) -> Any:
-        seen.append((command, environment))
-        return original(tool, endpoint, command, environment, *rest)
+    def start(command: list[str], **options: Any) -> Any:
+        seen.append((command, options))
+        return original(command, **options)
 
-    lab.monkeypatch.setattr(tools.Tool, "run", run)
+    lab.monkeypatch.setattr(tools.subprocess, "Popen", start)
     assert lab.run(token="hf_secret") == 0
-    assert seen and "hf_secret" not in str(seen) and "HF_TOKEN" not in os.environ
+    assert seen and all(command == ["curl", "--disable", "--config", "-"] for command, _options in seen)
+    assert "hf_secret" not in str(seen) and "HF_TOKEN" not in os.environ
+
+
+def test_what_another_client_left_is_not_published(lab: Lab) -> None:
+    """A download that began with the official client: its files go on, its bookkeeping goes."""
+    kept = lab.partial / ".cache" / "huggingface" / "download"
+    kept.mkdir(parents=True)
+    (kept / "x.incomplete").write_text("half")
+    assert lab.run() == 0
+    lab.is_complete()
+    assert not (lab.path / ".cache").exists()
 
 
 def test_a_changed_file_alone_is_mended_where_it_stands(lab: Lab) -> None:
@@ -365,12 +377,3 @@ class TestEndpoints:
 )
 def test_what_curl_says(fetch_weights: ModuleType, status: int, said: str, head: str, expected: tuple[Any, ...]) -> None:
     assert tuple(tools.Curl.outcome(status, said, head)) == expected
-
-
-def test_xet_only_with_the_hub_itself_and_until_it_stalls(fetch_weights: ModuleType, tmp_path: Path) -> None:
-    client = tools.HubClient({}, str(tmp_path))
-    assert client.xet(endpoints.Endpoint("http://mirror", "")) == {"HF_HUB_DISABLE_XET": "1"}
-    hub = endpoints.Endpoint(tools.HUB, "")
-    assert client.xet(hub) == {"HF_XET_HIGH_PERFORMANCE": "1"}
-    client.without_xet.add(tools.HUB)
-    assert client.xet(hub) == {"HF_HUB_DISABLE_XET": "1"}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Variables that were renamed: the old name is refused with the new one."""
+"""Variables that were renamed or are gone: the old name is refused with the new one, or with what to do."""
 
 from __future__ import annotations
 
@@ -15,5 +15,11 @@ def test_old_names_are_refused() -> None:
     ]
 
 
+def test_what_is_gone_is_refused() -> None:
+    """Whatever its value: nothing reads it."""
+    [error] = renamed.errors("gpu1", {"weights_tool": "curl"})
+    assert (error.key, error.value) == ("weights_tool", "curl") and "take it out" in error.fix
+
+
 def test_new_names_are_variables_and_old_ones_are_not(defaults: dict[str, Any]) -> None:
-    assert set(renamed.NAMES.values()) <= set(defaults) and not set(renamed.NAMES) & set(defaults)
+    assert set(renamed.NAMES.values()) <= set(defaults) and not {*renamed.NAMES, *renamed.RETIRED} & set(defaults)

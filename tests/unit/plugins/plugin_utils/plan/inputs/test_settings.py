@@ -24,7 +24,6 @@ WRONG: list[tuple[str, Any]] = [
     ("weights_disk_reserve", -1),
     ("weights_include", "*.json"),
     ("weights_token_endpoints", ["hub"]),
-    ("weights_tool", "wget"),
     ("weights_max_workers", 0),
     ("weights_max_workers", 65),
     ("weights_min_rate", -1),
