@@ -33,10 +33,16 @@ def gate_errors(followed: t.Sequence[Result], asked: Result) -> dict[str, str]:
     return {**starts, **asked.get("errors", {})}
 
 
-def passed_units(services: t.Sequence[Result], errors: t.Mapping[str, str]) -> list[dict[str, str]]:
-    """Return what `service_last_known_good` has to know of the units of services that passed, to record them."""
+def passed_units(services: t.Sequence[Result], errors: t.Mapping[str, str], as_planned: bool = True) -> list[dict[str, t.Any]]:
+    """Return what `service_last_known_good` has to know of the units of services that passed, to record them.
+
+    `as_planned` is whether they run what the plan says. A service that was rolled back tells nothing about its arguments in the plan.
+    """
     return [
-        {"name": service["name"], **{key: unit[key] for key in RECORDED}, **{key: service[key] for key in RELEASED}}
+        {
+            "name": service["name"], **{key: unit[key] for key in RECORDED}, **{key: service[key] for key in RELEASED},
+            "arguments": {"stamp": service["arguments_stamp"], "digest": service["digest"]} if as_planned else None,
+        }
         for service in services if service["name"] not in errors for unit in reversed(service["units"] or [service])
     ]
 

@@ -479,6 +479,12 @@ hosts:
           description: Commands that the unit runs before each start.
           type: list
           elements: list
+        arguments_checked:
+          description: Whether the plan has checked the values of all arguments, by what the version's own parser takes.
+          type: bool
+        arguments_stamp:
+          description: File with the digest of the service whose arguments the engine accepted last.
+          type: str
         has_api_key:
           description: Whether it has an API key; the key itself is never part of the plan.
           type: bool

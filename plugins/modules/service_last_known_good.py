@@ -57,6 +57,18 @@ options:
         description: Where the weights stand, to record.
         type: str
         default: ""
+      arguments:
+        description: To record, that the engine has accepted the service's arguments. M(inferops.gpu.vllm_arguments) need not check them again.
+        type: dict
+        suboptions:
+          stamp:
+            description: File that keeps it.
+            type: path
+            required: true
+          digest:
+            description: Digest of the service.
+            type: str
+            required: true
       own_folders:
         description:
           - To restore, the command by which units see that their folders are their account's. A unit from before each service had an account of its own
@@ -125,6 +137,7 @@ def main() -> None:
                 "release": {"type": "str", "default": ""},
                 "release_path": {"type": "str", "default": ""},
                 "weights_path": {"type": "str", "default": ""},
+                "arguments": {"type": "dict", "options": {"stamp": {"type": "path", "required": True}, "digest": {"type": "str", "required": True}}},
                 "own_folders": {"type": "list", "elements": "str", "default": []},
             }),
         },
@@ -151,6 +164,8 @@ def record(item: Item) -> None:
     if service.runs_current_files() and not dataclasses.replace(service, served=item["served"]).is_kept():
         places = (item["release"], item["release_path"], item["weights_path"])
         _last_known_good.write(item["served"], _last_known_good.of_disk(item["name"], service.path, service.environment_file, *places))
+    if service.runs_current_files() and item["arguments"]:
+        _last_known_good.replace(item["arguments"]["stamp"], item["arguments"]["digest"], 0o644)
     with open(service.checked_record, "w", encoding="utf-8") as file:
         file.write(service.properties()["InvocationID"])
 

@@ -28,7 +28,7 @@ from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.stages import memory_document, stages_document
 from ..programs import library
 from ..vllm import arguments as args
-from ..vllm.engines import TRANSFORMERS
+from ..vllm.engines import TRANSFORMERS, VLLM
 from . import service_items, types
 
 T = TypeVar("T")
@@ -143,6 +143,8 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "all_weights": list(dict.fromkeys(one.name for one in draft.all_weights)),
         "extra_repositories": [extra.to_dict() for extra in draft.extras],
         "files": files,
+        "arguments_checked": draft.engine == VLLM and host.tables.types.covers(draft.version),
+        "arguments_stamp": f"{settings.host_state_dir}/checked/{service.name}",
         "directories": directories.to_mend(service_items.directories(document["account"], draft.cache, units, settings.host_user), host.facts),
         "unit_states": service_items.unit_states({**document, "files": asdict(files)}),
         "file_sources": [{"name": file.name, "source": file.source} for file in service.files],

@@ -252,6 +252,8 @@ class Service(RemovedService):
     directories: list[dict[str, Any]] = doc("Directories that it writes to and that the host lacks, or that are another account's, as M(inferops.gpu.directories) takes them.")
     own_folders: list[str] = doc("Command that gives the service's account its directories before each start.")
     before_start: list[list[str]] = doc("Commands that the unit runs before each start.")
+    arguments_checked: bool = doc("Whether the plan has checked the values of all arguments, by what the version's own parser takes.")
+    arguments_stamp: str = doc("File with the digest of the service whose arguments the engine accepted last.")
     has_api_key: bool = doc("Whether it has an API key; the key itself is never part of the plan.")
     node: Optional[dict[str, Any]] = doc("This host's node of a multi-node service; null on one host.")
     timeouts: Timeouts = doc("Times of its unit.")

@@ -10,7 +10,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import tra
 
 
 def service(name: str) -> dict[str, Any]:
-    files = {"unit": f"vllm-{name}.service", "environment_file": f"/e/{name}", "served": f"/s/{name}", "own_folders": ["own"]}
+    files = {"unit": f"vllm-{name}.service", "environment_file": f"/e/{name}", "served": f"/s/{name}", "own_folders": ["own"], "arguments_stamp": f"/k/{name}", "digest": "d"}
     return {"name": name, "release": "new", "release_path": "/r", "weights_path": "/w", "argv": [], "units": [], **files}
 
 
@@ -46,7 +46,10 @@ def test_only_what_passed_is_recorded() -> None:
     found = passed_units([service("a"), several, service("c")], {"c": "x"})
     assert found[0] == {
         "name": "a", "unit": "vllm-a.service", "environment_file": "/e/a", "served": "/s/a", "release": "new", "release_path": "/r", "weights_path": "/w",
+        "arguments": {"stamp": "/k/a", "digest": "d"},
     }
+    # What was rolled back says nothing about the plan's arguments.
+    assert [item["arguments"] for item in passed_units([service("a")], {}, False)] == [None]
     assert [(item["name"], item["unit"]) for item in found] == [("a", "vllm-a.service"), ("b", "vllm-b-ray.service"), ("b", "vllm-b.service")]
 
 

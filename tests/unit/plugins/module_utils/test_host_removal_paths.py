@@ -60,7 +60,7 @@ EXAMPLES = {
     "{{ plan_host.paths.library | dirname }}/digest": "INSTALL/lib/0123456789abcdef/__main__.py", "{{ plan_host.paths.library }}": "INSTALL/lib/current",
     "INSTALL/tools/uv": "INSTALL/tools/uv-0.1/bin/uv", "INSTALL/bin/uv": "",
     "MIRROR_INSTALL/tools/olah": "MIRROR_INSTALL/tools/olah-0.5/bin/olah-cli", "MIRROR_INSTALL/bin/olah-cli": "",
-    "STATE/checked/{{ item.name }}": "STATE/checked/a", "STATE/checked/network-{{ item.name }}": "STATE/checked/network-a",
+    "{{ item.arguments_stamp }}": "STATE/checked/a", "STATE/checked/network-{{ item.name }}": "STATE/checked/network-a",
     "STATE/firewall": "STATE/firewall/before-first-change/user.rules", "STATE/served/{{ item.name }}.json": "STATE/served/a.json",
     "STATE/jobs/{{ __weights_item.unit }}.json": "STATE/jobs/inferops-weights-m.service.json", "STATE/jobs/inferops-share.conf": "",
     "STATE/jobs/release-{{ __vllm_release.name }}.json": "STATE/jobs/release-r1.json",

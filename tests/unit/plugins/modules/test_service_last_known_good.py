@@ -26,6 +26,7 @@ class Host:
         monkeypatch.setattr(_systemd, "show", lambda unit, *properties: {**dict.fromkeys(properties, ""), "InvocationID": "i1"})
         monkeypatch.setattr(_systemd, "systemctl", self.systemctl)
         self.unit, self.environment, self.record = base / "vllm-a.service", base / "a.env", base / "served" / "a.json"
+        self.stamp = base / "stamp"
         self.release, self.weights = base / "release", base / "weights"
         for folder in (self.release, self.weights):
             folder.mkdir()
@@ -50,6 +51,7 @@ class Host:
         released = {"release": "r1", "release_path": str(self.release), "weights_path": str(self.weights)}
         return {
             "name": "a", "unit": "vllm-a.service", "environment_file": str(self.environment), "served": str(self.record), "own_folders": [], **released,
+            "arguments": {"stamp": str(self.stamp), "digest": "d1"},
         }
 
     def passed(self) -> None:
@@ -74,6 +76,16 @@ def test_what_passed_is_kept_for_root_alone(host: Host) -> None:
     assert kept is not None and not kept.differs() and kept.release == "r1" and kept.environment_text == SECRETS
     assert os.stat(host.record).st_mode & 0o777 == 0o600
     assert [path.name for path in host.record.parent.iterdir()] == ["a.json"]
+
+
+def test_what_passed_has_good_arguments(host: Host) -> None:
+    """Unless the answer came from a process that runs other files than those on the disk."""
+    host.passed()
+    assert host.stamp.read_text() == "d1" and os.stat(host.stamp).st_mode & 0o777 == 0o644
+    host.stamp.unlink()
+    host.change()
+    host.mark()
+    assert not host.stamp.exists()
 
 
 def test_the_former_state_stays_until_the_new_one_has_passed(host: Host) -> None:

@@ -163,6 +163,8 @@ def test_a_whole_host(plan: Plans) -> None:
         "before_start": [
             [*PROGRAM, "cuda.clear_caches", "--release", f"/opt/inferops/releases/{name}", "--cache", CACHE],
         ],
+        "arguments_checked": True,
+        "arguments_stamp": "/var/lib/inferops/checked/qwen",
         "has_api_key": False,
         "node": None,
         "units": [],
