@@ -15,7 +15,7 @@ RECORDED = ("unit", "environment_file", "served")
 # The same for all units of a service.
 RELEASED = ("release", "release_path", "weights_path")
 
-# What the supervisor of a service over several hosts says of NCCL's transport (complaint() in roles/multi_node/files/span_transport.py).
+# What the supervisor of a multi-node service says of NCCL's transport (complaint() in module_utils/supervisor/transport.py).
 WRONG_TRANSPORT = re.compile(r"NCCL goes over .+, and the inventory expects \S+")
 
 

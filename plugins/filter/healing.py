@@ -46,7 +46,7 @@ def heal_errors(failing: t.Mapping[str, str], healed: Row, gate: t.Mapping[str, 
                 "give it more time (verify_timeout, in seconds). If vllm_args has disable_log_stats, leave it out: then its counters tell."
             )
         else:
-            found[name] = f"{error}\nIt was not restarted: what runs over several hosts is restarted by its supervisor (systemctl status on the head)."
+            found[name] = f"{error}\nIt was not restarted: a multi-node service is restarted by its supervisor (systemctl status on the head)."
     return found
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters about the units of services, of which a service over several hosts may have two on a host. Documented in the .yml files beside this one."""
+"""Filters about the units of services, of which a multi-node service may have two on a host. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unit_rows(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[s
 def unit_secrets(
     services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], tokens: t.Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
-    """Return, by unit, the secret environment of present services. `tokens` are those of services over several hosts."""
+    """Return, by unit, the secret environment of present services. `tokens` are those of multi-node services."""
     found = {}
     for service in services:
         if service["state"] == "present":
@@ -41,7 +41,7 @@ def unit_secrets(
 
 
 def multi_node_tokens(services: t.Sequence[Service], given: str, made: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """Return the token of each service over several hosts: the one that is given, else what its head has made; empty where that is still to come.
+    """Return the token of each multi-node service: the one that is given, else what its head has made; empty where that is still to come.
 
     `made` are the results of the `multi_node_token` module by host.
     """
@@ -63,7 +63,7 @@ def words(unit: Service, secrets: t.Mapping[str, str]) -> list[str]:
 
 
 def multi_node_errors(own: t.Mapping[str, str], services: t.Sequence[Service], others: t.Mapping[str, t.Mapping[str, str]], host: str) -> dict[str, str]:
-    """Return a host's errors with those that other nodes have found in services that they serve together.
+    """Return a host's errors with those that other nodes have found in multi-node services that they have in common.
 
     `others` are the errors by host, where there are any.
     """
@@ -78,12 +78,12 @@ def multi_node_errors(own: t.Mapping[str, str], services: t.Sequence[Service], o
 
 
 def fallen_nodes(services: t.Sequence[Service], hosts: t.Sequence[str]) -> list[str]:
-    """Return a line for each service over several hosts of which a node is not among `hosts`, those that have not failed in this run."""
+    """Return a line for each multi-node service of which a node is not among `hosts`, those that have not failed in this run."""
     found = []
     for service in services:
         fallen = [node["host"] for node in (service.get("node") or {}).get("nodes", []) if node["host"] not in hosts]
         if fallen:
-            found.append(f"{service['name']}: {', '.join(fallen)} failed in this run, and what runs over several hosts is changed on all of them or on none")
+            found.append(f"{service['name']}: {', '.join(fallen)} failed in this run, and a multi-node service is changed on all of its nodes or on none")
     return found
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare what the nodes of a service found of the ways between them. Documented in the .yml files beside this one."""
+"""Compare what the nodes of a service found of the connectivity between them. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 

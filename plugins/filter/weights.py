@@ -10,8 +10,8 @@ import typing as t
 Values = t.Mapping[str, t.Any]
 
 
-def weights_share(weights: Values, patience: int) -> dict[str, t.Any]:
-    """Return what the download of some weights is told of sharing: whom to copy from, or where to show what it has."""
+def weights_share(weights: Values, stall_timeout: int) -> dict[str, t.Any]:
+    """Return what the download of some weights has to know of sharing: whom to copy from, or where to export what it has."""
     share = weights["share"]
     if share["role"] == "source":
         return {"role": "source", "shelf": f"{weights['path']}.share"}
@@ -21,13 +21,13 @@ def weights_share(weights: Values, patience: int) -> dict[str, t.Any]:
             "source": share["source"],
             "url": f"{share['url']}/{weights['name']}",
             "progress": f"{share['url']}/progress/{weights['unit']}.json",
-            "patience": int(patience),
+            "patience": int(stall_timeout),
         }
     return {"role": "alone"}
 
 
 def weights_disagreements(plans: t.Sequence[Values], digests: t.Mapping[str, Values]) -> list[str]:
-    """Return a sentence for each service over several hosts whose hosts do not hold the same weights.
+    """Return a sentence for each multi-node service whose hosts do not hold the same weights.
 
     :param plans: C(plan_host) of each host of the run
     :param digests: of each host, the digest of the manifest by path of the weights

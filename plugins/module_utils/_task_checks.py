@@ -38,7 +38,7 @@ class Question(t.NamedTuple):
     max_tokens: int = 16
 
 
-def prove(api: Api, task: str, question: Question) -> dict[str, t.Any]:
+def verify(api: Api, task: str, question: Question) -> dict[str, t.Any]:
     """Return C(task), C(content), C(tokens) and C(seconds) of a real answer, after health and model list were as they should be. Raises ApiError."""
     api.read("/health")
     names = [entry.get("id") for entry in _list(api.call("/v1/models"), "data", "/v1/models") if isinstance(entry, dict)]

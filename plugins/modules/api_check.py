@@ -160,7 +160,7 @@ def ask(service: dict[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.
     trust = _openai_api.Trust(service["verify_certificate"], service["certificate_name"] or "", service["authorities"] or "")
     try:
         api = _openai_api.Api(service["url"], service["api_key"] or "", parameters["timeout"], trust)
-        return _task_checks.prove(api, service["task"], question)
+        return _task_checks.verify(api, service["task"], question)
     except _openai_api.ApiError as error:
         lines = _journal.excerpt(_systemd.journal(service["unit"], "", JOURNAL_LINES), SHOWN_LINES) if service["unit"] else []
         tail = f"\nFrom its journal (journalctl -u {service['unit']}):\n" + "\n".join(f"  {line}" for line in lines) if lines else ""

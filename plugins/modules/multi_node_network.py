@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: multi_node_network
-short_description: Try the ways between the nodes of services over several hosts
+short_description: Check connectivity between the nodes of multi-node services
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: multi_node_token
-short_description: Make the tokens of services over several hosts, or read those that are there
+short_description: Make the tokens of multi-node services, or read those that are there
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:

@@ -103,7 +103,7 @@ def main() -> None:
             for path in removed:
                 shutil.rmtree(path)
         except OSError as error:
-            module.fail_json(msg=f"The files of the services cannot be laid out: {error}")
+            module.fail_json(msg=f"The files of the services cannot be written: {error}")
     module.exit_json(changed=bool(made or removed), made=made, removed=removed)
 
 

@@ -139,7 +139,7 @@ def main() -> None:
         state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job", "StatusText", *MAIN)
         restarts = int(state["NRestarts"] or 0)
         fell = not module.params["rejoin"] and has_fallen(state["ActiveState"], state["SubState"], restarts, module.params["restarts"])
-        # A unit whose job is queued still shows the state of its former life.
+        # A unit whose job is queued still shows the state of its previous generation.
         running = state["ActiveState"] in ("activating", "deactivating", "reloading") or state["Job"] not in ("", "0")
         ended = fell or not running
         if ended or time.monotonic() >= deadline:

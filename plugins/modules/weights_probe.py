@@ -126,9 +126,9 @@ def ask(parameters: dict[str, t.Any]) -> tuple[str, str, list[dict[str, t.Any]]]
         base = endpoint.rstrip("/")
         trusted = base in [one.rstrip("/") for one in parameters["token_endpoints"]]
         try:
-            hub = _hub.Hub(base, parameters["token"] if trusted else "", parameters["ca_certificates"], TIMEOUT_SECONDS)
-            commit = hub.read_commit(parameters["repo"], parameters["revision"])
-            return base, commit, hub.read_files(parameters["repo"], commit, parameters["exclude"], parameters["include"])
+            api = _hub.Hub(base, parameters["token"] if trusted else "", parameters["ca_certificates"], TIMEOUT_SECONDS)
+            commit = api.read_commit(parameters["repo"], parameters["revision"])
+            return base, commit, api.read_files(parameters["repo"], commit, parameters["exclude"], parameters["include"])
         except _hub.HubError as error:
             unsent = " (the token was not sent there: weights_token_endpoints)" if error.gated and parameters["token"] and not trusted else ""
             said.append(_masking.masked(f"{endpoint} answered {error}{unsent}", parameters["token"], endpoint))

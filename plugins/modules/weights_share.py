@@ -89,14 +89,14 @@ def show(rows: list[dict[str, t.Any]], check_mode: bool) -> list[str]:
     """Make the folders and links that are missing; their paths. Run as the weights' account: what a manifest says is the account's word."""
     changed = []
     for weights in rows:
-        shelf = weights["path"] + SUFFIX
-        if not os.path.isdir(shelf):
-            changed.append(shelf)
+        export = weights["path"] + SUFFIX
+        if not os.path.isdir(export):
+            changed.append(export)
         missing = {link: file for link, file in links_of(weights).items() if not is_link(link, file)}
         changed += missing
         if check_mode:
             continue
-        os.makedirs(shelf, mode=0o755, exist_ok=True)
+        os.makedirs(export, mode=0o755, exist_ok=True)
         for link, file in missing.items():
             os.makedirs(os.path.dirname(link), mode=0o755, exist_ok=True)
             if os.path.lexists(link):
@@ -113,7 +113,7 @@ def hide(folders: list[str], check_mode: bool) -> list[str]:
     return changed
 
 
-def shelves(module: AnsibleModule) -> list[str]:
+def export_folders(module: AnsibleModule) -> list[str]:
     """The folders that are to be removed."""
     folders = list(dict.fromkeys([weights["path"] + SUFFIX for weights in module.params["weights"]] + module.params["folders"]))
     strange = [folder for folder in folders if not folder.endswith(SUFFIX)]
@@ -149,7 +149,7 @@ def main() -> None:
         elif present:
             changed = _accounts.as_account(owner, show, module.params["weights"], module.check_mode)
         else:
-            changed = _accounts.as_account(owner, hide, shelves(module), module.check_mode)
+            changed = _accounts.as_account(owner, hide, export_folders(module), module.check_mode)
     except (OSError, KeyError, ValueError) as error:
         module.fail_json(msg=f"the weights can't be {'shown to peers' if present else 'hidden again'}: {error}")
     before, after = ("", "".join(f"{path}\n" for path in changed)) if present else ("".join(f"{path}\n" for path in changed), "")

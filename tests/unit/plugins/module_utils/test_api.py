@@ -80,7 +80,7 @@ def server() -> Iterator[Server]:
 
 def prove(server: Server, thinking: str = "never", key: str = "", task: str = "chat", switch: str = "enable_thinking") -> dict[str, Any]:
     api = _openai_api.Api(f"http://127.0.0.1:{server.server_port}", key, 5)
-    return _task_checks.prove(api, task, _task_checks.Question("m", thinking, switch))
+    return _task_checks.verify(api, task, _task_checks.Question("m", thinking, switch))
 
 
 def test_a_completion_with_content_passes(server: Server) -> None:
@@ -290,9 +290,9 @@ def test_whatever_is_answered_is_a_error(wild: Wild, body: bytes) -> None:
     """In words of one line, without control characters, and of a length that can be read."""
     api = wild(lambda connection: connection.sendall(body))
     with pytest.raises(_openai_api.ApiError) as error:
-        _task_checks.prove(api, "chat", _task_checks.Question("m"))
+        _task_checks.verify(api, "chat", _task_checks.Question("m"))
     with pytest.raises(_openai_api.ApiError):
-        _task_checks.prove(api, "auto", _task_checks.Question("m"))
+        _task_checks.verify(api, "auto", _task_checks.Question("m"))
     with pytest.raises(_openai_api.ApiError):
         [entry for entry in _task_checks._list(api.call("/x"), "data", "/x")] and api.call("/y")["z"]
     assert str(error.value).isprintable() and len(str(error.value)) < 1000, str(error.value)
@@ -368,7 +368,7 @@ def encrypted(server: Server, certificate: Certificate) -> Server:
 
 def ask_encrypted(server: Server, trust: _openai_api.Trust) -> Any:
     api = _openai_api.Api(f"https://127.0.0.1:{server.server_port}", "", 5, trust)
-    return _task_checks.prove(api, "chat", _task_checks.Question("m"))
+    return _task_checks.verify(api, "chat", _task_checks.Question("m"))
 
 
 def test_a_certificate_for_the_hosts_name(encrypted: Server, certificate: Certificate) -> None:
