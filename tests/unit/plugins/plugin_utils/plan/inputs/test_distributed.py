@@ -466,7 +466,7 @@ def test_units_with_ray(over_hosts: Planner) -> None:
     assert [parts(made)[host]["unit"] for host in ("gpu1", "gpu2")] == ["vllm-big.service", "ray-worker-big.service"]
     hub = head["ray-head-big.service"]
     assert {"--member=gpu2", "--member=engine", "--listen=10.0.0.1", "--port=6380", "--ready-port=10.0.0.1:6379"} <= set(hub["supervisor"])
-    assert hub["supervisor"][2] == "hub" and worker["ray-worker-big.service"]["supervisor"][2] == "member"
+    assert hub["supervisor"][4] == "hub" and worker["ray-worker-big.service"]["supervisor"][4] == "member"
     assert {"--head", "--block", "--port=6379", "--num-gpus=8", "--dashboard-host=127.0.0.1", "--include-dashboard=false"} <= set(hub["command"])
     assert {"--address=10.0.0.1:6379", "--num-gpus=8", "--node-ip-address=10.0.0.2"} <= set(worker["ray-worker-big.service"]["command"])
     engine = head["vllm-big.service"]
