@@ -16,7 +16,7 @@ RECORDED = ("unit", "environment_file", "served")
 RELEASED = ("release", "release_path", "weights_path")
 
 # What the supervisor of a multi-node service says of NCCL's transport (complaint() in module_utils/supervisor/transport.py).
-WRONG_TRANSPORT = re.compile(r"NCCL goes over .+, and the inventory expects \S+")
+WRONG_TRANSPORT = re.compile(r"NCCL uses .+, and the inventory expects \S+")
 
 
 def gate_errors(followed: t.Sequence[Result], asked: Result) -> dict[str, str]:

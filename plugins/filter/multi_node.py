@@ -18,10 +18,10 @@ def unit_rows(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[s
         if service["state"] != "present":
             continue
         if not service["units"]:
-            rows.append({**service, "words": list(service["argv"]), "span": None})
+            rows.append({**service, "words": list(service["argv"]), "supervised": None})
         for unit in reversed(service["units"]):
             own = {key: unit[key] for key in ("unit", "environment_file", "served", "environment", "own_folders")}
-            rows.append({**service, **own, "span": unit, "words": words(unit, secrets.get(service["name"], {}))})
+            rows.append({**service, **own, "supervised": unit, "words": words(unit, secrets.get(service["name"], {}))})
     return rows
 
 
@@ -34,7 +34,7 @@ def unit_secrets(
         if service["state"] == "present":
             own = dict(secrets.get(service["name"], {}))
             for unit in service["units"]:
-                found[unit["unit"]] = {**(own if unit["has_secrets"] else {}), "SPAN_TOKEN": tokens.get(service["name"], "")}
+                found[unit["unit"]] = {**(own if unit["has_secrets"] else {}), "SUPERVISOR_TOKEN": tokens.get(service["name"], "")}
             if not service["units"]:
                 found[service["unit"]] = own
     return found

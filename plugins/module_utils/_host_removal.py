@@ -34,7 +34,7 @@ _STATE = {
     "firewall": ("before-first-change", "before-first-change.partial", "former", "former.partial", "returned", "return.sh", "lock"),
 }
 _DIGEST = re.compile(r"[0-9a-f]{16,64}\s*")
-_TEMPORARY = ("/run/inferops", "/run/inferops-span", "/run/inferops-share", "/dev/shm/inferops-*")
+_TEMPORARY = ("/run/inferops", "/run/inferops-supervisor", "/run/inferops-span", "/run/inferops-share", "/dev/shm/inferops-*")
 _SYSTEM = (
     "/etc/apt/sources.list.d/inferops-cuda.sources", "/etc/apt/keyrings/inferops-cuda.asc", "/etc/apt/keyrings/inferops-cuda.gpg",
     "/etc/apt/apt.conf.d/90inferops-proxy", "/etc/apt/apt.conf.d/90inferops-mirror-proxy",

@@ -53,7 +53,7 @@ _SYSTEMD = re.compile(r"Main process exited, code=(?:killed|dumped), status=(\d+
 
 # What a command line was refused with, by argparse and by click.
 _REFUSAL = re.compile(r"^(?:[\w .-]+: )?error: .+|^Error: .+", re.IGNORECASE)
-# What the supervisor of a service over several hosts says of a part that did nothing wrong itself (roles/multi_node/files/span_part.py).
+# What the supervisor of a multi-node service reports in a unit that did nothing wrong itself (supervisor/base.py).
 _SUPERVISOR = re.compile(r"^failed: (.+)")
 # Said by the process that waited for the one that died, and by the server about its task that ended.
 _CONSEQUENCE = re.compile(

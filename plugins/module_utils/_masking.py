@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Text without secrets, for every message that may quote a header, an address or what a program printed.
 
-The one place for it: the plan, the modules and the host library's programs use it. Standard library only, Python 3.9. What an address and a header look like is in RFC 3986, 3.2.1, and RFC 7235; prefixes of tokens are those that Hugging Face,
-OpenAI, GitHub, GitLab and NVIDIA give theirs.
+The one place for it: the plan, the modules and the host library's programs use it. Standard library only, Python 3.9. What an address and a
+header look like is in RFC 3986, 3.2.1, and RFC 7235; prefixes of tokens are those that Hugging Face, OpenAI, GitHub, GitLab and NVIDIA give theirs.
 """
 
 from __future__ import annotations

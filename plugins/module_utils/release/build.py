@@ -104,7 +104,8 @@ def prove(spec: dict[str, t.Any], folder: str, status: Status) -> dict[str, t.An
     """Run the release's own interpreter on its engine's proof, then the further proofs; return what the first found. Raises BuildError."""
     status.write("proving imports, version and command line")
     environment = {**os.environ, "HOME": folder, "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-    said = run([os.path.join(folder, "bin", "python"), _library.root(), f"release.verify_{spec['engine']}"], environment, "the packages do not fit together: change vllm_requirements or vllm_overrides")
+    command = [os.path.join(folder, "bin", "python"), _library.root(), f"release.verify_{spec['engine']}"]
+    said = run(command, environment, "the packages do not fit together: change vllm_requirements or vllm_overrides")
     found: dict[str, t.Any] = json.loads(said.splitlines()[-1])
     if not fits(found["version"], spec):
         raise BuildError(f"{spec['engine']} {found['version']} was installed instead of {spec['version']}",

@@ -1,11 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs one part of a service over several hosts, as the main process of its unit. What follows C(--) is the part's program.
+"""The supervisor of a multi-node service: the main process of each of its units. The command to supervise stands after C(--).
 
-    span.py hub     on the head: with Ray beside Ray's head, with mp beside rank 0
-    span.py member  everywhere else, and beside the engine on Ray's head
+    supervisor leader  on the head: of Ray's head node with Ray, of rank 0 with mp
+    supervisor worker  in every other unit, also in that of the engine beside Ray's head node
 
-The service's token comes in the environment (SPAN_TOKEN) and goes nowhere else.
+The service's token comes in the environment (SUPERVISOR_TOKEN). No other process gets it under that name.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ import sys
 
 from . import leader, worker
 
-# The order in which the hub starts the parts, by backend.
+# The order in which the leader starts the units, by backend.
 ORDERS = {"ray": ("self", "nodes", "check", "engine", "serve"), "mp": ("nodes", "self", "serving")}
 
 
 def read_options(arguments: list[str]) -> argparse.Namespace:
     """Return the options; C(command) is the program."""
     if "--" not in arguments:
-        raise SystemExit("span.py: the program is missing: -- PROGRAM ARGUMENT...")
+        raise SystemExit("supervisor: the command to supervise is missing: -- PROGRAM ARGUMENT...")
     split = arguments.index("--")
-    parser = argparse.ArgumentParser(prog="span.py", allow_abbrev=False)
-    parser.add_argument("part", choices=["hub", "member"])
-    parser.add_argument("--span", required=True, help="name of the service")
-    parser.add_argument("--name", required=True, help="name of this part")
+    parser = argparse.ArgumentParser(prog="supervisor", allow_abbrev=False)
+    parser.add_argument("role", choices=["leader", "worker"])
+    parser.add_argument("--service", required=True, help="name of the service")
+    parser.add_argument("--name", required=True, help="name of this unit among those of the service: its node, or engine")
     parser.add_argument("--backend", choices=list(ORDERS), required=True)
-    parser.add_argument("--digest", required=True, help="what all parts have to have alike")
-    parser.add_argument("--port", type=int, required=True, help="the hub's port")
-    parser.add_argument("--listen", help="the hub's own address")
-    parser.add_argument("--hub-address", help="where a member finds the hub")
-    parser.add_argument("--hub-name", help="the hub's node")
-    parser.add_argument("--member", action="append", default=[], help="another part that belongs to the service")
-    parser.add_argument("--what", default="the program", help="the program's name for people")
-    parser.add_argument("--ready-port", default="", help="ADDRESS:PORT at which the program answers when it is ready")
-    parser.add_argument("--engine", default="", help="address of the engine's API, to be asked for completions")
+    parser.add_argument("--digest", required=True, help="checksum of the plan, the same in all units of the service")
+    parser.add_argument("--port", type=int, required=True, help="port of the leader")
+    parser.add_argument("--listen", help="address that the leader listens on")
+    parser.add_argument("--leader-address", help="address at which a worker reaches the leader")
+    parser.add_argument("--leader-name", help="node of the leader")
+    parser.add_argument("--worker", action="append", default=[], help="a worker of the service")
+    parser.add_argument("--what", default="the program", help="the program's name in messages")
+    parser.add_argument("--ready-port", default="", help="ADDRESS:PORT that the program listens on once it is ready")
+    parser.add_argument("--engine", default="", help="address of the engine's API, which the liveness probe queries")
     parser.add_argument("--model", default="", help="the model's name in the API")
-    parser.add_argument("--task", default="auto", help="what the engine is there for, and so asked for (task_checks.py)")
-    parser.add_argument("--transport", default="", help="what NCCL is expected to use: NET/IB or NET/Socket")
-    parser.add_argument("--withhold", action="append", default=[], help="a variable that Ray's other nodes are not to get")
-    parser.add_argument("--clean", action="append", default=[], help="a folder of this service alone that each life begins without")
-    parser.add_argument("--logs", action="append", default=[], help="a folder whose log files are kept with a failure")
-    parser.add_argument("--failures", default="", help="where the logs of failures are kept")
-    parser.add_argument("--check", action="append", default=[], help="a word of the command that tells when Ray has all nodes and GPUs")
-    parser.add_argument("--silence", type=float, default=20.0, help="seconds without a word after which a part is lost")
+    parser.add_argument("--task", default="auto", help="task of the engine, by which the liveness probe queries it (_task_checks.py)")
+    parser.add_argument("--transport", default="", help="the transport that NCCL has to use: NET/IB or NET/Socket")
+    parser.add_argument("--withhold", action="append", default=[], help="an environment variable that Ray does not copy to other nodes")
+    parser.add_argument("--clean", action="append", default=[], help="a directory of this service alone that is emptied before each start")
+    parser.add_argument("--logs", action="append", default=[], help="a directory whose log files are kept when the program fails")
+    parser.add_argument("--failures", default="", help="directory for the logs of failures")
+    parser.add_argument("--check", action="append", default=[], help="a word of the command that waits until Ray has all nodes and GPUs")
+    parser.add_argument("--heartbeat-timeout", type=float, default=20.0, help="seconds without a message after which a unit counts as lost")
     parser.add_argument("--join-timeout", type=float, default=600.0)
     parser.add_argument("--start-timeout", type=float, default=3600.0)
     parser.add_argument("--stop-timeout", type=float, default=90.0)
     parser.add_argument("--probe-interval", type=float, default=30.0)
     parser.add_argument("--probe-timeout", type=float, default=60.0)
-    parser.add_argument("--patience", type=float, default=300.0)
+    parser.add_argument("--liveness-timeout", type=float, default=300.0, help="seconds without a token after which a busy engine counts as dead")
     options = parser.parse_args(arguments[:split])
     options.command = arguments[split + 1:]
     options.order = ORDERS[options.backend]
@@ -62,14 +62,14 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Live one life; the next one is systemd's to begin."""
+    """Run one generation of the service. systemd starts the next one."""
     options = read_options(sys.argv[1:])
-    if not os.environ.get("SPAN_TOKEN"):
-        print("span.py: SPAN_TOKEN is not set: the environment file of the unit has no token", file=sys.stderr)
+    if not os.environ.get("SUPERVISOR_TOKEN"):
+        print("supervisor: SUPERVISOR_TOKEN is not set: the unit's environment file has no token", file=sys.stderr)
         return 2
-    part = leader.Hub(options) if options.part == "hub" else worker.Member(options)
-    status = part.run()
-    # Threads still wait in reads that nobody will answer.
+    supervisor = leader.Leader(options) if options.role == "leader" else worker.Worker(options)
+    status = supervisor.run()
+    # Threads still wait in reads that will not return.
     try:
         sys.stdout.flush()
     finally:

@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The connection between the parts of a service over several hosts: who is there, and in which life of the service.
+"""The connection between a worker and the leader of a multi-node service.
 
-A line of JSON a message. Both sides prove first that they have the service's token, which itself is never sent; each message after that bears
-a code made with a key of this connection, so that nobody between the hosts can say anything in the name of one. Nothing is kept secret: what is
-said is who runs and who does not.
+Each message is a line of JSON. First both sides prove that they have the service's token, which is never sent itself. Each message after that
+carries an authentication code made with a key of this connection, so that nobody on the network can send a message in their name. Messages are
+not encrypted: they only say which programs run.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ import threading
 import time
 import typing as t
 
-# Seconds between two signs of life, and seconds for the other side to prove itself, all of it together.
-BEAT_SECONDS = 2.0
-GREETING_SECONDS = 10.0
-# A message is a few hundred bytes; whoever sends more is nobody of ours. Nor is a text of one longer than this.
+# Seconds between two heartbeats, and seconds that the other side has to authenticate, all of it together.
+HEARTBEAT_SECONDS = 2.0
+HANDSHAKE_SECONDS = 10.0
+# A message is a few hundred bytes; a longer line, or a longer text in a message, is not one of ours.
 LONGEST_LINE = 65536
 LONGEST_TEXT = 4096
-PROTOCOL = 1
+PROTOCOL = 2
+# The two sides as their messages name them.
+LEADER, WORKER = "leader", "worker"
 
 Message = t.Dict[str, t.Any]
 
 
-class LinkFault(Exception):
-    """The other side is not who it should be, or does not answer."""
+class PeerError(Exception):
+    """The other side failed to authenticate, sent something invalid, or does not answer."""
 
 
-class Refused(LinkFault):
-    """The other side is the right one and does not want this part: another plan, or a part that it does not know."""
+class Refused(PeerError):
+    """The other side authenticated, and refuses this worker: another plan, or an unknown name."""
 
 
 def code(key: bytes, *words: str) -> str:
@@ -43,77 +45,77 @@ def code(key: bytes, *words: str) -> str:
     return hmac.new(key, "\n".join(words).encode(), hashlib.sha256).hexdigest()
 
 
-def agree(given: str, computed: str) -> bool:
-    """Whether a code that somebody sent is the right one. As bytes: compare_digest refuses text beyond ASCII, which anybody may send."""
+def matches(given: str, computed: str) -> bool:
+    """Whether a received code is the computed one. As bytes: compare_digest refuses text beyond ASCII, which any sender may send."""
     return hmac.compare_digest(given.encode(errors="replace"), computed.encode())
 
 
 def text_of(message: Message, key: str) -> str:
-    """Return a text of a message, on one line and bounded; empty where the message has none or something else there."""
+    """Return a text of a message, on one line and bounded; empty where the message has none or another type there."""
     found = message.get(key)
     return one_line(found) if isinstance(found, str) else ""
 
 
 def one_line(words: str) -> str:
-    """Return a text, bounded, and without what a terminal, the journal or systemd's socket would act upon."""
+    """Return a text, bounded, and without what a terminal, the journal or systemd's socket would interpret."""
     words = words[:LONGEST_TEXT]
-    return words if words.isprintable() else "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in words)
+    return words if words.isprintable() else "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)
 
 
 class Lines:
-    """The lines that a connection brings, each within a time of its own: who sends a byte now and then does not hold anybody for ever."""
+    """Reads lines from a socket, each within a deadline of its own: a sender that trickles bytes holds nobody for ever."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
         self._rest = b""
 
     def next(self, deadline: float) -> Message:
-        """Return the next line as a message. Raises OSError and LinkFault.
+        """Return the next line as a message. Raises OSError and PeerError.
 
         :param deadline: by the monotonic clock, in seconds
         """
         while b"\n" not in self._rest:
             if len(self._rest) >= LONGEST_LINE:
-                raise LinkFault("what it says is no message")
+                raise PeerError("it sent no valid message")
             piece = self._receive(deadline)
             if not piece:
-                raise LinkFault("the connection was closed")
+                raise PeerError("the connection was closed")
             self._rest += piece
         line, _end, self._rest = self._rest.partition(b"\n")
         return parse(line)
 
     def _receive(self, deadline: float) -> bytes:
-        # Not by the socket's own timeout, which belongs to who sends in another thread.
-        number = self._connection.fileno()
+        # Not by the socket's own timeout: another thread sends on this socket.
+        number = self._channel.fileno()
         if number < 0:
-            raise LinkFault("the connection was closed")
+            raise PeerError("the connection was closed")
         waiting = select.poll()
         waiting.register(number, select.POLLIN)
         if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise LinkFault("timed out")
-        return self._connection.recv(LONGEST_LINE)
+            raise PeerError("timed out")
+        return self._channel.recv(LONGEST_LINE)
 
 
 def parse(line: bytes) -> Message:
-    """Return a line as a message. Raises LinkFault for everything that is none, whatever a parser makes of it."""
+    """Return a line as a message. Raises PeerError for everything else, whatever the parser raises."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise LinkFault("what it says is no message") from error
+        raise PeerError("it sent no valid message") from error
     if not isinstance(message, dict):
-        raise LinkFault("what it says is no message")
+        raise PeerError("it sent no valid message")
     return message
 
 
-class Link:
-    """A connection after both sides have proven themselves. C(name) is the other part, C(silence) how many seconds a message may take to come."""
+class Connection:
+    """A connection after both sides have authenticated. C(name) is the other side, C(heartbeat_timeout) the seconds within which a message has to come."""
 
-    def __init__(self, connection: socket.socket, lines: Lines, name: str, key: bytes, sends: str, receives: str, silence: float) -> None:
+    def __init__(self, channel: socket.socket, lines: Lines, name: str, key: bytes, sends: str, receives: str, heartbeat_timeout: float) -> None:
         self.name = name
-        self.life = ""
-        self._connection = connection
+        self.generation = ""
+        self._channel = channel
         self._lines = lines
-        self._silence = silence
+        self._timeout = heartbeat_timeout
         self._key = key
         self._directions = (sends, receives)
         self._sent = 0
@@ -121,102 +123,107 @@ class Link:
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> None:
-        """Send a message. Raises OSError when the connection is gone."""
+        """Send a message. Raises OSError when the connection is lost."""
         with self._lock:
             body = json.dumps(message)
             line = json.dumps({"body": body, "code": code(self._key, self._directions[0], str(self._sent), body)})
             self._sent += 1
-            self._connection.sendall(line.encode() + b"\n")
+            self._channel.sendall(line.encode() + b"\n")
 
     def receive(self) -> Message:
-        """Wait for the next message. Raises OSError and LinkFault when the connection is gone, silent for too long, or somebody else's."""
-        envelope = self._lines.next(time.monotonic() + self._silence)
+        """Wait for the next message. Raises OSError and PeerError when the connection is lost, silent for too long, or a message is not authentic."""
+        envelope = self._lines.next(time.monotonic() + self._timeout)
         body = envelope.get("body")
-        if not isinstance(body, str) or not agree(text_of(envelope, "code"), code(self._key, self._directions[1], str(self._received), body)):
-            raise LinkFault("a message has a wrong code")
+        if not isinstance(body, str) or not matches(text_of(envelope, "code"), code(self._key, self._directions[1], str(self._received), body)):
+            raise PeerError("a message has a wrong code")
         self._received += 1
         return parse(body.encode(errors="replace"))
 
     def close(self) -> None:
-        """End the connection, also under who waits in C(receive)."""
+        """Close the connection, also while another thread waits in C(receive)."""
         try:
-            self._connection.shutdown(socket.SHUT_RDWR)
+            self._channel.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # The other side was faster.
-        self._connection.close()
+        self._channel.close()
 
 
-def prepare(connection: socket.socket) -> tuple[Lines, float]:
-    """Return what reads from a new connection, and until when the other side has to have proven itself."""
-    connection.settimeout(GREETING_SECONDS)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Lines(connection), time.monotonic() + GREETING_SECONDS
+def prepare(channel: socket.socket) -> tuple[Lines, float]:
+    """Return the reader of a new connection, and the deadline for the other side to authenticate."""
+    channel.settimeout(HANDSHAKE_SECONDS)
+    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Lines(channel), time.monotonic() + HANDSHAKE_SECONDS
 
 
-def greet(connection: socket.socket, token: str, span: str, name: str, digest: str, silence: float) -> Link:
-    """Prove this part to the hub, and have the hub prove itself. C(silence) is after how many seconds without a word the link is lost.
+def join(channel: socket.socket, token: str, service: str, name: str, digest: str, heartbeat_timeout: float) -> Connection:
+    """Authenticate this worker to the leader, and the leader to this worker.
 
-    Raises Refused with the hub's reason, LinkFault and OSError.
+    Raises Refused with the leader's reason, PeerError and OSError.
+
+    :param heartbeat_timeout: seconds without a message after which the connection is lost
     """
     key = token.encode()
-    lines, deadline = prepare(connection)
+    lines, deadline = prepare(channel)
     theirs = text_of(lines.next(deadline), "nonce")
     ours = secrets.token_hex(16)
-    proof = code(key, "part", span, name, theirs, ours)
-    hello = {"protocol": PROTOCOL, "span": span, "name": name, "digest": digest, "nonce": ours, "code": proof}
-    connection.sendall(json.dumps(hello).encode() + b"\n")
+    hello = {"protocol": PROTOCOL, "service": service, "name": name, "digest": digest, "nonce": ours, "code": code(key, WORKER, service, name, theirs, ours)}
+    channel.sendall(json.dumps(hello).encode() + b"\n")
     answer = lines.next(deadline)
-    life, reason = text_of(answer, "life"), text_of(answer, "refused")
-    if not agree(text_of(answer, "code"), code(key, "hub", span, life, reason, theirs, ours)):
-        raise LinkFault("it does not have the token of this service")
+    generation, reason = text_of(answer, "generation"), text_of(answer, "refused")
+    if not matches(text_of(answer, "code"), code(key, LEADER, service, generation, reason, theirs, ours)):
+        raise PeerError("it does not have the token of this service")
     if reason:
         raise Refused(reason)
-    connection.settimeout(silence)
-    link = Link(connection, lines, "hub", hmac.new(key, f"{theirs}{ours}".encode(), hashlib.sha256).digest(), "part", "hub", silence)
-    link.life = life
-    return link
+    channel.settimeout(heartbeat_timeout)
+    shared = hmac.new(key, f"{theirs}{ours}".encode(), hashlib.sha256).digest()
+    connection = Connection(channel, lines, LEADER, shared, WORKER, LEADER, heartbeat_timeout)
+    connection.generation = generation
+    return connection
 
 
-def welcome(connection: socket.socket, token: str, span: str, digest: str, life: str, refuse: t.Callable[[str], str], silence: float) -> Link:
-    """Let a part prove itself to this hub, and prove the hub to it. All that it says until then is a stranger's.
+def admit(
+    channel: socket.socket, token: str, service: str, digest: str, generation: str, refuse: t.Callable[[str], str], heartbeat_timeout: float,
+) -> Connection:
+    """Authenticate a worker to this leader, and this leader to the worker. Until then nothing that it sends is trusted.
 
-    C(refuse) returns why a part of this name is not wanted, or an empty text.
+    Raises PeerError and OSError.
 
-    Raises LinkFault and OSError.
+    :param refuse: returns why a worker of this name is refused, or an empty text
     """
     key = token.encode()
-    lines, deadline = prepare(connection)
+    lines, deadline = prepare(channel)
     ours = secrets.token_hex(16)
-    connection.sendall(json.dumps({"protocol": PROTOCOL, "nonce": ours}).encode() + b"\n")
+    channel.sendall(json.dumps({"protocol": PROTOCOL, "nonce": ours}).encode() + b"\n")
     hello = lines.next(deadline)
     name, theirs = text_of(hello, "name"), text_of(hello, "nonce")
-    if hello.get("span") != span or not agree(text_of(hello, "code"), code(key, "part", span, name, ours, theirs)):
-        raise LinkFault("somebody without the token of this service")
+    if hello.get("service") != service or not matches(text_of(hello, "code"), code(key, WORKER, service, name, ours, theirs)):
+        raise PeerError("it does not have the token of this service")
     reason = refuse(name)
     if hello.get("protocol") != PROTOCOL:
         reason = "it runs another version of the supervisor"
     elif hello.get("digest") != digest:
         reason = "it runs another plan of the service"
-    answer = {"life": life, "refused": reason, "code": code(key, "hub", span, life, reason, ours, theirs)}
-    connection.sendall(json.dumps(answer).encode() + b"\n")
+    answer = {"generation": generation, "refused": reason, "code": code(key, LEADER, service, generation, reason, ours, theirs)}
+    channel.sendall(json.dumps(answer).encode() + b"\n")
     if reason:
         raise Refused(f"{name}: {reason}")
-    connection.settimeout(silence)
-    return Link(connection, lines, name, hmac.new(key, f"{ours}{theirs}".encode(), hashlib.sha256).digest(), "hub", "part", silence)
+    channel.settimeout(heartbeat_timeout)
+    shared = hmac.new(key, f"{ours}{theirs}".encode(), hashlib.sha256).digest()
+    return Connection(channel, lines, name, shared, LEADER, WORKER, heartbeat_timeout)
 
 
-def connect(address: str, port: int, token: str, span: str, name: str, digest: str, silence: float) -> Link:
-    """Connect to the hub. Raises Refused, LinkFault and OSError."""
-    connection = socket.create_connection((address, port), timeout=GREETING_SECONDS)
+def connect(address: str, port: int, token: str, service: str, name: str, digest: str, heartbeat_timeout: float) -> Connection:
+    """Connect to the leader. Raises Refused, PeerError and OSError."""
+    channel = socket.create_connection((address, port), timeout=HANDSHAKE_SECONDS)
     try:
-        return greet(connection, token, span, name, digest, silence)
-    except (OSError, LinkFault):
-        connection.close()
+        return join(channel, token, service, name, digest, heartbeat_timeout)
+    except (OSError, PeerError):
+        channel.close()
         raise
 
 
 def listen(address: str, port: int, seconds: float = 60.0) -> socket.socket:
-    """Return a listening socket. A former life may still be leaving the port: tried for some seconds. Raises OSError."""
+    """Return a listening socket. Retries for some seconds, since the previous generation may still hold the port. Raises OSError."""
     deadline = time.monotonic() + seconds
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     while True:

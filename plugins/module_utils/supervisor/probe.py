@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether an engine really answers: a small piece of what it is there for, of text one token. C(/health) says 200 with a dead node and with an
+"""The liveness probe: queries an engine with a small request of its task, for text one token. C(/health) returns 200 with a dead node and with an
 engine that hangs.
 
-An engine under load may let a request wait longer than anybody likes. So one that is not answered is held against the engine's own counters: who
-has made tokens meanwhile is busy, who has not is dead.
+An engine under load may let a request wait for long. When a request gets no answer, the probe therefore reads the engine's own counters: an engine
+that has made tokens meanwhile is busy, one that has made none is dead.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ BUSY = "busy"
 UNWELL = "unwell"
 DEAD = "dead"
 
-# Errors of the server in a row that make it dead: a single one may be of the moment.
+# Consecutive server errors after which the engine counts as dead: a single one may pass.
 ERRORS = 2
 
-# What takes least: chat models complete a text as well, and without a template.
+# The cheapest request: chat models complete a text as well, without a template.
 _CHEAPEST = {_task_checks.CHAT: _task_checks.COMPLETION}
 
 
 class Engine:
-    """An OpenAI-compatible server on this host. C(task) is what it is there for (see task_checks), C(patience) how many seconds it may make no token
-    before it counts as dead, C(timeout) those that one answer may take."""
+    """An OpenAI-compatible server on this host. C(task) is its task (see _task_checks), C(liveness_timeout) the seconds without a
+    token after which it counts as dead, C(timeout) the seconds that one answer may take."""
 
     def __init__(
-        self, url: str, model: str, key: str, timeout: float, patience: float, clock: t.Callable[[], float] = time.monotonic, task: str = _task_checks.AUTO,
+        self, url: str, model: str, key: str, timeout: float, liveness_timeout: float,
+        clock: t.Callable[[], float] = time.monotonic, task: str = _task_checks.AUTO,
     ) -> None:
-        # This is the host itself, whatever name its certificate is for.
+        # The engine is on this host, whatever name its certificate is for.
         self._api = _openai_api.Api(url, key, timeout, _openai_api.Trust(verify=False))
         self._question = _task_checks.Question(model, prompt="Hi", max_tokens=1)
         self._tasks = (_CHEAPEST.get(task, task),) if task != _task_checks.AUTO else (
             _task_checks.COMPLETION, _task_checks.EMBEDDING, _task_checks.SCORE, _task_checks.CLASSIFY, _task_checks.POOLING, _task_checks.TRANSCRIPTION,
         )
-        self._patience = patience
+        self._liveness_timeout = liveness_timeout
         self._clock = clock
         self._counted = -1.0
         self._progress = clock()
         self._errors = 0
 
     def is_up(self) -> bool:
-        """Whether the server answers at all: enough to begin asking it for more."""
+        """Whether the server answers at all, so that probes can begin."""
         try:
             self._api.read("/health", timeout=5)
         except _openai_api.ApiError:
@@ -57,11 +58,11 @@ class Engine:
         return True
 
     def look(self) -> tuple[str, str]:
-        """Ask for an answer; return one of WELL, BUSY, UNWELL (it will be asked again) and DEAD, and why. Raises nothing."""
+        """Probe once; return one of WELL, BUSY, UNWELL (the next probe decides) and DEAD, and why. Raises nothing."""
         try:
             return self._look()
         except Exception as error:  # pylint: disable=broad-except
-            # Who asks is a thread that nobody would miss, and an engine that hangs later on is to be noticed all the same.
+            # The probe must go on: it has to notice an engine that hangs later.
             return self._waiting(f"{type(error).__name__}: {_openai_api.shown(error)}")
 
     def _look(self) -> tuple[str, str]:
@@ -75,7 +76,7 @@ class Engine:
                     self._errors += 1
                     return (DEAD if self._errors >= ERRORS else UNWELL), f"a {task} was answered with status {error.status}"
                 if 400 <= error.status < 500:
-                    # It does no such thing: perhaps another. Where there is none left it answers, and more cannot be asked.
+                    # It does not have this task: perhaps another. With none left, the engine answers, and nothing more can be probed.
                     continue
             # It has answered, though perhaps with a token that is no text.
             self._tasks = (task,)
@@ -88,18 +89,18 @@ class Engine:
         return WELL, ""
 
     def _waiting(self, error: str) -> tuple[str, str]:
-        """No answer in time: busy when it has counted something since, dead when that is too long ago."""
+        """No answer in time: busy when its counters have moved since, dead when they have not for too long."""
         counted = self._count()
         if counted is not None and counted != self._counted:
             self._counted = counted
             self._progress = self._clock()
-            return BUSY, "a completion had to wait, and tokens are being made"
+            return BUSY, "a completion had to wait while the engine makes tokens"
         quiet = self._clock() - self._progress
         why = f"no completion ({error}) and no token for {quiet:.0f} s"
-        return (DEAD if quiet >= self._patience else UNWELL), why
+        return (DEAD if quiet >= self._liveness_timeout else UNWELL), why
 
     def _count(self) -> float | None:
-        """The sum of what the engine counts of its work; None when it does not say."""
+        """The sum of the engine's work counters; None when it has none."""
         try:
             found = _COUNTER.findall(self._api.read("/metrics", timeout=10).decode(errors="replace"))
             return sum(float(number) for number in found) if found else None

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program that a part of a service runs: started, listened to, and stopped with all that it has started."""
+"""The supervised program: started, its output read, and stopped with all processes that it has started."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import typing as t
 
 from .threads import Threads
 
-# Lines of output that are kept for the record of a failure, and bytes after which a line is taken for one.
+# Lines of output that are kept for the log of a failure, and the longest line in bytes.
 KEPT_LINES = 3000
 LONGEST_LINE = 16384
 
 
 class Process:
-    """A program with its output, which goes on to this process's own and is kept in part."""
+    """A program and its output, which is passed on to this process's own output and kept in part."""
 
     def __init__(self, command: t.Sequence[str], environment: t.Mapping[str, str]) -> None:
         self.command = list(command)
@@ -45,9 +45,9 @@ class Process:
             self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )
         process = self._process
-        # Neither promises a sign of life: a program may say nothing, and live, for as long as it likes.
-        threads.start("waits for the program's end", lambda worker: self._wait(process, on_end))
-        threads.start("reads what the program says", lambda worker: self._read(process, on_line))
+        # Neither thread announces heartbeats: a program may print nothing for any time.
+        threads.start("waits for the program's end", lambda _heartbeat: self._wait(process, on_end))
+        threads.start("reads the program's output", lambda _heartbeat: self._read(process, on_line))
 
     def _read(self, process: subprocess.Popen[bytes], on_line: t.Callable[[str], None]) -> None:
         ended = True
@@ -60,18 +60,18 @@ class Process:
             on_line(line)
             ended = raw.endswith(b"\n")
         if not ended:
-            # What is said next, by the supervisor, begins a line of its own.
+            # The supervisor's next message starts on a line of its own.
             sys.stdout.buffer.write(b"\n")
             sys.stdout.buffer.flush()
 
     def _wait(self, process: subprocess.Popen[bytes], on_end: t.Callable[[int], None]) -> None:
-        # Not until its output is at an end: what it leaves behind may hold that open for ever.
+        # Not until its output ends: a process that it leaves behind may hold that open for ever.
         self.status = process.wait()
         self.ended.set()
         on_end(self.status)
 
     def stop(self, seconds: float) -> None:
-        """Ask it to end, wait, then kill its process group. What it has started in other groups goes with the unit's control group."""
+        """Send SIGTERM, wait, then kill its process group. systemd kills processes in other groups with the unit's control group."""
         process = self._process
         if process is None:
             return
@@ -88,7 +88,7 @@ class Process:
         self.ended.wait(10)
 
     def output(self) -> list[str]:
-        """Return the last lines that it has said."""
-        # What it said last may still be on its way through the pipe.
+        """Return the last lines of its output."""
+        # The last lines may still be in the pipe.
         time.sleep(0.2)
         return list(self._lines)

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits until a Ray cluster has its nodes with their free GPUs, and says what it waits for. Run by the release's own Python, which has Ray.
+"""Waits until a Ray cluster has all nodes with all GPUs free, and prints what it waits for. The release's own Python runs it, which has Ray.
 
     supervisor.ray_nodes HOST:PORT GPUS NAME=ADDRESS...
 """
@@ -15,7 +15,7 @@ LOOK_SECONDS = 1.0
 
 
 def lacking(ray: t.Any, nodes: dict[str, str], gpus: int) -> str:
-    """Return what is not there yet, for people; empty when all is. C(nodes) are addresses by name, C(gpus) how many each has."""
+    """Return what is missing, for messages; empty when nothing is. C(nodes) are addresses by name, C(gpus) how many each has."""
     alive = {node["NodeManagerAddress"]: node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]}
     missing = [f"{name} ({address})" for name, address in nodes.items() if address not in alive]
     if missing:
@@ -32,7 +32,7 @@ def lacking(ray: t.Any, nodes: dict[str, str], gpus: int) -> str:
 
 
 def main() -> None:
-    """Wait for all of it."""
+    """Wait until nothing is missing."""
     import ray
 
     ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)

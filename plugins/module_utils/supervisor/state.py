@@ -1,9 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a part of a service over several hosts says of itself, and what it keeps from one life to the next.
+"""The status that a supervisor reports, and what it saves from one generation to the next.
 
-To systemd: its status line (C(systemctl status)) and when it serves. In the unit's runtime directory: since when which node has been missing, and how
-many lives have failed in a row. In the host's state directory: the log of the first of them, which those after it leave alone.
+It reports its status line to systemd (C(systemctl status)), and when the service serves. In the unit's runtime directory it saves since when which
+node is missing, and how many generations have failed in a row. In the host's state directory it keeps the log of the first failure; later failures
+leave that log alone.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from .connection import one_line
 KEPT_FAILURES = 10
 KEPT_BYTES = 256 * 1024
 KEPT_FILES = 200
-# What is kept from life to life is a few hundred letters.
+# The saved state is a few hundred bytes.
 LONGEST_STATE = 1024 * 1024
 LOGS = (".log", ".err", ".out")
 
 
 def now() -> str:
-    """Return the time in UTC, as people read it."""
+    """Return the time in UTC, for messages."""
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def notify(text: str) -> bool:
-    """Tell systemd something (sd_notify(3)), nothing where no systemd asked for it. Return whether that went well."""
+    """Notify systemd (sd_notify(3)), where systemd started this process. Return whether that succeeded."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return True
@@ -42,21 +43,21 @@ def notify(text: str) -> bool:
             channel.connect("\0" + address[1:] if address.startswith("@") else address)
             channel.sendall(text.encode(errors="replace"))
     except OSError as error:
-        print(f"systemd could not be told: {error}", flush=True)
+        print(f"systemd could not be notified: {error}", flush=True)
         return False
     return True
 
 
 class State:
-    """The state of one part. C(runtime) and C(failures) are directories, empty for none."""
+    """The state of one supervisor. C(runtime) and C(failures) are directories, empty for none."""
 
     def __init__(self, runtime: str, failures: str) -> None:
-        self._path = os.path.join(runtime, "span.json") if runtime else ""
+        self._path = os.path.join(runtime, "state.json") if runtime else ""
         self._failures = failures
-        self.said = ""
+        self.status = ""
         self._serves = False
-        self._kept: dict[str, t.Any] = {"served": False, "missing": {}, "failed": 0, "failure": "", **self._load()}
-        self._is_kept = True
+        self._saved: dict[str, t.Any] = {"served": False, "missing": {}, "failed": 0, "failure": "", **self._load()}
+        self._is_saved = True
 
     def _load(self) -> dict[str, t.Any]:
         try:
@@ -67,87 +68,87 @@ class State:
         kinds = {"served": bool, "missing": dict, "failed": int, "failure": str}
         return {name: value for name, value in found.items() if isinstance(value, kinds.get(name, object))} if isinstance(found, dict) else {}
 
-    def _keep(self, **values: t.Any) -> None:
-        """Keep values for the next life. On a full disk this life goes on without."""
-        self._kept.update(values)
+    def _save(self, **values: t.Any) -> None:
+        """Save values for the next generation. On a full disk this one goes on without."""
+        self._saved.update(values)
         if not self._path:
             return
         try:
-            keep(self._path, json.dumps(self._kept))
+            keep(self._path, json.dumps(self._saved))
         except OSError as error:
-            if self._is_kept:
+            if self._is_saved:
                 print(f"{self._path} cannot be written: {error.strerror}", flush=True)
-            self._is_kept = False
+            self._is_saved = False
         else:
-            self._is_kept = True
+            self._is_saved = True
 
-    def can_keep(self) -> bool:
-        """Whether values are kept for the next life. None are to be where there is no directory."""
-        self._keep()
-        return self._is_kept
+    def can_save(self) -> bool:
+        """Whether the state can be saved for the next generation; true where there is no directory for it."""
+        self._save()
+        return self._is_saved
 
     @property
     def has_served(self) -> bool:
         """Whether the service has served since the host was booted."""
-        return bool(self._kept["served"])
+        return bool(self._saved["served"])
 
     @property
     def failed(self) -> int:
-        """How many lives have ended in failure since it last served."""
-        return int(self._kept["failed"])
+        """How many generations have failed since the service last served."""
+        return int(self._saved["failed"])
 
-    def say(self, text: str) -> None:
-        """Say how it stands: to systemd, and to the journal when it is something new."""
+    def report(self, text: str) -> None:
+        """Report a status line to systemd, and to the journal when it is a new one."""
         text = one_line(text)
-        if text != self.said:
-            self.said = text
+        if text != self.status:
+            self.status = text
             print(text, flush=True)
-            self._keep(text=text)
+            self._save(text=text)
             notify(f"STATUS={text}")
 
-    def beat(self) -> None:
-        """Tell systemd's watchdog that this process is well."""
+    def feed_watchdog(self) -> None:
+        """Tell systemd's watchdog that this process runs."""
         notify("WATCHDOG=1")
 
-    def serves(self, text: str) -> None:
-        """Say that it serves: what failed before is over."""
+    def report_serving(self, text: str) -> None:
+        """Report that the service serves: earlier failures no longer count."""
         if not self._serves:
-            self._keep(served=True, missing={}, failed=0, failure="")
+            self._save(served=True, missing={}, failed=0, failure="")
             self._serves = notify("READY=1")
-        self.say(text)
+        self.report(text)
 
-    def miss(self, names: t.Iterable[str]) -> dict[str, str]:
-        """Return since when each of these parts has been missing. Who is not among them is there again."""
-        before = self._kept["missing"]
+    def note_missing(self, names: t.Iterable[str]) -> dict[str, str]:
+        """Return since when each of these nodes has been missing. All others count as present."""
+        before = self._saved["missing"]
         missing = {name: before.get(name) or now() for name in names}
         if missing != before:
-            self._keep(missing=missing)
+            self._save(missing=missing)
         return missing
 
-    def fail(self, reason: str, output: t.Sequence[str], folders: t.Sequence[str], count: bool) -> str:
-        """Keep the log of a life that has failed when it is the first since the service served; return where that log is.
+    def keep_failure(self, reason: str, output: t.Sequence[str], folders: t.Sequence[str], count: bool) -> str:
+        """Keep the log of a failed generation when it is the first failure since the service served; return the path of that log.
 
-        :param folders: whose files' ends are kept as well
-        :param count: whether it counts among those that make the next try wait
+        :param folders: directories with log files, whose ends are kept as well
+        :param count: whether it counts among the failures that make the next start back off
         """
-        first = self._kept["failure"]
-        # Counted before anything else is tried: without the count the next life would not wait.
-        self._keep(failed=self.failed + count)
+        first = self._saved["failure"]
+        # Counted first: without the count the next start would not back off.
+        self._save(failed=self.failed + count)
         if not first and self._failures:
             first = os.path.join(self._failures, datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ"))
             try:
-                # Room first: the disk may be full of them.
-                self._thin()
+                # Old logs first: the disk may be full of them.
+                self._prune()
                 keep_log(first, reason, output, folders)
             except OSError as error:
                 print(f"the log of this failure cannot be kept: {error}", flush=True)
                 shutil.rmtree(first, ignore_errors=True)
                 return ""
-            self._keep(failure=first)
+            self._save(failure=first)
         return str(first)
 
-    def _thin(self) -> None:
-        """Leave one record fewer than are kept."""
+    def _prune(self) -> None:
+        """Remove the oldest logs, so that there is room for one more."""
         for old in sorted(os.listdir(self._failures) if os.path.isdir(self._failures) else [])[:1 - KEPT_FAILURES]:
             shutil.rmtree(os.path.join(self._failures, old), ignore_errors=True)
 
@@ -171,7 +172,7 @@ def keep(path: str, text: str) -> None:
 
 
 def keep_log(folder: str, reason: str, output: t.Sequence[str], folders: t.Sequence[str]) -> None:
-    """Write the record of a failure: its reason, what the program said, and the ends of its log files, the newest. Raises OSError."""
+    """Write the log of a failure: its reason, the program's output, and the ends of the newest log files. Raises OSError."""
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "output.log"), "w", encoding="utf-8", errors="replace") as file:
         file.write(f"{now()}: {reason}\n\n" + "".join(line + "\n" for line in output))
@@ -181,12 +182,12 @@ def keep_log(folder: str, reason: str, output: t.Sequence[str], folders: t.Seque
         for path in sorted(found, key=_age)[:KEPT_FILES]:
             keep_end(path, os.path.join(folder, os.path.basename(path)))
     except OSError as error:
-        # What was said is there, which is the most of it.
+        # The program's output is there, which is the most of it.
         print(f"the log of this failure is kept in part: {error}", flush=True)
 
 
 def _age(path: str) -> float:
-    """What is newer is less; what is gone is oldest."""
+    """Sort key of log files: the newest first, missing ones last."""
     try:
         return -os.lstat(path).st_mtime
     except OSError:
@@ -198,7 +199,7 @@ def keep_end(source: str, target: str) -> None:
     if os.path.exists(target):
         return
     try:
-        # A pipe would have its reader wait for somebody who writes.
+        # Opening a pipe would wait for a writer.
         with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return
@@ -213,7 +214,7 @@ def keep_end(source: str, target: str) -> None:
 
 
 def empty(folder: str) -> None:
-    """Take away what a former life has left in a folder of its own. What cannot be removed is told and left."""
+    """Remove what the previous generation has left in a directory of the service. What cannot be removed is reported and left."""
     for name in os.listdir(folder) if os.path.isdir(folder) else []:
         path = os.path.join(folder, name)
         try:
@@ -222,4 +223,4 @@ def empty(folder: str) -> None:
             else:
                 os.unlink(path)
         except OSError as error:
-            print(f"left behind by a former life: {error}", flush=True)
+            print(f"a file of the previous generation cannot be removed: {error}", flush=True)

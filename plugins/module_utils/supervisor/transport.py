@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""By what NCCL goes from host to host, read from its own log (NCCL_DEBUG=INFO): without a word it falls back from RDMA to plain sockets."""
+"""The transport that NCCL uses between hosts, read from its log (NCCL_DEBUG=INFO): NCCL falls back from RDMA to plain sockets silently."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEVICES = re.compile(r"NCCL INFO NET/(?:IB|Socket) ?: Using (.*?)(?:; OOB .*)?$
 
 
 class Transport:
-    """What the log has said so far. C(used) is empty, V(NET/IB), V(NET/Socket) or both with a comma; C(devices) as NCCL names them."""
+    """What the log contains so far. C(used) is empty, V(NET/IB), V(NET/Socket) or both with a comma; C(devices) as NCCL names them."""
 
     def __init__(self) -> None:
         self._channels: set[str] = set()
@@ -25,7 +25,7 @@ class Transport:
         self.devices = ""
 
     def read(self, line: str) -> bool:
-        """Take a line of the log; return whether it has told anything new."""
+        """Read a line of the log; return whether it changes the result."""
         if "NCCL INFO" not in line:
             return False
         before = self.used
@@ -41,11 +41,11 @@ class Transport:
 
     @property
     def used(self) -> str:
-        # What channels really go over counts more than what NCCL has found and might use.
+        # The transport of channels counts more than what NCCL has found and might use.
         return ", ".join(sorted(self._channels)) or self._using
 
     def complaint(self, expected: str) -> str:
-        """Return what is wrong with it, or an empty text: also where nothing is expected, or NCCL has said nothing yet."""
+        """Return what is wrong with the transport; empty when nothing is, when none is expected, or when NCCL has logged none yet."""
         if not expected or not self.used or self.used == expected:
             return ""
-        return f"NCCL goes over {self.used}{f' ({self.devices})' if self.devices else ''}, and the inventory expects {expected}"
+        return f"NCCL uses {self.used}{f' ({self.devices})' if self.devices else ''}, and the inventory expects {expected}"

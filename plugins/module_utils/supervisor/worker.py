@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A part of a service over several hosts that follows the hub: it starts its program when told, and never outlives the hub's life."""
+"""The worker: starts its program when the leader says so, and stops it when the leader's generation ends."""
 
 from __future__ import annotations
 
@@ -8,103 +8,103 @@ import time
 
 from . import base
 from .base import Ended, Event
-from .connection import Link, LinkFault, Message, connect, text_of
-from .threads import Worker
+from .connection import Connection, Message, PeerError, connect, text_of
+from .threads import Heartbeat
 
-# Seconds that it may take to reach the hub: looking up its name, connecting, and both sides' proof.
-REACH_SECONDS = 180.0
+# Seconds that one attempt to reach the leader may take: name lookup, connecting, and authentication of both sides.
+CONNECT_SECONDS = 180.0
 
 
-class Member(base.Part):
-    """A node of the service, or its engine beside Ray's head."""
+class Worker(base.Supervisor):
+    """Supervises the program of a node, or the engine beside Ray's head node."""
 
-    link: Link | None = None
-    told_to_start = False
-    told_ready = False
+    connection: Connection | None = None
+    was_started = False
+    reported_ready = False
 
-    def live(self) -> None:
-        """Live one life. Raises Ended."""
+    def run_generation(self) -> None:
         self.back_off()
-        self.threads.start("talks to the hub", self.reach_hub)
-        self.wait(lambda: self.told_to_start, None, str)
+        self.threads.start("talks to the leader", self.reach_leader)
+        self.wait(lambda: self.was_started, None, str)
         self.start()
         self.wait(lambda: self.is_ready, self.options.start_timeout, lambda: f"{self.what} was not ready after {self.options.start_timeout:.0f} s")
         self.wait(lambda: False, None, str)
 
-    def tell_end(self, ended: Ended) -> None:
-        """Say to the hub that this life is over."""
-        self.tell({"ended": ended.reason, "asked": ended.asked})
+    def announce_end(self, ended: Ended) -> None:
+        self.send({"ended": ended.reason, "requested": ended.requested})
 
-    def reach_hub(self, worker: Worker) -> None:
-        """Connect to the hub for as long as it takes, then pass on what it says. Runs in a thread of its own."""
+    def reach_leader(self, heartbeat: Heartbeat) -> None:
+        """Connect to the leader, however long it takes, then pass on its messages. Runs in a thread of its own."""
         options = self.options
         while True:
-            worker.promise(REACH_SECONDS)
+            heartbeat.beat(CONNECT_SECONDS)
             try:
-                link = connect(options.hub_address, options.port, self.token, options.span, options.name, options.digest, options.silence)
-            except (OSError, ValueError, LinkFault) as error:
-                self.events.put(Event("away", text=str(error)))
+                connection = connect(
+                    options.leader_address, options.port, self.token, options.service, options.name, options.digest, options.heartbeat_timeout,
+                )
+            except (OSError, ValueError, PeerError) as error:
+                self.events.put(Event("unreachable", text=str(error)))
                 time.sleep(1)
                 continue
-            self.events.put(Event("linked", link))
+            self.events.put(Event("connected", connection))
             try:
                 while True:
-                    worker.promise(3 * options.silence)
-                    self.events.put(Event("said", link, link.receive()))
-            except (OSError, ValueError, LinkFault) as error:
-                self.events.put(Event("lost", link, text=str(error)))
+                    heartbeat.beat(3 * options.heartbeat_timeout)
+                    self.events.put(Event("message", connection, connection.receive()))
+            except (OSError, ValueError, PeerError) as error:
+                self.events.put(Event("lost", connection, text=str(error)))
             finally:
-                link.close()
-            if self.told_to_start:
+                connection.close()
+            if self.was_started:
                 return
 
-    def beat(self) -> None:
-        """Tell the hub that this part lives, and whether its program is ready."""
-        self.tell({"ready": self.is_ready, "doubt": self.doubt, "transport": self.transport.complaint(self.options.transport)})
+    def send_heartbeat(self) -> None:
+        """Tell the leader that this worker runs, and whether its program is ready."""
+        self.send({"ready": self.is_ready, "warning": self.warning, "transport": self.transport.complaint(self.options.transport)})
 
-    def tell(self, message: dict[str, object]) -> None:
-        """Say something to the hub. When the link is gone, who reads from it tells."""
-        if self.link is not None:
+    def send(self, message: dict[str, object]) -> None:
+        """Send a message to the leader. When the connection is lost, the thread that reads from it reports that."""
+        if self.connection is not None:
             try:
-                self.link.send(message)
+                self.connection.send(message)
             except OSError:
                 pass
 
     def handle(self, event: Event) -> None:
         super().handle(event)
-        hub = f"{self.options.hub_name} ({self.options.hub_address}:{self.options.port})"
-        if event.kind == "away" and self.link is None:
-            missing = self.state.miss([self.options.hub_name])
-            since = missing[self.options.hub_name]
-            begin = f"degraded: node {self.options.hub_name} missing since {since}" if self.state.has_served else f"starting: waiting for node {hub}"
-            self.say(f"{begin}: {event.text}")
-        elif event.kind == "linked":
-            self.link = event.link
-            self.state.miss([])
-        elif event.kind == "lost" and event.link is self.link:
-            self.link = None
-            if self.told_to_start:
-                self.state.miss([self.options.hub_name])
-                raise Ended(f"node {hub} was lost: {event.text}", count=False)
-        elif event.kind == "said" and event.link is self.link:
-            self.said(event.message)
-        elif event.kind == "ready" and not self.told_ready:
-            self.told_ready = True
-            self.beat()
+        name = self.options.leader_name
+        leader = f"{name} ({self.options.leader_address}:{self.options.port})"
+        if event.kind == "unreachable" and self.connection is None:
+            since = self.state.note_missing([name])[name]
+            status = f"degraded: node {name} missing since {since}" if self.state.has_served else f"starting: waiting for node {leader}"
+            self.report(f"{status}: {event.text}")
+        elif event.kind == "connected":
+            self.connection = event.connection
+            self.state.note_missing([])
+        elif event.kind == "lost" and event.connection is self.connection:
+            self.connection = None
+            if self.was_started:
+                self.state.note_missing([name])
+                raise Ended(f"node {leader} was lost: {event.text}", count=False)
+        elif event.kind == "message" and event.connection is self.connection:
+            self.receive(event.message)
+        elif event.kind == "ready" and not self.reported_ready:
+            self.reported_ready = True
+            self.send_heartbeat()
 
-    def said(self, message: Message) -> None:
-        """Do what the hub says."""
+    def receive(self, message: Message) -> None:
+        """Act on a message of the leader. Raises Ended."""
         ended, text = text_of(message, "ended"), text_of(message, "text")
         if ended:
-            # The hub keeps the log of what happened; here it is only the end of this life.
-            if self.told_to_start:
-                # What the hub says of another part names that part already; of itself it says "it".
-                told = ended if ended.startswith("node ") else f"node {self.options.hub_name}: {ended}"
-                raise Ended(told, count=False, asked=message.get("asked") is True)
+            # The node that failed keeps the log of the failure; here only the generation ends.
+            if self.was_started:
+                # A reason about another node names that node; one about the leader says "it".
+                reason = ended if ended.startswith("node ") else f"node {self.options.leader_name}: {ended}"
+                raise Ended(reason, count=False, requested=message.get("requested") is True)
             return
         if message.get("start") is True:
-            self.told_to_start = True
+            self.was_started = True
         if message.get("serves") is True:
-            self.serve(text)
+            self.report_serving(text)
         elif text:
-            self.say(text)
+            self.report(text)

@@ -46,7 +46,7 @@ def test_the_units_of_ray_are_gone(pair: Pair, right: str) -> None:
 FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
     ("engine killed", lambda pair: pair.kill(pair.head, "VLLM::EngineCore")),
     ("rank killed on the worker", lambda pair: pair.kill(pair.worker, "VLLM::Worker")),
-    ("supervisor killed on the head", lambda pair: pair.kill(pair.head, "current supervisor hub")),
+    ("supervisor killed on the head", lambda pair: pair.kill(pair.head, "current supervisor leader")),
     ("worker host rebooted", lambda pair: pair.reboot(pair.worker)),
     ("head host rebooted", lambda pair: pair.reboot(pair.head)),
     ("both rebooted, worker first", lambda pair: pair.reboot(pair.worker, pair.head)),

@@ -88,7 +88,7 @@ _SAME = f"write the same on all of its hosts, best by this: {_BY_GROUP}"
 # What has to be alike: the key, what to compare in the order in which one follows from the other, and the fix.
 _ALIKE: tuple[tuple[str, tuple[tuple[str, Callable[[Member], Any]], ...], str], ...] = (
     ("distributed.nodes", (("", lambda member: _of(member).nodes),), _SAME),
-    ("distributed.backend", (("", lambda member: _of(member).backend), ("distributed.port", lambda member: _of(member).meeting_port)), _SAME),
+    ("distributed.backend", (("", lambda member: _of(member).backend), ("distributed.port", lambda member: _of(member).rendezvous_port)), _SAME),
     ("distributed.head", (("", lambda member: _of(member).head),), _SAME),
     (
         "vllm_version",

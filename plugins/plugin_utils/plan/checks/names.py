@@ -16,7 +16,7 @@ from .base import check
 
 # What remove.yml takes for every service of a host.
 _EVERYONE = "all"
-# The part beside Ray's head that is no node (roles/multi_node/files/span_part.py).
+# The worker beside Ray's head node that is no node (plugins/module_utils/supervisor/base.py).
 _ENGINE = "engine"
 _OTHER_NAME = "give the service another name"
 

@@ -128,10 +128,10 @@ def node_ports_are_in_range(host: HostDraft) -> Iterator[PlanError]:
         distributed = draft.service.distributed
         if distributed is None:
             continue
-        last = highest_port(distributed.backend, distributed.meeting_port)
+        last = highest_port(distributed.backend, distributed.rendezvous_port)
         if last > 65535:
-            what = f"the service takes the ports from {distributed.meeting_port} to {last}, and there are none beyond 65535"
-            yield PlanError(host.name, draft.label, "distributed.port", str(distributed.meeting_port), what, "choose a lower one, best below 32768")
+            what = f"the service takes the ports from {distributed.rendezvous_port} to {last}, and there are none beyond 65535"
+            yield PlanError(host.name, draft.label, "distributed.port", str(distributed.rendezvous_port), what, "choose a lower one, best below 32768")
 
 
 @check()

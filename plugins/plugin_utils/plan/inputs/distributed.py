@@ -15,7 +15,7 @@ from ..errors import Bad, PlanError
 RAY = "ray"
 MP = "mp"
 
-# Where nobody says otherwise: Ray's own port for its global control service, and vLLM's own for its ranks to meet.
+# Default rendezvous ports: of Ray, for its global control service; of vLLM, its master port.
 _PORTS = {RAY: 6379, MP: 29501}
 
 _FEWEST = 2
@@ -40,7 +40,7 @@ class Distributed:
     transport: str | None = None
 
     @property
-    def meeting_port(self) -> int:
+    def rendezvous_port(self) -> int:
         """The port on the head at which the nodes find each other."""
         return self.port or _PORTS[self.backend]
 
@@ -61,7 +61,7 @@ class Part:
     nodes: tuple[Node, ...]
     rank: int
     backend: str
-    port: int
+    rendezvous_port: int
 
     @property
     def is_head(self) -> bool:
@@ -83,7 +83,7 @@ class Part:
             "nnodes": len(self.nodes),
             "node_rank": self.rank,
             "master_addr": self.head.address,
-            "master_port": self.port,
+            "master_port": self.rendezvous_port,
         }
         return found if self.is_head else {**found, "headless": True}
 
@@ -103,8 +103,7 @@ class Part:
             "address": self.node.address,
             "interface": self.node.interface,
             "head_address": self.head.address,
-            "ray_port": self.port if self.backend == RAY else None,
-            "master_port": self.port if self.backend == MP else None,
+            "rendezvous_port": self.rendezvous_port,
             "nodes": [{"rank": rank, **vars(node)} for rank, node in enumerate(self.nodes)],
         }
 

@@ -94,7 +94,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
     weights = draft.weights.to_dict() if draft.weights else {}
     argv = _argv(draft, weights["path"])
     local_url = _url(draft, _LOOPBACK.get(service.host, "")) if draft.answers else None
-    units = [unit.to_dict() for unit in node_units.unit_parts(host, draft, argv, local_url)]
+    units = [unit.to_dict() for unit in node_units.units_of(host, draft, argv, local_url)]
     document = {
         "name": service.name,
         "state": service.state,

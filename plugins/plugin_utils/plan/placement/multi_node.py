@@ -67,7 +67,7 @@ def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[Cluster]
         cluster = Cluster(name, tuple(_by_rank(members)))
         nodes = tuple(_node(member) for member in cluster.members)
         for rank, member in enumerate(cluster.members):
-            parts[member.host.name, name] = Part(nodes, rank, cluster.distributed.backend, cluster.distributed.meeting_port)
+            parts[member.host.name, name] = Part(nodes, rank, cluster.distributed.backend, cluster.distributed.rendezvous_port)
         clusters.append(cluster)
     placed = {host.name: _with_parts(host, parts) for host in drafts}
     return list(placed.values()), [Cluster(cluster.name, tuple(_member(placed[name], cluster.name) for name in cluster.hosts)) for cluster in clusters]

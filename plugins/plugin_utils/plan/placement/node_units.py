@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The units of a service over several hosts: who of them supervises what, on which ports, and the commands that they run.
+"""The units of a multi-node service: which command each of them supervises, in which role, on which ports.
 
-With Ray the head has two units, C(ray-head-<service>) (Ray's head and the hub of the supervision) and C(vllm-<service>) (the engine), and each
-worker has C(ray-worker-<service>). With mp each node has C(vllm-<service>), of which the head's is the hub.
+With Ray the head has two units: C(ray-head-<service>), Ray's head node, whose supervisor is the leader, and C(vllm-<service>), the engine. Each worker
+has C(ray-worker-<service>). With mp each node has C(vllm-<service>), and the head's supervisor is the leader.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ..inputs.settings.accounts import account_name
 from ..programs import library, program
 from .draft import HostDraft, ServiceDraft
 
-# Ports of a Ray cluster on its nodes, counted from the port at which they meet. Below the ports that Linux gives out by itself (32768).
+# Ports of a Ray cluster on its nodes, counted from the rendezvous port. Below the ports that Linux assigns by itself (32768).
 _RAY_PORTS = {
-    "gcs": 0, "hub": 1, "node_manager": 2, "object_manager": 3, "runtime_env_agent": 4, "dashboard": 5, "dashboard_agent_grpc": 6,
+    "rendezvous": 0, "supervisor": 1, "node_manager": 2, "object_manager": 3, "runtime_env_agent": 4, "dashboard": 5, "dashboard_agent_grpc": 6,
     "dashboard_agent": 7, "metrics": 8, "client": 9, "autoscaler_metrics": 10, "dashboard_metrics": 11,
 }
 _FIRST_WORKER_PORT = 16
 # The whole of it, workers' ports included: each rank and the engine take one.
 RAY_BLOCK = 128
-_MP_PORTS = {"master": 0, "hub": 1}
-_HEAD_ALONE = frozenset({"gcs", "hub", "dashboard", "client", "autoscaler_metrics", "dashboard_metrics", "master"})
+_MP_PORTS = {"rendezvous": 0, "supervisor": 1}
+_HEAD_ALONE = frozenset({"rendezvous", "supervisor", "dashboard", "client", "autoscaler_metrics", "dashboard_metrics"})
 
 # The longest path of a socket on Linux, less what Ray puts behind its temporary directory: /session_<date>_<time>_<us>_<pid>/sockets/plasma_store
 # (see ray/_private/node.py).
@@ -37,8 +37,8 @@ LONGEST_TEMP_DIR = 107 - 64
 
 
 @dataclass(frozen=True)
-class UnitPart:
-    """One unit of a service on a host. C(command) is what is supervised, C(supervisor) the words before it."""
+class NodeUnit:
+    """One unit of a multi-node service on a host. C(supervisor) is the command line of the supervisor, C(command) that of the supervised program."""
 
     unit: str
     environment_file: str
@@ -49,16 +49,16 @@ class UnitPart:
     runtime: str
     failures: str
     writable: list[str]
-    # The folder that Ray keeps its sockets and logs in, empty where there is none. It is root's, and the service's group may write it.
+    # Ray's directory for sockets and logs, empty without Ray. It belongs to root, and the service's group may write it.
     ray_folder: str
-    # A folder in the host's shared memory that the units of the service share, empty where a unit has all of its own.
+    # A directory in the host's shared memory that the service's units on this host share, empty where a unit has one of its own.
     shared_memory: str
-    # The command that sees to it, before each start and as root, that all of these are the service's account's.
+    # The command that gives these directories to the service's account, as root before each start.
     own_folders: list[str]
     # Whether it gets the service's own secrets, which Ray's daemons do not need.
     has_secrets: bool
     what: str
-    # What goes with it when the service does.
+    # Directories that are removed with the service.
     folders: list[str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,18 +66,18 @@ class UnitPart:
 
 
 def ports(part: Part) -> dict[str, int]:
-    """Ports of this host's part by their purpose, without those of Ray's workers."""
+    """Ports of this host by their purpose, without those of Ray's worker processes."""
     offsets = _RAY_PORTS if part.backend == RAY else _MP_PORTS
-    return {name: part.port + offset for name, offset in offsets.items() if part.is_head or name not in _HEAD_ALONE}
+    return {name: part.rendezvous_port + offset for name, offset in offsets.items() if part.is_head or name not in _HEAD_ALONE}
 
 
 def worker_ports(part: Part) -> range:
     """Ports that Ray's workers on this host listen on; none with mp."""
-    return range(part.port + _FIRST_WORKER_PORT, part.port + RAY_BLOCK) if part.backend == RAY else range(0)
+    return range(part.rendezvous_port + _FIRST_WORKER_PORT, part.rendezvous_port + RAY_BLOCK) if part.backend == RAY else range(0)
 
 
 def highest_port(backend: str, port: int) -> int:
-    """The last of the ports that a service needs from its meeting port on."""
+    """The last of the ports that a service needs from its rendezvous port on."""
     return port + (RAY_BLOCK if backend == RAY else len(_MP_PORTS)) - 1
 
 
@@ -122,7 +122,7 @@ def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) 
     ]
 
 
-def unit_parts(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: str | None) -> list[UnitPart]:
+def units_of(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: str | None) -> list[NodeUnit]:
     """The units of a service on this host; first the one that stands for it. Empty for a service on one host."""
     part = draft.part
     if part is None:
@@ -134,31 +134,31 @@ def unit_parts(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url:
     return [_engine_unit(host, draft, part, argv, local_url), _ray_unit(host, draft, part, "head")]
 
 
-def _mp_unit(host: HostDraft, draft: ServiceDraft, part: Part, argv: list[str], local_url: str | None) -> UnitPart:
+def _mp_unit(host: HostDraft, draft: ServiceDraft, part: Part, argv: list[str], local_url: str | None) -> NodeUnit:
     flags = {"what": f"vLLM's rank {part.rank}"}
-    members = _others(part) if part.is_head else []
+    workers = _others(part) if part.is_head else []
     return _unit(
         host, draft, part, draft.service.unit, str(draft.service.name), {**flags, **(_engine_flags(host, draft, local_url) if part.is_head else {})},
-        members, argv, draft.environment, has_secrets=True, is_hub=part.is_head,
+        workers, argv, draft.environment, has_secrets=True, is_leader=part.is_head,
     )
 
 
-def _engine_unit(host: HostDraft, draft: ServiceDraft, part: Part, argv: list[str], local_url: str | None) -> UnitPart:
+def _engine_unit(host: HostDraft, draft: ServiceDraft, part: Part, argv: list[str], local_url: str | None) -> NodeUnit:
     environment = {
         **draft.environment,
         **_ray_environment(draft, part),
-        "RAY_ADDRESS": _address(part.head.address, part.port),
+        "RAY_ADDRESS": _address(part.head.address, part.rendezvous_port),
         "VLLM_CONFIG_ROOT": f"{draft.cache}/config",
     }
     flags = {"name": "engine", "what": "the engine", **_engine_flags(host, draft, local_url)}
-    return _unit(host, draft, part, draft.service.unit, str(draft.service.name), flags, [], argv, environment, has_secrets=True, is_hub=False)
+    return _unit(host, draft, part, draft.service.unit, str(draft.service.name), flags, [], argv, environment, has_secrets=True, is_leader=False)
 
 
-def _ray_unit(host: HostDraft, draft: ServiceDraft, part: Part, role: str) -> UnitPart:
+def _ray_unit(host: HostDraft, draft: ServiceDraft, part: Part, role: str) -> NodeUnit:
     is_head = part.is_head
     numbers = ports(part)
     temp = temp_dir(host, draft)
-    ready = "gcs" if is_head else "node_manager"
+    ready = "rendezvous" if is_head else "node_manager"
     flags = {
         "what": f"Ray's {role}",
         "ready_port": _address(part.node.address, numbers[ready]),
@@ -167,12 +167,12 @@ def _ray_unit(host: HostDraft, draft: ServiceDraft, part: Part, role: str) -> Un
     }
     if is_head:
         gpus = len(set(draft.gpus or ()))
-        check = [f"{draft.release.path}/bin/python", library(host.settings.host_install_dir), "supervisor.ray_nodes", _address(part.head.address, part.port), str(gpus)]
-        flags["check"] = [*check, *(f"{node.host}={node.address}" for node in part.nodes)]
-    members = [*_others(part), "engine"] if is_head else []
+        check = [f"{draft.release.path}/bin/python", library(host.settings.host_install_dir), "supervisor.ray_nodes"]
+        flags["check"] = [*check, _address(part.head.address, part.rendezvous_port), str(gpus), *(f"{node.host}={node.address}" for node in part.nodes)]
+    workers = [*_others(part), "engine"] if is_head else []
     return _unit(
-        host, draft, part, f"ray-{role}-{draft.service.name}.service", f"{draft.service.name}.ray-{role}", flags, members, _ray_command(host, draft, part),
-        {**draft.environment, **_ray_environment(draft, part)}, has_secrets=False, is_hub=is_head,
+        host, draft, part, f"ray-{role}-{draft.service.name}.service", f"{draft.service.name}.ray-{role}", flags, workers, _ray_command(host, draft, part),
+        {**draft.environment, **_ray_environment(draft, part)}, has_secrets=False, is_leader=is_head,
     )
 
 
@@ -181,7 +181,7 @@ def _ray_command(host: HostDraft, draft: ServiceDraft, part: Part) -> list[str]:
     numbers = ports(part)
     workers = worker_ports(part)
     temp = temp_dir(host, draft)
-    joins = ["--head", f"--port={part.port}"] if part.is_head else [f"--address={_address(part.head.address, part.port)}"]
+    joins = ["--head", f"--port={part.rendezvous_port}"] if part.is_head else [f"--address={_address(part.head.address, part.rendezvous_port)}"]
     head = [
         f"--include-dashboard={'true' if settings.multi_node_ray_dashboard else 'false'}",
         "--dashboard-host=127.0.0.1",
@@ -221,8 +221,8 @@ def _ray_environment(draft: ServiceDraft, part: Part) -> dict[str, str]:
         "RAY_worker_niceness": "0",
         # A journal is no terminal.
         "RAY_COLOR_PREFIX": "0",
-        "AUTOSCALER_METRIC_PORT": str(part.port + _RAY_PORTS["autoscaler_metrics"]),
-        "DASHBOARD_METRIC_PORT": str(part.port + _RAY_PORTS["dashboard_metrics"]),
+        "AUTOSCALER_METRIC_PORT": str(part.rendezvous_port + _RAY_PORTS["autoscaler_metrics"]),
+        "DASHBOARD_METRIC_PORT": str(part.rendezvous_port + _RAY_PORTS["dashboard_metrics"]),
     }
     # Engine and ranks of one host find each other's sockets there, whatever each unit has for /tmp.
     return {**found, "VLLM_RPC_BASE_PATH": _rpc_dir(draft)}
@@ -240,27 +240,27 @@ def _engine_flags(host: HostDraft, draft: ServiceDraft, local_url: str | None) -
         "task": draft.task,
         "probe_interval": settings.multi_node_probe_interval,
         "probe_timeout": settings.multi_node_probe_timeout,
-        "patience": settings.multi_node_liveness_timeout,
+        "liveness_timeout": settings.multi_node_liveness_timeout,
     }
 
 
 def _unit(
-    host: HostDraft, draft: ServiceDraft, part: Part, unit: str, name: str, flags: dict[str, Any], members: list[str], command: list[str],
-    environment: dict[str, str], has_secrets: bool, is_hub: bool,
-) -> UnitPart:
+    host: HostDraft, draft: ServiceDraft, part: Part, unit: str, name: str, flags: dict[str, Any], workers: list[str], command: list[str],
+    environment: dict[str, str], has_secrets: bool, is_leader: bool,
+) -> NodeUnit:
     settings = host.settings
     failures = f"{settings.host_state_dir}/failures/{unit.rpartition('.')[0]}"
     given = {
-        "span": draft.service.name,
+        "service": draft.service.name,
         "name": part.node.host,
         "backend": part.backend,
         "digest": digest(draft, part),
-        "port": part.port + (_RAY_PORTS if part.backend == RAY else _MP_PORTS)["hub"],
-        **({"listen": part.head.address} if is_hub else {"hub_address": part.head.address, "hub_name": part.head.host}),
-        "member": members,
+        "port": part.rendezvous_port + (_RAY_PORTS if part.backend == RAY else _MP_PORTS)["supervisor"],
+        **({"listen": part.head.address} if is_leader else {"leader_address": part.head.address, "leader_name": part.head.host}),
+        "worker": workers,
         "transport": draft.transport.expects if draft.transport is not None else "",
         "failures": failures,
-        "silence": settings.multi_node_heartbeat_timeout,
+        "heartbeat_timeout": settings.multi_node_heartbeat_timeout,
         "join_timeout": settings.multi_node_join_timeout,
         "start_timeout": settings.model_service_start_timeout,
         "stop_timeout": max(1, settings.model_service_stop_timeout - 10),
@@ -271,14 +271,14 @@ def _unit(
     is_ray = part.backend == RAY
     ray_folder = temp_dir(host, draft) if is_ray else ""
     shared_memory = f"/dev/shm/inferops-{draft.service.name}" if is_ray and part.is_head else ""
-    return UnitPart(
+    return NodeUnit(
         unit=unit,
         environment_file=f"{settings.host_config_dir}/{name}.env",
         served=f"{settings.host_state_dir}/served/{name}.json",
         environment=dict(sorted(environment.items())),
-        supervisor=program(settings.host_install_dir, "supervisor", "hub" if is_hub else "member", *words),
+        supervisor=program(settings.host_install_dir, "supervisor", "leader" if is_leader else "worker", *words),
         command=command,
-        runtime=f"inferops-span/{unit.rpartition('.')[0]}",
+        runtime=f"inferops-supervisor/{unit.rpartition('.')[0]}",
         failures=failures,
         writable=[draft.cache, failures, *([ray_folder] if is_ray else [])],
         ray_folder=ray_folder,
@@ -291,7 +291,7 @@ def _unit(
 
 
 def own_folders(host: HostDraft, draft: ServiceDraft, folders: list[str], ray_folder: str = "", shared_memory: str = "") -> list[str]:
-    """The command by which a unit sees, as root, that its folders are its account's (module_utils/own_folders.py)."""
+    """The command by which a unit, as root, gives its directories to its account (module_utils/own_folders.py)."""
     settings = host.settings
     name = account_name(settings.model_service_account_prefix, str(draft.service.name))
     return [
@@ -305,7 +305,7 @@ def own_folders(host: HostDraft, draft: ServiceDraft, folders: list[str], ray_fo
 
 
 def digest(draft: ServiceDraft, part: Part) -> str:
-    """What all nodes of a service have to have alike, as a checksum: they serve together when they run the same plan. Environments may differ."""
+    """A checksum of what has to be the same on all nodes of a service: the leader refuses a worker with another one. Environments may differ."""
     own = part.arguments()
     alike = {
         "release": draft.release.name,
@@ -313,16 +313,16 @@ def digest(draft: ServiceDraft, part: Part) -> str:
         "arguments": {key: value for key, value in draft.arguments.items() if key not in own},
         "nodes": [[node.host, node.address] for node in part.nodes],
         "backend": part.backend,
-        "port": part.port,
+        "rendezvous_port": part.rendezvous_port,
         "gpus": len(set(draft.gpus or ())),
     }
     return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def network_digest(part: Part, transport: str) -> str:
-    """What the ways between the nodes depend on, as a checksum that is the same on all of them."""
+    """A checksum of what the connectivity between the nodes depends on, the same on all of them."""
     nodes = [[node.host, node.address, node.interface] for node in part.nodes]
-    return hashlib.sha256(json.dumps([nodes, part.backend, part.port, transport]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([nodes, part.backend, part.rendezvous_port, transport]).encode()).hexdigest()[:16]
 
 
 def _others(part: Part) -> list[str]:

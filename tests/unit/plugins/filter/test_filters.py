@@ -111,12 +111,12 @@ def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
         certificates.missing_certificates([str(tmp_path / "gone.pem")], {})
 
 
-def spanning(role: str) -> dict[str, object]:
+def multi_node_service(role: str) -> dict[str, object]:
     """A service over two hosts with Ray, on its head or on its worker."""
     def unit(name: str, **keys: object) -> dict[str, object]:
         given = {"unit": f"{name}.service", "environment_file": f"/e/{name}.env", "served": f"/s/{name}.json", "folders": [f"/f/{name}"]}
         return {
-            **given, "environment": {}, "supervisor": ["span.py"], "command": ["ray"], "has_secrets": False, "writable": ["/c/a", f"/f/{name}"],
+            **given, "environment": {}, "supervisor": ["supervisor"], "command": ["ray"], "has_secrets": False, "writable": ["/c/a", f"/f/{name}"],
             "failures": f"/f/{name}", "ray_folder": "/ray/a" if "ray" in name else "", "own_folders": ["own", name], **keys,
         }
 
@@ -132,24 +132,24 @@ def spanning(role: str) -> dict[str, object]:
 def test_only_the_engine_has_the_services_secrets() -> None:
     """Ray's units have the token alone, and other hosts get neither."""
     secrets = {"a": {"VLLM_API_KEY": "k", "S": "s"}}
-    assert multi_node.unit_secrets([spanning("head")], secrets, {"a": "t"}) == {
-        "vllm-a.service": {"VLLM_API_KEY": "k", "S": "s", "SPAN_TOKEN": "t"}, "ray-head-a.service": {"SPAN_TOKEN": "t"},
+    assert multi_node.unit_secrets([multi_node_service("head")], secrets, {"a": "t"}) == {
+        "vllm-a.service": {"VLLM_API_KEY": "k", "S": "s", "SUPERVISOR_TOKEN": "t"}, "ray-head-a.service": {"SUPERVISOR_TOKEN": "t"},
     }
-    rows = multi_node.unit_rows([spanning("head")], secrets)
-    assert rows[1]["words"] == ["span.py", "--withhold=S", "--withhold=VLLM_API_KEY", "--", "vllm", "serve"]
-    assert rows[0]["words"] == ["span.py", "--", "ray"]
+    rows = multi_node.unit_rows([multi_node_service("head")], secrets)
+    assert rows[1]["words"] == ["supervisor", "--withhold=S", "--withhold=VLLM_API_KEY", "--", "vllm", "serve"]
+    assert rows[0]["words"] == ["supervisor", "--", "ray"]
     assert not [row for row in rows if "k" in row["words"] or "secrets" in row]
 
 
 def test_a_worker_is_not_asked() -> None:
-    assert services.service_checks([spanning("worker")], {"a": {}}, on_host=True) == []
-    assert [row["name"] for row in services.service_checks([spanning("head"), plan_service("b")], {"a": {}, "b": {}}, on_host=True)] == ["a", "b"]
+    assert services.service_checks([multi_node_service("worker")], {"a": {}}, on_host=True) == []
+    assert [row["name"] for row in services.service_checks([multi_node_service("head"), plan_service("b")], {"a": {}, "b": {}}, on_host=True)] == ["a", "b"]
 
 
 def test_errors_of_one_node_are_those_of_all() -> None:
     others = {"h": {"a": "it fell"}, "w": {}}
-    assert multi_node.multi_node_errors({}, [spanning("worker")], others, "w") == {"a": "On node h: it fell"}
-    assert multi_node.multi_node_errors({"a": "own"}, [spanning("worker")], others, "w") == {"a": "own"}
+    assert multi_node.multi_node_errors({}, [multi_node_service("worker")], others, "w") == {"a": "On node h: it fell"}
+    assert multi_node.multi_node_errors({"a": "own"}, [multi_node_service("worker")], others, "w") == {"a": "own"}
     assert multi_node.multi_node_errors({}, [plan_service("a")], others, "w") == {}
 
 
@@ -158,12 +158,12 @@ TOKENS = [("", {"h": {"tokens": {"a": "made"}}}, "made"), ("given", {"h": {"toke
 
 @pytest.mark.parametrize(("given", "made", "expected"), TOKENS)
 def test_tokens(given: str, made: dict[str, object], expected: str) -> None:
-    assert multi_node.multi_node_tokens([spanning("worker")], given, made) == {"a": expected}
+    assert multi_node.multi_node_tokens([multi_node_service("worker")], given, made) == {"a": expected}
 
 
 def test_a_service_whose_other_node_has_failed_is_left_alone() -> None:
-    assert multi_node.fallen_nodes([spanning("worker"), plan_service("b")], ["h", "w"]) == []
-    [line] = multi_node.fallen_nodes([spanning("worker"), plan_service("b")], ["w"])
+    assert multi_node.fallen_nodes([multi_node_service("worker"), plan_service("b")], ["h", "w"]) == []
+    [line] = multi_node.fallen_nodes([multi_node_service("worker"), plan_service("b")], ["w"])
     assert line.startswith("a: h failed in this run")
 
 

@@ -30,7 +30,7 @@ def test_a_service_that_goes_by_another_network_does_not_pass() -> None:
     read.read("gpu1:7:9 [0] NCCL INFO NET/Socket : Using [0]eth0:10.0.0.1<0>")
     said = f"serving on gpu1, gpu2: {read.complaint('NET/IB')}"
     errors = gate_errors([followed("a", state="active", status=said), followed("b", state="active", status="serving on gpu1, gpu2")], {})
-    assert list(errors) == ["a"] and errors["a"].startswith("NCCL goes over NET/Socket ([0]eth0:10.0.0.1<0>), and the inventory expects NET/IB.")
+    assert list(errors) == ["a"] and errors["a"].startswith("NCCL uses NET/Socket ([0]eth0:10.0.0.1<0>), and the inventory expects NET/IB.")
 
 
 def test_only_what_failed_is_taken_back() -> None:

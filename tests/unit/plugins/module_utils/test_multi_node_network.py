@@ -20,7 +20,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils import _host, _multi_
 def service(rank: int = 0, **node: Any) -> dict[str, Any]:
     """A service over two hosts as the plan has it, on one of them."""
     nodes = [{"rank": 0, "host": "a", "address": "10.0.0.1", "interface": "eth0"}, {"rank": 1, "host": "b", "address": "10.0.0.2", "interface": "eth0"}]
-    own = {"rank": rank, "nodes": nodes, "interface": "eth0", "ports": {"gcs": 6379, "hub": 6380, "dashboard": 6384}, "network": "n", "transport": None, **node}
+    own = {"rank": rank, "nodes": nodes, "interface": "eth0", "ports": {"rendezvous": 6379, "supervisor": 6380, "dashboard": 6384}, "network": "n", "transport": None, **node}
     return {"name": "big", "node": own}
 
 
@@ -60,7 +60,7 @@ def test_errors(planned: dict[str, Any], found: dict[str, Any], words: tuple[str
 
 def test_peers_have_the_ports_of_their_own_plan() -> None:
     """Without those of loopback; a node of two services once."""
-    plans = {"b": {"services": [service(1, ports={"hub": 6380, "metrics": 6387}), {**service(1, ports={"hub": 6600}), "name": "other"}]}}
+    plans = {"b": {"services": [service(1, ports={"supervisor": 6380, "metrics": 6387}), {**service(1, ports={"supervisor": 6600}), "name": "other"}]}}
     assert filters.multi_node_peers([service(), {**service(), "name": "other"}], "a", plans) == [{"host": "b", "address": "10.0.0.2", "ports": [6380, 6387, 6600]}]
     assert filters.multi_node_ports([service()], ["big"]) == [6379, 6380]
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Folders that a part of a service over several hosts makes for itself, as the service's account: root makes none in the service's own cache."""
+"""Directories that a supervisor creates as the service's account: root creates none in the service's own cache."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def test_the_folder_in_which_engine_and_ranks_meet(tmp_path: Path, monkeypatch: 
     folder = tmp_path / "cache" / "rpc"
     monkeypatch.setenv("VLLM_RPC_BASE_PATH", str(folder))
     there: list[bool] = []
-    made = object.__new__(base.Part)
+    made = object.__new__(base.Supervisor)
     made.threads = threads.Threads()
     made.options = types.SimpleNamespace(clean=[], withhold=[])
     made.process = types.SimpleNamespace(start=lambda threads, on_line, on_end: there.append(folder.is_dir()), runs=False)
-    monkeypatch.setattr(base.Part, "watch", lambda self, worker: None)
+    monkeypatch.setattr(base.Supervisor, "watch", lambda self, worker: None)
     for _start in range(2):
         made.start()
     assert there == [True, True] and not stat.S_IMODE(folder.stat().st_mode) & 0o007

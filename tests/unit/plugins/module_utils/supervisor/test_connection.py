@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whatever a stranger says at the hub's port, or in the hub's place, nobody is kept from the service by it."""
+"""Whatever an unauthenticated peer sends to the leader, or in the leader's place, the service goes on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_supervisor import Span, free_port, soon, span  # noqa: F401  # pylint: disable=unused-import  # span is a fixture
+from test_supervisor import Service, free_port, soon, service  # noqa: F401  # pylint: disable=unused-import  # service is a fixture
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def link() -> ModuleType:
 
 # What is no message, or one that a parser or a comparison stumbles over.
 GARBAGE = {
-    "beyond ASCII": '{"code": "é", "span": "big", "name": "worker", "nonce": "n", "life": "l"}\n'.encode(),
+    "beyond ASCII": '{"code": "é", "service": "big", "name": "worker", "nonce": "n", "generation": "g"}\n'.encode(),
     "deep": b'{"a":' + b"[" * 30000 + b"\n",
-    "a surrogate": b'{"code": "\\ud800", "span": "big", "name": "\\ud800", "nonce": "\\ud800", "life": "\\ud800", "refused": "\\ud800"}\n',
+    "a surrogate": b'{"code": "\\ud800", "service": "big", "name": "\\ud800", "nonce": "\\ud800", "generation": "\\ud800", "refused": "\\ud800"}\n',
     "a list": b"[1]\n",
     "null": b"null\n",
-    "other kinds": b'{"code": [1], "span": "big", "name": {"a": 1}, "nonce": null, "life": 1e400}\n',
+    "other kinds": b'{"code": [1], "service": "big", "name": {"a": 1}, "nonce": null, "generation": 1e400}\n',
     "a long number": b'{"nonce": ' + b"9" * 20000 + b"}\n",
     "no end": b"x" * 100_000,
     "UTF-16": '{"nonce": "n"}\n'.encode("utf-16"),
@@ -43,7 +43,7 @@ GARBAGE = {
 
 @contextlib.contextmanager
 def server(port: int, answer: Callable[[socket.socket], None]) -> Iterator[None]:
-    """Somebody in the hub's place."""
+    """A program in the leader's place."""
     listening = socket.create_server(("127.0.0.1", port))
     listening.settimeout(0.1)
     ended = threading.Event()
@@ -64,24 +64,24 @@ def server(port: int, answer: Callable[[socket.socket], None]) -> Iterator[None]
     thread.join()
 
 
-def test_a_worker_outlives_what_stands_in_the_hubs_place(span: Span) -> None:  # noqa: F811
-    """It goes on asking, and joins the hub once it is there: a thread that dies would leave the unit active, and out of the service for ever."""
-    greeting = b'{"protocol": 1, "nonce": "n"}\n'
-    # In the greeting's place, or behind it, where the answer to the worker's own stands.
-    left = [greeting * (number % 2 == 0) + garbage for number, garbage in enumerate(GARBAGE.values())]
+def test_a_worker_survives_a_wrong_leader(service: Service) -> None:  # noqa: F811
+    """It retries, and joins the leader once that is there: a failed thread would leave the unit active, and out of the service for ever."""
+    hello = b'{"protocol": 2, "nonce": "n"}\n'
+    # In place of the leader's first message, or after it, in place of the leader's answer.
+    left = [hello * (number % 2 == 0) + garbage for number, garbage in enumerate(GARBAGE.values())]
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(left.pop() if left else b"")
 
-    with server(span.port, answer):
-        span.start("worker")
+    with server(service.port, answer):
+        service.start("worker")
         soon(lambda: not left, f"the worker asks again, {len(left)} times", 90)
-    span.start("head", hub=True, member=["worker"])
-    soon(lambda: span.runs("head") and span.runs("worker"), "the worker has joined")
+    service.start("head", leader=True, worker=["worker"])
+    soon(lambda: service.runs("head") and service.runs("worker"), "the worker has joined")
 
 
 def speak(port: int, words: bytes, address: str = "127.0.0.1") -> None:
-    """Say something at the hub's port, and wait until the hub has had enough of it."""
+    """Send something to the leader's port, and wait until the leader closes the connection."""
     with socket.create_connection((address, port), timeout=30) as connection:
         with contextlib.suppress(OSError):
             connection.sendall(words)
@@ -92,45 +92,45 @@ def speak(port: int, words: bytes, address: str = "127.0.0.1") -> None:
 
 # Bytes, and messages with the names of the real ones, cut somewhere.
 _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers(), max_size=3))
-_MESSAGES = st.dictionaries(st.sampled_from(["span", "name", "nonce", "code", "protocol", "digest", "body", "x"]), _VALUES).map(
-    lambda message: json.dumps({"span": "big", **message}).encode()
+_MESSAGES = st.dictionaries(st.sampled_from(["service", "name", "nonce", "code", "protocol", "digest", "body", "x"]), _VALUES).map(
+    lambda message: json.dumps({"service": "big", **message}).encode()
 )
 _LINES = st.lists(st.one_of(st.binary(max_size=200), _MESSAGES, st.just(b"[" * 5000)), max_size=4).map(b"\n".join)
 
 
-def test_the_hubs_port_takes_any_bytes(span: Span) -> None:  # noqa: F811
-    """After all of them no thread of the hub has died, and the right part is let in."""
-    span.start("head", hub=True, member=["worker"])
-    soon(lambda: span.text("head") == "starting: waiting for node worker", "the head waits")
+def test_the_leaders_port_takes_any_bytes(service: Service) -> None:  # noqa: F811
+    """After all of them no thread of the leader has failed, and the right worker is admitted."""
+    service.start("head", leader=True, worker=["worker"])
+    soon(lambda: service.text("head") == "starting: waiting for node worker", "the head waits")
 
     @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(_LINES, st.booleans())
     def say(words: bytes, ends: bool) -> None:
-        speak(span.port, words + b"\n" * ends)
+        speak(service.port, words + b"\n" * ends)
 
     say()
     for words in GARBAGE.values():
-        speak(span.port, words)
-    assert span.parts["head"].poll() is None
-    assert "Traceback" not in span.output("head")
-    span.start("worker")
-    soon(lambda: span.runs("head") and span.runs("worker"), "the worker is let in")
-    assert span.output("head").count("refused") < 20, "a stranger does not fill the journal"
+        speak(service.port, words)
+    assert service.units["head"].poll() is None
+    assert "Traceback" not in service.output("head")
+    service.start("worker")
+    soon(lambda: service.runs("head") and service.runs("worker"), "the worker is let in")
+    assert service.output("head").count("refused") < 20, "a stranger does not fill the journal"
 
 
-def test_no_file_left_for_a_connection(span: Span) -> None:  # noqa: F811
-    """The hub goes on listening: accept(2) fails while it has all the files that it may have, and not for ever."""
-    span.start("head", hub=True, member=["worker"])
-    soon(lambda: span.text("head") == "starting: waiting for node worker", "the head waits")
-    pid = span.parts["head"].pid
+def test_no_file_left_for_a_connection(service: Service) -> None:  # noqa: F811
+    """The leader goes on listening: accept(2) fails while it has all the files that it may have, and not for ever."""
+    service.start("head", leader=True, worker=["worker"])
+    soon(lambda: service.text("head") == "starting: waiting for node worker", "the head waits")
+    pid = service.units["head"].pid
     former = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), former[1]))
-    with socket.create_connection(("127.0.0.1", span.port)):
+    with socket.create_connection(("127.0.0.1", service.port)):
         # Its own files are scarce as well meanwhile.
-        soon(lambda: "could not be taken: Too many open files" in span.output("head"), "the hub says so")
+        soon(lambda: "could not be accepted: Too many open files" in service.output("head"), "the leader logs it")
     resource.prlimit(pid, resource.RLIMIT_NOFILE, former)
-    span.start("worker")
-    soon(lambda: span.runs("head") and span.runs("worker"), "the worker is let in")
+    service.start("worker")
+    soon(lambda: service.runs("head") and service.runs("worker"), "the worker is let in")
 
 
 def connected() -> tuple[socket.socket, socket.socket]:
@@ -154,15 +154,15 @@ def trickle(connection: socket.socket) -> threading.Event:
 
 
 SIDES: dict[str, Callable[[Any, socket.socket], Any]] = {
-    "hub": lambda link, connection: link.welcome(connection, "token", "big", "d", "life", lambda name: "", 60),
-    "part": lambda link, connection: link.greet(connection, "token", "big", "worker", "d", 60),
+    "leader": lambda link, connection: link.admit(connection, "token", "big", "d", "generation", lambda name: "", 60),
+    "worker": lambda link, connection: link.join(connection, "token", "big", "worker", "d", 60),
 }
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_who_trickles_has_his_time(link: ModuleType, monkeypatch: pytest.MonkeyPatch, side: str) -> None:
-    """The bound is for the whole of a greeting, not for each byte of it."""
-    monkeypatch.setattr(link, "GREETING_SECONDS", 1.0)
+    """The timeout is for the whole handshake, not for each byte of it."""
+    monkeypatch.setattr(link, "HANDSHAKE_SECONDS", 1.0)
     ours, theirs = connected()
     ended = trickle(theirs)
     found: list[str] = []
@@ -170,7 +170,7 @@ def test_who_trickles_has_his_time(link: ModuleType, monkeypatch: pytest.MonkeyP
     def hold() -> None:
         try:
             SIDES[side](link, ours)
-        except link.LinkFault as error:
+        except link.PeerError as error:
             found.append(str(error))
 
     thread = threading.Thread(target=hold, daemon=True)
@@ -183,16 +183,16 @@ def test_who_trickles_has_his_time(link: ModuleType, monkeypatch: pytest.MonkeyP
 
 
 def test_who_trickles_is_silent(link: ModuleType) -> None:
-    """Bytes that never become a message are no sign of life of a part either."""
+    """Bytes that never become a message are no heartbeat either."""
     ours, theirs = connected()
     ended = trickle(theirs)
-    held = link.Link(ours, link.Lines(ours), "worker", b"key", "hub", "part", 1.0)
+    held = link.Connection(ours, link.Lines(ours), "worker", b"key", "leader", "worker", 1.0)
     found: list[str] = []
 
     def hold() -> None:
         try:
             held.receive()
-        except link.LinkFault as error:
+        except link.PeerError as error:
             found.append(str(error))
 
     thread = threading.Thread(target=hold, daemon=True)
@@ -204,28 +204,28 @@ def test_who_trickles_is_silent(link: ModuleType) -> None:
     theirs.close()
 
 
-def test_who_proves_nothing_has_few_connections(span: Span) -> None:  # noqa: F811
+def test_unauthenticated_connections_are_limited(service: Service) -> None:  # noqa: F811
     """Of one address only so many wait at a time, and those of others do not suffer from it."""
-    span.start("head", hub=True, member=["worker"])
-    soon(lambda: span.text("head") == "starting: waiting for node worker", "the head waits")
-    held = [socket.create_connection(("127.0.0.1", span.port), source_address=("127.0.0.9", 0), timeout=5) for _number in range(8)]
-    assert all(connection.recv(1) for connection in held), "those are greeted"
-    with socket.create_connection(("127.0.0.1", span.port), source_address=("127.0.0.9", 0), timeout=5) as one_more:
+    service.start("head", leader=True, worker=["worker"])
+    soon(lambda: service.text("head") == "starting: waiting for node worker", "the head waits")
+    held = [socket.create_connection(("127.0.0.1", service.port), source_address=("127.0.0.9", 0), timeout=5) for _number in range(8)]
+    assert all(connection.recv(1) for connection in held), "the leader sends its nonce"
+    with socket.create_connection(("127.0.0.1", service.port), source_address=("127.0.0.9", 0), timeout=5) as one_more:
         assert one_more.recv(1) == b""
-    soon(lambda: "refused 127.0.0.9: 8 connections of this address have not proven themselves yet" in span.output("head"), "it is said")
-    span.start("worker")
-    soon(lambda: span.runs("head") and span.runs("worker"), "the worker is let in")
+    soon(lambda: "refused 127.0.0.9: 8 connections from this address have not authenticated yet" in service.output("head"), "it is said")
+    service.start("worker")
+    soon(lambda: service.runs("head") and service.runs("worker"), "the worker is let in")
     for stranger in held:
         stranger.close()
 
 
 def test_a_message_is_an_object(link: ModuleType) -> None:
-    """Also one with the right code, of a part that has the token: the main thread reads keys of it."""
+    """Also one with the right code, of a worker that has the token: the main thread reads keys of it."""
     ours, theirs = connected()
-    sender = link.Link(theirs, link.Lines(theirs), "hub", b"key", "part", "hub", 5.0)
-    receiver = link.Link(ours, link.Lines(ours), "worker", b"key", "hub", "part", 5.0)
+    sender = link.Connection(theirs, link.Lines(theirs), "leader", b"key", "worker", "leader", 5.0)
+    receiver = link.Connection(ours, link.Lines(ours), "worker", b"key", "leader", "worker", 5.0)
     sender.send([1])
-    with pytest.raises(link.LinkFault):
+    with pytest.raises(link.PeerError):
         receiver.receive()
     sender.close()
     receiver.close()
@@ -238,18 +238,18 @@ def test_texts_of_a_message_are_bounded(link: ModuleType) -> None:
     assert link.text_of({"ended": ["x"]}, "ended") == link.text_of({}, "ended") == ""
 
 
-def test_addresses_of_ipv6_are_whole(span: Span) -> None:  # noqa: F811
-    """Strangers are told apart by all of it."""
+def test_addresses_of_ipv6_are_whole(service: Service) -> None:  # noqa: F811
+    """Refused peers are told apart by all of it."""
     if not socket.has_ipv6:
         pytest.skip("no IPv6")
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("no IPv6")
-    span.port = free_port()
-    span.start("head", hub=True, member=["worker"], listen="::1")
-    soon(lambda: span.text("head") == "starting: waiting for node worker", "the head waits")
-    speak(span.port, b"x\n", "::1")
-    soon(lambda: "refused ::1: what it says is no message" in span.output("head"), "it is named")
-    span.start("worker", hub_address="::1")
-    soon(lambda: span.runs("head") and span.runs("worker"), "the worker is let in")
+    service.port = free_port()
+    service.start("head", leader=True, worker=["worker"], listen="::1")
+    soon(lambda: service.text("head") == "starting: waiting for node worker", "the head waits")
+    speak(service.port, b"x\n", "::1")
+    soon(lambda: "refused ::1: it sent no valid message" in service.output("head"), "it is named")
+    service.start("worker", leader_address="::1")
+    soon(lambda: service.runs("head") and service.runs("worker"), "the worker is let in")

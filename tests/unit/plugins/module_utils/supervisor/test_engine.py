@@ -154,7 +154,7 @@ def test_transport(transport: ModuleType, lines: list[str], used: str) -> None:
 def test_the_complaint_names_both(transport: ModuleType) -> None:
     found = transport.Transport()
     assert [found.read(line) for line in (SOCKET, SOCKET)] == [True, False]
-    assert found.complaint("NET/IB") == "NCCL goes over NET/Socket ([0]eth0:10.0.0.2<0>), and the inventory expects NET/IB"
+    assert found.complaint("NET/IB") == "NCCL uses NET/Socket ([0]eth0:10.0.0.2<0>), and the inventory expects NET/IB"
 
 
 def test_shared_folders_are_emptied(tmp_path: Path) -> None:

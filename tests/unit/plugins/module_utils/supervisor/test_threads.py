@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""No thread of the supervisor dies in silence, and neither a full disk nor a signal at a bad moment takes it along."""
+"""No thread of the supervisor fails unnoticed, and neither a full disk nor a signal at a bad moment stops it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import state as supervisor_state, threads as supervisor_threads
-from test_supervisor import Span, engine, free_port, soon, span  # noqa: F401  # pylint: disable=unused-import  # the fixtures
+from test_supervisor import Service, engine, free_port, soon, service  # noqa: F401  # pylint: disable=unused-import  # the fixtures
 from test_engine import probe  # noqa: F401  # pylint: disable=unused-import  # a fixture
 
 
@@ -33,10 +33,10 @@ def threads() -> ModuleType:
     return supervisor_threads
 
 
-def spoiled(span: Span, *lines: str) -> Path:  # noqa: F811
+def spoiled(service: Service, *lines: str) -> Path:  # noqa: F811
     """The supervisor with something in it replaced."""
-    script = span.folder / "spoiled.py"
-    script.write_text("\n".join([*IMPORTS.format(library=span.program[0]).splitlines(), *lines, "sys.exit(program.main())", ""]))
+    script = service.folder / "spoiled.py"
+    script.write_text("\n".join([*IMPORTS.format(library=service.program[0]).splitlines(), *lines, "sys.exit(program.main())", ""]))
     return script
 
 
@@ -47,50 +47,53 @@ from inferops_gpu.supervisor import __main__ as program, base, leader, probe, st
 
 # What raises in which thread, and how the end says so.
 RAISED = {
-    "the probe": ("probe.Engine.is_up = lambda self: {}['choices']", "thread that asks the program how it is has failed: KeyError: 'choices'"),
-    "the door": ("leader.Hub.take_in = lambda self, connection, address: 1 / 0", "the supervisor's thread that lets parts in has failed: ZeroDivisionError"),
-    "a connection": ("leader.welcome = lambda *words: 1 / 0", "has failed: ZeroDivisionError"),
-    "the output": ("leader.Hub.on_line = lambda self, line: 1 / 0", "the supervisor's thread that reads what the program says has failed: ZeroDivisionError"),
-    "the main thread": ("state.State.serves = lambda self, text: 1 / 0", "the supervisor itself has failed: ZeroDivisionError"),
-    "the main thread at its beginning": ("leader.Hub.listen = lambda self: 1 / 0", "the supervisor itself has failed: ZeroDivisionError"),
+    "the probe": ("probe.Engine.is_up = lambda self: {}['choices']", "thread that probes the program has failed: KeyError: 'choices'"),
+    "the listener": (
+        "leader.Leader.accept_one = lambda self, channel, address: 1 / 0",
+        "the supervisor's thread that accepts workers has failed: ZeroDivisionError",
+    ),
+    "a connection": ("leader.admit = lambda *words: 1 / 0", "has failed: ZeroDivisionError"),
+    "the output": ("leader.Leader.on_line = lambda self, line: 1 / 0", "the supervisor's thread that reads the program's output has failed: ZeroDivisionError"),
+    "the main thread": ("state.State.report_serving = lambda self, text: 1 / 0", "the supervisor itself has failed: ZeroDivisionError"),
+    "the main thread at its beginning": ("leader.Leader.listen = lambda self: 1 / 0", "the supervisor itself has failed: ZeroDivisionError"),
 }
 
 
 @pytest.mark.parametrize(("line", "words"), RAISED.values(), ids=RAISED)
-def test_what_nobody_expected_ends_the_life(span: Span, engine: str, line: str, words: str) -> None:  # noqa: F811
-    """The unit fails, with its program, and systemd begins anew; an active one would be believed."""
-    span.start("head", hub=True, member=["worker"], engine=engine, script=spoiled(span, line))
-    span.start("worker")
-    assert span.status("head") == 1
-    assert words in span.text("head") and not span.runs("head")
+def test_an_unexpected_error_ends_the_generation(service: Service, engine: str, line: str, words: str) -> None:  # noqa: F811
+    """The unit fails, with its program, and systemd starts the next generation; an active unit would look healthy."""
+    service.start("head", leader=True, worker=["worker"], engine=engine, script=spoiled(service, line))
+    service.start("worker")
+    assert service.status("head") == 1
+    assert words in service.text("head") and not service.runs("head")
 
 
-def test_a_thread_that_hangs_ends_the_life(span: Span, engine: str) -> None:  # noqa: F811
+def test_a_thread_that_hangs_ends_the_generation(service: Service, engine: str) -> None:  # noqa: F811
     """An engine that answers a byte at a time holds the probe beyond every timeout of its own."""
     line = "probe.Engine.is_up = lambda self: __import__('time').sleep(600)"
-    span.start("head", hub=True, member=[], engine=engine, probe_timeout=0.1, probe_interval=0.1, script=spoiled(span, line))
-    assert span.status("head") == 1
-    assert "the supervisor's thread that asks the program how it is has shown no life for 2 s" in span.text("head")
+    service.start("head", leader=True, worker=[], engine=engine, probe_timeout=0.1, probe_interval=0.1, script=spoiled(service, line))
+    assert service.status("head") == 1
+    assert "the supervisor's thread that probes the program has sent no heartbeat for 2 s" in service.text("head")
 
 
 def test_threads(threads: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     found = threads.Threads()
     ended = threading.Event()
 
-    def patient(worker: Any) -> None:
-        worker.promise(0)
-        worker.rest()
+    def patient(heartbeat: Any) -> None:
+        heartbeat.beat(0)
+        heartbeat.suspend()
         ended.wait()
 
     found.start("waits", patient)
-    found.start("is done", lambda worker: worker.promise(0))
+    found.start("is done", lambda heartbeat: heartbeat.beat(0))
     time.sleep(0.3)
     assert found.trouble() == "", "who waits for others, and who is done, is well"
-    found.start("hangs", lambda worker: (worker.promise(0), ended.wait()))
+    found.start("hangs", lambda heartbeat: (heartbeat.beat(0), ended.wait()))
     time.sleep(0.3)
     assert found.trouble() == "", "who is late has some more time, since all of the process may have stood still"
     monkeypatch.setattr(threads, "GRACE_SECONDS", 0.2)
-    soon(lambda: found.trouble() == "the supervisor's thread that hangs has shown no life for 0 s", "it is told")
+    soon(lambda: found.trouble() == "the supervisor's thread that hangs has sent no heartbeat for 0 s", "it is told")
     found = threads.Threads()
     found.start("goes on", lambda worker: None, for_ever=True)
     soon(lambda: found.trouble() == "the supervisor's thread that goes on has failed: it has ended", "an end is told where none was to be")
@@ -145,45 +148,45 @@ def test_counters_that_are_none(api: tuple[str, dict[str, bytes]], probe: Module
     assert probe.Engine(url, "m", "", 5, 0).look()[0] == probe.DEAD
 
 
-def test_an_engine_that_breaks_off_is_found(span: Span, api: tuple[str, dict[str, bytes]]) -> None:  # noqa: F811
-    """Once the probe has met a cut answer it goes on asking, and ends the life when no other comes."""
+def test_an_engine_that_breaks_off_is_found(service: Service, api: tuple[str, dict[str, bytes]]) -> None:  # noqa: F811
+    """After an answer that was cut off the probe goes on, and ends the generation when no other answer comes."""
     url, answers = api
-    span.start("head", hub=True, member=[], engine=url, model="m", probe_interval=0.2, probe_timeout=2, patience=1)
-    soon(lambda: span.text("head") == "serving on head", "it serves")
+    service.start("head", leader=True, worker=[], engine=url, model="m", probe_interval=0.2, probe_timeout=2, liveness_timeout=1)
+    soon(lambda: service.text("head") == "serving on head", "it serves")
     answers["completion"] = CUT
-    assert span.status("head") == 1
-    assert "is dead: no completion (" in span.text("head")
+    assert service.status("head") == 1
+    assert "is dead: no completion (" in service.text("head")
 
 
 # Sends itself SIGTERM in the middle of a look at the events, with whatever lock that takes.
 SIGNALLED = """
 import os, signal
-sys.argv = ["supervisor", "hub", "--span=s", "--name=n", "--backend=mp", "--digest=d", "--port=1", "--", "true"]
-hub = leader.Hub(program.read_options(sys.argv[1:]))
+sys.argv = ["supervisor", "leader", "--service=s", "--name=n", "--backend=mp", "--digest=d", "--port=1", "--", "true"]
+supervisor = leader.Leader(program.read_options(sys.argv[1:]))
 sent = []
 
 def trace(frame, event, argument):
     if not sent and frame.f_code.co_filename.endswith("queue.py") and event == "line" and frame.f_code.co_name == "get":
-        if getattr(hub.events, "mutex", None) is not None and hub.events.mutex.locked():
+        if getattr(supervisor.events, "mutex", None) is not None and supervisor.events.mutex.locked():
             sent.append(os.kill(os.getpid(), signal.SIGTERM))
     return trace
 
 sys.settrace(trace)
 try:
-    if not hasattr(hub.events, "mutex"):
+    if not hasattr(supervisor.events, "mutex"):
         os.kill(os.getpid(), signal.SIGTERM)
-    hub.wait(lambda: False, 3, lambda: "late")
+    supervisor.wait(lambda: False, 3, lambda: "late")
 except base.Ended as ended:
     print(ended.reason)
 """
 
 
-def test_a_signal_at_any_moment(span: Span) -> None:  # noqa: F811
+def test_a_signal_at_any_moment(service: Service) -> None:  # noqa: F811
     """Its handler runs in the main thread, which may hold the lock that the handler waits for."""
-    command = [sys.executable, "-c", IMPORTS.format(library=span.program[0]) + SIGNALLED]
-    environment = {**os.environ, "SPAN_TOKEN": "x"}
+    command = [sys.executable, "-c", IMPORTS.format(library=service.program[0]) + SIGNALLED]
+    environment = {**os.environ, "SUPERVISOR_TOKEN": "x"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=environment, check=False)
-    assert done.stdout == "it was asked to stop\n", done.stderr
+    assert done.stdout == "it was stopped on request\n", done.stderr
 
 
 # A full disk
@@ -192,59 +195,59 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_failures_are_counted_on_a_full_disk(state: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a count each life would begin at once, and fail again."""
+    """Without a count each generation would start at once, and fail again."""
     def full(*words: Any) -> None:
         raise FULL
 
     monkeypatch.setattr(state, "keep_log", full)
     first = state.State(str(tmp_path), str(tmp_path / "failures"))
-    assert first.fail("why", [], [], True) == "" and first.fail("why", [], [], True) == ""
+    assert first.keep_failure("why", [], [], True) == "" and first.keep_failure("why", [], [], True) == ""
     assert state.State(str(tmp_path), "").failed == 2
 
 
-def test_a_disk_full_of_failures(span: Span) -> None:  # noqa: F811
-    """Seen from outside: the third life waits, whatever is wrong with the folder."""
+def test_a_disk_full_of_failures(service: Service) -> None:  # noqa: F811
+    """Seen from outside: the third generation backs off, whatever is wrong with the directory."""
     failing = "import sys; sys.exit(1)"
     nobody = f"http://127.0.0.1:{free_port()}"
-    (span.folder / "file").write_text("no folder")
-    for _life in range(2):
-        span.start("head", hub=True, member=[], engine=nobody, program=failing, failures=span.folder / "file" / "failures")
-        assert span.status("head") == 1 and "the log of this failure cannot be kept" in span.output("head")
-    span.start("head", hub=True, member=[], engine=nobody, program=failing, failures=span.folder / "file" / "failures")
-    soon(lambda: "2 tries have failed, the next one begins in 10 s" in span.output("head"), "it waits")
+    (service.folder / "file").write_text("no folder")
+    for _generation in range(2):
+        service.start("head", leader=True, worker=[], engine=nobody, program=failing, failures=service.folder / "file" / "failures")
+        assert service.status("head") == 1 and "the log of this failure cannot be kept" in service.output("head")
+    service.start("head", leader=True, worker=[], engine=nobody, program=failing, failures=service.folder / "file" / "failures")
+    soon(lambda: "2 starts have failed, the next one begins in 10 s" in service.output("head"), "it waits")
 
 
 def test_the_state_is_kept_in_the_room_of_the_former(state: ModuleType, tmp_path: Path) -> None:
     """No room for a new file: /dev/full answers every write with ENOSPC."""
     kept = state.State(str(tmp_path), "")
-    kept.say("a text that is longer than the next")
-    (tmp_path / "span.json.new").symlink_to("/dev/full")
-    kept.say("short")
-    assert json.loads((tmp_path / "span.json").read_text())["text"] == "short" and kept.can_keep()
+    kept.report("a text that is longer than the next")
+    (tmp_path / "state.json.new").symlink_to("/dev/full")
+    kept.report("short")
+    assert json.loads((tmp_path / "state.json").read_text())["text"] == "short" and kept.can_save()
 
 
-def test_a_life_without_any_room(state: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generation_without_any_room(state: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on, and the one after it knows that it does not know how many have failed."""
     def full(*words: Any) -> None:
         raise FULL
 
     monkeypatch.setattr(state, "keep", full)
     found = state.State(str(tmp_path), "")
-    assert not found.can_keep()
-    found.say("starting")
-    found.say("serving")
-    assert found.said == "serving" and capsys.readouterr().out.count("No space left on device") == 1
+    assert not found.can_save()
+    found.report("starting")
+    found.report("serving")
+    assert found.status == "serving" and capsys.readouterr().out.count("No space left on device") == 1
 
 
 @pytest.mark.parametrize("text", ["", "[", "[1]", '{"failed": "many", "missing": [], "served": 1, "failure": null}', "[" * 100_000])
 def test_a_state_that_is_none(state: ModuleType, tmp_path: Path, text: str) -> None:
-    (tmp_path / "span.json").write_text(text)
+    (tmp_path / "state.json").write_text(text)
     found = state.State(str(tmp_path), "")
-    assert found.failed == 0 and not found.has_served and list(found.miss(["a"])) == ["a"]
+    assert found.failed == 0 and not found.has_served and list(found.note_missing(["a"])) == ["a"]
 
 
 def test_what_lies_among_the_logs(state: ModuleType, tmp_path: Path) -> None:
-    """A pipe would hold the end of the life up for ever, a link leads out of the folder, and too many files fill the disk."""
+    """A pipe would hold up the end of the generation for ever, a link leads out of the directory, and too many files fill the disk."""
     logs = tmp_path / "logs"
     logs.mkdir()
     os.mkfifo(logs / "pipe.log")
@@ -266,7 +269,7 @@ def test_one_line_for_systemd(state: ModuleType, tmp_path: Path, monkeypatch: py
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(path)
         monkeypatch.setenv("NOTIFY_SOCKET", path)
-        state.State("", "").say("bad\nMAINPID=1 \ud800")
+        state.State("", "").report("bad\nMAINPID=1 \ud800")
         assert b"\n" not in channel.recv(1000)
 
 
@@ -275,10 +278,10 @@ def test_a_socket_that_takes_nothing(state: ModuleType, tmp_path: Path, monkeypa
     path = str(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", path)
     found = state.State("", "")
-    found.serves("serving")
+    found.report_serving("serving")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(path)
-        found.serves("serving")
+        found.report_serving("serving")
         assert channel.recv(100) == b"READY=1"
 
 
@@ -287,16 +290,16 @@ def test_a_socket_that_takes_nothing(state: ModuleType, tmp_path: Path, monkeypa
 READY = "import socket, sys, time\nready = socket.create_server(('127.0.0.1', PORT))\nprint('up', flush=True)\ntime.sleep(600)\n"
 
 
-def test_all_steps_of_ray(span: Span, engine: str) -> None:  # noqa: F811
+def test_all_steps_of_ray(service: Service, engine: str) -> None:  # noqa: F811
     """Ray's head, the other nodes, the look for Ray's nodes, the engine: each in its thread, one after the other."""
     ports = [free_port(), free_port()]
     check = [sys.executable, "-c", "print('waiting for Ray\\'s node', flush=True); import sys; sys.stdout.buffer.write(b'x' * 5000 + bytes([255]))"]
-    span.start(
-        "head", hub=True, backend="ray", member=["worker", "engine"], check=check, what="Ray's head", ready_port=f"127.0.0.1:{ports[0]}",
+    service.start(
+        "head", leader=True, backend="ray", worker=["worker", "engine"], check=check, what="Ray's head", ready_port=f"127.0.0.1:{ports[0]}",
         program=READY.replace("PORT", str(ports[0])),
     )
-    span.start("worker", backend="ray", what="Ray's worker", ready_port=f"127.0.0.1:{ports[1]}", program=READY.replace("PORT", str(ports[1])))
-    span.start("engine", backend="ray", what="the engine", engine=engine, model="m", probe_interval=0.5)
-    soon(lambda: all(span.text(name) == "serving on head, worker" for name in ("head", "worker", "engine")), str([span.text(n) for n in span.parts]), 60)
+    service.start("worker", backend="ray", what="Ray's worker", ready_port=f"127.0.0.1:{ports[1]}", program=READY.replace("PORT", str(ports[1])))
+    service.start("engine", backend="ray", what="the engine", engine=engine, model="m", probe_interval=0.5)
+    soon(lambda: all(service.text(name) == "serving on head, worker" for name in ("head", "worker", "engine")), "it serves", 60)
     time.sleep(2)
-    assert all(part.poll() is None for part in span.parts.values())
+    assert all(unit.poll() is None for unit in service.units.values())

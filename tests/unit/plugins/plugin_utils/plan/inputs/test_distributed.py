@@ -67,11 +67,11 @@ def test_ray(over_hosts: Planner) -> None:
         {"rank": 0, "host": "gpu1", "address": "10.0.0.1", "interface": ""},
         {"rank": 1, "host": "gpu2", "address": "10.0.0.2", "interface": ""},
     ]
-    same = {"backend": "ray", "head_address": "10.0.0.1", "ray_port": 6379, "master_port": None, "nodes": nodes, "interface": ""}
+    same = {"backend": "ray", "head_address": "10.0.0.1", "rendezvous_port": 6379, "nodes": nodes, "interface": ""}
     there = {key: head["node"].pop(key) for key in ("ports", "transport", "network")}
     assert there["network"] == worker["node"].pop("network")
-    assert there["ports"]["gcs"] == 6379 and there["ports"]["hub"] == 6380 and there["transport"] is None
-    assert "gcs" not in worker["node"].pop("ports") and worker["node"].pop("transport") is None
+    assert there["ports"]["rendezvous"] == 6379 and there["ports"]["supervisor"] == 6380 and there["transport"] is None
+    assert "rendezvous" not in worker["node"].pop("ports") and worker["node"].pop("transport") is None
     assert head["node"] == {"rank": 0, "role": "head", "address": "10.0.0.1", **same}
     assert worker["node"] == {"rank": 1, "role": "worker", "address": "10.0.0.2", **same}
     assert head["url"] == "http://10.0.0.1:8001" and worker["url"] is None and worker["local_url"] is None
@@ -88,7 +88,7 @@ def test_mp(over_hosts: Planner) -> None:
     both = {"--nnodes=2", "--master-addr=gpu1", "--master-port=29600", "--distributed-executor-backend=mp", "--pipeline-parallel-size=2"}
     assert both | {"--node-rank=0", "--port=8001", "--host=0.0.0.0"} <= head and "--headless" not in head
     assert both | {"--node-rank=1", "--headless"} <= worker and "--port=8001" not in worker and "--host=0.0.0.0" not in worker
-    assert found["gpu1"]["node"]["master_port"] == 29600 and found["gpu1"]["node"]["ray_port"] is None
+    assert found["gpu1"]["node"]["rendezvous_port"] == 29600
 
 
 ORDERS: list[tuple[dict[str, Any], list[str], list[str]]] = [
@@ -382,7 +382,7 @@ def test_keys(over_hosts: Planner, value: Any, key: str, words: str) -> None:
 
 def test_numbers_as_text(over_hosts: Planner) -> None:
     """The command line gives text."""
-    assert parts(over_hosts(two(over(distributed={"nodes": "2", "port": "6400"}))))["gpu1"]["node"]["ray_port"] == 6400
+    assert parts(over_hosts(two(over(distributed={"nodes": "2", "port": "6400"}))))["gpu1"]["node"]["rendezvous_port"] == 6400
 
 
 NOTICES: list[tuple[str, Hosts, str]] = [
@@ -458,30 +458,30 @@ def units(made: Plan, host: str) -> dict[str, dict[str, Any]]:
 
 
 def test_units_with_ray(over_hosts: Planner) -> None:
-    """Ray's head and the engine beside it, and on the worker Ray alone; the head's hub waits for all of them."""
+    """Ray's head node and the engine beside it, and on the worker Ray alone; the leader waits for all of them."""
     hosts = {"gpu1": on(over(), ansible_host="10.0.0.1"), "gpu2": on(over(), ansible_host="10.0.0.2")}
     made = over_hosts(hosts)
     head, worker = units(made, "gpu1"), units(made, "gpu2")
     assert list(head) == ["vllm-big.service", "ray-head-big.service"] and list(worker) == ["ray-worker-big.service"]
     assert [parts(made)[host]["unit"] for host in ("gpu1", "gpu2")] == ["vllm-big.service", "ray-worker-big.service"]
-    hub = head["ray-head-big.service"]
-    assert {"--member=gpu2", "--member=engine", "--listen=10.0.0.1", "--port=6380", "--ready-port=10.0.0.1:6379"} <= set(hub["supervisor"])
-    assert hub["supervisor"][4] == "hub" and worker["ray-worker-big.service"]["supervisor"][4] == "member"
-    assert {"--head", "--block", "--port=6379", "--num-gpus=8", "--dashboard-host=127.0.0.1", "--include-dashboard=false"} <= set(hub["command"])
+    leader = head["ray-head-big.service"]
+    assert {"--worker=gpu2", "--worker=engine", "--listen=10.0.0.1", "--port=6380", "--ready-port=10.0.0.1:6379"} <= set(leader["supervisor"])
+    assert leader["supervisor"][4] == "leader" and worker["ray-worker-big.service"]["supervisor"][4] == "worker"
+    assert {"--head", "--block", "--port=6379", "--num-gpus=8", "--dashboard-host=127.0.0.1", "--include-dashboard=false"} <= set(leader["command"])
     assert {"--address=10.0.0.1:6379", "--num-gpus=8", "--node-ip-address=10.0.0.2"} <= set(worker["ray-worker-big.service"]["command"])
     engine = head["vllm-big.service"]
     assert engine["environment"]["RAY_ADDRESS"] == "10.0.0.1:6379" and engine["command"] == parts(made)["gpu1"]["argv"]
-    assert "RAY_ADDRESS" not in hub["environment"] and hub["environment"]["RAY_AUTH_MODE"] == "token"
+    assert "RAY_ADDRESS" not in leader["environment"] and leader["environment"]["RAY_AUTH_MODE"] == "token"
     # Only who answers has the service's own secrets.
-    assert [unit["has_secrets"] for unit in (engine, hub, worker["ray-worker-big.service"])] == [True, False, False]
+    assert [unit["has_secrets"] for unit in (engine, leader, worker["ray-worker-big.service"])] == [True, False, False]
 
 
 def test_units_with_mp(over_hosts: Planner) -> None:
-    """One unit on each node; the head's is the hub and is asked for completions."""
+    """One unit on each node; the head's supervisor is the leader and probes the engine."""
     made = over_hosts(two(over(backend="mp")))
     head, worker = units(made, "gpu1")["vllm-big.service"], units(made, "gpu2")["vllm-big.service"]
-    assert {"--member=gpu2", "--listen=gpu1", "--port=29502", "--engine=http://127.0.0.1:8001", "--backend=mp"} <= set(head["supervisor"])
-    assert {"--hub-address=gpu1", "--hub-name=gpu1", "--name=gpu2"} <= set(worker["supervisor"])
+    assert {"--worker=gpu2", "--listen=gpu1", "--port=29502", "--engine=http://127.0.0.1:8001", "--backend=mp"} <= set(head["supervisor"])
+    assert {"--leader-address=gpu1", "--leader-name=gpu1", "--name=gpu2"} <= set(worker["supervisor"])
     assert not [word for word in worker["supervisor"] if word.startswith("--engine")]
     assert "RAY_AUTH_MODE" not in head["environment"] and "ray==" not in str(made.hosts["gpu1"]["releases"])
 
