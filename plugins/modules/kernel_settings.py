@@ -52,10 +52,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-in_force:
-  description: Every parameter as it is in force after the run; null where it can't be read.
-  returned: success
-  type: dict
 not_set:
   description: What is not in force, as dictionaries with C(key), C(wanted), C(in_force), C(why) and whether it is C(kept) for the next boot.
   returned: success
@@ -104,8 +100,7 @@ def main() -> None:
     for warning in warnings(made.not_set, made.conflicts):
         module.warn(warning)
     module.exit_json(
-        changed=bool(made.after), in_force=made.values, not_set=made.not_set, refused=made.refused, conflicts=made.conflicts,
-        diff={"before": made.before, "after": made.after},
+        changed=bool(made.after), not_set=made.not_set, refused=made.refused, conflicts=made.conflicts, diff={"before": made.before, "after": made.after},
     )
 
 

@@ -26,14 +26,12 @@ _CONNTRACK = "net.netfilter.nf_conntrack"
 class Outcome:
     """What was, or in check mode would be, changed, and what could not be.
 
-    C(not_set) are items of key, wanted, in_force, why, and whether it is kept for the next boot.
-    C(before) and C(after) hold what changed, by parameter or module; C(values) every parameter as it is in force.
-    C(refused) are parameters whose value the kernel does not take.
+    C(not_set) are items of key, wanted, in_force, why, and whether it is kept for the next boot. C(before) and C(after) hold what changed, by
+    parameter or module. C(refused) are parameters whose value the kernel does not take.
     """
 
     before: dict[str, str | None] = field(default_factory=dict)
     after: dict[str, str | None] = field(default_factory=dict)
-    values: dict[str, str | None] = field(default_factory=dict)
     not_set: list[dict[str, t.Any]] = field(default_factory=list)
     conflicts: list[dict[str, t.Any]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -67,8 +65,6 @@ def apply(
     # Read everything once more: what counts is what is in force, not what was written.
     for setting in wanted:
         found = setting.read() or None
-        if setting.name in sysctl:
-            made.values[setting.name] = found
         if keys.same(setting.name, setting.wanted, found) or (check_mode and made.after.get(setting.name) == setting.wanted):
             continue
         made.not_set.append({
@@ -92,16 +88,10 @@ def _settings(sysctl: t.Mapping[str, str], hugepages: str, governor: str, root: 
 
 def _load_modules(modules: t.Sequence[str], root: str, modprobe: t.Callable[[str], str], made: Outcome) -> str:
     """Load what is not loaded. Returns why something could not be; empty when all is there, or would be."""
-    problems = []
-    for module in modules:
-        if state.is_loaded(root, module):
-            continue
-        problem = modprobe(module)
-        if problem:
-            problems.append(f"the module {module} can't be loaded: {problem}")
-        else:
-            made.note(f"module {module}", "not loaded", "loaded")
-    return "; ".join(problems)
+    why = {module: modprobe(module) for module in modules if not state.is_loaded(root, module)}
+    for module in (module for module, problem in why.items() if not problem):
+        made.note(f"module {module}", "not loaded", "loaded")
+    return "; ".join(f"the module {module} can't be loaded: {problem}" for module, problem in why.items() if problem)
 
 
 def _set(setting: Setting, root: str, check_mode: bool, missing: str, made: Outcome) -> str:

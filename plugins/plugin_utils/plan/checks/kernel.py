@@ -9,7 +9,8 @@ from typing import Iterator
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import keys
 
 from ..errors import PlanError, PlanWarning, did_you_mean, shown
-from ..inputs.settings import kernel
+from ..host.kernel import files_of, sysctl_of
+from ..inputs.settings.kernel import VARIABLES
 from ..placement.draft import HostDraft
 from .base import check
 
@@ -23,7 +24,7 @@ def parameters_exist(host: HostDraft) -> Iterator[PlanError]:
     facts = host.facts.kernel if host.facts is not None else None
     if facts is None or not host.settings.kernel_enabled:
         return
-    given = [(variable, key, value) for variable in kernel.VARIABLES for key, value in getattr(host.settings, variable).items()]
+    given = [(variable, key, value) for variable in VARIABLES for key, value in getattr(host.settings, variable).items()]
     for variable, key, value in given:
         found = facts.sysctl.get(key)
         is_ours = variable != "kernel_sysctl" and key in keys.OWN
@@ -39,7 +40,7 @@ def files_are_managed(host: HostDraft) -> Iterator[PlanError]:
     facts = host.facts.kernel if host.facts is not None else None
     if facts is None or not host.settings.kernel_enabled:
         return
-    written = {item["path"] for item in kernel.files_of(host.settings) if item["lines"]}
+    written = {item["path"] for item in files_of(host.settings) if item["lines"]}
     for path in facts.unmanaged:
         if path in written:
             why = f"the role writes {path}, and the file of that name on the host was not written by inferops.gpu"
@@ -63,7 +64,7 @@ def buckets_are_enough(host: HostDraft) -> Iterator[PlanWarning]:
     """A full table of connections does not have long chains."""
     if not host.settings.kernel_enabled:
         return
-    sysctl = kernel.sysctl_of(host.settings)
+    sysctl = sysctl_of(host.settings)
     most, buckets = (sysctl.get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("max", "buckets"))
     if most.isdigit() and buckets.isdigit() and int(most) > _LONG_CHAINS * int(buckets):
         text = f"kernel_conntrack_buckets: {buckets} buckets for {most} connections make chains of {2 * int(most) // max(1, int(buckets))} on average"

@@ -14,13 +14,13 @@ from ..artifacts import transformers_engine
 from ..artifacts.weights import Weights
 from ..host import directories, tls
 from ..host.firewall import firewall_of
+from ..host.kernel import kernel_of
 from ..host.packages import packages_of
 from ..inputs import service_files
 from ..inputs.addresses import bracketed
 from ..inputs.distributed import RAY
 from ..inputs.facts import HostFacts
 from ..inputs.services import Service
-from ..inputs.settings import kernel
 from ..inputs.settings.accounts import account_name
 from ..inputs.settings.sharing import SOURCE
 from ..placement import node_units
@@ -63,7 +63,7 @@ def host_document(host: HostDraft, defined_in: list[str]) -> dict[str, Any]:
         directories=directories.to_mend(directories.of_host(settings), host.facts),
         proxy=_typed(types.Proxy, host.proxy.to_dict()),
         firewall=_firewall(host),
-        kernel=kernel.document(settings, host.facts.kernel if host.facts is not None else None),
+        kernel=kernel_of(settings, host.facts.kernel if host.facts is not None else None),
         releases=list(releases.values()),
         weights=[weights[name] for name in dict.fromkeys(one.name for one in needed)],
         weights_share_peers=_share_peers(host),

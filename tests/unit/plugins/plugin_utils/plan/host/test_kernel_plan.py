@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import apply, files, state
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.host import kernel
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import settings
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings import kernel
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings.kernel import read_facts
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import host_facts, keys_of, service
 
@@ -222,7 +223,7 @@ def test_a_file_that_says_the_same_is_no_conflict(plan: Plans) -> None:
 
 @pytest.mark.parametrize(("found", "needed"), [(["performance"], False), (["performance", "powersave"], True), ([], True)])
 def test_all_cpus_have_the_governor(found: list[str], needed: bool) -> None:
-    facts = kernel.read_facts(kernel_facts(governors=found))
+    facts = read_facts(kernel_facts(governors=found))
     assert facts is not None
     assert kernel.is_in_force(settings_of(kernel_cpu_governor="performance"), facts) is not needed
 
@@ -241,7 +242,7 @@ def test_what_was_applied_is_so(tmp_path: Path) -> None:
         file.write_text("1\n", encoding="utf-8")
     (tmp_path / "sys/module/nf_conntrack").mkdir(parents=True)
     settings_there = settings_of(kernel_memlock_users=("alice",))
-    told = kernel.document(settings_there, kernel.read_facts(state.read([], str(tmp_path))))
+    told = kernel.kernel_of(settings_there, read_facts(state.read([], str(tmp_path))))
     assert told["needed"] and len(told["files"]) == 4
     assert told["folders"] == ["/etc/modules-load.d", "/etc/modprobe.d", "/etc/sysctl.d", "/etc/security/limits.d"]
     made = apply.apply(told["sysctl"], told["modules"], root=str(tmp_path))
@@ -249,7 +250,7 @@ def test_what_was_applied_is_so(tmp_path: Path) -> None:
         path = tmp_path / item["path"].lstrip("/")
         path.parent.mkdir(parents=True)
         path.write_text(rendered(item, made.refused), encoding="utf-8")
-    told = kernel.document(settings_there, kernel.read_facts(state.read([], str(tmp_path))))
+    told = kernel.kernel_of(settings_there, read_facts(state.read([], str(tmp_path))))
     assert not has_work(told) and told["folders"] == []
 
 
