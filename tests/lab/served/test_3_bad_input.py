@@ -47,7 +47,7 @@ FAULTS = {
         service={"vllm_args": {**SIZES, "tool_call_parser": "mistral"}}, words=["tool_call_parser mistral", "tokenizer", "No service was touched"]
     ),
     "a quantisation that the weights do not have": PlanError(
-        service={"vllm_args": {**SIZES, "quantization": "awq"}}, words=["awq", "the weights are quantised as", "take quantization out"]
+        service={"vllm_args": {**SIZES, "quantization": "awq"}}, words=["awq", "the weights are quantised as", "remove quantization"]
     ),
     "no room for the weights": PlanError(
         service={"model": "Qwen/Qwen3-235B-A22B-Thinking-2507-FP8"}, variables={"weights_disk_reserve": 10**16}, words=["weights", "free"]

@@ -42,5 +42,5 @@ def test_a_move_is_refused(play: Callable[..., Any], unit: Any, service: dict[st
     """The firewall would shut the port that it is reached at."""
     before = state(unit, service)
     done = play(variables={"model_services": [{**service, "port": 8005}], "model_service_restart": False})
-    assert done.status != 0 and "it cannot move without a restart" in done.output, done.output
+    assert done.status != 0 and "a new port needs a restart" in done.output, done.output
     assert state(unit, service) == before

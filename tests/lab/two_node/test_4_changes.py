@@ -88,7 +88,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("interface", {"distributed": {"nodes": 2, "interface": "eth7"}}, "no network interface of this name"),
     ("three nodes", {"distributed": {"nodes": 3}}, "1 more is missing"),
     ("GPUs", {"vllm_args": {"tensor_parallel_size": 2, "pipeline_parallel_size": 2}}, "is 4 GPUs and the service has 2"),
-    ("transport", {"distributed": {"nodes": 2, "transport": "token-ring"}}, "no settings for such a network"),
+    ("transport", {"distributed": {"nodes": 2, "transport": "token-ring"}}, "there is no such transport"),
     ("RDMA", {"distributed": {"nodes": 2, "transport": "roce"}}, "needs an RDMA device that is active"),
 ]
 

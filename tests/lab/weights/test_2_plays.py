@@ -100,7 +100,7 @@ def test_gated(fetch: Fetch, play: Callable[..., Play], scenario: Scenario, tmp_
 def test_a_revision_that_is_not_there(fetch: Fetch, play: Callable[..., Play]) -> None:
     """By an error of the plan where the controller reaches the mirror, by the host's own question where not."""
     service: dict[str, Any] = {"name": "first", "model": "lab/shards", "port": 8001, "gpus": [0], "revision": "0" * 40}
-    for lookup, says in ((True, "it is not to be had"), (False, "no such repository or revision")):
+    for lookup, says in ((True, "it is not available"), (False, "no such repository or revision")):
         run = play(*TAGS, variables={"model_services": [service], "plan_lookup": lookup})
         assert run.status != 0 and says in run.output and "RevisionNotFound" not in run.output, run.output
         assert run.recap["lab-gpu1"]["changed"] == 0

@@ -26,8 +26,8 @@ from .releases import Release
 # Flags that the plan gives itself or that do nothing here, and how to say the same thing. Keys are those of transformers_args.
 OWNED: dict[str, str] = {
     "force_model": "name the model with the service's model",
-    "host": "say the address with the service's host",
-    "port": "say the port with the service's port",
+    "host": "set the address with the service's host",
+    "port": "set the port with the service's port",
     "model_timeout": "leave it out: a model that is named at the start is never unloaded",
     "non_blocking": "leave it out: it is for the tests of Transformers",
 }

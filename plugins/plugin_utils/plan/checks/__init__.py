@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The checks that every host and every multi-node service is held against.
+"""The checks of each host and of each multi-node service.
 
-All modules of this folder are looked through, so a new check is a function with C(@check()) in one of them, or in a file of its own.
+All modules in this folder are searched for checks. A new check is a function with C(@check()) in one of them, or in a new file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 
 from .base import Check, MultiNodeCheck, checks_in
 
-# Subjects that a reader wants to hear of first, in this order; the other files follow by their names.
+# Modules whose errors come first, in this order. The other modules follow by name.
 _FIRST = (
     "names", "credentials", "systems", "models", "uncatalogued", "releases", "variants", "engines", "service_files", "arguments", "argument_names",
     "argument_values", "argument_needs", "platform", "repositories", "tls", "ports", "facts", "firewall", "firewall_host", "gpus", "orphaned_units", "nodes",

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Known dangers of versions and settings. Which they are stands in the role's C(files/advisories.yml)."""
+"""Advisories: known problems of versions and settings, from the role's C(files/advisories.yml)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Finding = Union[PlanError, PlanWarning]
 
 @check(every_engine=True)
 def no_advisory_applies(host: HostDraft) -> Iterator[Finding]:
-    """No service is what an advisory warns of. Each finding bears the advisory's name, by which it can be accepted."""
+    """No advisory applies to a service. Each finding has the advisory's name, by which a user can accept it."""
     advisories = host.tables.advisories
-    said: set[str] = set()
+    reported: set[str] = set()
     for draft in host.services:
         facts = {**advisories.defaults, **_facts(draft)}
         for advisory in advisories.all:
-            if not advisory.applies(facts) or advisory.name in said:
+            if not advisory.applies(facts) or advisory.name in reported:
                 continue
             if advisory.once:
-                said.add(advisory.name)
+                reported.add(advisory.name)
             if advisory.stops:
                 fix = f"{advisory.fix} ({advisory.source})"
                 yield PlanError(host.name, draft.label, advisory.key, _value(draft, advisory.key), advisory.why, fix, advisory.name)
@@ -48,7 +48,7 @@ def _facts(draft: ServiceDraft) -> dict[str, Any]:
         facts[f"arguments.{key}"] = args.size(draft.arguments, key)
     if draft.is_distributed and draft.service.distributed is not None and draft.service.distributed.backend == RAY:
         facts["ray"] = parse(ray_of(draft.release.requirements))
-        # The roles see to one.
+        # The roles create a token.
         facts["ray.token"] = True
     facts["vllm"] = draft.version if draft.engine == VLLM else None
     facts["service.api_key"] = draft.service.has_api_key
@@ -57,12 +57,12 @@ def _facts(draft: ServiceDraft) -> dict[str, Any]:
 
 
 def _reach(host: HostDraft) -> str:
-    """Whom the host's firewall lets in to services."""
+    """The sources that the host's firewall allows to reach services."""
     settings = host.settings
     if not settings.firewall_enabled:
-        return "everybody, as far as inferops.gpu knows, since firewall_enabled is false"
-    everybody = networks.hold_everybody(settings.firewall_api_sources)
-    return f"{'everybody' if everybody else ', '.join(settings.firewall_api_sources)} (firewall_api_sources)"
+        return "any source, since firewall_enabled is false"
+    public = networks.cover_all_addresses(settings.firewall_api_sources)
+    return f"{'any source' if public else ', '.join(settings.firewall_api_sources)} (firewall_api_sources)"
 
 
 def _value(draft: ServiceDraft, key: str) -> str:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names among the arguments: flags given once, names of fixed sets, parsers that are the model's, and values that nobody has checked."""
+"""Names in the arguments: each flag set once, names from fixed sets, parsers that match the model, and versions without known value types."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ..vllm.features import GONE, NAMES_OF_PACKAGES, has_package
 from ..vllm.flags import Section
 from .base import check
 
-# Likeness from 0 to 1 that a name of a set needs to be offered.
+# Similarity from 0 to 1 that a name needs to be suggested.
 _ALIKE = 0.7
 
-# What lets a name through that the version does not know: somebody's own class by its path, or a module that registers it.
+# Members that allow a name that the version does not know: the module that registers the user's own class.
 _MODULE_OF = {"kv_transfer_config": "kv_connector_module_path", "ec_transfer_config": "ec_connector_module_path"}
 
 
 @check()
 def flags_are_set_once(host: HostDraft) -> Iterator[PlanError]:
-    """A flag and another spelling of it are one flag, of which vLLM takes the last."""
+    """No flag is set twice under two spellings: vLLM would use only the last one."""
     for draft in host.services:
         names: dict[str, str] = {}
         for key in draft.service.vllm_args:
@@ -34,29 +34,29 @@ def flags_are_set_once(host: HostDraft) -> Iterator[PlanError]:
             first = names.setdefault(name, key)
             if first != key:
                 value = shown(draft.service.vllm_args[key], key)
-                why = f"it is another name of what {first} says, and vLLM takes one of them without a word"
-                yield PlanError(host.name, draft.label, f"vllm_args.{key}", value, why, f"keep one of the two: take {key} out, or {first}")
+                why = f"it is another name for {first}, and vLLM silently uses one of them"
+                yield PlanError(host.name, draft.label, f"vllm_args.{key}", value, why, f"keep one of the two: remove {key} or {first}")
 
 
 @check(accept="unchecked-values")
 def values_are_checked(host: HostDraft) -> Iterator[PlanWarning]:
-    """Types are known of the versions whose parser was read."""
+    """The value types of the version's flags are known, so that values are checked."""
     types = host.tables.types
     for draft in host.services:
         if draft.given and not types.covers(draft.version):
-            what = f"the values of vllm_args are not checked: what the flags of vLLM {draft.version.text} take is not known here"
-            yield PlanWarning(host.name, draft.label, f"{what} (it is of {', '.join(types.versions)}); vLLM itself checks them when the release is there")
+            what = f"the values of vllm_args are not checked: the plan does not know the flag types of vLLM {draft.version.text}"
+            yield PlanWarning(host.name, draft.label, f"{what} (it knows {', '.join(types.versions)}); vLLM checks them once the release is built")
 
 
 @check()
 def fixed_names_exist(host: HostDraft) -> Iterator[PlanError]:
-    """A name of a fixed set is one of the version's."""
+    """A name from a fixed set exists in the version."""
     yield from _unknown_names(host, extendable=False)
 
 
 @check(accept="plugin-names")
 def registered_names_exist(host: HostDraft) -> Iterator[PlanError]:
-    """A name of a set that plugins add to is one of the version's, or of a plugin's that the release holds."""
+    """A name from a set that plugins can extend exists in the version, or a plugin in the release registers it."""
     yield from _unknown_names(host, extendable=True)
 
 
@@ -72,10 +72,10 @@ def _unknown_names(host: HostDraft, extendable: bool) -> Iterator[PlanError]:
 
 
 def _named(draft: ServiceDraft, key: str, value: Any, takes: FlagType) -> Iterator[tuple[str, str, tuple[str, ...], bool, bool]]:
-    """Names that an argument gives: where, the name, those that there are, whether plugins may add to them, whether letter case does not matter."""
+    """Names in an argument, each with its place, the known names, whether plugins may add names, and whether upper and lower case are equal."""
     head, _dot, member = key.partition(".")
     if takes.names and not member and isinstance(value, str):
-        # A class by its path is the user's own.
+        # The import path of a class names the user's own class.
         if not (head == "distributed_executor_backend" and "." in value):
             yield key, value, takes.names, takes.open, head.endswith(("attention_backend", "attn_backend"))
     for part, names in takes.member_names.items():
@@ -85,7 +85,7 @@ def _named(draft: ServiceDraft, key: str, value: Any, takes: FlagType) -> Iterat
 
 
 def _brought(draft: ServiceDraft, key: str, name: str) -> bool:
-    """Whether a plugin among the release's requirements brings the name."""
+    """Whether a plugin in the release's requirements registers the name."""
     packages = [package for package, brings in NAMES_OF_PACKAGES.items() if name in brings.get(key, ())]
     return any(has_package(draft.release.requirements, package) for package in packages)
 
@@ -95,7 +95,7 @@ def _knows(name: str, names: tuple[str, ...], folds: bool) -> bool:
 
 
 def _near(name: str, names: tuple[str, ...]) -> list[str]:
-    """Names that one may have meant: a beginning of theirs, or nearly theirs. Likeness alone makes inc of int4."""
+    """Names that the user may have meant: those with this prefix, else similar ones. Similarity alone would suggest inc for int4."""
     begun = [each for each in names if len(name) > 2 and each.lower().startswith(name.lower())]
     return begun or [each for each in nearest(name, names) if SequenceMatcher(None, each.lower(), name.lower()).ratio() >= _ALIKE]
 
@@ -107,7 +107,7 @@ def _error(host: HostDraft, draft: ServiceDraft, key: str, name: str, names: tup
         hint = GONE[name]
     package = next((package for package, brings in NAMES_OF_PACKAGES.items() if name in brings.get(key, ())), "")
     if package:
-        hint = f"add {package}==<its version> to vllm_requirements, which brings it; or take it out"
+        hint = f"add {package}==<its version> to vllm_requirements, which registers it; or remove it"
     why = f"vLLM {draft.version.text} has no such name"
     return PlanError(host.name, draft.label, draft.where(key), shown(name, key), why, hint)
 
@@ -115,34 +115,37 @@ def _error(host: HostDraft, draft: ServiceDraft, key: str, name: str, names: tup
 _PARSERS: tuple[tuple[str, Section], ...] = (("tool_call_parser", "tool_call_parsers"), ("reasoning_parser", "reasoning_parsers"))
 
 
-# Models of Qwen3 whose template opens <think> itself, whoever packed them. Before this version the parser qwen3 wants it in the answer
-# (reports #22507 and #26239 of vLLM's repository; the catalogue's entries say the same of theirs).
+# Qwen3 models whose chat template opens <think> itself. Before this version the parser qwen3 expects it in the answer
+# (issues #22507 and #26239 of vLLM; the catalogue's entries account for it).
 _OPENS_THINKING = re.compile(r"(?:^|/)qwen3-.*thinking", re.IGNORECASE)
 _QWEN3_OPENS = (0, 17)
 
 
 @check(accept="template-parser")
 def reasoning_parser_matches_the_template(host: HostDraft) -> Iterator[PlanWarning]:
-    """A parser that wants what the model's template writes itself leaves all thoughts in the answer. Of models with an entry that one tells."""
+    """The reasoning parser does not expect a tag that the chat template writes itself: it would leave the reasoning in the answer.
+
+    Catalogue entries set the right parser for their models.
+    """
     for draft in host.services:
         repo = draft.entry.repo if draft.entry is not None and not draft.entry.sources else ""
         before = draft.version.release[: len(_QWEN3_OPENS)] < _QWEN3_OPENS
         if before and draft.given.get("reasoning_parser") == "qwen3" and _OPENS_THINKING.search(repo):
-            what = f"{draft.where('reasoning_parser')} is qwen3, which before vLLM 0.17 wants a <think> in the answer, and the template of {repo} writes that"
-            yield PlanWarning(host.name, draft.label, f"{what}: all thoughts would stand in the answer; write deepseek_r1 with vLLM {draft.version.text}")
+            what = f"{draft.where('reasoning_parser')} is qwen3, which before vLLM 0.17 expects <think> in the answer, but the template of {repo} writes it"
+            yield PlanWarning(host.name, draft.label, f"{what}: the reasoning would stay in the answer; write deepseek_r1 with vLLM {draft.version.text}")
 
 
 @check(accept="parser")
 def parsers_match_the_model(host: HostDraft) -> Iterator[PlanWarning]:
-    """A parser that is registered but not the model's takes nothing out of its answers, and nobody is told."""
+    """A parser is the one for the model: another registered parser extracts nothing, without an error."""
     for draft in host.services:
         for key, section in _PARSERS:
             own, offered = draft.service.vllm_args.get(key), draft.offered.get(key)
             if own is None or own == offered or draft.entry is None or not isinstance(own, str) or not host.flags.has(section, own, draft.version):
                 continue
             if offered is None and (key == "reasoning_parser" or not draft.entry.sources):
-                # Its own rule tells of a model that does not think; of a model that no entry is about nothing is known.
+                # Another check reports models without reasoning. Of a model without a catalogue entry nothing is known.
                 continue
-            said = f"says {offered}" if offered is not None else "names none"
-            what = f"vllm_args.{key} is {shown(own)}, and the catalogue's entry {draft.entry.name} {said}"
-            yield PlanWarning(host.name, draft.label, f"{what}: a parser of another model loses calls or thoughts without an error; leave {key} out")
+            default = f"has {offered}" if offered is not None else "has none"
+            what = f"vllm_args.{key} is {shown(own)}, and the catalogue entry {draft.entry.name} {default}"
+            yield PlanWarning(host.name, draft.label, f"{what}: the parser of another model loses calls or reasoning without an error; leave {key} out")

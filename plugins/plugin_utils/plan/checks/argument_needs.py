@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What arguments need beside themselves: packages that vLLM does not bring, files that the unit can see, weights quantised as they say."""
+"""What arguments require: packages that vLLM does not install, files that the unit can see, and weights with that quantisation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..vllm.features import AUDIO, HEARING, NEEDS, has_package
 from .base import check
 from .sharing import HIDDEN_PATHS
 
-# Ways of naming a quantisation, by what the weights hold. Those that quantise as they load take weights that are not quantised.
+# Values of --quantization by the quantisation of the weights. The methods that quantise while loading need weights that are not quantised.
 _LOADED = ("fp8", "fp8_per_tensor", "fp8_per_channel", "fp8_per_block", "experts_int8", "int8_per_channel_weight_only", "online", "mxfp8", "humming",
            "nvfp4_per_token", "torchao", "inc", "bitsandbytes")
 _HELD: dict[str, tuple[str, ...]] = {
@@ -32,33 +32,33 @@ _HELD: dict[str, tuple[str, ...]] = {
 
 @check(accept="packages")
 def required_packages_are_listed(host: HostDraft) -> Iterator[PlanError]:
-    """What an argument imports is among the release's requirements."""
+    """The release's requirements list the packages that an argument imports."""
     for draft in host.services:
         if draft.release.source.kind == sources.FILE:
-            # A wheel of somebody's own may bring what it likes.
+            # A custom wheel may depend on any package.
             continue
         have = draft.release.requirements
         for need in NEEDS:
             takes = host.tables.types.of(need.key, draft.version)
             if takes is not None and takes.names and draft.given.get(need.key) not in takes.names:
-                # What the version does not know at all is told of as that.
+                # Another check reports values that the version does not know.
                 continue
             if need.needs(draft.given) and not any(has_package(have, package) for package in need.packages):
-                why = f"it needs the package {need.packages[0]}, which vLLM does not bring"
+                why = f"it needs the package {need.packages[0]}, which vLLM does not install"
                 version = host.settings.multi_node_ray_version.text if need.packages[0] == "ray" else "<its version>"
                 fix = f"add {need.packages[0]}=={version} to vllm_requirements"
-                fix += f"; or write {need.instead}" if need.instead else f"; or take {need.key} out"
+                fix += f"; or write {need.instead}" if need.instead else f"; or remove {need.key}"
                 yield PlanError(host.name, draft.label, draft.where(need.key), shown(draft.given[need.key], need.key), why, fix)
         name = draft.entry.architecture.class_name if draft.entry else ""
         if name.startswith(HEARING) and not has_package(have, AUDIO[0]):
-            why = f"{name} hears, for which it needs the packages of vLLM's extra audio, and vLLM alone does not bring them"
+            why = f"{name} takes audio, which needs the packages of vLLM's extra audio, and vLLM does not install them by default"
             fix = f"add {', '.join(f'{package}==<its version>' for package in AUDIO)} to vllm_requirements"
             yield PlanError(host.name, draft.label, "model", shown(draft.service.model), why, fix)
 
 
 @check()
 def paths_are_visible_to_the_unit(host: HostDraft) -> Iterator[PlanError]:
-    """No argument or variable names a file where the service's unit sees none."""
+    """The service's unit can see each file that an argument or variable names."""
     for draft in host.services:
         named = [(draft.where(key), key, value) for key, value in draft.given.items()]
         named += [(f"environment.{key}", key, value) for key, value in draft.service.environment.items() if key != "PATH"]
@@ -66,14 +66,14 @@ def paths_are_visible_to_the_unit(host: HostDraft) -> Iterator[PlanError]:
             for name, path in _paths(value, key):
                 hidden = next((place for place in HIDDEN_PATHS if path == place or path.startswith(f"{place}/")), "")
                 if hidden:
-                    why = f"the service's unit does not see what lies in {hidden} (ProtectHome=, PrivateTmp=)"
-                    fix = f"put it elsewhere, in /srv or /opt for example, and write {name} with that path"
+                    why = f"the service's unit cannot see files in {hidden} (ProtectHome=, PrivateTmp=)"
+                    fix = f"move it, for example to /srv or /opt, and set {name} to the new path"
                     yield PlanError(host.name, draft.label, where, shown(path, key), why, fix)
                     break
 
 
 def _paths(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Absolute paths that a value holds, however deep, each with the key that has it: name=path and URLs of files among them."""
+    """Absolute paths in a value at any depth, each with its key; name=path and file URLs included."""
     if isinstance(value, str):
         text = value.strip()
         if text.startswith(("{", "[")):
@@ -96,18 +96,18 @@ def _paths(value: Any, name: str) -> Iterator[tuple[str, str]]:
 
 @check(accept="quantization")
 def quantization_matches_the_weights(host: HostDraft) -> Iterator[PlanError]:
-    """A quantisation that is named is the one that the weights hold, or is made as weights load that hold none."""
+    """A quantisation that is set is that of the weights, or one that vLLM applies while it loads unquantised weights."""
     for draft in host.services:
         named = draft.given.get("quantization")
         held = draft.entry.architecture.quantization if draft.entry else ""
         if not isinstance(named, str) or named in ("", "None") or not held:
             continue
         if held == "none" and named not in _LOADED and named in {name for names in _HELD.values() for name in names}:
-            why = "the weights are not quantised, and this is for weights that are"
-            yield _wrong(host, draft, named, why, "take quantization out, or serve a repository that is quantised so")
+            why = "the weights are not quantised, and this method needs quantised weights"
+            yield _wrong(host, draft, named, why, "remove quantization, or serve a repository with this quantisation")
         elif held in _HELD and named not in _HELD[held]:
-            why = f"the weights are quantised as {held}, and vLLM refuses another name than theirs"
-            yield _wrong(host, draft, named, why, "take quantization out: vLLM reads it from the weights")
+            why = f"the weights are quantised as {held}, and vLLM refuses another method"
+            yield _wrong(host, draft, named, why, "remove quantization: vLLM reads it from the weights")
 
 
 def _wrong(host: HostDraft, draft: ServiceDraft, named: str, why: str, fix: str) -> PlanError:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Argument values: of the type that the version's parser wants, and none that shut each other out."""
+"""Argument values: the type of the flag in this version, and no conflicts between arguments."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ..vllm.argument_types import count
 from . import gpus
 from .base import check
 
-# Members of speculative_config that have a flag of their own, and that flag's key.
+# Members of speculative_config that also exist as a flag, with that flag's key.
 _SPECULATIVE = {"method": "spec_method", "model": "spec_model", "num_speculative_tokens": "spec_tokens"}
 
 
-# Arguments whose values other rules look at, which know more of them.
+# Arguments whose values other checks cover in more detail.
 _OTHERS = frozenset({*args.OWNED, *gpus.SIZES, "tool_call_parser", "reasoning_parser"})
 
 
 def _can_be_written(value: Any) -> bool:
-    """What cannot stand on a command line at all is told of as that."""
+    """Whether the value can be written on a command line; another check reports the others."""
     try:
         args.check_value(value)
     except Bad:
@@ -35,7 +35,7 @@ def _can_be_written(value: Any) -> bool:
 
 @check()
 def values_match_flag_types(host: HostDraft) -> Iterator[PlanError]:
-    """Each value is one that vLLM's parser takes: types, choices and bounds, for versions whose parser was read."""
+    """vLLM's parser accepts each value: type, choices and bounds, for versions with known types."""
     for draft in host.services:
         for key, value in draft.given.items():
             takes = host.tables.types.of(key, draft.version)
@@ -50,22 +50,22 @@ def values_match_flag_types(host: HostDraft) -> Iterator[PlanError]:
 
 @check()
 def chat_template_is_valid(host: HostDraft) -> Iterator[PlanError]:
-    """A chat template is a file or a template, not the name of one that the tokenizer holds."""
+    """A chat template is a path or template text, not the name of a template in the tokenizer."""
     for draft in host.services:
         template = draft.given.get("chat_template")
         if isinstance(template, str) and not any(letter in template for letter in "{}\n/\\") and not template.endswith(".jinja"):
             why = "this is neither a path nor a template, and vLLM knows no template by its name"
-            fix = "take it out: the tokenizer's own is used; or write a path"
+            fix = "remove it, and vLLM uses the tokenizer's template; or write a path"
             yield PlanError(host.name, draft.label, draft.where("chat_template"), shown(template), why, fix)
 
 
-# Members that a lora module has (entrypoints/openai/models/protocol.py), the first two always.
+# Members of a LoRA module (entrypoints/openai/models/protocol.py); the first two are required.
 _LORA = ("name", "path", "base_model_name", "is_3d_lora_weight")
 
 
 @check()
 def lora_modules_are_valid(host: HostDraft) -> Iterator[PlanError]:
-    """Each is name=path, or a dictionary; vLLM refuses anything else."""
+    """Each LoRA module is name=path or a dictionary; vLLM refuses anything else."""
     for draft in host.services:
         given = draft.given.get("lora_modules")
         for item in given if isinstance(given, (list, tuple)) else [given]:
@@ -87,18 +87,18 @@ def _is_lora(item: Any) -> bool:
 
 @check()
 def required_variables_are_set(host: HostDraft) -> Iterator[PlanError]:
-    """What needs an environment variable beside it has it."""
+    """An argument that requires an environment variable has it."""
     for draft in host.services:
         on = draft.environment.get("VLLM_USE_RUST_FRONTEND", "0") == "1" or "VLLM_USE_RUST_FRONTEND" in draft.service.secret_names
         if draft.given.get("grpc_port") is not None and not on:
             why = "vLLM refuses it without VLLM_USE_RUST_FRONTEND=1"
-            fix = "add VLLM_USE_RUST_FRONTEND: 1 to the service's environment, or take it out"
+            fix = "add VLLM_USE_RUST_FRONTEND: 1 to the service's environment, or remove it"
             yield PlanError(host.name, draft.label, draft.where("grpc_port"), shown(draft.given["grpc_port"]), why, fix)
 
 
 @dataclass(frozen=True)
 class _Conflict:
-    """Arguments that do not go together: the one to blame, whether they clash, why, and the fix."""
+    """Arguments that conflict: the argument to report, the test for the conflict, the reason and the fix."""
 
     key: str
     clashes: Callable[[Mapping[str, Any]], bool]
@@ -118,7 +118,7 @@ def _both(key: str, other: str, member: str) -> _Conflict:
     return _Conflict(
         key,
         lambda given: given.get(key) is not None and args.member(given, other, member) is not None,
-        f"{other} has a member {member} as well, and vLLM takes one of them only",
+        f"{other} has a member {member} as well, and vLLM takes only one of them",
         "keep one of the two",
     )
 
@@ -133,8 +133,8 @@ def _above(given: Mapping[str, Any], key: str, bound: str) -> bool:
     return left is not None and right is not None and left > right > 0
 
 
-# Read from vLLM 0.32.0: entrypoints/launchers/cli_args.py, engine/arg_utils.py, config/parallel.py, config/scheduler.py. All of them hold
-# wherever the flags exist.
+# From vLLM 0.32.0: entrypoints/launchers/cli_args.py, engine/arg_utils.py, config/parallel.py, config/scheduler.py. They apply to all versions
+# that have the flags.
 _CONFLICTS = (
     _both("attention_backend", "attention_config", "backend"),
     _both("cudagraph_capture_sizes", "compilation_config", "cudagraph_capture_sizes"),
@@ -153,39 +153,39 @@ _CONFLICTS = (
         "structured_outputs_config",
         lambda given: _on(given, "structured_outputs_config", "disable_any_whitespace")
         and args.member(given, "structured_outputs_config", "backend") not in ("xgrammar", "guidance"),
-        "vLLM takes disable_any_whitespace with the backends xgrammar and guidance only",
+        "vLLM takes disable_any_whitespace only with the backends xgrammar and guidance",
         "add backend: xgrammar or guidance",
     ),
     _Conflict(
         "structured_outputs_config",
         lambda given: _on(given, "structured_outputs_config", "disable_additional_properties")
         and args.member(given, "structured_outputs_config", "backend") != "guidance",
-        "vLLM takes disable_additional_properties with the backend guidance only",
+        "vLLM takes disable_additional_properties only with the backend guidance",
         "add backend: guidance",
     ),
     _Conflict(
         "eplb_config",
         lambda given: args.member(given, "eplb_config", "communicator") == "torch_nccl" and not _off(given, "eplb_config", "use_async"),
-        "the communicator torch_nccl does not go with use_async, which is on unless taken away",
+        "the communicator torch_nccl does not work with use_async, which is on by default",
         "leave communicator out, or write torch_gloo, or add use_async: false",
     ),
     _Conflict(
         "data_parallel_hybrid_lb",
         lambda given: given.get("data_parallel_hybrid_lb") is True and given.get("data_parallel_external_lb") is True,
-        "data_parallel_external_lb is on as well, and there is one way of balancing load only",
+        "data_parallel_external_lb is on as well, and vLLM takes only one kind of load balancing",
         "keep one of the two",
     ),
     _Conflict(
         "data_parallel_multi_port_external_lb",
         lambda given: given.get("data_parallel_multi_port_external_lb") is True,
-        "it gives each rank a server on a port of its own, and a service has one port",
-        "take it out: vLLM then balances the ranks behind that one port",
+        "it gives each rank its own port, and a service has one port",
+        "remove it: vLLM then balances the ranks behind that port",
     ),
     _Conflict(
         "sse_keep_alive_interval",
         lambda given: (_number(given, "sse_keep_alive_interval") or 0) < 0,
         "it is negative",
-        "write 0 for no such comments, or seconds",
+        "write 0 to turn it off, or a number of seconds",
     ),
     _Conflict(
         "enable_log_outputs",
@@ -196,13 +196,13 @@ _CONFLICTS = (
     _Conflict(
         "enable_per_request_metrics",
         lambda given: given.get("enable_per_request_metrics") is True and given.get("disable_log_stats") is True,
-        "disable_log_stats takes away the statistics that it needs",
+        "disable_log_stats turns off the statistics that it needs",
         "keep one of the two",
     ),
     _Conflict(
         "enable_eplb",
         lambda given: given.get("enable_eplb") is True and given.get("enable_expert_parallel") is not True,
-        "balancing experts needs whole experts on each rank",
+        "expert load balancing needs whole experts on each rank",
         "add enable_expert_parallel: true",
     ),
     _Conflict(
@@ -240,7 +240,7 @@ _CONFLICTS = (
 
 @check()
 def arguments_do_not_conflict(host: HostDraft) -> Iterator[PlanError]:
-    """No two arguments shut each other out."""
+    """No two arguments conflict."""
     for draft in host.services:
         for conflict in _CONFLICTS:
             if conflict.clashes(draft.given):

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arguments: flags and parsers that the chosen vLLM has, and values that can stand on its command line."""
+"""Arguments: flags and parsers exist in the chosen vLLM, and values can be written on its command line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PARSERS: tuple[tuple[str, Section, str], ...] = (
 
 @check()
 def flags_exist(host: HostDraft) -> Iterator[Finding]:
-    """Every key of vllm_args is a flag of the version, and none that the plan gives itself."""
+    """Every key of vllm_args is a flag of the version, and not one that the plan sets."""
     for draft in host.services:
         for key, value in {**draft.offered, **draft.service.vllm_args}.items():
             own = key in draft.service.vllm_args
@@ -35,14 +35,14 @@ def _check_key(host: HostDraft, draft: ServiceDraft, key: str, value: Any, own: 
     where = f"vllm_args.{key}" if own else f"vllm_args.{key} (from the catalogue)"
     head = key.partition(".")[0]
     if "-" in head:
-        # Not only for looks: every check below goes by the one spelling.
+        # All checks below compare this one spelling.
         why = "keys of vllm_args are written with underscores"
         return PlanError(host.name, draft.label, where, shown(value, head), why, f"write it as {head.replace('-', '_')}")
     if head in args.OWNED:
         visible = HIDDEN if is_secret_name(head) else shown(value, head)
-        return PlanError(host.name, draft.label, where, visible, "the plan gives this flag itself", args.OWNED[head])
+        return PlanError(host.name, draft.label, where, visible, "the plan sets this flag", args.OWNED[head])
     if head in args.SHORT:
-        return PlanError(host.name, draft.label, where, shown(value, head), "short flags are not checked", f"write it as {args.SHORT[head]}")
+        return PlanError(host.name, draft.label, where, shown(value, head), "the plan does not check short flags", f"write it as {args.SHORT[head]}")
     answer = host.flags.ask("flags", flag(head), draft.version)
     if answer.state == "known" or (value is None and answer.state != "unknown"):
         return None
@@ -50,18 +50,18 @@ def _check_key(host: HostDraft, draft: ServiceDraft, key: str, value: Any, own: 
     if host.flags.covers(draft.version):
         return PlanError(host.name, draft.label, where, shown(value, key), why, fix)
     basis = host.flags.basis(draft.version).text
-    return PlanWarning(host.name, draft.label, f"{where}: {why}, going by vLLM {basis}, since {draft.version.text} is not known here; {fix}")
+    return PlanWarning(host.name, draft.label, f"{where}: {why}, according to vLLM {basis} (the plan does not know {draft.version.text}); {fix}")
 
 
 def _explain_flag(host: HostDraft, draft: ServiceDraft, head: str, state: str, since: str) -> tuple[str, str]:
     name = flag(head)
     version = draft.version.text
     if state == "gone":
-        return f"vLLM has no flag {name} any more since {since}", args.RETIRED.get(head, "take it out")
+        return f"vLLM no longer has the flag {name} since {since}", args.RETIRED.get(head, "remove it")
     if state == "not yet":
-        return f"vLLM has the flag {name} since {since}", f"take it out, or set vllm_version to {since} or newer"
+        return f"vLLM has the flag {name} since {since}", f"remove it, or set vllm_version to {since} or newer"
     if head.startswith("no_") and host.flags.has("flags", flag(head[3:]), draft.version):
-        return "vllm_args names flags without their no", f"write it as {head[3:]}: false"
+        return "vllm_args has flags without the prefix no", f"write it as {head[3:]}: false"
     near = host.flags.nearest("flags", head, draft.version)
     fix = f"did you mean {' or '.join(near)}?" if near else f"see the arguments of vllm serve {version}"
     return f"vLLM {version} has no flag {name}", fix
@@ -69,7 +69,7 @@ def _explain_flag(host: HostDraft, draft: ServiceDraft, head: str, state: str, s
 
 @check()
 def values_are_serializable(host: HostDraft) -> Iterator[PlanError]:
-    """Every value can stand on a command line."""
+    """Every value can be written on a command line."""
     for draft in host.services:
         for key, value in draft.given.items():
             try:
@@ -80,7 +80,7 @@ def values_are_serializable(host: HostDraft) -> Iterator[PlanError]:
 
 @check()
 def parsers_exist(host: HostDraft) -> Iterator[Finding]:
-    """Parser names are registered in the version, unless a plugin brings its own."""
+    """Parser names are registered in the version, unless a plugin registers its own."""
     for draft in host.services:
         for key, section, plugin in _PARSERS:
             name = draft.given.get(key)
@@ -92,16 +92,16 @@ def parsers_exist(host: HostDraft) -> Iterator[Finding]:
                 continue
             why = {
                 "not yet": f"vLLM has this parser since {answer.since}",
-                "gone": f"vLLM has no such parser any more since {answer.since}",
+                "gone": f"vLLM no longer has this parser since {answer.since}",
             }.get(answer.state, f"vLLM {draft.version.text} has no parser of this name")
             near = host.flags.nearest(section, str(name), draft.version)
-            fix = f"did you mean {' or '.join(near)}?" if near else f"take it away with {key}: null, or name one that vLLM has"
+            fix = f"did you mean {' or '.join(near)}?" if near else f"remove it with {key}: null, or use a parser that vLLM has"
             if answer.state == "not yet":
                 fix = f"set vllm_version to {answer.since} or newer" + (f", or use {near[0]}" if near else "")
             if host.flags.covers(draft.version):
                 yield PlanError(host.name, draft.label, where, shown(name), why, fix)
             else:
-                yield PlanWarning(host.name, draft.label, f"{where}: {why}, as far as is known here of vLLM {draft.version.text}; {fix}")
+                yield PlanWarning(host.name, draft.label, f"{where}: {why} (the plan does not know {draft.version.text}); {fix}")
         if draft.given.get("enable_auto_tool_choice") is True and draft.given.get("tool_call_parser") is None:
             yield PlanError(
                 host.name,
@@ -109,13 +109,13 @@ def parsers_exist(host: HostDraft) -> Iterator[Finding]:
                 "vllm_args.enable_auto_tool_choice",
                 "true",
                 "vLLM refuses it without a tool_call_parser",
-                "add the model's tool_call_parser, or take it away with enable_auto_tool_choice: null",
+                "add the model's tool_call_parser, or remove it with enable_auto_tool_choice: null",
             )
 
 
 @check()
 def reasoning_parser_fits_the_model(host: HostDraft) -> Iterator[PlanError]:
-    """A reasoning parser on a model that does not think takes the whole answer for thoughts, and content stays empty."""
+    """A model without reasoning has no reasoning parser: it would take the whole answer for reasoning, and content stays empty."""
     for draft in host.services:
         name = draft.given.get("reasoning_parser")
         if name is not None and draft.entry is not None and draft.entry.thinking == "never":
@@ -124,14 +124,14 @@ def reasoning_parser_fits_the_model(host: HostDraft) -> Iterator[PlanError]:
                 draft.label,
                 "vllm_args.reasoning_parser",
                 shown(name),
-                f"{draft.entry.name} does not think, so that this parser would take every answer for a thought and leave its content empty",
-                "take it away with reasoning_parser: null",
+                f"{draft.entry.name} is not a reasoning model: the parser would take every answer for reasoning and leave the content empty",
+                "remove it with reasoning_parser: null",
             )
 
 
 @check()
 def environment_variables_exist(host: HostDraft) -> Iterator[PlanWarning]:
-    """vLLM ignores a VLLM_ variable that it does not know, so a typing error or a retired one does nothing."""
+    """vLLM knows each VLLM_ variable: it silently ignores misspelt and removed ones."""
     for draft in host.services:
         for name in (*draft.environment, *(name for name in draft.service.secret_names if name not in draft.environment)):
             if not name.startswith("VLLM_"):
@@ -140,8 +140,8 @@ def environment_variables_exist(host: HostDraft) -> Iterator[PlanWarning]:
             if answer.state == "known":
                 continue
             near = host.flags.nearest("environment", name, draft.version)
-            what = {"gone": f"is gone since {answer.since}", "not yet": f"exists since {answer.since}"}.get(answer.state, "is not one that it knows")
-            hint = f"; near to it are {', '.join(near)}" if near and answer.state == "unknown" else ""
+            what = {"gone": f"was removed in {answer.since}", "not yet": f"exists since {answer.since}"}.get(answer.state, "is unknown to it")
+            hint = f"; similar names: {', '.join(near)}" if near and answer.state == "unknown" else ""
             if answer.state == "gone" and name in args.RETIRED_VARIABLES:
                 hint = f"; {args.RETIRED_VARIABLES[name]}"
             yield PlanWarning(host.name, draft.label, f"vLLM {draft.version.text} ignores the environment variable {name}: it {what}{hint}")

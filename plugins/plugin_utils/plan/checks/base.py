@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What makes a function a check: the two decorators that the modules of this package use."""
+"""The decorators that make a function a check."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARK = "plan_check"
 
 @dataclass(frozen=True)
 class Check:
-    """A check of one host. C(accept) is the name by which a user may accept what it finds; empty when nobody may."""
+    """A check of one host. C(accept) is the name by which a user may accept its findings; empty when they cannot be accepted."""
 
     function: HostFunction
     accept: str = ""
@@ -32,7 +32,7 @@ class Check:
         return self.accept or _name(self.function)
 
     def findings(self, host: HostDraft) -> Iterator[Finding]:
-        """What the check finds of a host. Unless it is for every engine, it sees services on vLLM alone."""
+        """The check's findings on a host. Unless it is for every engine, it sees only services on vLLM."""
         if not self.every_engine and any(draft.engine != VLLM for draft in host.services):
             host = replace(host, services=tuple(draft for draft in host.services if draft.engine == VLLM))
         return self.function(host)
@@ -40,7 +40,7 @@ class Check:
 
 @dataclass(frozen=True)
 class MultiNodeCheck:
-    """A check of a multi-node service as a whole. Nobody may accept what it finds."""
+    """A check of a multi-node service as a whole. Its findings cannot be accepted."""
 
     function: ClusterFunction
 
@@ -55,8 +55,8 @@ class MultiNodeCheck:
 def check(accept: str = "", every_engine: bool = False) -> Callable[[HostFunction], HostFunction]:
     """Make a function the check of a host.
 
-    :param accept: the name by which a user may accept what it finds
-    :param every_engine: whether it makes sense of a service whatever its engine, not only of vLLM's arguments, versions and needs
+    :param accept: the name by which a user may accept its findings
+    :param every_engine: whether it applies to services on every engine, not only to vLLM's arguments, versions and requirements
     """
 
     def mark(function: HostFunction) -> HostFunction:
@@ -73,7 +73,7 @@ def multi_node_check(function: ClusterFunction) -> ClusterFunction:
 
 
 def checks_in(module: object) -> list[Check | MultiNodeCheck]:
-    """The checks that a module defines, in its order."""
+    """The checks that a module defines, in order of definition."""
     marks = (getattr(value, _MARK, None) for value in vars(module).values() if getattr(value, "__module__", "") == getattr(module, "__name__", None))
     return [mark for mark in marks if mark is not None]
 

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Credentials where everyone reads: users, passwords and tokens in addresses, and tokens by themselves, in whatever a user may write.
+"""No credentials in public values: users, passwords and tokens in URLs, and tokens as values.
 
-All of it goes into units, command lines, records of releases and the plan's own output, which are no secrets.
+These values go into units, command lines, release records and the plan's output, which all users of the host can read.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..inputs.settings.sources import Source
 from ..placement.draft import HostDraft, ServiceDraft
 from .base import check
 
-_INDEX = "take it out, and write the user and the password into host_index_credentials: builds read them from a file that only root can read"
-_ENVIRONMENT = "move the variable to the service's secret_environment, which is written to a file that only root can read"
-_COMMAND = "take it out: a command line is for all to read. What needs it may know a variable for it, which can stand in the service's secret_environment"
+_INDEX = "remove it, and write user and password into host_index_credentials: builds read them from a file that only root can read"
+_ENVIRONMENT = "move the variable to the service's secret_environment: it goes into a file that only root can read"
+_COMMAND = "remove it: all users can read a command line. Where the program also reads a variable, set that in the service's secret_environment"
 
-# What to do instead, by variable of a host.
-_REMEDIES = {
+# Fixes by variable of a host.
+_FIXES = {
     **dict.fromkeys(
         (
             "host_index_url", "host_extra_index_urls", "host_find_links", "vllm_index_url", "vllm_extra_index_urls", "vllm_find_links", "vllm_source",
@@ -30,24 +30,24 @@ _REMEDIES = {
         ),
         _INDEX,
     ),
-    "weights_endpoints": "take it out: an endpoint that wants a token gets weights_token where weights_token_endpoints names it",
-    "weights_token_endpoints": "take it out, here and in weights_endpoints: the endpoint gets weights_token",
-    "cuda_apt_repository": "take it out, and write the user and the password into a file of /etc/apt/auth.conf.d on the host (apt_auth.conf(5))",
-    "model_service_environment": "move the variable to secret_environment of the services that need it, which is written to a file that only root can read",
+    "weights_endpoints": "remove it: endpoints in weights_token_endpoints get weights_token",
+    "weights_token_endpoints": "remove it, here and in weights_endpoints: the endpoint gets weights_token",
+    "cuda_apt_repository": "remove it, and write user and password into a file in /etc/apt/auth.conf.d on the host (apt_auth.conf(5))",
+    "model_service_environment": "move the variable to secret_environment of the services that need it: it goes into a file that only root can read",
 }
-# What to do instead, by argument of vLLM.
-_ARGUMENT_REMEDIES = {
-    "otlp_traces_endpoint": "take it out, and give what the collector wants as OTEL_EXPORTER_OTLP_HEADERS in the service's secret_environment",
+# Fixes by argument of vLLM.
+_ARGUMENT_FIXES = {
+    "otlp_traces_endpoint": "remove it, and set OTEL_EXPORTER_OTLP_HEADERS in the service's secret_environment",
 }
 
 
 @check(every_engine=True)
 def no_credentials_in_values(host: HostDraft) -> Iterator[PlanError]:
-    """No address holds a user, a password or a token, and no value is a token, but for the variables that are secrets."""
+    """No URL contains a user, a password or a token, and no value is a token, except in the variables for secrets."""
     for setting in fields(host.settings):
         value = getattr(host.settings, setting.name)
         for where, why in _found(setting.name, value):
-            yield PlanError(host.name, "", where, HIDDEN, why, _REMEDIES.get(setting.name, "take it out"))
+            yield PlanError(host.name, "", where, HIDDEN, why, _FIXES.get(setting.name, "remove it"))
     for draft in host.services:
         for where, why, fix in _of_service(draft, host.settings.model_service_environment):
             yield PlanError(host.name, draft.label, where, HIDDEN, why, fix)
@@ -59,10 +59,10 @@ def _of_service(draft: ServiceDraft, of_all: Mapping[str, Any]) -> Iterator[tupl
         yield from ((where, why, _INDEX) for where, why in _found(key, getattr(service, key)))
     for key, given, own in (("vllm_args", draft.given, service.vllm_args), ("transformers_args", service.transformers_args, service.transformers_args)):
         for name, value in given.items():
-            fix = _ARGUMENT_REMEDIES.get(name, _COMMAND)
+            fix = _ARGUMENT_FIXES.get(name, _COMMAND)
             yield from ((where + _from(name, own), why, fix) for where, why in _found(f"{key}.{name}", value))
     for name, value in draft.environment.items():
-        # What is the host's own was looked at there.
+        # The variables of the host are checked above.
         if name not in of_all or name in service.environment:
             yield from ((where + _from(name, service.environment), why, _ENVIRONMENT) for where, why in _found(f"environment.{name}", value))
 
@@ -72,12 +72,12 @@ def _from(name: str, own: Mapping[str, Any]) -> str:
 
 
 def _found(where: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Where in a value, and why it may not stand there. Keys of dictionaries count as well."""
+    """Places in a value that contain credentials, each with the reason. Keys of dictionaries are searched as well."""
     if isinstance(value, str):
         if has_credentials(value):
-            yield where, "it is an address with a user, a password or a token in it, and it goes where everybody reads: units, command lines, records, logs"
+            yield where, "this address contains a user, a password or a token, and all users can read it in units, command lines, records and logs"
         elif has_token(value):
-            yield where, "by its form it is a token, and it goes where everybody reads: units, command lines, records, logs"
+            yield where, "this looks like a token, and all users can read it in units, command lines, records and logs"
     elif isinstance(value, Source):
         yield from _found(where, value.address)
     elif isinstance(value, Mapping):

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Disks: room for what is still to come, summed up where paths share a file system, and mounts that can be written to and loaded from."""
+"""Disks: space for everything still missing, summed up by file system, and mounts that are writable and executable."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .base import check
 UNITS = "/etc/systemd/system"
 TEMPORARY = "/tmp"
 
-# Files of a release and of what uv keeps of it: some 45,000 in the CPU build, and CUDA's headers beside them.
+# Files of a release and of its copy in uv's cache: about 45,000 in the CPU build, plus CUDA's headers.
 _RELEASE_FILES = 80_000
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes, and files where there are many, that a run will write below a path, which a setting names."""
+    """Bytes (and files where there are many) that a run will write under a path, with the setting that names the path."""
 
     setting: str
     path: str
@@ -33,7 +33,7 @@ class Need:
 
 @check(accept="disk", every_engine=True)
 def disk_space_is_sufficient(host: HostDraft) -> Iterator[PlanError]:
-    """Weights, releases and caches that are not there yet fit on their file systems together, and the reserve stays free beside weights."""
+    """Missing weights, releases and caches fit on their file systems together, with the reserve for weights."""
     if host.facts is None:
         return
     needs = [*_weights(host, host.facts), *_releases(host, host.facts)]
@@ -52,13 +52,13 @@ def _room(host: HostDraft, mount: Mount, needs: list[Need]) -> Iterator[PlanErro
     value = ", ".join(dict.fromkeys(need.path for need in needs))
     if wanted + reserve > mount.free_bytes:
         sums = " and ".join(f"{need.what} {gigabytes(need.bytes)}" for need in needs)
-        kept = f" and {gigabytes(reserve)} is to stay free" if reserve else ""
+        kept = f", {gigabytes(reserve)} must stay free" if reserve else ""
         why = f"{sums}{kept}, but {mount.mount} has {gigabytes(mount.free_bytes)} left"
-        mirror = "; where a mirror serves other sizes than the Hub, set plan_check_disk: false" if "weights_dir" in settings else ""
-        yield PlanError(host.name, services, where, value, why, f"make room, or set {' or '.join(settings)} to a larger file system{mirror}")
+        mirror = "; where a mirror has other file sizes than the Hub, set plan_check_disk: false" if "weights_dir" in settings else ""
+        yield PlanError(host.name, services, where, value, why, f"free space, or set {' or '.join(settings)} to a larger file system{mirror}")
     files = sum(need.files for need in needs)
     if mount.free_files is not None and files > mount.free_files:
-        why = f"some {files} files are to come, and {mount.mount} takes {mount.free_files} more (df -i)"
+        why = f"the run will write about {files} files, and {mount.mount} has {mount.free_files} inodes left (df -i)"
         yield PlanError(host.name, services, where, value, why, f"remove files, or set {' or '.join(settings)} to another file system")
 
 
@@ -73,11 +73,11 @@ def _weights(host: HostDraft, facts: HostFacts) -> list[Need]:
     if not missing:
         return []
     labels = tuple(draft.label for draft in host.services if any(weights.path in missing for weights in draft.all_weights))
-    return [Need("weights_dir", host.settings.weights_dir, sum(missing.values()), "the weights still to download take", labels)]
+    return [Need("weights_dir", host.settings.weights_dir, sum(missing.values()), "weights to download take", labels)]
 
 
 def _missing_releases(host: HostDraft, facts: HostFacts) -> list[ServiceDraft]:
-    """One service for each release that is still to be built."""
+    """One service for each missing release."""
     return list({draft.release.name: draft for draft in host.services if draft.release.name not in facts.releases}.values())
 
 
@@ -91,18 +91,18 @@ def _releases(host: HostDraft, facts: HostFacts) -> list[Need]:
     new = [draft for draft in host.services if draft.release.name in names]
     labels = tuple(draft.label for draft in new)
     files = _RELEASE_FILES * len(drafts)
-    needs = [Need("vllm_releases_dir", settings.vllm_releases_dir, size, "releases still to build take some", labels, files)]
+    needs = [Need("vllm_releases_dir", settings.vllm_releases_dir, size, "releases to build take about", labels, files)]
     if facts.mount_of(settings.vllm_uv_cache_dir) != facts.mount_of(settings.vllm_releases_dir):
-        # On one file system a release's files are links to those of the cache.
-        needs.append(Need("vllm_uv_cache_dir", settings.vllm_uv_cache_dir, size, "what uv keeps of them takes some", labels, files))
+        # On one file system the release's files are hard links to the cache.
+        needs.append(Need("vllm_uv_cache_dir", settings.vllm_uv_cache_dir, size, "their copies in uv's cache take about", labels, files))
     caches = platforms.cache_bytes * len(new)
-    needs.append(Need("host_cache_dir", settings.host_cache_dir, caches, "kernels that services compile take up to", labels))
+    needs.append(Need("host_cache_dir", settings.host_cache_dir, caches, "compiled kernels of services take up to", labels))
     return needs
 
 
 @check(every_engine=True)
 def mounts_are_writable(host: HostDraft) -> Iterator[PlanError]:
-    """No place that the roles write to is mounted read-only."""
+    """No directory that the roles write to is on a read-only mount."""
     if host.facts is None or not host.services:
         return
     settings = host.settings
@@ -120,18 +120,18 @@ def mounts_are_writable(host: HostDraft) -> Iterator[PlanError]:
 
 @check(accept="noexec", every_engine=True)
 def mounts_are_executable(host: HostDraft) -> Iterator[PlanError]:
-    """No place that programs or libraries are loaded from is mounted noexec: Triton, Inductor and FlashInfer load what they compile, too."""
+    """No directory with programs or libraries is mounted noexec: Triton, Inductor and FlashInfer also load libraries that they compile."""
     if host.facts is None or not host.services:
         return
     settings = host.settings
     places = [
         ("host_install_dir", settings.host_install_dir, "uv and other tools run from there"),
         ("vllm_releases_dir", settings.vllm_releases_dir, "releases run from there"),
-        ("host_cache_dir", settings.host_cache_dir, "Triton, Inductor and FlashInfer load the libraries that they compile from there"),
+        ("host_cache_dir", settings.host_cache_dir, "Triton, Inductor and FlashInfer load compiled libraries from there"),
     ]
     missing = _missing_releases(host, host.facts)
     if any(draft.release.toolkit.source != "none" for draft in missing):
-        places.append(("", TEMPORARY, "the proof of the CUDA toolkit loads what it compiles from there"))
+        places.append(("", TEMPORARY, "the CUDA smoke test loads compiled libraries from there"))
     for name, path, what in places:
         mount = host.facts.mount_of(path)
         if mount is not None and "noexec" in mount.options:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Engines: a service asks its engine for nothing that only another one has, and its user knows what the engine cannot do."""
+"""Engines: a service uses only keys of its engine, and the user knows the engine's limits."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from .base import check
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
-# Keys of a service that mean something to one engine alone, and what to write for the other; empty where it has nothing like it.
+# Keys of a service that exist for one engine only, and what to write for the other.
 _OF_ENGINE: dict[str, dict[str, str]] = {
     VLLM: {
-        "vllm_args": "write what transformers serve has of it below transformers_args, or leave engine out",
-        "vllm_version": "say transformers_version, or leave engine out",
-        "vllm_source": "say transformers_version, or leave engine out",
-        "vllm_requirements": "say vllm_transformers_requirements for the host, or leave engine out",
+        "vllm_args": "write the arguments of transformers serve under transformers_args, or leave engine out",
+        "vllm_version": "set transformers_version, or leave engine out",
+        "vllm_source": "set transformers_version, or leave engine out",
+        "vllm_requirements": "set vllm_transformers_requirements for the host, or leave engine out",
         "profile": "leave it out, or leave engine out: profiles are arguments of vLLM",
         "preset": "leave it out, or leave engine out: presets are arguments of vLLM",
         "distributed": "leave engine out: transformers serve runs on one host",
-        "tls_server_name": "leave it out: transformers serve speaks no TLS",
+        "tls_server_name": "leave it out: transformers serve does not support TLS",
     },
     TRANSFORMERS: {
-        "transformers_args": "write it below vllm_args, or add engine: transformers",
-        "transformers_version": "say vllm_version, or add engine: transformers",
+        "transformers_args": "write it under vllm_args, or add engine: transformers",
+        "transformers_version": "set vllm_version, or add engine: transformers",
     },
 }
 
 
 @check(every_engine=True)
 def keys_match_the_engine(host: HostDraft) -> Iterator[PlanError]:
-    """No key of a service is one that its engine would not even look at."""
+    """Each key of a service applies to its engine."""
     for draft in host.services:
         for engine, keys in _OF_ENGINE.items():
             if engine == draft.engine:
@@ -54,15 +54,15 @@ def _value(draft: ServiceDraft, key: str) -> str:
 
 @check(every_engine=True)
 def transformers_arguments_are_valid(host: HostDraft) -> Iterator[PlanError]:
-    """Arguments of transformers serve can stand on its command line, and none is the plan's own. Whether it has them its own parser says."""
+    """Arguments of transformers serve can be written on its command line, and none is set by the plan. Its own parser checks whether they exist."""
     for draft in _of_transformers(host):
         for key, value in draft.arguments.items():
             where = f"transformers_args.{key}"
             visible = HIDDEN if is_secret_name(key) else shown(value, key)
             if key.replace("-", "_") in transformers_engine.OWNED:
-                yield PlanError(host.name, draft.label, where, visible, "the plan sees to this flag", transformers_engine.OWNED[key.replace("-", "_")])
+                yield PlanError(host.name, draft.label, where, visible, "the plan sets this flag", transformers_engine.OWNED[key.replace("-", "_")])
             elif not key.replace("_", "").isalnum():
-                why = "keys of transformers_args are names of flags, with underscores"
+                why = "keys of transformers_args are flag names with underscores"
                 yield PlanError(host.name, draft.label, where, visible, why, f"write it like {key.strip('-').replace('-', '_')}")
             else:
                 yield from _check_value(host, draft, where, visible, value)
@@ -80,43 +80,43 @@ def _check_value(host: HostDraft, draft: ServiceDraft, where: str, visible: str,
 
 @check(every_engine=True)
 def served_name_is_valid(host: HostDraft) -> Iterator[PlanError]:
-    """The name in the API is that of a model in a cache of the Hub, with this engine."""
+    """transformers serve can serve the model under this name: it takes the name from a directory of the Hub's cache."""
     for draft in _of_transformers(host):
         if len(draft.service.served_model_names) > 1:
             names = shown(list(draft.service.served_model_names))
-            why = "transformers serve has one name for its model"
-            yield PlanError(host.name, draft.label, "served_model_name", names, why, "write one name, or leave engine out: vLLM serves under several")
+            why = "transformers serve supports one name for its model"
+            yield PlanError(host.name, draft.label, "served_model_name", names, why, "write one name, or leave engine out: vLLM supports several names")
             continue
         name = draft.service.served_model_name or draft.service.name
         if name is not None and not transformers_engine.can_be_served_as(name):
             key = "served_model_name" if draft.service.served_model_name else "name"
-            why = "transformers serve cannot bear this name: it is that of a folder in a cache of the Hugging Face Hub"
+            why = "transformers serve cannot use this name: it has to be a valid directory name in the cache of the Hugging Face Hub"
             fix = "set served_model_name to up to 96 letters, digits, ., _ and -, without -- and .., not ending with . or -"
             yield PlanError(host.name, draft.label, key, shown(name), why, fix)
 
 
 @check(every_engine=True)
 def api_key_is_enforced(host: HostDraft) -> Iterator[PlanError | PlanWarning]:
-    """An API key that nobody asks for protects nothing."""
+    """The engine enforces the API key: an unchecked key protects nothing."""
     for draft in _of_transformers(host):
         if not draft.service.has_api_key:
             continue
         if draft.service.host.startswith(_LOOPBACK):
-            what = "transformers serve asks for no API key: whoever has an account on the host can use the service"
-            yield PlanWarning(host.name, draft.label, f"{what}; api_key is for what stands before it, such as a reverse proxy")
+            what = "transformers serve does not check API keys: every user of the host can use the service"
+            yield PlanWarning(host.name, draft.label, f"{what}; a reverse proxy in front of it has to check api_key")
         else:
-            why = f"transformers serve asks for no API key, and the service listens on {draft.service.host} for everybody"
-            fix = "set the service's host to 127.0.0.1 and put before it what asks for the key; or leave engine out: vLLM asks for it"
+            why = f"transformers serve does not check API keys, and the service listens on {draft.service.host} for all clients"
+            fix = "set the service's host to 127.0.0.1 and let a reverse proxy check the key; or leave engine out: vLLM checks it"
             yield PlanError(host.name, draft.label, "api_key", HIDDEN, why, fix)
 
 
 @check(accept="single-user", every_engine=True)
 def engine_supports_several_users(host: HostDraft) -> Iterator[PlanWarning]:
-    """What the engine is not made for."""
+    """The engine is meant for several users: transformers serve is not."""
     for draft in _of_transformers(host):
         batches = draft.arguments.get("continuous_batching") is True
-        turns = "" if batches else "answers one request after the other (unless transformers_args has continuous_batching: true), "
-        what = f"the engine transformers is for one developer: it {turns}asks for no API key, and has no tool_choice and no structured output"
+        turns = "" if batches else "answers one request at a time (unless transformers_args has continuous_batching: true), "
+        what = f"the engine transformers is for a single developer: it {turns}does not check API keys, and has no tool_choice and no structured output"
         yield PlanWarning(host.name, draft.label, f"{what}; its memory is not estimated")
 
 

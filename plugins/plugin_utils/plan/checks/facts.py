@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host was asked and did not answer: nothing is planned on what is not known."""
+"""Facts that the host could not report: the plan does not guess them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .base import check
 
 Finding = Union[PlanError, PlanWarning]
 
-_LOOK = "look there (findmnt; a file system whose server is gone: umount --force --lazy), and run the play again"
+_LOOK = "check the host (findmnt; after the loss of a file server: umount --force --lazy), and run the play again"
 
 
 @check()
 def facts_are_complete(host: HostDraft) -> Iterator[Finding]:
-    """A folder that cannot be read is not an empty one, and a mount whose server is gone holds up whoever touches it."""
+    """The host reported all facts. An unreadable directory is not an empty one, and a mount without its server blocks every process that uses it."""
     if host.facts is None:
         return
     settings = host.settings
@@ -29,9 +29,8 @@ def facts_are_complete(host: HostDraft) -> Iterator[Finding]:
     for name, why in host.facts.unanswered.items():
         below = [key for key, path in used.items() if name.startswith("/") and f"{path}/".startswith(name.rstrip("/") + "/")]
         if below:
-            told = f"it lies on the file system at {name}, of which {why}"
-            yield PlanError(host.name, "", below[0], used[below[0]], told, _LOOK)
+            yield PlanError(host.name, "", below[0], used[below[0]], f"it is on the file system at {name}: {why}", _LOOK)
         elif name.startswith("/"):
             yield PlanWarning(host.name, "", f"the file system at {name} is not usable: {why}; {_LOOK}")
         else:
-            yield PlanError(host.name, "", f"facts.{name}", "", f"the host could not be asked for this: {why}", _LOOK)
+            yield PlanError(host.name, "", f"facts.{name}", "", f"the host could not report this: {why}", _LOOK)

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GPUs: there, each used once, and as many as the parallel sizes ask for."""
+"""GPUs: present and healthy, each assigned once, and as many as the parallel sizes need."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_para
 
 
 def _wants_gpus(draft: ServiceDraft) -> bool:
-    """A CPU build uses GPUs only as far as its user names them (which then is a rehearsal)."""
+    """Whether a service uses GPUs: a CPU build does so only for the plan, where the user names them."""
     return draft.service.gpus is not None or not draft.on_cpu
 
 
 @check(every_engine=True)
 def gpus_are_detected(host: HostDraft) -> Iterator[Finding]:
-    """The host shows GPUs where services want them."""
+    """The host has GPUs where services need them."""
     wanting = [draft for draft in host.services if _wants_gpus(draft)]
     if host.facts is None:
         for draft in wanting:
             if draft.engine == VLLM and draft.gpus is None and "tensor_parallel_size" not in draft.given:
-                yield PlanWarning(host.name, draft.label, "how many GPUs the host has is not known, so tensor_parallel_size stands at 1; state them with plan_gpus")
+                yield PlanWarning(host.name, draft.label, "the plan does not know the host's GPUs, so tensor_parallel_size is 1; state the GPUs in plan_gpus")
         return
     if not wanting:
         return
     if host.facts.gpu_error and host.settings.cuda_driver_install and host.gpus_are_stated:
-        yield PlanWarning(host.name, "", f"nvidia-smi fails on the host ({shown(host.facts.gpu_error)}); the driver that is to be installed has to cure that")
+        yield PlanWarning(host.name, "", f"nvidia-smi fails on the host ({shown(host.facts.gpu_error)}); this run installs a driver, which should fix it")
     elif host.facts.gpu_error:
         yield PlanError(
             host.name,
@@ -53,13 +53,13 @@ def gpus_are_detected(host: HostDraft) -> Iterator[Finding]:
         for draft in wanting:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
             why = "nvidia-smi finds no GPU on the host"
-            fix = "install the driver first, or state with plan_gpus what the host will have (and have the driver installed with cuda_driver_install)"
+            fix = "install the driver first, or state the GPUs in plan_gpus (and let the role install the driver with cuda_driver_install)"
             yield PlanError(host.name, draft.label, "gpus", value, why, fix)
 
 
 @check(every_engine=True)
 def gpus_exist(host: HostDraft) -> Iterator[PlanError]:
-    """Each GPU that a service names is there, and named once."""
+    """Each GPU that a service names exists and is named once."""
     for draft in host.services:
         named = draft.service.gpus
         if named is None:
@@ -67,7 +67,7 @@ def gpus_exist(host: HostDraft) -> Iterator[PlanError]:
         value = shown(list(named))
         twice = [str(index) for index, count in Counter(named).items() if count > 1]
         if twice:
-            yield PlanError(host.name, draft.label, "gpus", value, f"GPU {', '.join(twice)} stands there more than once", "name each GPU once")
+            yield PlanError(host.name, draft.label, "gpus", value, f"GPU {', '.join(twice)} is named more than once", "name each GPU once")
         if not host.gpus:
             continue
         there = [gpu.index for gpu in host.gpus]
@@ -79,20 +79,20 @@ def gpus_exist(host: HostDraft) -> Iterator[PlanError]:
 
 @check(every_engine=True)
 def gpus_are_healthy(host: HostDraft) -> Iterator[PlanError]:
-    """No service gets a GPU that is lost or has to be reset: CUDA finds fewer GPUs then, or none."""
+    """No service uses a GPU that is lost or needs a reset: CUDA would find fewer GPUs, or none."""
     for draft in host.services:
         used = set(draft.gpus or ())
         for gpu in host.gpus or ():
             if gpu.index in used and gpu.error and _wants_gpus(draft):
-                why = f"GPU {gpu.index}{f' ({shown(gpu.name)})' if gpu.name else ''} does not work: nvidia-smi says {shown(gpu.error)}"
+                why = f"GPU {gpu.index}{f' ({shown(gpu.name)})' if gpu.name else ''} does not work: nvidia-smi reports {shown(gpu.error)}"
                 others = [str(other.index) for other in host.gpus or () if not other.error and not other.split and other.parent is None]
-                instead = f"; or leave it out with gpus (those that work: {', '.join(others)})" if others else ""
+                instead = f"; or choose other GPUs with gpus (working: {', '.join(others)})" if others else ""
                 yield PlanError(host.name, draft.label, "gpus", _value(draft), why, gpu_fix(gpu.error, str(gpu.index)) + instead)
 
 
 @check(every_engine=True)
 def mig_gpus_are_named_by_slice(host: HostDraft) -> Iterator[PlanError]:
-    """Of a GPU that MIG splits a service names one slice by its UUID: CUDA gives a process one slice, and the card's memory is nobody's."""
+    """A service on a GPU split by MIG names one slice by its UUID: CUDA gives a process one slice, not the whole GPU."""
     for draft in host.services:
         if not _wants_gpus(draft):
             continue
@@ -102,14 +102,14 @@ def mig_gpus_are_named_by_slice(host: HostDraft) -> Iterator[PlanError]:
         slices = [item for item in named or () if isinstance(item, str)]
         parts = [str(gpu.index) for gpu in by_index.values() if gpu.parent is not None and (not split or gpu.parent in [one.index for one in split])]
         offered = f"name one slice: gpus: [{parts[0]}]{f' (of {len(parts)}, see nvidia-smi -L)' if len(parts) > 1 else ''}" if parts else (
-            "make slices with nvidia-smi mig -cgi … -C and name one by its UUID in gpus"
+            "create slices with nvidia-smi mig -cgi … -C and name one by its UUID in gpus"
         )
         if split:
             which = ", ".join(str(gpu.index) for gpu in split)
-            why = f"GPU {which} is split by MIG, and a process gets one of its slices, never the whole"
+            why = f"GPU {which} is split by MIG, and a process can use only one of its slices"
             yield PlanError(host.name, draft.label, "gpus", _value(draft), why, f"{offered}; or turn MIG off: nvidia-smi -i {which} -mig 0")
         if slices and (len(set(named or ())) > 1 or draft.is_distributed):
-            why = "CUDA gives a process one slice of MIG, and slices do not reach each other, so a service cannot be spread over them"
+            why = "CUDA gives a process one MIG slice, and slices cannot communicate, so a service cannot span several of them"
             fix = f"name one slice: gpus: [{slices[0]}], on one host, or whole GPUs"
             yield PlanError(host.name, draft.label, "gpus", _value(draft), why, fix)
 
@@ -120,7 +120,7 @@ def _value(draft: ServiceDraft) -> str:
 
 @check(every_engine=True)
 def gpus_are_assigned_once(host: HostDraft) -> Iterator[Finding]:
-    """No GPU serves two services, since each takes nearly all of its memory for itself, unless all of them say how much and that is one GPU's."""
+    """No two services use the same GPU, since each takes nearly all of its memory, unless all of them set their share and the sum fits."""
     owners: dict[int | str, str] = {}
     shares = _stated_shares(host)
     all_of_unknown = ""
@@ -144,14 +144,14 @@ def gpus_are_assigned_once(host: HostDraft) -> Iterator[Finding]:
         for owner, indexes in taken.items():
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
             why = f"{owner} on this host uses GPU {', '.join(str(index) for index in indexes)} as well"
-            share = "let them share, with a gpu_memory_utilization in the vllm_args of each and 1 at most together"
+            share = "let them share it: set gpu_memory_utilization in the vllm_args of each, 1 at most in total"
             fix = f"give each service of a host its own gpus; or {share}"
             yield PlanError(host.name, draft.label, "gpus", value, why, fix)
-    yield from _told_of_sharing(host, shares)
+    yield from _shared_gpus(host, shares)
 
 
 def _stated_shares(host: HostDraft) -> dict[int | str, list[str]]:
-    """GPUs that several services share knowingly, with those services: each says which share of the memory it takes, and the sum is 1 at most."""
+    """GPUs that several services share explicitly, with those services: each sets its share of the memory, and the sum is 1 at most."""
     users: dict[int | str, list[ServiceDraft]] = {}
     for draft in host.services:
         if _wants_gpus(draft):
@@ -161,17 +161,17 @@ def _stated_shares(host: HostDraft) -> dict[int | str, list[str]]:
     for index, drafts in users.items():
         stated = [utilization_of(draft) for draft in drafts if "gpu_memory_utilization" in draft.given]
         known = [share for share in stated if share is not None]
-        # A little over 1 is what decimal fractions make of 1.
+        # Decimal fractions may add up to slightly more than 1.
         if len(drafts) > 1 and len(known) == len(drafts) and sum(known) < 1 + 1e-9:
             shares[index] = [draft.label for draft in drafts]
     return shares
 
 
-def _told_of_sharing(host: HostDraft, shares: dict[int | str, list[str]]) -> Iterator[PlanWarning]:
+def _shared_gpus(host: HostDraft, shares: dict[int | str, list[str]]) -> Iterator[PlanWarning]:
     groups = {tuple(labels): [index for index, same in shares.items() if same == labels] for labels in shares.values()}
     for labels, indexes in groups.items():
         what = f"{', '.join(labels)} share GPU {', '.join(str(index) for index in indexes)}"
-        yield PlanWarning(host.name, "", f"{what}: vLLM measures free memory as it starts, so start one after the other")
+        yield PlanWarning(host.name, "", f"{what}: vLLM measures free memory when it starts, so start them one after the other")
 
 
 @check()
@@ -183,13 +183,13 @@ def parallel_sizes_fit_the_gpus(host: HostDraft) -> Iterator[Finding]:
                 yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key]), "this is not a positive whole number", "write 1 or more")
         wanted = draft.world_size()
         if wanted is None or not draft.gpus or draft.is_distributed:
-            # Those over several hosts are counted together.
+            # Another check adds up the GPUs of multi-node services.
             continue
         have = len(set(draft.gpus))
         product = " x ".join(f"{key} {draft.arguments[key]}" for key in SIZES if key in draft.arguments)
         if wanted > have:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
-            why = f"{product} asks for {wanted} GPUs and the service has {have}"
-            yield PlanError(host.name, draft.label, "gpus", value, why, "give it as many GPUs, or lower the parallel sizes in vllm_args")
+            why = f"{product} needs {wanted} GPUs and the service has {have}"
+            yield PlanError(host.name, draft.label, "gpus", value, why, "give it more GPUs, or lower the parallel sizes in vllm_args")
         elif wanted < have and _wants_gpus(draft):
-            yield PlanWarning(host.name, draft.label, f"{product} uses {wanted} of its {have} GPUs; the others stay idle")
+            yield PlanWarning(host.name, draft.label, f"{product} uses {wanted} of its {have} GPUs; the other GPUs stay idle")

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A service over several hosts as a whole: all of its hosts are there, say the same, and have the GPUs that it asks for."""
+"""A multi-node service as a whole: its hosts are complete, agree on its settings, and have the GPUs that it needs."""
 
 from __future__ import annotations
 
@@ -22,54 +22,54 @@ Finding = Union[PlanError, PlanWarning]
 
 @multi_node_check
 def node_count_matches_the_hosts(cluster: Cluster, run: Run) -> Iterator[PlanError]:
-    """As many hosts have the service as it says that it has nodes."""
+    """As many hosts define the service as distributed.nodes says."""
     nodes = cluster.distributed.nodes
     have = len(cluster.members)
-    if nodes is None or nodes == have or _said(cluster, lambda member: _of(member).nodes) is not None:
+    if nodes is None or nodes == have or _differing(cluster, lambda member: _of(member).nodes) is not None:
         return
-    there = f"{have} host{' of the inventory has' if have == 1 else 's of the inventory have'} it: {', '.join(cluster.hosts)}"
+    there = f"{have} host{' defines' if have == 1 else 's define'} the service: {', '.join(cluster.hosts)}"
     if have < nodes:
         why = f"{there}; {nodes - have} more {'is' if nodes - have == 1 else 'are'} missing"
-        fix = f"define the service for {nodes} hosts, in the variables of a group that holds them, or write nodes: {have}"
+        fix = f"define the service for {nodes} hosts, in the variables of their group, or write nodes: {have}"
         fix = fix if have > 1 else fix.partition(", or write")[0]
     else:
         why = f"{there}; {have - nodes} too many"
-        fix = f"take it off {have - nodes} of them, write nodes: {have}, or give services of their own names to groups of {nodes}"
+        fix = f"remove it from {have - nodes} of them, write nodes: {have}, or define one service for each group of {nodes} hosts"
     yield PlanError(cluster.head.host.name, cluster.label, "distributed.nodes", str(nodes), why, fix)
 
 
 @multi_node_check
 def head_is_a_node(cluster: Cluster, run: Run) -> Iterator[PlanError]:
-    """The head that is named is one of the hosts."""
-    if _said(cluster, lambda member: _of(member).head) is not None:
+    """distributed.head is one of the hosts of the service."""
+    if _differing(cluster, lambda member: _of(member).head) is not None:
         return
     head = cluster.distributed.head
     if head is not None and head not in cluster.hosts:
-        why = f"no host of this name has the service; {', '.join(cluster.hosts)} {'has' if len(cluster.hosts) == 1 else 'have'} it"
-        fix = did_you_mean(head, cluster.hosts, "name one of them, or leave head out for the first of the inventory")
+        why = f"this host does not define the service; {', '.join(cluster.hosts)} {'does' if len(cluster.hosts) == 1 else 'do'}"
+        fix = did_you_mean(head, cluster.hosts, "name one of them, or leave head out for the first host of the inventory")
         yield PlanError(cluster.head.host.name, cluster.label, "distributed.head", shown(head), why, fix)
 
 
 @multi_node_check
 def nodes_have_the_same_settings(cluster: Cluster, run: Run) -> Iterator[Finding]:
-    """What has to be the same on all nodes is. Of things that follow from each other the first is told."""
+    """All nodes have the same settings. Of settings that follow from each other only the first is reported."""
     for key, chain, fix in _ALIKE:
         for subkey, get in chain:
-            said = _said(cluster, get)
-            if said is not None:
-                yield _differs(cluster, subkey or key, said, fix)
+            found = _differing(cluster, get)
+            if found is not None:
+                yield _differs(cluster, subkey or key, found, fix)
                 break
     for name in dict.fromkeys(name for member in cluster.members for name in member.draft.given):
-        said = _said(cluster, lambda member: member.draft.given.get(name), name)
-        if said is not None:
-            yield _differs(cluster, f"vllm_args.{name}", said, _BY_GROUP)
-    if _said(cluster, _gpu_count) is None and (said := _said(cluster, _gpu_names)) is not None:
+        found = _differing(cluster, lambda member: member.draft.given.get(name), name)
+        if found is not None:
+            yield _differs(cluster, f"vllm_args.{name}", found, _BY_GROUP)
+    if _differing(cluster, _gpu_count) is None and (found := _differing(cluster, _gpu_names)) is not None:
         hosts = ", ".join(cluster.hosts)
-        yield PlanWarning(cluster.head.host.name, cluster.label, f"its nodes {hosts} have different GPUs ({_told(said)}): the slowest sets the pace")
+        yield PlanWarning(cluster.head.host.name, cluster.label, f"its nodes {hosts} have different GPUs ({_by_host(found)}): the slowest sets the pace")
 
 
 def _gpu_count(member: Member) -> int | None:
-    """GPUs of the service on a host; None when nobody knows."""
+    """Number of GPUs of the service on a host; None when unknown."""
     return len(set(member.draft.gpus)) if member.draft.gpus is not None else None
 
 
@@ -82,10 +82,10 @@ def _of(member: Member) -> Any:
     return member.draft.service.distributed
 
 
-_BY_GROUP = "define the service once, in the variables of a group that holds its hosts"
-_SAME = f"write the same on all of its hosts, best by this: {_BY_GROUP}"
+_BY_GROUP = "define the service once, in the variables of the group of its hosts"
+_SAME = f"write the same value on all of its hosts, or better: {_BY_GROUP}"
 
-# What has to be alike: the key, what to compare in the order in which one follows from the other, and the fix.
+# Settings that have to be equal: the key, what to compare (in the order in which one follows from the other), and the fix.
 _ALIKE: tuple[tuple[str, tuple[tuple[str, Callable[[Member], Any]], ...], str], ...] = (
     ("distributed.nodes", (("", lambda member: _of(member).nodes),), _SAME),
     ("distributed.backend", (("", lambda member: _of(member).backend), ("distributed.port", lambda member: _of(member).rendezvous_port)), _SAME),
@@ -93,7 +93,7 @@ _ALIKE: tuple[tuple[str, tuple[tuple[str, Callable[[Member], Any]], ...], str], 
     (
         "vllm_version",
         (("", lambda member: member.draft.version.text), ("release", lambda member: member.draft.release.path)),
-        "set vllm_version and the other vllm_ settings for all of its hosts alike, in the variables of their group",
+        "set vllm_version and the other vllm_ settings to the same values for all of its hosts, in the variables of their group",
     ),
     (
         "model",
@@ -110,63 +110,63 @@ _ALIKE: tuple[tuple[str, tuple[tuple[str, Callable[[Member], Any]], ...], str], 
 )
 
 
-def _said(cluster: Cluster, get: Callable[[Member], Any], name: str = "") -> dict[str, list[str]] | None:
-    """What the hosts say, each answer with those who give it; None when all say the same.
+def _differing(cluster: Cluster, get: Callable[[Member], Any], name: str = "") -> dict[str, list[str]] | None:
+    """The different values of the hosts, each with its hosts; None when all hosts have the same value.
 
-    :param name: of the argument, for those whose values are not shown
+    :param name: name of the argument, so that secret values are not shown
     """
-    answers = [(member.host.name, get(member)) for member in cluster.members]
-    if all(answer == answers[0][1] for _host, answer in answers):
+    by_host = [(member.host.name, get(member)) for member in cluster.members]
+    if all(value == by_host[0][1] for _host, value in by_host):
         return None
-    said: dict[str, list[str]] = {}
-    for host, answer in answers:
-        said.setdefault("nothing" if answer is None else shown(answer, name), []).append(host)
-    return said
+    found: dict[str, list[str]] = {}
+    for host, value in by_host:
+        found.setdefault("nothing" if value is None else shown(value, name), []).append(host)
+    return found
 
 
-def _told(said: dict[str, list[str]]) -> str:
-    return ", ".join(f"{answer or 'unknown'} on {' and '.join(hosts)}" for answer, hosts in said.items())
+def _by_host(found: dict[str, list[str]]) -> str:
+    return ", ".join(f"{value or 'unknown'} on {' and '.join(hosts)}" for value, hosts in found.items())
 
 
-def _differs(cluster: Cluster, key: str, said: dict[str, list[str]], fix: str) -> PlanError:
-    value = ", ".join(said)
-    return PlanError(cluster.head.host.name, cluster.label, key, value, f"the nodes of one service have to agree, and it is {_told(said)}", fix)
+def _differs(cluster: Cluster, key: str, found: dict[str, list[str]], fix: str) -> PlanError:
+    value = ", ".join(found)
+    return PlanError(cluster.head.host.name, cluster.label, key, value, f"all nodes need the same value, and it is {_by_host(found)}", fix)
 
 
 @multi_node_check
 def node_addresses_are_unique(cluster: Cluster, run: Run) -> Iterator[PlanError]:
-    """Each node has an address of its own, at which others reach it."""
+    """Each node has its own address, at which the other nodes reach it."""
     owners: dict[str, str] = {}
     for node in cluster.head.draft.part.nodes if cluster.head.draft.part else ():
         key, fix = "ansible_host", "give each host its own address, or name a network with distributed.interface"
         if node.address == "localhost" or node.address.startswith("127.") or node.address == "::1":
             yield PlanError(node.host, cluster.label, key, node.address, "the other nodes of the service cannot reach it at this address", fix)
         elif node.address in owners:
-            why = f"{owners[node.address]} has the same address, and each node of a service is a host of its own"
+            why = f"{owners[node.address]} has the same address, and each node needs a separate host"
             yield PlanError(node.host, cluster.label, key, shown(node.address), why, fix)
         owners.setdefault(node.address, node.host)
 
 
 @multi_node_check
 def ray_nodes_have_ipv4(cluster: Cluster, run: Run) -> Iterator[PlanError]:
-    """Nodes under Ray have addresses of IPv4: nobody has tried its ports and ranks by IPv6."""
+    """Ray nodes have IPv4 addresses: Ray over IPv6 is not tested."""
     if cluster.distributed.backend != RAY:
         return
     for node in cluster.head.draft.part.nodes if cluster.head.draft.part else ():
         if ":" in node.address:
-            why = "the other nodes reach it by IPv6, by which services on Ray are not known to run"
-            fix = "write distributed.backend: mp; or name a network with IPv4 with distributed.interface, or an IPv4 address as ansible_host"
+            why = "the other nodes reach it over IPv6, and Ray over IPv6 is not supported here"
+            fix = "write distributed.backend: mp; or name an interface with IPv4 in distributed.interface, or an IPv4 address in ansible_host"
             yield PlanError(node.host, cluster.label, "distributed.backend", RAY, why, fix)
 
 
 @multi_node_check
 def parallel_sizes_match_the_gpus_of_all_nodes(cluster: Cluster, run: Run) -> Iterator[Finding]:
-    """The parallel sizes are the GPUs of all nodes, neither more nor less, and no stage is cut between hosts."""
+    """The parallel sizes use exactly the GPUs of all nodes, and no pipeline stage is split between hosts unevenly."""
     draft = cluster.head.draft
     nodes = cluster.distributed.nodes
     each = _gpu_count(cluster.head)
     wanted = draft.world_size()
-    if not each or nodes is None or wanted is None or _said(cluster, _gpu_count) is not None:
+    if not each or nodes is None or wanted is None or _differing(cluster, _gpu_count) is not None:
         return
     tensor, pipeline = (args.size(draft.arguments, key) or 1 for key in ("tensor_parallel_size", "pipeline_parallel_size"))
     stage = wanted // pipeline
@@ -178,18 +178,18 @@ def parallel_sizes_match_the_gpus_of_all_nodes(cluster: Cluster, run: Run) -> It
     usual = _usual_sizes(cluster, each, nodes)
     if wanted != each * nodes:
         why = f"{sizes} is {wanted} GPUs and the service has {each * nodes}"
-        fix = f"{usual}, or name on each host the GPUs that it is to use, with gpus"
+        fix = f"{usual}, or choose the GPUs of each host with gpus"
         yield PlanError(cluster.head.host.name, cluster.label, "gpus", value, why, fix)
     elif each % stage and stage % each:
-        why = f"a stage of {stage} GPUs is neither part of a host with {each} nor made of whole ones"
+        why = f"a stage of {stage} GPUs neither fits into a host with {each} GPUs nor spans whole hosts"
         yield PlanError(cluster.head.host.name, cluster.label, "vllm_args.tensor_parallel_size", str(tensor), why, usual)
     elif stage > each:
-        what = f"{sizes} sends what tensor parallel exchanges in every layer between hosts, which only the fastest networks bear"
+        what = f"{sizes} runs tensor parallel across hosts, with traffic between them in every layer, which needs a very fast network"
         yield PlanWarning(cluster.head.host.name, cluster.label, f"{what}; {usual}")
 
 
 def _usual_sizes(cluster: Cluster, each: int, nodes: int) -> str:
-    """What to write to use all GPUs: nothing where the model can be cut so, else the largest tensor parallel size within a host that it can."""
+    """How to use all GPUs: the default sizes where the model divides by them, else the largest tensor parallel size within a host."""
     draft = cluster.head.draft
     model, refines = draft.entry.architecture if draft.entry else Architecture(), blocks_are_refined(cluster.head.host, draft)
     ways = [Parallel(size, each * nodes // size) for size in range(each, 0, -1) if each % size == 0]
@@ -201,25 +201,25 @@ def _usual_sizes(cluster: Cluster, each: int, nodes: int) -> str:
 
 @multi_node_check
 def run_includes_all_nodes(cluster: Cluster, run: Run) -> Iterator[PlanError]:
-    """A run reaches all nodes of a service or none: half of one does not serve."""
+    """A run includes all nodes of a service or none: an incomplete service cannot run."""
     if run.hosts is None:
         return
     missing = [name for name in cluster.hosts if name not in run.hosts]
     there = [name for name in cluster.hosts if name in run.hosts]
     if missing and there:
         who = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not in this run"
-        why = f"{who}, left out by its limit or failed before; a part of a service does not serve"
-        fix = f"limit the run to all of its hosts, -l {','.join(cluster.hosts)}, or to none of them"
+        why = f"{who}, because of its limit or an earlier failure; a multi-node service needs all of its hosts"
+        fix = f"limit the run to all hosts of the service, -l {','.join(cluster.hosts)}, or to none of them"
         yield PlanError(cluster.head.host.name, cluster.label, "limit", ",".join(there), why, fix)
 
 
 @multi_node_check
 def hostnames_are_unique(cluster: Cluster, run: Run) -> Iterator[PlanError]:
-    """No two nodes give themselves the same name: logs, certificates and people could not tell them apart, and one host may be there twice."""
+    """The nodes have different hostnames: otherwise logs are ambiguous, and one host may be in the inventory twice."""
     owners: dict[str, str] = {}
     for member in cluster.members:
         name = member.host.facts.hostname if member.host.facts is not None else ""
         if name and name in owners:
-            why = f"{owners[name]} gives itself the same name ({name}), and each node of a service is a host of its own"
-            yield PlanError(member.host.name, cluster.label, "hostname", name, why, "see that these are two hosts, and set their names with hostnamectl")
+            why = f"{owners[name]} has the same hostname ({name}), and each node needs a separate host"
+            yield PlanError(member.host.name, cluster.label, "hostname", name, why, "check that these are two hosts, and set their names with hostnamectl")
         owners.setdefault(name, member.host.name)

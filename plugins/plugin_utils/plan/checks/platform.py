@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Platform: the driver is new enough for vLLM's CUDA, and the GPUs can compute with the model's type."""
+"""Platform: the driver supports vLLM's CUDA, and the GPUs support the model's data type."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ _HALF = ("half", "float16")
 
 
 def _gpus(host: HostDraft, draft: ServiceDraft) -> list[Gpu]:
-    """GPUs of a service that are known. A CPU build uses none, whatever its user names."""
+    """Known GPUs of a service. A CPU build uses none, even if the user names some."""
     used = set(draft.gpus or ())
     return [] if draft.version.is_cpu_build else [gpu for gpu in host.gpus or () if gpu.index in used]
 
 
 @check(accept="driver")
 def driver_supports_cuda(host: HostDraft) -> Iterator[PlanError]:
-    """The driver is at least the one that the CUDA of the chosen vLLM needs."""
+    """The driver is new enough for the CUDA version of the chosen vLLM."""
     platforms = host.tables.platforms
     for draft in host.services:
         cuda = platforms.cuda(draft.version, host.settings.vllm_torch_backend)
         least = platforms.driver(cuda)
         if host.settings.cuda_driver_install:
-            # What is installed now goes; a branch is compared by its first number, since the newest of it is what comes.
+            # The role replaces the installed driver by the newest one of the branch, so only the branch is compared.
             branch = host.settings.cuda_driver_branch
             if least and numbers(branch) < numbers(least)[:1]:
-                why = f"vLLM {draft.version.text} brings CUDA {written(cuda)}, which needs driver {least} or newer"
+                why = f"vLLM {draft.version.text} uses CUDA {written(cuda)}, which needs driver {least} or newer"
                 yield PlanError(host.name, draft.label, "cuda_driver_branch", branch, why, f"choose branch {written(numbers(least)[:1])} or newer")
             continue
         older = [gpu.driver_version for gpu in _gpus(host, draft) if numbers(gpu.driver_version) and numbers(gpu.driver_version) < numbers(least)]
         if least and older:
-            why = f"vLLM {draft.version.text} brings CUDA {written(cuda)}, which needs driver {least} or newer"
-            fix = f"install driver {least} or newer (cuda_driver_install does it); or choose a build for an older CUDA with vllm_torch_backend"
+            why = f"vLLM {draft.version.text} uses CUDA {written(cuda)}, which needs driver {least} or newer"
+            fix = f"install driver {least} or newer (or set cuda_driver_install); or choose a build for an older CUDA with vllm_torch_backend"
             yield PlanError(host.name, draft.label, "gpus", f"driver {shown(older[0])}", why, fix)
 
 
 @check(accept="cuda")
 def cuda_supports_the_gpu(host: HostDraft) -> Iterator[PlanError]:
-    """The CUDA of the chosen vLLM makes code for the GPUs."""
+    """The CUDA version of the chosen vLLM supports the GPUs."""
     platforms = host.tables.platforms
     for draft in host.services:
         cuda = platforms.cuda(draft.version, host.settings.vllm_torch_backend)
@@ -57,12 +57,12 @@ def cuda_supports_the_gpu(host: HostDraft) -> Iterator[PlanError]:
             least = platforms.least_cuda(capability)
             oldest = platforms.oldest_gpu(cuda)
             if capability and capability < oldest:
-                brings = f"vLLM {draft.version.text}{f' brings CUDA {written(cuda)} here and' if cuda else ''}"
-                why = f"{brings} has code for GPUs from compute capability {written(oldest)} on"
+                uses = f"vLLM {draft.version.text}{f' uses CUDA {written(cuda)} here and' if cuda else ''}"
+                why = f"{uses} supports GPUs from compute capability {written(oldest)} on"
                 yield PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, _for_old_gpus(host, draft, capability))
                 break
             if capability and cuda and cuda < least:
-                why = f"this GPU needs CUDA {written(least)} or newer, and vLLM {draft.version.text} brings {written(cuda)} here"
+                why = f"this GPU needs CUDA {written(least)} or newer, and vLLM {draft.version.text} uses {written(cuda)} here"
                 fix = f"choose a build for CUDA {written(least)} or newer: vllm_torch_backend, or the version's local part"
                 yield PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, fix)
                 break
@@ -70,7 +70,7 @@ def cuda_supports_the_gpu(host: HostDraft) -> Iterator[PlanError]:
 
 @check(accept="kernels")
 def attention_kernels_support_the_gpu(host: HostDraft) -> Iterator[PlanError]:
-    """The GPUs are none of those that a kernel of the model, or one that the user names, was not written for: at both ends of the range."""
+    """The GPUs support the kernels that the model needs and the attention backend that the user sets."""
     platforms = host.tables.platforms
     for draft in host.services:
         sparse = draft.entry is not None and draft.entry.architecture.mla is not None and bool(draft.entry.architecture.mla.index_head_dim)
@@ -81,22 +81,22 @@ def attention_kernels_support_the_gpu(host: HostDraft) -> Iterator[PlanError]:
             if not capability:
                 continue
             if sparse and capability[0] not in platforms.sparse_mla:
-                why = f"vLLM has the model's sparse attention for GPUs of compute capability {_majors(platforms.sparse_mla)} alone"
-                yield PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve it on such a GPU, or another model here")
+                why = f"vLLM supports the model's sparse attention only on GPUs of compute capability {_majors(platforms.sparse_mla)}"
+                yield PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve it on such a GPU, or serve another model here")
                 break
             if backend and capability[0] not in backend:
-                why = f"this attention backend is for GPUs of compute capability {_majors(backend)}, and {_named(gpu, capability)} is not"
-                fix = "take it out: vLLM chooses one that goes with GPU and model"
+                why = f"this attention backend needs a GPU of compute capability {_majors(backend)}, not {_named(gpu, capability)}"
+                fix = "remove it: vLLM chooses a backend for GPU and model"
                 yield PlanError(host.name, draft.label, "vllm_args.attention_backend", shown(named), why, fix)
                 break
 
 
 @check(accept="kv-cache-dtype")
 def kv_cache_dtype_is_supported(host: HostDraft) -> Iterator[PlanError]:
-    """There is a kernel for the KV cache's type, the model's attention and the GPUs, and nothing in the weights against it.
+    """vLLM has a kernel for the KV cache's type, the model's attention and the GPUs, and the weights allow the type.
 
-    By C(kv_cache_dtypes) of platforms.yml. FP8 weights take no cache of kind e5m2 (model_executor/layers/attention/attention.py of vLLM 0.32.0), but
-    for those of compressed-tensors that bring no scales for it, as those with a scale a channel are.
+    The kernels are in C(kv_cache_dtypes) of platforms.yml. vLLM refuses a cache of type e5m2 with FP8 weights
+    (model_executor/layers/attention/attention.py of 0.32.0), except for compressed-tensors without scales for it (one scale for each channel).
     """
     platforms = host.tables.platforms
     for draft in host.services:
@@ -105,7 +105,7 @@ def kv_cache_dtype_is_supported(host: HostDraft) -> Iterator[PlanError]:
         if not isinstance(named, str) or draft.version.is_cpu_build:
             continue
         if named == "fp8_e5m2" and model.quantization in ("fp8-block", "fp8-tensor"):
-            why = "the weights are in FP8, and vLLM refuses a cache of fp8_e5m2 beside them"
+            why = "the weights are in FP8, and vLLM refuses a cache of fp8_e5m2 with them"
             yield _wrong_cache(host, draft, named, why)
             continue
         kernels = platforms.cache_kernels(named, draft.version)
@@ -120,12 +120,12 @@ def kv_cache_dtype_is_supported(host: HostDraft) -> Iterator[PlanError]:
             capability = numbers(gpu.compute_capability)
             if capability and not suits(capability, kernels[kind]):
                 needs = _majors(tuple(kernels[kind])) if isinstance(kernels[kind], (list, tuple)) else f"{kernels[kind]} and newer"
-                why = f"vLLM {draft.version.text} has this type of KV cache for compute capability {needs}, and {_named(gpu, capability)} is not that"
+                why = f"vLLM {draft.version.text} supports this type of KV cache on compute capability {needs}, not on {_named(gpu, capability)}"
                 yield _wrong_cache(host, draft, named, why)
                 break
 
 
-# Kinds of attention, as the table of cache types has them.
+# Kinds of attention in the table of cache types.
 _ATTENTION = {"heads": "keys and values of each head", "mla": "MLA's compressed cache", "sparse": "sparse attention over MLA's compressed cache"}
 
 
@@ -137,13 +137,13 @@ def _attention(model: Architecture) -> str:
 
 
 def _wrong_cache(host: HostDraft, draft: ServiceDraft, named: str, why: str) -> PlanError:
-    """The fix is FP8 where all GPUs have it and it was what was wanted, else the model's own type."""
+    """An error whose fix is FP8 where all GPUs support it and the user wanted a smaller type, else the model's own type."""
     kernels = host.tables.platforms.cache_kernels("fp8", draft.version)
     kind = _attention(draft.entry.architecture) if draft.entry else ""
     capabilities = [numbers(gpu.compute_capability) for gpu in _gpus(host, draft)]
     smaller = named not in ("fp8", "fp8_e4m3", "bfloat16")
     fits = kernels is None or (kind in kernels and all(suits(capability, kernels[kind]) for capability in capabilities if capability))
-    fix = "write fp8, or take it out" if smaller and fits else "take it out: the cache then has the type that the model computes in"
+    fix = "write fp8, or remove it" if smaller and fits else "remove it: the cache then has the model's own type"
     return PlanError(host.name, draft.label, draft.where("kv_cache_dtype"), named, why, fix)
 
 
@@ -154,7 +154,7 @@ def _for_old_gpus(host: HostDraft, draft: ServiceDraft, capability: Numbers) -> 
     wanted = draft.entry.min_vllm if draft.entry is not None else None
     if capability < platforms.oldest_gpu((12,)) or last is None or (wanted is not None and last < wanted) or draft.version <= last:
         return "serve it on a newer GPU"
-    return f"serve it on a newer GPU; or set vllm_version to {older}, the last whose own CUDA knows this one (without vllm_torch_backend)"
+    return f"serve it on a newer GPU; or set vllm_version to {older}, the last one with a CUDA for this GPU (without vllm_torch_backend)"
 
 
 def _majors(majors: tuple[int, ...]) -> str:
@@ -163,7 +163,7 @@ def _majors(majors: tuple[int, ...]) -> str:
 
 @check(accept="compute-capability")
 def gpu_supports_the_dtype(host: HostDraft) -> Iterator[Finding]:
-    """The GPUs can take the model's quantisation, and compute in its type rather than only keep it."""
+    """The GPUs support the model's quantisation, and can compute in its data type."""
     platforms = host.tables.platforms
     for draft in host.services:
         if draft.entry is None:
@@ -177,23 +177,23 @@ def gpu_supports_the_dtype(host: HostDraft) -> Iterator[Finding]:
             finding = finding or _sixteen_bits(host, draft, gpu, capability, platforms.bf16_arithmetic)
             if finding is not None:
                 yield finding
-                # The others are of the same kind, or told of in the next run.
+                # The other GPUs are usually of the same kind; the next run reports them.
                 break
 
 
 def _quantization(draft: ServiceDraft) -> str:
-    """That of the weights, or the one that the arguments ask for as they are loaded."""
+    """The quantisation of the weights, or the one that vLLM applies while it loads them."""
     stated = draft.entry.architecture.quantization if draft.entry else ""
     return "fp8-tensor" if stated in ("", "none") and draft.given.get("quantization") == "fp8" else stated
 
 
 def _quantized(host: HostDraft, draft: ServiceDraft, gpu: Gpu, capability: Numbers, quantization: str, least: Numbers, fp8: Numbers) -> Finding | None:
     if capability < least:
-        why = f"vLLM takes weights quantised as {quantization} from compute capability {written(least)} on"
-        return PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve a model in another type, or on another GPU")
+        why = f"vLLM supports weights quantised as {quantization} from compute capability {written(least)} on"
+        return PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve a model with another quantisation, or use another GPU")
     if quantization.startswith("fp8") and capability < fp8:
-        what = f"{_named(gpu, capability)} has no FP8 arithmetic (that begins with {written(fp8)})"
-        return PlanWarning(host.name, draft.label, f"{what}: FP8 is for the weights alone there, which saves memory but computes in 16 bits")
+        what = f"{_named(gpu, capability)} has no FP8 arithmetic (available from {written(fp8)} on)"
+        return PlanWarning(host.name, draft.label, f"{what}: FP8 weights save memory there, but vLLM computes in 16 bits")
     return None
 
 
@@ -202,11 +202,11 @@ def _sixteen_bits(host: HostDraft, draft: ServiceDraft, gpu: Gpu, capability: Nu
     if capability >= bf16 or wanted in _HALF:
         return None
     if wanted == "bfloat16":
-        why = f"{_named(gpu, capability)} has no BF16 arithmetic, and vLLM refuses it below compute capability {written(bf16)}"
+        why = f"{_named(gpu, capability)} has no BF16 arithmetic, and vLLM refuses it before compute capability {written(bf16)}"
         return PlanError(host.name, draft.label, "vllm_args.dtype", "bfloat16", why, "write dtype: half")
     known = draft.entry is not None and draft.entry.architecture.dtype in ("bf16", "fp8")
     what = f"{_named(gpu, capability)} has no BF16 arithmetic: vLLM computes in FP16 instead, in which some models overflow"
-    return PlanWarning(host.name, draft.label, f"{what}; dtype: half says so") if known and wanted == "auto" else None
+    return PlanWarning(host.name, draft.label, f"{what}; dtype: half makes that explicit") if known and wanted == "auto" else None
 
 
 def _named(gpu: Gpu, capability: Numbers) -> str:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ports: one service each, and nobody else's."""
+"""Ports: each used by one service, and free on the host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SSH = 22
 
 @dataclass(frozen=True)
 class _Port:
-    """A port that a service listens on on this host, the key that says so, and the units that may."""
+    """A port on which a service listens on this host, the key that sets it, and the units that may listen."""
 
     draft: ServiceDraft
     key: str
@@ -31,8 +31,7 @@ class _Port:
 
 
 def _ports(host: HostDraft) -> Iterator[_Port]:
-    """All ports of a host's services. Of a service over several hosts the head alone has the API; its nodes have ports from the one on at which
-    they meet."""
+    """All ports of a host's services. In a multi-node service only the head has the API port; all nodes have the ports from distributed.port on."""
     for draft in host.services:
         service = draft.service
         if service.port is not None and draft.answers:
@@ -44,45 +43,45 @@ def _ports(host: HostDraft) -> Iterator[_Port]:
 
 @check(every_engine=True)
 def ports_are_unique(host: HostDraft) -> Iterator[PlanError]:
-    """No two services of a host have one port."""
+    """No two services of a host have the same port."""
     owners: dict[int, _Port] = {}
-    told: set[tuple[int, int, str, str]] = set()
+    reported: set[tuple[int, int, str, str]] = set()
     for port in _ports(host):
         first = owners.setdefault(port.number, port)
-        # Of two services whose ranges overlap the first port is enough.
+        # Of two overlapping ranges only the first common port is reported.
         pair = (id(first.draft), id(port.draft), first.key, port.key)
-        if first is port or pair in told:
+        if first is port or pair in reported:
             continue
-        told.add(pair)
+        reported.add(pair)
         who = first.draft.label if first.draft is not port.draft else "the service itself"
         where = "" if first.key == port.key == "port" else f" (its {first.key})"
         what = f"{who} on this host has the same port{where}"
-        yield PlanError(host.name, port.draft.label, port.key, str(port.number), what, f"give each service of a host its own port{_apart(first, port)}")
+        yield PlanError(host.name, port.draft.label, port.key, str(port.number), what, f"give each service of a host its own port{_range_hint(first, port)}")
 
 
-def _apart(first: _Port, second: _Port) -> str:
-    """How far ports have to be from each other where Ray has a range of them."""
+def _range_hint(first: _Port, second: _Port) -> str:
+    """How many ports a multi-node service needs, where one is involved."""
     if "distributed.port" not in (first.key, second.key):
         return ""
-    return f"; Ray takes {RAY_BLOCK} from its own on, mp 2"
+    return f"; Ray needs {RAY_BLOCK} ports from distributed.port on, mp needs 2"
 
 
 @check()
 def ports_are_not_ssh(host: HostDraft) -> Iterator[PlanError]:
-    """No service takes a port on which SSH comes in."""
+    """No service uses a port of SSH."""
     for port in _ports(host):
         if _is_ssh(host, port.number):
-            yield PlanError(host.name, port.draft.label, port.key, str(port.number), "this is SSH's port", f"choose a port from {_FIRST_FREE} to 65535 of its own")
+            yield PlanError(host.name, port.draft.label, port.key, str(port.number), "this is SSH's port", f"choose another port from {_FIRST_FREE} to 65535")
 
 
 def _is_ssh(host: HostDraft, port: int) -> bool:
-    """Whether SSH comes in on the port. 22 is left to it even where nobody asked the host."""
+    """Whether SSH listens on the port. Without facts of the host that is port 22."""
     return port == _SSH or port in ssh_ports(host)
 
 
 @check(every_engine=True)
 def ports_are_unprivileged(host: HostDraft) -> Iterator[PlanError]:
-    """Ports below 1024 are root's, and no service runs as root."""
+    """No service has a port below 1024: these need root, and no service runs as root."""
     for draft in host.services:
         port = draft.service.port
         if port is not None and port < _FIRST_FREE and not _is_ssh(host, port):
@@ -92,14 +91,14 @@ def ports_are_unprivileged(host: HostDraft) -> Iterator[PlanError]:
 
 @check(every_engine=True)
 def ports_are_free(host: HostDraft) -> Iterator[PlanError]:
-    """Nobody else listens on a service's port: only its own unit may, or one that this run removes."""
+    """No other program listens on a service's port: only its own unit may, or one that this run removes."""
     if host.facts is None:
         return
-    # Of a range of ports those that one listener has are one error.
+    # All ports of a range with the same listener are one error.
     taken: dict[tuple[int, str, str], tuple[ServiceDraft, list[int]]] = {}
     leaving = {unit for service in host.absent for unit in (service.unit, f"ray-head-{service.name}.service", f"ray-worker-{service.name}.service")}
     for port in _ports(host):
-        # Its own rule tells of SSH, with a better fix than to stop it.
+        # Another check reports the ports of SSH, with a better fix than to stop it.
         for listener in () if _is_ssh(host, port.number) else host.facts.listeners:
             if listener.port != port.number or not _collide(port.address, listener.address):
                 continue
@@ -108,27 +107,27 @@ def ports_are_free(host: HostDraft) -> Iterator[PlanError]:
             taken.setdefault((id(port.draft), port.key, _who(listener)), (port.draft, []))[1].append(port.number)
             break
     for (_draft, key, who), (draft, numbers) in taken.items():
-        what = f"{who} listens on {'it' if len(numbers) == 1 else 'them'} already"
+        what = f"{who} already listens on {'it' if len(numbers) == 1 else 'them'}"
         yield PlanError(host.name, draft.label, key, ", ".join(map(str, numbers)), what, "choose another port, or stop what listens there")
 
 
 @check(every_engine=True)
 def address_is_not_loopback(host: HostDraft) -> Iterator[PlanWarning]:
-    """A service on the loopback address answers nobody but its own host."""
+    """A service does not listen on the loopback address: only its own host could reach it."""
     for draft in host.services:
         if draft.answers and is_loopback(draft.service.host):
-            yield PlanWarning(host.name, draft.label, f"it listens on {draft.service.host} and can be reached from its own host only")
+            yield PlanWarning(host.name, draft.label, f"it listens on {draft.service.host}, so only its own host can reach it")
 
 
 @check()
 def address_family_matches_the_host(host: HostDraft) -> Iterator[PlanError]:
-    """A service on a host without IPv4 listens by IPv6: on 0.0.0.0 nobody would reach it."""
+    """A service on a host without IPv4 listens on IPv6: no client could reach 0.0.0.0."""
     if host.facts is None or not host.facts.lacks_ipv4:
         return
     for draft in host.services:
         address = draft.service.host
         if draft.answers and address.replace(".", "").isdigit() and not is_loopback(address):
-            why = "the host has addresses of IPv6 alone, and the service would listen by IPv4"
+            why = "the host has only IPv6 addresses, and the service would listen on IPv4"
             yield PlanError(host.name, draft.label, "host", address, why, 'write host: "::"')
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is said of files that are brought for a service."""
+"""Files from the controller that a service uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .base import check
 
 @check()
 def files_are_used(host: HostDraft) -> Iterator[PlanWarning]:
-    """A file that neither an argument nor a variable names is of no use: most likely the two names differ."""
+    """An argument or a variable names each file: otherwise the name is probably misspelt."""
     for draft in host.services:
         service = draft.service
         said = (service.vllm_args, service.transformers_args, service.environment)
@@ -23,6 +23,6 @@ def files_are_used(host: HostDraft) -> Iterator[PlanWarning]:
                 yield PlanWarning(
                     host.name,
                     service.label,
-                    f"files has {file.name}, and neither an argument nor a variable of the service names it; write the name as it stands in files, "
+                    f"files has {file.name}, and neither an argument nor a variable of the service names it; use the same name in both, "
                     f"for example chat_template: {file.name}",
                 )

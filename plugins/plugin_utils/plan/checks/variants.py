@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Profiles and presets: known to the model's entry, and a profile's GPUs there."""
+"""Profiles and presets: the catalogue entry has them, and the service has the GPUs of its profile."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .base import check
 
 _GIB = 2**30
 
-# A GPU shows a little less memory than its name says.
+# A GPU reports slightly less memory than its name states.
 _NEARLY = 0.95
 
 
 @check()
 def variants_exist(host: HostDraft) -> Iterator[PlanError]:
-    """The profile and the preset that a service names are among those of its model."""
+    """The catalogue entry of the model has the service's profile and preset."""
     for draft in host.services:
         if draft.entry is None:
             continue
@@ -28,13 +28,13 @@ def variants_exist(host: HostDraft) -> Iterator[PlanError]:
         }
         for key, (name, known) in asked.items():
             if name is not None and name not in known:
-                otherwise = f"it has {', '.join(known)}" if known else f"take it out: it has no {key}s"
+                otherwise = f"it has {', '.join(known)}" if known else f"remove it: it has no {key}s"
                 yield PlanError(host.name, draft.label, key, shown(name), f"{draft.entry.name} has no {key} of this name", did_you_mean(name, known, otherwise))
 
 
 @check()
 def profile_fits_the_gpus(host: HostDraft) -> Iterator[PlanWarning]:
-    """A service has the GPUs that its profile was written for: as many, and as large."""
+    """A service has the GPUs of its profile: as many, and with as much memory."""
     for draft in host.services:
         profile = draft.profile
         if profile is None or draft.gpus is None:
@@ -46,7 +46,7 @@ def profile_fits_the_gpus(host: HostDraft) -> Iterator[PlanWarning]:
             yield PlanWarning(host.name, draft.label, f"{what}, and the service has {have}")
         nodes = draft.service.distributed.nodes if draft.service.distributed is not None else 1
         if nodes is not None and nodes < profile.nodes:
-            over = f"is over {nodes}" if nodes > 1 else f"is on one; say distributed: {{nodes: {profile.nodes}}}"
+            over = f"is over {nodes}" if nodes > 1 else f"is on one; write distributed: {{nodes: {profile.nodes}}}"
             yield PlanWarning(host.name, draft.label, f"{what}, and the service {over}")
         smallest = _smallest_memory(host, draft)
         if profile.gpu_memory_gib and smallest and smallest < profile.gpu_memory_gib * _GIB * _NEARLY:
@@ -54,7 +54,7 @@ def profile_fits_the_gpus(host: HostDraft) -> Iterator[PlanWarning]:
 
 
 def _smallest_memory(host: HostDraft, draft: ServiceDraft) -> int:
-    """Memory of the service's smallest GPU in bytes, 0 when nobody knows it."""
+    """Memory of the service's smallest GPU in bytes; 0 when unknown."""
     used = set(draft.gpus or ())
     known = [gpu.memory_bytes for gpu in host.gpus or () if gpu.index in used and gpu.memory_bytes]
     return min(known, default=0)

@@ -77,7 +77,7 @@ def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[PlanError]]:
             # Two in one variable are for the rule about names.
             if isinstance(name, str) and origin.setdefault(name, variable) != variable:
                 why = f"{origin[name]} and {variable} both have a service of this name for the host"
-                fix = f"take it out of {origin[name]} or of {variable}, or rename one of them"
+                fix = f"remove it from {origin[name]} or from {variable}, or rename one of them"
                 errors.append(PlanError(host, shown(name), f"{variable}[].name", shown(name), why, fix))
                 continue
             services.append(service)

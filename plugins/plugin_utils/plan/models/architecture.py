@@ -138,9 +138,9 @@ def _contradictions(model: Architecture) -> list[tuple[str, str, str]]:
     if model.quantization == "fp8-block" and model.weight_block_size is None:
         found.append(("quantization", "the size of the blocks is missing", "add weight_block_size, for example [128, 128]"))
     if model.weight_block_size and model.quantization != "fp8-block":
-        found.append(("weight_block_size", f"{model.quantization} has no blocks", "take it out, or write quantization: fp8-block"))
+        found.append(("weight_block_size", f"{model.quantization} has no blocks", "remove it, or write quantization: fp8-block"))
     if (model.group_size or model.grouped_layers) and model.quantization not in GROUPED:
-        found.append(("group_size", "only weights in awq, gptq or int-group have groups", "take it out, or write one of these as quantization"))
+        found.append(("group_size", "only weights in awq, gptq or int-group have groups", "remove it, or write one of these as quantization"))
     return found
 
 

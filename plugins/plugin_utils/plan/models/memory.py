@@ -143,7 +143,7 @@ class Estimate:
         """Bytes that are missing for one request of so many tokens; 0 or less when it fits."""
         return self.kv_of(tokens) - self.kv_room
 
-    def hopeful(self) -> Estimate:
+    def optimistic(self) -> Estimate:
         """The same with half the reserve: what is still missing then is missing beyond the estimate's error."""
         return replace(self, reserve=self.reserve // 2)
 

@@ -153,7 +153,7 @@ def tensor_sizes(model: Architecture, parallel: Parallel, most: int, refines: bo
     return [size for size in SIZES if size <= most and fits(model, parallel.with_tensor(size), refines)]
 
 
-def pipeline_ways(model: Architecture, parallel: Parallel, gpus: int, refines: bool = False) -> list[Parallel]:
+def pipeline_layouts(model: Architecture, parallel: Parallel, gpus: int, refines: bool = False) -> list[Parallel]:
     """Ways to use all of so many GPUs by more pipeline stages, the largest tensor parallel size first."""
     rest = parallel.data * parallel.prefill_context
     ways = []
@@ -165,7 +165,7 @@ def pipeline_ways(model: Architecture, parallel: Parallel, gpus: int, refines: b
     return ways
 
 
-def expert_ways(model: Architecture, parallel: Parallel, refines: bool = False) -> list[Parallel]:
+def expert_layouts(model: Architecture, parallel: Parallel, refines: bool = False) -> list[Parallel]:
     """The same number of GPUs with whole experts dealt out: within tensor parallel, or over data parallel ranks."""
     if not model.is_moe or parallel.expert:
         return []

@@ -28,7 +28,7 @@ _ENCODINGS_OF_FALSE = ("", "0")
 
 
 @dataclass(frozen=True)
-class Question:
+class EstimateInputs:
     """All that the estimate of a service depends on. C(total) is the memory of its smallest GPU in bytes and C(gpu) that GPU's name."""
 
     model: Architecture
@@ -40,17 +40,17 @@ class Question:
     partition: str | None
     drafter: Drafter | None = None
 
-    def answer(self, **changes: Any) -> Estimate | None:
+    def estimate(self, **changes: Any) -> Estimate | None:
         """The estimate, with some of the parts replaced: another model, other sizes."""
         parts = {**vars(self), **changes}
         return estimate(**parts)
 
-    def answers(self) -> list[Estimate] | None:
+    def stage_estimates(self) -> list[Estimate] | None:
         """The estimates of each pipeline stage."""
         return estimates(**vars(self))
 
 
-def question_of(host: HostDraft, draft: ServiceDraft) -> Question | None:
+def estimate_inputs(host: HostDraft, draft: ServiceDraft) -> EstimateInputs | None:
     """None where the model, its parallel sizes, or the GPUs' memory are not known, for CPU builds, and for other engines than vLLM."""
     if draft.engine != VLLM or (draft.service.distributed is not None and draft.service.distributed.nodes is None):
         return None
@@ -63,7 +63,7 @@ def question_of(host: HostDraft, draft: ServiceDraft) -> Question | None:
     smallest = min(gpus, key=lambda gpu: gpu.memory_bytes)
     disk = draft.weights.bytes if draft.weights else None
     partition = draft.environment.get("VLLM_PP_LAYER_PARTITION")
-    return Question(draft.entry.architecture, parallel, demand, smallest.memory_bytes, smallest.name, disk, partition, draft.drafter)
+    return EstimateInputs(draft.entry.architecture, parallel, demand, smallest.memory_bytes, smallest.name, disk, partition, draft.drafter)
 
 
 def context_of(draft: ServiceDraft) -> int | None:

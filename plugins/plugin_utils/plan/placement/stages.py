@@ -10,7 +10,7 @@ from ..models.architecture import Architecture
 from ..models.memory import Estimate, tightest
 from ..models.parallel import Parallel, parallel_of, stages
 from .draft import HostDraft, ServiceDraft
-from .sizing import context_of, question_of
+from .sizing import context_of, estimate_inputs
 
 # Tensors that go from one pipeline stage to the next: hidden states, and the residual beside them.
 _BETWEEN_STAGES = 2
@@ -18,13 +18,13 @@ _BETWEEN_STAGES = 2
 
 def memory_document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | None:
     """The memory estimate of the fullest of the service's GPUs on this host, sizes in bytes; None when too little is known for one."""
-    question = question_of(host, draft)
-    found = question.answers() if question else None
+    inputs = estimate_inputs(host, draft)
+    found = inputs.stage_estimates() if inputs else None
     if not found:
         return None
     whole = tightest(found)
     # Stages that are all of one host's, and stages of several hosts of which this one has but its own.
-    here = [stage for stage, hosts in zip(found, _hosts(host, draft, question.parallel)) if host.name in hosts] if question else []
+    here = [stage for stage, hosts in zip(found, _hosts(host, draft, inputs.parallel)) if host.name in hosts] if inputs else []
     fullest = tightest(here or found)
     cache = _cache(fullest, whole)
     # Where the cache is not known, only the weights and what is beside them are.
@@ -38,7 +38,7 @@ def memory_document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | No
         "kv_cache": cache,
         "kv_bytes_per_token": round(fullest.token + fullest.window_token) if whole.cache_known else None,
         "max_model_len": tokens,
-        "concurrency": None if tokens is None else round(whole.concurrency(tokens) * question.parallel.data, 2) if question and tokens else 0.0,
+        "concurrency": None if tokens is None else round(whole.concurrency(tokens) * inputs.parallel.data, 2) if inputs and tokens else 0.0,
     }
 
 
@@ -48,9 +48,9 @@ def stages_document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | No
     model = draft.entry.architecture if draft.entry else None
     if parallel is None or model is None or parallel.pipeline == 1:
         return None
-    question = question_of(host, draft)
+    inputs = estimate_inputs(host, draft)
     layers = stages(model.num_layers, parallel.pipeline, draft.environment.get("VLLM_PP_LAYER_PARTITION")) if model.num_layers else None
-    memory = question.answers() if question else None
+    memory = inputs.stage_estimates() if inputs else None
     places = _hosts(host, draft, parallel)
     found = []
     for position, hosts in enumerate(places):

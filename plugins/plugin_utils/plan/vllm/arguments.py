@@ -12,29 +12,29 @@ from typing import Any, Mapping
 from ..errors import Bad, kind
 from .flags import flag
 
-# Flags that the plan gives itself, and how to say the same thing. Keys are those of vllm_args.
+# Flags that the plan sets, each with the setting to use instead. Keys are those of vllm_args.
 OWNED: dict[str, str] = {
     "model": "name the model with the service's model",
     "model_tag": "name the model with the service's model",
-    "host": "say the address with the service's host",
-    "port": "say the port with the service's port",
-    "uds": "say address and port with the service's host and port",
-    "served_model_name": "say the name with the service's served_model_name",
-    "revision": "say the revision with the service's revision",
-    "api_key": "write the key as the service's api_key: on a command line every user of the host can read it",
-    "hf_token": "set weights_token for the download: the service itself works offline, and a command line is for all to read",
-    "download_dir": "say where weights lie with weights_dir",
-    "config": "write the arguments of the file below vllm_args: what is in the file is not checked",
-    "device_ids": "choose GPUs with the service's gpus, so that the plan counts them: vLLM counts device_ids within those",
-    "nnodes": "leave it out: for a service over several hosts say distributed, beside vllm_args",
-    "node_rank": "leave it out: for a service over several hosts say distributed, beside vllm_args",
-    "master_addr": "leave it out: for a service over several hosts say distributed, beside vllm_args",
-    "master_port": "leave it out: for a service over several hosts say distributed, beside vllm_args",
-    "headless": "leave it out: where distributed spreads one copy of the model over several hosts the plan gives it to the nodes without the API, and data "
-    "parallel ranks on other hosts are not possible here: serve a copy on each host behind a load balancer",
+    "host": "set the address with the service's host",
+    "port": "set the port with the service's port",
+    "uds": "set address and port with the service's host and port",
+    "served_model_name": "set the name with the service's served_model_name",
+    "revision": "set the revision with the service's revision",
+    "api_key": "write the key as the service's api_key: every user of the host can read a command line",
+    "hf_token": "set weights_token for the download: the service runs offline, and every user of the host can read a command line",
+    "download_dir": "set weights_dir",
+    "config": "write the arguments of the file under vllm_args: the plan does not check the file",
+    "device_ids": "choose GPUs with the service's gpus: device_ids counts within the visible GPUs, and the plan does not see it",
+    "nnodes": "leave it out: for a multi-node service add the key distributed to the service",
+    "node_rank": "leave it out: for a multi-node service add the key distributed to the service",
+    "master_addr": "leave it out: for a multi-node service add the key distributed to the service",
+    "master_port": "leave it out: for a multi-node service add the key distributed to the service",
+    "headless": "leave it out: the plan sets it on the worker nodes of a multi-node service; instead of data parallel ranks on other hosts serve a copy "
+    "on each host behind a load balancer",
 }
 
-# vLLM's short flags, which would slip past every check that looks at the long name.
+# vLLM's short flags, which the checks of long names would miss.
 SHORT: dict[str, str] = {
     "tp": "tensor_parallel_size",
     "pp": "pipeline_parallel_size",
@@ -50,26 +50,26 @@ SHORT: dict[str, str] = {
     "ac": "attention_config",
 }
 
-# Flags that vLLM had once, and what does their work now.
+# Flags that vLLM removed, each with its replacement.
 RETIRED: dict[str, str] = {
-    "disable_log_requests": "take it out: requests are not logged unless enable_log_requests says so",
-    "enable_reasoning": "take it out: reasoning_parser alone does it",
-    "rope_scaling": "write it under hf_overrides, as rope_parameters, with the model's rope_theta from its config.json beside it",
-    "rope_theta": "write it under hf_overrides, as rope_parameters: {rope_type: default, rope_theta: ...}",
-    "swap_space": "take it out: vLLM swaps no longer",
-    "use_v2_block_manager": "take it out: it is the only one",
-    "num_scheduler_steps": "take it out: async_scheduling is what hides the scheduler's time now",
-    "guided_decoding_backend": "write it below structured_outputs_config, as backend",
+    "disable_log_requests": "remove it: vLLM logs requests only with enable_log_requests",
+    "enable_reasoning": "remove it: reasoning_parser is enough",
+    "rope_scaling": "write it under hf_overrides as rope_parameters, together with the rope_theta of the model's config.json",
+    "rope_theta": "write it under hf_overrides as rope_parameters: {rope_type: default, rope_theta: ...}",
+    "swap_space": "remove it: vLLM no longer swaps",
+    "use_v2_block_manager": "remove it: no other block manager exists",
+    "num_scheduler_steps": "remove it: async_scheduling replaces it",
+    "guided_decoding_backend": "write it under structured_outputs_config, as backend",
     "override_pooler_config": "write it as pooler_config",
-    "task": "take it out for models that generate or transcribe; for others write runner: pooling, and convert: embed or classify where the model was "
-    "made to generate",
-    "device": "take it out: the build decides",
+    "task": "remove it for models that generate or transcribe; for others write runner: pooling, and for converted generative models convert: embed or "
+    "classify",
+    "device": "remove it: the build decides",
 }
 
-# Environment variables that vLLM had once, and what does their work now.
+# Environment variables that vLLM removed, each with its replacement.
 RETIRED_VARIABLES: dict[str, str] = {
-    "VLLM_ATTENTION_BACKEND": "write it below vllm_args, as attention_backend",
-    "VLLM_USE_V1": "take it out: there is no other engine",
+    "VLLM_ATTENTION_BACKEND": "write it under vllm_args, as attention_backend",
+    "VLLM_USE_V1": "remove it: vLLM has only the V1 engine",
 }
 
 _LONGEST = 8192

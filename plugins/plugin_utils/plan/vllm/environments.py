@@ -11,7 +11,7 @@ from ..errors import Bad, PlanError, is_secret_name, shown
 
 # Tokens of the Hub: services run offline, so that one of these serves nothing.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
-TOKEN = ("a service runs offline and uses no token: weights are downloaded before it starts", "take it out, and set weights_token for the download")
+TOKEN = ("a service runs offline and uses no token: weights are downloaded before it starts", "remove it, and set weights_token for the download")
 
 # Variables that are not the user's to set here: why, and what to do instead.
 _OWNED = {

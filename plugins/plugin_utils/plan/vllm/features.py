@@ -23,7 +23,7 @@ NAMES_OF_PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
 
 # Names that left vLLM's own sets, and what does their work now.
 GONE: dict[str, str] = {
-    "bitsandbytes": "take it out: vLLM has it no longer; quantization: fp8 quantises as the weights load, or serve a repository that is quantised",
+    "bitsandbytes": "remove it: vLLM has it no longer; quantization: fp8 quantises as the weights load, or serve a repository that is quantised",
 }
 
 

@@ -27,7 +27,7 @@ _LONGEST_VALUE = 1024
 @dataclass(frozen=True)
 class Parameter:
     """What a host says of a kernel parameter. C(absence) is why one that is not there may be right all the same, C(near) the names that are
-    like one that can only be a mistake, C(conflicts) the values that other files give it after ours (None: they take it out)."""
+    like one that can only be a mistake, C(conflicts) the values that other files give it after ours (None: they remove it)."""
 
     value: str | None
     exists: bool

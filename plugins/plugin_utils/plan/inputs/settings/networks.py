@@ -106,13 +106,13 @@ def contain(networks: Iterable[str], address: str) -> bool:
     return any(found in ipaddress.ip_network(network) for network in networks if ipaddress.ip_network(network).version == found.version)
 
 
-def hold_everybody(networks: Iterable[str]) -> bool:
+def cover_all_addresses(networks: Iterable[str]) -> bool:
     """Whether the networks together are all addresses of a family, be it written in halves."""
-    return _hold_everybody(tuple(networks))
+    return _cover_all_addresses(tuple(networks))
 
 
 @functools.lru_cache(maxsize=64)
-def _hold_everybody(networks: tuple[str, ...]) -> bool:
+def _cover_all_addresses(networks: tuple[str, ...]) -> bool:
     """Hosts share their settings, mostly."""
     read = [ipaddress.ip_network(network) for network in networks]
     merged: list[Network] = []

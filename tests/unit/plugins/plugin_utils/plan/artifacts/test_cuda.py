@@ -96,7 +96,7 @@ def test_architectures(plan: Plans) -> None:
         ({"cuda_system_path": "cuda"}, "cuda_system_path", ""),
         ({"cuda_driver_branch": "580.95"}, "cuda_driver_branch", "this is not a branch"),
         ({"cuda_reboot": "perhaps"}, "cuda_reboot", ""),
-        ({"cuda_source": "packages", "cuda_apt_repository": "https://mirror.example.org/cuda", "vllm_version": "0.99.0"}, "cuda_source", "is not known"),
+        ({"cuda_source": "packages", "cuda_apt_repository": "https://mirror.example.org/cuda", "vllm_version": "0.99.0"}, "cuda_source", "does not know the CUDA version of vLLM 0.99.0"),
         ({"cuda_architectures": ["12.0"], "cuda_source": "system", "vllm_torch_backend": "cu126"}, "cuda_architectures", "needs CUDA 12.8"),
         ({"model_service_environment": {"LD_LIBRARY_PATH": ":/opt/lib"}}, "environment.LD_LIBRARY_PATH", "an empty element"),
         ({"model_service_environment": {"PATH": "/opt/bin::/usr/bin"}}, "environment.PATH", "an empty element"),
@@ -130,7 +130,7 @@ def test_a_broken_driver(plan: Plans) -> None:
     (error,) = plan(service(), facts=facts).errors
     assert "version mismatch" in error.value and "reboot the host, or stop" in error.fix
     cured = plan(service(), facts=facts, plan_gpus=gpus(), cuda_driver_install=True)
-    assert not cured.errors and any("has to cure that" in warning for warning in cured.warnings)
+    assert not cured.errors and any("which should fix it" in warning for warning in cured.warnings)
 
 
 @pytest.mark.parametrize(("version", "variables", "errors"), [

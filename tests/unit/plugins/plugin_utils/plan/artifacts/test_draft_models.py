@@ -92,9 +92,9 @@ def test_what_is_not_known_of_it(drafted: Drafted) -> None:
 def test_it_does_not_fit(drafted: Drafted) -> None:
     """The sum says what is the head's, and to leave it out is a fix."""
     [error] = drafted(spec(), size=64 * GIB).errors
-    assert f"64.0 GiB of them those of {HEAD}" in error.why and "take speculative_config out" in error.fix
+    assert f"64.0 GiB of it for the draft model {HEAD}" in error.why and "remove speculative_config" in error.fix
     [error] = drafted(None, size=64 * GIB, spec_model=HEAD, spec_method="eagle3", spec_tokens=3).errors
-    assert "take spec_model, spec_method, spec_tokens out" in error.fix
+    assert "remove spec_model, spec_method, spec_tokens" in error.fix
 
 
 @pytest.mark.parametrize(

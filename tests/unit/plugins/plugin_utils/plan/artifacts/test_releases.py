@@ -132,8 +132,8 @@ def test_errors(plan: Plans, keys: dict[str, Any], more: dict[str, Any], where: 
 
 PASSES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("a commit", {"vllm_source": f"{GIT}@{COMMIT}"}, {}, ""),
-    ("a branch", {"vllm_source": f"{GIT}@main"}, {}, "main can be another vLLM"),
-    ("a nightly", {"vllm_source": "nightly"}, {"vllm_extra_index_urls": ["https://nightly.example/"]}, "nightly can be another vLLM"),
+    ("a branch", {"vllm_source": f"{GIT}@main"}, {}, "main can be a different vLLM"),
+    ("a nightly", {"vllm_source": "nightly"}, {"vllm_extra_index_urls": ["https://nightly.example/"]}, "nightly can be a different vLLM"),
     ("a file of the line", {"vllm_source": f"/srv/vllm-0.32.1.tar.gz#sha256={SHA256}"}, {}, ""),
     ("a file that tells no version", {"vllm_source": f"/srv/v0.31.0.zip#sha256={SHA256}"}, {}, ""),
     ("a wheelhouse", {}, {"vllm_no_index": True, "vllm_find_links": ["/srv/wheels"]}, ""),

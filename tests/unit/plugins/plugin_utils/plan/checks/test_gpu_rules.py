@@ -80,7 +80,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], tuple[str, str], tu
             "enable_expert_parallel: true, tensor_parallel_size: 1, data_parallel_size: 8",
         ),
     ),
-    ("GLM-4.7-FP8 on 4 x 80 GB", [on("glm-4.7-fp8", 4)], {"plan_gpus": gpus(4)}, ("qwen", "gpus"), ("82.", "too much before any KV cache", "use 8 such GPUs")),
+    ("GLM-4.7-FP8 on 4 x 80 GB", [on("glm-4.7-fp8", 4)], {"plan_gpus": gpus(4)}, ("qwen", "gpus"), ("82.", "too much, without any KV cache", "use 8 such GPUs")),
     ("GLM-4.7 on 8 x 80 GB", [on("glm-4.7", 8)], {"plan_gpus": gpus(8)}, ("qwen", "gpus"), ("serve glm-4.7-fp8", "use 16 such GPUs")),
     (
         "too long a context",
@@ -176,7 +176,7 @@ def test_fails(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any]
 
 
 NOTICES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
-    ("FP8 on an A100", on("qwen3-235b-a22b-fp8", 4, {"max_model_len": 32768}), {"plan_gpus": gpus(4, **A100)}, "weights alone"),
+    ("FP8 on an A100", on("qwen3-235b-a22b-fp8", 4, {"max_model_len": 32768}), {"plan_gpus": gpus(4, **A100)}, "FP8 weights save memory"),
     ("BF16 on Turing, unsaid", on("qwen3-0.6b", 1, {"max_model_len": 8192}), {"plan_gpus": gpus(1, **T4)}, "FP16 instead"),
 ]
 
@@ -197,7 +197,7 @@ def test_the_longest_context_that_is_offered_is_taken(plan: Plans) -> None:
     exact = plan(on("qwen3-32b", 1, {"max_model_len": longest}), plan_gpus=gpus(1))
     assert (exact.errors, exact.warnings) == ([], [])
     over = plan(on("qwen3-32b", 1, {"max_model_len": longest + 16}), plan_gpus=gpus(1))
-    assert over.errors == [] and "about to run short" in over.warnings[0] and "[memory]" in over.warnings[0]
+    assert over.errors == [] and "GPU memory may be too small" in over.warnings[0] and "[memory]" in over.warnings[0]
 
 
 def test_the_other_ways_out_pass_as_well(plan: Plans) -> None:

@@ -24,15 +24,15 @@ def absent(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("services", "variables", "why"),
     [
-        ([service(name="weights")], {}, "/etc/inferops/weights.env would be its own, and it is what the download of weights has"),
-        ([service(name="all")], {}, "all means every service where one is to be removed"),
-        ([service(name="uv")], {}, "/var/cache/inferops/uv would be its own, and it is what uv's cache (vllm_uv_cache_dir) has"),
-        ([service(name="a")], {"vllm_uv_cache_dir": "/var/cache/inferops/a/uv"}, "/var/cache/inferops/a would be its own"),
+        ([service(name="weights")], {}, "its file /etc/inferops/weights.env is already used by the download of weights"),
+        ([service(name="all")], {}, "all means every service in remove.yml"),
+        ([service(name="uv")], {}, "its file /var/cache/inferops/uv is already used by uv's cache (vllm_uv_cache_dir)"),
+        ([service(name="a")], {"vllm_uv_cache_dir": "/var/cache/inferops/a/uv"}, "its file /var/cache/inferops/a is already used by"),
         # Whoever goes takes its files along, those of its former parts too.
-        ([service(name="foo.ray-head"), absent("foo")], {}, "/etc/inferops/foo.ray-head.env would be its own, and it is what service foo.ray-head has"),
+        ([service(name="foo.ray-head"), absent("foo")], {}, "its file /etc/inferops/foo.ray-head.env is already used by service foo.ray-head"),
         ([absent("foo.ray-worker"), service(name="foo")], {}, "/etc/inferops/foo.ray-worker.env"),
         ([service(name="mirror")], {}, "its account would be inferops-mirror, which is the account of the mirror"),
-        ([service(name="one")], {"host_user": "inferops-one"}, "which is the account that downloads"),
+        ([service(name="one")], {"host_user": "inferops-one"}, "which is the download account"),
         ([service(name="one")], {"host_group": "inferops-one"}, "which is the group of all services"),
     ],
 )
@@ -68,7 +68,7 @@ def test_an_account_that_is_there_has_to_be_ours(plan: Plans, comment: str, refu
     """Nobody else's processes, files and rights are to be a service's."""
     facts = host_facts(accounts={"inferops-qwen": {"uid": 999, "comment": comment}})
     found = plan(service(), facts=facts).errors
-    assert [(error.key, "inferops-qwen, which is on the host already" in error.why) for error in found] == ([("name", True)] if refused else [])
+    assert [(error.key, "inferops-qwen, which exists on the host" in error.why) for error in found] == ([("name", True)] if refused else [])
     assert plan(service(), facts=facts, model_service_account_prefix="llm-").errors == []
     assert plan(service(name="other"), facts=facts).errors == []
 

@@ -133,7 +133,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
             ("port", "service's port"),
             ("revision", "service's revision"),
             ("nnodes", "distributed"),
-            ("config", "below vllm_args"),
+            ("config", "under vllm_args"),
         )
     ),
     ("a secret among the arguments", [args(api_key=SECRET)], {}, [("qwen", "vllm_args.api_key")], "service's api_key"),
@@ -197,7 +197,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[tuple[str, str
         "GPU 0 as well",
     ),
     ("two that take all", [service(gpus=...), service(name="b", port=8002, gpus=...)], {}, [("b", "gpus")], "all GPUs as well"),
-    ("more ranks than GPUs", [service(model=BF16, vllm_args={"tensor_parallel_size": 8})], {}, [("qwen", "gpus")], "asks for 8 GPUs and the service has 4"),
+    ("more ranks than GPUs", [service(model=BF16, vllm_args={"tensor_parallel_size": 8})], {}, [("qwen", "gpus")], "needs 8 GPUs and the service has 4"),
     ("too large a product", [args(tensor_parallel_size=2, pipeline_parallel_size=2, data_parallel_size=2)], {}, [("qwen", "gpus")], "8 GPUs"),
     ("a size that is none", [args(tensor_parallel_size=0)], {}, [("qwen", "vllm_args.tensor_parallel_size")], "positive"),
     (
@@ -270,16 +270,16 @@ def test_fails(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any]
 
 NOTICES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
     ("an unpinned model", [service(model="someone/model")], {}, "'main' of someone/model is not a commit"),
-    ("a flag that an unknown version may have", [service(vllm_version="0.99.0", vllm_args={"brand_new": 1})], {}, "going by vLLM 0."),
+    ("a flag that an unknown version may have", [service(vllm_version="0.99.0", vllm_args={"brand_new": 1})], {}, "according to vLLM 0."),
     (
         "a parser that an unknown version may have",
         [service(vllm_version="0.99.0", vllm_args={"tool_call_parser": "brand_new"})],
         {},
-        "as far as is known here of vLLM 0.99.0",
+        "(the plan does not know 0.99.0)",
     ),
-    ("a retired variable", [service(environment={"VLLM_ATTENTION_BACKEND": "x"})], {}, "gone since 0.15.0"),
+    ("a retired variable", [service(environment={"VLLM_ATTENTION_BACKEND": "x"})], {}, "removed in 0.15.0"),
     ("a variable spelt wrongly", [service(environment={"VLLM_CACHE_ROTO": "x"})], {}, "VLLM_CACHE_ROOT"),
-    ("a loopback service", [service(host="127.0.0.1")], {}, "its own host only"),
+    ("a loopback service", [service(host="127.0.0.1")], {}, "only its own host"),
     ("idle GPUs", [args(tensor_parallel_size=2)], {}, "uses 2 of its 4 GPUs"),
     ("unknown GPUs", [service(gpus=...)], {}, "plan_gpus"),
 ]

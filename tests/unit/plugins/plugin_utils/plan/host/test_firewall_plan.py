@@ -77,7 +77,7 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("a name", {}, {"firewall_ssh_sources": ["office"]}, "firewall_ssh_sources", "office is no network"),
     ("no list", {}, {"firewall_api_sources": "10.0.0.0/8"}, "firewall_api_sources", "where a list belongs"),
     ("nobody for the services", {}, {"firewall_api_sources": []}, "firewall_api_sources", "firewall_enabled: false"),
-    ("nobody for SSH", {}, {"firewall_ssh_sources": []}, "firewall_ssh_sources", "nobody would reach the host by SSH"),
+    ("nobody for SSH", {}, {"firewall_ssh_sources": []}, "firewall_ssh_sources", "no client could reach the host by SSH"),
     ("a logging level", {}, {"firewall_logging": "verbose"}, "firewall_logging", "no such logging level"),
     ("no time to confirm", {}, {"firewall_rollback_timeout": 5}, "firewall_rollback_timeout", "20 to 600"),
     ("everybody, and no key", {}, {"firewall_api_sources": ["any"]}, "firewall_api_sources", "has no api_key"),
@@ -134,7 +134,7 @@ def test_everybody_on_explicit_wish(plan: Plans) -> None:
     ("variables", "reach"),
     [
         ({}, "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7 (firewall_api_sources)"),
-        ({"firewall_enabled": False}, "everybody, as far as inferops.gpu knows, since firewall_enabled is false"),
+        ({"firewall_enabled": False}, "any source, since firewall_enabled is false"),
     ],
 )
 def test_the_warning_of_an_open_port_says_to_whom_it_is_open(plan: Plans, variables: dict[str, Any], reach: str) -> None:
@@ -145,7 +145,7 @@ def test_the_warning_of_an_open_port_says_to_whom_it_is_open(plan: Plans, variab
 def test_published_ports(plan: Plans) -> None:
     """A port of ours is told of apart from the others, and all of it can be accepted."""
     made = plan(service(), facts=known(published=[80, 8001]))
-    assert ["port 8001: it answers there instead of the service" in warning for warning in made.warnings] == [True, False]
+    assert ["port 8001: it answers instead of the service" in warning for warning in made.warnings] == [True, False]
     assert "containers publish port 80, which" in made.warnings[1]
     accepted = {name: "x" for name in ("published-ports", "open-port", "key-scope")}
     assert plan(service(), facts=known(published=[80]), plan_accept=accepted).warnings == []
@@ -175,14 +175,14 @@ def shut(plan: Plans, state: Any = OPEN, **variables: Any) -> list[str]:
     facts = known(published=[8080], **({"state": state} if state is not None else {})) | {"listeners": LISTENERS, "udp_listeners": DATAGRAMS}
     made = plan(service(), facts=facts, **variables)
     assert not made.errors, made.errors
-    return [warning for warning in made.warnings if "shuts ports" in warning]
+    return [warning for warning in made.warnings if "blocks ports" in warning]
 
 
 def test_who_is_shut_is_named(plan: Plans) -> None:
     """With the port, the program and what opens it; not SSH, ours, what is on loopback, or what answers only."""
     [warning] = shut(plan)
     named = "161/udp (snmpd, snmpd.service), 2049 (NFS), 9100 (prometheus-node, prometheus-node-exporter.service), 10250 (kubelet, kubelet.service)"
-    assert f"on which others listen: {named}; who" in warning
+    assert f"on which other programs listen: {named}; allow" in warning
     assert "firewall_open_ports, like [{port: 161, protocol: udp, sources: [10.0.0.0/8]}]" in warning and "[blocked-ports]" in warning
 
 
@@ -232,10 +232,10 @@ KERNELS = [
     ("not installed yet", {"iptables": "nft", "ip6tables": "nft", "installed": False, "nft": False, "legacy": BOTH},
      "no nf_tables", "apt-get install iptables, then update-alternatives"),
     ("half of it", {"iptables": "legacy", "ip6tables": "nft", "installed": True, "nft": False, "legacy": BOTH},
-     "host's ip6tables-nft works with", "/usr/sbin/ip6tables-legacy"),
+     "which ip6tables-nft and UFW need", "/usr/sbin/ip6tables-legacy"),
     ("legacy without it", {"iptables": "legacy", "ip6tables": "legacy", "installed": True, "nft": True, "legacy": NONE},
      "of the older kind", "--set iptables /usr/sbin/iptables-nft"),
-    ("nothing at all", {"iptables": "nft", "ip6tables": "nft", "installed": True, "nft": False, "legacy": NONE}, "no nf_tables", "choose another kernel"),
+    ("nothing at all", {"iptables": "nft", "ip6tables": "nft", "installed": True, "nft": False, "legacy": NONE}, "no nf_tables", "boot another kernel"),
 ]
 
 
@@ -259,12 +259,12 @@ def test_a_kernel_that_can_filter(plan: Plans, backend: Any) -> None:
 
 def test_a_policy_for_what_goes_out_is_told_of(plan: Plans) -> None:
     made = plan(service(), facts=known(state={"enabled": True, "policies": {"INPUT": "DROP", "OUTPUT": "DROP"}}))
-    assert [warning for warning in made.warnings if "lets nothing out by default" in warning and "[deny-outgoing]" in warning]
+    assert [warning for warning in made.warnings if "denies outgoing traffic by default" in warning and "[deny-outgoing]" in warning]
 
 
 def test_a_change_that_was_taken_back_is_told_of(plan: Plans) -> None:
     made = plan(service(), facts=known(returned="2026-01-01T00:00:00Z"))
-    assert "taken back" in made.warnings[0] and "2026-01-01T00:00:00Z" in made.warnings[0]
+    assert "rolled back" in made.warnings[0] and "2026-01-01T00:00:00Z" in made.warnings[0]
 
 
 def over_two(**keys: Any) -> list[HostInput]:

@@ -221,7 +221,7 @@ def test_errors(plan_run: Plans, of_service: dict[str, Any], variables: dict[str
 def test_errors_of_the_mirror_differ(plan_run: Plans) -> None:
     """A host that is not named, and one that is not there."""
     said = [plan_run([a_host(1, weights_share="mirror", weights_mirror_host=name)]).errors[0].why for name in ("", "nowhere")]
-    assert said == ["weights_share is mirror, and no host runs the mirror", "the inventory has no host of this name"]
+    assert said == ["weights_share is mirror, and no mirror host is set", "the inventory has no host of this name"]
 
 
 def test_our_own_server_is_no_stranger(plan_run: Plans) -> None:

@@ -186,7 +186,7 @@ FAULTS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     ("half of them on the fix", {"gpu1": on(over()), "gpu2": on({"name": "big", "state": "absent"})}, {}, "distributed.nodes", ("1 more is missing",)),
     ("a plain service of that name", {"gpu1": on(over()), "gpu2": on(over(distributed=...))}, {}, "distributed.nodes", ("1 more is missing",)),
     # The head.
-    ("a head that is no node", two(over(head="gpu3")), {}, "distributed.head", ("gpu3", "gpu1, gpu2 have it")),
+    ("a head that is no node", two(over(head="gpu3")), {}, "distributed.head", ("gpu3", "this host does not define the service; gpu1, gpu2 do")),
     ("a head with a typing error", two(over(head="gpu22")), {}, "distributed.head", ("did you mean gpu2",)),
     # Nodes that disagree.
     ("vLLM", differing(vllm_version="0.31.0"), {}, "vllm_version", ("0.32.0, 0.31.0", "0.32.0 on gpu1, 0.31.0 on gpu2")),
@@ -238,7 +238,7 @@ FAULTS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
         ("28 layers", "29"),
     ),
     # Restarts.
-    ("no restarts", two(over(), model_service_restart="no"), {}, "model_service_restart", ("restarted together", "leave it true")),
+    ("no restarts", two(over(), model_service_restart="no"), {}, "model_service_restart", ("restarts on all hosts together", "leave it true")),
     # Arguments.
     ("data parallel", two(over(vllm_args={"data_parallel_size": 2, "tensor_parallel_size": 4})), {}, "vllm_args.data_parallel_size", ("one copy",)),
     (
@@ -386,9 +386,9 @@ def test_numbers_as_text(over_hosts: Planner) -> None:
 
 
 NOTICES: list[tuple[str, Hosts, str]] = [
-    ("tensor parallel between hosts", two(over(vllm_args={"tensor_parallel_size": 16})), "sends what tensor parallel exchanges"),
+    ("tensor parallel between hosts", two(over(vllm_args={"tensor_parallel_size": 16})), "runs tensor parallel across hosts"),
     ("other GPUs", spoilt("gpu2", plan_gpus=gpus(8, memory_bytes=97871 * 2**20)), "different GPUs (NVIDIA H20 on gpu1, NVIDIA H100 80GB HBM3 on gpu2)"),
-    ("a profile for two hosts on one", {"gpu1": on(over(model="deepseek-v3.1", profile="2x8xh20", distributed=...))}, "say distributed: {nodes: 2}"),
+    ("a profile for two hosts on one", {"gpu1": on(over(model="deepseek-v3.1", profile="2x8xh20", distributed=...))}, "write distributed: {nodes: 2}"),
 ]
 
 
@@ -551,7 +551,7 @@ MORE_FAULTS: list[tuple[str, Hosts, dict[str, Any], str, str]] = [
         two(over()),
         {name: host_facts(gpus=gpus(8), hostname="node") for name in ("gpu1", "gpu2")},
         "hostname",
-        "gpu1 gives itself the same name",
+        "gpu1 has the same hostname",
     ),
 ]
 

@@ -14,8 +14,8 @@ FIRST = host_facts(hostname="gpu1", interfaces={"eth0": ["192.168.50.1"], "ib0":
 SECOND = host_facts(hostname="gpu2", interfaces={"eth0": ["192.168.50.2"], "ib0": ["192.168.201.2"]}, default_ipv4="192.168.50.2", gpus=gpus(8))
 
 BY_HAND: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
-    ({"interface": "ib0", "environment": {"VLLM_HOST_IP": "192.168.50.1"}}, {}, "environment.VLLM_HOST_IP", "take it out: distributed.interface ib0 gives it"),
-    ({"environment": {"NCCL_SOCKET_IFNAME": "eth0"}}, {}, "environment.NCCL_SOCKET_IFNAME", "name the network with distributed.interface"),
+    ({"interface": "ib0", "environment": {"VLLM_HOST_IP": "192.168.50.1"}}, {}, "environment.VLLM_HOST_IP", "remove it: distributed.interface ib0 sets it"),
+    ({"environment": {"NCCL_SOCKET_IFNAME": "eth0"}}, {}, "environment.NCCL_SOCKET_IFNAME", "name the network in distributed.interface"),
     ({"environment": {"GLOO_SOCKET_IFNAME": "eth0"}}, {}, "environment.GLOO_SOCKET_IFNAME", "distributed.interface"),
     ({"environment": {"MASTER_ADDR": "10.0.0.1"}}, {}, "environment.MASTER_ADDR", "distributed.head"),
     ({"environment": {"RAY_ADDRESS": "10.0.0.1:6379"}}, {}, "environment.RAY_ADDRESS", "distributed.port"),
@@ -24,7 +24,7 @@ BY_HAND: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("keys", "variables", "key", "fix"), BY_HAND, ids=[case[2] for case in BY_HAND])
-def test_ways_by_hand(over_hosts: Planner, keys: dict[str, Any], variables: dict[str, Any], key: str, fix: str) -> None:  # noqa: F811
+def test_network_variables_by_hand(over_hosts: Planner, keys: dict[str, Any], variables: dict[str, Any], key: str, fix: str) -> None:  # noqa: F811
     """Of a service over several hosts, where each node has its own; the fix is accepted."""
     found = over_hosts(two(over(**keys), **variables), gpu1=FIRST, gpu2=SECOND).errors
     assert {(error.host, error.key) for error in found} == {("gpu1", key), ("gpu2", key)}
@@ -34,7 +34,7 @@ def test_ways_by_hand(over_hosts: Planner, keys: dict[str, Any], variables: dict
 
 
 @pytest.mark.parametrize("name", ["VLLM_HOST_IP", "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "MASTER_ADDR", "RAY_ADDRESS"])
-def test_ways_by_hand_among_secrets(over_hosts: Planner, name: str) -> None:  # noqa: F811
+def test_network_variables_by_hand_among_secrets(over_hosts: Planner, name: str) -> None:  # noqa: F811
     """The file of secrets counts before what the plan gives, so it is no place for them either; what is in it is not shown."""
     made = over_hosts(two(over(secret_environment={name: "s3cr3tOfTheTest", "OTHER": "x"})))
     assert {(error.key, error.value) for error in made.errors} == {(f"secret_environment.{name}", "(hidden)")} and len(made.errors) == 2
@@ -67,9 +67,9 @@ def test_a_transport_by_hand(over_hosts: Planner) -> None:  # noqa: F811
 
 ELSEWHERE: list[tuple[dict[str, Any], str, str]] = [
     ({"data_parallel_size": 4, "data_parallel_size_local": 2, "data_parallel_address": "10.0.0.1"}, "data_parallel_size_local", "write data_parallel_size: 2"),
-    ({"data_parallel_size": 2, "data_parallel_rank": 0}, "data_parallel_rank", "data_parallel_size out"),
+    ({"data_parallel_size": 2, "data_parallel_rank": 0}, "data_parallel_rank", "and data_parallel_size,"),
     ({"data_parallel_size": 4, "data_parallel_size_local": 2, "data_parallel_hybrid_lb": True}, "data_parallel_size_local", "write data_parallel_size: 2"),
-    ({"data_parallel_size": 2, "data_parallel_external_lb": True}, "data_parallel_external_lb", "data_parallel_size out"),
+    ({"data_parallel_size": 2, "data_parallel_external_lb": True}, "data_parallel_external_lb", "and data_parallel_size,"),
 ]
 
 
@@ -86,7 +86,7 @@ def test_ranks_on_other_hosts(over_hosts: Planner, given: dict[str, Any], key: s
 def test_headless_goes_in_no_circle(over_hosts: Planner) -> None:  # noqa: F811
     """It sent to distributed, and distributed refused what it was for."""
     [error] = [error for error in over_hosts({"gpu1": on(service(gpus=..., vllm_args={"headless": True}))}).errors if "headless" in error.key]
-    assert "data parallel ranks on other hosts are not possible here: serve a copy on each host" in error.fix
+    assert "instead of data parallel ranks on other hosts serve a copy on each host" in error.fix
 
 
 # IPv6 alone

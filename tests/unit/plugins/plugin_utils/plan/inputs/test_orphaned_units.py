@@ -26,11 +26,11 @@ def told(made: Plan) -> list[str]:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({}, "vllm-old.service runs on the host and is in no inventory: it holds GPUs 4, 5 and port 8002"),
-        ({"gpus": None, "port": 0}, "it holds the GPUs that it was given; what lets others reach it stays in the firewall as long as it runs"),
-        ({"active": "activating", "gpus": [4]}, "it holds GPU 4 and port 8002"),
-        ({"active": "inactive"}, "is inactive on the host, is in no inventory, and will start at the next boot"),
-        ({"active": "failed", "enabled": "disabled"}, "is left on the host, failed, and is in no inventory"),
+        ({}, "vllm-old.service runs on the host and is not in the inventory: it uses GPUs 4, 5 and port 8002"),
+        ({"gpus": None, "port": 0}, "it uses its GPUs; its firewall rules stay as long as it runs"),
+        ({"active": "activating", "gpus": [4]}, "it uses GPU 4 and port 8002"),
+        ({"active": "inactive"}, "is inactive on the host, is not in the inventory, and will start at the next boot"),
+        ({"active": "failed", "enabled": "disabled"}, "is failed on the host and is not in the inventory"),
     ],
 )
 def test_what_left_the_inventory_is_told_of(plan: Plans, keys: dict[str, Any], said: str) -> None:
@@ -60,7 +60,7 @@ def test_gpus_that_it_holds_are_in_use(plan: Plans) -> None:
     facts = host_facts(services=[unit(gpus=[3, 4])])
     [error] = plan(service(), facts=facts).errors
     assert (error.service, error.key, error.value) == ("qwen", "gpus", "3")
-    assert "vllm-old.service runs on the host, computes on it" in error.why and "remove_service=old" in error.fix
+    assert "vllm-old.service runs on the host, uses it" in error.why and "remove_service=old" in error.fix
     # Every fix leads to a plan: other GPUs, the service back in the inventory or on its fix, and at last one's word that it is right.
     assert plan(service(gpus=[0, 1], vllm_args={"tensor_parallel_size": 2}), facts=facts).errors == []
     assert plan(service(), {"name": "old", "state": "absent"}, facts=facts).errors == []

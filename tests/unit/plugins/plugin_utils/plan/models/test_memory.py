@@ -163,9 +163,9 @@ def test_no_room_at_all() -> None:
 
 
 def test_half_the_reserve() -> None:
-    """What the hopeful estimate gives away is half the reserve and nothing else."""
+    """The optimistic estimate has half the reserve, and differs in nothing else."""
     found = Estimate(total=100, budget=90, weights=10, reserve=16, token=0.25, window_token=0, window=0)
-    assert found.hopeful().kv_room == found.kv_room + 8
+    assert found.optimistic().kv_room == found.kv_room + 8
 
 
 SLIDING = Architecture(

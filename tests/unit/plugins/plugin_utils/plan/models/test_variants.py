@@ -125,7 +125,7 @@ UNKNOWN: list[tuple[dict[str, Any], str, str]] = [
     ({"profile": "x"}, "profile", "it has big, spread"),
     ({"preset": "busi"}, "preset", "did you mean busy?"),
     ({"preset": "big"}, "preset", "it has busy, bare"),
-    ({"model": "me/other", "preset": "busy"}, "preset", "take it out: it has no presets"),
+    ({"model": "me/other", "preset": "busy"}, "preset", "remove it: it has no presets"),
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.parallel import Parallel, parallel_of, stages
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.placement.layout import expert_ways, fits, misfits, tensor_sizes
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.placement.layout import expert_layouts, fits, misfits, tensor_sizes
 
 POWERS = (1, 2, 4, 8, 16)
 
@@ -76,8 +76,8 @@ def test_ways_out(catalogue: Catalogue) -> None:
     [misfit] = misfits(model, eight)
     assert misfit.key == "tensor_parallel_size" and "2560 over 8 ranks is 320" in misfit.why
     assert tensor_sizes(model, eight, 8) == [1, 2, 4]
-    assert expert_ways(model, eight) == [replace(eight, expert=True), Parallel(data=8, expert=True)]
-    assert expert_ways(catalogue.entries["qwen3-32b-fp8"].architecture, Parallel(tensor=16)) == []
+    assert expert_layouts(model, eight) == [replace(eight, expert=True), Parallel(data=8, expert=True)]
+    assert expert_layouts(catalogue.entries["qwen3-32b-fp8"].architecture, Parallel(tensor=16)) == []
 
 
 HEADS = Architecture(num_attention_heads=48, num_kv_heads=8)

@@ -44,18 +44,18 @@ def test_engines_stand_side_by_side(plan: Plans) -> None:
 
 
 def test_its_limits_are_told_unless_accepted(plan: Plans) -> None:
-    [told] = [text for text in plan(developers(), facts=host_facts()).warnings if "one developer" in text]
-    assert "one request after the other" in told
+    [told] = [text for text in plan(developers(), facts=host_facts()).warnings if "a single developer" in text]
+    assert "one request at a time" in told
     accepted = plan(developers(), facts=host_facts(), plan_accept={"single-user": "it is mine", "open-port": "it is mine"})
-    assert [text for text in accepted.warnings if "one developer" in text] == []
+    assert [text for text in accepted.warnings if "a single developer" in text] == []
     batching = plan(developers(transformers_args={"continuous_batching": True}), facts=host_facts())
-    assert "one request after the other" not in " ".join(batching.warnings)
+    assert "one request at a time" not in " ".join(batching.warnings)
 
 
 def test_a_key_needs_a_listener_on_loopback(plan: Plans) -> None:
     assert keys_of(plan(developers(api_key="sk-1"), facts=host_facts()).errors) == [("dev", "api_key")]
     behind = plan(developers(api_key="sk-1", host="127.0.0.1"), facts=host_facts())
-    assert behind.errors == [] and any("asks for no API key: whoever has an account" in text for text in behind.warnings)
+    assert behind.errors == [] and any("does not check API keys: every user of the host" in text for text in behind.warnings)
 
 
 @pytest.mark.parametrize(

@@ -74,18 +74,18 @@ def small(version: str = "0.32.0", **vllm_args: Any) -> dict[str, Any]:
 
 EXAMPLES = [
     example("tls-server-name-is-known", encrypted(None), "add the name to the service: tls_server_name: llm.example.org", encrypted()),
-    example("tls-server-name-is-known", one(service(tls_server_name="a.b")), "take it out, or add ssl_certfile", one(service())),
-    example("tls-settings-are-valid", encrypted(ssl_cert_reqs=2), "take it away, or write 1", encrypted(ssl_cert_reqs=1)),
+    example("tls-server-name-is-known", one(service(tls_server_name="a.b")), "remove it, or add ssl_certfile", one(service())),
+    example("tls-settings-are-valid", encrypted(ssl_cert_reqs=2), "remove it or write 1", encrypted(ssl_cert_reqs=1)),
     example("tls-settings-are-valid", encrypted(ssl_certfile=None), "add ssl_certfile", encrypted()),
     # The fixes that misled, from reports.
     example(
         "flags-exist",
         one(service(**SMALL, vllm_args={"max_model_len": 131072, "rope_scaling": ROPE})),
-        "under hf_overrides, as rope_parameters, with the model's rope_theta",
+        "under hf_overrides as rope_parameters, together with the rope_theta",
         one(service(**SMALL, vllm_args={"max_model_len": 131072, "hf_overrides": {"rope_parameters": {**ROPE, "rope_theta": 1000000}}})),
     ),
-    example("flags-exist", one(small(task="transcription")), "take it out for models that generate or transcribe", one(small())),
-    example("flags-exist", one(small(task="embed")), "runner: pooling, and convert: embed", one(small(runner="pooling", convert="embed"))),
+    example("flags-exist", one(small(task="transcription")), "remove it for models that generate or transcribe", one(small())),
+    example("flags-exist", one(small(task="embed")), "runner: pooling, and for converted generative models convert: embed", one(small(runner="pooling", convert="embed"))),
     # 0.33.0 has the opposite of each switch again, and --no- of the switch itself.
     example(
         "flags-exist", one(small("0.33.0", disable_log_requsts=True)), "did you mean disable_log_requests", one(small("0.33.0", disable_log_requests=True))
@@ -94,13 +94,13 @@ EXAMPLES = [
     example(
         "flags-are-set-once",
         one(small(device_memory_utilization=0.8, gpu_memory_utilization=0.9)),
-        "keep one of the two: take gpu_memory_utilization out",
+        "keep one of the two: remove gpu_memory_utilization",
         one(small(device_memory_utilization=0.8)),
     ),
     example(
         "unchecked-values",
         one(small("0.31.0"), plan_accept={"open-port": "x"}),
-        "(it is of 0.32.0, 0.33.0",
+        "(it knows 0.32.0, 0.33.0",
         one(small("0.33.0"), plan_accept={"open-port": "x"}),
     ),
     example("fixed-names-exist", one(small(attention_backend="FLASHATTN")), "did you mean FLASH_ATTN", one(small(attention_backend="FLASH_ATTN"))),
@@ -110,7 +110,7 @@ EXAMPLES = [
     example(
         "plugin-names",
         one(small(quantization="int4")),
-        "accept it, with your reason, as plugin-names",
+        "accept it as plugin-names in plan_accept, with a reason",
         accepting(one(small(quantization="int4")), plugin_names="ours"),
     ),
     example("plugin-names", one(small(quantization="bitsandbytes")), "quantization: fp8", one(small(quantization="fp8"))),
@@ -156,26 +156,26 @@ EXAMPLES = [
     example(
         "paths-are-visible-to-the-unit",
         one(small(chat_template="/home/me/chat.jinja")),
-        "put it elsewhere, in /srv or /opt for example, and write chat_template with that path",
+        "move it, for example to /srv or /opt, and set chat_template to the new path",
         one(small(chat_template="/srv/chat.jinja")),
     ),
     example(
         "paths-are-visible-to-the-unit",
         one(small(speculative_config={"method": "eagle3", "model": "/root/draft", "num_speculative_tokens": 3})),
-        "put it elsewhere",
+        "move it, for example to /srv or /opt",
         one(small(speculative_config={"method": "eagle3", "model": "/srv/draft", "num_speculative_tokens": 3})),
     ),
     example(
         "paths-are-visible-to-the-unit",
         one(service(**SMALL, environment={"VLLM_LOGGING_CONFIG_PATH": "/tmp/log.json"})),
-        "put it elsewhere",
+        "move it, for example to /srv or /opt",
         one(service(**SMALL, environment={"VLLM_LOGGING_CONFIG_PATH": "/srv/log.json"})),
     ),
-    example("quantization", one(small(quantization="awq")), "take quantization out", one(small())),
+    example("quantization", one(small(quantization="awq")), "remove quantization", one(small())),
     example(
         "quantization",
         one(service(model="qwen3-8b-fp8", gpus=[0], vllm_args={"quantization": "gptq"})),
-        "take quantization out",
+        "remove quantization",
         one(service(model="qwen3-8b-fp8", gpus=[0])),
     ),
     example(
@@ -187,11 +187,11 @@ EXAMPLES = [
     *(
         example("kv-cache-dtype", one(small(kv_cache_dtype=named), plan_gpus=gpus(1, **of)), says, one(small(**then), plan_gpus=gpus(1, **of)))
         for named, of, says, then in (
-            ("fp8_inc", {}, "write fp8, or take it out", {"kv_cache_dtype": "fp8"}),
-            ("ultraquant_4bit", {}, "write fp8, or take it out", {}),
-            ("fp8_ds_mla", {}, "write fp8, or take it out", {"kv_cache_dtype": "fp8"}),
-            ("nvfp4_4over6", {}, "write fp8, or take it out", {"kv_cache_dtype": "fp8"}),
-            ("fp8_per_token_head", A100, "write fp8, or take it out", {"kv_cache_dtype": "fp8"}),
+            ("fp8_inc", {}, "write fp8, or remove it", {"kv_cache_dtype": "fp8"}),
+            ("ultraquant_4bit", {}, "write fp8, or remove it", {}),
+            ("fp8_ds_mla", {}, "write fp8, or remove it", {"kv_cache_dtype": "fp8"}),
+            ("nvfp4_4over6", {}, "write fp8, or remove it", {"kv_cache_dtype": "fp8"}),
+            ("fp8_per_token_head", A100, "write fp8, or remove it", {"kv_cache_dtype": "fp8"}),
         )
     ),
     example(
@@ -205,8 +205,8 @@ EXAMPLES = [
     example("flags-exist", one(args(no_enable_prefix_caching=True)), "write it as enable_prefix_caching: false", one(args(enable_prefix_caching=False))),
     example("flags-exist", one(service(vllm_args={"max-model-len": 5000})), "write it as max_model_len", one(args(max_model_len=5000))),
     example("flags-exist", one(args(tp=4)), "write it as tensor_parallel_size", one(args(tensor_parallel_size=4))),
-    example("flags-exist", one(args(disable_log_requests=True)), "take it out", one(args())),
-    example("flags-exist", one(service(vllm_version="0.17.1", vllm_args={"shutdown_timeout": 5})), "take it out", one(service(vllm_version="0.17.1"))),
+    example("flags-exist", one(args(disable_log_requests=True)), "remove it", one(args())),
+    example("flags-exist", one(service(vllm_version="0.17.1", vllm_args={"shutdown_timeout": 5})), "remove it", one(service(vllm_version="0.17.1"))),
     example(
         "flags-exist",
         one(service(vllm_version="0.17.1", vllm_args={"shutdown_timeout": 5})),
@@ -216,20 +216,20 @@ EXAMPLES = [
     example("values-are-serializable", one(args(allowed_media_domains=[])), "null to leave the flag out", one(args(allowed_media_domains=None))),
     example("values-match-flag-types", one(args(max_model_len="long")), "a whole number", one(args(max_model_len=4096))),
     example("values-match-flag-types", one(args(enforce_eager="true")), "write true or false, without quotes", one(args(enforce_eager=True))),
-    example("chat-template-is-valid", one(args(chat_template="tool_use")), "take it out", one(args())),
+    example("chat-template-is-valid", one(args(chat_template="tool_use")), "remove it", one(args())),
     example("lora-modules-are-valid", one(args(lora_modules=["a"])), "{name: ..., path: ...}", one(args(lora_modules=[{"name": "a", "path": "/srv/a"}]))),
-    example("extra-repositories-are-valid", one(args(tokenizer="gpt2")), "write the absolute path of its folder", one(args(tokenizer="/srv/gpt2"))),
+    example("extra-repositories-are-valid", one(args(tokenizer="gpt2")), "write the absolute path of its directory", one(args(tokenizer="/srv/gpt2"))),
     example(
         "extra-repositories-are-valid",
         one(service(vllm_args={"tokenizer": "gpt2"})),
-        "write <organisation>/<name>, which is downloaded",
+        "write <organisation>/<name> to download it",
         one(args(tokenizer="openai-community/gpt2")),
         costs="is not a commit and may change",
     ),
     example(
         "extra-repositories-exist",
         one(service(vllm_args={"tokenizer": "org/no"}, extra_repositories={"org/no": COMMIT})),
-        "write the absolute path of its folder",
+        "write the absolute path of its directory",
         one(args(tokenizer="/srv/no")),
         answers={"org/no": Answer(missing="the Hub has none")},
     ),
@@ -256,14 +256,14 @@ EXAMPLES = [
     example(
         "parsers-exist",
         one(args(tool_call_parser=None)),
-        "take it away with enable_auto_tool_choice: null",
+        "remove it with enable_auto_tool_choice: null",
         one(args(tool_call_parser=None, enable_auto_tool_choice=None)),
     ),
-    example("reasoning-parser-fits-the-model", one(args(reasoning_parser="qwen3")), "take it away with reasoning_parser: null", one(args(reasoning_parser=None))),
+    example("reasoning-parser-fits-the-model", one(args(reasoning_parser="qwen3")), "remove it with reasoning_parser: null", one(args(reasoning_parser=None))),
     example(
         "environment-variables-exist",
         one(service(environment={"VLLM_CACHE_ROTO": "x"})),
-        "near to it are VLLM_CACHE_ROOT",
+        "similar names: VLLM_CACHE_ROOT",
         one(service(environment={"VLLM_CACHE_ROOT": "x"})),
     ),
     example(
@@ -331,21 +331,21 @@ EXAMPLES = [
     example(
         "draft-model-has-the-same-tensor-parallel-size",
         one(drafting(draft_tensor_parallel_size=2)),
-        "take it out: it is the served model's then",
+        "remove it: the default is the served model's size",
         one(drafting()),
     ),
     # A head for drafting that leaves no room: from the plan's own sum.
     example(
         "memory",
         one({**small(spec_model="org/head", spec_method="eagle3"), "extra_repositories": {"org/head": COMMIT}}, plan_gpus=gpus(1)),
-        "take spec_model, spec_method out",
+        "remove spec_model, spec_method",
         one(small(), plan_gpus=gpus(1)),
         answers={"org/head": Answer((("model.safetensors", 64 * 2**30), ("config.json", 5)), {})},
     ),
     example(
         "layer-partition-is-valid",
         one(service(model=THINKING, vllm_args={"pipeline_parallel_size": 2}, environment={"VLLM_PP_LAYER_PARTITION": "50,50"})),
-        "write 2 numbers that make 94 together",
+        "write 2 numbers with the sum 94",
         one(service(model=THINKING, vllm_args={"pipeline_parallel_size": 2}, environment={"VLLM_PP_LAYER_PARTITION": "50,44"})),
     ),
     example(

@@ -74,17 +74,17 @@ EXAMPLES = [
     example(
         "proxy-has-an-address",
         one(service(), host_proxy_username="somebody"),
-        "name the proxy with host_http_proxy",
+        "set the proxy with host_http_proxy",
         one(service(), host_proxy_username="somebody", host_http_proxy="http://proxy.example:3128"),
     ),
     example("address-family-matches-the-host", one(service(), facts=V6), 'write host: "::"', one(service(host="::"), facts=V6)),
     example("ray-nodes-have-ipv4", nodes("2001:db8::1", "2001:db8::2"), "distributed.backend: mp", nodes("2001:db8::1", "2001:db8::2", backend="mp")),
     example("network-variables-are-not-set", by_hand({"NCCL_SOCKET_IFNAME": "eth0"}), "distributed.interface", by_hand({}, interface="eth0")),
-    example("network-variables-are-not-set", by_hand({"MASTER_PORT": "29500"}), "take it out", by_hand({})),
+    example("network-variables-are-not-set", by_hand({"MASTER_PORT": "29500"}), "remove it", by_hand({})),
     example(
         "data-parallel-hosts",
         one(args(**EXPERT, data_parallel_size=4, data_parallel_size_local=2)),
-        "take data_parallel_size_local out and write data_parallel_size: 2",
+        "remove data_parallel_size_local and write data_parallel_size: 2",
         one(args(**EXPERT, data_parallel_size=2)),
     ),
 ]

@@ -37,7 +37,7 @@ EXAMPLES = [
     example(
         "ports-are-not-ssh",
         one(service(port=2222), facts=firewall(ssh_ports=[2222])),
-        "choose a port from 1024 to 65535",
+        "choose another port from 1024 to 65535",
         one(service(port=8001), facts=firewall(ssh_ports=[2222])),
     ),
     example("ports-are-unprivileged", one(service(port=443)), "choose a port from 1024 to 65535", one(service(port=8443))),
@@ -54,7 +54,7 @@ EXAMPLES = [
     example(
         "allowed-sources-are-set",
         one(service(), firewall_api_sources=[]),
-        "name the networks that may, like [10.0.0.0/8]",
+        "name the allowed networks, like [10.0.0.0/8]",
         one(service(), firewall_api_sources=["10.0.0.0/8"]),
     ),
     example(
@@ -72,21 +72,21 @@ EXAMPLES = [
     example(
         "published-ports",
         one(service(), facts=firewall(published=[8001])),
-        "publish the container's port elsewhere",
+        "publish the container on another port",
         one(service(), facts=firewall()),
         on_host=("firewall",),
     ),
     example(
         "last-firewall-change-was-confirmed",
         one(service(), facts=firewall(returned="2026-01-01")),
-        "it is tried again",
+        "this run tries it again",
         one(service(), facts=firewall()),
         on_host=("firewall",),
     ),
     example(
         "gpus-are-detected",
         one(service(), facts=host_facts(gpus=[])),
-        "state with plan_gpus what the host will have (and have the driver installed with cuda_driver_install)",
+        "state the GPUs in plan_gpus (and let the role install the driver with cuda_driver_install)",
         one(service(), plan_gpus=gpus(), cuda_driver_install=True, facts=host_facts(gpus=[])),
     ),
     example("gpus-are-detected", one(service(), facts=host_facts(gpus=[])), "install the driver first", one(service(), facts=host_facts()), on_host=("gpus",)),
@@ -100,15 +100,15 @@ EXAMPLES = [
     example(
         "gpus-are-assigned-once",
         one(small(), small(name="b", port=8002)),
-        "a gpu_memory_utilization in the vllm_args of each and 1 at most together",
+        "set gpu_memory_utilization in the vllm_args of each, 1 at most in total",
         one(small(vllm_args={"gpu_memory_utilization": 0.4}), small(name="b", port=8002, vllm_args={"gpu_memory_utilization": 0.4})),
-        costs="start one after the other",
+        costs="start them one after the other",
     ),
     example("parallel-sizes-fit-the-gpus", one(args(tensor_parallel_size=0)), "write 1 or more", one(args(tensor_parallel_size=4))),
     example(
         "parallel-sizes-fit-the-gpus",
         one(service(gpus=[0, 1], model="qwen3-235b-a22b", vllm_args={"tensor_parallel_size": 4})),
-        "give it as many GPUs",
+        "give it more GPUs",
         one(service(gpus=[0, 1, 2, 3], model="qwen3-235b-a22b", vllm_args={"tensor_parallel_size": 4})),
     ),
     example(
@@ -155,7 +155,7 @@ EXAMPLES = [
         "name compute capabilities here or in plan_gpus, like ['9.0']",
         one(small(), plan_gpus=1, facts=host_facts(gpus=[]), cuda_architectures=["9.0"]),
     ),
-    example("path-lists-have-no-empty-elements", one(small(environment={"PATH": ":/usr/bin"})), "take the ':' away", one(small(environment={"PATH": "/usr/bin"}))),
+    example("path-lists-have-no-empty-elements", one(small(environment={"PATH": ":/usr/bin"})), "remove the extra ':'", one(small(environment={"PATH": "/usr/bin"}))),
     example(
         "fabric-manager",
         one(small(), facts=host_facts(gpus=gpus(), nvswitches=4)),

@@ -27,10 +27,10 @@ EXAMPLES = [
     example("service-names-are-not-reserved", one(service(name="weights")), "give the service another name", one(service(name="weights-2"))),
     example("service-accounts-are-not-taken", one(service(name="mirror")), "give the service another name", one(service(name="mirror-2"))),
     example(
-        "service-accounts-are-not-taken", one(service(), facts=THEIRS), "let the names of accounts begin otherwise with model_service_account_prefix",
+        "service-accounts-are-not-taken", one(service(), facts=THEIRS), "set another model_service_account_prefix",
         one(service(), facts=THEIRS, model_service_account_prefix="llm-"),
     ),
-    example("node-names-are-not-reserved", two("engine"), "give the host another name in the inventory", two("gpu2")),
+    example("node-names-are-not-reserved", two("engine"), "rename the host in the inventory", two("gpu2")),
     example(
         "no-orphaned-units-exist",
         one(service(gpus=[0]), facts=RUNS),
@@ -50,10 +50,10 @@ EXAMPLES = [
         on_host=("services",),
     ),
     example(
-        "gpus-in-use", one(service(gpus=[3]), facts=RUNS), "or name other GPUs with gpus", one(service(gpus=[2]), facts=RUNS), costs="is in no inventory",
+        "gpus-in-use", one(service(gpus=[3]), facts=RUNS), "or name other GPUs with gpus", one(service(gpus=[2]), facts=RUNS), costs="is not in the inventory",
     ),
     example(
         "gpus-in-use", one(service(gpus=[3]), facts=RUNS), "plan_accept", accepting(one(service(gpus=[3]), facts=RUNS), gpus_in_use="both are small"),
-        costs="is in no inventory",
+        costs="is not in the inventory",
     ),
 ]

@@ -61,7 +61,7 @@ EXAMPLES = [
         "did you mean eth0?",
         hosts(gpu1=on(big(interface="eth0"), facts=ETH0), gpu2=on(big(interface="eth0"))),
     ),
-    example("arguments-support-multi-node", two(big(vllm_args={"data_parallel_size": 2})), "take it out", two(big())),
+    example("arguments-support-multi-node", two(big(vllm_args={"data_parallel_size": 2})), "remove it", two(big())),
     # Nothing would tell its supervisor a long queue from an engine that hangs.
     example("arguments-support-multi-node", two(big(vllm_args={"disable_log_stats": True})), "leave disable_log_stats out", two(big())),
     example(
@@ -71,7 +71,7 @@ EXAMPLES = [
         two({**big(backend="mp"), "vllm_version": "0.32.0"}),
     ),
     example("transport-is-known", two(big(transport="infinband")), "did you mean infiniband?", two(big(transport="infiniband"))),
-    example("node-ports-are-in-range", two(big(port=65530)), "choose a lower one, best below 32768", two(big(port=6379))),
+    example("node-ports-are-in-range", two(big(port=65530)), "choose a lower port, preferably below 32768", two(big(port=6379))),
     example("ray-temp-dir-is-short", two(big(), multi_node_ray_temp_dir=LONG), "set multi_node_ray_temp_dir to a shorter path", two(big(), multi_node_ray_temp_dir="/var/lib/ray")),
     example(
         "ray-object-stores-fit",
@@ -84,7 +84,7 @@ EXAMPLES = [
                 for name in ("gpu1", "gpu2")
             }
         ),
-        "set multi_node_ray_object_store_memory lower",
+        "lower multi_node_ray_object_store_memory",
         hosts(
             **{
                 name: on(
@@ -96,13 +96,13 @@ EXAMPLES = [
             }
         ),
     ),
-    example("run-includes-all-nodes", two(big()), "limit the run to all of its hosts", two(big()), run=Run(frozenset({"gpu1"}))),
+    example("run-includes-all-nodes", two(big()), "limit the run to all hosts of the service", two(big()), run=Run(frozenset({"gpu1"}))),
     example("node-count-matches-the-hosts", two(big(3)), "write nodes: 2", two(big(2))),
     example("head-is-a-node", two(big(head="gpu3")), "did you mean gpu2 or gpu1?", two(big(head="gpu1"))),
     example(
         "nodes-have-the-same-settings",
         hosts(gpu1=on(big(), ansible_host="10.0.0.1"), gpu2=on(big(port=6500), ansible_host="10.0.0.2")),
-        "write the same on all of its hosts",
+        "write the same value on all of its hosts",
         two(big(port=6500)),
     ),
     example(
@@ -124,7 +124,7 @@ EXAMPLES = [
             gpu1=on(big(), ansible_host="10.0.0.1", facts=ETH0),
             gpu2=on(big(), ansible_host="no-such.invalid", facts=known(interfaces={"eth0": ["10.0.0.2"], "eth1": ["10.1.0.2"]})),
         ),
-        "give it an IP address as ansible_host",
+        "set ansible_host to an IP address",
         hosts(
             gpu1=on(big(), ansible_host="10.0.0.1", facts=ETH0),
             gpu2=on(big(), ansible_host="10.0.0.2", facts=known(interfaces={"eth0": ["10.0.0.2"], "eth1": ["10.1.0.2"]})),

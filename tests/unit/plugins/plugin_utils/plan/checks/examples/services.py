@@ -35,7 +35,7 @@ EXAMPLES = [
     example(
         "service-names-are-unique",
         one(service(gpus=[0]), service(gpus=[1], port=8002)),
-        "give each a name of its own",
+        "give each service its own name",
         one(service(gpus=[0]), service(gpus=[1], port=8002, name="b")),
     ),
     example("model-is-known", one(service(model="qwen3-8c", gpus=[0])), "did you mean qwen3-8b", one(service(model="qwen3-8b", gpus=[0]))),
@@ -56,8 +56,8 @@ EXAMPLES = [
             answers={"org/code": Answer((("config.json", 5),), {"model_type": "exotic", "auto_map": {"AutoConfig": "other/code--configuration_x.X"}})},
         )
         for says, then in (
-            ("take trust_remote_code out", {}),
-            ("write that folder as weights_path", {"weights_path": "/srv/model", "vllm_args": {"trust_remote_code": True}}),
+            ("remove trust_remote_code", {}),
+            ("set weights_path to that directory", {"weights_path": "/srv/model", "vllm_args": {"trust_remote_code": True}}),
         )
     ),
     example(
@@ -76,24 +76,24 @@ EXAMPLES = [
         one(service(model="qwen3-8b", gpus=[0], vllm_args={"max_model_len": 8192})),
     ),
     example(
-        "sources-are-pinned", one(service(), vllm_source=f"{GIT}@main"), "can be another vLLM on another day", one(service(), vllm_source=f"{GIT}@{COMMIT}")
+        "sources-are-pinned", one(service(), vllm_source=f"{GIT}@main"), "can be a different vLLM on another day", one(service(), vllm_source=f"{GIT}@{COMMIT}")
     ),
     example(
         "nightlies-have-an-index",
         one(service(), vllm_source="nightly"),
-        "name vLLM's nightly index, or a mirror of it, in vllm_extra_index_urls",
+        "add vLLM's nightly index, or a mirror of it, to vllm_extra_index_urls",
         one(service(), vllm_source="nightly", vllm_extra_index_urls=["https://nightly.example/simple"]),
     ),
     example(
         "wheelhouse-is-set",
         one(service(), vllm_no_index=True),
-        "name the wheelhouse in vllm_find_links",
+        "set the wheelhouse in vllm_find_links",
         one(service(), vllm_no_index=True, vllm_find_links=["/srv/wheels"]),
     ),
     example(
         "file-matches-the-version",
         one(service(), vllm_source="/srv/vllm-0.31.0.tar.gz", vllm_version="0.32.0"),
-        "say vllm_version: 0.31.0",
+        "set vllm_version: 0.31.0",
         one(service(), vllm_source="/srv/vllm-0.31.0.tar.gz", vllm_version="0.31.0"),
     ),
     example(
@@ -107,7 +107,7 @@ EXAMPLES = [
     example(
         "variants-exist",
         one(mine(preset="x"), plan_catalogue={"mine": {"repo": "org/mine", "revision": COMMIT}}),
-        "take it out",
+        "remove it",
         one(mine(), plan_catalogue={"mine": {"repo": "org/mine", "revision": COMMIT}}),
     ),
     example(
@@ -116,8 +116,8 @@ EXAMPLES = [
         "and the service has 1",
         one(mine(profile="big", gpus=[0, 1]), plan_catalogue=ENTRY),
     ),
-    example("keys-match-the-engine", one(dev(vllm_args={"dtype": "float32"})), "below transformers_args", one(dev(transformers_args={"dtype": "float32"}))),
-    example("keys-match-the-engine", one(service(transformers_args={"dtype": "float32"})), "below vllm_args", one(service(vllm_args={"dtype": "float32"}))),
+    example("keys-match-the-engine", one(dev(vllm_args={"dtype": "float32"})), "under transformers_args", one(dev(transformers_args={"dtype": "float32"}))),
+    example("keys-match-the-engine", one(service(transformers_args={"dtype": "float32"})), "under vllm_args", one(service(vllm_args={"dtype": "float32"}))),
     example(
         "transformers-arguments-are-valid",
         one(dev(transformers_args={"--compile": True})),
@@ -126,7 +126,7 @@ EXAMPLES = [
     ),
     example("served-name-is-valid", one(dev(served_model_name="org/model")), "set served_model_name", one(dev(served_model_name="model"))),
     example("api-key-is-enforced", one(dev(api_key="sk-1")), "leave engine out", one(dev(api_key="sk-1", engine=...))),
-    example("single-user", one(dev()), "transformers is for one developer", one(dev(engine=...))),
+    example("single-user", one(dev()), "transformers is for a single developer", one(dev(engine=...))),
     example(
         "disk",
         one(service(), facts=host_facts(mounts=[{"mount": "/", "free_bytes": 10**11}])),
@@ -152,11 +152,11 @@ EXAMPLES = [
         "did you mean eth0?",
         one(service(), weights_share="peer", weights_share_interface="eth0", facts=host_facts(interfaces={"eth0": ["10.0.0.1"]})),
     ),
-    example("weights-path-is-mounted", one(local(weights_mount="/srv")), "name the mount that it lies on", one(local(weights_mount="/mnt"))),
+    example("weights-path-is-mounted", one(local(weights_mount="/srv")), "write the mount that contains weights_path", one(local(weights_mount="/mnt"))),
     example(
         "weights-path-is-visible-to-the-unit",
         one(local(weights_path="/home/me/qwen")),
-        "put the folder elsewhere, below /srv or /mnt",
+        "move the directory, for example to /srv or /mnt",
         one(local(weights_path="/srv/qwen")),
     ),
     example(
@@ -182,7 +182,7 @@ EXAMPLES = [
     example(
         "no-credentials-in-values",
         one(service(), host_index_url="https://me:hush@index.example/simple"),
-        "write the user and the password into host_index_credentials",
+        "write user and password into host_index_credentials",
         one(service(), host_index_url="https://index.example/simple", host_index_credentials={"index.example": {"user": "me", "password": "hush"}}),
     ),
     example(
@@ -204,7 +204,7 @@ EXAMPLES = [
     example(
         "memory",
         one(service(model="qwen3-32b", gpus=[0]), plan_gpus=gpus(1)),
-        "accept it, with your reason, as memory in plan_accept",
+        "accept it as memory in plan_accept, with a reason",
         accepting(one(service(model="qwen3-32b", gpus=[0]), plan_gpus=gpus(1)), memory="it is tried"),
     ),
     example(

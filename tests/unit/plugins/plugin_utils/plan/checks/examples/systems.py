@@ -105,7 +105,7 @@ EXAMPLES = [
     example(
         "python-is-available",
         one(small(), facts=host(**TRIXIE, pythons={"/usr/bin/python3": "3.13", "/opt/py/bin/python": ""}), vllm_python="/opt/py/bin/python"),
-        "name one that is there (/usr/bin/python3)",
+        "name an installed one (/usr/bin/python3)",
         one(small(), facts=host(**TRIXIE, pythons={"/usr/bin/python3": "3.13", "/opt/py/bin/python": ""}), vllm_python="/usr/bin/python3"),
     ),
     example(
@@ -117,7 +117,7 @@ EXAMPLES = [
     example(
         "wheelhouse-has-wheels-for-the-host",
         one(small(), facts=wheels("torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl"), **WHEELHOUSE),
-        "fill it on a host of the same system",
+        "fill it on a host with the same distribution",
         one(small(), facts=wheels("torch-2.13.0-cp313-cp313-manylinux_2_28_x86_64.whl"), **WHEELHOUSE),
         on_host=("wheels",),
     ),
@@ -157,7 +157,7 @@ EXAMPLES = [
     example(
         "gpus-are-healthy",
         one(small(gpus=[1]), facts=cards("pstate [GPU is lost]")),
-        "leave it out with gpus (those that work: 0)",
+        "choose other GPUs with gpus (working: 0)",
         one(small(gpus=[0]), facts=cards("pstate [GPU is lost]")),
     ),
     example(
@@ -189,7 +189,7 @@ EXAMPLES = [
     example(
         "kernels",
         one(small(vllm_args={"max_model_len": 8192, "attention_backend": "CUTLASS_MLA"}), facts=host()),
-        "take it out: vLLM chooses one",
+        "remove it: vLLM chooses a backend",
         one(small(), facts=host()),
     ),
 ]
