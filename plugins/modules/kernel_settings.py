@@ -95,7 +95,8 @@ def main() -> None:
         module.fail_json(msg=f"{', '.join(wrong)}: not the name of a kernel parameter. Nothing was changed.")
     sysctl = {keys.canonical(key): keys.plain(str(value)) for key, value in given["sysctl"].items()}
     made = apply(
-        sysctl, given["modules"], given["transparent_hugepages"], given["cpu_governor"], check_mode=module.check_mode, modprobe=lambda name: modprobe(module, name),
+        sysctl, given["modules"], given["transparent_hugepages"], given["cpu_governor"],
+        check_mode=module.check_mode, modprobe=lambda name: modprobe(module, name),
     )
     for warning in warnings(made.not_set, made.conflicts):
         module.warn(warning)

@@ -85,6 +85,11 @@ actions:
   description: What was done, by unit; one of V(none), V(enable), V(start), V(restart), V(remove), V(held).
   returned: success
   type: dict
+restarts:
+  description: Units that were restarted, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
 waiting:
   description: Units that were started, or that are still starting from an earlier run, or whose answer nobody has checked since their start.
     So are those whose state was not kept after the check.
@@ -132,6 +137,7 @@ def main() -> None:
     changed = {unit: action for unit, action in actions.items() if action != "none"}
     module.exit_json(
         changed=bool(changed), actions={**actions, **dict.fromkeys(held, "held")}, waiting=waiting,
+        restarts=[unit for unit, action in actions.items() if action == "restart"],
         diff={"before": dict.fromkeys(changed, "none"), "after": changed},
     )
 

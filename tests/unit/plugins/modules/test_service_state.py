@@ -33,3 +33,16 @@ def test_held_units_are_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (results[0]["changed"], results[0]["actions"], results[0]["waiting"]) == (False, dict.fromkeys(("vllm-old.service", "vllm-new.service"), "held"), [])
     assert results[1]["actions"] == {"vllm-new.service": "start", "vllm-old.service": "held"} and results[1]["waiting"] == ["vllm-new.service"]
     assert {arguments[-1] for arguments in calls} == {"vllm-new.service"}
+
+
+def test_restarts_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In check mode those that would be: what runs with other files than those on the disk, and nothing that is only started."""
+    running = {**STOPPED, "ActiveState": "active", "SubState": "running"}
+    monkeypatch.setattr(_service, "UNIT_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(_service, "RECORD_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(_systemd, "show", lambda unit, *properties: {name: (running if "old" in unit else STOPPED).get(name, "") for name in properties})
+    items = [{"unit": f"vllm-{name}.service", "environment_file": str(tmp_path / name)} for name in ("old", "new")]
+    with patch_module_args({"services": items, "_ansible_check_mode": True}), pytest.raises(SystemExit):
+        service_state.main()
+    result = json.loads(capsys.readouterr().out)
+    assert (result["restarts"], result["actions"]["vllm-new.service"]) == (["vllm-old.service"], "start")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
 
 from ... import values
-from ...errors import Bad, PlanError, did_you_mean, is_secret_name, shown
+from ...errors import Bad, PlanError, is_secret_name, shown
 from ...versions import Version
 from ...vllm import environments
 from . import accounts, cuda as cuda_settings, interpreters, kernel, networks, proxies, sharing, sources

@@ -39,7 +39,10 @@ def kernel_facts(**parameters: Any) -> dict[str, Any]:
     """Facts of a host with everything as the defaults want it, but for these: a parameter's dictionary by its name with _ for dots."""
     sysctl = {key: parameter(value) for key, value in DEFAULT.items()}
     lines = {item["path"]: item["lines"] for item in kernel.files_of(settings_of()) if item["lines"]}
-    found = {"files": lines, "unmanaged_files": [], "missing_folders": [], "modules": ["nf_conntrack"], "sysctl": sysctl, "transparent_hugepages": "madvise", "governors": [], "available_governors": []}
+    found = {
+        "files": lines, "unmanaged_files": [], "missing_folders": [], "modules": ["nf_conntrack"], "sysctl": sysctl,
+        "transparent_hugepages": "madvise", "governors": [], "available_governors": [],
+    }
     found.update(parameters)
     return found
 
