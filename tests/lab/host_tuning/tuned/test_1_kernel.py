@@ -70,7 +70,7 @@ def test_facts_tell_of_the_table() -> None:
     found = conntrack(KERNEL)
     assert found["max"] == found["buckets"] == 1048576
     assert 0 < found["count"] < found["max"]
-    assert set(found) >= {"drop", "early_drop", "insert_failed"}
+    assert all(isinstance(found[loss], int) for loss in ("drop", "early_drop", "insert_failed"))
 
 
 def test_module_comes_before_its_parameters(own_kernel: Host) -> None:
