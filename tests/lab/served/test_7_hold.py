@@ -8,7 +8,7 @@ from typing import Any
 
 from openai import OpenAI
 
-LEFT = "qwen3-235b: left as it is, files and all"
+LEFT = "qwen3-235b: on hold, with unchanged files"
 
 
 def state(unit: Any, service: dict[str, Any]) -> tuple[str, str, str]:
