@@ -9,9 +9,15 @@ import os
 import typing as t
 import urllib.parse
 
+# Of modules that go by it; plugins/doc_fragments/options.py documents them.
+OPTIONS: dict[str, dict[str, t.Any]] = {
+    "proxy": {"type": "dict", "default": {}},
+    "proxy_password": {"type": "str", "default": "", "no_log": True},
+}
+
 
 def environment(proxy: t.Mapping[str, t.Any] | None, password: str = "") -> dict[str, str]:
-    """Return the variables that curl, git, uv, pip, the Hugging Face client and Python take a proxy from; none without a proxy.
+    """Return the variables that curl, git, uv, pip and Python take a proxy from; none without a proxy.
 
     :param proxy: C(http), C(https), C(no_proxy) and C(username), as the plan has them
     """

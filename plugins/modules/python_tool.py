@@ -52,17 +52,10 @@ options:
   netrc:
     description: File with users and passwords of indexes, used where it is there.
     type: path
-  proxy:
-    description: C(http), C(https), C(no_proxy) and C(username) of the proxy to go through, as the plan has them. Empty for none.
-    type: dict
-    default: {}
-  proxy_password:
-    description: Password of its user.
-    type: str
-    default: ""
 extends_documentation_fragment:
   - inferops.gpu.attributes
   - inferops.gpu.attributes.internal
+  - inferops.gpu.options.proxy
 attributes:
   check_mode:
     description: Reports whether the tool would be installed.
@@ -141,8 +134,7 @@ def main() -> None:
             "extra_index_urls": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "find_links": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "netrc": {"type": "path"},
-            "proxy": {"type": "dict", "default": {}},
-            "proxy_password": {"type": "str", "default": "", "no_log": True},
+            **_proxy.OPTIONS,
         },
         supports_check_mode=True,
     )

@@ -60,17 +60,10 @@ options:
     type: list
     elements: str
     default: []
-  proxy:
-    description: C(http), C(https), C(no_proxy) and C(username) of the proxy to go through, as the plan has them. Empty for none.
-    type: dict
-    default: {}
-  proxy_password:
-    description: Password of its user.
-    type: str
-    default: ""
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
   - inferops.gpu.attributes.internal
+  - inferops.gpu.options.proxy
 """
 
 EXAMPLES = r"""
@@ -183,8 +176,7 @@ def main() -> None:
             "token_endpoints": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "disk_reserve": {"type": "int", "default": 0},
             "ca_certificates": {"type": "list", "elements": "str", "default": []},
-            "proxy": {"type": "dict", "default": {}},
-            "proxy_password": {"type": "str", "default": "", "no_log": True},
+            **_proxy.OPTIONS,
         },
         supports_check_mode=True,
     )

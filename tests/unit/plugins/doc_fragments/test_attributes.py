@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils import _proxy
 
 ROOT = Path(__file__).resolve().parents[4]
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
@@ -36,6 +37,13 @@ def test_attributes(documentation: dict[str, Any], name: str) -> None:
     attributes = documentation[name]["attributes"]
     assert {"check_mode", "diff_mode"} <= set(attributes)
     assert all(about["support"] in ("full", "partial", "none") and about["description"] for about in attributes.values())
+
+
+@pytest.mark.parametrize("name", ["python_tool", "weights_probe"])
+def test_options_of_the_proxy(documentation: dict[str, Any], name: str) -> None:
+    """As the code that reads them has them."""
+    found = {option: {key: about.get(key) for key in ("type", "default")} for option, about in documentation[name]["options"].items() if option in _proxy.OPTIONS}
+    assert found == {option: {key: about.get(key) for key in ("type", "default")} for option, about in _proxy.OPTIONS.items()}
 
 
 @pytest.mark.parametrize("name", MODULES)
