@@ -17,7 +17,7 @@ import pwd
 import re
 import typing as t
 
-from . import _accounts, _host, _library, _prune, _releases, _safe_paths, _systemd
+from . import _accounts, _host, _library, _prune, _releases, _safe_paths, _systemd, _writing
 from ._kernel import files as _kernel
 
 # Comments of accounts that are not a service's (roles/host, roles/weights_mirror).
@@ -28,9 +28,10 @@ LINKED_CERTIFICATES = "/etc/ssl/certs/inferops-*.pem"
 _UNITS = ("vllm-*.service", "ray-head-*.service", "ray-worker-*.service", "inferops-*.service", "inferops-*.timer")
 # Of the folder of what is known of a host: names of what is ours in each folder there.
 _STATE = {
-    "checked": ("*",), "jobs": ("inferops-*.json", "inferops-share.conf", "release-*.json", "release-*.json.new"), "served": ("*.json", ".*.json.new"),
+    "checked": ("*",), "jobs": ("inferops-*.json", "inferops-share.conf", "release-*.json", "release-*.json.new"),
+    "served": ("*.json", "*.json.new", ".*.json.new"),
     "progress": ("inferops-*.json", "inferops-*.json.new"),
-    "failures": ("vllm-*", "ray-head-*", "ray-worker-*"), "verified": ("*.json",),
+    "failures": ("vllm-*", "ray-head-*", "ray-worker-*"), "verified": ("*.json", "*.json.new"),
     "firewall": ("before-first-change", "before-first-change.partial", "former", "former.partial", "returned", "return.sh", "lock"),
 }
 _DIGEST = re.compile(r"[0-9a-f]{16,64}\s*")
@@ -125,7 +126,10 @@ def _is_state(folder: str, path: str) -> bool:
 
 def _text_files(places: Places) -> list[str]:
     config = glob.escape(places.config_dir)
-    environments = [path for path in glob.glob(os.path.join(config, "*.env")) if _host.read_text(path).startswith(_host.UNIT_MARK)]
+    environments = [
+        path for name in ("*.env", "*.env" + _writing.UNFINISHED) for path in glob.glob(os.path.join(config, name))
+        if _host.read_text(path).startswith(_host.UNIT_MARK)
+    ]
     kernel = [path for path in _kernel.FILES if _host.read_text(path).startswith(_host.UNIT_MARK)]
     own = [os.path.join(places.config_dir, name) for name in ("weights.env", "netrc")]
     own += [path for path in sorted(glob.glob(os.path.join(config, "tokens", "*"))) if _DIGEST.fullmatch(_safe_paths.read_text(path))]

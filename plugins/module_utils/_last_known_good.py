@@ -12,6 +12,8 @@ import datetime
 import json
 import os
 
+from . import _writing
+
 
 @dataclasses.dataclass
 class State:
@@ -37,8 +39,8 @@ class State:
 
     def restore(self) -> None:
         """Write both files as they were. The unit comes last: until it stands there, the next run sees that something is to be done."""
-        replace(self.environment_file, self.environment_text, 0o600)
-        replace(self.unit_file, self.unit_text, 0o644)
+        _writing.replace(self.environment_file, self.environment_text, 0o600, durable=True)
+        _writing.replace(self.unit_file, self.unit_text, durable=True)
 
 
 def of_disk(service: str, unit_file: str, environment_file: str, release: str, release_path: str, weights_path: str) -> State:
@@ -59,7 +61,7 @@ def load(path: str) -> State | None:
 def write(path: str, state: State) -> None:
     """Write a state in the place of the previous one."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    replace(path, json.dumps(dataclasses.asdict(state), indent=1), 0o600)
+    _writing.replace_json(path, dataclasses.asdict(state), 0o600, durable=True, indent=1)
 
 
 def read(path: str) -> str:
@@ -69,22 +71,3 @@ def read(path: str) -> str:
             return file.read()
     except FileNotFoundError:
         return ""
-
-
-def replace(path: str, text: str, mode: int) -> None:
-    """Put a file in its place in one step, on the disk when this returns. What a write that died has left is written over by the next one."""
-    new = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
-    try:
-        # Mode 0600 from its first byte on, whatever stood there.
-        if os.path.lexists(new):
-            os.unlink(new)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(new, mode)
-        os.replace(new, path)
-    except OSError:
-        if os.path.lexists(new):
-            os.unlink(new)
-        raise

@@ -21,7 +21,7 @@ import re
 import shutil
 import typing as t
 
-from . import _host, _reading
+from . import _host, _reading, _writing
 
 PACKAGE = "inferops_gpu"
 CURRENT = "current"
@@ -77,11 +77,7 @@ def install(library: str, files: t.Mapping[str, bytes]) -> None:
         folder = os.path.join(library, f"{name}-{number}")
     if not os.path.isdir(folder):
         _write(os.path.join(library, _UNFINISHED + name), folder, files)
-    link = os.path.join(library, _UNFINISHED + CURRENT)
-    if os.path.lexists(link):
-        os.unlink(link)
-    os.symlink(os.path.basename(folder), link)
-    os.replace(link, os.path.join(library, CURRENT))
+    _writing.replace_link(os.path.join(library, CURRENT), os.path.basename(folder))
     _sync(library)
 
 
@@ -129,7 +125,8 @@ def folders(library: str) -> list[str]:
         names = sorted(os.listdir(library), key=lambda name: (name != CURRENT, name))
     except OSError:
         return []
-    return [os.path.join(library, name) for name in names if name == CURRENT or name.startswith(_UNFINISHED) or _FOLDER.fullmatch(name)]
+    known = (CURRENT, CURRENT + _writing.UNFINISHED)
+    return [os.path.join(library, name) for name in names if name in known or name.startswith(_UNFINISHED) or _FOLDER.fullmatch(name)]
 
 
 def _remove(path: str) -> bool:

@@ -41,6 +41,15 @@ def read_text(path: str) -> str:
         return ""
 
 
+def read_json(path: str) -> dict[str, t.Any]:
+    """Return the JSON object in a file; empty where there is none that can be used."""
+    try:
+        found = json.loads(read_text(path) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def digest(path: str) -> str:
     """Return the sha256 of a file, or an empty string where it can't be read."""
     found = hashlib.sha256()

@@ -310,7 +310,7 @@ def main() -> None:
         },
         SECONDS,
     )
-    host.update({**{name: [] if name in LISTS else {} for name in failed}, **({"library": ""} if "library" in failed else {}), **found})
+    host.update({**{name: [] if name in LISTS else "" if name == "library" else {} for name in failed}, **found})
     host.update(
         netrc=any(os.path.lexists(os.path.join(path, "netrc")) for path in given["paths"]),
         proxy=os.path.exists("/etc/apt/apt.conf.d/90inferops-proxy"),

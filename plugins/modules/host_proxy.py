@@ -54,11 +54,10 @@ changed_paths:
 """
 
 import os
-import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _proxy
+from ..module_utils import _proxy, _writing
 
 APT = "/etc/apt"
 
@@ -86,19 +85,8 @@ def as_wanted(path: str, text: str, mode: int) -> bool:
 
 def write(path: str, text: str, mode: int) -> None:
     """Put a file in its place in one step; nobody else can read it before it has its mode."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=folder, prefix=".proxy-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except OSError:
-        os.unlink(scratch)
-        raise
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    _writing.replace(path, text, mode, durable=True)
 
 
 def main() -> None:

@@ -86,15 +86,7 @@ from ..module_utils._exit_status import describe
 from ..module_utils import _proxy
 from ..module_utils._index import installer_environment
 from ..module_utils._masking import masked
-
-
-def link(target: str, path: str) -> None:
-    """Make or move a symbolic link in one step, so that no reader ever finds it missing."""
-    new = path + ".new"
-    if os.path.lexists(new):
-        os.unlink(new)
-    os.symlink(target, new)
-    os.replace(new, path)
+from ..module_utils._writing import replace_link
 
 
 def install(module: AnsibleModule, path: str) -> None:
@@ -147,7 +139,7 @@ def main() -> None:
         os.makedirs(os.path.join(base, "bin"), exist_ok=True)
         install(module, path)
         for name, target in links.items():
-            link(target, name)
+            replace_link(name, target)
     module.exit_json(changed=not done, path=path, diff={"before": current, "after": links})
 
 

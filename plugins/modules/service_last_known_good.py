@@ -121,7 +121,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _former_unit, _last_known_good, _service, _systemd
+from ..module_utils import _former_unit, _last_known_good, _service, _systemd, _writing
 from ..module_utils._service_options import UNIT, services
 
 Item = t.Mapping[str, t.Any]
@@ -165,7 +165,7 @@ def record(item: Item) -> None:
         places = (item["release"], item["release_path"], item["weights_path"])
         _last_known_good.write(item["served"], _last_known_good.of_disk(item["name"], service.path, service.environment_file, *places))
     if service.runs_current_files() and item["arguments"]:
-        _last_known_good.replace(item["arguments"]["stamp"], item["arguments"]["digest"], 0o644)
+        _writing.replace(item["arguments"]["stamp"], item["arguments"]["digest"], durable=True)
     with open(service.checked_record, "w", encoding="utf-8") as file:
         file.write(service.properties()["InvocationID"])
 

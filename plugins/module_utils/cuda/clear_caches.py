@@ -16,6 +16,7 @@ import shutil
 import sys
 
 from .. import _cuda_toolkit
+from .._writing import replace
 
 MARK = ".cuda"
 
@@ -49,9 +50,7 @@ def clear(release: str, cache: str) -> list[str]:
             shutil.rmtree(folder)
             cleared.append(folder)
     # Last, so that a run that is cut short is done again.
-    with open(mark + ".new", "w", encoding="utf-8") as file:
-        file.write(cuda + "\n")
-    os.replace(mark + ".new", mark)
+    replace(mark, cuda + "\n")
     return cleared
 
 

@@ -24,6 +24,7 @@ import tempfile
 
 from .. import _cuda_environment, _cuda_toolkit
 from .._exit_status import describe
+from .._writing import replace
 
 LIBRARY = re.compile(r"(lib[A-Za-z0-9_]+\.so)\.\d+")
 
@@ -91,15 +92,6 @@ def make_stub(path: str) -> None:
         raise PlanError(f"the host's c++ cannot link a shared library: {done.stdout.strip()[-400:] or describe(done.returncode)}. Install g++ (host_packages)")
 
 
-def write(path: str, text: str, mode: int) -> None:
-    """Write a file in one step."""
-    new = path + ".new"
-    with open(new, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(new, mode)
-    os.replace(new, path)
-
-
 def lay_out(release: str, final: str, toolkit: str) -> str:
     """Lay everything out and return a sentence about it. Raises PlanError."""
     torch, cuda = _cuda_toolkit.torch_build(release)
@@ -122,8 +114,8 @@ def lay_out(release: str, final: str, toolkit: str) -> str:
     environment = _cuda_environment.environment(final, own_libraries=not toolkit)
     lines = ["# Managed by inferops.gpu (role cuda). The environment in which this release's CUDA compiler works."]
     lines += [f"{name}={value}" for name, value in environment.items()]
-    write(os.path.join(release, "cuda.env"), "\n".join(lines) + "\n", 0o644)
-    write(os.path.join(release, "bin", "with-cuda"), WITH_CUDA, 0o755)
+    replace(os.path.join(release, "cuda.env"), "\n".join(lines) + "\n")
+    replace(os.path.join(release, "bin", "with-cuda"), WITH_CUDA, 0o755)
     return f"CUDA {cuda} of torch {torch}, from {toolkit or 'its wheels'}"
 
 

@@ -29,6 +29,7 @@ import typing as t
 
 from .. import _cuda_environment, _cuda_toolkit, _nvidia
 from .._exit_status import describe, signal_of
+from .._writing import replace_json
 
 RELEASE = re.compile(r"release (\d+\.\d+)")
 ARCHITECTURE = re.compile(r"\d{1,2}\.\d")
@@ -283,15 +284,6 @@ def prove(release: str, stated: str) -> dict[str, t.Any]:
     }
 
 
-def keep(release: str, found: t.Mapping[str, t.Any]) -> None:
-    """Write the proof into the release in one step."""
-    path = os.path.join(release, _cuda_toolkit.PROOF)
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        json.dump(found, file, indent=1)
-        file.write("\n")
-    os.replace(path + ".new", path)
-
-
 def main() -> int:
     """Print what was proven, or what is wrong."""
     parser = argparse.ArgumentParser(description="Prove that a release's CUDA toolkit compiles and links.")
@@ -303,7 +295,7 @@ def main() -> int:
     except PlanError as error:
         print(error, file=sys.stderr)
         return 1
-    keep(os.path.abspath(given.release), found)
+    replace_json(os.path.join(os.path.abspath(given.release), _cuda_toolkit.PROOF), found, indent=1)
     on = f", ran on {sum(1 for one in found['ran'] if one['result'] == 'ran')} of {len(found['ran'])} GPUs" if found["ran"] else ", no GPU to run on"
     print(f"CUDA {found['cuda']} compiles and links for {', '.join(found['architectures'])}{on} ({found['seconds']} s)")
     return 0

@@ -20,7 +20,9 @@ import time
 import typing as t
 
 from .._hub_answers import BadAnswer, commit, files
-from .contents import File, Record, digest, entry_of, is_full, read_json, replace_json
+from .._reading import read_json
+from .._writing import replace_json
+from .contents import File, Record, digest, entry_of, is_full
 from .download import Download, FetchError
 from .peer import endpoints_of, shelf_of
 from .progress import Status, words
@@ -75,7 +77,7 @@ def publish(spec: dict[str, t.Any], partial: str, entries: list[File]) -> None:
         **{key: spec[key] for key in ("repo", "revision", "commit", "endpoint")},
         **patterns(spec), "digest": digest(entries), "total_bytes": sum(entry["size"] for entry in entries),
         "files": sorted(entries, key=lambda entry: entry["path"]),
-    })
+    }, durable=True, indent=1)
     folder = os.open(os.path.dirname(path), os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)

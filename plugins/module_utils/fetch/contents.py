@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import typing as t
+
+from .._reading import read_json
+from .._writing import replace_json
 
 CHUNK = 8 * 1024 * 1024
 
@@ -69,31 +71,6 @@ def entry_of(base: str, file: File) -> File | None:
     return {"path": file["path"], "size": file["size"], "sha256": sha256, "mtime_ns": before.st_mtime_ns}
 
 
-def replace_json(path: str, value: t.Any) -> None:
-    """Write a file so that a reader, or who comes after a power cut, finds the old one or the new one."""
-    new = path + ".new"
-    try:
-        with open(new, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except OSError:
-        if os.path.lexists(new):
-            os.unlink(new)
-        raise
-
-
-def read_json(path: str) -> dict[str, t.Any]:
-    """Return the JSON object in a file; empty where there is none that can be used."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 class Record:
     """The manifest entries of verified files of one directory, kept in a JSON file of C({"files": [entry, ...]})."""
 
@@ -118,7 +95,7 @@ class Record:
         """Remember a verified file, on the disk too unless that is full: then it is hashed again after the next start."""
         self.entries[entry["path"]] = entry
         try:
-            replace_json(self.path, {"files": list(self.entries.values())})
+            replace_json(self.path, {"files": list(self.entries.values())}, durable=True, indent=1)
         except OSError as error:
             if not is_full(error):
                 raise

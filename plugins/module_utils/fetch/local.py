@@ -19,7 +19,9 @@ import threading
 import time
 import typing as t
 
-from .contents import CHUNK, File, digest, is_full, read_json, replace_json
+from .._reading import read_json
+from .._writing import replace_json
+from .contents import CHUNK, File, digest, is_full
 from .progress import Status, words
 
 # A manifest that was put into the folder itself.
@@ -130,7 +132,7 @@ def main() -> int:
     try:
         status.write(text="starting")
         record = verify(spec, status)
-        replace_json(spec["record"], record)
+        replace_json(spec["record"], record, durable=True, indent=1)
     except VerifyError as error:
         status.write(text="failed", error=str(error), fix=error.fix)
         print(f"{error}. Fix: {error.fix}", flush=True)

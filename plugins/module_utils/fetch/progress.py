@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import collections
-import contextlib
-import json
-import os
 import time
 import typing as t
+
+from .._writing import StatusFile
 
 # Seconds over which the rate is measured that people see, and between two lines in the journal.
 WINDOW = 10.0
@@ -58,31 +57,17 @@ class Rate:
         return self.samples[-1][0] - self.samples[0][0] if self.samples else 0.0
 
 
-class Status:
+class Status(StatusFile):
     """The file in which a play reads how far the download is."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        super().__init__(path)
         self.rate = Rate(WINDOW)
         self.said = 0.0
-        # Whether the last attempt to write it went well.
-        self.is_written = True
 
     def write(self, **values: t.Any) -> None:
-        """Replace the file in one step, so that a reader never sees half of it. Where that can't be written the work goes on without it."""
-        new = self.path + ".new"
-        try:
-            with open(new, "w", encoding="utf-8") as file:
-                json.dump(values, file)
-            os.replace(new, self.path)
-            self.is_written = True
-        except OSError as error:
-            # It lies on the disk that is full.
-            with contextlib.suppress(OSError):
-                os.unlink(new)
-            if self.is_written:
-                print(f"{self.path} can't be written: {error.strerror}; {values.get('text', '')}", flush=True)
-            self.is_written = False
+        """Replace the file."""
+        self.put(values)
 
     def progress(self, size: int, total: int, doing: str) -> None:
         """Tell how far it is: bytes that are there, of how many, and what is being done."""

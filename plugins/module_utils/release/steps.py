@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import subprocess
 import typing as t
 
 from .._exit_status import describe
 from .._masking import masked
+from .._writing import StatusFile
 
 TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -24,24 +23,13 @@ class BuildError(Exception):
         self.fix = fix
 
 
-class Status:
+class Status(StatusFile):
     """The file in which a play reads how far the build is."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-
     def write(self, text: str, **values: t.Any) -> None:
-        """Replace the file in one step, and say the same to the journal. Where it can't be written, as on a full disk, the journal alone has it."""
-        new = self.path + ".new"
+        """Replace the file, and print the same to the journal."""
         print(": ".join(str(part) for part in (text, values.get("error")) if part), flush=True)
-        try:
-            with open(new, "w", encoding="utf-8") as file:
-                json.dump({"text": text, **values}, file)
-            os.replace(new, self.path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(new)
-            print(f"{self.path} can't be written: {error.strerror}", flush=True)
+        self.put({"text": text, **values})
 
 
 def is_managed(python: str) -> bool:

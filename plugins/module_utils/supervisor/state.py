@@ -17,14 +17,13 @@ import socket
 import stat
 import typing as t
 
+from .. import _reading, _writing
 from .connection import one_line
 
 # Records of failures that are kept for a unit, bytes of each file that goes into one, and files.
 KEPT_FAILURES = 10
 KEPT_BYTES = 256 * 1024
 KEPT_FILES = 200
-# The saved state is a few hundred bytes.
-LONGEST_STATE = 1024 * 1024
 LOGS = (".log", ".err", ".out")
 
 
@@ -60,13 +59,8 @@ class State:
         self._is_saved = True
 
     def _load(self) -> dict[str, t.Any]:
-        try:
-            with open(self._path, encoding="utf-8") as file:
-                found = json.loads(file.read(LONGEST_STATE))
-        except (OSError, ValueError, RecursionError):
-            return {}
         kinds = {"served": bool, "missing": dict, "failed": int, "failure": str}
-        return {name: value for name, value in found.items() if isinstance(value, kinds.get(name, object))} if isinstance(found, dict) else {}
+        return {name: value for name, value in _reading.read_json(self._path).items() if isinstance(value, kinds.get(name, object))}
 
     def _save(self, **values: t.Any) -> None:
         """Save values for the next generation. On a full disk this one goes on without."""
@@ -156,16 +150,11 @@ class State:
 def keep(path: str, text: str) -> None:
     """Write a file whole or not at all; where the disk has no room for a new one, into the old one's own. Raises OSError."""
     data = text.encode()
-    new = path + ".new"
     try:
-        with open(new, "wb") as file:
-            file.write(data)
-        os.replace(new, path)
+        _writing.replace(path, data)
         return
     except OSError:
-        # One that was cut off would take the last room.
-        if os.path.lexists(new):
-            os.unlink(new)
+        pass
     with open(path, "r+b") as file:
         file.write(data)
         file.truncate()

@@ -60,13 +60,6 @@ def test_certificates(strange: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _host.added_certificates(str(strange)) == {"good.crt": hashlib.sha256(b"text").hexdigest()}
 
 
-def test_scripts(strange: Path) -> None:
-    (strange / "lib").mkdir()
-    (strange / "lib" / "gone.py").symlink_to("/nowhere")
-    (strange / "lib" / "there.py").write_text("")
-    assert list(_host.installed_scripts(str(strange))) == ["there.py"]
-
-
 @pytest.mark.parametrize("name", ["dangling.crt", "round.crt", "endless.crt", "folder.crt", "pipe.crt", "missing"])
 def test_no_text(strange: Path, name: str) -> None:
     assert _reading.read_text(str(strange / name)) == ""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _last_known_good, _service, _systemd
+from ansible_collections.inferops.gpu.plugins.module_utils import _last_known_good, _service, _systemd, _writing
 from ansible_collections.inferops.gpu.plugins.modules import service_last_known_good
 
 UNIT = "# Managed by inferops.gpu\n# former\n"
@@ -172,13 +172,13 @@ def test_a_failed_write_leaves_the_former_file_and_nothing_beside_it(host: Host,
     monkeypatch.setattr(os, "replace", lambda _new, _path: (_ for _ in ()).throw(OSError("disk full")))
     before = sorted(os.listdir(host.unit.parent))
     with pytest.raises(OSError, match="disk full"):
-        _last_known_good.replace(str(host.unit), "other", 0o644)
+        _writing.replace(str(host.unit), "other")
     assert host.unit.read_text() == UNIT and sorted(os.listdir(host.unit.parent)) == before
 
 
 def test_what_a_dead_write_has_left_is_written_over(host: Host) -> None:
-    left = host.environment.parent / ".a.env.new"
+    left = host.environment.parent / "a.env.new"
     left.write_text("half")
     left.chmod(0o644)
-    _last_known_good.replace(str(host.environment), "KEY=3\n", 0o600)
+    _writing.replace(str(host.environment), "KEY=3\n", 0o600)
     assert host.environment.read_text() == "KEY=3\n" and not left.exists() and os.stat(host.environment).st_mode & 0o777 == 0o600

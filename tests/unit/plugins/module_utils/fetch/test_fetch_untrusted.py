@@ -287,7 +287,7 @@ def test_a_status_that_cannot_be_written_ends_nothing(lab: Lab, number: int, cap
         raise OSError(number, os.strerror(number))
 
     status = progress.Status(str(lab.base / "status.json"))
-    lab.monkeypatch.setattr(progress.os, "replace", replace)
+    lab.monkeypatch.setattr(os, "replace", replace)
     status.write(text="one")
     status.write(text="two")
     assert capsys.readouterr().out.count("can't be written") == 1

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils import _writing
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import state as supervisor_state, threads as supervisor_threads
 from test_supervisor import Service, engine, free_port, soon, service  # noqa: F401  # pylint: disable=unused-import  # the fixtures
 from test_engine import probe  # noqa: F401  # pylint: disable=unused-import  # a fixture
@@ -217,11 +218,14 @@ def test_a_disk_full_of_failures(service: Service) -> None:  # noqa: F811
     soon(lambda: "2 starts have failed, the next one begins in 10 s" in service.output("head"), "it waits")
 
 
-def test_the_state_is_kept_in_the_room_of_the_former(state: ModuleType, tmp_path: Path) -> None:
-    """No room for a new file: /dev/full answers every write with ENOSPC."""
+def test_the_state_is_kept_in_the_room_of_the_former(state: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for a new file."""
+    def full(*words: Any) -> None:
+        raise FULL
+
     kept = state.State(str(tmp_path), "")
     kept.report("a text that is longer than the next")
-    (tmp_path / "state.json.new").symlink_to("/dev/full")
+    monkeypatch.setattr(_writing, "replace", full)
     kept.report("short")
     assert json.loads((tmp_path / "state.json").read_text())["text"] == "short" and kept.can_save()
 
