@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def test_sections_of_fragments(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("bugfixes: [x]\n", encoding="utf-8")
     (tmp_path / "b.yml").write_text("bugfixes: [y]\nminor_changes: [z]\n", encoding="utf-8")
     assert release.sections_of(tmp_path.iterdir()) == {"bugfixes", "minor_changes"}
+
+
+def test_fragments_are_restructured_text() -> None:
+    """The changelog is RST: Ansible's markup for documentation, such as C(name), would stand there as it is."""
+    bad = [f"{path.name}: {found}" for path in (ROOT / "changelogs" / "fragments").glob("*.y*ml") for found in
+           re.findall(r"\b[CVOIBMLUE]\([^)]*\)", path.read_text(encoding="utf-8"))]
+    assert not bad, "write ``name``: " + ", ".join(bad)
 
 
 def test_the_newest_release_of_the_changelog_is_the_version_of_the_collection() -> None:
