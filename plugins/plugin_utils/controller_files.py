@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find the files on the controller that variables name: certificates, keys, templates, plugins. One rule for all of them."""
+"""Finds the files on the controller that variables name (certificates, keys, templates, plugins), all by the same search path."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import os
 from pathlib import Path
 from typing import Any, Mapping
 
-# The name of the inventory in a job of AWX, where the inventory itself is a script in a folder of AWX's own.
+# The name of the inventory in an AWX job, where inventory_dir is a directory of AWX itself.
 _AWX_INVENTORY = "awx_inventory_name"
 _PLAYBOOKS = "playbooks"
 
 # Variables that name files on the controller, one or a list of them.
 VARIABLES = ("host_ca_certificates", "cuda_apt_key", "verify_ca_file")
-# Bytes of a file that is brought for a service. Weights have their own way.
+# The largest file for a service in bytes. Weights are downloaded instead.
 LARGEST = 16 * 1024 * 1024
 _PRIVATE = b"PRIVATE KEY-----"
 
 
 class NotFound(ValueError):
-    """The file is in none of the folders, or cannot be read. The text says which folders these are."""
+    """The file is in none of the directories of the search path, or cannot be read. The text names the directories."""
 
 
 def folders(variables: Mapping[str, Any]) -> tuple[str, ...]:
-    """Where a relative path is looked for, in this order, each folder once.
+    """The search path for relative paths, in this order.
 
     :param variables: a host's variables, with Ansible's own inventory_dir and playbook_dir
     """
     inventory, playbook, name = (_text(variables, key) for key in ("inventory_dir", "playbook_dir", _AWX_INVENTORY))
-    # playbooks/ of a checkout: what stands beside it is meant as well, so that site.yml and playbooks/plan.yml find the same.
+    # For playbooks/ of a checkout its parent is searched as well, so that site.yml and playbooks/plan.yml find the same files.
     bases = [playbook, *([os.path.dirname(playbook)] if os.path.basename(playbook) == _PLAYBOOKS else [])] if playbook else []
-    # In AWX an inventory is called as its folder in the project.
+    # In AWX an inventory has the name of its directory in the project.
     named = [os.path.join(base, "inventories", name) for base in bases if name and os.sep not in name and name not in (".", "..")]
     return tuple(dict.fromkeys([*([inventory] if inventory else []), *named, *bases]))
 
@@ -41,8 +41,8 @@ def folders(variables: Mapping[str, Any]) -> tuple[str, ...]:
 def find(path: str, looked: tuple[str, ...]) -> str:
     """The file's absolute path.
 
-    :param path: absolute, with ~ for somebody's home, or relative to one of the folders
-    :param looked: as C(folders) gives them
+    :param path: absolute, with ~ for a home directory, or relative to the search path
+    :param looked: the search path, from C(folders)
     :raises NotFound: when there is no such file, or this user may not read it
     """
     expanded = os.path.expanduser(path)
@@ -57,10 +57,10 @@ def find(path: str, looked: tuple[str, ...]) -> str:
 
 
 def of_services(services: Any, looked: tuple[str, ...]) -> tuple[Any, list[tuple[str, str, str, str]]]:
-    """Services with what their C(files) name replaced by where each file is and what it holds, its C(source) and C(sha256).
+    """Services with each path in C(files) replaced by C(source) and C(sha256) of the file.
 
-    :param services: as the user wrote them; what is no list, or no service, is left for others to say
-    :return: the services, and of each file that cannot be had the service, the key, the path and why. Such a file is left out
+    :param services: as the user wrote them; other code reports what is not a list or not a service
+    :return: the services, and for each file that is missing or invalid the service, the key, the path and the reason. Such files are left out
     """
     if not isinstance(services, list):
         return services, []
@@ -81,14 +81,14 @@ def of_services(services: Any, looked: tuple[str, ...]) -> tuple[Any, list[tuple
 
 def _described(path: Any, looked: tuple[str, ...]) -> dict[str, str]:
     if not isinstance(path, str) or not path:
-        raise NotFound("this is no path on the controller")
+        raise NotFound("this is not a path on the controller")
     source = find(path, looked)
     size = os.path.getsize(source)
     if size > LARGEST:
         raise NotFound(f"it has {size} bytes, and templates and plugins have {LARGEST} at most")
     content = Path(source).read_bytes()
     if _PRIVATE in content:
-        raise NotFound("it holds a private key, and every process of the host may read the files of a service; put it on the host by other means")
+        raise NotFound("it contains a private key, and every process of the host may read the files of a service; copy it to the host by other means")
     return {"source": source, "sha256": hashlib.sha256(content).hexdigest()}
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asks endpoints, from the controller, about models that the catalogue does not know; what a commit holds is kept, as it never changes."""
+"""Queries endpoints from the controller about models without a catalogue entry, and caches the metadata of a commit, which never changes."""
 
 from __future__ import annotations
 
@@ -20,26 +20,29 @@ from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubE
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question
 
-# Seconds that one answer may take: people wait for the plan.
+# Seconds for one answer: users wait for the plan.
 TIMEOUT_SECONDS = 5
 _AT_ONCE = 8
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Lookup:
-    """Asks about many models side by side.
+    """Queries endpoints about several models in parallel.
 
-    :param cache: the folder to keep answers in, or None
-    :param timeout: seconds that one answer of an endpoint may take
+    :param cache: the directory for the cache, or None
+    :param timeout: seconds for one answer of an endpoint
     """
 
     def __init__(self, cache: Path | None, timeout: float = TIMEOUT_SECONDS) -> None:
         self._cache, self._timeout = cache, timeout
-        # Endpoints that did not answer, with the reason: nobody waits for them twice.
+        # Endpoints that did not answer, with the reason: they are not queried again.
         self._silent: dict[str, str] = {}
 
     def ask(self, questions: Mapping[Question, str]) -> dict[Question, Answer]:
-        """The answers to all questions; each comes with the token to ask with, or empty. Raises nothing that an endpoint could cause."""
+        """The answers to all questions.
+
+    :param questions: each question with the token for it, or empty
+    """
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
             return dict(zip(questions, pool.map(self._answer, questions.keys(), questions.values())))
 
@@ -57,11 +60,14 @@ class Lookup:
                 if not error.missing and str(error).startswith("no usable answer"):
                     self._silent[endpoint] = str(error)
         if silent:
-            return Answer(problem=f"nothing could be learned of it from here ({'; '.join([*missing, *silent])})")
+            return Answer(problem=f"the controller could not read its metadata ({'; '.join([*missing, *silent])})")
         return Answer(missing="; ".join(missing))
 
     def _ask_one(self, endpoint: str, question: Question, token: str) -> Answer:
-        """What one endpoint says. Raises HubError when it has no such repository, or does not answer."""
+        """The metadata from one endpoint.
+
+    :raises HubError: when it does not have the repository, or does not answer
+    """
         if _COMMIT.fullmatch(question.revision):
             kept = self._read(endpoint, question.repo, question.revision)
             if kept is not None:
@@ -75,7 +81,7 @@ class Lookup:
         try:
             answer = Answer(files, hub.read_json_file(question.repo, commit, "config.json"))
         except HubError as error:
-            # Its size is known all the same.
+            # The sizes are known nevertheless.
             return Answer(files, problem=masked(f"its config.json cannot be read: {endpoint} answers {error}", hub.token, endpoint))
         self._keep(endpoint, question.repo, commit, answer)
         return answer
@@ -91,11 +97,11 @@ class Lookup:
             kept = json.loads(path.read_text(encoding="utf-8")) if path else None
             return Answer(tuple((_hub_answers.path(name), _hub_answers.size(size)) for name, size in kept["files"]), kept["config"]) if kept else None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            # Not there, or not to be used: the endpoint is asked instead.
+            # Not cached, or invalid: the endpoint is queried instead.
             return None
 
     def _keep(self, endpoint: str, repo: str, commit: str, answer: Answer) -> None:
-        """Keep an answer, whole or not at all. Where that is not possible the next plan asks again."""
+        """Cache an answer atomically. When that fails, the next plan queries the endpoint again."""
         path = self._path(endpoint, repo, commit)
         if path is None:
             return
@@ -112,9 +118,9 @@ class Lookup:
 
 
 def cache_folder(setting: Any) -> Path | None:
-    """The folder that plan_cache_dir means, None when it is empty or not to be used."""
+    """The directory that plan_cache_dir names; None when it is empty or cannot be used."""
     try:
         return Path(setting).expanduser() if isinstance(setting, str) and setting else None
     except RuntimeError:
-        # There is no home to put in for ~.
+        # ~ cannot be expanded without a home directory.
         return None

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the plan says about an inventory: errors that stop it and warnings that do not. Secrets are never part of either."""
+"""Findings of the plan: errors stop it, warnings do not. Neither contains secrets."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_c
 
 HIDDEN = "(hidden)"
 
-# Names whose values are not shown. "max_num_batched_tokens" is not one of them, hence the anchors.
+# Names whose values are never shown. The anchors exclude names like "max_num_batched_tokens".
 _SECRET_NAME = re.compile(r"(?:^|[_-])(?:api[_-]?key\w*|key|keys|token|secrets?(?:[_-]\w+)?|passw(?:or)?d|credentials?)$", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"(?:key|token|secret|passw|credential)\w*['\"]?\s*[:=]|://[^/\s]*:[^/\s]*@|\bsk-", re.IGNORECASE)
 _SHOWN_LENGTH = 120
 
-# Likeness from 0 to 1 that a name needs to be offered, and how far it may stay behind the best one.
+# Similarity from 0 to 1 that a name needs to be suggested, and how much less similar than the best one it may be.
 _NEAR = 0.55
 _MUCH_LESS = 0.12
 
 
 @dataclass(frozen=True)
 class PlanError:
-    """One thing that is wrong, where it stands and the fix. C(value) is what may be shown of it.
+    """One error: its place, the value (or what may be shown of it), the reason and the fix.
 
-    All of it is text on one line, whatever names and keys the inventory has. C(check) is the name by which a user may accept it, else empty.
+    All fields are text on one line, whatever the inventory contains. C(check) is the name by which a user may accept the error, else empty.
     """
 
     host: str
@@ -50,7 +50,7 @@ class PlanError:
 
 @dataclass(frozen=True)
 class PlanWarning:
-    """Something worth knowing that does not stop the plan. C(check) as of an error."""
+    """A warning, which does not stop the plan. C(check) is as in an error."""
 
     host: str
     service: str
@@ -59,7 +59,7 @@ class PlanWarning:
 
 
 class Bad(ValueError):
-    """A value that cannot be used: C(why), and what to write instead in C(fix)."""
+    """An invalid value: C(why), and what to write instead in C(fix)."""
 
     def __init__(self, why: str, fix: str) -> None:
         super().__init__(why)
@@ -73,7 +73,7 @@ def is_secret_name(name: Any) -> bool:
 
 
 def shown(value: Any, name: Any = "") -> str:
-    """A value as errors show it: short, on one line and without secrets."""
+    """A value for an error message: short, on one line and without secrets."""
     if is_secret_name(name) and value is not None:
         return HIDDEN
     text = one_line(value if isinstance(value, str) else _as_json(_masked(value)))
@@ -83,13 +83,13 @@ def shown(value: Any, name: Any = "") -> str:
 
 
 def _is_secret(text: str) -> bool:
-    """Whether text holds what looks like a secret, so that none of it is shown."""
+    """Whether text seems to contain a secret, so that none of it is shown."""
     return _SECRET_TEXT.search(text) is not None or has_credentials(text) or has_token(text)
 
 
 def one_line(text: str) -> str:
-    """Text with everything that a terminal would act upon replaced."""
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    """Text with all control characters replaced."""
+    return text if text.isprintable() else "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _masked(value: Any) -> Any:
@@ -108,7 +108,7 @@ def _as_json(value: Any) -> str:
 
 
 def kind(value: Any) -> str:
-    """The type of a value in YAML's words."""
+    """The type of a value as a YAML user knows it."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, bool):
@@ -127,7 +127,7 @@ def kind(value: Any) -> str:
 
 
 def nearest(word: Any, choices: Iterable[str], limit: int = 3) -> list[str]:
-    """The choices most like the word, best first; empty when none comes near. Those much less like it than the best are left out."""
+    """The choices most similar to the word, best first; empty when none is similar. Choices much less similar than the best are left out."""
     text = str(word).lower()
     by_lower = {choice.lower(): choice for choice in choices}
     found = difflib.get_close_matches(text, by_lower, n=limit, cutoff=_NEAR)
@@ -136,13 +136,13 @@ def nearest(word: Any, choices: Iterable[str], limit: int = 3) -> list[str]:
 
 
 def did_you_mean(word: Any, choices: Iterable[str], otherwise: str) -> str:
-    """The sentence that offers the nearest names, or the other one when none comes near."""
+    """A sentence that suggests the most similar names, or the other sentence when none is similar."""
     found = nearest(word, choices)
     return f"did you mean {' or '.join(found)}?" if found else otherwise
 
 
 def render_errors(errors: Sequence[PlanError]) -> str:
-    """All errors as text: one numbered block each; the same error on many hosts is one block that names them."""
+    """All errors as text, one numbered block each. The same error on several hosts is one block with these hosts."""
     merged: dict[tuple[str, ...], list[str]] = {}
     for error in errors:
         merged.setdefault((error.service, error.key, error.value, error.why, error.fix), []).append(error.host)
@@ -156,7 +156,7 @@ def render_errors(errors: Sequence[PlanError]) -> str:
 
 
 def render_warnings(warnings: Iterable[PlanWarning]) -> list[str]:
-    """Warnings as sentences; the same one on many hosts is one sentence that names them."""
+    """Warnings as sentences. The same warning on several hosts is one sentence with these hosts."""
     merged: dict[tuple[str, str], list[str]] = {}
     for warning in warnings:
         merged.setdefault((warning.service, warning.text), []).append(warning.host)

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one way into the plan: hosts with their variables and facts in, documents out, or every error at once."""
+"""The entry point of the plan: hosts with variables and facts in, resolved plans out, or all errors at once."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _OF_INPUTS = (definitions.HIDDEN_CHECK, near_names.CHECK)
 
 @dataclass(frozen=True)
 class Plan:
-    """Documents by host, empty when there are errors."""
+    """The resolved plan of each host, empty when there are errors."""
 
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors: list[PlanError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
-# Variables of a host that the plan reads: settings, and what is not a setting because no role has a default for it that counts.
+# Variables of a host that the plan reads: settings, and variables without a default in a role.
 VARIABLES: tuple[str, ...] = (
     *settings.NAMES, *secrets.VARIABLES, "model_services", "plan_catalogue", "plan_gpus", "plan_accept", "ansible_host", proxies.PASSWORD,
 )
@@ -51,28 +51,28 @@ def resolve(
 ) -> Plan:
     """Work out the plan of all hosts.
 
-    :param hosts: all of the inventory, whatever the limit of the run, in its order
+    :param hosts: all hosts of the inventory in its order, whatever the limit of the run
     :param defaults: defaults of all roles, by variable
-    :param answers: what endpoints say of models that the catalogue does not know, see C(questions)
-    :param run: what the plan is for
-    :raises settings.MissingDefault: when the roles lack a default, which no inventory can cause
+    :param answers: metadata from endpoints about models without a catalogue entry, see C(questions)
+    :param run: the run that the plan is for
+    :raises settings.MissingDefault: when a role lacks a default, which is a bug of this collection
     """
     keys = tables.flags.keys
     errors: list[PlanError] = []
     warnings: list[PlanWarning] = []
     alone: list[HostDraft] = []
-    waived: dict[str, dict[str, str]] = {}
+    accepted: dict[str, dict[str, str]] = {}
     defined_in: dict[str, list[str]] = {}
     for host in hosts:
-        draft, waived[host.name], found = _draft_host(host, defaults, catalogue, tables, keys, answers)
+        draft, accepted[host.name], found = _draft_host(host, defaults, catalogue, tables, keys, answers)
         alone.append(draft)
         errors += found
-        warnings += _accepted(host.warnings, waived[host.name])
+        warnings += _not_accepted(host.warnings, accepted[host.name])
         defined_in[host.name] = list(host.defined_in)
     assembled, clusters = assemble(alone)
     known = frozenset(name for draft in assembled for name in (draft.name, draft.address))
     drafts = [replace(draft, proxy=proxy_between(draft, known)) for draft in share_out(assembled, run)]
-    findings = [finding for draft in drafts for finding in _findings(draft, waived[draft.name])]
+    findings = [finding for draft in drafts for finding in _findings(draft, accepted[draft.name])]
     findings += [finding for cluster in clusters for check in MULTI_NODE_CHECKS for finding in check.findings(cluster, run)]
     for finding in findings:
         if isinstance(finding, PlanError):
@@ -84,7 +84,7 @@ def resolve(
 
 
 def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue) -> list[uncatalogued.Question]:
-    """What endpoints are to be asked before C(resolve): the models of a host's services that the catalogue does not know, and further repositories.
+    """The queries to endpoints before C(resolve): models of a host's services without a catalogue entry, and extra repositories.
 
     :raises settings.MissingDefault: as C(resolve) does
     """
@@ -92,7 +92,7 @@ def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue
     models = [service.get("model") for service in raw if isinstance(service, Mapping)] if isinstance(raw, (list, tuple)) else []
     own = host.variables.get("plan_catalogue", {})
     named = repositories.are_named(raw)
-    # Reading the settings takes its time, and most hosts have nothing to ask.
+    # Reading the settings takes time, and most hosts need no query.
     if not named and not own and not any(uncatalogued.is_unknown(model, catalogue) for model in models):
         return []
     own_catalogue, _bad = catalogue.with_own(host.name, own)
@@ -103,25 +103,25 @@ def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue
 
 
 def acceptable(tables: Tables) -> tuple[str, ...]:
-    """Names that plan_accept takes: names of checks and of advisories."""
+    """Names for plan_accept: those of checks and of advisories."""
     return (*(check.accept for check in HOST_CHECKS if check.accept), *_OF_INPUTS, *tables.advisories.names)
 
 
-def _accepted(warnings: Iterable[PlanWarning], accepted: Mapping[str, str]) -> Iterator[PlanWarning]:
-    """Warnings found while the inventory was read, without those that are accepted."""
+def _not_accepted(warnings: Iterable[PlanWarning], accepted: Mapping[str, str]) -> Iterator[PlanWarning]:
+    """Warnings from reading the inventory, without the accepted ones."""
     for warning in warnings:
-        told = acceptance.apply(warning, warning.check, accepted) if warning.check else warning
-        if isinstance(told, PlanWarning):
-            yield told
+        remaining = acceptance.apply(warning, warning.check, accepted) if warning.check else warning
+        if isinstance(remaining, PlanWarning):
+            yield remaining
 
 
 def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[PlanError | PlanWarning]:
     for check in HOST_CHECKS:
         for finding in check.findings(draft):
             name = finding.check or check.accept
-            told = acceptance.apply(finding, name, accepted) if name else finding
-            if told is not None:
-                yield told
+            remaining = acceptance.apply(finding, name, accepted) if name else finding
+            if remaining is not None:
+                yield remaining
 
 
 def _draft_host(

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Dictionaries with a fixed set of keys, read key by key."""
+"""Reader of dictionaries with a fixed set of keys."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from .errors import Bad, PlanError, did_you_mean, shown
 
 
 def read(host: str, key: str, raw: Any, readers: Mapping[str, values.Reader], what: str) -> tuple[dict[str, Any], list[PlanError]]:
-    """The keys that could be read, typed. What cannot be used, and what C(what) (as in "a preset") does not have, is left out and an error; null is
-    left out."""
+    """The valid keys with typed values. Invalid values and unknown keys are errors and left out; null is left out.
+
+    :param what: what the dictionary describes, such as "a preset"
+    """
     try:
         pairs = values.mapping(raw)
     except Bad as bad:
@@ -33,7 +35,7 @@ def read(host: str, key: str, raw: Any, readers: Mapping[str, values.Reader], wh
 
 
 def prose(value: Any) -> str:
-    """Text, on as many lines as it likes."""
+    """Text on any number of lines."""
     if not isinstance(value, str):
         raise Bad("this is not text", "write it as text")
     return value

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Readers of single values: each takes what YAML gave and returns it typed, or raises C(Bad) with the reason and the fix.
+"""Readers of single values: each takes a value from YAML and returns it typed, or raises C(Bad) with the reason and the fix.
 
-Numbers may come as text, since extra variables on the command line always do.
+Numbers may be text, since extra variables on the command line always are.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ def text(value: Any) -> str:
     """Text on one line, possibly empty."""
     if not isinstance(value, str):
         raise Bad(f"this is {kind(value)} where text belongs", "write it as text, in quotes where YAML would read it as something else")
-    if len(value) > _LONGEST_TEXT or any(not letter.isprintable() for letter in value):
-        raise Bad(f"it holds a control character, a line break, or more than {_LONGEST_TEXT} letters", "write it on one line")
+    if len(value) > _LONGEST_TEXT or any(not character.isprintable() for character in value):
+        raise Bad(f"it contains a control character, a line break, or more than {_LONGEST_TEXT} characters", "write it on one line")
     return value
 
 
 def host_name(value: Any) -> str:
-    """A host's name, or its address, as a certificate has it."""
+    """A host name or an IP address, as certificates have it."""
     read = text(value)
     try:
         ipaddress.ip_address(read)
     except ValueError:
         if not _HOST_NAME.fullmatch(read) or ".." in read:
-            raise Bad("this is neither a host's name nor an address", "write it without https:// and port, for example llm.example.org") from None
+            raise Bad("this is neither a host name nor an address", "write it without https:// and port, for example llm.example.org") from None
     return read
 
 
 def word(value: Any) -> str:
-    """Text that is not empty and holds no white space."""
+    """Text that is not empty and contains no white space."""
     read = text(value)
-    if not read or any(letter.isspace() for letter in read):
-        raise Bad("it is empty or holds white space", "write one word")
+    if not read or any(character.isspace() for character in read):
+        raise Bad("it is empty or contains white space", "write one word")
     return read
 
 
 def whole(low: int, high: int) -> Reader:
-    """A reader of whole numbers from low to high, both included."""
+    """A reader of integers from low to high, both included."""
 
     def read(value: Any) -> int:
         number = value
@@ -77,12 +77,12 @@ def whole(low: int, high: int) -> Reader:
 
 
 def optional(reader: Reader) -> Reader:
-    """A reader that takes null, and empty text, for what was not set."""
+    """A reader that takes null and empty text for a value that is not set."""
     return lambda value: None if value is None or value == "" else reader(value)
 
 
 def switch(value: Any) -> bool:
-    """True or false; as text too, since that is how the command line gives it."""
+    """True or false, also as text, since the command line gives text."""
     if isinstance(value, str) and value.lower() in ("true", "yes", "false", "no"):
         return value.lower() in ("true", "yes")
     if not isinstance(value, bool):
@@ -91,13 +91,13 @@ def switch(value: Any) -> bool:
 
 
 def path(value: Any) -> str:
-    """An absolute path of plain letters: it is written into units and command lines as it stands."""
+    """An absolute path of plain characters: units and command lines contain it unquoted."""
     read = text(value)
     if read != "/" and read.endswith("/"):
         read = read.rstrip("/")
     if not _PATH.fullmatch(read) or any(part in (".", "..") for part in read.split("/")):
         raise Bad(
-            "it is not an absolute path of letters, digits and ._+@,=- below the root directory",
+            "it is not an absolute path of letters, digits and ._+@,=- under the root directory",
             "write an absolute path without spaces, '..' or special characters",
         )
     return read
@@ -111,12 +111,12 @@ def texts(value: Any) -> tuple[str, ...]:
 
 
 def account(value: Any) -> str:
-    """A user or group name that is not root's."""
+    """A user or group name other than root."""
     read = text(value)
     if not _ACCOUNT.fullmatch(read):
-        raise Bad("it is not a name that Linux takes for an account", "use lower-case letters, digits, _ and -, beginning with a letter")
+        raise Bad("it is not a valid account name on Linux", "use lower-case letters, digits, _ and -, beginning with a letter")
     if read == "root":
-        raise Bad("no service runs as root", "name an account of its own, such as inferops")
+        raise Bad("no service runs as root", "name another account, such as inferops")
     return read
 
 
@@ -126,7 +126,7 @@ def version(value: Any) -> Version:
         raise Bad("YAML read this version as a number", 'write it in full and in quotes, like "0.32.0"')
     read = parse_version(text(value))
     if read is None:
-        raise Bad("this is not a version number", 'write a released version like "0.32.0", or "0.32.0+cpu" for another build of it')
+        raise Bad("this is not a version number", 'write a released version like "0.32.0", or "0.32.0+cpu" for another build')
     return read
 
 
@@ -136,8 +136,8 @@ def revision(value: Any) -> str:
     if not _REVISION.fullmatch(read) or ".." in read or len(read) > 128:
         raise Bad("this is not a commit, branch or tag name", "write the 40 hexadecimal digits of the commit, in quotes")
     if read.endswith(_BESIDE):
-        # What stands beside the weights of another revision is called so.
-        raise Bad(f"files of ours have names that end like this: {', '.join(_BESIDE)}", "write the 40 hexadecimal digits of the commit, in quotes")
+        # Files next to the weights of another revision have these endings.
+        raise Bad(f"these endings are reserved for files of this collection: {', '.join(_BESIDE)}", "write the 40 hexadecimal digits of the commit, in quotes")
     return read
 
 
@@ -154,7 +154,7 @@ def service_name(value: Any) -> str:
     read = text(value)
     if not SERVICE_NAME.fullmatch(read) or ".." in read or read.endswith("."):
         raise Bad(
-            "a service's name is part of its unit's name and of paths",
+            "the name of a service is part of unit names and paths",
             "use up to 63 lower-case letters, digits, . and -, beginning with a letter or digit",
         )
     return read
@@ -172,24 +172,24 @@ def bind_address(value: Any) -> str:
     return read
 
 
-# Slices as drivers from 470 on name them, and older ones.
+# MIG slices as drivers from 470 on name them, and as older drivers do.
 _SLICE = re.compile(r"MIG-(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|GPU-[0-9a-f-]{36}/\d+/\d+)")
 _INDEX = whole(0, 1023)
 
 
 def gpu(value: Any) -> int | str:
-    """A GPU: its number as nvidia-smi lists it, or the UUID of a slice that MIG makes of one."""
+    """A GPU: its number as nvidia-smi lists it, or the UUID of a MIG slice."""
     if isinstance(value, str) and value.startswith("MIG-"):
         if not _SLICE.fullmatch(value):
             raise Bad(f"{shown(value)} is no UUID of a MIG slice", "write it as nvidia-smi -L prints it, like MIG-377e0049-554c-540b-93c6-d0976f8426cb")
         return value
     if isinstance(value, str) and value.startswith("GPU-"):
-        raise Bad("whole GPUs are named by number", "write the number that nvidia-smi -L prints before it; UUIDs name slices of MIG alone")
+        raise Bad("whole GPUs are named by number", "write the number that nvidia-smi -L prints before it; UUIDs are for MIG slices only")
     return _INDEX(value)
 
 
 def gpu_indexes(value: Any) -> tuple[int | str, ...]:
-    """GPU numbers as nvidia-smi lists them, or UUIDs of MIG slices. Duplicates stay, for the rule that names them."""
+    """GPU numbers as nvidia-smi lists them, or UUIDs of MIG slices. Duplicates stay, for the check that reports them."""
     if not isinstance(value, (list, tuple)):
         raise Bad(f"this is {kind(value)} where a list of GPU numbers belongs", "write a list like [0, 1]; leave gpus out to use all of the host's")
     if not value:
@@ -198,7 +198,7 @@ def gpu_indexes(value: Any) -> tuple[int | str, ...]:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """A dictionary with text for keys."""
+    """A dictionary with text keys."""
     if not isinstance(value, Mapping):
         raise Bad(f"this is {kind(value)} where a dictionary belongs", "write it as key: value lines")
     for key in value:
@@ -208,7 +208,7 @@ def mapping(value: Any) -> dict[str, Any]:
 
 
 def environment_value(value: Any) -> str:
-    """A value of an environment variable; true and false become 1 and 0, as vLLM's switches want them."""
+    """A value of an environment variable; true and false become 1 and 0, which vLLM expects."""
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, int) and abs(value) < 10**_MOST_DIGITS:
@@ -219,5 +219,5 @@ def environment_value(value: Any) -> str:
 
 
 def is_variable_name(name: str) -> bool:
-    """Whether the name can be that of an environment variable."""
+    """Whether this is a valid name of an environment variable."""
     return bool(_VARIABLE.fullmatch(name))

@@ -16,7 +16,7 @@ _NUMBERS = 4
 @total_ordering
 @dataclass(frozen=True, eq=False)
 class Version:
-    """A version as asked for. Its local part (C(+cpu)) says which build it is and takes no part in comparing."""
+    """A version as the user wrote it. Its local part (C(+cpu)) names the build and does not count in comparisons."""
 
     text: str
     number: Pep440

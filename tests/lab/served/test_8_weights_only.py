@@ -29,7 +29,7 @@ def test_weights_and_nothing_else(scenario: Scenario, unit: Any) -> None:
     assert checked.status == 0 and unit.host.run(manifests).rc != 0, checked.output
     done = weights_only(scenario)
     assert done.status == 0, done.output
-    assert "goes back to the inventory" in done.output
+    assert "uses the inventory again" in done.output
     assert unit.host.run(manifests).rc == 0
     again = weights_only(scenario)
     assert [counts["changed"] for counts in again.recap.values()] == [0] * len(again.recap), again.output

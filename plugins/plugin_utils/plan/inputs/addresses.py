@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The address at which the other hosts of a cluster reach one."""
+"""The address at which other hosts reach a host."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from .facts import HostFacts
 def reached_at(inventory_address: str, facts: HostFacts | None, interface: str | None = None) -> tuple[str, str]:
     """Address and interface (empty when not known).
 
-    That of the interface that is named; else the address that the inventory has, where it is the host's own; else the one by which the host
-    reaches the world.
+    The address of the named interface; else the inventory's address where the host has it; else the address of the default route.
     """
     interfaces = facts.interfaces if facts is not None else {}
     if interface is not None:
@@ -28,7 +27,7 @@ def reached_at(inventory_address: str, facts: HostFacts | None, interface: str |
 
 
 def plain(address: str) -> str:
-    """An address as the host itself writes it, for IPv6 without brackets and in its shortest form; a name as it is."""
+    """An IP address in its shortest form and without brackets; a host name unchanged."""
     try:
         return str(ipaddress.ip_address(address.strip("[]")))
     except ValueError:
@@ -36,5 +35,5 @@ def plain(address: str) -> str:
 
 
 def bracketed(address: str) -> str:
-    """An address as it stands in a URL."""
+    """An address for a URL."""
     return f"[{plain(address)}]" if ":" in plain(address) else address

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The model catalogue: entries of the collection with the user's own over them."""
+"""The model catalogue: entries of the collection, and entries of the user that replace them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFAULT_REVISION = "main"
 
 @dataclass(frozen=True)
 class License:
-    """Under which terms a model comes; C(gated) when the Hub hands it out only to accounts that have accepted them."""
+    """License of a model; C(gated) when the Hub serves it only to accounts that accepted the license."""
 
     name: str = ""
     gated: bool = False
@@ -29,15 +29,19 @@ class License:
 
 @dataclass(frozen=True)
 class Entry:
-    """A model: where its weights are, how vLLM serves it, and what the checks need to know about it.
+    """A model: its repository, its arguments for vLLM, and the facts for the checks. Empty text means none or unknown.
 
-    C(arguments_before) holds, by version, what goes over C(arguments) before that version.
-    C(bytes) is the size of the download, C(exclude) patterns of files in the repository that serving does not need, C(thinking) one of
-    never, always, hybrid or empty when unknown, C(thinking_switch) the argument of its chat template that turns a hybrid's thinking off when it is
-    false, C(task) what it is there for or empty when unknown (see C(tasks)), C(unsupported) the reason why the model cannot be served, or empty, and
-    C(quantised_sibling) the entry of the same model in a smaller type, or empty. Of a model that no entry is about, C(missing) says why it
-    is nowhere to be had and C(unread) why too little is known of it; both are empty otherwise. C(code_from): the repository whose code its configuration
-    is to be read with, or empty.
+    - C(arguments_before): by version, arguments that override C(arguments) before that version
+    - C(bytes): size of the download
+    - C(exclude): patterns of files in the repository that serving does not need
+    - C(thinking): never, always or hybrid
+    - C(thinking_switch): argument of the chat template that turns a hybrid's reasoning off when it is false
+    - C(task): see C(tasks)
+    - C(unsupported): why the model cannot be served
+    - C(quantised_sibling): entry of the same model in a smaller type
+    - C(missing): of a model without an entry, why it is not available
+    - C(unread): of a model without an entry, why too little is known about it
+    - C(code_from): repository whose code its configuration needs
     """
 
     name: str
@@ -65,7 +69,7 @@ class Entry:
     code_from: str = ""
 
     def arguments_of(self, version: Version) -> dict[str, Any]:
-        """The entry's arguments for a version: over its own those for versions before another, the oldest last."""
+        """The entry's arguments for a version: C(arguments), overridden by those in C(arguments_before), the oldest last."""
         found = dict(self.arguments)
         before = sorted(((parse(text), arguments) for text, arguments in self.arguments_before.items()), key=lambda pair: pair[0], reverse=True)
         for bound, arguments in before:
@@ -76,16 +80,16 @@ class Entry:
 
 def _thinking(value: Any) -> str:
     if value not in ("never", "always", "hybrid"):
-        raise Bad("this is not a way of thinking that the plan knows", "write never, always or hybrid")
+        raise Bad("this is none of the known kinds of reasoning", "write never, always or hybrid")
     return str(value)
 
 
 def _arguments_before(value: Any) -> dict[str, Any]:
-    """Arguments by the version before which they go over the entry's own."""
+    """Arguments by the version before which they override the entry's arguments."""
     pairs = values.mapping(value)
     for version, arguments in pairs.items():
         if parse(version) is None:
-            raise Bad(f"{shown(version)} is not a version", "write the version before which they count, and under it the arguments")
+            raise Bad(f"{shown(version)} is not a version", "write the version before which the arguments apply, and under it the arguments")
         values.mapping(arguments)
     return pairs
 
@@ -119,7 +123,7 @@ def _license(host: str, key: str, raw: Any) -> tuple[License, list[PlanError]]:
     return License(**found), errors
 
 
-# Keys with keys of their own: read once more, from dictionaries into types.
+# Keys with nested dictionaries, which are read into types.
 _INNER: dict[str, Callable[[str, str, Any], tuple[Any, list[PlanError]]]] = {
     "architecture": architecture.read,
     "environment": lambda host, key, raw: environments.read(host, "", key, raw),
@@ -136,7 +140,7 @@ class Catalogue:
     entries: Mapping[str, Entry]
 
     def find(self, model: str) -> Entry | None:
-        """The entry of this name or of this repository; for another repository id an entry that says no more than that; else None."""
+        """The entry with this name or repository; for another repository id an entry with the repository alone; else None."""
         found = self.entries.get(model)
         if found is None and values.REPO.fullmatch(model):
             same_repo = (entry for entry in self.entries.values() if entry.repo == model)
@@ -144,7 +148,7 @@ class Catalogue:
         return found
 
     def with_own(self, host: str, own: Any) -> tuple[Catalogue, list[PlanError]]:
-        """This catalogue with a user's entries (plan_catalogue) over it, and what is wrong with them."""
+        """This catalogue with a user's entries (plan_catalogue) added, and the errors in them."""
         if not own and isinstance(own, Mapping):
             return self, []
         entries, errors = read_models(host, "plan_catalogue", own)
@@ -154,19 +158,19 @@ class Catalogue:
 def built_in(families: Iterable[Mapping[str, Any]]) -> Catalogue:
     """The catalogue of the collection, from the contents of its files.
 
-    :raises ValueError: when one of them is wrong, which is an error of this collection
+    :raises ValueError: when an entry is invalid, which is a bug of this collection
     """
     entries: dict[str, Entry] = {}
     for family in families:
         read, errors = read_models("", str(family.get("family", "")), family.get("models"))
         if errors or entries.keys() & read.keys():
-            raise ValueError(f"the catalogue of {family.get('family')} is wrong: {errors or 'a name is taken'}")
+            raise ValueError(f"the catalogue file of {family.get('family')} is invalid: {errors or 'duplicate name'}")
         entries.update(read)
     return Catalogue(entries)
 
 
 def read_models(host: str, key: str, models: Any) -> tuple[dict[str, Entry], list[PlanError]]:
-    """Entries by name from what YAML gave; what cannot be used is left out and an error."""
+    """Entries by name from YAML. Invalid entries are errors and left out."""
     try:
         pairs = values.mapping(models)
     except Bad as bad:
@@ -189,7 +193,7 @@ def _read_entry(host: str, key: str, name: str, raw: Any) -> tuple[Entry | None,
             errors += wrong
     if "repo" not in found:
         if isinstance(raw, Mapping) and "repo" not in raw:
-            errors.append(PlanError(host, "", f"{key}.repo", "", "the entry does not say which repository it means", "add repo: <organisation>/<name>"))
+            errors.append(PlanError(host, "", f"{key}.repo", "", "the entry has no repository", "add repo: <organisation>/<name>"))
         return None, errors
     return Entry(name=name, **found), errors
 

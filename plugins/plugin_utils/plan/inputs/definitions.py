@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a host's services are defined: C(model_services), and a variable C(model_services_<suffix>) for each group that adds some.
+"""The variables that define a host's services: C(model_services), and C(model_services_<suffix>) for each group that adds some.
 
-Of a variable that two groups define Ansible takes one and says nothing. Variables of different names compose.
+When two groups define the same variable, Ansible silently uses one of them. Variables of different names are combined.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ NAME = "model_services"
 PRESENT = "present"
 ABSENT = "absent"
 
-# By which a user may accept what hidden() finds.
+# The name by which a user may accept the finding of hidden().
 HIDDEN_CHECK = "hidden-services"
 
 _SUFFIXED = re.compile(r"model_services_[A-Za-z0-9_]+")
 
 
 def names_in(variables: Iterable[str]) -> list[str]:
-    """The variables among these that define services, in the order in which they are put together."""
+    """The variables among these that define services, in the order in which they are combined."""
     found = {name for name in variables if isinstance(name, str) and (name == NAME or _SUFFIXED.fullmatch(name))}
     return sorted(found, key=lambda name: (name != NAME, name))
 
 
 def names_of(variables: Mapping[str, Any]) -> list[str]:
-    """The same of a host, whose variables are not templated yet. What one of them refers to is a part of that one, and is not added once more."""
+    """The same for a host's untemplated variables. A variable that another one refers to is part of that one, and not added again."""
     found = names_in(variables)
     referred = {name for one in found for name in _referred(variables[one]) if name != one}
-    # Those that refer to each other say so when they are read.
+    # Ansible reports variables that refer to each other when it templates them.
     return [name for name in found if name not in referred] or found
 
 
 def _referred(raw: Any) -> set[str]:
-    """Names of such variables in an expression, however deep it stands."""
+    """Names of such variables in an expression, at any depth."""
     if isinstance(raw, str):
         return {NAME, *_SUFFIXED.findall(raw)} if "{" in raw and re.search(rf"\b{NAME}\b(?!_)", raw) else set(_SUFFIXED.findall(raw)) if "{" in raw else set()
     if isinstance(raw, Mapping):
@@ -52,9 +52,9 @@ def _referred(raw: Any) -> set[str]:
 
 
 def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[PlanError]]:
-    """The services of a host from all variables that define some, by variable. Two of one name are an error that names both variables.
+    """The services of a host from all variables that define some. Two services with the same name are an error with both variables.
 
-    What is no list of a single variable is handed on as it is, for the reader of services to say so.
+    A single variable that is not a list is returned unchanged, since the reader of services reports it.
     """
     errors: list[PlanError] = []
     usable: dict[str, Sequence[Any]] = {}
@@ -63,7 +63,7 @@ def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[PlanError]]:
             usable[variable] = value
         elif value is None:
             why = "this is nothing (null) where a list of services belongs"
-            errors.append(PlanError(host, "", variable, "", why, "write the services below it, or [] where there are none"))
+            errors.append(PlanError(host, "", variable, "", why, "write the services under it, or [] where there are none"))
         elif variable == NAME and len(found) == 1:
             return value, errors
         else:
@@ -74,7 +74,7 @@ def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[PlanError]]:
     for variable, value in usable.items():
         for service in value:
             name = service.get("name") if isinstance(service, Mapping) else None
-            # Two in one variable are for the rule about names.
+            # A check reports duplicates in one variable.
             if isinstance(name, str) and origin.setdefault(name, variable) != variable:
                 why = f"{origin[name]} and {variable} both have a service of this name for the host"
                 fix = f"remove it from {origin[name]} or from {variable}, or rename one of them"
@@ -86,7 +86,7 @@ def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[PlanError]]:
 
 @dataclass(frozen=True)
 class Definition:
-    """One group's definition of a variable: C(raw) as it stands there, and the names of the groups above that group."""
+    """One group's definition of a variable: the untemplated value C(raw), and the names of the group's ancestors."""
 
     group: str
     raw: Any
@@ -95,11 +95,11 @@ class Definition:
 
 
 def hidden(host: str, variable: str, definitions: Sequence[Definition], effective: Any) -> PlanWarning | None:
-    """The warning that a group's services are hidden by another group's, where neither of them is above the other; None where none are.
+    """The warning that one group's services hide those of another group, where neither is an ancestor of the other; else None.
 
-    Of a group and one above it the lower one is meant to win, and a priority (ansible_group_priority) says which one is.
+    A child group overrides its ancestors on purpose, and so does a higher ansible_group_priority.
 
-    :param effective: what the host has of the variable, untemplated
+    :param effective: the host's untemplated value of the variable
     """
     losers = [
         one for one in definitions
@@ -114,9 +114,9 @@ def hidden(host: str, variable: str, definitions: Sequence[Definition], effectiv
     lost = ", ".join(dict.fromkeys(name for one in losers for name in _service_names(one.raw)))
     groups = ", ".join(one.group for one in losers)
     text = (
-        f"{variable} of group {groups} is hidden by that of group {winner}, since Ansible takes one definition of a variable: "
-        f"{lost or 'its services'} will not be served here. Give each group a variable of its own, like {NAME}_{_suffix(losers[0].group)} and "
-        f"{NAME}_{_suffix(winner)}: all of a host's are put together"
+        f"{variable} of group {winner} hides that of group {groups}, since Ansible uses one definition of a variable: "
+        f"{lost or 'its services'} will not be served here. Use a separate variable for each group, like {NAME}_{_suffix(losers[0].group)} and "
+        f"{NAME}_{_suffix(winner)}: the plan combines them"
     )
     return PlanWarning(host, "", text, HIDDEN_CHECK)
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A service over several hosts: what the user says of it, and which part of it each host has."""
+"""Multi-node services: the key C(distributed), and the rank of each host."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _PORTS = {RAY: 6379, MP: 29501}
 _FEWEST = 2
 _MOST = 64
 
-# What Linux takes for the name of a network interface.
+# Valid names of network interfaces on Linux.
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
-# Names of hosts are left out: vLLM takes an address there.
+# IP addresses, not host names: vLLM needs an address there.
 _ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 
 
 @dataclass(frozen=True)
 class Distributed:
-    """What a service's key C(distributed) says. C(nodes) is None when it cannot be read, C(head) and C(interface) where the plan is to choose,
-    C(transport) where NCCL is to."""
+    """The key C(distributed) of a service. C(nodes) is None when invalid, C(head) and C(interface) are None where the plan chooses, and C(transport)
+    where NCCL chooses."""
 
     nodes: int | None = None
     backend: str = RAY
@@ -47,7 +47,7 @@ class Distributed:
 
 @dataclass(frozen=True)
 class Node:
-    """A host of a service, and where the others reach it. C(interface) is empty when not known."""
+    """A host of a multi-node service, and its address for the other nodes. C(interface) is empty when unknown."""
 
     host: str
     address: str
@@ -56,7 +56,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Part:
-    """A host's part in a service over several: all C(nodes) by rank, the head first, and this host's own C(rank)."""
+    """A host's part in a multi-node service: all C(nodes) by rank, the head first, and this host's C(rank)."""
 
     nodes: tuple[Node, ...]
     rank: int
@@ -76,7 +76,7 @@ class Part:
         return self.nodes[self.rank]
 
     def arguments(self) -> dict[str, Any]:
-        """Arguments of vLLM that differ by node. With Ray the head alone runs vLLM's command, and Ray knows the rest."""
+        """Arguments of vLLM that differ by node. With Ray only the head runs vLLM's command, and Ray configures the workers."""
         if self.backend == RAY:
             return {}
         found: dict[str, Any] = {
@@ -88,7 +88,7 @@ class Part:
         return found if self.is_head else {**found, "headless": True}
 
     def environment(self) -> dict[str, str]:
-        """Variables that differ by node: the way to the others. What is not known is left to the programs themselves."""
+        """Environment variables that differ by node: its address and interface. Unknown ones are left to the programs."""
         found = {"VLLM_HOST_IP": self.node.address} if _ADDRESS.fullmatch(self.node.address) else {}
         if self.node.interface:
             found.update(GLOO_SOCKET_IFNAME=self.node.interface, NCCL_SOCKET_IFNAME=self.node.interface)
@@ -118,7 +118,7 @@ def interface(value: Any) -> str:
     """The name of a network interface."""
     read = values.text(value)
     if not _INTERFACE.fullmatch(read):
-        raise Bad("this is not a name for a network interface", "write it as `ip address` shows it, like eth0")
+        raise Bad("this is not a valid name of a network interface", "write it as `ip address` shows it, like eth0")
     return read
 
 
@@ -140,9 +140,9 @@ KEYS: tuple[str, ...] = tuple(_READERS)
 
 
 def read(host: str, service: str, raw: Any) -> tuple[Distributed, list[PlanError]]:
-    """The key C(distributed) of a service. What cannot be used is left out and an error."""
+    """The key C(distributed) of a service. Invalid values are errors and left out."""
     found, errors = sections.read(host, "distributed", raw, _READERS, "distributed")
-    told = {error.key for error in errors}
-    if "nodes" not in found and not told & {"distributed", "distributed.nodes"}:
-        errors.append(PlanError(host, "", "distributed.nodes", "", "distributed does not say over how many hosts", "write how many, like nodes: 2"))
+    reported = {error.key for error in errors}
+    if "nodes" not in found and not reported & {"distributed", "distributed.nodes"}:
+        errors.append(PlanError(host, "", "distributed.nodes", "", "the number of hosts is missing", "write it, like nodes: 2"))
     return Distributed(**found), [replace(error, service=service) for error in errors]

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of a host: facts that the C(host_facts) module read, taken leniently, or what the user states of its GPUs."""
+"""Facts of a host: from the C(host_facts) module, read leniently, or GPUs that the user states."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .settings import kernel
 class Gpu:
     """One GPU, or one slice of a GPU that is split by MIG; memory in bytes, 0 when unknown.
 
-    C(index) is the number of a GPU, and the UUID of a slice. C(parent) is the number of the GPU that a slice is of, None of a whole one.
-    C(error) is what nvidia-smi says of one that is lost or has to be reset, C(split) whether MIG makes slices of it.
+    C(index) is the number of a GPU or the UUID of a slice. C(parent) is the number of a slice's GPU, None for a whole GPU.
+    C(error) is nvidia-smi's message about a GPU that is lost or needs a reset, C(split) whether MIG is on.
     """
 
     index: int | str
@@ -45,9 +45,9 @@ class Listener:
 
 @dataclass(frozen=True)
 class Mount:
-    """A mounted file system; C(free_bytes) is what a user who is not root may still write, C(size_bytes) all of it, 0 where nobody knows.
+    """A mounted file system; C(free_bytes) are available to users other than root, C(size_bytes) is the whole size, 0 when unknown.
 
-    C(options) are those that it is mounted with, such as noexec; C(free_files) how many more files it takes, None where it has no such bound.
+    C(options) are mount options such as noexec; C(free_files) are free inodes, None where the file system has no limit.
     """
 
     mount: str
@@ -59,8 +59,8 @@ class Mount:
 
 @dataclass(frozen=True)
 class SystemFacts:
-    """The operating system: C(id), C(version) and C(like) as /etc/os-release has them, C(architecture) like x86_64, C(systemd) whether it booted
-    the host (None when nobody knows). Texts are empty when not known."""
+    """The operating system: C(id), C(version) and C(like) from /etc/os-release, C(architecture) like x86_64, C(systemd) whether systemd booted
+    the host (None when unknown). Text is empty when unknown."""
 
     id: str = ""
     version: str = ""
@@ -77,7 +77,7 @@ class PythonFacts:
     found: Mapping[str, str] | None = None
 
     def version_of(self, path: str) -> str | None:
-        """Version of an interpreter; empty when it is not there, None when nobody knows."""
+        """Version of an interpreter; empty when it does not exist, None when unknown."""
         if self.found is not None and path in self.found:
             return self.found[path]
         return (self.default or None) if path == "/usr/bin/python3" else None
@@ -85,8 +85,8 @@ class PythonFacts:
 
 @dataclass(frozen=True)
 class Lacking:
-    """What a kernel C(lacks) for the host's C(command) to work; C(other) is the variant of it that would, empty where neither does, C(installed)
-    whether there is a command to choose another variant for."""
+    """What the kernel C(lacks) for the host's C(command); C(other) is the variant of the command that works, empty where none does, C(installed)
+    whether the command is installed."""
 
     lacks: str
     command: str
@@ -96,10 +96,18 @@ class Lacking:
 
 @dataclass(frozen=True)
 class FirewallFacts:
-    """C(ssh_ports) are those on which SSH comes in, C(client) the address that the controller comes from (empty where not by SSH), C(others) the
-    other managers of the firewall, C(published) the ports of containers that are open beyond loopback, C(returned) when a change was taken back.
-    C(lacking) is what the kernel lacks for UFW, None when nothing is known to. C(outgoing) is UFW's policy for what goes out, empty when not known,
-    C(opens_all) whether UFW is known to shut nothing so far, C(let_in) ports and protocols that rules of others let in."""
+    """Facts for the firewall.
+
+    - C(ssh_ports): ports on which SSH listens
+    - C(client): the controller's address (empty without SSH)
+    - C(others): other firewall managers
+    - C(published): ports that containers publish beyond loopback
+    - C(returned): when a change was rolled back
+    - C(lacking): what the kernel lacks for UFW, None when nothing is known to be missing
+    - C(outgoing): UFW's policy for outgoing traffic, empty when unknown
+    - C(opens_all): whether UFW is known to block nothing so far
+    - C(let_in): ports and protocols that unmanaged rules allow
+    """
 
     ssh_ports: tuple[int, ...] = ()
     client: str = ""
@@ -110,7 +118,7 @@ class FirewallFacts:
     outgoing: str = ""
     opens_all: bool = False
     let_in: tuple[tuple[int, str], ...] = ()
-    # Those of its rules that this collection has made: port (None for all), protocol (None for any), source, comment.
+    # Managed rules: port (None for all), protocol (None for any), source, comment.
     own: tuple[tuple[int | None, str | None, str, str], ...] = ()
     # UFW's state as C(module_utils/_firewall/state.py) writes it; empty when the host did not report it.
     state: Mapping[str, Any] = field(default_factory=dict)
@@ -118,8 +126,8 @@ class FirewallFacts:
 
 @dataclass(frozen=True)
 class UnitFacts:
-    """A unit of a model service that this collection wrote. C(service) is the service's name, C(active) and C(enabled) systemd's words,
-    C(port) that of its API, 0 where it has none, C(gpus) the indexes of the GPUs that it computes on, None where nobody knows."""
+    """A unit of a model service that this collection wrote. C(service) is the service's name, C(active) and C(enabled) are systemd's states,
+    C(port) is the port of its API, 0 without one, C(gpus) are the indexes of its GPUs, None when unknown."""
 
     unit: str
     service: str
@@ -130,21 +138,31 @@ class UnitFacts:
 
     @property
     def runs(self) -> bool:
-        """Whether it holds anything: all states but those in which none of its processes is left."""
+        """Whether any of its processes may be left."""
         return self.active not in ("inactive", "failed", "")
 
 
 @dataclass(frozen=True)
 class HostFacts:
-    """Facts of one host. C(listeners) are those of TCP, C(gpu_error) is what nvidia-smi said when it failed, C(weights) the paths of complete weights,
-    C(verified) those of weights that others brought and that are as they were when they were verified, C(mount_points) all places where
-    something is mounted, whatever it is,
-    C(partial_weights) the bytes of a begun download by the path that it will have, C(interfaces) the addresses of each network interface
-    that has any, those of IPv4 first, C(default_ipv4) and C(default_ipv6) the addresses that go out to the world, C(unanswered) what could not be
-    read and why, C(kernel) is None when nothing is known of its settings,
-    C(firewall) is empty then. C(nvswitches) is how many NVSwitches the host has, C(fabric_manager) its version, empty when it is not installed.
-    C(hostname) is what the host calls itself, C(releases) the names of complete releases. C(paths) are the places that links in the settings'
-    paths lead to, by path. C(wheels) are the names of files in folders that releases are installed from, by folder."""
+    """Facts of one host.
+
+    - C(gpu_error): nvidia-smi's message when it failed
+    - C(listeners): TCP sockets
+    - C(weights): paths of complete weights
+    - C(verified): paths of pre-staged weights that have not changed since they were verified
+    - C(mount_points): all mount points
+    - C(partial_weights): bytes of partial downloads by their final path
+    - C(interfaces): addresses of each network interface that has any, IPv4 first
+    - C(default_ipv4), C(default_ipv6): source addresses of the default routes
+    - C(unanswered): what could not be read, and why
+    - C(kernel): None when its settings are unknown
+    - C(nvswitches): number of NVSwitches
+    - C(fabric_manager): its version, empty when it is not installed
+    - C(hostname): the host's own name
+    - C(releases): names of complete releases
+    - C(paths): targets of links in the settings' paths, by path
+    - C(wheels): names of files in wheelhouses, by directory
+    """
 
     gpus: tuple[Gpu, ...]
     gpu_error: str
@@ -170,7 +188,7 @@ class HostFacts:
     python: PythonFacts
     wheels: Mapping[str, tuple[str, ...]]
     weights_patterns: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
-    # Units of model services, and comments of the accounts that may be in a service's way, by name.
+    # Units of model services, and comments of accounts that may conflict with those of services, by name.
     units: tuple[UnitFacts, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
     # Owner, group and mode of directories by path.
@@ -178,12 +196,12 @@ class HostFacts:
 
     @property
     def lacks_ipv4(self) -> bool:
-        """Whether the host is known to be reached by IPv6 alone."""
+        """Whether the host is known to have only IPv6 addresses."""
         beyond = [address for addresses in self.interfaces.values() for address in addresses if not address.startswith("127.") and address != "::1"]
         return bool(beyond) and all(":" in address for address in beyond)
 
     def mount_of(self, path: str) -> Mount | None:
-        """The file system that a path lies, or will lie, on; where links lead elsewhere, the one that they lead to."""
+        """The file system of a path, existing or not, after links are followed."""
         path = self.paths.get(path, path)
         holding = [found for found in self.mounts if found.mount == "/" or path == found.mount or path.startswith(found.mount.rstrip("/") + "/")]
         return max(holding, key=lambda found: len(found.mount), default=None)
@@ -232,10 +250,7 @@ def read(raw: Any) -> HostFacts | None:
 
 
 def read_stated_gpus(host: str, value: Any) -> tuple[tuple[Gpu, ...] | None, list[PlanError]]:
-    """GPUs as the user states them in plan_gpus: a number of them, or a list like the facts'. None when not stated.
-
-    What they say of themselves is held against the same bounds as nvidia-smi's answers are by their form.
-    """
+    """GPUs that the user states in plan_gpus: a number, or a list as in the facts. None when not stated."""
     if value is None:
         return None, []
     key = "plan_gpus"
@@ -260,7 +275,7 @@ def read_stated_gpus(host: str, value: Any) -> tuple[tuple[Gpu, ...] | None, lis
 
 
 def completed(found: tuple[Gpu, ...], stated: tuple[Gpu, ...] | None) -> tuple[Gpu, ...]:
-    """The GPUs of a host, with what they do not say of themselves taken from what the user states: memory that GPU and processor share, above all."""
+    """The GPUs of a host. Values that nvidia-smi does not report come from plan_gpus, such as memory shared with the CPU."""
     by_index = {gpu.index: gpu for gpu in stated or ()}
     return tuple(_filled(gpu, by_index[gpu.index]) if gpu.index in by_index else gpu for gpu in found)
 
@@ -287,7 +302,7 @@ def _filled(gpu: Gpu, stated: Gpu) -> Gpu:
 
 
 def _with_slices(item: Mapping[str, Any]) -> list[Gpu]:
-    """A GPU, and after it the slices that MIG makes of it."""
+    """A GPU, followed by its MIG slices."""
     gpu = _gpu(item)
     slices = [
         Gpu(
@@ -361,7 +376,7 @@ def _firewall(value: Any) -> FirewallFacts:
 
 
 def _lacking(value: Any, ipv6: bool) -> Lacking | None:
-    """What the kernel lacks for the host's iptables, or its ip6tables where the kernel knows IPv6."""
+    """What the kernel lacks for the host's iptables, and for ip6tables where IPv6 is on."""
     raw = value if isinstance(value, Mapping) else {}
     legacy = raw.get("legacy") if isinstance(raw.get("legacy"), Mapping) else {}
     commands = ("iptables", "ip6tables") if ipv6 else ("iptables",)
@@ -376,9 +391,9 @@ def _lacking(value: Any, ipv6: bool) -> Lacking | None:
 
 
 def _own_rules(state: Any) -> tuple[tuple[int | None, str | None, str, str], ...]:
-    """Of the firewall's rules those that bear our comment, each once for a source."""
+    """The managed rules of the firewall, which have this collection's comment, one for each source."""
     rows = _dicts(state.get("rules")) if isinstance(state, Mapping) else []
-    # An administrator may have it logged (allow_log, allow_log-all).
+    # An administrator may have added logging (allow_log, allow_log-all).
     allow = (row for row in rows if _text(row.get("action")).partition("_")[0] == "allow" and not row.get("elsewhere"))
     own = (row for row in allow if _text(row.get("comment")).startswith("inferops: "))
     return tuple(

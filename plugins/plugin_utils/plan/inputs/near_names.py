@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Variables whose names are nearly those of this collection: most likely typing errors, which Ansible passes over.
+"""Variables with names similar to those of this collection: probably misspelt, which Ansible does not report.
 
-Users may have variables of any name, so this warns and never stops. What another variable of the host refers to is in use, and no error.
+Users may define variables of any name, so this is only a warning. A variable that another one refers to is in use, and not reported.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .definitions import names_in
 
 CHECK = "unknown-variable"
 
-# Likeness from 0 to 1: of what stands behind a prefix of ours, and of whole names, whose prefix may be the typing error.
+# Similarity from 0 to 1: of the part after a role's prefix, and of whole names, whose prefix may be misspelt.
 _NEAR = 0.8
 _VERY_NEAR = 0.92
-# Letters that a word which is written in full has to begin with: dir for directory.
+# Minimum length of an abbreviation of a whole word: dir for directory.
 _SHORT = 3
-# Names that the roles and playbooks set themselves, or take from the command line alone.
+# Names that the roles and playbooks set themselves, or take only from the command line.
 OWN = frozenset({
     "plan_host", "plan_facts", "multi_node_tokens", "model_service_held", "firewall_remove", "firewall_peers", "remove_service", "remove_all",
     "weights_prune", "weights_prune_found", "weights_mirror_found", "status_found", "inferops_result",
@@ -30,7 +30,7 @@ OWN = frozenset({
 
 
 class NearNames:
-    """Finds them on host after host, and looks at each name once.
+    """Finds such names on each host, and examines each name once.
 
     :param known: the names of all variables of the roles
     """
@@ -41,18 +41,18 @@ class NearNames:
         self._seen: dict[str, str] = {}
 
     def warnings(self, host: str, variables: Mapping[str, Any]) -> list[PlanWarning]:
-        """Warnings about a host's variables, which are not templated."""
+        """Warnings about a host's untemplated variables."""
         suspects = {name: near for name in variables for near in [self._near(name)] if near}
         if not suspects:
             return []
         used = _referred(variables.values(), suspects)
         return [
-            PlanWarning(host, "", f"{name} is no variable of this collection and nothing here refers to it: did you mean {near}?", CHECK)
+            PlanWarning(host, "", f"{name} is not a variable of this collection, and no other variable refers to it: did you mean {near}?", CHECK)
             for name, near in suspects.items() if name not in used
         ]
 
     def _near(self, name: Any) -> str:
-        """The variable that a name is nearly, empty when it is none or is one itself."""
+        """The variable with a similar name; empty when there is none, or when the name is a variable itself."""
         if not isinstance(name, str) or name in self._all or name.startswith(("_", "ansible_", "awx_", "controller_", "lab_")) or names_in([name]):
             return ""
         if name not in self._seen:
@@ -60,7 +60,7 @@ class NearNames:
         return self._seen[name]
 
     def _behind_prefix(self, name: str) -> str:
-        """The variable of the same prefix whose rest is most like that of a name."""
+        """The variable with the same prefix and the most similar rest."""
         prefix, _underscore, rest = name.partition("_")
         rests = [one.partition("_")[2] for one in self._known if one.startswith(prefix + "_")]
         found = difflib.get_close_matches(rest, rests, n=1, cutoff=_NEAR) or [one for one in rests if _in_full(rest, one)]
@@ -72,7 +72,7 @@ def _in_full(long: str, short: str) -> bool:
 
 
 def _referred(values: Iterable[Any], names: Collection[str]) -> set[str]:
-    """Those of some names that stand in an expression."""
+    """The names that an expression refers to."""
     pattern = re.compile(r"\b(?:" + "|".join(map(re.escape, names)) + r")\b")
     found: set[str] = set()
     for text in _texts(values):

@@ -39,7 +39,7 @@ def errors(host: str, variables: Mapping[str, Any]) -> Iterator[PlanError]:
     """An error for each of them among a host's variables, which are not templated."""
     for name, new in NAMES.items():
         if name in variables:
-            yield PlanError(host, "", name, shown(variables[name], name), "this variable has another name now", f"rename it to {new}")
+            yield PlanError(host, "", name, shown(variables[name], name), "this variable was renamed", f"rename it to {new}")
     for name, fix in RETIRED.items():
         if name in variables:
             yield PlanError(host, "", name, shown(variables[name], name), "there is no such variable any more", fix)

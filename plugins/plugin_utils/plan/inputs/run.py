@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run gives the plan: the hosts of the inventory with their variables and facts, and which of them the run reaches."""
+"""Input of the plan: the hosts of the inventory with their variables and facts, and the hosts that the run reaches."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from . import definitions
 
 @dataclass(frozen=True)
 class HostInput:
-    """A host as the inventory has it: templated variables that are defined for it, facts if there are any.
+    """A host of the inventory: its templated variables, and facts if there are any.
 
-    C(errors) are those found while the variables were read; what they are about is left out of the variables. C(warnings) go on to the plan's,
-    unless one belongs to an accepted check. C(defined_in) are the variables that the services came from.
+    C(errors) come from reading the variables, which are left out. C(warnings) become warnings of the plan, unless the user accepts their check.
+    C(defined_in) are the variables that define the services.
     """
 
     name: str
@@ -29,10 +29,10 @@ class HostInput:
 
 @dataclass(frozen=True)
 class Run:
-    """The run that the plan is for. C(hosts) are those that it reaches, None for all."""
+    """The run that the plan is for. C(hosts) are the hosts that it reaches, None for all."""
 
     hosts: frozenset[str] | None = None
 
 
-# A plan for looking at.
+# A run that reaches all hosts.
 EVERYWHERE = Run()

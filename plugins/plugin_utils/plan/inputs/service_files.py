@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files of the controller that a service needs beside its model: chat templates, plugins of parsers, and the like.
+"""Files from the controller that a service needs: chat templates, parser plugins and the like.
 
-They lie in a folder that is named by their contents. So whatever names one changes when a file does, which restarts the service; and what served
-before still has its own.
+They go into a directory that is named by a hash of their contents. A changed file therefore changes the service's arguments, which restarts it,
+and the last known good state keeps its own files.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ class ServiceFile:
 
 
 def read(value: Any) -> tuple[ServiceFile, ...]:
-    """The key C(files) of a service, after the controller has looked for the files: by name their C(source) and C(sha256).
+    """The key C(files) of a service, after the controller has found the files: C(source) and C(sha256) by name.
 
-    :raises Bad: for names that are no file names
+    :raises Bad: for invalid file names
     """
     found = []
     for name, item in sorted(values.mapping(value).items()):
         if not _NAME.fullmatch(name):
             raise Bad(
-                f"{name!r} is no name for the file on the host", "write name: path on the controller, the name in letters, digits, ., _ and -, without a folder"
+                f"{name!r} is not a valid file name", "write name: path on the controller, the name in letters, digits, ., _ and -, without a directory"
             )
         if not isinstance(item, Mapping) or not _DIGEST.fullmatch(str(item.get("sha256"))):
-            raise Bad(f"{name} names no file", "write name: path on the controller")
+            raise Bad(f"{name} has no file", "write name: path on the controller")
         found.append(ServiceFile(name, str(item.get("source")), str(item["sha256"])))
     return tuple(found)
 
 
 def root(config_dir: str, service: str) -> str:
-    """The folder of all that a service ever needed, which goes with the service."""
+    """The directory of all files of a service, which its removal deletes."""
     return f"{config_dir}/files/{service}"
 
 
 def folder(config_dir: str, service: str, files: tuple[ServiceFile, ...]) -> str | None:
-    """The folder of these files with these contents; None without files."""
+    """The directory of these files with these contents; None without files."""
     if not files:
         return None
     digest = hashlib.sha256("".join(f"{file.sha256}  {file.name}\n" for file in files).encode()).hexdigest()
@@ -61,7 +61,7 @@ def folder(config_dir: str, service: str, files: tuple[ServiceFile, ...]) -> str
 
 
 def placed(value: Any, files: tuple[ServiceFile, ...], where: str | None) -> Any:
-    """A value with each text that is just the name of a file replaced by the file's path on the host, also in lists and dictionaries."""
+    """A value with each text that is the name of a file replaced by the file's path on the host, also in lists and dictionaries."""
     if isinstance(value, str):
         return f"{where}/{value}" if any(file.name == value for file in files) else value
     if isinstance(value, (list, tuple)):

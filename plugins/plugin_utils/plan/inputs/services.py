@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services as the user wrote them in model_services, read into types."""
+"""Readers of model_services: services as the user wrote them, read into types."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .definitions import ABSENT, PRESENT
 from .distributed import Distributed, read as read_distributed
 from .settings import requirements, sources
 
-# Stands for a service that could not even be read, of which the reader has told already; it keeps the others' positions true.
+# Placeholder for a service that could not be templated, which was reported already. It keeps the positions of the other services.
 UNREADABLE = object()
 
 
 @dataclass(frozen=True)
 class Service:
-    """One service. What the user left out, or wrote so that it cannot be used, is None; C(label) names it in errors all the same.
+    """One service. Missing and invalid values are None; C(label) names the service in errors.
 
-    C(secret_names) are the names of variables in secret_environment, of whose values nothing is kept.
+    C(secret_names) are the names of variables in secret_environment, without their values.
     """
 
     label: str
@@ -59,7 +59,7 @@ class Service:
 
     @property
     def served_model_name(self) -> str | None:
-        """The name in the API by which the service is asked and reported; it may have others."""
+        """The first name in the API, which the health gate and reports use."""
         return self.served_model_names[0] if self.served_model_names else None
 
     @property
@@ -85,16 +85,16 @@ def _extra_repositories(value: Any) -> dict[str, str]:
 
 
 def _served_names(value: Any) -> tuple[str, ...]:
-    """One name in the API, or several as vLLM's flag takes them, the first of which the gate and reports use."""
+    """One name in the API, or several as vLLM's flag takes them. The health gate and reports use the first."""
     if not isinstance(value, (list, tuple)):
         return (values.word(value),)
     if not value:
         raise Bad("the list is empty", "name at least one, or leave it out for the service's own name")
     names = tuple(values.word(name) for name in value)
     if any(name.startswith("-") for name in names):
-        raise Bad("a name begins with a dash, so that vLLM would take it for a flag", "write names that begin otherwise")
+        raise Bad("a name begins with a dash, and vLLM would take it for a flag", "write names without a leading dash")
     if len(set(names)) < len(names):
-        raise Bad("a name stands there twice", "write each name once")
+        raise Bad("a name is repeated", "write each name once")
     return names
 
 
@@ -126,17 +126,17 @@ _READERS: dict[str, values.Reader] = {
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)
 
-# Without these a present service means nothing.
+# Required keys of a present service, each with the fix.
 _NEEDED = {
     "model": "name a catalogue entry or a repository id like <organisation>/<name>",
-    "port": "say which port the service listens on, for example port: 8001",
+    "port": "set the port on which the service listens, for example port: 8001",
 }
 
 
 def read_all(host: str, raw: Any, flag_names: frozenset[str]) -> tuple[list[Service], list[PlanError]]:
     """All services of a host.
 
-    :param flag_names: keys that vllm_args knows, to tell a user who wrote one beside vllm_args instead of below it
+    :param flag_names: keys of vllm_args, to detect flags that the user wrote next to vllm_args instead of under it
     """
     if not isinstance(raw, (list, tuple)):
         return [], [PlanError(host, "", "model_services", shown(raw), f"this is {kind(raw)} where a list of services belongs", "write a list: - name: ...")]
@@ -172,7 +172,7 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
     if raw.get("name") is None:
         errors.append(PlanError(host, label, "name", "", "the service has no name", "add name: ..., in lower-case letters, digits, . and -"))
     if raw.get("state", PRESENT) == ABSENT:
-        # Only the name matters of what goes away; whatever else still stands there may be out of date.
+        # Only the name matters for a removal; the other keys may be out of date.
         only_name = [error for error in errors if error.key in ("name", "state")]
         return Service(label=label, name=found.get("name"), state=ABSENT), only_name
     for key, fix in _NEEDED.items():
@@ -190,7 +190,7 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
 
 
 def _with_served_names(host: str, label: str, raw: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], list[PlanError]]:
-    """A service with served_model_name as a key of its own, where it stands among vllm_args as vLLM's documentation has it."""
+    """A service with served_model_name moved from vllm_args to the service, where the user wrote it under vllm_args."""
     arguments = raw.get("vllm_args")
     spelt = [key for key in ("served_model_name", "served-model-name") if isinstance(arguments, Mapping) and key in arguments]
     if not spelt or not isinstance(arguments, Mapping):
@@ -199,7 +199,7 @@ def _with_served_names(host: str, label: str, raw: Mapping[Any, Any]) -> tuple[M
     rest = {key: value for key, value in arguments.items() if key not in spelt}
     own = raw.get("served_model_name")
     if own is not None and given is not None and own != given:
-        why = f"the service's served_model_name says {shown(own)}"
+        why = f"the service's served_model_name is {shown(own)}"
         return {**raw, "vllm_args": rest}, [PlanError(host, label, f"vllm_args.{spelt[0]}", shown(given), why, "keep one of the two")]
     return {**raw, "vllm_args": rest, **({"served_model_name": given} if given is not None else {})}, []
 
@@ -208,14 +208,14 @@ def _unknown_key(host: str, label: str, key: Any, value: Any, flag_names: frozen
     near_secret = any(found in SECRETS for found in nearest(key, KEYS, limit=1))
     value_shown = HIDDEN if near_secret or is_secret_name(key) else shown(value, key)
     if isinstance(key, str) and key.replace("-", "_") in flag_names:
-        fix = f"this is a flag of vLLM: write it below vllm_args, as {key.replace('-', '_')}"
+        fix = f"this is a flag of vLLM: write it under vllm_args, as {key.replace('-', '_')}"
     else:
         fix = did_you_mean(key, KEYS, f"a service has {', '.join(KEYS)}")
     return PlanError(host, label, shown(str(key)), value_shown, "a service has no such key", fix)
 
 
 def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[PlanError]:
-    """Secrets are looked at for their type only and never shown."""
+    """The errors in a service's secrets, which are never shown."""
     errors = []
     if raw.get("api_key") is not None:
         try:
@@ -229,7 +229,7 @@ def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[PlanEr
         why = f"this is {kind(given)} where a dictionary belongs"
         return [*errors, PlanError(host, label, "secret_environment", HIDDEN, why, "write it as NAME: value lines")]
     for name, value in given.items():
-        # What is no name may be the secret itself, written the wrong way round.
+        # An invalid name may be the secret itself, with name and value swapped.
         where = f"secret_environment.{name}" if isinstance(name, str) and values.is_variable_name(name) else "secret_environment"
         try:
             environments.check_name(name)
@@ -246,5 +246,5 @@ def _secret_names(raw: Any) -> tuple[str, ...]:
 
 
 def _taken_away(raw: Any) -> dict[str, None]:
-    """Variables that a secret_environment takes away, from whatever lies under it."""
+    """Variables that a secret_environment removes with null."""
     return {name: None for name, value in raw.items() if value is None and isinstance(name, str)} if isinstance(raw, Mapping) else {}

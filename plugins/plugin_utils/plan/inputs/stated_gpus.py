@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Readers of plan_gpus: GPUs as a user states them, who may err where nvidia-smi does not."""
+"""Readers of plan_gpus: GPUs as a user states them, with the checks that the output of nvidia-smi does not need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import Bad, PlanError, did_you_mean, shown
 
 _CAPABILITY = re.compile(r"[1-9]\d?\.\d")
 _DRIVER = re.compile(r"\d+(?:\.\d+)+")
-# Nobody builds less or more; 80 is a user who thinks in GB.
+# Plausible sizes of GPU memory in bytes: a user who writes 80 means GB.
 _MEMORY = values.whole(2**28, 2**44)
 
 
@@ -22,32 +22,32 @@ def _memory(value: Any) -> int:
     try:
         return _MEMORY(value)
     except Bad as bad:
-        raise Bad(f"this is no memory of a GPU in bytes: {bad.why}", "write all of it in bytes, like 85520809984 for the 80 GB of an H100") from bad
+        raise Bad(f"this is not the memory of a GPU in bytes: {bad.why}", "write the memory in bytes, like 85520809984 for the 80 GB of an H100") from bad
 
 
 def _capability(value: Any) -> str:
     text = str(value) if isinstance(value, float) else values.text(value)
     if text and not _CAPABILITY.fullmatch(text):
-        raise Bad(f"{shown(text)} is no compute capability", "write it like '9.0', as nvidia-smi --query-gpu=compute_cap prints it")
+        raise Bad(f"{shown(text)} is not a compute capability", "write it like '9.0', as nvidia-smi --query-gpu=compute_cap prints it")
     return text
 
 
 def _driver(value: Any) -> str:
     text = str(value) if isinstance(value, float) else values.text(value)
     if text and not _DRIVER.fullmatch(text):
-        raise Bad(f"{shown(text)} is no version of a driver", "write it like 580.95.05, as nvidia-smi --query-gpu=driver_version prints it")
+        raise Bad(f"{shown(text)} is not a driver version", "write it like 580.95.05, as nvidia-smi --query-gpu=driver_version prints it")
     return text
 
 
 def _slices(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, Mapping) for item in value):
-        raise Bad("this is no list of slices", "write each like {uuid: MIG-…, profile: 1g.10gb, memory_bytes: 10468982784}, as nvidia-smi -L prints them")
+        raise Bad("this is not a list of slices", "write each like {uuid: MIG-…, profile: 1g.10gb, memory_bytes: 10468982784}, as nvidia-smi -L prints them")
     known = ("uuid", "profile", "memory_bytes")
     found = []
     for item in value:
-        strange = [str(name) for name in item if name not in known]
-        if strange:
-            raise Bad(f"a slice has no {shown(strange[0])}", did_you_mean(strange[0], known, f"what counts is {', '.join(known)}"))
+        unknown = [str(name) for name in item if name not in known]
+        if unknown:
+            raise Bad(f"a slice has no key {shown(unknown[0])}", did_you_mean(unknown[0], known, f"a slice has {', '.join(known)}"))
         found.append({
             "uuid": values.gpu(item.get("uuid")), "profile": values.text(item.get("profile", "")),
             "memory_bytes": _memory(item["memory_bytes"]) if item.get("memory_bytes") is not None else None,
@@ -63,19 +63,19 @@ _READERS: dict[str, values.Reader] = {
     "driver_version": _driver,
     "slices": _slices,
 }
-# What the facts say beside it, so that their text can be copied. C(uuid) is of no use to the plan.
+# Keys that the facts have as well, so that a user can copy them. The plan does not use C(uuid).
 _KNOWN = (*_READERS, "uuid", "error", "split")
 
 
 def read(host: str, key: str, stated: Mapping[str, Any]) -> tuple[dict[str, Any], list[PlanError]]:
-    """One GPU as the facts have it, and what is wrong with it; what cannot be used is left out."""
+    """One GPU in the form of the facts, and the errors in it. Invalid values are left out."""
     found: dict[str, Any] = {}
     errors = []
     for name, value in stated.items():
         where = f"{key}.{name}"
         if name not in _KNOWN:
-            fix = did_you_mean(name, _KNOWN, f"what counts is {', '.join(_READERS)}")
-            errors.append(PlanError(host, "", where, shown(value), "a GPU has no such part", fix))
+            fix = did_you_mean(name, _KNOWN, f"a GPU has {', '.join(_READERS)}")
+            errors.append(PlanError(host, "", where, shown(value), "a GPU has no such key", fix))
         elif name not in _READERS:
             found[name] = value
         elif value is not None:
@@ -87,7 +87,7 @@ def read(host: str, key: str, stated: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def twice(host: str, key: str, indexes: Iterable[int | str]) -> list[PlanError]:
-    """Each GPU is stated once."""
+    """The error that GPUs are stated more than once; empty when there is none."""
     again = [str(index) for index, count in Counter(indexes).items() if count > 1]
-    why = f"GPU {', '.join(again)} stands there more than once"
-    return [PlanError(host, "", key, ", ".join(again), why, "state each GPU once; without index they are counted from 0")] if again else []
+    why = f"GPU {', '.join(again)} is stated more than once"
+    return [PlanError(host, "", key, ", ".join(again), why, "state each GPU once; without index they are numbered from 0")] if again else []

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Models of whose build the catalogue does not know: what to ask the endpoints about them, and what follows from the answers.
+"""Models without an architecture in the catalogue: the queries to endpoints about them, and what follows from the answers.
 
-Nothing is asked here: who calls the plan asks (C(plugin_utils/model_lookup)) and hands the answers in.
+This module sends no queries: the action plugin does (C(plugin_utils/model_lookup)) and passes the answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .settings import Settings
 
 @dataclass(frozen=True)
 class Question:
-    """A repository at a revision, and the endpoints that may know it, in the order in which they are asked. Only some get the token."""
+    """A repository at a revision, and the endpoints to query, in this order. Only C(token_endpoints) get the token."""
 
     repo: str
     revision: str
@@ -34,10 +34,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the first endpoint that has the repository says of it.
+    """Metadata from the first endpoint that has the repository.
 
-    C(files) are path and bytes of all its files, None when not known, and C(config) the contents of its config.json, None likewise.
-    C(missing) is why it is nowhere to be had, when every endpoint said so, and C(problem) why too little is known, when one did not answer.
+    C(files) are path and bytes of all its files and C(config) the contents of its config.json, None when unknown.
+    C(missing) is why no endpoint has it, and C(problem) why too little is known, when an endpoint did not answer.
     """
 
     files: tuple[tuple[str, int], ...] | None = None
@@ -48,13 +48,12 @@ class Answer:
 
 Answers = Mapping[Question, Answer]
 
-# What transformers takes where a config.json says nothing, by model_type.
+# Defaults of transformers for keys that a config.json leaves out, by model_type.
 Defaults = Mapping[str, Mapping[str, Any]]
 
 
 def is_unknown(model: Any, catalogue: Catalogue) -> bool:
-    """Whether endpoints are to be asked about this model: a repository id of which the catalogue knows nothing, or an entry that does not say how
-    the model is built."""
+    """Whether the plan needs metadata from endpoints for this model: the catalogue has no entry, or an entry without an architecture."""
     if not isinstance(model, str):
         return False
     entry = catalogue.find(model)
@@ -62,17 +61,17 @@ def is_unknown(model: Any, catalogue: Catalogue) -> bool:
 
 
 def _is_unread(entry: Entry) -> bool:
-    """Whether the entry leaves out what memory is reckoned with. Those of the collection all say it."""
+    """Whether the entry lacks the facts for the memory estimate. All entries of the collection have them."""
     return not entry.architecture.num_layers and not entry.unsupported
 
 
 def question_of(repo: str, revision: str, settings: Settings) -> Question:
-    """What to ask of a repository on a host with these settings."""
+    """The query about a repository for a host with these settings."""
     return Question(repo, revision, settings.weights_endpoints, settings.weights_token_endpoints)
 
 
 def questions(raw_services: Any, settings: Settings, catalogue: Catalogue) -> list[Question]:
-    """What to ask about the services of a host, as the user wrote them. What is wrong with them is told elsewhere."""
+    """The queries about the services of a host, as the user wrote them. Other code reports their errors."""
     if not settings.plan_lookup or settings.weights_offline or not isinstance(raw_services, (list, tuple)):
         return []
     found = []
@@ -80,7 +79,7 @@ def questions(raw_services: Any, settings: Settings, catalogue: Catalogue) -> li
         if not isinstance(raw, Mapping) or raw.get("state", services.PRESENT) == services.ABSENT or not is_unknown(raw.get("model"), catalogue):
             continue
         if raw.get("weights_path") is not None:
-            # Its weights lie on the host, and nobody is to be asked about them.
+            # Its weights are on the host, so no endpoint is queried.
             continue
         entry = catalogue.find(raw["model"])
         try:
@@ -92,7 +91,7 @@ def questions(raw_services: Any, settings: Settings, catalogue: Catalogue) -> li
 
 
 def complete(entry: Entry, service: Service, settings: Settings, answers: Answers, defaults: Defaults) -> Entry:
-    """The entry with what the endpoints say of its model, where they were asked. What an entry of the user's own states counts before that."""
+    """The entry with metadata from endpoints, where they were queried. Facts in an entry of the user take precedence."""
     revision = service.revision or entry.revision
     answer = answers.get(question_of(entry.repo, revision, settings))
     if answer is None or not _is_unread(entry):
@@ -119,7 +118,8 @@ def wanted(files: Iterable[tuple[str, int]], exclude: Sequence[str], include: Se
     return [(path, sizes[path]) for path in _hub_selection.select(list(sizes), exclude, include)]
 
 
-# Types of models for which vLLM 0.32.0 has a configuration of its own, whatever the repository names (transformers_utils/config.py, _CONFIG_REGISTRY).
+# Model types with a configuration class in vLLM 0.32.0 itself, which it uses instead of the repository's (transformers_utils/config.py,
+# _CONFIG_REGISTRY).
 _OWN_CONFIGS = frozenset({
     "RefinedWeb", "RefinedWebModel", "bagel", "bailing_moe_v3_vl", "chatglm", "colpali", "colqwen3", "cosmos3_edge", "deepseek_v32", "deepseek_v4",
     "deepseek_v41", "deepseek_vl_v2", "dots3_note", "eagle", "funaudiochat", "hy_v4", "hyperclovax", "inkling_mm_model", "inkling_model", "isaac",
@@ -131,9 +131,9 @@ _OWN_CONFIGS = frozenset({
 
 
 def code_from(config: Any) -> str:
-    """The repository whose code a configuration wants to be read with, where it names one: C(<organisation>/<name>--<module>.<class>); else empty.
+    """The repository whose code a configuration needs (C(<organisation>/<name>--<module>.<class>)); empty when it names none.
 
-    Transformers looks there with trust_remote_code, by the Hub's name of it even where it is the model's own repository
+    With trust_remote_code transformers looks it up on the Hub, even where it is the model's own repository
     (models/auto/configuration_auto.py, dynamic_module_utils.py of 5.19.0).
     """
     classes = config.get("auto_map") if isinstance(config, Mapping) and config.get("model_type") not in _OWN_CONFIGS else None
@@ -143,11 +143,11 @@ def code_from(config: Any) -> str:
 
 
 def read_config(config: Any, files: Iterable[tuple[str, int]], defaults: Defaults = MappingProxyType({})) -> tuple[architecture.Architecture, str]:
-    """The architecture that a config.json describes, and why there is none of use, or empty."""
+    """The architecture that a config.json describes, and the reason when there is none, else empty."""
     if not isinstance(config, Mapping):
         return architecture.Architecture(), "its config.json is not a dictionary"
     facts = model_config.facts_of(config, tuple(files), defaults)
     model, errors = architecture.read("", "config.json", facts)
     if errors:
-        return architecture.Architecture(), one_line(f"its config.json is not understood: {errors[0].key.partition('.json.')[2]}: {errors[0].why}")
+        return architecture.Architecture(), one_line(f"its config.json is invalid: {errors[0].key.partition('.json.')[2]}: {errors[0].why}")
     return model, ""

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Known dangers from C(advisories.yml), and whether what is known of a service meets their conditions."""
+"""Advisories from C(advisories.yml), and whether their conditions apply to a service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..versions import Version, parse
 
 @dataclass(frozen=True)
 class Advisory:
-    """One danger: its name, what has to hold for it, and what to say. C(stops): it is an error; C(once): said once a host."""
+    """One advisory: its name, conditions, reason and fix. C(stops): it is an error; C(once): it is reported once for each host."""
 
     name: str
     key: str
@@ -24,14 +24,14 @@ class Advisory:
     once: bool
 
     def applies(self, facts: Mapping[str, Any]) -> bool:
-        """Whether all conditions are met. A fact that is missing or None is not known."""
+        """Whether all conditions are met. A missing fact, or None, is unknown."""
         return all(_holds(facts.get(fact), condition) for fact, condition in self.conditions.items())
 
 
 class Advisories:
-    """All of them, in the order of the file.
+    """All advisories, in the order of the file.
 
-    :raises ValueError: when the file is wrong, which is an error of this collection
+    :raises ValueError: when the file is invalid, which is a bug of this collection
     """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
@@ -47,7 +47,7 @@ def _read(name: str, raw: Mapping[str, Any]) -> Advisory:
     for condition in raw["when"].values():
         for relation, bound in condition.items():
             if relation not in _RELATIONS or (relation in ("since", "before") and parse(str(bound)) is None):
-                raise ValueError(f"the condition {relation}: {bound} of the advisory {name} is none")
+                raise ValueError(f"the condition {relation}: {bound} of the advisory {name} is invalid")
     if raw["severity"] not in ("error", "warning"):
         raise ValueError(f"the advisory {name} is neither an error nor a warning")
     return Advisory(name, raw["key"], raw["when"], raw["why"], raw["fix"], raw["source"], raw["severity"] == "error", raw.get("once", False))

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a flag of C(vllm serve) takes, from C(vllm_types.json), and values held against it as vLLM's own parser would."""
+"""Value types of the flags of C(vllm serve), from C(vllm_types.json), and the validation of values as in vLLM's own parser."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _JSON_NAMES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Member:
-    """What a key of a JSON flag takes: any value of some C(kinds) of JSON (those of C(_JSON_NAMES)), or a choice.
+    """The type of a key of a JSON flag: values of some JSON C(kinds) (see C(_JSON_NAMES)), or a choice.
 
-    What lists and dictionaries hold is not known. C(folds): letter case does not matter. C(bounds) as of a flag.
+    The contents of lists and dictionaries are unknown. C(folds): case-insensitive. C(bounds) are as in a flag.
     """
 
     kinds: frozenset[str]
@@ -57,12 +57,18 @@ class Member:
 
 @dataclass(frozen=True)
 class FlagType:
-    """What one flag takes. C(switch) has a --no- form and C(on) none; a C(count) may end in k or K and the like.
+    """The type of one flag. C(switch) has a --no- form and C(on) has none; a C(count) may have a suffix such as k or K.
 
-    C(many): several words. C(bare): also without a value. C(none): also the word None. C(folds): letter case and dashes do not matter.
-    C(object): JSON that is a dictionary. C(members): the keys of one that knows no others, empty when any will do. C(bounds) are pairs of
-    gt, ge, lt or le and a number. C(names): those that a flag takes which is text to the parser, empty when not known; C(open): plugins may
-    register more. C(member_names): the same of members of a dictionary.
+    - C(many): several values
+    - C(bare): the value may be left out
+    - C(none): also takes None
+    - C(folds): case-insensitive, with dashes equal to underscores
+    - C(object): the JSON has to be a dictionary
+    - C(members): the keys of a dictionary with a fixed set of keys, else empty
+    - C(bounds): pairs of gt, ge, lt or le and a number
+    - C(names): names that a text flag takes, empty when unknown
+    - C(open): plugins may register more names
+    - C(member_names): names for members of a dictionary
     """
 
     kind: Kind
@@ -80,7 +86,7 @@ class FlagType:
 
 
 class TypeTable:
-    """Types of the flags of those versions that were read. Of others nothing is known, and their values are not checked."""
+    """Flag types of the versions in the table. Values of other versions are not checked."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._versions = {text: {name: _read(raw) for name, raw in flags.items()} for text, flags in data["versions"].items()}
@@ -89,7 +95,7 @@ class TypeTable:
 
     @property
     def versions(self) -> list[str]:
-        """The versions that were read, oldest first."""
+        """The versions in the table, oldest first."""
         return [text for _version, text in self._order]
 
     def covers(self, version: Version) -> bool:
@@ -97,15 +103,15 @@ class TypeTable:
         return version.public in self._versions
 
     def of(self, key: str, version: Version) -> FlagType | None:
-        """What the flag of a vllm_args key takes in exactly this version; None when that is not known."""
+        """The type of a vllm_args key in exactly this version; None when unknown."""
         name, opposite = self.spelling(key, version)
-        # A spelling of the opposite has no --no- of its own.
+        # An inverse spelling has no --no- form.
         return FlagType("on") if opposite else self._versions.get(version.public, {}).get(flag(name.partition(".")[0]))
 
     def spelling(self, key: str, version: Version) -> tuple[str, bool]:
-        """The vllm_args key of the flag that this key is another spelling of (itself for most), and whether it says the opposite.
+        """The vllm_args key of the flag with this spelling (usually the key itself), and whether the spelling is the inverse of the flag.
 
-        A version that was not read goes by the nearest lower one that was, else the oldest.
+        A version that is not in the table uses the nearest lower one, else the oldest.
         """
         lower = [text for listed, text in self._order if listed <= version]
         known = self._spellings[lower[-1] if lower else self._order[0][1]] if self._order else {}
@@ -115,14 +121,14 @@ class TypeTable:
 
 
 def check(key: str, value: Any, takes: FlagType) -> None:
-    """Hold the value of a vllm_args key against its type, in the form that it will have on the command line.
+    """Validate the value of a vllm_args key in the form that it will have on the command line.
 
     :raises Bad: when vLLM would refuse it
     """
     head, dot, member = key.partition(".")
     if dot:
         if takes.kind not in ("json", "json_or_text"):
-            raise Bad(f"{flag(head)} takes no dictionary that could have members", f"write it as {head}: ...")
+            raise Bad(f"{flag(head)} does not take a dictionary with members", f"write it as {head}: ...")
         first, deeper, _rest = member.partition(".")
         _check_members({first: {} if deeper else value}, takes)
         return
@@ -131,10 +137,10 @@ def check(key: str, value: Any, takes: FlagType) -> None:
     elif takes.kind in ("switch", "on"):
         raise Bad(f"{flag(head)} is a switch and takes no value", "write true or false, without quotes")
     elif isinstance(value, (list, tuple)):
-        # A list of one word is the same as the word. Numbers are wanted as such, since other rules count with them.
+        # A list of one text is the same as the text. Numbers may not be in a list, since other checks compute with them.
         if not takes.many and (len(value) != 1 or takes.kind != "text"):
             fix = f"write it as JSON in quotes: '{json.dumps(list(value), default=str)}'" if takes.kind == "json" else "write one value, without brackets"
-            raise Bad(f"{flag(head)} takes one value and this is a list", fix)
+            raise Bad(f"{flag(head)} takes one value, and this is a list", fix)
         for item in value:
             _check_one(head, item, takes)
     else:
@@ -161,14 +167,14 @@ def _check_boolean(head: str, value: bool, takes: FlagType) -> None:
     if takes.kind == "switch" or (takes.kind == "on" and value) or (takes.bare and value):
         return
     if takes.kind == "on":
-        raise Bad(f"vLLM has no --no-{flag(head)[2:]}", f"take {head} out: it is off unless given")
-    raise Bad(f"{flag(head)} needs a value and this is {kind_of(value)}", f"write {_NAMES.get(takes.kind, 'its value')}, or null to take it away")
+        raise Bad(f"vLLM has no --no-{flag(head)[2:]}", f"remove {head}: it is off by default")
+    raise Bad(f"{flag(head)} needs a value, and this is {kind_of(value)}", f"write {_NAMES.get(takes.kind, 'its value')}, or null to remove it")
 
 
 def _check_one(head: str, value: Any, takes: FlagType) -> None:
     if isinstance(value, Mapping):
         if takes.kind not in ("json", "json_or_text"):
-            raise Bad(f"{flag(head)} takes no dictionary", f"write {_NAMES.get(takes.kind, 'text')}")
+            raise Bad(f"{flag(head)} does not take a dictionary", f"write {_NAMES.get(takes.kind, 'text')}")
         _check_members(value, takes)
         return
     text = repr(value) if isinstance(value, float) else str(value)
@@ -187,7 +193,7 @@ def _check_one(head: str, value: Any, takes: FlagType) -> None:
 
 
 def _number(text: str, kind: str) -> float | None:
-    """The number that the text stands for; None when it stands for none of this kind."""
+    """The number in the text; None when it is not a number of this kind."""
     if kind == "whole":
         return int(text) if _WHOLE.fullmatch(text.strip()) and text.isascii() else None
     if kind == "number":
@@ -212,14 +218,14 @@ def _check_choice(head: str, value: Any, takes: FlagType) -> None:
 
 def _check_bounds(what: str, number: float, bounds: tuple[tuple[str, float], ...]) -> None:
     for relation, bound in bounds:
-        fits, words = {
+        fits, text = {
             "gt": (number > bound, f"more than {bound:g}"),
             "ge": (number >= bound, f"{bound:g} or more"),
             "lt": (number < bound, f"less than {bound:g}"),
             "le": (number <= bound, f"{bound:g} or less"),
         }[relation]
         if not fits:
-            raise Bad(f"{what} must be {words}", f"write {words}")
+            raise Bad(f"{what} must be {text}", f"write {text}")
 
 
 def _check_json(text: str, takes: FlagType) -> None:
@@ -247,7 +253,7 @@ def _check_members(pairs: Mapping[Any, Any], takes: FlagType) -> None:
 
 
 def _check_member(name: str, value: Any, takes: Member) -> None:
-    """Hold a value inside a dictionary against what is known of its key. Text that is a number or a truth value stands for that."""
+    """Validate a value in a dictionary. Text may stand for a number or a truth value."""
     if isinstance(value, str) and "text" not in takes.kinds and value not in takes.choices:
         value = _meant(value, takes)
     folded = value.upper() if takes.folds and isinstance(value, str) else value
@@ -266,7 +272,7 @@ def _check_member(name: str, value: Any, takes: Member) -> None:
 
 
 def _meant(text: str, takes: Member) -> Any:
-    """What a text stands for where none belongs, as vLLM reads it."""
+    """The value of a text where the type is not text, as vLLM reads it."""
     if "switch" in takes.kinds and text.lower() in ("true", "false"):
         return text.lower() == "true"
     if "whole" in takes.kinds or "number" in takes.kinds:
@@ -283,7 +289,7 @@ def _json_kind(value: Any) -> str:
 
 
 def _spellings(flags: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, bool]]:
-    """Keys of vllm_args that are another spelling of a flag, with that flag's key and whether they say its opposite."""
+    """Keys of vllm_args that are another spelling of a flag, with that flag's key and whether they are its inverse."""
     found = {}
     for name, raw in flags.items():
         for alias in raw.get("aliases", ()):

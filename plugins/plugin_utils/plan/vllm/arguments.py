@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arguments of C(vllm serve): values checked one by one, and written as words of a command line."""
+"""Arguments of C(vllm serve): validation of values, and their form on the command line."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _LONGEST = 8192
 
 
 def check_value(value: Any) -> None:
-    """Refuse what cannot be written on a command line.
+    """Refuse values that cannot be written on a command line.
 
     :raises Bad: with the reason
     """
@@ -90,15 +90,15 @@ def check_value(value: Any) -> None:
                 raise Bad(f"an item of the list is {kind(item)}", "write text, numbers or dictionaries")
             check_value(item)
         if any(isinstance(item, str) and item.startswith("-") for item in value):
-            raise Bad("an item of the list begins with a dash, so that vLLM would take it for a flag", "write each flag as a key of vllm_args")
+            raise Bad("an item of the list begins with a dash, and vLLM would take it for a flag", "write each flag as a key of vllm_args")
     else:
         _scalar(value)
 
 
 def to_argv(arguments: Mapping[str, Any]) -> list[str]:
-    """Arguments, all checked and none null, as words of a command line in the order given.
+    """Arguments (validated, without null) as the arguments of a command line, in the same order.
 
-    V(true) becomes --flag and V(false) --no-flag, a list its flag with the items as words of their own, a dictionary compact JSON.
+    V(true) becomes --flag and V(false) --no-flag, a list becomes the flag with one argument for each item, a dictionary becomes compact JSON.
     """
     line: list[str] = []
     for key, value in arguments.items():
@@ -120,8 +120,8 @@ def _word(value: Any) -> str:
 
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
-        if len(value) > _LONGEST or any(not letter.isprintable() for letter in value):
-            raise Bad(f"it holds a control character, a line break, or more than {_LONGEST} letters", "write it on one line")
+        if len(value) > _LONGEST or any(not character.isprintable() for character in value):
+            raise Bad(f"it contains a control character, a line break, or more than {_LONGEST} characters", "write it on one line")
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -129,7 +129,7 @@ def _scalar(value: Any) -> str:
         return str(value)
     if isinstance(value, float) and math.isfinite(value):
         return repr(value)
-    raise Bad(f"this is {kind(value)}, or a number beyond all bounds", "write text, a number, true, false, a list or a dictionary")
+    raise Bad(f"this is {kind(value)}, or a number that is too large", "write text, a number, true, false, a list or a dictionary")
 
 
 def _json(value: Any) -> str:
@@ -142,7 +142,7 @@ def _json(value: Any) -> str:
 
 
 def member(arguments: Mapping[str, Any], key: str, name: str) -> Any:
-    """A member of an argument that holds JSON, however it is written; None when it is not there."""
+    """A member of a JSON argument in any of its spellings; None when it is missing."""
     value = arguments.get(key)
     if isinstance(value, str):
         try:
@@ -153,12 +153,12 @@ def member(arguments: Mapping[str, Any], key: str, name: str) -> Any:
 
 
 def size(arguments: Mapping[str, Any], key: str) -> int | None:
-    """A parallel size among the arguments: 1 when not given, None when it is not a positive whole number."""
+    """A parallel size in the arguments: 1 by default, None when it is not a positive integer."""
     return (number(arguments, key) or None) if key in arguments else 1
 
 
 def number(arguments: Mapping[str, Any], key: str) -> int | None:
-    """A number among the arguments, 0 or more, perhaps written as text; None when it is anything else or not given."""
+    """An argument that is an integer from 0 on, possibly as text; None when it is anything else or missing."""
     value = arguments.get(key)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6:
         value = int(value)

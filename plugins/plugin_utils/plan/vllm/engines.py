@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Engines: the programs that can serve a model under the same unit and gate."""
+"""Engines: the programs that serve models, with the same units and the same health gate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VLLM = "vllm"
 TRANSFORMERS = "transformers"
 ENGINES = (VLLM, TRANSFORMERS)
 
-# As people write them.
+# Names in messages.
 NAMES = {VLLM: "vLLM", TRANSFORMERS: "Transformers"}
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Environment variables of services: read, laid over each other, and kept free of secrets."""
+"""Environment variables of services: reading, merging, and keeping secrets out."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any, Mapping
 from .. import values
 from ..errors import Bad, PlanError, is_secret_name, shown
 
-# Tokens of the Hub: services run offline, so that one of these serves nothing.
+# Tokens of the Hub, which services do not need, since they run offline.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
-TOKEN = ("a service runs offline and uses no token: weights are downloaded before it starts", "remove it, and set weights_token for the download")
+TOKEN = ("a service runs offline and needs no token: the roles download weights before it starts", "remove it, and set weights_token for the download")
 
-# Variables that are not the user's to set here: why, and what to do instead.
+# Variables that the user may not set here, each with the reason and the fix.
 _OWNED = {
     **dict.fromkeys(TOKENS, TOKEN),
     "CUDA_VISIBLE_DEVICES": ("the plan sets this variable", "name the GPUs with the service's gpus"),
-    "VLLM_API_KEY": ("a secret does not belong into the unit", "write the key as the service's api_key"),
-    "VLLM_PORT": ("this is not the port that the service answers on, but one for its own processes", "say the service's port with port"),
-    "VLLM_SERVER_DEV_MODE": ("it opens administration of the engine to everyone who reaches the port", "leave it out"),
+    "VLLM_API_KEY": ("the unit must not contain secrets", "write the key as the service's api_key"),
+    "VLLM_PORT": ("vLLM uses this port between its processes, not for the API", "set the service's port with port"),
+    "VLLM_SERVER_DEV_MODE": ("it opens administrative endpoints to every client of the port", "leave it out"),
 }
 
 
 def read(host: str, service: str, key: str, value: Any) -> tuple[dict[str, str | None], list[PlanError]]:
-    """A dictionary of environment variables as the user wrote it; None takes one away. What cannot be used is left out and an error."""
+    """A dictionary of environment variables as the user wrote it; None removes one. Invalid values are errors and left out."""
     try:
         pairs = values.mapping(value)
     except Bad as bad:
@@ -40,12 +40,12 @@ def read(host: str, service: str, key: str, value: Any) -> tuple[dict[str, str |
 
 
 def check_name(name: Any) -> None:
-    """Whether a user may set a variable of this name.
+    """Check that a user may set a variable of this name.
 
     :raises Bad: with the reason
     """
     if not isinstance(name, str) or not values.is_variable_name(name):
-        raise Bad("this is not a name for an environment variable", "use letters, digits and _")
+        raise Bad("this is not a valid name of an environment variable", "use letters, digits and _")
     if name in _OWNED:
         raise Bad(*_OWNED[name])
 
@@ -55,12 +55,12 @@ def _read_one(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if is_secret_name(name):
-        raise Bad("by its name this is a secret, and the environment stands in the unit for all to read", "move it to the service's secret_environment")
+        raise Bad("by its name this is a secret, and all users can read the environment in the unit", "move it to the service's secret_environment")
     return values.environment_value(value)
 
 
 def overlay(*layers: Mapping[str, str | None]) -> dict[str, str]:
-    """Layers from the lowest to the highest; a None in a higher one takes the variable away."""
+    """Layers merged from the lowest to the highest; None in a higher layer removes the variable."""
     merged: dict[str, str | None] = {}
     for layer in layers:
         merged.update(layer)

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages that arguments need and vLLM does not bring: the one place that says which.
+"""Packages that arguments need and vLLM does not install.
 
-Read from the metadata of vLLM 0.32.0 and 0.33.0 (its extras are what it does not bring), and from where each of them is imported.
+From the metadata of vLLM 0.32.0 and 0.33.0 (its extras are what it does not install), and from the places that import the packages.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ NAMES_OF_PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
     "vllm-gguf-plugin": {"quantization": ("gguf",), "load_format": ("gguf",)},
 }
 
-# Names that left vLLM's own sets, and what does their work now.
+# Names that vLLM removed, each with the fix.
 GONE: dict[str, str] = {
-    "bitsandbytes": "remove it: vLLM has it no longer; quantization: fp8 quantises as the weights load, or serve a repository that is quantised",
+    "bitsandbytes": "remove it: vLLM no longer has it; quantization: fp8 quantises while the weights load, or serve a quantised repository",
 }
 
 
 @dataclass(frozen=True)
 class Need:
-    """An argument's package. C(packages): any of them will do, the first is the one to name. C(instead): what does without it, empty for nothing."""
+    """The package of an argument. C(packages): alternatives, the first one for messages. C(instead): a value without the package, or empty."""
 
     key: str
     needs: Callable[[Mapping[str, Any]], bool]
@@ -61,7 +61,7 @@ NEEDS: tuple[Need, ...] = (
     Need("model_impl", _is("model_impl", "terratorch"), ("terratorch",)),
 )
 
-# What vLLM's extra "audio" holds and models that hear import, by the beginnings of their classes' names.
+# Packages of vLLM's extra "audio", and prefixes of the class names of models that import them.
 AUDIO = ("soundfile", "av", "scipy", "soxr")
 HEARING = ("Whisper", "Qwen2Audio", "Qwen3ASR", "Voxtral", "Ultravox", "GraniteSpeech", "Gemma3n", "Qwen2_5Omni", "Qwen3Omni", "MiniCPMO", "AudioFlamingo")
 

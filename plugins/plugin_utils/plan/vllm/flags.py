@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each vLLM version's command line knows: flags, parser names and environment variables, from C(vllm_flags.json)."""
+"""Flags, parser names and environment variables of each vLLM version, from C(vllm_flags.json)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Answer:
 
 
 class FlagTable:
-    """The versions in which each name exists. Versions between or after those listed are answered by the nearest lower one."""
+    """The versions in which each name exists. A version that is not listed uses the nearest lower one."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._versions = [_must_parse(text) for text in data["versions"]]
@@ -39,12 +39,12 @@ class FlagTable:
         return frozenset(flag_key(name) for name in self._spans["flags"] if name.startswith("--"))
 
     def covers(self, version: Version) -> bool:
-        """Whether the table was made from this very version; else its answers are guesses."""
+        """Whether the table lists this exact version; otherwise its answers are estimates."""
         return version in self._versions
 
     def basis(self, version: Version) -> Version:
-        """The listed version that answers for this one: itself, the nearest lower, or the oldest."""
-        # Each of a thousand services asks for each of its arguments, and all of them of the same few versions.
+        """The listed version for this one: itself, the nearest lower, or the oldest."""
+        # Cached, since each argument of a thousand services queries the same few versions.
         if version not in self._basis:
             lower = [listed for listed in self._versions if listed <= version]
             self._basis[version] = lower[-1] if lower else self._versions[0]
@@ -69,14 +69,14 @@ class FlagTable:
         return self.ask(section, name, version).state == "known"
 
     def nearest(self, section: Section, name: str, version: Version) -> list[str]:
-        """Names that the version knows and that look like this one, best first. Flags come as vllm_args keys, in snake_case."""
+        """Names of the version that are similar to this one, best first. Flags are vllm_args keys in snake_case."""
         known = [found for found in self._spans[section] if self.has(section, found, version)]
         if section == "flags":
             known = [flag_key(found) for found in known if found.startswith("--")]
         return nearest(name, known)
 
     def _first_without(self, basis: Version, missing: frozenset[Version]) -> str:
-        """The first of the versions in a row, up to this one, that lack a name."""
+        """The first of the consecutive versions up to this one that lack a name."""
         found = basis
         for listed in reversed([listed for listed in self._versions if listed < basis]):
             if listed not in missing:
@@ -96,12 +96,12 @@ def flag(key: str) -> str:
 
 
 def flag_key(name: str) -> str:
-    """The vllm_args key of a flag: the way back from C(flag)."""
+    """The vllm_args key of a flag: the inverse of C(flag)."""
     return name[2:].replace("-", "_")
 
 
 def _read_span(span: Sequence[Any]) -> tuple[Version, Version, frozenset[Version]]:
-    """First and last version that have a name, and those between them that do not."""
+    """First and last version with a name, and the versions between them without it."""
     first, last, *missing = span
     return _must_parse(first), _must_parse(last), frozenset(_must_parse(text) for texts in missing for text in texts)
 

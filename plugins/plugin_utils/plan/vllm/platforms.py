@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which CUDA a vLLM brings, and what drivers and GPUs that takes, from C(platforms.yml)."""
+"""The CUDA version of each vLLM, and the drivers and GPUs for it, from C(platforms.yml)."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Platforms:
         self.cache_bytes: int = data["cache_bytes"]
 
     def cuda(self, version: Version, backend: str) -> Numbers:
-        """CUDA of a vLLM install: that of its build's local part, of the torch backend, or of the version's own; empty when not known."""
+        """CUDA version of a vLLM release: from the version's local part, the torch backend, or the version itself; empty when unknown."""
         named = self.named_cuda(version, backend)
         return named or (self._cuda.get(version.public, ()) if not version.local and backend in ("", "auto") else ())
 
     @staticmethod
     def named_cuda(version: Version, backend: str) -> Numbers:
-        """CUDA that a build's local part or the torch backend names; empty when neither does."""
+        """CUDA version from the version's local part or the torch backend; empty when neither names one."""
         for named in (version.local, backend):
             match = _BACKEND.fullmatch(named)
             if match:
@@ -57,60 +57,60 @@ class Platforms:
         return ()
 
     def driver(self, cuda: Numbers) -> str:
-        """The oldest driver for a CUDA; empty when not known."""
+        """The oldest driver for a CUDA version; empty when unknown."""
         return next((driver for since, driver in self._drivers if cuda >= since), "")
 
     def least_cuda(self, capability: Numbers) -> Numbers:
-        """The oldest CUDA for a compute capability; empty when any will do."""
+        """The oldest CUDA version for a compute capability; empty when all support it."""
         return next((cuda for since, cuda in self._cuda_of_capability if capability >= since), ())
 
     def oldest_gpu(self, cuda: Numbers) -> Numbers:
-        """The least compute capability that a vLLM of this CUDA has code for; of a CUDA that is not known, that of any."""
+        """The lowest compute capability that a vLLM with this CUDA version supports; for an unknown CUDA version the lowest of all."""
         return next(capability for since, capability in self._oldest_gpu if (cuda or (0,)) >= since)
 
     def newest_vllm_below(self, cuda: Numbers) -> str:
-        """The newest vLLM whose own CUDA is older than this one; empty when there is none."""
+        """The newest vLLM whose default CUDA version is older than this one; empty when there is none."""
         older = [text for text, own in self._cuda.items() if own < cuda]
         return max(older, key=numbers, default="")
 
     def python(self, version: Version) -> tuple[Numbers, Numbers] | None:
-        """The Pythons that a vLLM installs on: from the first on, below the second. None when not known."""
-        # Of versions after the last one that was read nothing is said; its line is the same.
+        """The Python versions for a vLLM: from the first on, before the second. None when unknown."""
+        # The table says nothing about minor versions after its last one.
         if version.release[:2] > self._python_until[:2]:
             return None
         return next((pythons for since, pythons in reversed(self._python) if version.release[:3] >= since), None)
 
     def newest_vllm_on(self, python: Numbers, below: Version) -> str:
-        """The newest vLLM before this one that installs on a Python, among those whose CUDA is known; empty when there is none."""
+        """The newest vLLM before this one that supports a Python version, with a known CUDA version; empty when there is none."""
         read = [(text, parse(text)) for text in self._cuda]
         fits = [text for text, version in read if version is not None and version < below and within(python, self.python(version))]
         return max(fits, key=numbers, default="")
 
     def first_vllm_on(self, python: Numbers, above: Version) -> str:
-        """The first vLLM after this one that installs on a Python; empty when there is none."""
+        """The first vLLM after this one that supports a Python version; empty when there is none."""
         read = [(text, parse(text)) for text in self._python_since]
         return next((text for text, version in read if version is not None and version > above and within(python, self.python(version))), "")
 
     def machines(self, version: Version) -> tuple[str, ...]:
-        """The machines that there are wheels of a vLLM for."""
+        """The CPU architectures with wheels of a vLLM."""
         return tuple(name for name, since in self._architectures.items() if version.release[:3] >= since)
 
     def first_vllm_for(self, machine: str) -> str:
-        """The first vLLM with wheels for a machine; empty when there is none."""
+        """The first vLLM with wheels for a CPU architecture; empty when there is none."""
         return written(self._architectures.get(machine, ()))
 
     def cache_kernels(self, cache_type: str, version: Version) -> Mapping[str, Any] | None:
-        """The GPUs that a vLLM has kernels for a type of KV cache on, by kind of attention (C(heads), C(mla), C(sparse)), see C(suits). None when
-        every GPU takes the type, and of versions that were not read."""
+        """The GPUs with kernels for a type of KV cache, by kind of attention (C(heads), C(mla), C(sparse)), see C(suits). None when all GPUs
+        support the type, and for versions that are not in the table."""
         return self._cache_types.get(cache_type) if version.release[: len(self._cache_types_of)] == self._cache_types_of else None
 
     def least_capability(self, quantization: str) -> Numbers:
-        """The least compute capability for weights of a quantisation; empty when not known."""
+        """The lowest compute capability for a quantisation of weights; empty when unknown."""
         return self._least_capability.get(quantization, ())
 
 
 def suits(capability: Numbers, kernels: Any) -> bool:
-    """Whether a GPU is among those of C(kernels): a compute capability from which on, or a list of first numbers of one."""
+    """Whether C(kernels) includes a GPU: it is a minimum compute capability, or a list of major versions."""
     return capability[0] in kernels if isinstance(kernels, (list, tuple)) else capability >= numbers(kernels)
 
 
@@ -119,7 +119,7 @@ def _range(pair: Any) -> tuple[Numbers, Numbers]:
 
 
 def within(python: Numbers, bounds: tuple[Numbers, Numbers] | None) -> bool:
-    """Whether a Python is from the first on and below the second."""
+    """Whether a Python version is at least the first bound and before the second."""
     return bounds is not None and bounds[0] <= python[:2] < bounds[1]
 
 
@@ -135,5 +135,5 @@ def _numbers(text: str) -> Numbers:
 
 
 def written(read: Numbers) -> str:
-    """The numbers as people write them."""
+    """The numbers as text, like 580.65."""
     return ".".join(str(number) for number in read)

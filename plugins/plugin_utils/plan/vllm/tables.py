@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All that the plan knows beside the catalogue: what ships in the role's files."""
+"""The tables of the plan besides the catalogue, from the role's files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .flags import FlagTable
 from .platforms import Platforms
 from .transports import Transport, build as build_transports
 
-# The files below roles/plan/files, by what they hold.
+# The files in roles/plan/files, by table.
 FILES: dict[str, str] = {
     "flags": "vllm_flags.json",
     "types": "vllm_types.json",
@@ -26,7 +26,7 @@ FILES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Tables:
-    """Flags by version, their types, drivers and GPUs, known dangers, networks between nodes, and transformers' defaults by model_type."""
+    """Flags by version, their types, drivers and GPUs, advisories, transports between nodes, and transformers' defaults by model_type."""
 
     flags: FlagTable
     types: TypeTable
@@ -39,7 +39,7 @@ class Tables:
 def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
     """The tables from the contents of their files, by the keys of C(FILES).
 
-    :raises ValueError: when one of them is wrong, which is an error of this collection
+    :raises ValueError: when an entry is invalid, which is a bug of this collection
     """
     return Tables(
         FlagTable(data["flags"]),

@@ -83,7 +83,7 @@ def test_a_form_over_the_inventory(play: Any, tmp_path: Path) -> None:
     assert (first["model"], first["port"], first["gpus"], first["release"][:11]) == ("qwen3-0.6b", 9100, [2], "vllm-0.31.0")
     assert "--max-model-len=4096" in first["argv"] and first["has_api_key"] is True
     assert (second["model"], second["port"]) == ("qwen3-235b-a22b-instruct-2507-fp8", 9001)
-    assert any("goes back to the inventory" in warning and "gpu1 / qwen" in warning for warning in run.planned["warnings"])
+    assert any("uses the inventory again" in warning and "gpu1 / qwen" in warning for warning in run.planned["warnings"])
 
 
 def test_a_form_that_cannot_be(play: Any, tmp_path: Path) -> None:

@@ -76,5 +76,5 @@ def test_a_wrong_shipped_catalogue_is_found(families: list[dict[str, Any]]) -> N
     wrong = copy.deepcopy(families[0])
     next(iter(wrong["models"].values()))["repo"] = 5
     for broken in ([wrong], [families[0], families[0]]):
-        with pytest.raises(ValueError, match="catalogue of"):
+        with pytest.raises(ValueError, match="catalogue file of"):
             built_in(broken)

@@ -45,7 +45,7 @@ def test_answers(variable: str, value: Any, key: str, meant: Any) -> None:
     assert found.errors == ()
     assert laid(found)[0][key] == meant
     [warning] = found.warnings
-    assert warning.service == "qwen" and "goes back to the inventory" in warning.text
+    assert warning.service == "qwen" and "uses the inventory again" in warning.text
 
 
 @pytest.mark.parametrize("variables", [

@@ -67,7 +67,7 @@ def test_an_api_key_that_no_header_can_hold(plan: Plans, value: Any) -> None:
     ("value", "words"),
     [
         (f"{LONG}\n", "ends with a line break"), (f"{LONG}\n{LONG}", "more than one line"), (f"{LONG}\r{LONG}", "more than one line"),
-        (f"{LONG}\0", "control character"), ([LONG], "a list"), ({"a": LONG}, "a dictionary"), (LONG * 999, "letters"),
+        (f"{LONG}\0", "control character"), ([LONG], "a list"), ({"a": LONG}, "a dictionary"), (LONG * 999, "characters"),
     ],
     ids=repr,
 )

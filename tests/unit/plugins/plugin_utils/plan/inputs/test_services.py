@@ -116,8 +116,8 @@ def test_no_list(wrong: Any) -> None:
     ("key", "fix"),
     [
         ("prot", "did you mean port?"),
-        ("max_model_len", "below vllm_args, as max_model_len"),
-        ("max-model-len", "below vllm_args, as max_model_len"),
+        ("max_model_len", "under vllm_args, as max_model_len"),
+        ("max-model-len", "under vllm_args, as max_model_len"),
         ("zzzzzz", "a service has name, "),
     ],
 )

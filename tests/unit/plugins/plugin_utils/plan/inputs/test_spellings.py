@@ -155,7 +155,7 @@ def test_known_names(plan: Plans, given: dict[str, Any]) -> None:
     [
         ({"load_format": "runai"}, "did you mean runai_streamer or runai_streamer_sharded?"),
         ({"quantization": "int4"}, "choose among auto_awq"),
-        ({"load_format": "bitsandbytes"}, "remove it: vLLM has it no longer"),
+        ({"load_format": "bitsandbytes"}, "remove it: vLLM no longer has it"),
     ],
     ids=str,
 )

@@ -90,7 +90,7 @@ EXAMPLES = [
     example(
         "flags-exist", one(small("0.33.0", disable_log_requsts=True)), "did you mean disable_log_requests", one(small("0.33.0", disable_log_requests=True))
     ),
-    example("values-match-flag-types", one(small("0.33.0", disable_log_requests=False)), "take disable_log_requests out", one(small("0.33.0"))),
+    example("values-match-flag-types", one(small("0.33.0", disable_log_requests=False)), "remove disable_log_requests", one(small("0.33.0"))),
     example(
         "flags-are-set-once",
         one(small(device_memory_utilization=0.8, gpu_memory_utilization=0.9)),
