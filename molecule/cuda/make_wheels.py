@@ -52,7 +52,7 @@ def wheel(folder: Path, name: str, version: str, requires: list[str], files: dic
 def torch(folder: Path, version: str, cuda: str | None, requires: list[str]) -> None:
     """Write a wheel of torch for a CUDA, or for none."""
     text = TYPING + TORCH.format(version=version, cuda=repr(cuda))
-    # The real one has it as an attribute as well, which the proof of imports reads.
+    # The real one has it as an attribute as well, which the import check reads.
     wheel(folder, "torch", version, requires, {"torch/__init__.py": MODULE, "torch/version.py": text})
 
 
