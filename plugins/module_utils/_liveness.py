@@ -50,7 +50,7 @@ def state_of(url: str, key: str, model: str, task: str, seconds: float, cpu_seco
         return ANSWERS, str(error)
     found: list[tuple[str, str]] = []
     asker = threading.Thread(target=lambda: found.append(_ask(api, task, model)), daemon=True)
-    before = _moves(api)
+    before = counters(api)
     used = cpu_seconds()
     began = time.monotonic()
     asker.start()
@@ -58,7 +58,7 @@ def state_of(url: str, key: str, model: str, task: str, seconds: float, cpu_seco
         asker.join(min(LOOK_SECONDS, seconds))
         if not asker.is_alive():
             break
-        now = _moves(api)
+        now = counters(api)
         if before and now and now != before:
             return BUSY, "a request had to wait, and the engine is at work"
         before = before or now
@@ -90,9 +90,14 @@ def _ask(api: _openai_api.Api, task: str, model: str) -> tuple[str, str]:
     return ANSWERS, "it answers on its own host"
 
 
-def _moves(api: _openai_api.Api) -> t.Any:
-    """Return what the engine has counted so far, empty where its server counts nothing of it; None where the server does not answer."""
+def counters(api: _openai_api.Api) -> t.Optional[list[str]]:
+    """Return the lines of the engine's own counters, empty where the server has none; None where the server does not answer."""
     try:
-        return _MOVES.findall(api.read("/metrics", timeout=_METRICS_SECONDS).decode(errors="replace"))
+        found = _MOVES.findall(api.read("/metrics", timeout=_METRICS_SECONDS).decode(errors="replace"))
     except _openai_api.ApiError as error:
         return None if error.status == 0 else []
+    try:
+        return found if [float(line.rpartition(" ")[2]) for line in found] else []
+    except ValueError:
+        # A server that counts in no numbers is none of vLLM's.
+        return []

@@ -9,13 +9,10 @@ that has made tokens meanwhile is busy, one that has made none is dead.
 
 from __future__ import annotations
 
-import re
 import time
 import typing as t
 
-from .. import _openai_api, _task_checks
-
-_COUNTER = re.compile(r"^vllm:(?:generation_tokens|prompt_tokens|request_success)_total(?:\{[^}\n]*\})? ([0-9.eE+-]{1,40})$", re.MULTILINE)
+from .. import _liveness, _openai_api, _task_checks
 
 WELL = "well"
 BUSY = "busy"
@@ -45,7 +42,7 @@ class Engine:
         )
         self._liveness_timeout = liveness_timeout
         self._clock = clock
-        self._counted = -1.0
+        self._counted: t.Optional[list[str]] = None
         self._progress = clock()
         self._errors = 0
 
@@ -90,19 +87,11 @@ class Engine:
 
     def _waiting(self, error: str) -> tuple[str, str]:
         """No answer in time: busy when its counters have moved since, dead when they have not for too long."""
-        counted = self._count()
-        if counted is not None and counted != self._counted:
+        counted = _liveness.counters(self._api)
+        if counted and counted != self._counted:
             self._counted = counted
             self._progress = self._clock()
             return BUSY, "a completion had to wait while the engine makes tokens"
         quiet = self._clock() - self._progress
         why = f"no completion ({error}) and no token for {quiet:.0f} s"
         return (DEAD if quiet >= self._liveness_timeout else UNWELL), why
-
-    def _count(self) -> float | None:
-        """The sum of the engine's work counters; None when it has none."""
-        try:
-            found = _COUNTER.findall(self._api.read("/metrics", timeout=10).decode(errors="replace"))
-            return sum(float(number) for number in found) if found else None
-        except (_openai_api.ApiError, ValueError):
-            return None
