@@ -14,14 +14,14 @@ def weights_share(weights: Values, stall_timeout: int) -> dict[str, t.Any]:
     """Return what the download of some weights has to know of sharing: whom to copy from, or where to export what it has."""
     share = weights["share"]
     if share["role"] == "source":
-        return {"role": "source", "shelf": f"{weights['path']}.share"}
+        return {"role": "source", "export_dir": f"{weights['path']}.share"}
     if share["role"] == "follower":
         return {
             "role": "follower",
             "source": share["source"],
             "url": f"{share['url']}/{weights['name']}",
             "progress": f"{share['url']}/progress/{weights['unit']}.json",
-            "patience": int(stall_timeout),
+            "stall_timeout": int(stall_timeout),
         }
     return {"role": "alone"}
 

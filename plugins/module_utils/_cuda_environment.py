@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The environment in which a release's CUDA compiler works: one for the unit, the proof and people, made here alone.
+"""The environment in which a release's CUDA compiler works: one for units, the smoke test and shells, made here alone.
 
 A release's toolkit is always reached as C(<release>/cuda), a link that its build makes, so that no path here depends on where the toolkit
 comes from or on Python's version.

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What CUDA a release's torch is built for, which toolkit stands in the release, and whether the kept proof still holds for it.
+"""What CUDA a release's torch is built for, which toolkit stands in the release, and whether the result of its smoke test still holds.
 
 Runs on the host: in C(host_facts), and in the programs that link a toolkit and try it. Nothing of the release is imported.
 """
@@ -15,8 +15,8 @@ import re
 import shutil
 import typing as t
 
-# The file in a release that keeps what its proof found.
-PROOF = "cuda.json"
+# The file in a release with the result of its smoke test.
+RECORD = "cuda.json"
 
 # The parts by which a toolkit is known. What a compiler is made of changes when one of these does.
 _IDENTIFYING = (
@@ -97,7 +97,7 @@ def minor(version: str) -> str:
 
 
 def identity(release: str) -> str:
-    """Return a digest of what the proof depends on in a release and of the host's compiler: sizes and times of files, nothing is read or run.
+    """Return a digest of what the smoke test depends on in a release and of the host's compiler: sizes and times of files, nothing is read or run.
 
     Paths count from the release, so that it may be renamed.
     """
@@ -110,42 +110,42 @@ def identity(release: str) -> str:
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
 
-def read_proof(release: str) -> dict[str, t.Any]:
-    """Return the kept proof; empty where there is none that can be read."""
+def read_record(release: str) -> dict[str, t.Any]:
+    """Return the result of a release's smoke test; empty where there is none that can be read."""
     try:
-        found = json.loads(_read(os.path.join(release, PROOF)) or "{}")
+        found = json.loads(_read(os.path.join(release, RECORD)) or "{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def stale(release: str, proof: t.Mapping[str, t.Any], gpus: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
-    """Return what has changed since a release was proven; an empty list means that the proof holds."""
-    if not proof:
-        return ["there is no proof"]
+def stale(release: str, record: t.Mapping[str, t.Any], gpus: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """Return what has changed since the smoke test of a release; an empty list means that its result holds."""
+    if not record:
+        return ["no smoke test has passed"]
     changed = []
-    if proof.get("identity") != identity(release):
+    if record.get("identity") != identity(release):
         changed.append("the toolkit or the host's compiler has changed")
     drivers = sorted({gpu["driver_version"] for gpu in gpus if gpu.get("driver_version")})
-    if drivers and proof.get("driver") != drivers[0]:
-        changed.append(f"the driver is {drivers[0]} now and was {proof.get('driver') or 'not there'}")
-    new = sorted({gpu["compute_capability"] for gpu in gpus if gpu.get("compute_capability")} - set(proof.get("architectures", [])))
+    if drivers and record.get("driver") != drivers[0]:
+        changed.append(f"the driver is {drivers[0]} now and was {record.get('driver') or 'not there'}")
+    new = sorted({gpu["compute_capability"] for gpu in gpus if gpu.get("compute_capability")} - set(record.get("architectures", [])))
     if new:
         changed.append(f"there are GPUs of compute capability {', '.join(new)}")
     return changed
 
 
 def read_releases(folder: str, gpus: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, dict[str, t.Any]]:
-    """Return, for each release in a folder that has a toolkit laid out, its CUDA, for what it is proven, and what has changed since then."""
+    """Return, for each release in a folder that has a toolkit, its CUDA, what its smoke test covered, and what has changed since then."""
     found = {}
     for path in sorted(glob.glob(os.path.join(folder, "*", "cuda"))):
         release = os.path.dirname(path)
-        proof = read_proof(release)
+        record = read_record(release)
         found[os.path.basename(release)] = {
-            "cuda": proof.get("cuda", ""),
-            "driver": proof.get("driver", ""),
-            "architectures": proof.get("architectures", []),
-            "changed": stale(release, proof, gpus),
+            "cuda": record.get("cuda", ""),
+            "driver": record.get("driver", ""),
+            "architectures": record.get("architectures", []),
+            "changed": stale(release, record, gpus),
         }
     return found
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """See that a service's folders are its account's. Run as root by the service's unit before each start, when nothing of the unit runs.
 
-    own_folders.py --user=USER --group=GROUP [--former=USER]... [--folder=PATH]... [--ray=PATH] [--memory=NAME]
+    own_folders --user=USER --group=GROUP [--former=USER]... [--folder=PATH]... [--ray=PATH] [--memory=NAME]
 
 Folders that belong to another account, as those of a unit from before each service had one of its own, are handed over with all that is in them.
 Of what Ray and engines leave in --ray and --memory nothing is kept from one account to the next: each start begins without it anyway.
@@ -85,7 +85,7 @@ def main() -> int:
     try:
         uid, gid = pwd.getpwnam(given.user).pw_uid, grp.getgrnam(given.group).gr_gid
     except KeyError as error:
-        print(f"own_folders.py: {error.args[0]}; run the playbook again, which makes it", file=sys.stderr)
+        print(f"own_folders: {error.args[0]}; run the playbook again, which makes it", file=sys.stderr)
         return 1
     former = _safe_paths.accounts_of(given.user, *given.former)
     try:
@@ -100,7 +100,7 @@ def main() -> int:
             if given.memory:
                 own_memory(given.memory, uid, gid, former)
     except OSError as error:
-        print(f"own_folders.py: {error}", file=sys.stderr)
+        print(f"own_folders: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -81,7 +81,7 @@ def specification(about: dict[str, Any], commit: str, url: str, folder: Path, wo
     return {
         "repo": REPO, "revision": commit, "commit": commit, "endpoint": url, "endpoints": [url], "token_endpoints": [],
         "files": [{"path": row["path"], "size": row["size"], "sha256": row["lfs"]["oid"]} for row in rows],
-        "max_workers": workers, "rate_floor": 1_000_000, "rate_seconds": 60, "patience": 60,
+        "max_workers": workers, "min_rate": 1_000_000, "rate_seconds": 60, "stall_timeout": 60,
         "path": str(folder / "out"), "manifest": str(folder / "out.manifest.json"), "status_file": str(folder / "status.json"),
     }
 

@@ -3,7 +3,7 @@
 """Clear a service's caches of compiled kernels when another CUDA than its release's filled them, and only then.
 
 Run by the service's unit before each start, as the service's account and with its environment, which says where the caches are:
-clear_cuda_caches.py --release FOLDER --cache FOLDER
+cuda.clear_caches --release FOLDER --cache FOLDER
 Nothing is computing then, and a unit that goes back to a former release clears what the newer one compiled. The file .cuda in the
 service's cache says which CUDA filled it; without it nobody knows. What lies outside the service's cache is left alone.
 """

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lay a release's CUDA toolkit out as JIT builds look for it, and write down the environment that goes with it.
+"""Link a release's CUDA toolkit as JIT builds look for it, and write the environment that goes with it.
 
-Runs on the host, as a step of the release's build: lay_out_cuda.py --release FOLDER --final PATH [--toolkit PATH]
+Runs on the host, as a step of the release's build: cuda.link --release FOLDER --final PATH [--toolkit PATH]
 FOLDER is where the release stands now and PATH where it will: no link inside it names either.
 
     cuda              the toolkit: a link into the release's own packages, or to the one that --toolkit names
@@ -38,7 +38,7 @@ exec "$@"
 """
 
 
-class PlanError(Exception):
+class ToolkitError(Exception):
     """What is wrong, with the fix."""
 
 
@@ -54,10 +54,10 @@ def link(target: str, path: str) -> None:
 
 
 def own_toolkit(release: str, torch: str, cuda: str) -> str:
-    """Return the toolkit among a release's own packages. Raises PlanError when it is not there."""
+    """Return the toolkit among a release's own packages. Raises ToolkitError when it is not there."""
     home = _cuda_toolkit.wheels_home(release, cuda)
     if not os.path.exists(os.path.join(home, "bin", "nvcc")):
-        raise PlanError(
+        raise ToolkitError(
             f"torch {torch} is built for CUDA {cuda}, and no nvcc stands beside it. Wheels bring one from CUDA 13 on: for an older CUDA say"
             " cuda_source: system or packages; else see that nothing in vllm_overrides takes cuda-toolkit away"
         )
@@ -89,23 +89,24 @@ def make_stub(path: str) -> None:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )
     if done.returncode != 0:
-        raise PlanError(f"the host's c++ cannot link a shared library: {done.stdout.strip()[-400:] or describe(done.returncode)}. Install g++ (host_packages)")
+        said = done.stdout.strip()[-400:] or describe(done.returncode)
+        raise ToolkitError(f"the host's c++ cannot link a shared library: {said}. Install g++ (host_packages)")
 
 
-def lay_out(release: str, final: str, toolkit: str) -> str:
-    """Lay everything out and return a sentence about it. Raises PlanError."""
+def link_toolkit(release: str, final: str, toolkit: str) -> str:
+    """Link the toolkit, write its environment, and return a sentence about both. Raises ToolkitError."""
     torch, cuda = _cuda_toolkit.torch_build(release)
     if not torch:
-        raise PlanError("the release has no torch, so nothing says which CUDA it needs. See that vllm_requirements and vllm_overrides leave torch in")
+        raise ToolkitError("the release has no torch, so nothing says which CUDA it needs. See that vllm_requirements and vllm_overrides leave torch in")
     if not cuda:
-        raise PlanError(
+        raise ToolkitError(
             f"torch {torch} is a build without CUDA, and the release is one for GPUs. vllm_find_links or an index offers a CPU build, which"
             " counts as newer than the CUDA build of the same version: take it out of there, or say"
             f" torch=={torch.partition('+')[0]},!={torch} in vllm_overrides; a release for CPUs says +cpu in vllm_version"
         )
     if toolkit:
         if not os.path.exists(os.path.join(toolkit, "bin", "nvcc")):
-            raise PlanError(f"there is no {toolkit}/bin/nvcc. Install a CUDA {cuda} toolkit there, or name another one with cuda_system_path")
+            raise ToolkitError(f"there is no {toolkit}/bin/nvcc. Install a CUDA {cuda} toolkit there, or name another one with cuda_system_path")
         link(toolkit, os.path.join(release, "cuda"))
     else:
         home = own_toolkit(release, torch, cuda)
@@ -120,15 +121,15 @@ def lay_out(release: str, final: str, toolkit: str) -> str:
 
 
 def main() -> int:
-    """Print what was laid out, or what is wrong."""
-    parser = argparse.ArgumentParser(description="Lay out a release's CUDA toolkit.")
+    """Print what was linked, or what is wrong."""
+    parser = argparse.ArgumentParser(description="Link a release's CUDA toolkit.")
     parser.add_argument("--release", required=True, help="folder of the release as it stands now")
     parser.add_argument("--final", required=True, help="path that the release will have")
     parser.add_argument("--toolkit", default="", help="a toolkit outside the release")
     given = parser.parse_args()
     try:
-        print(lay_out(os.path.abspath(given.release), given.final, given.toolkit))
-    except PlanError as error:
+        print(link_toolkit(os.path.abspath(given.release), given.final, given.toolkit))
+    except ToolkitError as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prove that a release's CUDA toolkit compiles and links, for given compute capabilities and for those of the host's GPUs.
+"""The smoke test of a release's CUDA toolkit: it compiles and links, for given compute capabilities and for those of the host's GPUs.
 
 Runs on the host, as root, as a step of the release's build and again when the driver, the GPUs or the toolkit have changed:
-prove_cuda.py --release FOLDER [--architectures 9.0,12.0]
+cuda.smoke_test --release FOLDER [--architectures 9.0,12.0]
 
 1. Every part of the toolkit is of the CUDA that torch is built for.
 2. nvcc compiles a kernel, the host's c++ links it with cudart as JIT builds of FlashInfer and DeepGEMM do, NVRTC compiles another one.
@@ -34,12 +34,12 @@ from .._writing import replace_json
 RELEASE = re.compile(r"release (\d+\.\d+)")
 ARCHITECTURE = re.compile(r"\d{1,2}\.\d")
 
-# Uses the runtime, and a header of CCCL. `prove` returns 0 when the kernel computed what it should, else CUDA's error.
+# Uses the runtime, and a header of CCCL. `smoke_test` returns 0 when the kernel computed what it should, else CUDA's error.
 KERNEL = """
 #include <cuda_runtime.h>
 #include <cuda/std/cstdint>
 __global__ void add(cuda::std::int32_t *numbers, int more) { numbers[threadIdx.x] += more + threadIdx.x; }
-extern "C" int prove(int device) {
+extern "C" int smoke_test(int device) {
   enum { COUNT = 64 };
   cuda::std::int32_t host[COUNT] = {0}, *numbers = nullptr;
   cudaError_t error = cudaSetDevice(device);
@@ -74,14 +74,14 @@ for architecture in sys.argv[2:]:
 RUN = """
 import ctypes, json, sys
 library = ctypes.CDLL(sys.argv[1])
-print(json.dumps([library.prove(device) for device in range(int(sys.argv[2]))]))
+print(json.dumps([library.smoke_test(device) for device in range(int(sys.argv[2]))]))
 """
 
 # CUDA's errors of a GPU that others keep for themselves: its memory is full, or its compute mode exclusive. They say nothing of the toolkit.
 BUSY = {2: "its memory is full", 46: "another process keeps it for itself"}
 
 
-class PlanError(Exception):
+class ToolkitError(Exception):
     """What is wrong, with the fix."""
 
 
@@ -125,7 +125,7 @@ def parts(home: str, site: str, environment: t.Mapping[str, str]) -> dict[str, s
 
 
 def check_parts(found: t.Mapping[str, str], cuda: str, fix: str) -> None:
-    """Raise PlanError unless every part is there and of torch's CUDA."""
+    """Raise ToolkitError unless every part is there and of torch's CUDA."""
     missing = [part for part, version in found.items() if not version]
     others = [f"{part} {version}" for part, version in found.items() if version not in ("", cuda)]
     if not missing and not others:
@@ -133,55 +133,55 @@ def check_parts(found: t.Mapping[str, str], cuda: str, fix: str) -> None:
     same = ", ".join(part for part, version in found.items() if version == cuda) or "no part"
     wrong = f", and beside it stand {', '.join(others)} (of {cuda}: {same})" if others else ""
     lacking = f"{' and' if others else ', and'} there is no {', '.join(missing)}" if missing else ""
-    raise PlanError(f"torch is built for CUDA {cuda}{wrong}{lacking}. {fix}")
+    raise ToolkitError(f"torch is built for CUDA {cuda}{wrong}{lacking}. {fix}")
 
 
 def compile_kernel(home: str, folder: str, cuda: str, architectures: t.Sequence[str], environment: t.Mapping[str, str], fix: str) -> str:
-    """Compile and link the kernel into a shared library and return its path. Raises PlanError."""
+    """Compile and link the kernel into a shared library and return its path. Raises ToolkitError."""
     source, compiled, library = (os.path.join(folder, name) for name in ("kernel.cu", "kernel.o", "kernel.so"))
     with open(source, "w", encoding="utf-8") as file:
         file.write(KERNEL)
     targets = [f"-gencode=arch=compute_{name},code=sm_{name}" for name in map(short, architectures)]
     status, output = run([f"{home}/bin/nvcc", "-std=c++17", "-Xcompiler", "-fPIC", *targets, "-c", source, "-o", compiled], environment)
     if "Unsupported gpu architecture" in output:
-        raise PlanError(f"nvcc of CUDA {cuda} makes no code for one of {', '.join(architectures)}: {said(output)}. Take it out of cuda_architectures, or choose"
-                    " a vLLM build for another CUDA")
+        raise ToolkitError(f"nvcc of CUDA {cuda} makes no code for one of {', '.join(architectures)}: {said(output)}. Take it out of"
+                           " cuda_architectures, or choose a vLLM build for another CUDA")
     if status != 0:
-        raise PlanError(f"nvcc does not compile for {', '.join(architectures)}: {said(output)}. {fix}")
+        raise ToolkitError(f"nvcc does not compile for {', '.join(architectures)}: {said(output)}. {fix}")
     link = ["c++", "-shared", compiled, f"-L{home}/lib64", f"-L{home}/lib64/stubs", "-lcudart", "-lcuda", "-o", library]
     status, output = run(link, environment)
     if status != 0:
-        raise PlanError(f"what nvcc compiled does not link: {said(output)}. {fix}")
+        raise ToolkitError(f"what nvcc compiled does not link: {said(output)}. {fix}")
     # A host may have another CUDA's libcudart.so where the linker looks last.
     needed = re.findall(r"\[(libcudart\.so[.\d]*)\]", run(["readelf", "--dynamic", "--wide", library], environment)[1])
     if needed != ["libcudart.so." + cuda.split(".")[0]]:
-        raise PlanError(f"the linker took {' '.join(needed) or 'no libcudart'} where torch's CUDA is {cuda}. {fix}")
+        raise ToolkitError(f"the linker took {' '.join(needed) or 'no libcudart'} where torch's CUDA is {cuda}. {fix}")
     return library
 
 
 def compile_with_nvrtc(home: str, architectures: t.Sequence[str], environment: t.Mapping[str, str], fix: str) -> None:
-    """Have NVRTC compile for the architectures. Raises PlanError."""
+    """Have NVRTC compile for the architectures. Raises ToolkitError."""
     command = [sys.executable, "-c", NVRTC, os.path.join(home, "lib64", "libnvrtc.so"), *map(short, architectures)]
     status, output = run(command, {**environment, "LD_LIBRARY_PATH": os.path.join(home, "lib64")})
     if status != 0:
-        raise PlanError(f"NVRTC does not compile: {said(output)}. {fix}")
+        raise ToolkitError(f"NVRTC does not compile: {said(output)}. {fix}")
 
 
 def run_kernel(home: str, library: str, gpus: t.Sequence[t.Mapping[str, t.Any]], environment: t.Mapping[str, str]) -> list[dict[str, t.Any]]:
-    """Run the kernel on every GPU and return what each said. Raises PlanError when one computes nothing or wrong."""
+    """Run the kernel on every GPU and return what each said. Raises ToolkitError when one computes nothing or wrong."""
     settings = {**environment, "LD_LIBRARY_PATH": os.path.join(home, "lib64"), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     settings.pop("CUDA_VISIBLE_DEVICES", None)
     status, output = run([sys.executable, "-c", RUN, library, str(len(gpus))], settings)
     driver = gpus[0]["driver_version"]
     if status != 0:
-        raise PlanError(f"the compiled kernel does not load with driver {driver}: {said(output)}. See that the driver is whole: nvidia-smi, then a reboot")
+        raise ToolkitError(f"the compiled kernel does not load with driver {driver}: {said(output)}. See that the driver is whole: nvidia-smi, then a reboot")
     codes = json.loads(output.splitlines()[-1])
     ran = []
     for gpu, code in zip(gpus, codes):
         ran.append({"gpu": gpu["uuid"], "name": gpu["name"], "result": "ran" if code == 0 else BUSY.get(code, f"CUDA error {code}")})
     wrong = [f"GPU {gpu['index']} ({gpu['name']}): {explain(code)}" for gpu, code in zip(gpus, codes) if code and code not in BUSY]
     if wrong:
-        raise PlanError(f"the kernel compiles and does not run with driver {driver}: {'; '.join(wrong)}")
+        raise ToolkitError(f"the kernel compiles and does not run with driver {driver}: {'; '.join(wrong)}")
     return ran
 
 
@@ -227,27 +227,27 @@ def short(architecture: str) -> str:
 
 
 def wanted_architectures(stated: str, gpus: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
-    """Return those stated and those of the GPUs. Raises PlanError when there are none, or one is not written like 9.0."""
+    """Return those stated and those of the GPUs. Raises ToolkitError when there are none, or one is not written like 9.0."""
     found = {word.strip() for word in stated.split(",") if word.strip()}
     found |= {gpu["compute_capability"] for gpu in gpus if gpu["compute_capability"]}
     wrong = sorted(word for word in found if not ARCHITECTURE.fullmatch(word))
     if wrong:
-        raise PlanError(f"{', '.join(wrong)} is no compute capability. Write it like 9.0 in cuda_architectures")
+        raise ToolkitError(f"{', '.join(wrong)} is no compute capability. Write it like 9.0 in cuda_architectures")
     if not found:
-        raise PlanError("no GPU here says what to compile for. Name compute capabilities with cuda_architectures, for example ['9.0'] for H100")
+        raise ToolkitError("no GPU here says what to compile for. Name compute capabilities with cuda_architectures, for example ['9.0'] for H100")
     return sorted(found, key=lambda word: tuple(map(int, word.split("."))))
 
 
-def prove(release: str, stated: str) -> dict[str, t.Any]:
-    """Prove a release's toolkit and return what was found. Raises PlanError."""
+def smoke_test(release: str, stated: str) -> dict[str, t.Any]:
+    """Test a release's toolkit and return what was found. Raises ToolkitError."""
     began = time.monotonic()
     home = os.path.join(release, "cuda")
     torch, cuda = _cuda_toolkit.torch_build(release)
     if not cuda:
-        raise PlanError(f"torch {torch or '(none)'} is a build without CUDA. Install one for GPUs")
+        raise ToolkitError(f"torch {torch or '(none)'} is a build without CUDA. Install one for GPUs")
     gpus, gpu_error = _nvidia.read_gpus()
     if gpu_error:
-        raise PlanError(gpu_error)
+        raise ToolkitError(gpu_error)
     architectures = wanted_architectures(stated, gpus)
     own = os.path.realpath(home).startswith(os.path.realpath(release) + os.sep)
     if own:
@@ -260,10 +260,10 @@ def prove(release: str, stated: str) -> dict[str, t.Any]:
         environment["TMPDIR"] = os.environ["TMPDIR"]
     for tool, package in (("c++", "install g++ (host_packages)"), ("readelf", "install binutils"), ("ninja", "add ninja to vllm_requirements")):
         if shutil.which(tool, path=environment["PATH"]) is None:
-            raise PlanError(f"JIT builds need {tool}, and it is not on the release's PATH: {package}")
+            raise ToolkitError(f"JIT builds need {tool}, and it is not on the release's PATH: {package}")
     doubled = _cuda_toolkit.doubled_bindings(_cuda_toolkit.site_packages(release))
     if doubled:
-        raise PlanError(f"{doubled} both bring cuda.bindings and have written over each other, so that FlashInfer cannot be imported. Add"
+        raise ToolkitError(f"{doubled} both bring cuda.bindings and have written over each other, so that FlashInfer cannot be imported. Add"
                     " cuda-python==<the version of cuda-bindings> to vllm_requirements")
     found = parts(home, _cuda_toolkit.site_packages(release), environment)
     check_parts(found, cuda, fix)
@@ -285,17 +285,17 @@ def prove(release: str, stated: str) -> dict[str, t.Any]:
 
 
 def main() -> int:
-    """Print what was proven, or what is wrong."""
-    parser = argparse.ArgumentParser(description="Prove that a release's CUDA toolkit compiles and links.")
+    """Print what was tested, or what is wrong."""
+    parser = argparse.ArgumentParser(description="Test that a release's CUDA toolkit compiles and links.")
     parser.add_argument("--release", required=True, help="folder of the release")
     parser.add_argument("--architectures", default="", help="compute capabilities beside those of the host's GPUs, separated by commas")
     given = parser.parse_args()
     try:
-        found = prove(os.path.abspath(given.release), given.architectures)
-    except PlanError as error:
+        found = smoke_test(os.path.abspath(given.release), given.architectures)
+    except ToolkitError as error:
         print(error, file=sys.stderr)
         return 1
-    replace_json(os.path.join(os.path.abspath(given.release), _cuda_toolkit.PROOF), found, indent=1)
+    replace_json(os.path.join(os.path.abspath(given.release), _cuda_toolkit.RECORD), found, indent=1)
     on = f", ran on {sum(1 for one in found['ran'] if one['result'] == 'ran')} of {len(found['ran'])} GPUs" if found["ran"] else ", no GPU to run on"
     print(f"CUDA {found['cuda']} compiles and links for {', '.join(found['architectures'])}{on} ({found['seconds']} s)")
     return 0

@@ -1,3 +1,3 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The download of weights, and the verification of weights that were brought by hand."""
+"""The download of weights, and the verification of weights that were pre-staged."""

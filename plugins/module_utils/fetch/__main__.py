@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Download one revision of a model, verify every file, and only then show it.
 
-Runs on the host as a systemd unit. Usage: python3 fetch_weights SPECIFICATION.json, with the keys that weights/tasks/fetch.yml writes.
+Runs on the host as a systemd unit. Usage: fetch SPECIFICATION.json, with the keys that roles/weights/tasks/fetch.yml writes.
 The files land in <path>.partial; when each has the size and hash that the Hub's metadata gives, the directory gets its final name and
 a manifest beside it. The manifest is the mark of completeness. Killed at any point, the next start goes on.
 
@@ -24,8 +24,8 @@ from .._reading import read_json
 from .._writing import replace_json
 from .contents import File, Record, digest, entry_of, is_full
 from .download import Download, FetchError
-from .peer import endpoints_of, shelf_of
-from .progress import Status, words
+from .peer import endpoints_of, export_of
+from .progress import Status, size_text
 from .tools import Curl
 
 FAILED = 3
@@ -96,11 +96,11 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
     """Bring the weights to their place, whatever an earlier start left there. Raises FetchError."""
     partial, notes = spec["path"] + ".partial", spec["path"] + ".verified.json"
     there: list[File] = []
-    shelf = shelf_of(spec)
+    export = export_of(spec)
     if os.path.isdir(spec["path"]):
         there = verified(spec["path"], Record(spec["manifest"]), spec["files"], status)
     for entry in there:
-        shelf.put(spec["path"], entry)
+        export.put(spec["path"], entry)
     have = {entry["path"] for entry in there}
     missing = [file for file in spec["files"] if file["path"] not in have]
     if missing:
@@ -110,7 +110,7 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
         names = {entry["path"] for entry in done}
         rest = [file for file in missing if file["path"] not in names]
         for entry in done:
-            shelf.put(partial, entry)
+            export.put(partial, entry)
         if rest:
             endpoints = endpoints_of(spec, token, spec["rate_seconds"] * SLOW_TIMES)
             status.write(text="asking the endpoints")
@@ -128,7 +128,7 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
 
 
 def fetch_with_room(spec: dict[str, t.Any], token: str, status: Status) -> None:
-    """The same, on a disk that is full now and may have room later: for as long as patience goes. Raises FetchError."""
+    """The same, but wait until a full disk has room again, for the stall timeout at most. Raises FetchError."""
     since: float | None = None
     while True:
         began = time.monotonic()
@@ -140,11 +140,11 @@ def fetch_with_room(spec: dict[str, t.Any], token: str, status: Status) -> None:
                 raise
             now = time.monotonic()
             since = now if since is None or now - began > FULL_ANEW else since
-            if now - since >= spec["patience"]:
+            if now - since >= spec["stall_timeout"]:
                 raise FetchError(f"the disk is full: {error}", "make room on the disk and run the playbook again; what was fetched is kept") from error
             print(f"the disk is full; waiting for room ({error})", flush=True)
             status.write(text="the disk is full; waiting for room")
-            time.sleep(min(FULL_LOOK, spec["patience"]))
+            time.sleep(min(FULL_LOOK, spec["stall_timeout"]))
 
 
 def checked(spec: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -175,7 +175,7 @@ def main() -> int:
         return 1
     seconds = time.monotonic() - start
     total = sum(file["size"] for file in spec["files"])
-    status.write(text=f"complete: {words(total)} in {seconds:.0f} s", bytes=total, total_bytes=total)
+    status.write(text=f"complete: {size_text(total)} in {seconds:.0f} s", bytes=total, total_bytes=total)
     print(f"{spec['repo']}: {total} bytes complete and verified in {seconds:.1f} s", flush=True)
     return 0
 

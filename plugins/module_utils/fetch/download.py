@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Download the files of a revision side by side, and verify each one as it arrives.
 
-Workers take what is missing, from the endpoint that is next; verified files go into the record. A watch looks at the rate: an endpoint
-that stays below the floor goes behind the others.
+Workers fetch the missing files from the endpoint that is next; verified files go into the record. A watch measures the rate: an endpoint that
+stays below the minimum rate is deprioritised.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import typing as t
 
 from .contents import File, Record, entry_of, is_full, size_of
 from .endpoints import Endpoint, Endpoints
-from .peer import shelf_of
-from .progress import Rate, Status, words
+from .peer import export_of
+from .progress import Rate, Status, size_text
 from .tools import Curl, Outcome
 
 # Seconds between two looks at how far it is.
@@ -64,12 +64,12 @@ def can_write(path: str) -> bool:
 
 
 class Download:
-    """One run over the files that are missing. O(files) are to come into O(base), where beginnings of them may be."""
+    """One run over the files that are missing. O(files) are fetched into O(base), where partial files may be."""
 
     def __init__(self, spec: dict[str, t.Any], base: str, files: list[File], record: Record, endpoints: Endpoints, tool: Curl, status: Status) -> None:
         self.spec, self.base, self.record = spec, base, record
         self.endpoints, self.tool, self.status = endpoints, tool, status
-        self.files, self.shelf = files, shelf_of(spec)
+        self.files, self.export = files, export_of(spec)
         self.lock = threading.Condition()
         self.queue = sorted(files, key=lambda file: -file["size"])
         self.open = {file["path"] for file in files}
@@ -228,18 +228,18 @@ class Download:
         elif not progress or outcome.status:
             # One that sends something before it cuts the connection is asked again at once.
             with self.endpoints.lock:
-                endpoint.rest(outcome.said, outcome.retry_after)
+                endpoint.back_off(outcome.said, outcome.retry_after)
             print(f"{endpoint.url}: {endpoint.said}", flush=True)
 
     def wait_for_room(self, said: str) -> None:
-        """Wait until the disk has room again, for as long as patience goes. Raises FetchError."""
+        """Wait until the disk has room again, for the stall timeout at most. Raises FetchError."""
         if free_bytes(self.base) >= ROOM and can_write(self.base):
             self.write_errors += 1
             if self.write_errors >= WRITE_ERRORS:
                 raise FetchError(f"the disk can't be written to: {said}", "see that the disk is in order and writable, and run the playbook again")
         missing = sum(file["size"] - self.tool.bytes_of(file) for file in self.files)
         if not self.waiting.startswith("the disk"):
-            print(f"the disk is full; waiting for room, {words(missing)} are missing", flush=True)
+            print(f"the disk is full; waiting for room, {size_text(missing)} are missing", flush=True)
         while not self.over and not (free_bytes(self.base) >= min(missing, 4 * ROOM) and can_write(self.base)):
             self.waiting = "the disk is full; waiting for room"
             with self.lock:
@@ -275,7 +275,7 @@ class Download:
                 self.wrong(file, "a hash that was not announced")
                 self.again(file)
                 return
-            self.shelf.put(self.base, entry)
+            self.export.put(self.base, entry)
             with self.lock:
                 self.record.add(entry)
                 self.open.discard(file["path"])
@@ -322,10 +322,10 @@ class Download:
             if not busy or size < before:
                 # Waiting and verifying are not slow.
                 rate = Rate(self.spec["rate_seconds"])
-            elif rate.span >= self.spec["rate_seconds"] and pace < self.spec["rate_floor"]:
+            elif rate.span >= self.spec["rate_seconds"] and pace < self.spec["min_rate"]:
                 self.change(busy[0], pace)
                 rate = Rate(self.spec["rate_seconds"])
-            if now - self.last_bytes > self.spec["patience"]:
+            if now - self.last_bytes > self.spec["stall_timeout"]:
                 self.give_up(now - self.last_bytes)
             doing = self.waiting or (f"from {', '.join(sorted({one.url for one in busy}))}" if busy else "verifying")
             self.status.progress(min(others + size, total), total, doing)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The places that a file can be fetched from: where each one's data really comes from, and which one is next.
 
-Endpoints are used in the order in which the user wrote them. One that fails rests for a while, longer each time, or for as long as it
-asks; one that is too slow goes behind the others; one that has not what it should have is set aside for that file.
+Endpoints are used in the user's order. The download backs off from an endpoint that fails, longer each time, or for as long as the endpoint asks. It
+deprioritises one that is too slow, and does not ask one for a file again that lacks it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import urllib.parse
 from .._http_client import REASONS, HttpClient, HttpError, one_line, whole_number
 from .._masking import masked
 from .contents import File
-from .progress import words
+from .progress import size_text
 
-# Seconds that a connection may take to come about, and an endpoint's first rest.
+# Seconds for connecting to an endpoint, of the first backoff and of the longest.
 CONNECT_SECONDS = 10
-FIRST_REST = 1.0
-LONGEST_REST = 30.0
+FIRST_BACKOFF = 1.0
+MAX_BACKOFF = 30.0
 # Seconds that an endpoint may ask to be left alone; one that asks for more is asked after them.
 LONGEST_RETRY_AFTER = 3600.0
 # How often a file from one endpoint may turn out wrong, and of how many files, before the endpoint is not asked any more.
@@ -113,9 +113,9 @@ class Endpoint:
 
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url, token
-        self.rest_until = 0.0
+        self.backoff_until = 0.0
         self.failures = 0
-        # Behind the others until then, and at what rate it was found too slow.
+        # Deprioritised until then, and the rate at which it was too slow.
         self.slow_until, self.slow_rate = 0.0, 0.0
         self.said = "not asked"
         self.wrong: dict[str, int] = {}
@@ -146,16 +146,16 @@ class Endpoint:
         if counts[path] > most:
             self.lacks[path] = f"begun {most} times, and it never came whole and right"
 
-    def rest(self, said: str, retry_after: float | None = None) -> None:
-        """Leave it alone for a while: as long as it asks, else longer with each failure."""
-        if time.monotonic() >= self.rest_until:
+    def back_off(self, said: str, retry_after: float | None = None) -> None:
+        """Do not ask it for a while: for as long as it requests, else longer with each failure."""
+        if time.monotonic() >= self.backoff_until:
             # Of several connections that fail at the same time the first one counts.
             self.failures += 1
-        seconds = min(FIRST_REST * 2 ** (self.failures - 1), LONGEST_REST)
+        seconds = min(FIRST_BACKOFF * 2 ** (self.failures - 1), MAX_BACKOFF)
         if retry_after is not None:
-            seconds = max(retry_after, FIRST_REST)
+            seconds = max(retry_after, FIRST_BACKOFF)
             said = f"{said}, to be asked again in {retry_after:.0f} s"
-        self.rest_until = max(self.rest_until, time.monotonic() + seconds)
+        self.backoff_until = max(self.backoff_until, time.monotonic() + seconds)
         self.said = said
 
     def works(self) -> None:
@@ -170,7 +170,7 @@ class Endpoints:
     def __init__(self, urls: list[str], token: str, token_endpoints: list[str], slow_seconds: float) -> None:
         self.all = [Endpoint(url, token if url in token_endpoints else "") for url in urls]
         self.lock = threading.Lock()
-        # An endpoint that was too slow is behind the others for so long.
+        # Seconds for which an endpoint that was too slow is deprioritised.
         self.slow_seconds = slow_seconds
 
     def probe(self, repo: str, commit: str, file: File) -> None:
@@ -197,7 +197,7 @@ class Endpoints:
                     endpoint.lacks[file["path"]] = answer.error
                     endpoint.said = answer.error
                 else:
-                    endpoint.rest(answer.error, answer.retry_after)
+                    endpoint.back_off(answer.error, answer.retry_after)
             elif answer.size not in (None, file["size"]):
                 endpoint.lacks[file["path"]] = f"{file['path']} has {answer.size} bytes there instead of {file['size']}"
                 endpoint.said = endpoint.lacks[file["path"]]
@@ -205,7 +205,7 @@ class Endpoints:
                 endpoint.lacks[file["path"]] = f"{file['path']} has sha256 {answer.sha256} there instead of {file['sha256']}"
                 endpoint.said = endpoint.lacks[file["path"]]
             else:
-                pace = f" at {words(answer.rate)}/s" if answer.rate else ""
+                pace = f" at {size_text(answer.rate)}/s" if answer.rate else ""
                 endpoint.said = f"data from {answer.host}{pace}"
 
     def candidates(self) -> list[Endpoint]:
@@ -227,24 +227,24 @@ class Endpoints:
             held = next((one for one in able if one.url == holder), None)
             if held is not None and held.failures < WHOLE_FAILURES:
                 able = [held]
-            ready = [endpoint for endpoint in able if endpoint.rest_until <= now]
+            ready = [endpoint for endpoint in able if endpoint.backoff_until <= now]
             if ready:
                 # A file that was wrong once comes from elsewhere; of those that are too slow the fastest comes first.
                 return min(ready, key=lambda one: (
                     one.wrong.get(path, 0), one.begun.get(path, 0) if holder is not None and one is not held else 0,
                     one.slow_until > now, -one.slow_rate if one.slow_until > now else 0.0,
                 )), 0.0
-            return None, min((endpoint.rest_until - now for endpoint in able), default=float("inf"))
+            return None, min((endpoint.backoff_until - now for endpoint in able), default=float("inf"))
 
     def too_slow(self, endpoint: Endpoint, rate: float) -> bool:
-        """Put an endpoint behind the others because of its rate in bytes a second; False when there is no other to go to."""
+        """Deprioritise an endpoint because of its rate in bytes a second; False when there is no other one to use."""
         with self.lock:
             now = time.monotonic()
-            others = [one for one in self.all if one is not endpoint and one.rest_until <= now and one.slow_until <= now and not one.lacks]
+            others = [one for one in self.all if one is not endpoint and one.backoff_until <= now and one.slow_until <= now and not one.lacks]
             if not others:
                 return False
             endpoint.slow_until, endpoint.slow_rate = now + self.slow_seconds, rate
-            endpoint.said = f"too slow: {words(rate)}/s"
+            endpoint.said = f"too slow: {size_text(rate)}/s"
             return True
 
     def report(self, path: str = "") -> str:

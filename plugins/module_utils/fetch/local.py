@@ -1,12 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verify weights that somebody brought to the host: a folder, a mount, a prepared copy. Nothing of them is changed, nobody is asked.
+"""Verify pre-staged weights: a directory, a mount or a prepared copy on the host. The program only reads them, and asks no server.
 
-Runs on the host as a systemd unit. Usage: python3 local.py SPECIFICATION.json, with the keys that weights/tasks/local.yml writes.
+Runs on the host as a systemd unit. Usage: fetch.local SPECIFICATION.json, with the keys that roles/weights/tasks/local.yml writes.
 
-Every file is held against the manifest that came with them: <path>.manifest.json beside the folder or manifest.json in it. Where none
-came, what is there the first time is taken for right, and said so; from then on it is held against that. What was found goes into a
-record apart from the weights, with size, time and sha256 of each file.
+Each file is compared with the manifest that came with the weights: <path>.manifest.json beside the directory or manifest.json in it. Without a manifest
+the first run takes the files for right, and says so; later runs compare with that. The result goes into a record apart from the weights, with size,
+time and sha256 of each file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import typing as t
 from .._reading import read_json
 from .._writing import replace_json
 from .contents import CHUNK, File, digest, is_full
-from .progress import Status, words
+from .progress import Status, size_text
 
 # A manifest that was put into the folder itself.
 MANIFEST = "manifest.json"
@@ -144,7 +144,7 @@ def main() -> int:
         return 1
     total = record["total_bytes"]
     first = "" if record["manifest"] else ", taken for right as no manifest came with them"
-    status.write(text=f"verified: {words(total)} in {time.monotonic() - start:.0f} s{first}", bytes=total, total_bytes=total, first_sight=bool(first))
+    status.write(text=f"verified: {size_text(total)} in {time.monotonic() - start:.0f} s{first}", bytes=total, total_bytes=total, first_sight=bool(first))
     print(f"{spec['path']}: {len(record['files'])} files, {total} bytes verified in {time.monotonic() - start:.1f} s", flush=True)
     return 0
 

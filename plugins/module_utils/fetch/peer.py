@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Weights shared between hosts: one downloads and puts what it has verified on a shelf; the others copy from there as it fills.
+"""Weights shared between hosts: one host downloads and links what it has verified into an export directory; the others copy from there meanwhile.
 
-The shelf is a folder of hard links in the shape of a Hub's addresses, served read-only while a run lasts. To those who copy it is an
-endpoint like any other that goes before all others, with one difference: what it has not yet, it may have soon.
+The export directory holds hard links under the paths of a Hub's addresses, and is served read-only while a run lasts. For a host that copies it is the
+first of its endpoints, with one difference: a file that is missing now may be there soon.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .._http_client import HttpClient, HttpError, parse_json
 from .._hub_answers import BadAnswer, size
 from .contents import File, is_full
 from .endpoints import CONNECT_SECONDS, Endpoint, Endpoints
-from .progress import words
+from .progress import size_text
 
 # Seconds between two looks at what the peer has.
 LOOK = 3.0
@@ -26,8 +26,8 @@ LOOK = 3.0
 PROGRESS_BYTES = 64 * 1024
 
 
-class Shelf:
-    """Where verified files stand for others to copy. Does nothing without a folder."""
+class Export:
+    """The export directory, from which other hosts copy verified files. Does nothing without a directory."""
 
     def __init__(self, folder: str, repo: str, commit: str) -> None:
         self.folder = folder
@@ -61,7 +61,7 @@ class Peer(Endpoint):
 
     def __init__(self, share: dict[str, t.Any], repo: str, commit: str) -> None:
         super().__init__(share["url"], "")
-        self.name, self.progress_url, self.patience = share["source"], share["progress"], share["patience"]
+        self.name, self.progress_url, self.stall_timeout = share["source"], share["progress"], share["stall_timeout"]
         self.repo, self.commit = repo, commit
         # Since when it does not answer (None: it does), when it was last seen to get on, and what its progress was then.
         self.silent_since: float | None = None
@@ -82,7 +82,7 @@ class Peer(Endpoint):
         return True
 
     def shows(self, path: str, now: float) -> bool:
-        """Whether a file stands on its shelf. One that it does not bring for as long as its patience goes is left to the others."""
+        """Whether it exports a file. A file that it does not export within the stall timeout is left to the other endpoints."""
         if not self.is_due(path, now):
             return False
         try:
@@ -93,8 +93,8 @@ class Peer(Endpoint):
         if found.status == 200:
             self.moved = now
             return True
-        if now - max(self.asked.setdefault(path, now), self.moved) > self.patience:
-            self.lacks[path] = f"{found.status}, for {self.patience} s"
+        if now - max(self.asked.setdefault(path, now), self.moved) > self.stall_timeout:
+            self.lacks[path] = f"{found.status}, for {self.stall_timeout} s"
         return False
 
     def _ask(self, url: str, method: str = "GET") -> t.Any:
@@ -102,7 +102,7 @@ class Peer(Endpoint):
         return HttpClient(CONNECT_SECONDS, direct=True).get(url, limit=PROGRESS_BYTES, method=method, follow=False)
 
     def look(self, now: float) -> None:
-        """See whether it gets on. When it does not answer, or gets no further, for as long as its patience goes, it is gone for good."""
+        """Look at its progress. When it does not answer, or makes no progress, within the stall timeout, it is not used any more."""
         if self.gone or not self.is_due("", now):
             return
         found = self.progress()
@@ -112,15 +112,15 @@ class Peer(Endpoint):
             self.silent_since = None
             have, total = (number(found.get(key)) for key in ("bytes", "total_bytes"))
             self.is_done = not found or (have is not None and have == total and not found.get("error"))
-            self.said = f"{self.name} has {words(have)} of {words(total)}" if have is not None and total is not None else f"waiting for {self.name}"
+            self.said = f"{self.name} has {size_text(have)} of {size_text(total)}" if have is not None and total is not None else f"waiting for {self.name}"
             state = json.dumps([have, str(found.get("text"))[:200] if have is None else ""])
             if state != self.last:
                 self.last, self.moved = state, now
-        silent = self.silent_since is not None and now - self.silent_since > self.patience
-        if silent or (found is not None and not self.is_done and now - self.moved > self.patience):
+        silent = self.silent_since is not None and now - self.silent_since > self.stall_timeout
+        if silent or (found is not None and not self.is_done and now - self.moved > self.stall_timeout):
             self.gone = True
             what = "has not answered" if silent else "has got no further"
-            print(f"{self.url}: {self.said}; {self.name} {what} for {self.patience} s, asking the other endpoints", flush=True)
+            print(f"{self.url}: {self.said}; {self.name} {what} for {self.stall_timeout} s, asking the other endpoints", flush=True)
 
     def progress(self) -> dict[str, t.Any] | None:
         """What its own download last said of itself, empty where it has none; None when it does not answer."""
@@ -166,7 +166,7 @@ class PeerEndpoints(Endpoints):
         peer.look(now)
         if peer.gone or not peer.has(path) or peer.slow_until > now:
             return super().pick(path, holder)
-        if peer.rest_until <= now and peer.shows(path, now):
+        if peer.backoff_until <= now and peer.shows(path, now):
             return peer, 0.0
         return None, LOOK / 2
 
@@ -186,6 +186,6 @@ def endpoints_of(spec: dict[str, t.Any], token: str, slow_seconds: float) -> End
     return PeerEndpoints(Peer(share, spec["repo"], spec["commit"]), spec["endpoints"], token, spec["token_endpoints"], slow_seconds)
 
 
-def shelf_of(spec: dict[str, t.Any]) -> Shelf:
-    """Where a download shows what it has verified."""
-    return Shelf((spec.get("share") or {}).get("shelf", ""), spec["repo"], spec["commit"])
+def export_of(spec: dict[str, t.Any]) -> Export:
+    """The export directory of a download."""
+    return Export((spec.get("share") or {}).get("export_dir", ""), spec["repo"], spec["commit"])

@@ -15,8 +15,8 @@ WINDOW = 10.0
 JOURNAL_SECONDS = 30.0
 
 
-def words(size: float) -> str:
-    """Return a number of bytes as people read it."""
+def size_text(size: float) -> str:
+    """Return a number of bytes for messages."""
     for unit in ("bytes", "KiB", "MiB"):
         if size < 1024:
             return f"{size:.0f} {unit}"
@@ -25,7 +25,7 @@ def words(size: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people read them."""
+    """Return seconds for messages."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:
@@ -74,8 +74,8 @@ class Status(StatusFile):
         now = time.monotonic()
         rate = self.rate.add(now, size)
         left = (total - size) / rate if rate > 0 else None
-        pace = f"{words(rate)}/s, {duration(left)} left" if left is not None and size < total else ""
-        text = ", ".join(part for part in (f"{words(size)} of {words(total)}", pace, doing) if part)
+        pace = f"{size_text(rate)}/s, {duration(left)} left" if left is not None and size < total else ""
+        text = ", ".join(part for part in (f"{size_text(size)} of {size_text(total)}", pace, doing) if part)
         self.write(text=text, bytes=size, total_bytes=total, rate=round(rate), eta_seconds=None if left is None else round(left), doing=doing)
         if now - self.said >= JOURNAL_SECONDS:
             self.said = now

@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build one release in a folder of its own, prove it, and only then give it its name.
+"""Build one release in a folder of its own, verify it, and only then give it its name.
 
-Runs on the host as a systemd unit. Usage: build_release.py SPECIFICATION.json, with the keys that vllm/tasks/build.yml writes.
+Runs on the host as a systemd unit. Usage: release.build SPECIFICATION.json, with the keys that roles/vllm/tasks/build.yml writes.
 The folder is built as .building-<name>. When what was installed imports, has the version that was asked for, builds its command-line parser
-and passes the further proofs of the specification, release.json is written into it and it is renamed. A folder without its final name is
+and passes the further commands of the specification, release.json is written into it and it is renamed. A folder without its final name is
 never used.
 """
 
@@ -55,7 +55,7 @@ def resolve_for_accelerator(spec: dict[str, t.Any], folder: str, engine: str, st
         status.write(f"resolving again without {wrong}, which is for processors alone")
         pins = resolve(spec, folder, engine, [wrong.replace("==", "!=")])
         if cpu_torch(pins):
-            raise BuildError(f"nothing but {cpu_torch(pins)} is to be had, which computes on processors alone",
+            raise BuildError(f"nothing but {cpu_torch(pins)} is available, which computes on processors alone",
                              "name an index with torch for this host's GPUs (vllm_index_url, vllm_torch_backend), or ask for a CPU build (+cpu)")
     return pins
 
@@ -100,9 +100,9 @@ def write_lines(path: str, lines: list[str]) -> None:
         file.write("".join(line + "\n" for line in lines))
 
 
-def prove(spec: dict[str, t.Any], folder: str, status: Status) -> dict[str, t.Any]:
-    """Run the release's own interpreter on its engine's proof, then the further proofs; return what the first found. Raises BuildError."""
-    status.write("proving imports, version and command line")
+def verify(spec: dict[str, t.Any], folder: str, status: Status) -> dict[str, t.Any]:
+    """Verify the engine by the release's own interpreter, then run the further commands; return what the first found. Raises BuildError."""
+    status.write("verifying imports, version and command line")
     environment = {**os.environ, "HOME": folder, "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
     command = [os.path.join(folder, "bin", "python"), _library.root(), f"release.verify_{spec['engine']}"]
     said = run(command, environment, "the packages do not fit together: change vllm_requirements or vllm_overrides")
@@ -114,7 +114,7 @@ def prove(spec: dict[str, t.Any], folder: str, status: Status) -> dict[str, t.An
         raise BuildError(f"torch {found['torch']} computes on processors alone",
                          "see which torch the indexes and vllm_find_links bring (vllm_torch_backend), or ask for a CPU build (+cpu)")
     for number, command in enumerate(spec["proofs"], start=1):
-        status.write(f"proof {number} of {len(spec['proofs'])}: {_library.program_of(command)}")
+        status.write(f"verification {number} of {len(spec['proofs'])}: {_library.program_of(command)}")
         run(command, {**os.environ, "HOME": folder}, "", folder)
     return found
 
@@ -145,7 +145,7 @@ def build(spec: dict[str, t.Any], status: Status) -> None:
     start = time.monotonic()
     try:
         resolved = install(spec, folder, status)
-        found = prove(spec, folder, status)
+        found = verify(spec, folder, status)
         record = {key: spec[key] for key in KEPT}
         record.update(resolved=resolved, proof=found, seconds=round(time.monotonic() - start, 1), built=int(time.time()))
         with open(os.path.join(folder, _releases.RECORD), "w", encoding="utf-8") as file:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fill a folder with the wheels of a release, from its lock, so that the same release can be built where there is no network.
 
-Usage, as root on a host with the release: make_wheelhouse.py JOB FOLDER, where JOB is what its build was told (jobs/release-<name>.json below
+Usage, as root on a host with the release: release.wheelhouse JOB FOLDER, where JOB is what its build was told (jobs/release-<name>.json below
 the state directory). Every file is held against the lock's hashes. What an index has no wheel of is built into one; wheels that came from
 the release's own source are copied. PIP_EXTRA_INDEX_URL adds an index, such as PyTorch's where vllm_torch_backend chose it.
 """

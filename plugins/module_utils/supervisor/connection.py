@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The connection between a worker and the leader of a multi-node service.
 
-Each message is a line of JSON. First both sides prove that they have the service's token, which is never sent itself. Each message after that
+Each message is a line of JSON. First both sides authenticate with the service's token, which is never sent itself. Each message after that
 carries an authentication code made with a key of this connection, so that nobody on the network can send a message in their name. Messages are
 not encrypted: they only say which programs run.
 """

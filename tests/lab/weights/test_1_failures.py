@@ -49,7 +49,7 @@ def test_stalls_with_the_connection_open(fetch: Fetch) -> None:
     fetch.check(UNDER_WAY)
 
 
-def test_half_the_rate_floor(fetch: Fetch) -> None:
+def test_half_of_min_rate(fetch: Fetch) -> None:
     """Four connections at an eighth of the floor: after weights_rate_seconds the second endpoint goes on where the first was."""
     fetch.mirrors[0].behave(rate=50_000)
     fetch.run()

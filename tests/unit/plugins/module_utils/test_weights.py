@@ -57,9 +57,9 @@ def test_what_a_download_is_told() -> None:
     base = {"path": "/m/a--b/r", "name": "a--b-r", "unit": "inferops-weights-a--b-r.service"}
     url = "http://10.0.0.1:8790"
     assert weights.weights_share({**base, "share": {"role": "alone"}}, 5) == {"role": "alone"}
-    assert weights.weights_share({**base, "share": {"role": "source"}}, 5) == {"role": "source", "shelf": "/m/a--b/r.share"}
+    assert weights.weights_share({**base, "share": {"role": "source"}}, 5) == {"role": "source", "export_dir": "/m/a--b/r.share"}
     assert weights.weights_share({**base, "share": {"role": "follower", "source": "gpu1", "url": url}}, 5) == {
-        "role": "follower", "source": "gpu1", "url": f"{url}/a--b-r", "progress": f"{url}/progress/{base['unit']}.json", "patience": 5,
+        "role": "follower", "source": "gpu1", "url": f"{url}/a--b-r", "progress": f"{url}/progress/{base['unit']}.json", "stall_timeout": 5,
     }
 
 

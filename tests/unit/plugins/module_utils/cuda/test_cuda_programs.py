@@ -50,7 +50,7 @@ def test_torch_is_read_and_not_imported(tmp_path: Path, written: str, read: tupl
 def test_layout_survives_its_release_being_renamed(release: Path, tmp_path: Path) -> None:
     final = tmp_path / "vllm-1"
     module = link
-    module.lay_out(str(release), str(final), "")
+    module.link_toolkit(str(release), str(final), "")
     os.rename(release, final)
     home = final / "cuda"
     assert (home / "lib64/libcudart.so").resolve() == final / SITE / "nvidia/cu13/lib/libcudart.so.13"
@@ -60,17 +60,17 @@ def test_layout_survives_its_release_being_renamed(release: Path, tmp_path: Path
     assert links and not any(os.path.isabs(os.readlink(path)) for path in links)
     said = subprocess.run([final / "bin/with-cuda", "sh", "-c", 'echo "$CUDA_HOME|$PATH"'], capture_output=True, text=True, check=True).stdout.strip()
     assert said.split("|")[0] == str(home) and said.split("|")[1].startswith(f"{final}/bin:{home}/bin:")
-    module.lay_out(str(final), str(final), "")
+    module.link_toolkit(str(final), str(final), "")
 
 
 def test_another_toolkit(release: Path, tmp_path: Path) -> None:
     toolkit = tmp_path / "cuda-13.0"
     module = link
-    with pytest.raises(module.PlanError, match=r"cuda_system_path"):
-        module.lay_out(str(release), "/opt/r", str(toolkit))
+    with pytest.raises(module.ToolkitError, match=r"cuda_system_path"):
+        module.link_toolkit(str(release), "/opt/r", str(toolkit))
     (toolkit / "bin").mkdir(parents=True)
     (toolkit / "bin/nvcc").write_text("")
-    module.lay_out(str(release), "/opt/r", str(toolkit))
+    module.link_toolkit(str(release), "/opt/r", str(toolkit))
     assert (release / "cuda").resolve() == toolkit and sorted(os.listdir(toolkit)) == ["bin"]
     assert "LD_LIBRARY_PATH" not in (release / "cuda.env").read_text()
 
@@ -82,14 +82,14 @@ def test_another_toolkit(release: Path, tmp_path: Path) -> None:
 def test_layouts_that_cannot_be(release: Path, cuda: str, said: str) -> None:
     torch(release, "2.13.0+cpu", cuda)
     module = link
-    with pytest.raises(module.PlanError, match=said):
-        module.lay_out(str(release), "/opt/r", "")
+    with pytest.raises(module.ToolkitError, match=said):
+        module.link_toolkit(str(release), "/opt/r", "")
 
 
 def test_parts_of_several_releases() -> None:
     module = smoke_test
     module.check_parts({"nvcc": "13.0", "crt": "13.0"}, "13.0", "Cure.")
-    with pytest.raises(module.PlanError) as told:
+    with pytest.raises(module.ToolkitError) as told:
         module.check_parts({"nvcc": "13.5", "cudart": "13.0", "nvvm": "13.5", "cccl": ""}, "13.0", "Cure.")
     assert str(told.value) == "torch is built for CUDA 13.0, and beside it stand nvcc 13.5, nvvm 13.5 (of 13.0: cudart) and there is no cccl. Cure."
 
@@ -116,14 +116,14 @@ def test_architectures(stated: str, gpus: list[dict[str, Any]], found: list[str]
 @pytest.mark.parametrize(("stated", "said"), [("", "no GPU here says"), ("sm_90", "no compute capability")])
 def test_no_architectures(stated: str, said: str) -> None:
     module = smoke_test
-    with pytest.raises(module.PlanError, match=said):
+    with pytest.raises(module.ToolkitError, match=said):
         module.wanted_architectures(stated, [])
 
 
 def test_when_a_proof_holds(release: Path, tmp_path: Path) -> None:
     """Until the toolkit, the driver or the GPUs change; a rename is no change."""
     toolkit = _cuda_toolkit
-    link.lay_out(str(release), str(tmp_path / "vllm-1"), "")
+    link.link_toolkit(str(release), str(tmp_path / "vllm-1"), "")
     proof = {"cuda": "13.0", "identity": toolkit.identity(str(release)), "driver": "580.95.05", "architectures": ["9.0"]}
     (release / "cuda.json").write_text(json.dumps(proof))
     final = tmp_path / "releases" / "vllm-1"
@@ -139,7 +139,7 @@ def test_when_a_proof_holds(release: Path, tmp_path: Path) -> None:
     (final / "cuda/bin/nvcc").write_text("another")
     assert changed(GPUS) == ["the toolkit or the host's compiler has changed"]
     (final / "cuda.json").write_text("cut sh")
-    assert changed(GPUS) == ["there is no proof"]
+    assert changed(GPUS) == ["no smoke test has passed"]
 
 
 def test_caches_of_another_cuda(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

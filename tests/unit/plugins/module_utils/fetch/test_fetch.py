@@ -34,7 +34,7 @@ class Lab:
         self.spec: dict[str, Any] = {
             "repo": "a/b", "revision": "r1", "commit": self.commit, "endpoint": urls[0], "endpoints": urls, "token_endpoints": urls[:1],
             "files": [describe(row) for row in rows if row["path"] in NAMES], "max_workers": 2,
-            "rate_floor": 1, "rate_seconds": 5, "patience": 1,
+            "min_rate": 1, "rate_seconds": 5, "stall_timeout": 1,
             "path": str(self.path), "manifest": str(base / "r1.manifest.json"), "status_file": str(base / "status.json"),
         }
         self.size = sum(file["size"] for file in self.spec["files"])
@@ -181,7 +181,7 @@ def test_nobody_answers(lab: Lab) -> None:
 
 
 def test_one_that_asks_to_wait_is_not_asked_before(lab: Lab) -> None:
-    lab.spec["patience"] = 10
+    lab.spec["stall_timeout"] = 10
     lab.mirrors[0].behave(status=429, retry_after=2, seconds=1)
     lab.mirrors[1].behave(gone=True)
     began = time.monotonic()
@@ -278,7 +278,7 @@ def test_files_of_an_earlier_selection_are_not_shown(lab: Lab) -> None:
     [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1 KiB"), (5 * 1024**2, "5 MiB"), (1024**3 - 1, "1024 MiB"), (1.5 * 1024**3, "1.50 GiB")],
 )
 def test_sizes_in_words(fetch_weights: ModuleType, size: float, expected: str) -> None:
-    assert fetch_weights.words(size) == expected
+    assert fetch_weights.size_text(size) == expected
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(5, "5 s"), (119, "119 s"), (600, "10 min"), (9000, "2.5 h")])
@@ -315,34 +315,34 @@ class TestEndpoints:
         assert [one.token for one in three.all] == ["", "t", ""]
 
     def test_the_next_one_while_it_rests(self, three: Any) -> None:
-        three.all[0].rest("503")
+        three.all[0].back_off("503")
         assert self.next(three) == "two"
-        three.all[0].rest_until = 0
+        three.all[0].backoff_until = 0
         assert self.next(three) == "one"
 
     def test_failures_at_the_same_time_are_one(self, three: Any) -> None:
         for _connection in range(8):
-            three.all[0].rest("503")
+            three.all[0].back_off("503")
         assert three.all[0].failures == 1
 
     def test_rests_grow_until_bytes_come(self, three: Any) -> None:
         rests = []
         for _try in range(3):
-            three.all[0].rest_until = 0
-            three.all[0].rest("503")
-            rests.append(round(three.all[0].rest_until - time.monotonic()))
+            three.all[0].backoff_until = 0
+            three.all[0].back_off("503")
+            rests.append(round(three.all[0].backoff_until - time.monotonic()))
         three.all[0].works()
-        three.all[0].rest_until = 0
-        three.all[0].rest("503")
-        assert [*rests, round(three.all[0].rest_until - time.monotonic())] == [1, 2, 4, 1]
+        three.all[0].backoff_until = 0
+        three.all[0].back_off("503")
+        assert [*rests, round(three.all[0].backoff_until - time.monotonic())] == [1, 2, 4, 1]
 
     def test_seconds_until_the_first_is_back(self, three: Any) -> None:
         for number, one in enumerate(three.all):
-            one.rest("429", 10.0 * (number + 1))
+            one.back_off("429", 10.0 * (number + 1))
         endpoint, seconds = three.pick("f")
         assert endpoint is None and 9 < seconds <= 10
 
-    def test_a_slow_one_goes_behind_and_of_slow_ones_the_fastest_first(self, three: Any) -> None:
+    def test_a_slow_one_is_deprioritised_and_of_slow_ones_the_fastest_first(self, three: Any) -> None:
         assert three.too_slow(three.all[0], 100.0)
         assert self.next(three) == "two"
         assert three.too_slow(three.all[1], 300.0)

@@ -154,10 +154,10 @@ def test_two_that_mix_one_file(lab: Lab, endpoint: Callable[..., Endpoint]) -> N
         time.sleep(0.2)
         handler.partial(first, SHARD - first, (lab.source / FILE).read_bytes()[first:])
 
-    for name in ("FIRST_REST", "LONGEST_REST"):
+    for name in ("FIRST_BACKOFF", "MAX_BACKOFF"):
         lab.monkeypatch.setattr(endpoints, name, 0.02)
     files = [file for file in lab.spec["files"] if file["path"] == FILE]
-    lab.spec.update(endpoints=[endpoint(wrong_beginning).url, endpoint(right).url], files=files, patience=30)
+    lab.spec.update(endpoints=[endpoint(wrong_beginning).url, endpoint(right).url], files=files, stall_timeout=30)
     assert lab.run() == 0
     assert (lab.path / FILE).read_bytes() == (lab.source / FILE).read_bytes()
     assert begun.count(0) <= 2, "it was begun there again and again"
@@ -177,11 +177,11 @@ def test_two_that_never_send_all_of_it(lab: Lab, endpoint: Callable[..., Endpoin
             handler.partial(0, SHARD, b"x" * 100_000)
 
     bad = [endpoint(beginning), endpoint(lambda handler, first: handler.partial(first, SHARD - first, b"y" * (SHARD - first)))]
-    lab.monkeypatch.setattr(endpoints, "FIRST_REST", 0.02)
-    lab.monkeypatch.setattr(endpoints, "LONGEST_REST", 0.5)
-    lab.spec.update(endpoints=[one.url for one in bad], files=[file for file in lab.spec["files"] if file["path"] == FILE], patience=5)
+    lab.monkeypatch.setattr(endpoints, "FIRST_BACKOFF", 0.02)
+    lab.monkeypatch.setattr(endpoints, "MAX_BACKOFF", 0.5)
+    lab.spec.update(endpoints=[one.url for one in bad], files=[file for file in lab.spec["files"] if file["path"] == FILE], stall_timeout=5)
     assert lab.run() == 3
-    # Whose turn it was when the other one was found out decides whether the first one is set aside or keeps being asked until patience ends.
+    # Whose turn it was when the other one was found out decides whether the first one is set aside or keeps being asked until the stall timeout.
     error = lab.status()["error"]
     assert len(begun) < 80 and error.count("answered: ") == 2 and "wrong bytes" in error and ("can't be had" in error or "no data for" in error)
 
@@ -200,9 +200,9 @@ def test_one_that_cannot_go_on_in_the_middle(lab: Lab, endpoint: Callable[..., E
             handler.wfile.write(b"x" * (SHARD - 1000))
 
     bad = endpoint(no_ranges)
-    lab.monkeypatch.setattr(endpoints, "FIRST_REST", 0.02)
-    lab.monkeypatch.setattr(endpoints, "LONGEST_REST", 0.02)
-    lab.spec.update(endpoints=[bad.url], files=[file for file in lab.spec["files"] if file["path"] == FILE], patience=30)
+    lab.monkeypatch.setattr(endpoints, "FIRST_BACKOFF", 0.02)
+    lab.monkeypatch.setattr(endpoints, "MAX_BACKOFF", 0.02)
+    lab.spec.update(endpoints=[bad.url], files=[file for file in lab.spec["files"] if file["path"] == FILE], stall_timeout=30)
     assert lab.run() == 3
     assert len(begun) < 50 and "begun 10 times" in lab.status()["error"]
 
@@ -251,7 +251,7 @@ def _small(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_waited_for(lab: Lab, small: Path) -> None:  # noqa: F811
     """With everything on it: weights, manifest and status. It goes on when there is room, and nothing is fetched twice."""
     names = {"path": "r1", "manifest": "r1.manifest.json", "status_file": "status.json"}
-    lab.spec.update({key: str(small / name) for key, name in names.items()}, patience=60)
+    lab.spec.update({key: str(small / name) for key, name in names.items()}, stall_timeout=60)
     lab.monkeypatch.setattr(download, "ROOM", 64 * 1024)
     lab.monkeypatch.setattr(download, "LOOK", 0.1)
     lab.monkeypatch.setattr(lab.script, "FULL_LOOK", 0.1)
@@ -267,7 +267,7 @@ def test_a_full_disk_is_waited_for(lab: Lab, small: Path) -> None:  # noqa: F811
 
 def test_a_disk_without_an_inode_left(lab: Lab, small: Path) -> None:  # noqa: F811
     """Bytes are free, and nothing can be made: that is full too. In the end it says so, and not by a traceback."""
-    lab.spec.update(path=str(small / "r1"), manifest=str(small / "r1.manifest.json"), status_file=str(small / "status.json"), patience=1)
+    lab.spec.update(path=str(small / "r1"), manifest=str(small / "r1.manifest.json"), status_file=str(small / "status.json"), stall_timeout=1)
     lab.monkeypatch.setattr(lab.script, "FULL_LOOK", 0.1)
     number = 0
     while os.statvfs(small).f_favail:

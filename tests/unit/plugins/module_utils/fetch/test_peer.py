@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Copying from a peer while it downloads: what stands on its shelf, and how long it is waited for."""
+"""Copying from a peer while it downloads: what it exports, and how long the download waits for it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _server(tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
 @pytest.fixture(name="endpoints")
 def _endpoints(peers: types.ModuleType, clock: Clock, server: ThreadingHTTPServer) -> Any:
     url = f"http://127.0.0.1:{server.server_port}"
-    share = {"role": "follower", "source": "gpu1", "url": f"{url}/weights", "progress": f"{url}/progress/unit.json", "patience": 60}
+    share = {"role": "follower", "source": "gpu1", "url": f"{url}/weights", "progress": f"{url}/progress/unit.json", "stall_timeout": 60}
     return peers.endpoints_of({"share": share, "repo": REPO, "commit": COMMIT, "endpoints": ["http://mirror"], "token_endpoints": []}, "", 600)
 
 
@@ -73,7 +73,7 @@ def progress(tmp_path: Path, **values: Any) -> None:
 
 
 def show(tmp_path: Path) -> None:
-    """Put the file on the peer's shelf."""
+    """Export the file on the peer."""
     path = tmp_path / "served" / "weights" / REPO / "resolve" / COMMIT / FILE
     path.parent.mkdir(parents=True)
     path.write_bytes(b"weights")
@@ -107,7 +107,7 @@ def test_one_that_gets_on_is_waited_for(endpoints: Any, clock: Clock, tmp_path: 
 
 
 def test_one_that_gets_no_further_is_given_up(endpoints: Any, clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """After its patience, and then for good."""
+    """After the stall timeout, and then for good."""
     progress(tmp_path, bytes=3, total_bytes=7)
     assert chosen(endpoints) is None
     clock.now += 59
@@ -159,27 +159,27 @@ def test_what_a_complete_peer_lacks_comes_from_elsewhere(endpoints: Any, clock: 
 
 
 def test_a_download_without_a_peer(peers: types.ModuleType) -> None:
-    """Has the endpoints that the user wrote and no shelf."""
+    """Has the user's endpoints and no export directory."""
     spec = {"repo": REPO, "commit": COMMIT, "endpoints": ["http://mirror"], "token_endpoints": []}
     assert [one.url for one in peers.endpoints_of({**spec, "share": {"role": "alone"}}, "", 1).all] == ["http://mirror"]
-    assert peers.shelf_of(spec).base == ""
+    assert peers.export_of(spec).base == ""
 
 
-def test_a_shelf_holds_links(peers: types.ModuleType, tmp_path: Path) -> None:
+def test_an_export_holds_links(peers: types.ModuleType, tmp_path: Path) -> None:
     """They take no space, stay when the folder gets its final name, and follow a file that was fetched anew."""
     base = tmp_path / "main.partial"
     (base / "sub").mkdir(parents=True)
     (base / "sub" / FILE).write_bytes(b"one")
-    shelf = peers.Shelf(str(tmp_path / "main.share"), REPO, COMMIT)
+    export = peers.Export(str(tmp_path / "main.share"), REPO, COMMIT)
     entry = {"path": f"sub/{FILE}"}
-    shelf.put(str(base), entry)
-    shelf.put(str(base), entry)
+    export.put(str(base), entry)
+    export.put(str(base), entry)
     shown = tmp_path / "main.share" / REPO / "resolve" / COMMIT / "sub" / FILE
     os.rename(base, tmp_path / "main")
     assert shown.samefile(tmp_path / "main" / "sub" / FILE)
     (tmp_path / "main" / "sub" / FILE).unlink()
     (tmp_path / "main" / "sub" / FILE).write_bytes(b"two")
-    shelf.put(str(tmp_path / "main"), entry)
+    export.put(str(tmp_path / "main"), entry)
     assert shown.read_bytes() == b"two"
 
 
@@ -191,7 +191,7 @@ def test_a_shelf_holds_links(peers: types.ModuleType, tmp_path: Path) -> None:
     ],
 )
 def test_whatever_a_peer_says_of_itself(endpoints: Any, clock: Clock, tmp_path: Path, said: bytes) -> None:
-    """Is no reason to stop: it is waited for as long as its patience goes, and then done without."""
+    """Is no reason to stop: the download waits for the stall timeout, and then goes on without it."""
     (tmp_path / "served" / "progress" / "unit.json").write_bytes(said)
     for _look in range(3):
         chosen(endpoints)
@@ -200,14 +200,14 @@ def test_whatever_a_peer_says_of_itself(endpoints: Any, clock: Clock, tmp_path: 
     assert chosen(endpoints) == "http://mirror"
 
 
-def test_a_shelf_with_names_like_its_own(peers: types.ModuleType, tmp_path: Path) -> None:
+def test_an_export_with_names_like_its_own(peers: types.ModuleType, tmp_path: Path) -> None:
     """A file that is called as another one while it is put there stays."""
     base = tmp_path / "main"
     base.mkdir()
     for name in ("x.new", "x"):
         (base / name).write_text(name)
-    shelf = peers.Shelf(str(tmp_path / "main.share"), REPO, COMMIT)
+    export = peers.Export(str(tmp_path / "main.share"), REPO, COMMIT)
     for name in ("x.new", "x"):
-        shelf.put(str(base), {"path": name})
-    assert sorted(path.name for path in Path(shelf.base).iterdir()) == ["x", "x.new"]
-    assert (Path(shelf.base) / "x.new").read_text() == "x.new"
+        export.put(str(base), {"path": name})
+    assert sorted(path.name for path in Path(export.base).iterdir()) == ["x", "x.new"]
+    assert (Path(export.base) / "x.new").read_text() == "x.new"
