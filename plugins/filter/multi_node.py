@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.inferops.gpu.plugins.filter.systemd import environment_file
+
 Service = t.Mapping[str, t.Any]
+
 
 def unit_rows(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]]) -> list[dict[str, t.Any]]:
     """Return each unit of present services with all that its unit file is written from. What stands for a service comes after what stands beside it.
@@ -25,19 +28,28 @@ def unit_rows(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[s
     return rows
 
 
-def unit_secrets(
+def unit_environments(
     services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], tokens: t.Mapping[str, str]
-) -> dict[str, dict[str, str]]:
-    """Return, by unit, the secret environment of present services. `tokens` are those of multi-node services."""
-    found = {}
+) -> list[dict[str, str]]:
+    """Return the environment file of each unit of present services with its text, as the `service_state` module takes them.
+
+    Ray's units get the token of their service alone. `tokens` are those of multi-node services.
+    """
+    found = []
     for service in services:
         if service["state"] == "present":
             own = dict(secrets.get(service["name"], {}))
-            for unit in service["units"]:
-                found[unit["unit"]] = {**(own if unit["has_secrets"] else {}), "SUPERVISOR_TOKEN": tokens.get(service["name"], "")}
+            for unit in reversed(service["units"]):
+                values = {**(own if unit["has_secrets"] else {}), "SUPERVISOR_TOKEN": tokens.get(service["name"], "")}
+                found.append(_environment(service["name"], unit, values))
             if not service["units"]:
-                found[service["unit"]] = own
+                found.append(_environment(service["name"], service, own))
     return found
+
+
+def _environment(name: str, unit: Service, values: t.Mapping[str, str]) -> dict[str, str]:
+    head = f"# Managed by inferops.gpu (role model_service). Secrets of service {name}: readable by root alone.\n"
+    return {"unit": unit["unit"], "path": unit["environment_file"], "content": f"{head}{environment_file(values)}\n"}
 
 
 def multi_node_tokens(services: t.Sequence[Service], given: str, made: t.Mapping[str, t.Any]) -> dict[str, str]:
@@ -93,7 +105,7 @@ class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
             "unit_rows": unit_rows,
-            "unit_secrets": unit_secrets,
+            "unit_environments": unit_environments,
             "multi_node_tokens": multi_node_tokens,
             "multi_node_errors": multi_node_errors,
             "fallen_nodes": fallen_nodes,

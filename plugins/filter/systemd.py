@@ -32,7 +32,7 @@ def unit_environment(value: dict[str, t.Any]) -> list[str]:
     return [quote(f"{name}={value[name]}") for name in sorted(value)]
 
 
-def environment_file(value: dict[str, t.Any]) -> str:
+def environment_file(value: t.Mapping[str, t.Any]) -> str:
     """Return the text of an EnvironmentFile: one quoted assignment a line, sorted by name. A new line in a value is refused."""
     lines = []
     for name in sorted(value):
@@ -48,4 +48,4 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"unit_word": unit_word, "unit_environment": unit_environment, "environment_file": environment_file}
+        return {"unit_word": unit_word, "unit_environment": unit_environment}

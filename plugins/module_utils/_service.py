@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import os
 import pwd
+import stat
 
 from . import _accounts, _last_known_good, _safe_paths, _systemd
 from ._host import UNIT_DIRECTORY, UNIT_MARK, read_text
@@ -124,6 +125,17 @@ class Service:
         # Last: what is left of a removal that was cut short belongs to somebody who is known.
         if self.account:
             _accounts.remove(self.account)
+
+
+def has_environment(path: str, content: str) -> bool:
+    """Tell whether an environment file has this text and is root's alone."""
+    try:
+        found = os.lstat(path)
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), encoding="utf-8", newline="") as file:
+            text = file.read(len(content) + 1)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return text == content and stat.S_IMODE(found.st_mode) == 0o600 and (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
 
 
 def checksum(path: str) -> str:

@@ -49,9 +49,29 @@ options:
         type: str
         choices: [present, absent]
         default: present
+  environments:
+    description:
+      - Environment files, which are written before any service is started. They hold secrets, so they are root's with mode 0600, and neither a
+        result nor a diff shows what is in them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      unit:
+        description: Unit that reads the file.
+        type: str
+        required: true
+      path:
+        description: Where the file stands.
+        type: path
+        required: true
+      content:
+        description: The file's text.
+        type: str
+        required: true
   rewritten:
     description:
-      - Units whose unit file or environment file was written anew by the caller.
+      - Units whose unit file was written anew by the caller.
       - In check mode the files on the disk are still the old ones, and only this tells that a restart would follow.
     type: list
     elements: str
@@ -85,6 +105,11 @@ actions:
   description: What was done, by unit; one of V(none), V(enable), V(start), V(restart), V(remove), V(held).
   returned: success
   type: dict
+written:
+  description: Environment files that were written, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
 restarts:
   description: Units that were restarted, or in check mode would be.
   returned: success
@@ -100,7 +125,7 @@ waiting:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _service
+from ..module_utils import _service, _writing
 from ..module_utils._service_options import UNIT, services as services_of
 
 
@@ -114,6 +139,14 @@ def main() -> None:
                 "account": {"type": "str"},
                 "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             }),
+            "environments": {
+                "type": "list", "elements": "dict", "default": [],
+                "options": {
+                    "unit": {"type": "str", "required": True},
+                    "path": {"type": "path", "required": True},
+                    "content": {"type": "str", "required": True, "no_log": True},
+                },
+            },
             "rewritten": {"type": "list", "elements": "str", "default": []},
             "held": {"type": "list", "elements": "str", "default": []},
             "start": {"type": "bool", "default": True},
@@ -130,15 +163,21 @@ def main() -> None:
                 "Give the service another name, or move that unit away. Nothing was changed.",
         )
     try:
-        rewritten = module.params["rewritten"] if module.check_mode else []
+        written = [item for item in module.params["environments"] if item["unit"] not in held and not _service.has_environment(item["path"], item["content"])]
+        for item in written if not module.check_mode else []:
+            _writing.replace(item["path"], item["content"], 0o600, durable=True)
+        rewritten = [*module.params["rewritten"], *(item["unit"] for item in written)] if module.check_mode else []
         actions, waiting = bring([service for service in wanted if service.unit not in held], module.params["start"], rewritten, module.check_mode)
     except (RuntimeError, OSError) as error:
         module.fail_json(msg=str(error))
     changed = {unit: action for unit, action in actions.items() if action != "none"}
     module.exit_json(
-        changed=bool(changed), actions={**actions, **dict.fromkeys(held, "held")}, waiting=waiting,
+        changed=bool(changed or written), written=[item["path"] for item in written], actions={**actions, **dict.fromkeys(held, "held")}, waiting=waiting,
         restarts=[unit for unit, action in actions.items() if action == "restart"],
-        diff={"before": dict.fromkeys(changed, "none"), "after": changed},
+        diff={
+            "before": {**dict.fromkeys(changed, "none"), **{item["path"]: "another text, or none" for item in written}},
+            "after": {**changed, **{item["path"]: "written" for item in written}},
+        },
     )
 
 

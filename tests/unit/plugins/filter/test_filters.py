@@ -132,9 +132,13 @@ def multi_node_service(role: str) -> dict[str, object]:
 def test_only_the_engine_has_the_services_secrets() -> None:
     """Ray's units have the token alone, and other hosts get neither."""
     secrets = {"a": {"VLLM_API_KEY": "k", "S": "s"}}
-    assert multi_node.unit_secrets([multi_node_service("head")], secrets, {"a": "t"}) == {
-        "vllm-a.service": {"VLLM_API_KEY": "k", "S": "s", "SUPERVISOR_TOKEN": "t"}, "ray-head-a.service": {"SUPERVISOR_TOKEN": "t"},
-    }
+    head = "# Managed by inferops.gpu (role model_service). Secrets of service a: readable by root alone.\n"
+    # The unit that stands for the service comes last.
+    assert multi_node.unit_environments([multi_node_service("head"), plan_service("b"), plan_service("c", "absent")], secrets, {"a": "t"}) == [
+        {"unit": "ray-head-a.service", "path": "/e/ray-head-a.env", "content": f'{head}SUPERVISOR_TOKEN="t"\n\n'},
+        {"unit": "vllm-a.service", "path": "/e/vllm-a.env", "content": f'{head}S="s"\nSUPERVISOR_TOKEN="t"\nVLLM_API_KEY="k"\n\n'},
+        {"unit": "vllm-b.service", "path": "/etc/inferops/b.env", "content": f"{head.replace('service a', 'service b')}\n"},
+    ]
     rows = multi_node.unit_rows([multi_node_service("head")], secrets)
     assert rows[1]["words"] == ["supervisor", "--withhold=S", "--withhold=VLLM_API_KEY", "--", "vllm", "serve"]
     assert rows[0]["words"] == ["supervisor", "--", "ray"]

@@ -25,12 +25,14 @@ ROLES = Path(__file__).resolve().parents[4] / "roles"
 READ = {
     "builtin": "apt assert command debug fail group getent import_role import_tasks include_role include_tasks include_vars meta reboot set_fact stat systemd_service "
                "user wait_for",
-    "inferops.gpu": "api_check firewall_confirm follow_unit gpu_facts host_facts kernel_settings plan prune_releases service_heal service_state multi_node_network "
+    "inferops.gpu": "api_check firewall_confirm follow_unit gpu_facts host_facts kernel_settings plan prune_releases service_heal multi_node_network "
                     "weights_digest weights_folder weights_probe weights_units service_accounts",
 }
 # Of modules that write: where. What a module's own code says stands here as it says it.
 PATHS = {
     "ansible.builtin.copy": lambda given: [given["dest"]],
+    # Where they are among its arguments: to remove services it has none.
+    "inferops.gpu.service_state": lambda given: [given["environments"]] if "environments" in given else [],
     "ansible.builtin.template": lambda given: [given["dest"]],
     "ansible.builtin.file": lambda given: [given["path"]] if given["state"] != "absent" else [],
     "inferops.gpu.directories": lambda given: [row["path"] for row in given["directories"]] if isinstance(given["directories"], list) else [*given.values()],
@@ -55,7 +57,7 @@ EXAMPLES = {
     "/etc/systemd/system/{{ __weights_item.unit }}": "/etc/systemd/system/inferops-weights-m.service",
     "/etc/systemd/system/inferops-hub-mirror.service": "", "/etc/systemd/system/inferops-share.service": "",
     "/etc/systemd/system/{{ item.unit }}": "/etc/systemd/system/vllm-a.service",
-    "CONFIG/netrc": "", "CONFIG/proxy.env": "", "CONFIG/weights.env": "", "{{ item.environment_file }}": "CONFIG/a.env",
+    "CONFIG/netrc": "", "CONFIG/proxy.env": "", "CONFIG/weights.env": "", "{{ __model_service_present | inferops.gpu.unit_environments(__model_service_secrets, multi_node_tokens | default({})) }}": "CONFIG/a.env",
     "CONFIG/tokens/{{ item.name }}": "CONFIG/tokens/a", "{{ item.0.files.folder }}/{{ item.1.name }}": "CONFIG/files/a/0123456789abcdef/chat.jinja",
     "{{ plan_host.paths.library | dirname }}/digest": "INSTALL/lib/0123456789abcdef/__main__.py", "{{ plan_host.paths.library }}": "INSTALL/lib/current",
     "INSTALL/tools/uv": "INSTALL/tools/uv-0.1/bin/uv", "INSTALL/bin/uv": "",

@@ -46,3 +46,33 @@ def test_restarts_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
         service_state.main()
     result = json.loads(capsys.readouterr().out)
     assert (result["restarts"], result["actions"]["vllm-new.service"]) == (["vllm-old.service"], "start")
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_environment_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], check_mode: bool) -> None:
+    """Written for root alone before anything starts, only where they differ; nothing that is printed has what is in them."""
+    monkeypatch.setattr(_service, "UNIT_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(_service, "RECORD_DIRECTORY", str(tmp_path))
+    running = {**STOPPED, "ActiveState": "active", "SubState": "running"}
+    monkeypatch.setattr(_systemd, "show", lambda unit, *properties: {name: running.get(name, "") for name in properties})
+    files = {name: tmp_path / f"{name}.env" for name in ("same", "open", "new", "held")}
+    starts: list[tuple[str, bool]] = []
+    monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: starts.append((arguments[0], files["new"].exists())) or "")
+    for name in ("same", "open"):
+        files[name].write_text("KEY=s3cr3t\n")
+    files["same"].chmod(0o600)
+    files["open"].chmod(0o644)
+    items = [{"unit": f"vllm-{name}.service", "environment_file": str(path)} for name, path in files.items()]
+    environments = [{"unit": f"vllm-{name}.service", "path": str(path), "content": "KEY=s3cr3t\n"} for name, path in files.items()]
+    arguments = {"services": items, "environments": environments, "held": ["vllm-held.service"], "_ansible_check_mode": check_mode, "_ansible_diff": True}
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        service_state.main()
+    printed = capsys.readouterr().out
+    result = json.loads(printed)
+    assert (result["written"], result["changed"]) == ([str(files["open"]), str(files["new"])], True) and "s3cr3t" not in printed.replace("KEY=", "")
+    assert not files["held"].exists() and files["new"].exists() is not check_mode
+    modes = {name: path.stat().st_mode & 0o777 for name, path in files.items() if path.exists()}
+    assert modes == ({"same": 0o600, "open": 0o644} if check_mode else {"same": 0o600, "open": 0o600, "new": 0o600})
+    assert all(there for command, there in starts if command in ("start", "restart"))
+    if check_mode:
+        assert result["restarts"] == ["vllm-same.service", "vllm-open.service", "vllm-new.service"]
