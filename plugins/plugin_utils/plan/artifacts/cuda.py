@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The CUDA toolkit of a release: what its build has to install, lay out and prove, and the environment that it is used in."""
+"""The CUDA toolkit of a release: what its build installs, links and tests, and the environment for using it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from ..programs import program
 from ..versions import Version
 from ..vllm.platforms import Numbers, written
 
-# All that compiling and linking takes. Without crt, nvvm, cccl and nvjitlink here the resolver takes their newest, beside an older cudart.
+# The packages for compiling and linking. crt, nvvm, cccl and nvjitlink are listed because the resolver would combine their newest versions with an
+# older cudart.
 EXTRAS = ("nvcc", "crt", "nvvm", "cudart", "nvrtc", "cupti", "cccl", "nvjitlink")
 
-# FlashInfer asks for cuda-python of any version. The resolver may answer with an old one that brings its own cuda.bindings, and writes them over
-# those of the package cuda-bindings that torch and CUTLASS need: then FlashInfer can't be imported.
+# FlashInfer requires cuda-python in any version. An old version contains its own cuda.bindings and overwrites those of the package cuda-bindings,
+# which torch and CUTLASS need: then FlashInfer cannot be imported.
 PYTHON_BINDINGS = "cuda-python>=13"
 
-# As cuda_settings.SOURCES has them.
+# Values of cuda_source, see cuda_settings.SOURCES.
 WHEELS = "wheels"
 PACKAGES = "packages"
 NONE = "none"
 
-# Before it the wheels of nvcc hold ptxas and no nvcc.
+# The wheels of older versions contain ptxas and no nvcc.
 FIRST_IN_WHEELS: Numbers = (13,)
 
 _NOT_NVIDIA = ("cpu", "rocm", "xpu")
@@ -45,13 +46,15 @@ class Toolkit:
     architectures: tuple[str, ...] = ()
 
     def environment(self, release: str) -> dict[str, str | None]:
-        """Variables for whatever compiles with the release at this path."""
+        """Environment variables for programs that compile with the release at this path."""
         return {} if self.source == NONE else {**_cuda_environment.environment(release, own_libraries=self.source == WHEELS)}
 
     def proofs(self, release: str) -> list[list[str]]:
-        """Commands that the build runs in the unfinished release's folder, which will stand at this path; one that fails fails the build.
+        """Commands that the build runs in the unfinished release's directory; a failed command fails the build.
 
-        They may run again in the finished release, when the host has changed.
+        They may run again in the finished release, after changes of the host.
+
+        :param release: the final path of the release
         """
         if self.source == NONE:
             return []
@@ -64,18 +67,18 @@ class Toolkit:
         return [lay_out, prove]
 
     def before_start(self, release: str, cache: str) -> list[list[str]]:
-        """Commands that a service's unit runs before each start: kernels that another CUDA compiled must not be loaded."""
+        """Commands that a service's unit runs before each start: they delete kernels that another CUDA version compiled."""
         return [] if self.source == NONE else [program(self.install_dir, "cuda.clear_caches", "--release", release, "--cache", cache)]
 
     def to_dict(self) -> dict[str, Any]:
-        """What the roles read of it."""
+        """The toolkit for the roles."""
         return {"source": self.source, "version": self.version, "path": self.path, "architectures": list(self.architectures)}
 
 
 def toolkit_of(settings: Settings, version: Version, cuda: Numbers) -> Toolkit:
-    """The toolkit of the release that serves this version on a host with these settings.
+    """The toolkit of the release of this version on a host with these settings.
 
-    :param cuda: the CUDA that the release's torch is built for, empty when not known
+    :param cuda: the CUDA version of the release's torch, empty when unknown
     """
     source = settings.cuda_source if needs_cuda(version, settings.vllm_torch_backend) else NONE
     if source == WHEELS and cuda and cuda < FIRST_IN_WHEELS:
@@ -93,7 +96,7 @@ def toolkit_of(settings: Settings, version: Version, cuda: Numbers) -> Toolkit:
 
 
 def toolkit_path(settings: Settings, cuda: Numbers) -> str:
-    """Where a toolkit outside the release stands: as the user says, else where its packages put it."""
+    """The path of a toolkit outside the release: from the user, else the path of its packages."""
     if settings.cuda_system_path:
         return settings.cuda_system_path
     if settings.cuda_source == PACKAGES:
@@ -102,14 +105,13 @@ def toolkit_path(settings: Settings, cuda: Numbers) -> str:
 
 
 def needs_cuda(version: Version, backend: str) -> bool:
-    """Whether a release is one for NVIDIA GPUs: neither its version's local part nor its torch is of another kind."""
+    """Whether a release is for NVIDIA GPUs: neither its version's local part nor its torch backend is for something else."""
     return not any(part.startswith(_NOT_NVIDIA) for part in (*version.local.split("."), backend))
 
 
 def _requirement(cuda: Numbers) -> str:
-    """The metapackage with the parts that a compiler needs, of torch's CUDA.
+    """The metapackage with the parts for a compiler, in torch's CUDA version.
 
-    Torch built for CUDA 13 pins the metapackage itself, so that in one resolve every part named here follows it, also where the CUDA of a
-    vLLM is not known beforehand.
+    Torch for CUDA 13 pins the metapackage itself, so that all parts get the same version, even where the CUDA version of a vLLM is unknown.
     """
     return f"cuda-toolkit[{','.join(EXTRAS)}]" + (f"=={written(cuda[:2])}.*" if cuda else "")

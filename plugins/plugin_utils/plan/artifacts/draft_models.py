@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The model that drafts tokens for another (speculative decoding), where it is a repository of its own: what it adds to the GPUs' memory.
+"""The draft model of speculative decoding, where it is a separate repository: its share of GPU memory.
 
-vLLM 0.32.0 loads it on the last pipeline stage alone (v1/worker/gpu_model_runner.py), cut by the served model's tensor parallel size: another
-size is refused, or changes nothing of what lies on a GPU (config/speculative.py, v1/spec_decode/draft_model.py).
+vLLM 0.32.0 loads it only on the last pipeline stage (v1/worker/gpu_model_runner.py), with the served model's tensor parallel size: it refuses
+another size, or the size does not matter for memory (config/speculative.py, v1/spec_decode/draft_model.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEYS = ("speculative_config.model", "spec_model")
 
 
 def method_of(arguments: Mapping[str, Any]) -> str:
-    """The method of speculative decoding that the arguments name; empty where vLLM finds it out itself."""
+    """The method of speculative decoding in the arguments; empty where vLLM detects it."""
     named = (args.member(arguments, "speculative_config", "method"), arguments.get("spec_method"))
     return next((name for name in named if isinstance(name, str)), "")
 
@@ -31,10 +31,10 @@ def drafter_of(
     arguments: Mapping[str, Any], extras: Sequence[Extra], own: Weights | None, settings: Settings, catalogue: Catalogue,
     answers: uncatalogued.Answers, defaults: uncatalogued.Defaults,
 ) -> Drafter | None:
-    """The drafting model, from the catalogue or from what endpoints say of it. None without one, and where not even its size is known.
+    """The draft model, from the catalogue or from metadata of endpoints. None without one, or where its size is unknown.
 
     :param arguments: as the user wrote them
-    :param own: the served model's weights: of a repository of which only some layers draft nothing is added here
+    :param own: the served model's weights: a draft model from the same repository adds nothing here
     """
     extra = next((found for found in extras if found.key in _KEYS and found.weights is not own), None)
     if extra is None or method_of(arguments).endswith("mtp"):

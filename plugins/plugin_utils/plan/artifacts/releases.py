@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Releases: a virtual environment named after its engine, its version and everything else that decides what is in it."""
+"""Releases: a virtual environment with a name from its engine, its version and a hash of everything else that determines its contents."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _NAME = re.compile(r"[A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Release:
-    """One release and where to install it from. The indexes are not part of its name: the same versions from a mirror are the same.
+    """One release and its package indexes. The indexes are not part of its name, since a mirror has the same versions.
 
-    C(package) is what is installed of the engine, with its extras. C(requirements) are those beside it. C(cpu) says that it may compute on
-    processors alone. C(build_environment) are variables for a build from source.
+    C(package) is the engine's package with its extras, C(requirements) are further packages, C(cpu) is whether it may run on CPUs only, and
+    C(build_environment) are environment variables for a build from source.
     """
 
     engine: str
@@ -61,7 +61,7 @@ class Release:
 
     @property
     def requirement(self) -> str:
-        """The engine itself, as the indexes are asked for it."""
+        """The requirement for the engine itself."""
         return f"{self.package}=={self.version.text}"
 
     @property
@@ -73,7 +73,7 @@ class Release:
         return self.source.kind == GIT
 
     def to_dict(self) -> dict[str, Any]:
-        """The release as the roles read it."""
+        """The release for the roles."""
         return {
             "name": self.name,
             "path": self.path,
@@ -99,12 +99,12 @@ class Release:
 
 
 def with_ray(requirements: tuple[str, ...], version: str) -> tuple[str, ...]:
-    """Requirements with Ray among them, which vLLM itself does not bring: in this version, unless they name one already."""
+    """Requirements with Ray, which vLLM does not install: in this version, unless they already contain Ray."""
     return requirements if any(_is_ray(requirement) for requirement in requirements) else (*requirements, f"ray=={version}")
 
 
 def ray_of(requirements: tuple[str, ...]) -> str:
-    """The version of Ray that the requirements pin; empty where they pin none."""
+    """The pinned version of Ray in the requirements; empty without one."""
     return next((requirement.partition("==")[2].split(";")[0].strip() for requirement in requirements if _is_ray(requirement)), "")
 
 
@@ -114,9 +114,9 @@ def _is_ray(requirement: str) -> bool:
 
 
 def release_of(settings: Settings, version: Version, cuda_version: Numbers = ()) -> Release:
-    """The vLLM release that serves this version on a host with these settings.
+    """The vLLM release of this version on a host with these settings.
 
-    :param cuda_version: the CUDA that the release's torch is built for, empty when not known
+    :param cuda_version: the CUDA version of the release's torch, empty when unknown
     """
     toolkit = cuda.toolkit_of(settings, version, cuda_version)
     return Release(

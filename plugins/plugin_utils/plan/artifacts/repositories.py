@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Repositories beside the model's own: a draft model, adapters, a tokenizer or a configuration that vLLM's arguments name.
+"""Extra repositories: a draft model, adapters, a tokenizer or a configuration that vLLM's arguments name.
 
-Services work offline, so each is downloaded and pinned like the model, and the argument names its folder instead. Which arguments name
-repositories is read from vLLM 0.32.0: config/model.py, config/speculative.py, config/lora.py, entrypoints/openai/models/protocol.py.
+Services run offline, so the roles download and pin each of them like the model, and the argument names its directory instead. The arguments are
+from vLLM 0.32.0: config/model.py, config/speculative.py, config/lora.py, entrypoints/openai/models/protocol.py.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ..inputs.services import ABSENT, PRESENT, Service
 from ..inputs.settings import Settings
 from .weights import Weights, weights_of
 
-# Arguments that name a repository of which no weights are read.
+# Arguments for a repository from which vLLM reads no weights.
 _SMALL = ("tokenizer", "hf_config_path", "generation_config")
-# Arguments that name one whose weights are.
+# Arguments for a repository from which vLLM reads weights.
 _WHOLE = ("spec_model", "speculative_config.model", "qlora_adapter_name_or_path")
 _WORDS = {"generation_config": ("auto", "vllm")}
-# What a repository holds beside what tokenizers and configurations are in.
+# Patterns of files that are neither part of a tokenizer nor of a configuration.
 WEIGHTS = (
     "*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.ggml", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.onnx_data", "*.tflite", "*.mlmodel",
     "original/*", "metal/*", "onnx/*", "openvino/*", "coreml/*",
@@ -37,9 +37,9 @@ _Visit = Callable[[str, str, bool, "str | None"], str]
 
 @dataclass(frozen=True)
 class Extra:
-    """A repository that an argument names, its weights on the host, and the path that takes its place. C(missing) is why nobody has it, or empty.
+    """A repository that an argument names, and its weights on the host. C(missing) is why no endpoint has it, or empty.
 
-    C(weights) are the model's own where it is the same repository. C(code_from): the repository whose code its configuration names, or empty.
+    C(weights) are the model's own where it is the same repository. C(code_from) is the repository whose code its configuration needs, or empty.
     """
 
     key: str
@@ -49,13 +49,13 @@ class Extra:
     code_from: str = ""
 
     def to_dict(self) -> dict[str, str]:
-        """What a reader of the plan wants to know."""
+        """The repository for readers of the plan."""
         found = self.weights
         return {"argument": f"vllm_args.{self.key}", "repo": self.repo, "revision": found.revision, "weights": found.name, "path": found.path}
 
 
 def is_repository(value: str) -> bool:
-    """Whether this is the id of a repository. A path is one where it begins with /."""
+    """Whether this is a repository id."""
     try:
         values.repo(value)
     except Bad:
@@ -64,14 +64,16 @@ def is_repository(value: str) -> bool:
 
 
 def is_word(key: str, value: str) -> bool:
-    """Whether an argument takes this for something else than a place: a word of vLLM's, or an address of another kind."""
-    # A speculator without a model of its own goes by the name of its method.
+    """Whether the value is neither a repository nor a path: a keyword of vLLM, or a URL."""
+    # A speculative method without a draft model has its name as the value.
     return value in _WORDS.get(key, ()) or "://" in value or (key not in _SMALL and "/" not in value)
 
 
 def visit(arguments: Mapping[str, Any], look: _Visit) -> dict[str, Any]:
-    """The arguments with each place that they name replaced by what C(look) makes of it: key, place, whether only small files of it are read,
-    and the revision that stands beside it."""
+    """The arguments with each repository or path replaced by the result of C(look).
+
+    :param look: gets the key, the value, whether vLLM reads only small files from it, and the revision from another argument
+    """
     found = dict(arguments)
     for key in (*_SMALL, *_WHOLE):
         place = found.get(key)
@@ -96,7 +98,7 @@ def visit(arguments: Mapping[str, Any], look: _Visit) -> dict[str, Any]:
 
 
 def _module(item: Any, look: _Visit) -> Any:
-    """A module of lora_modules, as text of name=path, JSON or a dictionary, with its place replaced."""
+    """A module of lora_modules (name=path, JSON or a dictionary) with its path replaced."""
     if isinstance(item, str) and "=" in item and "," not in item:
         name, _equals, place = item.partition("=")
         return f"{name}={look(f'lora_modules.{name}', place, False, None)}"
@@ -121,13 +123,13 @@ def _text(value: Any) -> str | None:
 
 
 def _beside(arguments: Mapping[str, Any], key: str) -> str | None:
-    """The revision that an argument of its own names."""
+    """The revision that another argument sets."""
     other = {"tokenizer": "tokenizer_revision", "speculative_config.model": "speculative_config.revision"}.get(key, "")
     return _text(arguments.get(other))
 
 
 def places(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str, bool, str | None]]:
-    """All places that arguments name: key, place, whether only small files of it are read, and the revision beside it."""
+    """All repositories and paths in arguments: key, value, whether vLLM reads only small files from it, and the revision from another argument."""
     found: list[tuple[str, str, bool, str | None]] = []
 
     def look(key: str, place: str, small: bool, revision: str | None) -> str:
@@ -139,7 +141,7 @@ def places(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str, bool, str |
 
 
 def revision_of(service: Service, repo: str, beside: str | None) -> str:
-    """The revision of a repository: as the service pins it, else as stands beside the argument."""
+    """The revision of a repository: from the service's extra_repositories, else from another argument."""
     if repo in service.extra_repositories:
         return service.extra_repositories[repo]
     try:
@@ -151,7 +153,7 @@ def revision_of(service: Service, repo: str, beside: str | None) -> str:
 def bring(
     arguments: Mapping[str, Any], service: Service, settings: Settings, own: Weights | None, answers: uncatalogued.Answers
 ) -> tuple[dict[str, Any], tuple[Extra, ...]]:
-    """The arguments with folders of the host in the place of repositories, and what is to be brought for that."""
+    """The arguments with directories of the host instead of repositories, and the repositories to download."""
     extras: list[Extra] = []
 
     def look(key: str, place: str, small: bool, beside: str | None) -> str:
@@ -175,7 +177,7 @@ def bring(
 
 
 def questions(raw_services: Any, settings: Settings) -> list[uncatalogued.Question]:
-    """What to ask about the repositories that a host's services name, as the user wrote them. What is wrong with them is told elsewhere."""
+    """The queries about the repositories in a host's services, as the user wrote them. Other code reports their errors."""
     if not settings.plan_lookup or settings.weights_offline:
         return []
     found = []
@@ -193,11 +195,11 @@ def questions(raw_services: Any, settings: Settings) -> list[uncatalogued.Questi
 
 
 def are_named(raw_services: Any) -> bool:
-    """Whether a service names any."""
+    """Whether a service names any repository or path."""
     return any(True for raw in (raw_services if isinstance(raw_services, (list, tuple)) else ()) for _place in _written(raw))
 
 
 def _written(raw: Any) -> Iterator[tuple[str, str, bool, str | None]]:
-    """The places in the arguments of a service as the user wrote it."""
+    """The repositories and paths in the arguments of a service, as the user wrote it."""
     if isinstance(raw, Mapping) and raw.get("state", PRESENT) != ABSENT and isinstance(raw.get("vllm_args"), Mapping):
         yield from places(raw["vllm_args"])

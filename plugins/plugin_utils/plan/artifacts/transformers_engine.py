@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine C(transformers serve): release, command, environment. Places named are in the sources of Transformers 5.19.0 and 5.23.0.
+"""The engine C(transformers serve): release, command and environment. File names are those of Transformers 5.19.0 and 5.23.0.
 
-It has no flag for the name of the model in its API: the name is what it was told to load (serving/utils.py, C(_resolve_model)), and its list
-of models is what its cache of the Hugging Face Hub holds (serving/model_manager.py, C(get_gen_models)). So the weights are put into a cache of
-the service's own under the name that it is to serve, by a link, before each start. What it then loads and lists is that name.
+It has no flag for the model name in its API: the name is that of the loaded model (serving/utils.py, C(_resolve_model)), and it lists the models
+in its cache of the Hugging Face Hub (serving/model_manager.py, C(get_gen_models)). So before each start the unit links the weights into the
+service's own cache, under the name to serve.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from ..vllm.engines import TRANSFORMERS
 from . import cuda
 from .releases import Release
 
-# Flags that the plan gives itself or that do nothing here, and how to say the same thing. Keys are those of transformers_args.
+# Flags that the plan sets or that have no effect here, each with the setting to use instead. Keys are those of transformers_args.
 OWNED: dict[str, str] = {
     "force_model": "name the model with the service's model",
     "host": "set the address with the service's host",
     "port": "set the port with the service's port",
-    "model_timeout": "leave it out: a model that is named at the start is never unloaded",
+    "model_timeout": "leave it out: transformers serve never unloads a model that it loads at the start",
     "non_blocking": "leave it out: it is for the tests of Transformers",
 }
 
-# A name that the Hub's cache can keep without an organisation (huggingface_hub, validate_repo_id); "--" stands for "/" in its folders.
+# A valid name in the Hub's cache without an organisation (huggingface_hub, validate_repo_id); "--" stands for "/" in its directories.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 
 
 def can_be_served_as(name: str) -> bool:
-    """Whether the engine's API can bear a name."""
+    """Whether the engine can serve a model under this name."""
     return bool(_NAME.fullmatch(name)) and "--" not in name and ".." not in name and not name.endswith((".git", ".gguf"))
 
 
@@ -46,7 +46,7 @@ def version_of(service: Service, settings: Settings) -> Version:
 
 
 def release_of(settings: Settings, version: Version) -> Release:
-    """The release of a version of Transformers. It stands beside those of vLLM and shares nothing with them but the interpreter and the indexes."""
+    """The release of a version of Transformers, separate from those of vLLM except for the interpreter and the indexes."""
     requirements = settings.vllm_transformers_requirements
     return Release(
         engine=TRANSFORMERS,
@@ -70,9 +70,9 @@ def release_of(settings: Settings, version: Version) -> Release:
 
 
 def environment(cache: str) -> dict[str, str | None]:
-    """No network for models, no telemetry, and all caches below one directory.
+    """No network for models, no telemetry, and all caches under one directory.
 
-    They are hidden there: in the unit's working directory a folder of the model's name would be taken for the model.
+    The caches are in hidden directories: the engine would take a directory with the model's name in its working directory for the model.
     """
     return {
         "HOME": cache,
@@ -86,7 +86,7 @@ def environment(cache: str) -> dict[str, str | None]:
 
 
 def before_start(cache: str, served_name: str, weights_path: str) -> list[list[str]]:
-    """Commands that put the weights under the served name into the service's own cache of the Hub, and nothing else into it."""
+    """Commands that link the weights under the served name into the service's own, otherwise empty cache of the Hub."""
     hub = f"{_home(cache)}/hub"
     model = f"{hub}/models--{served_name}"
     revision = posixpath.basename(weights_path)
@@ -94,15 +94,15 @@ def before_start(cache: str, served_name: str, weights_path: str) -> list[list[s
         ["/bin/rm", "-rf", hub],
         ["/bin/mkdir", "-p", f"{model}/refs", f"{model}/snapshots"],
         ["/bin/ln", "-s", weights_path, f"{model}/snapshots/{revision}"],
-        # What the default revision is.
+        # The default revision.
         ["/bin/sh", "-c", f"printf %s {revision} > {model}/refs/main"],
     ]
 
 
 def argv(release: Release, service: Service, served_name: str, arguments: Mapping[str, Any]) -> list[str]:
-    """The command."""
-    words = args.to_argv({"host": service.host, "port": service.port, **{key: arguments[key] for key in sorted(arguments)}})
-    return [f"{release.path}/bin/transformers", "serve", served_name, *words]
+    """The command of the service."""
+    arguments_line = args.to_argv({"host": service.host, "port": service.port, **{key: arguments[key] for key in sorted(arguments)}})
+    return [f"{release.path}/bin/transformers", "serve", served_name, *arguments_line]
 
 
 def _home(cache: str) -> str:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Weights: one pinned revision of a repository, where it lies on a host, and how it gets there."""
+"""Weights: a revision of a repository, its path on a host, and its source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..inputs.settings import Settings, sharing
 from ..inputs.settings.sharing import Share
 
 _HASH_DIGITS = 8
-# No repository's name has two dashes.
+# Repository names do not contain two dashes.
 _SMALL = "--without-weights"
 
 
@@ -24,9 +24,9 @@ _SMALL = "--without-weights"
 class Weights:
     """A revision of a repository on a host; C(bytes) is the size of the download, None when unknown.
 
-    C(folder) is a directory that somebody else filled, below C(mount) where one is named; empty where the weights have their place below
-    C(models_dir). C(offline) is whether they are brought there by hand. C(share) is the host's part in sharing them with others.
-    C(extra) is whether they are of a repository beside the model's, which need not hold a model; C(small) whether only its small files are wanted.
+    C(folder) is a directory with pre-staged weights, on C(mount) where one is named; empty where the weights are in C(models_dir).
+    C(offline) is whether the user copies them to C(models_dir). C(share) is the host's role in sharing them with other hosts.
+    C(extra) is whether they are an extra repository, which may not contain a model; C(small) whether only its small files are needed.
     """
 
     repo: str
@@ -47,12 +47,12 @@ class Weights:
 
     @property
     def is_local(self) -> bool:
-        """Whether they are used as they lie on the host, and nothing is ever downloaded."""
+        """Whether they are pre-staged on the host and never downloaded."""
         return self.offline or bool(self.folder)
 
     @property
     def name(self) -> str:
-        """Part of the download unit's name, so lower-case and without slashes."""
+        """The name in the download unit's name: lower-case and without slashes."""
         if self.folder:
             return f"local-{hashlib.sha256(self.folder.encode()).hexdigest()[:_HASH_DIGITS]}"
         is_commit = values.COMMIT.fullmatch(self.revision)
@@ -65,11 +65,11 @@ class Weights:
 
     @property
     def _part(self) -> str:
-        """A part of a repository has a folder of its own: one without weights is never taken for the model. What is brought by hand is brought whole."""
+        """The suffix for a partial repository, so that it is never taken for the model. Pre-staged repositories are complete."""
         return _SMALL if self.small and not self.offline else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The weights as the roles read them."""
+        """The weights for the roles."""
         return {
             "name": self.name,
             "repo": self.repo,
@@ -97,10 +97,10 @@ def weights_of(
 ) -> Weights:
     """The weights of a repository's revision on a host with these settings; the size is in bytes.
 
-    :param exclude: patterns of files that this repository has and serving does not need, beside those of the settings
-    :param service: the service that serves them, which may say where they lie
-    :param extra: whether they are of a repository beside the model's
-    :param small: whether only small files of it are wanted
+    :param exclude: patterns of files in this repository that serving does not need, in addition to the settings
+    :param service: the service that serves them, which may set their path
+    :param extra: whether they are an extra repository
+    :param small: whether only its small files are needed
     """
     patterns = tuple(dict.fromkeys((*settings.weights_exclude, *exclude)))
     folder, mount = (service.weights_path or "", service.weights_mount or "") if service is not None else ("", "")
@@ -113,7 +113,7 @@ def weights_of(
 
 
 def endpoints_of(settings: Settings) -> tuple[str, ...]:
-    """Where a host downloads from, in this order: the site's own mirror goes before what the settings name."""
+    """The endpoints from which a host downloads, in this order: the site's mirror, then the endpoints in the settings."""
     if settings.weights_share != sharing.MIRROR or not settings.weights_mirror_address:
         return settings.weights_endpoints
     return tuple(dict.fromkeys((f"http://{bracketed(settings.weights_mirror_address)}:{settings.weights_mirror_port}", *settings.weights_endpoints)))

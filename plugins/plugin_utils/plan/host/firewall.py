@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom a host's firewall lets in, and where."""
+"""The firewall rules of a host: allowed sources by port."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ansible_collections.inferops.gpu.plugins.module_utils._firewall.state impor
 
 from ..placement.draft import HostDraft, ServiceDraft
 
-# What every comment of ours begins with; the firewall's own code knows its rules by it.
+# Prefix of the comments of managed rules, by which the firewall module recognises them.
 _OWNER = "inferops:"
 
 
 def firewall_of(host: HostDraft) -> dict[str, Any]:
-    """The firewall as the role reads it: SSH first, then each service's port, then the other nodes of services over several hosts,
-    then those that fetch weights from it, then ports of others."""
+    """The firewall for the role: rules for SSH first, then for each service's port, for the other nodes of multi-node services, for hosts that fetch
+    weights, and for firewall_open_ports."""
     settings = host.settings
     rules: list[dict[str, Any]] = []
     if settings.firewall_enabled:
@@ -31,7 +31,7 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
             rules.append(_rule(port, [source for other, source in host.weights_clients if other == port], "weights"))
         taken = {(rule["port"], rule["protocol"], source) for rule in rules for source in rule["sources"]}
         for opened in settings.firewall_open_ports:
-            # What is let in already keeps the comment that says for whom.
+            # A source that is already allowed keeps the comment of its rule.
             wanted = [source for source in opened.sources if (opened.port, opened.protocol, source) not in taken]
             rules += [{**_rule(opened.port, wanted, "other"), "protocol": opened.protocol}] if wanted else []
             taken |= {(opened.port, opened.protocol, source) for source in wanted}
@@ -59,7 +59,7 @@ def is_in_force(state: Mapping[str, Any], rules: Iterable[Mapping[str, Any]], lo
 
 
 def _kept(host: HostDraft, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rules of ours for services that run on the host and are in no inventory: as long as they run they are reached as before."""
+    """Managed rules of orphaned units that run: they stay as long as the units run."""
     running = {unit.service for unit in host.orphaned_units if unit.runs}
     there = {(rule["port"], rule["protocol"], source) for rule in wanted for source in rule["sources"]}
     kept = []
@@ -72,22 +72,22 @@ def _kept(host: HostDraft, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def ssh_ports(host: HostDraft) -> tuple[int, ...]:
-    """Ports on which SSH comes in; none where the host was not asked."""
+    """Ports on which SSH listens; none without facts of the host."""
     return host.facts.firewall.ssh_ports if host.facts is not None else ()
 
 
 def is_open(draft: ServiceDraft) -> bool:
-    """Whether a service is to be reached from other hosts."""
+    """Whether other hosts have to reach a service."""
     return draft.answers and draft.service.port is not None and not is_loopback(draft.service.host)
 
 
 def is_loopback(address: str) -> bool:
-    """Whether who listens on the address is reached from its own host only."""
+    """Whether only the host itself can reach a listener on this address."""
     return address.startswith(("127.", "::1")) or address == "localhost"
 
 
 def peers(host: HostDraft) -> dict[str, list[str]]:
-    """Addresses of the other nodes of the host's services, each with the names of the services. Names of hosts are no addresses, and left out."""
+    """IP addresses of the other nodes of the host's services, each with the names of the services. Host names are left out."""
     found: dict[str, list[str]] = {}
     for draft in host.services:
         for node in draft.part.nodes if draft.part is not None else ():
@@ -106,7 +106,7 @@ def is_address(text: str) -> bool:
 
 
 def _rule(port: int | None, sources: Iterable[str], kind: str, *services: Any) -> dict[str, Any]:
-    """One thing that is let in, from so many networks. They are a list of one rule, since of many hosts they are most of the plan."""
+    """One rule with all its sources, which keeps the plan of many hosts small."""
     return {
         "kind": kind,
         "services": list(services),

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host of the inventory reaches without the site's proxy: itself, the hosts that it works with, and those of them that it takes things from."""
+"""What a host reaches without the site's proxy: itself, its peers, and hosts of the inventory that it downloads from."""
 
 from __future__ import annotations
 

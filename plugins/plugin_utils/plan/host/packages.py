@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""OS packages that the roles need of a host beyond C(host_packages). They are installed in one go, which costs one look at the mirrors."""
+"""OS packages that the roles need in addition to C(host_packages), installed in one step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Callable, Mapping
 from ..inputs.settings import interpreters
 from ..placement.draft import HostDraft
 
-# A package, and whether a host needs it. Names are those of Debian and Ubuntu alike.
+# Packages, each with the test whether a host needs it. The names are the same on Debian and Ubuntu.
 _WANTED: Mapping[str, Callable[[HostDraft], bool]] = {
     # conntrack -S: how many connections the table turned away.
     "conntrack": lambda host: host.settings.kernel_enabled,
@@ -24,7 +24,7 @@ def packages_of(host: HostDraft) -> list[str]:
 
 
 def python_packages(host: HostDraft) -> list[str]:
-    """Those of a Python that is not the system's own, where the system's archive has it."""
+    """The packages of a Python other than the distribution's default, where the distribution has it."""
     if host.facts is None:
         return []
     system = host.facts.system

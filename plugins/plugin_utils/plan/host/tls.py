@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS in vLLM itself: which files it reads, how they come to a service that may not open them, and by which name it is known.
+"""TLS in vLLM itself: the files that it reads, how a service gets them, and the name in the certificate.
 
-Keys below /etc/letsencrypt/live are root's alone, and a service runs under an account of its own. So systemd hands the files over, as credentials
-of the unit (LoadCredential= in systemd.exec(5)): copies made at each start, that only the unit can read. Where vLLM is to follow a renewed
-certificate by itself (enable_ssl_refresh) it has to read the files where they lie.
+Only root can read the keys in /etc/letsencrypt/live, and each service runs under its own account. So systemd passes the files as credentials of
+the unit (LoadCredential= in systemd.exec(5)): copies from each start, which only the unit can read. With enable_ssl_refresh vLLM reloads a renewed
+certificate, and has to read the original files.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ ARGUMENTS = (*FILES, "enable_ssl_refresh", "ssl_cert_reqs", "ssl_ciphers")
 
 
 def is_used(draft: ServiceDraft) -> bool:
-    """Whether the service's API speaks TLS: uvicorn does so with either of the two."""
+    """Whether the service's API uses TLS: uvicorn does with either of the two files."""
     return any(draft.given.get(key) for key in ("ssl_certfile", "ssl_keyfile"))
 
 
 def files(draft: ServiceDraft) -> dict[str, str]:
-    """The files that a service names, by their argument."""
+    """The files in a service's arguments, by argument."""
     return {key: str(draft.given[key]) for key in FILES if draft.given.get(key)}
 
 
 def are_copied(draft: ServiceDraft) -> bool:
-    """Whether systemd hands the files over, so that who may read them does not matter."""
+    """Whether systemd passes copies of the files, so that the service's account does not need to read the originals."""
     return str(draft.given.get("enable_ssl_refresh")).lower() != "true"
 
 
 def arguments(draft: ServiceDraft) -> dict[str, str]:
-    """What the arguments that name a file say on the command line."""
+    """The arguments with the paths for the command line."""
     if not are_copied(draft):
         return files(draft)
-    # Where systemd puts a unit's credentials; its variable for it is not for arguments in versions before 250.
+    # The directory of a unit's credentials; systemd before 250 does not expand its variable in arguments.
     return {key: f"/run/credentials/{draft.service.unit}/{key}" for key in files(draft)}
 
 

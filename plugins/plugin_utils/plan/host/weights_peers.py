@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Among hosts that want the same weights: the one that downloads them, and those that copy from it."""
+"""Sharing of weights between hosts: the host that downloads them, and the hosts that copy from it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..inputs.settings import networks
 from ..inputs.settings.sharing import FOLLOWER, MIRROR, PEER, SOURCE, Share
 from ..placement.draft import HostDraft, ServiceDraft
 
-# What makes two hosts want the same files.
+# Repository, revision and patterns, by which two hosts need the same files.
 _Wanted = tuple[str, str, frozenset[str], frozenset[str]]
 
 
 def share_out(hosts: Sequence[HostDraft], run: Run) -> list[HostDraft]:
-    """The hosts with their parts in sharing weights.
+    """The hosts with their roles in sharing weights.
 
-    Of those that share as peers and are in this run, the source is one that has the weights verified, else the first of the inventory: a choice
-    that stays the same from run to run, so that a download that was cut off goes on where it stands. Hosts that have them already copy nothing.
+    Of the peers in this run the source is a host that has the verified weights, else the first of the inventory. The choice is stable, so that the
+    next run resumes an interrupted download. Hosts that have the weights copy nothing.
     """
     wanting: dict[_Wanted, list[HostDraft]] = {}
     for host in hosts:
@@ -38,10 +38,10 @@ def share_out(hosts: Sequence[HostDraft], run: Run) -> list[HostDraft]:
 
 
 class _Clients:
-    """Whom a host's firewall lets fetch weights from it, the same from run to run, whoever has what already.
+    """The sources that may fetch weights from a host, independent of which host already has them.
 
-    A host whose weights others want as well lets in all that share as peers: what it serves while a run lasts, it serves to those alone that are
-    to copy from it, and a list of its own for each host and model would make of a thousand hosts a million rules. A mirror lets in all that use it.
+    A host with shared weights allows all peers: during a run it serves only its followers, and separate lists for each host and model would be a
+    million rules for a thousand hosts. A mirror allows all hosts that use it.
     """
 
     def __init__(self, hosts: Sequence[HostDraft]) -> None:
@@ -60,7 +60,7 @@ class _Clients:
         self._mirrored = {name: networks.smallest(addresses) for name, addresses in mirrored.items()}
 
     def of(self, host: HostDraft) -> tuple[tuple[int, str], ...]:
-        """Ports and the networks that may ask there, the host itself not among them."""
+        """Ports, each with an allowed network, without the host itself."""
         settings = host.settings
         found = []
         keys = _keys(host) if settings.weights_share == PEER else []
@@ -72,7 +72,7 @@ class _Clients:
 
 
 def _keys(host: HostDraft) -> list[_Wanted]:
-    """The weights that a host wants and does not have brought by hand."""
+    """The weights that a host needs and that are not pre-staged."""
     return list(dict.fromkeys(_wanted(weights) for draft in host.services for weights in draft.all_weights if not weights.is_local))
 
 
@@ -89,8 +89,8 @@ def _parts(key: _Wanted, sharers: list[HostDraft]) -> dict[str, Share]:
 
 
 def address_of(host: HostDraft, key: _Wanted) -> str:
-    """Where peers reach a host: on the interface that C(weights_share_interface) names, else on that of a service over several hosts that runs
-    on these weights, else as the inventory and the host's routes have it."""
+    """A host's address for peers: that of C(weights_share_interface), else that of a multi-node service with these weights, else from the inventory
+    and the host's routes."""
     if host.settings.weights_share_interface:
         return reached_at(host.address, host.facts, host.settings.weights_share_interface)[0]
     for draft in host.services:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host's services with everything merged in that they draw on: what the rules look at and the plan is written from."""
+"""A host's services with all inputs merged: the input of the checks and of the resolved plan."""
 
 from __future__ import annotations
 
@@ -29,20 +29,25 @@ from ..vllm.platforms import numbers
 from ..vllm.tables import Tables
 from ..vllm.transports import Transport
 
-# Parallel sizes whose product is the number of GPUs. Data parallel ranks on other hosts do not count, see local_data_parallel.
+# Parallel sizes whose product is the number of GPUs. Data parallel ranks on other hosts are excluded, see local_data_parallel.
 _OTHER_SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size")
 
 
 @dataclass(frozen=True)
 class ServiceDraft:
-    """A present service. C(entry) and C(weights) are None when its model is unknown, C(profile) and C(preset) when it names none that is known.
+    """A present service.
 
-    C(offered) holds the catalogue's arguments: the entry's, over them the profile's, over them the preset's, where a null takes one away.
-    C(given) has the user's over those, nulls gone, and C(arguments) the same with what the plan works out.
-    C(extras) are the repositories that arguments name; C(arguments) has their folders, C(given) what the user wrote.
-    C(gpus) are the indexes of the GPUs it uses, None when nobody knows them; of a service over several hosts, those of this host. C(part) is this
-    host's part in such a service, C(transport) the network between its hosts where the user names one. C(spelt): what the user calls arguments
-    that C(given) has under another name, a flag's own. C(drafter): the model that drafts tokens, where it is one of its own.
+    - C(entry), C(weights): None when its model is unknown
+    - C(profile), C(preset): None when the service names none, or an unknown one
+    - C(offered): the catalogue's arguments: the entry's, overridden by the profile's and the preset's, where null removes one
+    - C(given): C(offered) overridden by the user's arguments, without nulls
+    - C(arguments): C(given) with the arguments that the plan sets, and directories instead of repositories
+    - C(extras): the extra repositories in arguments
+    - C(gpus): indexes of its GPUs on this host, None when unknown
+    - C(part): this host's part in a multi-node service
+    - C(transport): the network between the nodes, where the user names one
+    - C(spelt): the user's spelling of arguments that C(given) has under the flag's own name
+    - C(drafter): the draft model, where it is a separate model
     """
 
     service: Service
@@ -67,12 +72,12 @@ class ServiceDraft:
 
     @property
     def all_weights(self) -> tuple[Weights, ...]:
-        """The model's, and those of further repositories."""
+        """The weights of the model and of extra repositories."""
         own = (self.weights,) if self.weights is not None else ()
         return (*own, *(extra.weights for extra in self.extras if extra.weights is not self.weights))
 
     def where(self, key: str) -> str:
-        """Where the user finds an argument: under the name that it has there, or that it is the catalogue's."""
+        """The key of an argument for messages: in the user's spelling, or marked as the catalogue's."""
         written = self.spelt.get(key, key)
         return f"vllm_args.{written}" if written in self.service.vllm_args else f"vllm_args.{key} (from the catalogue)"
 
@@ -86,32 +91,32 @@ class ServiceDraft:
 
     @property
     def task(self) -> str:
-        """The task by which the service is verified. A catalogue's entry that states how its model thinks is one that chats."""
+        """The task by which the service is verified. A catalogue entry with C(thinking) is a chat model."""
         known, thinks = (self.entry.task, bool(self.entry.thinking)) if self.entry is not None else ("", False)
         return tasks.task_of(self.service.task, self.engine, self.given, known, thinks)
 
     @property
     def on_cpu(self) -> bool:
-        """Whether it computes on the host's processors alone."""
+        """Whether it runs on CPUs only."""
         return self.release.cpu or (self.engine == TRANSFORMERS and self.arguments.get("device") == "cpu")
 
     @property
     def is_distributed(self) -> bool:
-        """Whether it is to run over several hosts, even where it is not known over which."""
+        """Whether it is a multi-node service, even where its hosts are unknown."""
         return self.service.distributed is not None and self.engine == VLLM
 
     @property
     def answers(self) -> bool:
-        """Whether its API answers on this host: of several hosts only the head's does."""
+        """Whether its API is on this host: a multi-node service has it on the head only."""
         return self.part is None or self.part.is_head
 
     def with_part(self, part: Part) -> ServiceDraft:
-        """The same as one host's part of it."""
+        """The service with one host's part of it."""
         environment = {**part.environment(), **self.environment}
         return replace(self, part=part, arguments={**self.arguments, **part.arguments()}, environment=dict(sorted(environment.items())))
 
     def world_size(self) -> int | None:
-        """GPUs that the parallel sizes ask for; None when one of them is not a positive whole number."""
+        """GPUs that the parallel sizes need; None when one of them is not a positive integer."""
         sizes = [args.size(self.arguments, key) for key in ("tensor_parallel_size", *_OTHER_SIZES)]
         sizes.append(local_data_parallel(self.arguments))
         product = 1
@@ -126,7 +131,7 @@ class ServiceDraft:
 class HostDraft:
     """A host: C(gpus) from its facts, else as stated by the user, else None.
 
-    C(weights_clients) are those that may fetch weights from it: its port and their networks. C(proxy) is how it reaches the world.
+    C(weights_clients) are ports with the networks that may fetch weights there. C(proxy) is the proxy of the host.
     """
 
     name: str
@@ -162,7 +167,7 @@ def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
 def draft_service(
     service: Service, settings: Settings, catalogue: Catalogue, tables: Tables, gpus: tuple[Gpu, ...] | None, answers: uncatalogued.Answers
 ) -> ServiceDraft:
-    """Merge what a service draws on: the catalogue's entry, its profile, its preset, the user's words, and under all of them what the plan works out."""
+    """Merge the inputs of a service: the catalogue entry, its profile and preset, and the user's settings, over the plan's own defaults."""
     entry = catalogue.find(service.model) if service.model else None
     if entry is not None:
         entry = uncatalogued.complete(entry, service, settings, answers, tables.transformers)
@@ -185,7 +190,7 @@ def draft_service(
     computed = _parallel_sizes(service, given, used_gpus)
     named = service.task or (entry.task if entry is not None and entry.name != entry.repo else "")
     if named in tasks.POOLERS and not tasks.is_pooler(merged) and not {"runner", "task"} & merged.keys() and flags.has("flags", "--runner", version):
-        # Of many such models the class is that of a model that makes text.
+        # Many such models have the class of a generative model.
         computed["runner"] = "pooling"
     if flags.has("flags", "--shutdown-timeout", version) and "shutdown_timeout" not in merged:
         computed["shutdown_timeout"] = settings.model_service_shutdown_timeout
@@ -220,7 +225,7 @@ def draft_service(
         arguments=completed,
         environment=environment,
         cache=cache,
-        # 0 is what vLLM itself does without the flag; what is no number at all is for vLLM's own parser to refuse.
+        # 0 is vLLM's default; vLLM's parser refuses a value that is not a number.
         shutdown_timeout=args.number(completed, "shutdown_timeout") or 0,
         transport=transport,
         spelt=spelt,
@@ -228,9 +233,9 @@ def draft_service(
 
 
 def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version) -> tuple[dict[str, Any], dict[str, str]]:
-    """Arguments under the one name of each flag, and what the user called those that have another there.
+    """Arguments under the name of each flag, and the user's spelling where it differs.
 
-    A switch that says the opposite (disable_x: true) becomes the flag's own false. Where one flag is given twice, which is an error, the last counts.
+    An inverse spelling (disable_x: true) becomes false of the flag. Where a flag is set twice, which is an error, the last one is used.
     """
     found: dict[str, Any] = {}
     spelt = {}
@@ -245,7 +250,7 @@ def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version
 
 
 def _draft_transformers(service: Service, settings: Settings, entry: Entry | None, gpus: tuple[Gpu, ...] | None) -> ServiceDraft:
-    """A service on Transformers: of the catalogue's entry it takes the weights alone, since all arguments and variables there are vLLM's."""
+    """A service on Transformers. It uses only the weights of the catalogue entry, since the arguments and variables there are for vLLM."""
     version = transformers_engine.version_of(service, settings)
     cache = f"{settings.host_cache_dir}/{service.name}"
     files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
@@ -272,7 +277,7 @@ def _draft_transformers(service: Service, settings: Settings, entry: Entry | Non
 
 
 def _used_gpus(service: Service, gpus: tuple[Gpu, ...] | None) -> tuple[int | str, ...] | None:
-    """The GPUs that a service names, else all of the host that are whole."""
+    """The GPUs that a service names, else all GPUs of the host that MIG does not split."""
     if service.gpus is not None:
         return service.gpus
     return tuple(gpu.index for gpu in gpus if gpu.parent is None and not gpu.split) if gpus is not None else None
@@ -282,12 +287,12 @@ def _weights(service: Service, settings: Settings, entry: Entry | None) -> Weigh
     if entry is None:
         return None
     same_revision = service.revision in (None, entry.revision)
-    # Another revision may well be of another size: better no check than a wrong one.
+    # Another revision may have another size, so it is unknown.
     return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude, service)
 
 
 def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None, tables: Tables) -> Release:
-    """The release of a version, proven for the GPUs unless the user says for what. What is known of its torch is known of the indexes' build alone."""
+    """The release of a version, tested for the host's GPUs unless the user names architectures. Its CUDA version is known only for builds from indexes."""
     platforms = tables.platforms
     if not settings.cuda_architectures:
         found = {gpu.compute_capability for gpu in gpus or () if numbers(gpu.compute_capability)}
@@ -298,7 +303,7 @@ def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None,
 
 
 def _own_settings(service: Service, settings: Settings) -> Settings:
-    """The host's settings with what the service says of its release over them. Who names a version alone means the one that the indexes have."""
+    """The host's settings with the service's settings for its release. A service that sets only a version uses the package indexes."""
     source = service.vllm_source
     if source is None:
         source = Source() if service.vllm_version else settings.vllm_source
@@ -311,10 +316,10 @@ def _own_settings(service: Service, settings: Settings) -> Settings:
 
 
 def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int | str, ...] | None) -> dict[str, Any]:
-    """The parallel sizes where the user gives none, and what goes with them.
+    """The parallel sizes that the user does not set, and the executor backend.
 
-    On one host tensor parallel gets the GPUs that the other sizes leave. On several it stays inside a host and the stages of pipeline parallel
-    are the hosts, unless one of the two is given and the other follows from the number of GPUs.
+    On one host tensor parallel uses the GPUs that the other sizes leave. On several hosts it stays within a host and each host is a pipeline stage,
+    unless the user sets one of the two, and the other follows from the number of GPUs.
     """
     each = len(set(gpus or ()))
     if service.distributed is None:
@@ -333,7 +338,7 @@ def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int 
 
 
 def _product(given: Mapping[str, Any], *keys: str) -> int:
-    """The product of some parallel sizes and of the data parallel ranks on this host."""
+    """The product of these parallel sizes and the number of data parallel ranks on this host."""
     product = local_data_parallel(given) or 1
     for key in keys:
         product *= args.size(given, key) or 1
@@ -341,7 +346,7 @@ def _product(given: Mapping[str, Any], *keys: str) -> int:
 
 
 def _base_environment(service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str) -> dict[str, str | None]:
-    """What every service needs: no network for models, no usage reports, and all caches below one directory that it may write."""
+    """The environment of every service: no network for models, no usage reports, and all caches under one writable directory."""
     start = settings.model_service_start_timeout
     environment: dict[str, str | None] = {
         "HOME": cache,
@@ -356,7 +361,7 @@ def _base_environment(service: Service, settings: Settings, version: Version, fl
     }
     environment.update(_visible_gpus(service))
     if flags.has("environment", "VLLM_ENGINE_READY_TIMEOUT_S", version):
-        # A little less than the unit's own start timeout, so that vLLM says what it waited for before systemd kills it.
+        # Less than the unit's start timeout, so that vLLM reports what it waited for before systemd kills it.
         environment["VLLM_ENGINE_READY_TIMEOUT_S"] = str(max(start - 60, start // 2, 1))
     return environment
 
@@ -364,5 +369,5 @@ def _base_environment(service: Service, settings: Settings, version: Version, fl
 def _visible_gpus(service: Service) -> dict[str, str | None]:
     if service.gpus is None:
         return {}
-    # CUDA counts GPUs by speed unless told to count as nvidia-smi does, which is where the user read the numbers.
+    # By default CUDA numbers GPUs by speed. This selects the order of nvidia-smi, from which the user has the numbers.
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(str(index) for index in service.gpus)}

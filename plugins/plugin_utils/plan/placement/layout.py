@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a model can be cut as the parallel sizes ask: heads, blocks of FP8 scales, groups of columns with one scale, layers.
+"""Whether a model divides by the parallel sizes: heads, blocks of FP8 scales, groups of columns with one scale, layers.
 
-Places named are in the sources of vLLM 0.32.0.
+File names are those of vLLM 0.32.0.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from typing import Iterator
 from ..models.architecture import GROUPED, GROUPED_LAYERS, Architecture
 from ..models.parallel import Parallel
 
-# Tensor parallel sizes that are looked through for a fix, in GPUs.
+# Tensor parallel sizes that a fix may offer.
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 
 
-# The finest blocks, in rows and columns, into which vLLM refines the scales of routed experts (fused_moe/oracle/fp8.py, refine_fp8_moe_block_shape).
+# The smallest blocks, in rows and columns, into which vLLM refines the scales of routed experts (fused_moe/oracle/fp8.py,
+# refine_fp8_moe_block_shape).
 _FINEST = 32
 _ROUTED = "moe_intermediate_size"
 _SHARED = "the shared experts' intermediate size"
-# What vLLM's kernels for experts in AWQ and GPTQ halve groups down to, until they divide a rank's slice (moe_wna16.py, create_weights).
+# The smallest group to which vLLM's kernels for AWQ and GPTQ experts halve groups to divide a rank's slice (moe_wna16.py, create_weights).
 _SMALLEST_GROUP = 32
 
-# What a misfit is about, beside heads and layers.
+# Kinds of misfits other than heads and layers.
 BLOCKS, GROUPS = "blocks", "groups"
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """Something that does not divide: the argument at error and why. C(about): C(BLOCKS) or C(GROUPS) of weights that share a scale, else empty."""
+    """Something that does not divide: the argument to change, and the reason. C(about): C(BLOCKS) or C(GROUPS) of weights with one scale, else empty."""
 
     key: str
     why: str
@@ -40,9 +41,9 @@ class Misfit:
 
 
 def misfits(model: Architecture, parallel: Parallel, refines: bool = False) -> Iterator[Misfit]:
-    """Everything of the model that the sizes cut badly; nothing about what is not known of it.
+    """Everything in the model that does not divide by the sizes. Unknown parts are skipped.
 
-    :param refines: vLLM refines the block scales of routed experts that a rank's slice would cut, as it does from 0.29 on GPUs with FP8 arithmetic
+    :param refines: vLLM refines the block scales of routed experts that a rank's slice would split, from 0.29 on with GPUs with FP8 arithmetic
     """
     yield from _heads(model, parallel)
     yield from _blocks(model, parallel, refines)
@@ -56,7 +57,7 @@ def fits(model: Architecture, parallel: Parallel, refines: bool = False) -> bool
 
 
 def _heads(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
-    """Attention heads are dealt out evenly; KV heads too, or each is copied to the same number of ranks (config/model.py)."""
+    """Attention heads are divided evenly; KV heads too, or each is copied to the same number of ranks (config/model.py)."""
     size = parallel.tensor
     heads, kv_heads = model.num_attention_heads, model.num_kv_heads
     if heads and heads % size:
@@ -67,18 +68,18 @@ def _heads(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
     if dealt > 1 and size % dealt:
         yield Misfit("decode_context_parallel_size", f"tensor_parallel_size {size} does not divide by {dealt}")
     elif dealt > 1 and model.mla is None and kv_heads and dealt > size // kv_heads:
-        why = f"{size} ranks hold {size // kv_heads} copies of each of the model's {kv_heads} KV heads, and tokens can be dealt out among copies only"
+        why = f"{size} ranks hold {size // kv_heads} copies of each of the model's {kv_heads} KV heads, and tokens can be distributed only among copies"
         yield Misfit("decode_context_parallel_size", why)
 
 
 def _blocks(model: Architecture, parallel: Parallel, refines: bool) -> Iterator[Misfit]:
-    """Each rank's slice of a matrix in FP8 blocks holds whole blocks (quantization/utils/fp8_utils.py, validate_fp8_block_shape).
+    """Each rank's slice of a matrix in FP8 blocks has whole blocks (quantization/utils/fp8_utils.py, validate_fp8_block_shape).
 
-    Scales for channels or tensors have no such bound. Those of routed experts alone are refined, to blocks that divide all sizes involved.
+    Scales of channels or tensors have no such limit. vLLM refines only scales of routed experts, to blocks that divide all sizes.
     """
     if model.quantization != "fp8-block" or model.weight_block_size is None:
         return
-    # Rows of the sliced outputs, columns of the sliced inputs: the same sizes stand in both.
+    # Rows of the sliced outputs and columns of the sliced inputs have the same sizes.
     block = max(model.weight_block_size)
     for what, size, ranks in _sliced(model, parallel):
         if size % ranks or (size // ranks) % block:
@@ -92,12 +93,11 @@ def _blocks(model: Architecture, parallel: Parallel, refines: bool) -> Iterator[
 
 
 def _groups(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
-    """Each rank's slice of the columns of a weight holds whole groups: scales lie one a group, and a rank has those of its slice.
+    """Each rank's slice of the columns of a weight has whole groups, since each group has one scale.
 
     Otherwise vLLM 0.32.0 refuses it (distributed/utils.py, verify_group_size_divides_partition; auto_awq.py, BaseAWQLinearMethod;
-    compressed_tensors_moe_wna16.py), or finds no kernel, or one that takes the wrong scales (auto_gptq.py, kernels/linear/mixed_precision/exllama.py).
-    Experts in AWQ and GPTQ fall back to kernels that halve groups down to 32. What Marlin's tiles want beside that (64 rows, 128 columns) is
-    padded.
+    compressed_tensors_moe_wna16.py), or finds no kernel, or uses wrong scales (auto_gptq.py, kernels/linear/mixed_precision/exllama.py).
+    AWQ and GPTQ experts fall back to kernels that halve groups down to 32. vLLM pads for Marlin's tiles (64 rows, 128 columns).
     """
     size = model.group_size
     if model.quantization not in GROUPED or size is None:
@@ -110,12 +110,12 @@ def _groups(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
             group //= 2
         if columns % (ranks * group):
             share = f"{columns // ranks}" if columns % ranks == 0 else f"{columns / ranks:.1f}"
-            why = f"{what} {columns} over {ranks} ranks is {share} each, which cuts the groups of {size} columns that share a scale"
+            why = f"{what} {columns} over {ranks} ranks is {share} each, which splits the groups of {size} columns with one scale"
             yield Misfit("tensor_parallel_size", why, GROUPS)
 
 
 def _inputs(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, str, int, int]]:
-    """Inputs that are cut, each with the kind of layer, its name and the number of slices. One slice is no cut."""
+    """Inputs that are sliced, each with the kind of layer, its name and the number of slices."""
     if model.moe_intermediate_size and parallel.expert_slices > 1:
         yield "experts", _ROUTED, model.moe_intermediate_size, parallel.expert_slices
     if parallel.tensor == 1:
@@ -132,13 +132,13 @@ def _inputs(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, str,
 
 
 def _sliced(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, int, int]]:
-    """Sizes that are cut, each with the number of slices. One slice is no cut."""
+    """Sizes that are sliced, each with the number of slices."""
     if model.moe_intermediate_size and parallel.expert_slices > 1:
         yield _ROUTED, model.moe_intermediate_size, parallel.expert_slices
     if parallel.tensor == 1:
         return
     if model.moe_intermediate_size and model.shared_experts:
-        # Shared experts are cut like dense layers, whatever becomes of the routed ones.
+        # Shared experts are sliced like dense layers, independently of the routed ones.
         yield _SHARED, model.moe_intermediate_size * model.shared_experts, parallel.tensor
     if model.intermediate_size and (not model.is_moe or model.first_k_dense):
         yield "intermediate_size", model.intermediate_size, parallel.tensor
@@ -149,12 +149,12 @@ def _sliced(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, int,
 
 
 def tensor_sizes(model: Architecture, parallel: Parallel, most: int, refines: bool = False) -> list[int]:
-    """Tensor parallel sizes up to a number that fit the model with the other sizes as they are."""
+    """Tensor parallel sizes up to C(most) that fit the model with the other sizes unchanged."""
     return [size for size in SIZES if size <= most and fits(model, parallel.with_tensor(size), refines)]
 
 
 def pipeline_layouts(model: Architecture, parallel: Parallel, gpus: int, refines: bool = False) -> list[Parallel]:
-    """Ways to use all of so many GPUs by more pipeline stages, the largest tensor parallel size first."""
+    """Layouts that use all GPUs by more pipeline stages, the largest tensor parallel size first."""
     rest = parallel.data * parallel.prefill_context
     ways = []
     for tensor in reversed(SIZES):
@@ -166,7 +166,7 @@ def pipeline_layouts(model: Architecture, parallel: Parallel, gpus: int, refines
 
 
 def expert_layouts(model: Architecture, parallel: Parallel, refines: bool = False) -> list[Parallel]:
-    """The same number of GPUs with whole experts dealt out: within tensor parallel, or over data parallel ranks."""
+    """Layouts on the same number of GPUs with expert parallelism: within tensor parallel, or over data parallel ranks."""
     if not model.is_moe or parallel.expert:
         return []
     within = replace(parallel, expert=True)

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services over several hosts, put together from the hosts that say they belong to them."""
+"""Multi-node services, assembled from the hosts that define them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .draft import HostDraft, ServiceDraft
 
 @dataclass(frozen=True)
 class Member:
-    """A host of a cluster and the service's draft there."""
+    """A host of a multi-node service and the service's draft there."""
 
     host: HostDraft
     draft: ServiceDraft
@@ -22,7 +22,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A service over several hosts, its members by rank."""
+    """A multi-node service, its members by rank."""
 
     name: str
     members: tuple[Member, ...]
@@ -41,15 +41,14 @@ class Cluster:
 
     @property
     def distributed(self) -> Distributed:
-        """What the head says of it. Whether the others say the same is for a rule to tell."""
+        """The head's settings. A check compares those of the other nodes."""
         return self.head.draft.service.distributed or Distributed()
 
 
 def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[Cluster]]:
-    """The hosts with their parts in services over several hosts, and these services.
+    """The hosts with their parts in multi-node services, and these services.
 
-    Of hosts that have a distributed service of the same name the head is the one that they name, else the first of the inventory; the others
-    follow in the order of the inventory.
+    The head of a service is the host in distributed.head, else the first of the inventory. The other hosts follow in the order of the inventory.
     """
     drafts = list(hosts)
     found: dict[str, list[Member]] = {}
@@ -57,7 +56,7 @@ def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[Cluster]
         here: set[str] = set()
         for draft in host.services:
             name = draft.service.name
-            # Of two with one name on a host, which is an error, the first.
+            # Of two services with the same name on a host, which is an error, the first is used.
             if draft.is_distributed and name is not None and name not in here:
                 here.add(name)
                 found.setdefault(name, []).append(Member(host, draft))
@@ -97,7 +96,7 @@ def _member(host: HostDraft, name: str) -> Member:
 
 
 def _node(member: Member) -> Node:
-    """Where the other nodes reach this one."""
+    """The address at which the other nodes reach this one."""
     host = member.host
     wanted = member.draft.service.distributed.interface if member.draft.service.distributed else None
     return Node(host.name, *reached_at(host.address, host.facts, wanted))

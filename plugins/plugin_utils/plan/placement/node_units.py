@@ -26,7 +26,7 @@ _RAY_PORTS = {
     "dashboard_agent": 7, "metrics": 8, "client": 9, "autoscaler_metrics": 10, "dashboard_metrics": 11,
 }
 _FIRST_WORKER_PORT = 16
-# The whole of it, workers' ports included: each rank and the engine take one.
+# All ports of Ray on a node, with those of the workers: each rank and the engine use one.
 RAY_BLOCK = 128
 _MP_PORTS = {"rendezvous": 0, "supervisor": 1}
 _HEAD_ALONE = frozenset({"rendezvous", "supervisor", "dashboard", "client", "autoscaler_metrics", "dashboard_metrics"})
@@ -94,12 +94,12 @@ def unit_names(draft: ServiceDraft) -> list[str]:
 
 
 def temp_dir(host: HostDraft, draft: ServiceDraft) -> str:
-    """Where Ray keeps its sockets and logs: a short path."""
+    """Ray's directory for sockets and logs, with a short path."""
     return f"{host.settings.multi_node_ray_temp_dir}/{draft.service.name}"
 
 
 def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """The units that a service may have had on a host under another backend or as another part, or that go with it when it goes.
+    """Former units of a service on a host, from another backend or another rank, and units that its removal deletes.
 
     :param present: units that it has now
     """
@@ -123,7 +123,7 @@ def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) 
 
 
 def units_of(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: str | None) -> list[NodeUnit]:
-    """The units of a service on this host; first the one that stands for it. Empty for a service on one host."""
+    """The units of a multi-node service on this host, first the one that represents it. Empty for a service on one host."""
     part = draft.part
     if part is None:
         return []
@@ -224,7 +224,7 @@ def _ray_environment(draft: ServiceDraft, part: Part) -> dict[str, str]:
         "AUTOSCALER_METRIC_PORT": str(part.rendezvous_port + _RAY_PORTS["autoscaler_metrics"]),
         "DASHBOARD_METRIC_PORT": str(part.rendezvous_port + _RAY_PORTS["dashboard_metrics"]),
     }
-    # Engine and ranks of one host find each other's sockets there, whatever each unit has for /tmp.
+    # Engine and ranks of one host find each other's sockets there, since each unit has its own /tmp.
     return {**found, "VLLM_RPC_BASE_PATH": _rpc_dir(draft)}
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a service's arguments and its host's GPUs to the memory estimate: what the rules and the document both ask for."""
+"""The memory estimate of a service from its arguments and its host's GPUs, for the checks and the resolved plan."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..vllm.argument_types import count
 from ..vllm.engines import VLLM
 from .draft import HostDraft, ServiceDraft
 
-# gpu_memory_utilization where nobody sets it: the default rose when CUDA graphs came to be counted (config/cache.py of 0.32.0).
+# Defaults of gpu_memory_utilization: it was raised when vLLM began to count CUDA graphs (config/cache.py of 0.32.0).
 _UTILIZATION = 0.92
 _OLDER_UTILIZATION = 0.9
 
-# From this version on CUDA graphs are taken out of vLLM's share; 0.18 announces it in its log.
+# From this version on vLLM counts CUDA graphs in its share of the memory; 0.18 announces it in its log.
 _GRAPHS_COUNT = (0, 19)
 
 _ENCODINGS_OF_FALSE = ("", "0")
@@ -29,7 +29,7 @@ _ENCODINGS_OF_FALSE = ("", "0")
 
 @dataclass(frozen=True)
 class EstimateInputs:
-    """All that the estimate of a service depends on. C(total) is the memory of its smallest GPU in bytes and C(gpu) that GPU's name."""
+    """Inputs of a service's memory estimate. C(total) is the memory of its smallest GPU in bytes and C(gpu) that GPU's name."""
 
     model: Architecture
     parallel: Parallel
@@ -41,7 +41,7 @@ class EstimateInputs:
     drafter: Drafter | None = None
 
     def estimate(self, **changes: Any) -> Estimate | None:
-        """The estimate, with some of the parts replaced: another model, other sizes."""
+        """The estimate, with some inputs replaced: another model, other sizes."""
         parts = {**vars(self), **changes}
         return estimate(**parts)
 
@@ -51,7 +51,7 @@ class EstimateInputs:
 
 
 def estimate_inputs(host: HostDraft, draft: ServiceDraft) -> EstimateInputs | None:
-    """None where the model, its parallel sizes, or the GPUs' memory are not known, for CPU builds, and for other engines than vLLM."""
+    """The inputs of the estimate. None where the model, its parallel sizes or the GPUs' memory are unknown, for CPU builds, and for other engines."""
     if draft.engine != VLLM or (draft.service.distributed is not None and draft.service.distributed.nodes is None):
         return None
     parallel = parallel_of(draft.arguments)
@@ -67,7 +67,7 @@ def estimate_inputs(host: HostDraft, draft: ServiceDraft) -> EstimateInputs | No
 
 
 def context_of(draft: ServiceDraft) -> int | None:
-    """Tokens of the longest request that the service is to take: max_model_len, else what the model knows. None for auto or when not known."""
+    """Tokens of the longest request: max_model_len, else the model's own context length. None for auto or when unknown."""
     given = draft.given.get("max_model_len")
     if given is None:
         return draft.entry.architecture.max_position_embeddings if draft.entry else None
@@ -76,7 +76,7 @@ def context_of(draft: ServiceDraft) -> int | None:
 
 
 def utilization_of(draft: ServiceDraft) -> float | None:
-    """gpu_memory_utilization as the service's version takes it; None when it is not a share above 0 and up to 1."""
+    """gpu_memory_utilization with the default of the service's version; None when it is not above 0 and at most 1."""
     default = _UTILIZATION if _at_least(draft.version, _GRAPHS_COUNT) else _OLDER_UTILIZATION
     try:
         read = float(draft.given.get("gpu_memory_utilization", default))
@@ -126,7 +126,7 @@ def _offload(value: Any) -> int:
 
 
 def _speculates(given: dict[str, Any]) -> bool:
-    """Whether the model's own layers for speculative decoding are loaded."""
+    """Whether vLLM loads the model's own layers for speculative decoding."""
     config = given.get("speculative_config")
     if isinstance(config, str):
         try:

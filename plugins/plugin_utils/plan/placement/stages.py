@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a service without errors lies over its GPUs: the layers of each pipeline stage, where it runs, and what it takes there."""
+"""How a valid service is distributed over its GPUs: the layers of each pipeline stage, its hosts and its memory."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ..models.parallel import Parallel, parallel_of, stages
 from .draft import HostDraft, ServiceDraft
 from .sizing import context_of, estimate_inputs
 
-# Tensors that go from one pipeline stage to the next: hidden states, and the residual beside them.
+# Tensors that go from one pipeline stage to the next: hidden states and the residual.
 _BETWEEN_STAGES = 2
 
 
 def memory_document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | None:
-    """The memory estimate of the fullest of the service's GPUs on this host, sizes in bytes; None when too little is known for one."""
+    """The memory estimate of the fullest of the service's GPUs on this host, sizes in bytes; None when too little is known."""
     inputs = estimate_inputs(host, draft)
     found = inputs.stage_estimates() if inputs else None
     if not found:
         return None
     whole = tightest(found)
-    # Stages that are all of one host's, and stages of several hosts of which this one has but its own.
+    # The stages on this host.
     here = [stage for stage, hosts in zip(found, _hosts(host, draft, inputs.parallel)) if host.name in hosts] if inputs else []
     fullest = tightest(here or found)
     cache = _cache(fullest, whole)
-    # Where the cache is not known, only the weights and what is beside them are.
+    # Without facts about the cache only weights and reserve are known.
     tokens = min(context_of(draft) or 2**62, whole.longest()) if whole.cache_known else None
     return {
         "total": fullest.total,
@@ -43,7 +43,7 @@ def memory_document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | No
 
 
 def stages_document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | None:
-    """The pipeline stages, memory in bytes on one GPU of each, and what crosses the network for a token; None for a model in one piece."""
+    """The pipeline stages, the memory in bytes of one GPU of each, and the network traffic for each token; None without pipeline parallel."""
     parallel = parallel_of(draft.arguments)
     model = draft.entry.architecture if draft.entry else None
     if parallel is None or model is None or parallel.pipeline == 1:
@@ -68,7 +68,7 @@ def stages_document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | No
 
 
 def _cache(stage: Estimate, whole: Estimate) -> int:
-    """KV cache of a stage: room for as many tokens as the stage with the least room has, since each token is in the cache of all of them."""
+    """KV cache of a stage: as many tokens as in the stage with the least room, since each token is in the caches of all stages."""
     if not whole.cache_known:
         return max(0, stage.kv_room)
     tokens = max(0, whole.kv_room) / max(1.0, whole.token + whole.window_token)
@@ -76,7 +76,7 @@ def _cache(stage: Estimate, whole: Estimate) -> int:
 
 
 def _hosts(host: HostDraft, draft: ServiceDraft, parallel: Parallel) -> list[list[str]]:
-    """The hosts of each stage. Ranks fill one host after the other; a stage is as many ranks as tensor and prefill context parallel make."""
+    """The hosts of each stage. Ranks fill one host after the other; a stage has the ranks of tensor and prefill context parallel."""
     names = [node.host for node in draft.part.nodes] if draft.part is not None else [host.name]
     ranks = parallel.world // parallel.pipeline // parallel.data
     each = len(set(draft.gpus or ())) or max(1, -(-parallel.pipeline * ranks // len(names)))
@@ -84,7 +84,7 @@ def _hosts(host: HostDraft, draft: ServiceDraft, parallel: Parallel) -> list[lis
 
 
 def _network_bytes(model: Architecture, places: Sequence[list[str]]) -> int | None:
-    """What goes from host to host for each token, in bytes, when each stage is within a host. None when one is not, or when not known."""
+    """Network traffic between hosts for each token in bytes, when each stage is within a host. None otherwise, or when unknown."""
     if not model.hidden_size or any(len(hosts) != 1 for hosts in places):
         return None
     steps = sum(before != after for before, after in zip(places, places[1:]))
