@@ -21,7 +21,7 @@ from typing import Any
 import openai
 
 CITIES = ["Berlin", "Lisbon", "Oslo"]
-# `strict` makes the server hold the arguments against the schema while it generates: even random weights then produce
+# `strict` makes the server validate the arguments with the schema while it generates: even random weights then produce
 # a call that is valid.
 WEATHER: dict[str, Any] = {
     "type": "function",

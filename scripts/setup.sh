@@ -39,7 +39,7 @@ else
         say "installing python$version-venv"
         apt_install "python$version-venv"
     fi
-    # Rather made anew than repaired: with uv that is a matter of seconds.
+    # A new environment instead of a repair: uv needs only seconds for it.
     say "making .venv with $python from $requirements"
     rm -rf .venv
     "$python" -m venv .venv

@@ -343,7 +343,7 @@ class Handler(BaseHTTPRequestHandler):
             raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"no wheel {name}")
 
     def answer_wheel_file(self, path: Path) -> None:
-        """One wheel, or that the client's copy is still it: without an ETag uv fetches and unpacks torch anew for each release."""
+        """One wheel, or that the client's copy is still it: without an ETag uv fetches and unpacks torch again for each release."""
         found = path.stat()
         etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
         if self.headers.get("If-None-Match") == etag:

@@ -2,7 +2,7 @@
 # Fill the folder of wheels that the lab's mirror serves: make_wheelhouse.sh OUT PYTHON.
 #
 #   vllm-0.32.0+cpu         a metapackage over the CPU build, built here (see vllm/pyproject.toml)
-#   vllm-0.32.0.post1+cpu   the same under a later version, to upgrade to: torch's CPU build is to be had for one vLLM only
+#   vllm-0.32.0.post1+cpu   the same under a later version, to upgrade to: torch's CPU build is available for one vLLM only
 #   lab-broken-engine       a plugin that breaks the engine of a release, to go back from
 #   torch CPU build         fetched with the controller's own pip settings, where these lead to one
 #

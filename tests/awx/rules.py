@@ -17,7 +17,7 @@ Errors = dict[str, Any]
 Object = dict[str, Any]
 
 # Fields that name another object by its id, and what kind that is of.
-FOREIGN = {
+FOREIGN_KEYS = {
     "organization": "organizations", "credential_type": "credential_types", "execution_environment": "execution_environments",
     "default_environment": "execution_environments", "project": "projects", "source_project": "projects", "inventory": "inventories",
     "workflow_job_template": "workflow_job_templates", "credential": "credentials",
@@ -64,7 +64,7 @@ def general(kind: str, body: Object, before: Object | None, objects: dict[str, d
     after = {**(before or {}), **body}
     errors: Errors = {field: ["This field is required."] for field in REQUIRED.get(kind, ()) if before is None and field not in body}
     errors |= {field: ["This field may not be blank."] for field in REQUIRED.get(kind, ()) if field in body and body[field] == ""}
-    for field, target in FOREIGN.items():
+    for field, target in FOREIGN_KEYS.items():
         if body.get(field) and body[field] not in objects[target]:
             errors[field] = [f'Invalid pk "{body[field]}" - object does not exist.']
     keys = UNIQUE.get(kind, ())

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The image for jobs, as far as ansible-builder goes without building: its own schema, and what it lays down for the build."""
+"""The image for jobs, as far as ansible-builder goes without building: its own schema, and the files that it writes for the build."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""C(awx_setup.yml) run by the modules of C(awx.awx) against a stand-in: on a fresh AWX, a second time, and with secrets written anew."""
+"""C(awx_setup.yml) run by the modules of C(awx.awx) against a stand-in: on a fresh AWX, a second time, and with secrets updated."""
 
 from __future__ import annotations
 
@@ -144,14 +144,14 @@ def test_5_a_second_time(setup: Setup, api: Api) -> None:
     assert api.named("credentials")["inferops secrets"]["inputs"]["api_key"] == SECRETS["awx_api_key"]
 
 
-def test_6_secrets_anew(setup: Setup, api: Api) -> None:
+def test_6_secrets_updated(setup: Setup, api: Api) -> None:
     """What is asked for is written, and reported as changed."""
     assert changed(setup("-e", "awx_update_secrets=true", "-e", "awx_api_key=another", *only("controller_credentials"))) == {"Create credentials": 2}
     assert api.named("credentials")["inferops secrets"]["inputs"]["api_key"] == "another"
 
 
 def test_7_check_mode(setup: Setup, api: Api) -> None:
-    """--check tells of a change and makes none; lists can be given anew, as in a file of the user's own."""
+    """--check tells of a change and makes none; lists can be overridden, as in a file of the user's own."""
     api.changes.clear()
     mine = json.dumps({"controller_organizations": [{"name": "inferops", "description": "other"}]})
     assert changed(setup("--check", *only("controller_organizations"), "-e", mine)) == {"Create organizations": 1}

@@ -90,7 +90,7 @@ def wait_for_room(size: int) -> None:
 
 
 def run(case: Case, count: int) -> None:
-    """One line for a case. The machine starts anew, and with it its table and the counters."""
+    """One line for a case. The machine restarts, which clears its table and the counters."""
     restart(FIRST, STRANGER)
     wait_for_room(case.table[0])
     settings(KERNEL, table(case.table))

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Seconds from nothing to a proven release, on a host that has one: uv with an empty cache, uv again, plain pip. Run by release_build.sh.
+"""Seconds for the build of a release, verification included, on a host that has one: uv with an empty cache, uv again, plain pip. Run by release_build.sh.
 
 Each builds the newest release of the host once more, in a scratch folder that goes afterwards. pip is given the lock, since it knows no
-overrides: it is spared the resolving that uv does. All three end with the same proof.
+overrides: it is spared the resolving that uv does. All three end with the same verification.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def build(spec: dict[str, object], cache: str) -> float:
 
 
 def build_with_pip(spec: dict[str, object]) -> float:
-    """Install the lock with pip into a bare environment and prove it; return seconds."""
+    """Install the lock with pip into a bare environment and verify it; return seconds."""
     lock = f"{SCRATCH}/requirements.lock"
     shutil.copy(f"{SCRATCH}/releases/{spec['name']}/requirements.lock", lock)
     shutil.rmtree(f"{SCRATCH}/releases")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a bare folder to a proven release: uv with an empty cache, uv again, plain pip; then a run of the roles that builds nothing.
+# From an empty directory to a verified release: uv with an empty cache, uv again, plain pip; then a run of the roles that builds nothing.
 #
 #   tests/bench/release_build.sh [HOST]     HOST: lab-gpu1, a host of the lab that serves (`make demo`)
 #
@@ -10,7 +10,7 @@ source "$(dirname "$0")/../env.sh"
 host=${1:-lab-gpu1}
 on_host() { ssh -F "${LAB_DIR:-.lab}/ssh/config-${LAB_NAME:-inferops-lab}" "$host" "$@"; }
 
-printf 'from nothing to a proven release, on %s (%s cores, load %s)\n' "$host" "$(on_host nproc)" "$(on_host cut -d "' '" -f1 /proc/loadavg)"
+printf 'build of a release, on %s (%s cores, load %s)\n' "$host" "$(on_host nproc)" "$(on_host cut -d "' '" -f1 /proc/loadavg)"
 on_host sudo python3 - <tests/bench/release_build.py
 
 since=$(on_host date +%s)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The real vLLM for GPUs, installed by the roles on a bare machine of the lab and proven by compiling; then its own parser on everything
+# The real vLLM for GPUs, installed by the roles on a bare machine of the lab and tested by compiling; then its own parser on everything
 # in the catalogue. Not part of `make test`: it downloads some 5 GB, takes 20 GB of disk while it runs, and a quarter of an hour or more.
 # KEEP=1 leaves the machine up.
 # shellcheck source=tests/env.sh

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Holds many command lines of `vllm serve` against a release's own parser, in one process; see parsing.py, which feeds it to a release's Python.
+"""Checks many command lines of `vllm serve` with a release's own parser, in one process; see parsing.py, which feeds it to a release's Python.
 
 PARSER, the source of plugins/module_utils/_vllm_parser.py, and LINES, a list of lists of words, stand before it. Prints a list of errors, one for
 each line, null where there is none.

@@ -39,7 +39,7 @@ def with_flags(table: dict[str, Any], reading: dict[str, Any]) -> dict[str, Any]
         having = {name: versions_of(span, table["versions"]) - {mine} for name, span in table[section].items()}
         for name in reading[key]:
             having.setdefault(name, set()).add(mine)
-        made[section] = {name: span_of(having[name], versions) for name in sorted(having) if having[name]}
+        made[section] = {name: range_of(having[name], versions) for name in sorted(having) if having[name]}
     return made
 
 
@@ -50,8 +50,8 @@ def versions_of(span: list[Any], versions: list[str]) -> set[str]:
     return set(inside) - {version for versions_missing in missing for version in versions_missing}
 
 
-def span_of(having: set[str], versions: list[str]) -> list[Any]:
-    """The way back."""
+def range_of(having: set[str], versions: list[str]) -> list[Any]:
+    """The range [first, last, [missing]] of the versions that have a name. The reverse of C(versions_of)."""
     first, last = (pick(having, key=order) for pick in (min, max))
     missing = [version for version in versions[versions.index(first) : versions.index(last)] if version not in having]
     return [first, last, missing] if missing else [first, last]

@@ -7,7 +7,7 @@
 
 The first is run by the Python of the vLLM that is to be read, CPU builds included; the second writes the reading into
 roles/plan/files/vllm_types.json and vllm_flags.json. What a flag takes is found by trying its own converter on a few words, so that it does
-not matter how a version writes its parser. Where PyPI has no CPU build of a version yet, its Python files, laid over those of the CPU build
+not matter how a version writes its parser. Where PyPI has no CPU build of a version yet, its Python files, copied over those of the CPU build
 before it, can be read: the parser needs nothing that is compiled. VLLM_VERSION_READ then says which version that is.
 """
 

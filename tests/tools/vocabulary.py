@@ -51,7 +51,7 @@ class Hit:
         return f"{self.path}:{self.line}: {self.found!r}: write {self.word.write}"
 
 
-def words(data: Iterable[dict[str, Any]]) -> list[Word]:
+def parse(data: Iterable[dict[str, Any]]) -> list[Word]:
     """The words of the list.
 
     :raises TypeError: for a key that there is not
@@ -63,7 +63,7 @@ def words(data: Iterable[dict[str, Any]]) -> list[Word]:
 
 def listed() -> list[Word]:
     """The words of tests/unit/vocabulary.yml."""
-    return words(yaml.safe_load(WORDS.read_text(encoding="utf-8")))
+    return parse(yaml.safe_load(WORDS.read_text(encoding="utf-8")))
 
 
 def tracked() -> list[str]:

@@ -39,7 +39,7 @@ def test_exceptions_are_needed(found: list[vocabulary.Hit]) -> None:
 
 def test_hits_are_found_with_their_lines() -> None:
     """In text and in names of files, and in no other word."""
-    listed = vocabulary.words([{"old": r"\bway out\b", "write": "fix"}, {"old": "shelf", "write": "export directory", "allowed": ["b/*"]}])
+    listed = vocabulary.parse([{"old": r"\bway out\b", "write": "fix"}, {"old": "shelf", "write": "export directory", "allowed": ["b/*"]}])
     text = "one\nno way out\nsubway outing\n"
     assert [str(hit) for hit in vocabulary.hits(listed, "a/shelf.py", text)] == [
         "a/shelf.py:2: 'way out': write fix",

@@ -14,10 +14,10 @@ ARCHITECTURES = ["8.0", "9.0", "10.0", "12.0"]
 
 
 def test_every_part_is_of_torchs_cuda(host: Host, release: str) -> None:
-    proof = json.loads(host.file(f"{release}/cuda.json").content_string)
-    assert proof["cuda"] == "13.0" and proof["architectures"] == ARCHITECTURES and proof["ran"] == []
-    assert set(proof["parts"]) == {"nvcc", "ptxas", "cudart", "cupti", "nvrtc", "nvvm", "crt", "cccl"}
-    assert set(proof["parts"].values()) == {"13.0"}
+    found = json.loads(host.file(f"{release}/cuda.json").content_string)
+    assert found["cuda"] == "13.0" and found["architectures"] == ARCHITECTURES and found["ran"] == []
+    assert set(found["parts"]) == {"nvcc", "ptxas", "cudart", "cupti", "nvrtc", "nvvm", "crt", "cccl"}
+    assert set(found["parts"].values()) == {"13.0"}
 
 
 def test_torch_for_processors_was_not_taken(host: Host, release: str) -> None:
@@ -54,7 +54,7 @@ def test_lists_of_paths_have_no_holes(host: Host, release: str) -> None:
 
 
 def test_a_second_run_compiles_and_installs_nothing(host: Host, release: str, converge: Callable[..., Play]) -> None:
-    """Nothing changes, nothing is proven, no build is started and no package tool is run."""
+    """Nothing changes, nothing is tested, no build is started and no package tool is run."""
     unit = host.check_output("systemctl list-units --all --plain --no-legend 'inferops-release-*' | cut -d' ' -f1") or "none"
     before = host.check_output(f"stat -c %Y.%i {release}/cuda.json; systemctl show -p InvocationID {unit}")
     # What was read last in the toolkit and in uv: relatime notes the first access after a change, so make that now.

@@ -16,7 +16,7 @@ SCAN = (
     "systemctl list-unit-files --no-legend --plain 'vllm-*' 'ray-*' 'inferops-*'; ufw status 2>/dev/null | grep inferops"
 )
 # What is not ours, though it looks like it.
-FOREIGN = ["/etc/systemd/system/vllm-mine.service", "/etc/inferops/mine.env", "/opt/inferops/lib/mine.py", "/var/cache/inferops/mine/file"]
+UNMANAGED = ["/etc/systemd/system/vllm-mine.service", "/etc/inferops/mine.env", "/opt/inferops/lib/mine.py", "/var/cache/inferops/mine/file"]
 
 
 def removed(scenario: Scenario, *arguments: str) -> Play:
@@ -27,15 +27,15 @@ def removed(scenario: Scenario, *arguments: str) -> Play:
 
 
 def ours(host: Host) -> list[str]:
-    """Lines of the scan that are about us, foreign ones left out."""
+    """Lines of the scan that are about us, unmanaged ones left out."""
     lines = host.run(SCAN).stdout.splitlines()
-    known = {"/etc/inferops", "/opt/inferops", "/var/cache/inferops", *FOREIGN}
+    known = {"/etc/inferops", "/opt/inferops", "/var/cache/inferops", *UNMANAGED}
     return [line for line in lines if ("inferops" in line or "vllm" in line) and line.split()[0] not in {*known, "vllm-mine.service"}]
 
 
 def test_a_host_is_taken_out_of_service(scenario: Scenario, host: Host) -> None:
     """First said, then done, then nothing is left to do. What is somebody else's stands there as before."""
-    for path in FOREIGN:
+    for path in UNMANAGED:
         host.run_expect([0], "mkdir -p $(dirname %s) && echo '# mine' > %s", path, path)
     before = ours(host)
     assert any("inferops-qwen3-235b" in line for line in before) and any("vllm-qwen3-235b" in line for line in before), before
@@ -45,11 +45,11 @@ def test_a_host_is_taken_out_of_service(scenario: Scenario, host: Host) -> None:
     done = removed(scenario, "-e", "remove_weights=true")
     assert done.status == 0, done.output
     assert ours(host) == [], done.output
-    assert [path for path in FOREIGN if not host.file(path).exists] == []
+    assert [path for path in UNMANAGED if not host.file(path).exists] == []
     # UFW was off before.
     assert "Status: inactive" in host.run("ufw status").stdout
     # In brackets, since the shell that looks has the words in its own command line.
     assert host.run("pgrep --full --list-full '[v]llm'").stdout == ""
     again = removed(scenario, "-e", "remove_weights=true")
     assert [counts["changed"] for counts in again.recap.values()] == [0] * len(again.recap), again.output
-    assert all(path in again.output for path in FOREIGN if path.startswith(("/etc/inferops", "/opt"))), again.output
+    assert all(path in again.output for path in UNMANAGED if path.startswith(("/etc/inferops", "/opt"))), again.output

@@ -151,7 +151,7 @@ def test_service_got_its_secrets(unit: Any, service: dict[str, Any]) -> None:
 
 
 def test_release_is_complete_and_locked(host: Host) -> None:
-    """One release, nothing half-built beside it, with the lock of what was installed and the proof that it works."""
+    """One release, nothing half-built beside it, with the lock of what was installed and its verification."""
     names = host.check_output("ls -A %s", RELEASES).split()
     assert len(names) == 1 and re.fullmatch(r"vllm-0\.32\.0-[0-9a-f]{8}", names[0]), names
     release = f"{RELEASES}/{names[0]}"

@@ -41,7 +41,7 @@ def test_stream(client: OpenAI, service: dict[str, Any]) -> None:
 def test_tool_call(client: OpenAI, service: dict[str, Any]) -> None:
     """A named function is called with an argument that its schema allows, whatever the weights.
 
-    C(strict) is what makes vLLM hold the arguments against the schema. Weights without sense may fill pages with white space first.
+    C(strict) is what makes vLLM validate the arguments with the schema. Weights without sense may fill pages with white space first.
     """
     tool = {
         "type": "function",

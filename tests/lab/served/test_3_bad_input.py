@@ -23,7 +23,7 @@ class PlanError:
 # The lab's own, see inventories/lab.
 SIZES = {"tensor_parallel_size": 1, "max_model_len": 2048, "enforce_eager": True}
 
-FAULTS = {
+ERRORS = {
     "unknown entry": PlanError(
         service={"model": "qwen3-235b-a22b-instruct-2507-fp9"}, words=["qwen3-235b-a22b-instruct-2507-fp9", "qwen3-235b-a22b-instruct-2507-fp8"]
     ),
@@ -55,7 +55,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("error", FAULTS.values(), ids=FAULTS.keys())
+@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())
 def test_refused(error: PlanError, play: Callable[..., Any], unit: Any, service: dict[str, Any]) -> None:
     """One host says why, in words that name the error; nobody's process id changes."""
     before = unit.main_pid

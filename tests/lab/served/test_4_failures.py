@@ -12,7 +12,7 @@ from openai import OpenAI, OpenAIError
 
 
 def answers(client: OpenAI, name: str) -> bool:
-    """Whether the service completes a request; /health alone is not proof."""
+    """Whether the service completes a request; /health alone is not enough."""
     try:
         done = client.chat.completions.create(model=name, messages=[{"role": "user", "content": "Say one word."}], max_tokens=4)
     except OpenAIError:

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the plan renders, held against the parser of the release on the host: the whole catalogue, and generated services that the plan accepts."""
+"""Command lines of the plan, checked with the parser of the release on the host: the whole catalogue, and generated services that the plan accepts."""
 
 from __future__ import annotations
 

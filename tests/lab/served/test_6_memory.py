@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the plan says that a token takes in the KV cache, held against what vLLM's own log says that it has room for."""
+"""The memory of a token in the KV cache: the estimate of the plan compared with the capacity in vLLM's own log."""
 
 from __future__ import annotations
 

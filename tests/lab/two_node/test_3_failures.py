@@ -30,7 +30,7 @@ def table() -> Iterator[dict[str, float]]:
     print("\n" + "\n".join(f"| ray | {error} | {seconds:.0f} s |" for error, seconds in rows.items()))
 
 
-FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
+FAILURES: list[tuple[str, Callable[[Pair], None]]] = [
     ("engine killed", lambda pair: pair.kill(pair.head, "VLLM::EngineCore")),
     ("Ray's rank killed on the worker", lambda pair: pair.kill(pair.worker, "ray::RayWorkerProc")),
     ("Ray killed on the worker", lambda pair: pair.kill(pair.worker, "raylet/raylet")),
@@ -41,7 +41,7 @@ FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "inflict"), FAULTS, ids=[error for error, _inflict in FAULTS])
+@pytest.mark.parametrize(("error", "inflict"), FAILURES, ids=[error for error, _inflict in FAILURES])
 def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], error: str, inflict: Callable[[Pair], None]) -> None:
     """What was there before is gone, and the next right answer comes in time."""
     before = pair.pids()

@@ -54,7 +54,7 @@ def test_a_change_is_on_both(pair: Pair, play: Callable[..., Play], right: str) 
 
 
 def test_what_the_head_refuses_is_on_no_host(pair: Pair, play: Callable[..., Play]) -> None:
-    """Arguments are held against the engine's parser on the head alone; what that refuses is not written on the worker either."""
+    """Arguments are checked with the engine's parser on the head alone; what that refuses is not written on the worker either."""
     before, pids = files(pair), pair.pids()
     done = play(variables=with_service(pair, vllm_args={**pair.service["vllm_args"], "hf_overrides": "{not json"}))
     assert done.status != 0 and "pair: two-head failed in this run" in " ".join(done.output.split()), done.output[-3000:]

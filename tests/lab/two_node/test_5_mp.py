@@ -43,7 +43,7 @@ def test_the_units_of_ray_are_gone(pair: Pair, right: str) -> None:
     assert pair.complete() == right
 
 
-FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
+FAILURES: list[tuple[str, Callable[[Pair], None]]] = [
     ("engine killed", lambda pair: pair.kill(pair.head, "VLLM::EngineCore")),
     ("rank killed on the worker", lambda pair: pair.kill(pair.worker, "VLLM::Worker")),
     ("supervisor killed on the head", lambda pair: pair.kill(pair.head, "current supervisor leader")),
@@ -53,7 +53,7 @@ FAULTS: list[tuple[str, Callable[[Pair], None]]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "inflict"), FAULTS, ids=[error for error, _inflict in FAULTS])
+@pytest.mark.parametrize(("error", "inflict"), FAILURES, ids=[error for error, _inflict in FAILURES])
 def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], error: str, inflict: Callable[[Pair], None]) -> None:
     """Both ranks are new, and the next right answer comes in time."""
     before = pair.pids()

@@ -93,7 +93,7 @@ class Fetch:
         return found
 
     def there(self) -> int:
-        """Bytes of the beginnings on the disk."""
+        """Bytes of the partial files on the disk."""
         return int(self.host.run(f"du -sb --apparent-size {HOME}/*.partial 2>/dev/null | cut -f1").stdout or 0)
 
     def until(self, size: int) -> None:

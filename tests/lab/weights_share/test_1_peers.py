@@ -83,7 +83,7 @@ def test_the_host_that_downloads_dies(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def test_nodes_of_a_service_hold_the_same(fleet: Fleet) -> None:
-    """Services over several hosts do not start with weights that differ; the error names who has what."""
+    """Multi-node services do not start with weights that differ; the error names who has what."""
     playbook = str(here("compare.yml").relative_to(ROOT))
     arguments = ("-l", "lab-gpu2,lab-gpu3")
     done = play(playbook, *arguments)

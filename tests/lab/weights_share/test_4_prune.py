@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 PLAYBOOK = "playbooks/weights_prune.yml"
 NAME = "lab-gpu2"
-OLD, BEGUN, FORMER, OPEN, FOREIGN = (f"{MODELS}/{name}/main" for name in ("lab--old", "lab--begun", "lab--former", "lab--open", "lab--foreign"))
+OLD, BEGUN, FORMER, OPEN, UNMANAGED = (f"{MODELS}/{name}/main" for name in ("lab--old", "lab--begun", "lab--former", "lab--open", "lab--unmanaged"))
 # Of a service that has passed its gate.
 RECORD = "/var/lib/inferops/served/former.json"
 MANIFEST = '{"repo": "lab/x", "revision": "main", "commit": "c0ffee", "files": []}'
@@ -23,25 +23,25 @@ def _host(fleet: Fleet) -> Iterator[Host]:
     host = fleet.hosts[NAME]
     if not host.file(f"{HOME}/main.manifest.json").exists:
         assert play(CONVERGE, "-l", NAME).status == 0
-    for path in (OLD, FORMER, OPEN, FOREIGN, f"{BEGUN}.partial"):
+    for path in (OLD, FORMER, OPEN, UNMANAGED, f"{BEGUN}.partial"):
         host.run_expect([0], f"mkdir -p {path} && head -c 3000000 /dev/urandom > {path}/model.safetensors")
     for path in (OLD, FORMER, OPEN):
         name = path.split("/")[-2].replace("--", "/")
         host.run_expect([0], f"echo '{MANIFEST.replace('lab/x', name)}' > {path}.manifest.json")
     # As downloads leave them: what belongs to somebody else is left to him.
-    host.run_expect([0], "chown -R inferops: " + " ".join(path.rpartition("/")[0] for path in (OLD, FORMER, OPEN, FOREIGN, BEGUN)))
+    host.run_expect([0], "chown -R inferops: " + " ".join(path.rpartition("/")[0] for path in (OLD, FORMER, OPEN, UNMANAGED, BEGUN)))
     host.run_expect([0], f"mkdir -p /var/lib/inferops/served && echo '{{\"unit_text\": \"vllm serve {FORMER} --port 1\"}}' > {RECORD}")
     host.run_expect([0], f"systemd-run --unit=lab-open tail -f {OPEN}/model.safetensors")
     yield host
-    host.run_expect([0], f"systemctl stop lab-open; rm -rf {OLD}* {BEGUN}* {FORMER}* {OPEN}* {FOREIGN}* {RECORD}")
+    host.run_expect([0], f"systemctl stop lab-open; rm -rf {OLD}* {BEGUN}* {FORMER}* {OPEN}* {UNMANAGED}* {RECORD}")
 
 
 def there(host: Host) -> set[str]:
     """Which of them are on the disk."""
-    return {path for path in (OLD, FORMER, OPEN, FOREIGN, f"{BEGUN}.partial", f"{HOME}/main") if host.file(path).exists}
+    return {path for path in (OLD, FORMER, OPEN, UNMANAGED, f"{BEGUN}.partial", f"{HOME}/main") if host.file(path).exists}
 
 
-ALL = {OLD, FORMER, OPEN, FOREIGN, f"{BEGUN}.partial", f"{HOME}/main"}
+ALL = {OLD, FORMER, OPEN, UNMANAGED, f"{BEGUN}.partial", f"{HOME}/main"}
 
 
 def test_listed_then_removed(host: Host) -> None:
@@ -54,7 +54,7 @@ def test_listed_then_removed(host: Host) -> None:
     assert "lab/former@main, as the record of a service names it" in said
     assert "lab/open@main, as a process uses it" in said
     assert "lab/shards@main, as the plan wants it" in said
-    assert "lab/foreign" not in said
+    assert "lab/unmanaged" not in said
     checked = play(PLAYBOOK, "-l", NAME, "--check", weights_prune=True)
     assert checked.recap[NAME]["changed"] == 1
     assert "would be removed: 3.0 MB lab/old@main" in " ".join(checked.output.split())
@@ -66,5 +66,5 @@ def test_listed_then_removed(host: Host) -> None:
     assert there(host) == ALL - {OLD}
     removed = play(PLAYBOOK, "-l", NAME, "-e", "weights_prune=true")
     assert removed.recap[NAME]["changed"] == 1
-    assert there(host) == {FORMER, OPEN, FOREIGN, f"{HOME}/main"}
+    assert there(host) == {FORMER, OPEN, UNMANAGED, f"{HOME}/main"}
     assert play(PLAYBOOK, "-l", NAME, "-e", "weights_prune=true").recap[NAME]["changed"] == 0

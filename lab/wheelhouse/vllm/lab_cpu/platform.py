@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ForkingCpuPlatform(CpuPlatform):
     """vLLM's platform for CPUs, which with C(LAB_FORK) forks its processes, as vLLM's own default is for engines without a server.
 
-    On CPUs vLLM spawns them: each imports vLLM anew, 33 of the 56 seconds of a processor that an engine's start costs.
+    On CPUs vLLM spawns them: each imports vLLM again, 33 of the 56 seconds of a processor that an engine's start costs.
     """
 
     @classmethod

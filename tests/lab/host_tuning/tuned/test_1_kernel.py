@@ -106,7 +106,7 @@ def test_file_that_wins_is_named(debian12: Host, play: Callable[..., Play]) -> N
 
 
 def test_additions_win_and_go(debian12: Host, play: Callable[..., Play]) -> None:
-    """The user's own parameters are laid over ours; without them ours are back."""
+    """The user's own parameters override the role's; without them the role's are back."""
     key = "net.netfilter.nf_conntrack_tcp_timeout_established"
     done = play("--limit", "tuned", variables={"kernel_sysctl": {key: 1200, "net.ipv4.tcp_fin_timeout": 20}})
     assert done.status == 0, done.output

@@ -17,7 +17,7 @@ RETURN_AFTER = 20
 
 
 def play_with(scenario: Scenario, folder: Path, name: str, variables: dict[str, Any]) -> Play:
-    """A run with a host's variables laid over the inventory's."""
+    """A run with a host's variables overriding the inventory's."""
     (folder / "host_vars").mkdir()
     (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {name: None}}}), encoding="utf-8")
     (folder / "host_vars" / f"{name}.yml").write_text(yaml.safe_dump(variables), encoding="utf-8")
@@ -83,7 +83,7 @@ def test_shut_out(play: Callable[..., Play]) -> None:
 
 
 def comparable(text: str) -> list[str]:
-    """A state without the way back's own files, and without UFW's empty chains, which stay in the kernel when it is turned off."""
+    """A state without the rollback's own files, and without UFW's empty chains, which stay in the kernel when it is turned off."""
     lines = [line for line in text.splitlines() if "inferops-firewall-return" not in line]
     return [line for line in lines if not line.startswith((":", "*", "COMMIT"))]
 

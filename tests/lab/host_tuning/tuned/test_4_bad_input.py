@@ -23,7 +23,7 @@ class PlanError:
     words: list[str]
 
 
-FAULTS = {
+ERRORS = {
     "a parameter that the kernel does not have": PlanError(
         {"kernel_sysctl": {"net.core.somaxcon": 1024}}, ["kernel_sysctl.net.core.somaxcon", "did you mean net.core.somaxconn?"]
     ),
@@ -40,7 +40,7 @@ def before() -> dict[str, str]:
     return {name: state(name) for name in (FIRST, SECOND)}
 
 
-@pytest.mark.parametrize("error", FAULTS.values(), ids=FAULTS.keys())
+@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())
 def test_refused(error: PlanError, play: Callable[..., Play], before: dict[str, str]) -> None:
     """One error that names the error; the hosts are what they were."""
     done = play("--limit", "tuned", variables=error.variables)

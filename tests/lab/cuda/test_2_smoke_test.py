@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The proof: what does not compile or link does not pass, and it is repeated when the host has changed and only then."""
+"""The smoke test: a toolkit that does not compile or link fails it, and it runs again only if the host has changed."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ INSTALL = (
     "env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt UV_CACHE_DIR=/var/cache/inferops/uv"
     f" /opt/inferops/bin/uv pip install --quiet --no-deps --python {COPY}/bin/python"
 )
-PROVE = "/usr/bin/python3 /opt/inferops/lib/current cuda.smoke_test --architectures 9.0 --release"
+SMOKE_TEST = "/usr/bin/python3 /opt/inferops/lib/current cuda.smoke_test --architectures 9.0 --release"
 
 
 @pytest.fixture
 def spoilt(host: Host, release: str) -> Iterator[Callable[..., str]]:
-    """A copy of the release with something done to it; returns what the proof says against it. Its files are links: nothing writes into one."""
+    """A copy of the release with something done to it; returns the output of the smoke test. Its files are links: nothing writes into one."""
 
-    def prove(*commands: str) -> str:
+    def smoke_test(*commands: str) -> str:
         host.check_output(f"rm -rf {COPY} && cp -al {release} {COPY}")
         for command in commands:
             done = host.run(command.format(copy=COPY, install=INSTALL))
             assert done.rc == 0, done.stdout + done.stderr
-        found = host.run(f"{PROVE} {COPY}")
+        found = host.run(f"{SMOKE_TEST} {COPY}")
         assert found.rc == 1, found.stdout
         return " ".join(found.stderr.split())
 
-    yield prove
+    yield smoke_test
     host.check_output(f"rm -rf {COPY}")
 
 
@@ -81,7 +81,7 @@ def test_an_architecture_that_the_cuda_does_not_know(host: Host, release: str) -
     assert found.rc == 1 and "compute_70" in found.stderr and "cuda_architectures" in found.stderr
 
 
-def test_a_changed_compiler_is_proven_once(host: Host, release: str, converge: Callable[..., Play]) -> None:
+def test_a_changed_compiler_is_tested_once(host: Host, release: str, converge: Callable[..., Play]) -> None:
     """The host's compiler is part of what makes kernels."""
     former = json.loads(host.file(f"{release}/cuda.json").content_string)
     host.check_output("touch $(readlink -f /usr/bin/c++)")
@@ -94,7 +94,7 @@ def test_a_changed_compiler_is_proven_once(host: Host, release: str, converge: C
 
 
 def test_gpus_that_do_not_compute_stop_the_play(host: Host, release: str, converge: Callable[..., Play]) -> None:
-    """GPUs appear, as nvidia-smi says, and there is no driver's library to run on: told before any service is touched, and the proof stays."""
+    """GPUs appear, as nvidia-smi says, and there is no driver's library to run on: reported before any service is touched, and the result of the smoke test stays."""
     former = host.file(f"{release}/cuda.json").content_string
     shown = "0, GPU-1, NVIDIA H100 80GB HBM3, 81559, 580.95.05, 9.0, Disabled, P0, 30, 0, None"
     host.check_output(f"printf '#!/bin/sh\\necho \"{shown}\"\\n' > /usr/local/bin/nvidia-smi && chmod 755 /usr/local/bin/nvidia-smi")
