@@ -1,3 +1,3 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of models: from config.json to architecture, tasks, memory, and how parallel sizes divide them."""
+"""Models: from config.json to architecture, tasks and memory, and their division by parallel sizes."""

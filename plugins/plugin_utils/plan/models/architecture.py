@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of a model's build: the numbers that memory, divisibility and platform checks go by."""
+"""A model's architecture: the facts for the checks of memory, layout and platform."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Mapping
 from .. import sections, values
 from ..errors import Bad, PlanError, did_you_mean, shown
 
-# Type of the weights as they lie on the disk.
+# Data types of the weights on disk.
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "fp4")
 
-# How they are quantised: in blocks (one scale a block, see weight_block_size), one scale a channel or a tensor, or not at all.
+# Kinds of quantisation: one scale for each block (see weight_block_size), channel, tensor or group, or none.
 QUANTIZATIONS = ("none", "fp8-block", "fp8-channel", "fp8-tensor", "int8-channel", "int-group", "awq", "gptq", "mxfp4", "nvfp4")
 
-# Those whose scales are of groups of columns, see group_size: whole numbers of 4 or 8 bits in the formats of compressed-tensors, AWQ and GPTQ.
+# Kinds with one scale for each group of columns, see group_size: integers of 4 or 8 bits in the formats of compressed-tensors, AWQ and GPTQ.
 GROUPED = ("int-group", "awq", "gptq")
-# Layers that may be quantised so, or left alone: attention's output, dense feed-forward layers (shared experts with them), and routed experts.
+# Layers that may be quantised in groups: attention output, dense feed-forward layers (with shared experts), and routed experts.
 GROUPED_LAYERS = ("attention", "dense", "experts")
 
 _LARGEST = 10**9
@@ -27,9 +27,9 @@ _LARGEST_MODEL = 10**15
 
 @dataclass(frozen=True)
 class Mla:
-    """Multi-head latent attention: what a token leaves in the KV cache is one compressed vector a layer, shared by all heads.
+    """Multi-head latent attention: the KV cache has one compressed vector for each token and layer, shared by all heads.
 
-    Sizes are numbers of elements. C(index_head_dim) is that of the second, small cache of sparse attention (DeepSeek-V3.2), None without one.
+    Sizes are numbers of elements. C(index_head_dim) is the size of the second, small cache of sparse attention (DeepSeek-V3.2), None without one.
     """
 
     kv_lora_rank: int
@@ -42,8 +42,9 @@ class Mla:
 
 @dataclass(frozen=True)
 class KvGroup:
-    """Layers that keep keys and values of each token alike: how many C(layers), each with so many KV heads of C(head_dim) elements a key and
-    C(value_dim) a value. C(sliding_window) is how many tokens back they see, None when all. Where a model has MLA its sizes count instead.
+    """Layers with the same KV cache: the number of C(layers), KV heads, and elements of a key (C(head_dim)) and of a value (C(value_dim)).
+
+    C(sliding_window) is their window in tokens, None for full attention. In models with MLA the sizes of C(Mla) apply instead.
     """
 
     layers: int
@@ -55,14 +56,16 @@ class KvGroup:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model's build; None, or empty text, is what nobody stated. Sizes are elements of the whole model, before any sharding.
+    """A model's architecture; None or empty text is unknown. Sizes are elements of the whole model, before any sharding.
 
-    C(class_name) is the key C(class): the architecture that config.json names. C(parameters) are those on the disk without the layers for
-    speculative decoding (C(mtp_layers)). C(weights_loaded_bytes) is what vLLM loads, likewise without them. C(sliding_layers) says how
-    many of the C(num_layers) see only C(sliding_window) tokens back. Where layers differ in more than that, C(kv_groups) says which of them
-    keep keys and values, and C(state_bytes) what the others keep of each request, in bytes (linear attention, state space models).
-    C(group_size) is how many columns of a weight share a scale where they do so in groups, and C(grouped_layers) which layers are quantised so, None
-    for all of C(GROUPED_LAYERS).
+    - C(class_name): the key C(class), the architecture in config.json
+    - C(parameters): on disk, without the layers for speculative decoding (C(mtp_layers))
+    - C(weights_loaded_bytes): loaded by vLLM, also without these layers
+    - C(sliding_layers): how many of the C(num_layers) have a window of C(sliding_window) tokens
+    - C(kv_groups): the layers with keys and values, where layers differ in more than the window
+    - C(state_bytes): bytes that the other layers keep for each request (linear attention, state space models)
+    - C(group_size): columns of a weight with one scale, in quantisation by groups
+    - C(grouped_layers): layers quantised in groups, None for all of C(GROUPED_LAYERS)
     """
 
     class_name: str = ""
@@ -100,10 +103,10 @@ class Architecture:
 
 
 def read(host: str, key: str, raw: Any) -> tuple[Architecture, list[PlanError]]:
-    """The facts that YAML gave, typed; none of them where one cannot be used, which is an error, as is a pair of facts that cannot both be true."""
+    """The facts from YAML, typed. Invalid facts and contradictions are errors; with an invalid fact all facts are left out."""
     found, errors = sections.read(host, key, raw, _READERS, "an architecture")
     if errors:
-        # Half of the facts would only lead the checks astray.
+        # Checks on incomplete facts would be misleading.
         return Architecture(), errors
     found = {_FIELDS.get(part, part): value for part, value in found.items()}
     if "quantization" not in found:
@@ -119,7 +122,7 @@ def _implied_quantization(found: Mapping[str, Any]) -> str:
 
 
 def _contradictions(model: Architecture) -> list[tuple[str, str, str]]:
-    """Facts that cannot both be true: the key, why, and what to do."""
+    """Facts that contradict each other: the key, the reason and the fix."""
     found = []
     heads, kv_heads = model.num_attention_heads, model.num_kv_heads
     if heads and kv_heads and heads % kv_heads != 0:
@@ -127,14 +130,14 @@ def _contradictions(model: Architecture) -> list[tuple[str, str, str]]:
     if model.num_experts and model.experts_per_token and model.experts_per_token > model.num_experts:
         found.append(("experts_per_token", f"the model has only {model.num_experts} experts", "take both numbers from the model's config.json"))
     if model.moe_intermediate_size and not model.num_experts:
-        found.append(("moe_intermediate_size", "there are no experts that could be of this size", "add num_experts"))
+        found.append(("moe_intermediate_size", "num_experts is missing", "add num_experts"))
     for part, count in (("first_k_dense", model.first_k_dense), ("sliding_layers", model.sliding_layers)):
         if model.num_layers and count and count > model.num_layers:
             found.append((part, f"the model has only {model.num_layers} layers", "take both numbers from the model's config.json"))
     if model.num_layers and sum(group.layers for group in model.kv_groups or ()) > model.num_layers:
         found.append(("kv_groups", f"together they are more than the model's {model.num_layers} layers", "take both numbers from the model's config.json"))
     if model.sliding_layers and not model.sliding_window:
-        found.append(("sliding_layers", "how wide the window of these layers is, is missing", "add sliding_window"))
+        found.append(("sliding_layers", "the window of these layers is missing", "add sliding_window"))
     if model.quantization == "fp8-block" and model.weight_block_size is None:
         found.append(("quantization", "the size of the blocks is missing", "add weight_block_size, for example [128, 128]"))
     if model.weight_block_size and model.quantization != "fp8-block":
@@ -147,7 +150,7 @@ def _contradictions(model: Architecture) -> list[tuple[str, str, str]]:
 def _choice(choices: tuple[str, ...]) -> values.Reader:
     def reader(value: Any) -> str:
         if value not in choices:
-            raise Bad("this is not one that the plan knows", f"write one of {', '.join(choices)}")
+            raise Bad("this is not a known value", f"write one of {', '.join(choices)}")
         return str(value)
 
     return reader
@@ -155,7 +158,7 @@ def _choice(choices: tuple[str, ...]) -> values.Reader:
 
 def _block(value: Any) -> tuple[int, int]:
     if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise Bad("this is not a pair of numbers", "write rows and columns of a block, for example [128, 128]")
+        raise Bad("this is not a pair of numbers", "write the rows and columns of a block, for example [128, 128]")
     size = values.whole(1, 65536)
     return size(value[0]), size(value[1])
 
@@ -171,7 +174,7 @@ def _mla(value: Any) -> Mla:
     known = [part.name for part in fields(Mla)]
     for part in pairs:
         if part not in known:
-            raise Bad(f"{shown(part)} is not a size that the plan knows", did_you_mean(part, known, f"write {', '.join(known)}"))
+            raise Bad(f"{shown(part)} is not a known size", did_you_mean(part, known, f"write {', '.join(known)}"))
     for part in ("kv_lora_rank", "qk_rope_head_dim"):
         if pairs.get(part) is None:
             raise Bad(f"{part} is missing", "take it from the model's config.json")
@@ -204,7 +207,7 @@ def _readers() -> dict[str, values.Reader]:
     readers: dict[str, values.Reader] = {}
     for part in fields(Architecture):
         readers["class" if part.name == "class_name" else part.name] = values.whole(1, _LARGEST)
-    # None of a thing is a fact too.
+    # Zero is a valid fact for these.
     for count in ("num_experts", "first_k_dense", "shared_experts", "mtp_layers", "sliding_layers"):
         readers[count] = values.whole(0, _LARGEST)
     for total in ("parameters", "weights_loaded_bytes"):

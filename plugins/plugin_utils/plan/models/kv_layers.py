@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which layers of a model keep keys and values of each token, and what its other layers keep of each request.
+"""The layers of a model with keys and values for each token, and the state that other layers keep for each request.
 
-Layers differ: some see all tokens, some only a window, some keep one state of fixed size (linear attention, state space models), some keep
-nothing (experts or an MLP alone), and some use the cache of another layer. Each family writes this into its config.json in its own way; the
-names of the keys are those of Hugging Face's transformers, what is counted follows the C(KVCacheSpec) of the layers in vLLM 0.32.0.
+Layers differ: some have full attention, some a window, some a state of fixed size (linear attention, state space models), some no cache (only
+experts or an MLP), and some use the cache of another layer. Each model family has its own keys in config.json. The key names are those of Hugging
+Face's transformers, and the sizes follow the C(KVCacheSpec) of the layers in vLLM 0.32.0.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Mapping, Sequence
 
 FULL, WINDOW, STATE, NOTHING = "full", "window", "state", "nothing"
 
-# Names of layer_types and layers_block_type. vLLM keeps the whole cache of chunked layers (Llama 4) unless it is told otherwise.
+# Names in layer_types and layers_block_type. By default vLLM keeps the whole cache of chunked layers (Llama 4).
 _KINDS = {
     "attention": FULL,
     "chunked_attention": FULL,
@@ -35,14 +35,14 @@ _PATTERN = {"*": FULL, "M": STATE, "-": NOTHING, "E": NOTHING}
 _ATTENTION_TYPES = {1: FULL, 0: STATE}
 _WINDOW_TYPES = {0: FULL, 1: WINDOW}
 
-# Models that have nothing but state, and models that have both in every layer.
+# Models with state only, and models with state and attention in every layer.
 _ONLY_STATE = ("falcon_mamba", "mamba", "mamba2")
 _BOTH = ("falcon_h1",)
 
-# Signs of layers of which the keys above say nothing: what a token takes there is not known here.
+# Keys of layers with an unknown cache size.
 _UNKNOWN = ("compress_ratios", "mamba_d_state", "per_layer_config", "ssm_cfg", "state_size")
 
-# Keys of Mamba 2: heads, their size, groups, elements of the state, kernel of the convolution; as Nemotron-H and as Bamba and others name them.
+# Keys of Mamba 2: heads, head size, groups, state size, convolution kernel; in the names of Nemotron-H, and of Bamba and others.
 _MAMBA = (
     ("mamba_num_heads", "mamba_head_dim", "n_groups", "ssm_state_size", "conv_kernel"),
     ("mamba_n_heads", "mamba_d_head", "mamba_n_groups", "mamba_d_state", "mamba_d_conv"),
@@ -53,11 +53,11 @@ _SIZE = 10**7
 
 
 def kinds_of(text: Mapping[str, Any], layers: int | None, every: int | None = None) -> list[str] | None:
-    """What each layer keeps, first to last; None when that is not known.
+    """The kind of each layer, first to last; None when unknown.
 
-    :param text: the part of config.json about text
-    :param layers: how many layers the model has
-    :param every: of how many layers one sees all, in models that do not say so (transformers' own default)
+    :param text: the text part of config.json
+    :param layers: the number of layers
+    :param every: one of so many layers has full attention, by transformers' default
     """
     named = _named(text, layers)
     if named == []:
@@ -71,7 +71,7 @@ def kinds_of(text: Mapping[str, Any], layers: int | None, every: int | None = No
 
 
 def _named(text: Mapping[str, Any], layers: int | None) -> list[str] | None:
-    """Layers that are named one by one; None where they are not, empty where a name is not known."""
+    """Layers from a list of their kinds; None without a list, empty with an unknown kind."""
     for key, kinds in (("layer_types", _KINDS), ("layers_block_type", _KINDS), ("attn_type_list", _ATTENTION_TYPES), ("hybrid_layer_pattern", _WINDOW_TYPES)):
         names = text.get(key)
         if isinstance(names, (list, tuple)) and 0 < len(names) <= _LAYERS:
@@ -79,13 +79,13 @@ def _named(text: Mapping[str, Any], layers: int | None) -> list[str] | None:
             return [kinds[name] for name in names] if usable else []
     pattern = text.get("hybrid_override_pattern")
     if isinstance(pattern, str) and 0 < len(pattern) <= _LAYERS:
-        usable = all(letter in _PATTERN for letter in pattern) and layers in (None, len(pattern))
-        return [_PATTERN[letter] for letter in pattern] if usable else []
+        usable = all(character in _PATTERN for character in pattern) and layers in (None, len(pattern))
+        return [_PATTERN[character] for character in pattern] if usable else []
     return None
 
 
 def _counted(text: Mapping[str, Any], layers: int, every: int | None) -> list[str] | None:
-    """Layers of which only a rule is stated."""
+    """Layers from a pattern, such as every fourth."""
     kind = text.get("model_type")
     linear = text.get("linear_attn_config")
     if isinstance(linear, Mapping):
@@ -111,7 +111,7 @@ def _counted(text: Mapping[str, Any], layers: int, every: int | None) -> list[st
 
 
 def _windows(text: Mapping[str, Any], layers: int, every: int | None) -> list[str]:
-    """Layers that see all, and layers that see a window: one in so many sees all."""
+    """Layers with full attention and layers with a window, by a fixed interval."""
     if not _number(text.get("sliding_window")) or text.get("use_sliding_window") is False:
         return [FULL] * layers
     pattern = text.get("sliding_window_pattern")
@@ -128,10 +128,10 @@ def _windows(text: Mapping[str, Any], layers: int, every: int | None) -> list[st
 
 
 def groups_of(text: Mapping[str, Any], kinds: Sequence[str], kv_heads: int | None, head_dim: int | None) -> list[dict[str, int]] | None:
-    """The layers that keep keys and values, those that are alike together, by the keys of a KvGroup. None when a size is not known.
+    """The layers with keys and values, grouped by equal sizes, with the keys of a KvGroup. None when a size is unknown.
 
-    :param kv_heads: KV heads of a layer where nothing else is stated
-    :param head_dim: elements of one key where nothing else is stated
+    :param kv_heads: default KV heads of a layer
+    :param head_dim: default elements of a key
     """
     value_dim = _number(text.get("v_head_dim")) or head_dim
     groups = []
@@ -156,7 +156,7 @@ def groups_of(text: Mapping[str, Any], kinds: Sequence[str], kv_heads: int | Non
 
 
 def blocks_of(text: Mapping[str, Any], head_dim: int | None) -> list[dict[str, int]] | None:
-    """The groups of a model whose layers each have a number of KV heads of their own (Nemotron-NAS: block_configs). None when not known."""
+    """The groups of a model with different KV heads in each layer (Nemotron-NAS: block_configs). None when unknown."""
     blocks, heads = text.get("block_configs"), _number(text.get("num_attention_heads"))
     if not isinstance(blocks, (list, tuple)) or not 0 < len(blocks) <= _LAYERS or not heads or not head_dim:
         return None
@@ -175,9 +175,9 @@ def blocks_of(text: Mapping[str, Any], head_dim: int | None) -> list[dict[str, i
 
 
 def state_bytes(text: Mapping[str, Any], kinds: Sequence[str]) -> int:
-    """Bytes that all state layers keep of one request, whole model; 0 where nothing is known of them.
+    """Bytes that all state layers keep for one request, whole model; 0 when unknown.
 
-    As MambaStateShapeCalculator of vLLM has it: the last inputs of a convolution, in 16 bits, and the recurrent state.
+    As in vLLM's MambaStateShapeCalculator: the last inputs of a convolution, in 16 bits, and the recurrent state.
     """
     layers = len(kinds) if text.get("model_type") in _BOTH else list(kinds).count(STATE)
     return layers * _state_of_layer(text)
@@ -206,5 +206,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _number(value: Any) -> int | None:
-    """A number of things of which there is at least one."""
+    """A positive count, else None."""
     return value if _is_number(value) and value > 0 else None

@@ -1,9 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a model takes of a GPU's memory. All sizes are bytes on one GPU (one rank) unless said otherwise; GiB are 2^30 bytes.
+"""Estimate of a model's GPU memory. All sizes are bytes on one GPU (one rank) unless stated otherwise; 1 GiB is 2^30 bytes.
 
-How far the estimate is off, and what it was held against: docs/memory.md. Where a formula is vLLM's own, the place in its sources
-(0.32.0) is named.
+docs/memory.md has the accuracy and the measurements. Formulas from vLLM name their place in its sources (0.32.0).
 """
 
 from __future__ import annotations
@@ -17,32 +16,32 @@ from .parallel import Parallel, stages
 GIB = 2**30
 MIB = 2**20
 
-# Tokens in a block of the KV cache, vLLM's default on GPUs. A request takes whole blocks.
+# Tokens in a block of the KV cache, vLLM's default on GPUs. A request uses whole blocks.
 BLOCK = 16
 
-# What CUDA cannot hand out of the memory that nvidia-smi shows: 79.6 against 79.1 GiB on an H100, 80.0 against 79.2 on an A100.
+# Memory that nvidia-smi reports and CUDA cannot allocate: 79.6 and 79.1 GiB on an H100, 80.0 and 79.2 on an A100.
 _DRIVER = 600 * MIB
 
-# Work space of attention and sampling kernels, and what CUDA modules take beside PyTorch.
+# Workspace of attention and sampling kernels, and CUDA modules outside of PyTorch.
 _WORKSPACE = 400 * MIB
 
-# Buffers of NCCL and of vLLM's own all-reduce, once a model is spread over GPUs.
+# Buffers of NCCL and of vLLM's all-reduce, for more than one GPU.
 _COMMUNICATION = GIB
 
-# CUDA graphs: something for the pool, and a little for each layer that is captured.
+# CUDA graphs: the pool, and a share for each captured layer.
 _GRAPHS = 512 * MIB
 _GRAPHS_A_LAYER = 10 * MIB
 
-# Copies of the logits that the largest batch of samples holds at once: 2 bytes as computed, 4 as float, 4 for probabilities.
+# Bytes for each logit of the largest batch of samples: 2 as computed, 4 as float, 4 for probabilities.
 _LOGIT_BYTES = 10
 
-# Tokens that the kernels for experts take at once when data parallel ranks pool their batches; more are done in turns.
+# Tokens that the expert kernels process at once when data parallel ranks combine their batches.
 _POOLED_TOKENS = 32768
 
 # Bytes of one element of weights, by the dtype of an architecture.
 _WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5, "fp4": 0.5}
 
-# Bytes of one element of the KV cache. Of other types nothing is known here.
+# Bytes of one element of the KV cache. Other types are unknown.
 _KV_BYTES = {"bfloat16": 2.0, "float16": 2.0, "half": 2.0, "float32": 4.0, "float": 4.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0}
 
 # DeepSeek's sparse attention keeps 512 latent elements in FP8, their scales and the rotary part in BF16 in 656 bytes a layer.
@@ -53,11 +52,11 @@ _INDEX_SCALE = 4 / 128
 
 @dataclass(frozen=True)
 class Demand:
-    """What the arguments say that memory depends on. C(max_model_len) in tokens, None when vLLM is to choose what fits.
+    """The arguments that determine memory. C(max_model_len) is in tokens, None when vLLM chooses what fits.
 
-    C(kv_dtype) is kv_cache_dtype, C(max_num_batched_tokens) and C(max_num_seqs) None where the version's defaults hold, C(online_fp8)
-    whether weights in 16 bits are quantised as they are loaded, C(offload) bytes of weights that stay in the host's memory.
-    C(graphs_count): this vLLM takes CUDA graphs out of its share (VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, on by default since 0.19).
+    C(kv_dtype) is kv_cache_dtype. C(max_num_batched_tokens) and C(max_num_seqs) are None for the version's defaults. C(online_fp8) is whether
+    vLLM quantises 16-bit weights while it loads them. C(offload) are bytes of weights in the host's memory. C(graphs_count) is whether this vLLM
+    counts CUDA graphs in its share (VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, on by default since 0.19).
     """
 
     max_model_len: int | None
@@ -76,8 +75,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class Drafter:
-    """A model that drafts tokens for the served one. C(loaded) are bytes of its weights, whole model, and C(kv_dtype) its kv_cache_dtype, empty where
-    it is the served model's."""
+    """A draft model. C(loaded) are bytes of its weights, whole model, and C(kv_dtype) is its kv_cache_dtype, empty for the served model's."""
 
     repo: str
     model: Architecture
@@ -87,12 +85,16 @@ class Drafter:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Memory of one GPU of the stage that has the least room.
+    """Memory of one GPU of a pipeline stage.
 
-    C(total) is what the GPU has, C(budget) what vLLM may take, C(weights) and C(reserve) what goes before the KV cache, C(token) what each
-    token of a request adds to it in the layers that see all tokens, C(window_token) in those that see a C(window) alone, and C(state) what a request
-    of any length takes beside that. C(cache_known) is false where too little is known of the model for these: then they are 0. C(drafter) is what of
-    the weights is a drafting model's.
+    - C(total): memory of the GPU
+    - C(budget): vLLM's share of it
+    - C(weights), C(reserve): used before the KV cache
+    - C(token): KV cache of each token in layers with full attention
+    - C(window_token): KV cache of each token in layers with a C(window)
+    - C(state): memory of each request, independent of its length
+    - C(cache_known): false when the cache sizes are unknown, and then 0
+    - C(drafter): the draft model's part of C(weights)
     """
 
     total: int
@@ -109,23 +111,23 @@ class Estimate:
 
     @property
     def kv_room(self) -> int:
-        """What is left for the KV cache; below 0 when the model does not even load."""
+        """Memory left for the KV cache; negative when the model does not even load."""
         return self.kv_cache_bytes if self.kv_cache_bytes is not None else self.budget - self.weights - self.reserve
 
     def kv_of(self, tokens: int) -> int:
-        """KV cache of one request of so many tokens, in whole blocks."""
+        """KV cache of one request with this number of tokens, in whole blocks."""
         whole = -(-tokens // BLOCK) * BLOCK
-        # One block more, since a window need not begin where a block does (v1/kv_cache_interface.py, SlidingWindowSpec).
+        # One block more, since a window may begin within a block (v1/kv_cache_interface.py, SlidingWindowSpec).
         windowed = (-(-min(tokens, self.window) // BLOCK) + 1) * BLOCK if self.window_token else 0
         return int(whole * self.token + windowed * self.window_token + self.state)
 
     def concurrency(self, tokens: int) -> float:
-        """How many requests of so many tokens the cache holds at once; vLLM logs it as maximum concurrency. 0 where that is not known."""
+        """How many requests of this number of tokens fit into the cache at once; vLLM logs it as maximum concurrency. 0 when unknown."""
         need = self.kv_of(tokens)
         return max(0.0, self.kv_room / need) if need else 0.0
 
     def longest(self) -> int:
-        """Tokens of the longest request that fits, a multiple of the block; 0 when none does or where that is not known."""
+        """Tokens of the longest request that fits, a multiple of the block size; 0 when none fits or when unknown."""
         if self.kv_room <= 0 or not self.cache_known or self.kv_of(BLOCK) > self.kv_room:
             return 0
         low, high = 0, 1
@@ -140,31 +142,30 @@ class Estimate:
         return low * BLOCK
 
     def short_of(self, tokens: int) -> int:
-        """Bytes that are missing for one request of so many tokens; 0 or less when it fits."""
+        """Bytes missing for one request of this number of tokens; 0 or less when it fits."""
         return self.kv_of(tokens) - self.kv_room
 
     def optimistic(self) -> Estimate:
-        """The same with half the reserve: what is still missing then is missing beyond the estimate's error."""
+        """The estimate with half the reserve: memory that is still missing is missing beyond the estimate's error."""
         return replace(self, reserve=self.reserve // 2)
 
 
 def loaded_bytes(model: Architecture, disk: int | None = None) -> int | None:
     """Bytes of all weights as vLLM loads them, whole model.
 
-    What the architecture states; else parameters times bytes of its dtype; else the size on disk, which holds layers for speculative
-    decoding as well.
+    From the architecture; else parameters times bytes of its dtype; else the size on disk, which includes layers for speculative decoding.
     """
     if model.weights_loaded_bytes:
         return model.weights_loaded_bytes
     if model.parameters and model.dtype in _WEIGHT_BYTES:
         counted = int(model.parameters * _WEIGHT_BYTES[model.dtype])
-        # Quantised checkpoints keep embeddings and some layers in 16 bits, so the disk knows better.
+        # Quantised checkpoints keep embeddings and some layers in 16 bits, so the size on disk is more accurate.
         return disk if disk and model.dtype not in ("fp32", "bf16", "fp16") else counted
     return disk
 
 
 def embedding_bytes(model: Architecture) -> int:
-    """One table of vocab_size x hidden_size elements of 2 bytes: quantisation leaves embeddings alone. Whole model."""
+    """Bytes of one table of vocab_size x hidden_size elements of 2 bytes, since embeddings are not quantised. Whole model."""
     return 2 * (model.vocab_size or 0) * (model.hidden_size or 0)
 
 
@@ -181,10 +182,10 @@ def expert_bytes(model: Architecture, loaded: int) -> int:
 
 
 def weights_of_stage(model: Architecture, parallel: Parallel, loaded: int, layers: int, first: bool, last: bool) -> int:
-    """Weights of one rank in a pipeline stage of so many layers.
+    """Weights of one rank in a pipeline stage with this number of layers.
 
-    Layers are even shares of what is not embedding; routed experts are divided among all ranks that share them, the rest among the tensor
-    parallel ranks. The first stage adds the embedding, the last one the head (the same table when tied, on a stage of its own a copy).
+    Layers are equal shares of everything except embeddings. Routed experts are divided among all ranks that share them, the rest among the tensor
+    parallel ranks. The first stage adds the embedding, the last stage the head (when tied the same table, or a copy on a separate stage).
     """
     embedding = embedding_bytes(model)
     tables = embedding if model.tie_word_embeddings else 2 * embedding
@@ -197,8 +198,8 @@ def weights_of_stage(model: Architecture, parallel: Parallel, loaded: int, layer
 
 @dataclass(frozen=True)
 class Cache:
-    """KV cache of a rank that has all layers, in bytes: of each C(token) in the layers that see all, of each C(window_token) in those that see
-    a C(window) of tokens, and the C(state) of a request."""
+    """KV cache of a rank with all layers, in bytes: of each C(token) in layers with full attention, of each C(window_token) in layers with a C(window)
+    of tokens, and the C(state) of a request."""
 
     token: float
     window_token: float
@@ -207,13 +208,13 @@ class Cache:
 
 
 def cache_of(model: Architecture, parallel: Parallel, kv_dtype: str = "auto", windows: bool = True) -> Cache | None:
-    """What tokens and requests take of the KV cache. None when the architecture or the type is not known.
+    """KV cache of tokens and requests. None when the architecture or the type is unknown.
 
-    Grouped query attention keeps a key of head_dim elements and a value of value_dim for each KV head that the rank has, at least one. MLA keeps
-    one latent vector and its rotary part, kv_lora_rank + qk_rope_head_dim elements, whole on each rank. Decode context parallel deals the tokens
-    out. States are divided among the tensor parallel ranks.
+    Grouped query attention stores a key of head_dim and a value of value_dim elements for each KV head of the rank, at least one. MLA stores one
+    latent vector and its rotary part, kv_lora_rank + qk_rope_head_dim elements, complete on each rank. Decode context parallel distributes the
+    tokens. States are divided among the tensor parallel ranks.
 
-    :param windows: whether layers with a window keep no more than that (vLLM's hybrid KV cache manager)
+    :param windows: whether layers with a window store only the window (vLLM's hybrid KV cache manager)
     """
     deal = parallel.decode_context * parallel.prefill_context
     state = (model.state_bytes or 0) / parallel.tensor
@@ -245,7 +246,7 @@ def _mla_layer(mla: Mla, element: float | None, kv_dtype: str) -> float | None:
 
 
 def _groups(model: Architecture) -> tuple[KvGroup, ...] | None:
-    """The layers that keep keys and values, those alike together. None when not known."""
+    """The layers with keys and values, grouped by equal sizes. None when unknown."""
     if model.kv_groups is not None:
         return model.kv_groups
     head = model.head_dim or (model.hidden_size // model.num_attention_heads if model.hidden_size and model.num_attention_heads else None)
@@ -263,7 +264,7 @@ def _kv_element(model: Architecture, kv_dtype: str) -> float | None:
 
 
 def batch_defaults(total: int, gpu: str) -> tuple[int, int]:
-    """The server's max_num_batched_tokens and max_num_seqs where nobody sets them (engine/arg_utils.py, get_batch_defaults)."""
+    """The server's defaults of max_num_batched_tokens and max_num_seqs (engine/arg_utils.py, get_batch_defaults)."""
     if total >= 160 * GIB:
         return 16384, 1024
     if total >= 70 * GIB and "a100" not in gpu.lower():
@@ -272,13 +273,13 @@ def batch_defaults(total: int, gpu: str) -> tuple[int, int]:
 
 
 def reserve_of_stage(model: Architecture, parallel: Parallel, demand: Demand, layers: int, tokens: int, samples: int) -> int:
-    """What vLLM keeps back from its share for the largest batch, CUDA graphs and communication.
+    """Memory that vLLM reserves in its share for the largest batch, CUDA graphs and communication.
+
+    Activations are the hidden state and its residual, 2 bytes each, and the widest tensors of a layer: gate, up and their product
+    (3 x intermediate_size, sliced by tensor parallel), or for experts the same for each of the experts_per_token copies of a token.
 
     :param tokens: max_num_batched_tokens: the batch that vLLM profiles with (v1/worker/gpu_worker.py, determine_available_memory)
     :param samples: max_num_seqs: the rows of logits of that batch
-
-    Activations: the hidden state and its residual, 2 bytes each, and beside them the widest thing of a layer: gate, up and their product
-    (3 x intermediate_size, sliced by tensor parallel), or for experts the same for each of the experts_per_token copies of a token.
     """
     hidden = model.hidden_size or 0
     dense = 2 * tokens * (2 * hidden + 3 * (model.intermediate_size or 4 * hidden) / parallel.tensor)
@@ -294,13 +295,13 @@ def estimate(
     model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None,
     drafter: Drafter | None = None,
 ) -> Estimate | None:
-    """The memory of the GPU that has the least room for tokens, as C(estimates) has it. None where too little is known of the model."""
+    """The estimate of the stage with the least room for tokens, see C(estimates). None when too little is known of the model."""
     found = estimates(model, parallel, demand, total, gpu, disk, partition, drafter)
     return tightest(found) if found else None
 
 
 def tightest(found: Sequence[Estimate]) -> Estimate:
-    """The one with the least room for tokens: since each request lies on all stages, it decides for all."""
+    """The stage with the least room for tokens: each request is on all stages, so this stage limits all of them."""
     return min(found, key=lambda stage: stage.kv_room / max(1.0, stage.token + stage.window_token))
 
 
@@ -308,19 +309,19 @@ def estimates(
     model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None,
     drafter: Drafter | None = None,
 ) -> list[Estimate] | None:
-    """The memory of a GPU of each pipeline stage, first to last. None where not even the size of the weights is known.
+    """The estimate of each pipeline stage, first to last. None when the size of the weights is unknown.
 
-    :param total: memory of the GPU as nvidia-smi has it
+    :param total: memory of the GPU as nvidia-smi reports it
     :param gpu: its name
-    :param disk: bytes of the model on the disk, where they are known
+    :param disk: bytes of the model on disk, None when unknown
     :param partition: the environment variable VLLM_PP_LAYER_PARTITION
-    :param drafter: a model that drafts tokens, which lies on the last stage
+    :param drafter: the draft model, which is on the last stage
     """
     loaded = loaded_bytes(model, disk)
     cache = cache_of(model, parallel, demand.kv_dtype, demand.windows)
     if loaded is None:
         return None
-    # Of a model with an unknown number of layers each stage is taken for an equal share.
+    # Stages of a model with an unknown number of layers count as equal shares.
     all_layers = model.num_layers or parallel.pipeline
     parts = stages(all_layers, parallel.pipeline, partition if model.num_layers else None)
     if parts is None:
@@ -340,7 +341,7 @@ def estimates(
         weights = weights_of_stage(replace(model, num_layers=all_layers), parallel, loaded, layers, position == 0, last)
         cached = float(layers)
         if demand.speculates and last and model.mtp_layers:
-            # The layers for speculative decoding lie on the last stage: weights and cache of that many layers more.
+            # The layers for speculative decoding are on the last stage, with their weights and cache.
             weights += int(weights * model.mtp_layers / max(1, layers))
             cached += model.mtp_layers
         stage = Estimate(
@@ -350,7 +351,7 @@ def estimates(
             reserve=reserve_of_stage(model, parallel, demand, layers, tokens, samples if last else 0),
             token=cache.token * cached / all_layers if cache else 0.0,
             window_token=cache.window_token * cached / all_layers if cache else 0.0,
-            # The window, and the tokens of a batch that is under way.
+            # The window, and the tokens of a running batch.
             window=cache.window - 1 + tokens if cache and cache.window_token else 0,
             state=cache.state * cached / all_layers if cache else 0.0,
             cache_known=cache is not None,
@@ -361,7 +362,7 @@ def estimates(
 
 
 def _with_drafter(stage: Estimate, drafter: Drafter, parallel: Parallel, demand: Demand, tokens: int) -> Estimate:
-    """The stage with a drafting model on it: an even share of its weights, and its own layers' cache of each token, as far as that is known."""
+    """The stage with a draft model: an equal share of its weights, and the cache of its layers for each token, as far as known."""
     weights = drafter.loaded // parallel.tensor
     found = replace(stage, weights=stage.weights + weights, drafter=weights)
     cache = cache_of(drafter.model, parallel, drafter.kv_dtype or demand.kv_dtype, demand.windows) if stage.cache_known else None

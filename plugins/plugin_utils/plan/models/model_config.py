@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a model's C(config.json), as Hugging Face's transformers writes it, to the facts of an architecture, as a catalogue entry states them.
+"""From a model's C(config.json), in the format of Hugging Face's transformers, to the architecture of a catalogue entry.
 
-Which keys count, and in which order, is as vLLM reads them (transformers_utils/model_arch_config_convertor.py and config/model.py of 0.32.0).
-What is not sure is left out: a check that is not made is better than an error that is none.
+The keys and their order are those of vLLM (transformers_utils/model_arch_config_convertor.py and config/model.py of 0.32.0). Uncertain facts are
+left out, since a missing check is better than a false error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Mapping, Sequence
 
 from . import kv_layers
 
-# Keys of a catalogue's architecture, and the keys of config.json that may hold them, the first one that does.
+# Keys of an architecture, each with the keys of config.json, of which the first existing one is used.
 _COUNTS: dict[str, tuple[str, ...]] = {
     "hidden_size": ("hidden_size", "n_embd"),
     "intermediate_size": ("intermediate_size", "ffn_hidden_size"),
@@ -33,16 +33,16 @@ _COUNTS: dict[str, tuple[str, ...]] = {
 
 _MLA = ("kv_lora_rank", "qk_rope_head_dim", "q_lora_rank", "qk_nope_head_dim", "v_head_dim", "index_head_dim")
 
-# Models whose compressed cache vLLM keeps as such; with any other it makes keys and values of it. Those with a compression of their own are not
-# among them: what a token takes there is another sum.
+# Models whose compressed cache vLLM stores as such; for others it stores keys and values. Models with other kinds of compression are excluded, since
+# their cache has other sizes.
 _MLA_TYPES = (
     "axk1", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe_lite", "kimi_k2", "kimi_linear", "longcat_flash", "pangu_ultra_moe"
 )
 
-# Types of weights that are not quantised. vLLM computes with 16 bits what lies there with 32.
+# Data types of weights that are not quantised. vLLM computes in 16 bits with weights of 32 bits.
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "bf16", "float": "bf16"}
 
-# How the position is stretched beyond max_position_embeddings: with these that key, or the factor, is all there is to know.
+# Kinds of RoPE scaling for which max_position_embeddings, or the factor, determines the context length.
 _SCALED_BY_FACTOR = ("linear", "dynamic", "ntk")
 _SCALED_ALREADY = ("default", "llama3", "longrope", "su", "mrope", "deepseek_yarn")
 
@@ -50,15 +50,15 @@ _SCALED_ALREADY = ("default", "llama3", "longrope", "su", "mrope", "deepseek_yar
 def facts_of(
     config: Mapping[str, Any], files: Sequence[tuple[str, int]] = (), defaults: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """What is known of the model's build, by the keys of a catalogue entry's C(architecture).
+    """The facts of the model, with the keys of a catalogue entry's C(architecture).
 
-    :param config: the contents of config.json, whatever they are
+    :param config: the contents of config.json, not validated
     :param files: path and bytes of the repository's files
-    :param defaults: what transformers takes where config.json says nothing, by model_type
+    :param defaults: transformers' defaults for missing keys, by model_type
     """
     text = _text_part(config)
     usual = next((defaults[kind] for kind in (text.get("model_type"), config.get("model_type")) if isinstance(kind, str) and kind in defaults), {})
-    # A key that is null was left empty on purpose.
+    # A null in config.json is not replaced by a default.
     text = {**{key: value for key, value in usual.items() if not any(name in text for name in _same_fact(key))}, **text}
     facts: dict[str, Any] = {}
     for key, names in _COUNTS.items():
@@ -71,7 +71,7 @@ def facts_of(
     _complete_experts(facts)
     _add_attention(facts, text, _count(usual.get("full_attention_every")))
     _add_context(facts, text)
-    # NVIDIA's quantised repositories say how in a file of their own.
+    # NVIDIA's quantised repositories have a separate file about it.
     if not any(path == "hf_quant_config.json" for path, _size in files) or any(part.get("quantization_config") for part in (config, text)):
         _add_types(facts, config, text)
     for holder in (text, config):
@@ -81,14 +81,14 @@ def facts_of(
     loaded = _loaded_bytes(files, facts)
     # Only 16 of the 32 bits are loaded.
     facts["weights_loaded_bytes"] = loaded // 2 if _stated_type(config, text) in ("float32", "float") else loaded
-    # Zero is a fact of these only.
+    # Zero is a fact only for these.
     may_be_none = ("num_experts", "first_k_dense", "shared_experts", "mtp_layers", "sliding_layers")
-    # An empty list of groups is a fact: no layer keeps keys and values.
+    # An empty list of groups is a fact: no layer has keys and values.
     return {key: value for key, value in facts.items() if value != 0 or key in may_be_none or value is False}
 
 
 def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part about text: models that see or hear keep it apart."""
+    """The text part of config.json: multimodal models have a separate one."""
     for key in ("text_config", "llm_config", "language_config"):
         part = config.get(key)
         if isinstance(part, Mapping) and ("num_hidden_layers" in part or "num_hidden_layers" not in config):
@@ -97,12 +97,12 @@ def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _count(value: Any) -> int | None:
-    """A number of things, possibly none."""
+    """A count from 0 on, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else None
 
 
 def _complete_experts(facts: dict[str, Any]) -> None:
-    """Mixtral and its like say nothing of their experts' size: all of their layers have experts, and the size is the usual key's."""
+    """Complete models like Mixtral, whose layers all have experts, and whose intermediate_size is that of the experts."""
     if facts.get("num_experts"):
         if "moe_intermediate_size" not in facts and "intermediate_size" in facts:
             facts["moe_intermediate_size"] = facts["intermediate_size"]
@@ -112,13 +112,13 @@ def _complete_experts(facts: dict[str, Any]) -> None:
 
 
 def _add_attention(facts: dict[str, Any], text: Mapping[str, Any], every: int | None) -> None:
-    """Heads, the compressed cache, and which layers keep what."""
+    """Add heads, the compressed cache, and the kinds of layers."""
     if "num_kv_heads" not in facts and "num_attention_heads" in facts and not text.get("multi_query"):
         facts["num_kv_heads"] = facts["num_attention_heads"]
     if "head_dim" not in facts and (head_dim := _count(text.get("attention_head_dim"))):
         facts["head_dim"] = head_dim
     if text.get("block_configs"):
-        # Layers that differ in their heads: none of these numbers is true of all of them.
+        # Layers with different numbers of heads: no single number is valid for all.
         facts.pop("num_kv_heads", None)
         groups = kv_layers.blocks_of(text, _head_dim(facts))
         if groups is not None:
@@ -141,7 +141,7 @@ def _add_attention(facts: dict[str, Any], text: Mapping[str, Any], every: int | 
 
 
 def _add_layers(facts: dict[str, Any], text: Mapping[str, Any], kinds: Sequence[str]) -> None:
-    """How many layers see only so many tokens back; and where they differ in more than that, the groups of those alike."""
+    """Add the number of layers with a window, or groups of equal layers where they differ in more than that."""
     sliding = kinds.count(kv_layers.WINDOW)
     window = _count(text.get("sliding_window"))
     if sliding and not window:
@@ -151,7 +151,7 @@ def _add_layers(facts: dict[str, Any], text: Mapping[str, Any], kinds: Sequence[
     if state:
         facts["state_bytes"] = state
     if "mla" in facts:
-        # Of MLA only the number of layers counts.
+        # With MLA only the number of layers matters.
         full = kinds.count(kv_layers.FULL)
         if full and full < len(kinds):
             facts["kv_groups"] = [{"layers": full, "num_kv_heads": 1, "head_dim": 1, "value_dim": 1}]
@@ -179,18 +179,18 @@ def _head_dim(facts: Mapping[str, Any]) -> int | None:
 
 
 def _same_fact(key: str) -> tuple[str, ...]:
-    """The keys of config.json of which any one says the same as this one."""
+    """The keys of config.json for the same fact."""
     return next((names for names in _COUNTS.values() if key in names), (key,))
 
 
 def _add_context(facts: dict[str, Any], text: Mapping[str, Any]) -> None:
-    """Take into account how positions are stretched."""
+    """Apply RoPE scaling to max_position_embeddings."""
     if "max_position_embeddings" not in facts:
         return
     rope = text.get("rope_parameters") or text.get("rope_scaling")
     if not isinstance(rope, Mapping):
         return
-    # Some have one such dictionary for each kind of layer.
+    # Some models have one such dictionary for each kind of layer.
     parts = [part for part in rope.values() if isinstance(part, Mapping)] or [rope]
     for part in parts:
         kind, factor = part.get("rope_type") or part.get("type") or "default", part.get("factor")
@@ -202,13 +202,13 @@ def _add_context(facts: dict[str, Any], text: Mapping[str, Any]) -> None:
         if kind in _SCALED_BY_FACTOR:
             facts["max_position_embeddings"] = int(known * number)
         elif not (kind == "yarn" and original and int(original * number) <= known):
-            # Versions of vLLM differ in whether the factor still applies.
+            # Versions of vLLM differ in whether they apply the factor.
             del facts["max_position_embeddings"]
         return
 
 
 def _add_types(facts: dict[str, Any], config: Mapping[str, Any], text: Mapping[str, Any]) -> None:
-    """The type of the weights, and how they are quantised."""
+    """Add the data type of the weights and their quantisation."""
     quantised = next((part for part in (config.get("quantization_config"), text.get("quantization_config"), config.get("compression_config")) if part), None)
     if quantised is None:
         stated = _stated_type(config, text)
@@ -223,7 +223,7 @@ def _stated_type(config: Mapping[str, Any], text: Mapping[str, Any]) -> str:
 
 
 def _quantised(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Type and kind of quantised weights; empty when it is a kind of which nothing is known here."""
+    """Data type and quantisation of quantised weights; empty when the kind is unknown."""
     method = str(config.get("quant_method", "")).lower().replace("_", "-")
     if method in ("compressed-tensors", "compressed-tensors-fp8"):
         return _compressed(config)
@@ -245,7 +245,7 @@ def _quantised(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compressed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Weights in the format of compressed-tensors: groups of layers, each with a scheme. Nothing when they differ."""
+    """Weights in the format of compressed-tensors: groups of layers, each with a scheme. Empty when the schemes differ."""
     groups = config.get("config_groups")
     schemes = [group.get("weights") for group in groups.values() if isinstance(group, Mapping)] if isinstance(groups, Mapping) else []
     kinds = [_scheme(scheme) for scheme in schemes if isinstance(scheme, Mapping)]
@@ -269,7 +269,7 @@ def _scheme(scheme: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-# What names of modules say of the kind of layer, the ends of those of routers, and what the names of no layer of text have.
+# Parts of module names by kind of layer, suffixes of routers, and parts of names outside of the text layers.
 _KINDS = {
     "attention": ("attn", "attention", "o_proj"),
     "dense": ("mlp", "ffn", "feed_forward", "down_proj", "shared_expert"),
@@ -280,13 +280,13 @@ _NO_TEXT = ("visual", "vision", "audio", "lm_head", "embed")
 
 
 def _groups(size: Any, left_alone: Sequence[str] | None) -> dict[str, Any]:
-    """The size of groups of columns that share a scale, and the kinds of layers of which that is sure. Nothing when it is of none."""
+    """The size of groups of columns with one scale, and the kinds of layers that certainly have them. Empty when none has."""
     columns = _count(size)
     if not columns or left_alone is None:
         return {}
     names = [name for name in (each.lower().rstrip("$*.") for each in left_alone) if not name.endswith(_ROUTERS) and not any(map(name.count, _NO_TEXT))]
     kinds = [kind for kind, words in _KINDS.items() if not any(_means(name, kind, words) for name in names)]
-    # What names no kind, like a whole layer, may mean any of them.
+    # A name without a kind, like a whole layer, may be any kind.
     if not kinds or any(not any(_means(name, kind, words) for kind, words in _KINDS.items()) for name in names):
         return {}
     return {"group_size": columns, **({"grouped_layers": kinds} if len(kinds) < len(_KINDS) else {})}
@@ -297,7 +297,7 @@ def _means(name: str, kind: str, words: Sequence[str]) -> bool:
 
 
 def _left_alone(config: Mapping[str, Any]) -> list[str] | None:
-    """Names and patterns of modules that are not quantised, or otherwise than the rest; None when that is said in a way that is not known."""
+    """Names and patterns of modules that are not quantised, or differently; None when the format is unknown."""
     found: list[str] = []
     for key in ("ignore", "modules_to_not_convert"):
         names = config.get(key) or []
@@ -322,12 +322,12 @@ def _fp8(strategy: str, block: Any) -> dict[str, Any]:
 
 
 def _loaded_bytes(files: Sequence[tuple[str, int]], facts: Mapping[str, Any]) -> int:
-    """Bytes of the weights as they lie in the repository, without layers for speculative decoding.
+    """Bytes of the weights in the repository, without layers for speculative decoding.
 
-    These are taken out as an even share: only the header of the files tells which tensors are theirs.
+    These count as an equal share, since only the headers of the files list their tensors.
     """
     sizes = {path: size for path, size in files if path.endswith(".safetensors") and "/" not in path}
-    # Some repositories have the same weights once more, in one file, under this name.
+    # Some repositories contain the same weights again in one file with this name.
     split = {path: size for path, size in sizes.items() if not path.startswith("consolidated")}
     total = sum((split or sizes).values())
     layers, extra = facts.get("num_layers") or 0, facts.get("mtp_layers") or 0

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a service spreads its model over GPUs: the parallel sizes among its arguments, and what of the model each rank gets."""
+"""Parallel sizes of a service from its arguments, and the layers of each pipeline stage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..vllm import arguments as args
 
 @dataclass(frozen=True)
 class Parallel:
-    """Parallel sizes, each a number of ranks. C(expert): whole experts are dealt out instead of slices of each."""
+    """Parallel sizes, each a number of ranks. C(expert): ranks have whole experts instead of a slice of each."""
 
     tensor: int = 1
     pipeline: int = 1
@@ -28,20 +28,20 @@ class Parallel:
 
     @property
     def expert_slices(self) -> int:
-        """Into how many slices each single expert is cut."""
+        """The number of slices of each expert."""
         return 1 if self.expert else self.moe_ranks
 
     @property
     def world(self) -> int:
-        """GPUs that all of it takes."""
+        """The total number of GPUs."""
         return self.tensor * self.pipeline * self.data * self.prefill_context
 
     def with_tensor(self, tensor: int) -> Parallel:
-        """The same with another tensor parallel size."""
+        """The sizes with another tensor parallel size."""
         return replace(self, tensor=tensor)
 
     def to_text(self) -> str:
-        """The sizes above 1 as arguments, for people."""
+        """The sizes above 1 as text for messages."""
         named = {
             "tensor_parallel_size": self.tensor,
             "pipeline_parallel_size": self.pipeline,
@@ -53,7 +53,7 @@ class Parallel:
 
 
 def parallel_of(arguments: Mapping[str, Any]) -> Parallel | None:
-    """The sizes that the arguments ask for; None when one of them is not a positive whole number."""
+    """The sizes in the arguments; None when one of them is not a positive integer."""
     sizes = [args.size(arguments, f"{name}_parallel_size") for name in ("tensor", "pipeline", "data", "prefill_context", "decode_context")]
     tensor, pipeline, data, prefill_context, decode_context = sizes
     if tensor is None or pipeline is None or data is None or prefill_context is None or decode_context is None:
@@ -64,10 +64,10 @@ def parallel_of(arguments: Mapping[str, Any]) -> Parallel | None:
 def stages(layers: int, pipeline: int, partition: str | None = None) -> list[int] | None:
     """Layers of each pipeline stage, first to last.
 
-    Like vLLM (distributed/utils.py, get_pp_indices): what does not divide goes to the stages before the last, one layer each.
+    As in vLLM (distributed/utils.py, get_pp_indices): remaining layers go to the stages before the last, one each.
 
-    :param partition: the environment variable VLLM_PP_LAYER_PARTITION, numbers with commas between
-    :returns: None when the partition is not one of so many layers into so many stages
+    :param partition: the environment variable VLLM_PP_LAYER_PARTITION, numbers separated by commas
+    :returns: None when the partition does not match the numbers of layers and stages
     """
     if partition is not None:
         parts = [part.strip() for part in partition.split(",")]

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ways to serve a model: profiles say on which hardware, presets for which use. Both are layers of arguments over the catalogue entry's."""
+"""Variants of serving a model: profiles for hardware and presets for uses. Both override arguments of the catalogue entry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 1024
 
 @dataclass(frozen=True)
 class Preset:
-    """A use of a model. A null among the arguments takes one of the entry's away."""
+    """A use of a model. A null in the arguments removes an argument of the entry."""
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Profile(Preset):
-    """A hardware that a model fits: C(gpus) of a kind on each of C(nodes) hosts, each with C(gpu_memory_gib); 0 when not stated."""
+    """Hardware for a model: C(gpus) of one kind on each of C(nodes) hosts, each with C(gpu_memory_gib); 0 when not stated."""
 
     gpu: str = ""
     gpu_memory_gib: int = 0
@@ -48,12 +48,12 @@ _Made = TypeVar("_Made", bound=Preset)
 
 
 def read_presets(host: str, key: str, raw: Any) -> tuple[dict[str, Preset], list[PlanError]]:
-    """Presets by name. What cannot be used of one is left out and an error."""
+    """Presets by name. Invalid values are errors and left out."""
     return _read(host, key, raw, _PRESET, "a preset", Preset)
 
 
 def read_profiles(host: str, key: str, raw: Any) -> tuple[dict[str, Profile], list[PlanError]]:
-    """Profiles by name. What cannot be used of one is left out and an error."""
+    """Profiles by name. Invalid values are errors and left out."""
     return _read(host, key, raw, _PROFILE, "a profile", Profile)
 
 
@@ -67,7 +67,7 @@ def _read(
     made = {}
     errors = []
     for name, item in named.items():
-        # A name alone is a variant that changes nothing.
+        # A name without keys is a variant without changes.
         found, wrong = sections.read(host, f"{key}.{name}", {} if item is None else item, readers, what)
         errors += wrong
         if "environment" in found:

@@ -49,10 +49,10 @@ def test_without_a_name(plan: Plans) -> None:
 @pytest.mark.parametrize(
     ("more", "key", "words"),
     [
-        ({"served_model_name": []}, "served_model_name", "empty"), ({"served_model_name": ["a", "a"]}, "served_model_name", "twice"),
+        ({"served_model_name": []}, "served_model_name", "empty"), ({"served_model_name": ["a", "a"]}, "served_model_name", "repeated"),
         ({"served_model_name": ["a", "-b"]}, "served_model_name", "dash"), ({"served_model_name": "a b"}, "served_model_name", "white space"),
         ({"served_model_name": ["a", 5]}, "served_model_name", "whole number"), ({"vllm_args": {"served_model_name": []}}, "served_model_name", "empty"),
-        ({"served_model_name": "a", "vllm_args": {"served_model_name": "b"}}, "vllm_args.served_model_name", "says a"),
+        ({"served_model_name": "a", "vllm_args": {"served_model_name": "b"}}, "vllm_args.served_model_name", "is a"),
         ({"engine": "transformers", "served_model_name": ["a", "b"]}, "served_model_name", "one name"),
     ],
     ids=str,
