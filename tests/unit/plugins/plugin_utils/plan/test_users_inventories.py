@@ -109,20 +109,6 @@ def test_every_playbook_looks_for_hosts(playbook: str) -> None:
     assert play_of["pre_tasks"][0]["ansible.builtin.import_tasks"] == "tasks/hosts.yml" and play_of["pre_tasks"][0]["tags"] == ["always"]
 
 
-ROLES = ["host", "kernel", "firewall", "cuda", "vllm", "weights", "ray", "model_service", "verify", "weights_mirror"]
-
-
-def test_a_role_alone(tmp_path: Path) -> None:
-    """It says what it needs, and where that comes from."""
-    # A play whose hosts have all failed is the last one, so that one host is in none of the roles and stays.
-    leave = {"ansible.builtin.meta": "end_host", "when": "inventory_hostname == 'spare'"}
-    plays = [{"hosts": f"{role},spare", "gather_facts": False, "pre_tasks": [leave], "roles": [f"inferops.gpu.{role}"]} for role in ROLES]
-    (tmp_path / "roles.yml").write_text(json.dumps(plays), encoding="utf-8")
-    run = play(tmp_path, ",".join([*ROLES, "spare"]), playbook=str(tmp_path / "roles.yml"))
-    assert run.status != 0 and "is undefined" not in run.printed
-    assert [role for role in ROLES if f"inferops.gpu.{role} works on plan_" not in run.printed] == []
-
-
 VAULTED = """
 all:
   hosts:
