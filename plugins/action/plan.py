@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of C(inferops.gpu.plan): reads the inventory and the collection's own files, and lets C(plugin_utils/plan) do the rest."""
+"""Controller side of C(inferops.gpu.plan): reads the inventory and the collection's files, and calls C(plugin_utils/plan)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _UNDEFINED = re.compile(r"'[^']{1,80}' is undefined|has no attribute '[^']{1,80}
 
 
 class ActionModule(ActionBase):
-    """Works out the plan of the whole inventory. Changes nothing and talks to no host."""
+    """Computes the plan of the whole inventory. Changes nothing and connects to no host."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
@@ -85,20 +85,20 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"inferops.gpu is broken, please report it: {masked(error)}") from None
 
     def _read_tables(self) -> dict[str, Any]:
-        """What the plan knows beside the catalogue, by the keys of tables.FILES."""
+        """The tables of the plan, by the keys of tables.FILES."""
         found = {}
         for key, name in tables.FILES.items():
             path = _FILES / name
-            # The loader of YAML takes ten times as long for JSON.
+            # Ansible's YAML loader is ten times slower for JSON.
             found[key] = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else _plain(self._loader.load_from_file(str(path)))
         return found
 
     def _read_options(self) -> dict[str, dict[str, Any]]:
-        """Variables of all roles of the collection as these declare them."""
+        """The declared variables of all roles of the collection."""
         return role_options.read(lambda path: self._loader.load_from_file(path, trusted_as_template=True))
 
     def _read_hosts(self, hostvars: Any, defaults: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]) -> Iterator[HostInput]:
-        """Hosts of the inventory that define services. Each host's variables are collected once and templated only as needed."""
+        """Hosts of the inventory that define services. Each host's variables are read once and templated only as needed."""
         names = near_names.NearNames(defaults)
         groups = _Groups(hostvars)
         for name in hostvars:
@@ -126,7 +126,7 @@ class ActionModule(ActionBase):
     def _missing_files(
         self, host: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], templar: Templar, looked: tuple[str, ...]
     ) -> Iterator[PlanError]:
-        """Files on the controller that the host's variables name and that are not to be found."""
+        """The errors of missing files on the controller that the host's variables name."""
         for name in controller_files.VARIABLES:
             try:
                 value = _plain(templar.template(raw.get(name, defaults.get(name))))
@@ -141,13 +141,13 @@ class ActionModule(ActionBase):
                         yield PlanError(host, "", name, shown(path, name), str(error), _PATHS)
 
     def _templar_of(self, raw: Mapping[str, Any], defaults: Mapping[str, Any], hostvars: Any) -> Templar:
-        # Roles' defaults are not among a host's variables, but users refer to them in their own.
+        # A host's variables do not include the roles' defaults, but users refer to defaults in their variables.
         return self._templar.copy_with_new_env(available_variables={**defaults, **raw, "hostvars": hostvars})
 
     def _look_up(
         self, hosts: list[HostInput], templated_defaults: Mapping[str, Any], known: catalogue.Catalogue, hostvars: Any, defaults: Mapping[str, Any]
     ) -> Answers:
-        """What endpoints say of models that the catalogue does not know. The first host that asks about one lends its token, and the cache's place."""
+        """Metadata from endpoints about models without a catalogue entry. Token and cache directory are those of the first host with such a model."""
         asked: dict[Question, str] = {}
         cache, password = "", ""
         proxy: dict[str, Any] | None = None
@@ -168,7 +168,7 @@ class ActionModule(ActionBase):
             return Lookup(cache_folder(cache)).ask(asked)
 
     def _uses_proxy(self, defaults: Mapping[str, Any], hostvars: Any, hosts: list[HostInput]) -> bool:
-        """Whether the controller reaches endpoints by the hosts' proxy: plan_lookup_proxy of the first host."""
+        """Whether the controller uses the hosts' proxy for endpoints: plan_lookup_proxy of the first host."""
         raw = hostvars.raw_get(hosts[0].name)
         try:
             return bool(self._templar_of(raw, defaults, hostvars).template(raw.get("plan_lookup_proxy", defaults.get("plan_lookup_proxy", True))))
@@ -182,7 +182,7 @@ def _places(host: HostInput) -> tuple[str, ...]:
 
 
 def _text_of(name: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], templar: Templar) -> str:
-    """A variable that is text; empty when it is anything else, or cannot be templated (a vault without its password, say)."""
+    """A text variable; empty when it is not text, or cannot be templated (for example a vault without its password)."""
     try:
         value = templar.template(raw.get(name, defaults.get(name)))
     except AnsibleError:
@@ -191,7 +191,7 @@ def _text_of(name: str, raw: Mapping[str, Any], defaults: Mapping[str, Any], tem
 
 
 class _Groups:
-    """What each group of the inventory defines by itself, which the variables of a host do not tell any more."""
+    """The variables of each group of the inventory, before they are merged into those of hosts."""
 
     def __init__(self, hostvars: Any) -> None:
         self._inventory = getattr(hostvars, "_inventory", None)
@@ -202,7 +202,7 @@ class _Groups:
         """Warnings of definitions that hide each other on a host."""
         found = self._inventory.get_host(host) if self._inventory is not None else None
         groups = found.get_groups() if found is not None else []
-        # "all" is above all others.
+        # "all" is an ancestor of all groups.
         if len([group for group in groups if group.name != "all"]) < 2:
             return
         for variable in definitions.names_of(raw):
@@ -210,12 +210,12 @@ class _Groups:
                 definitions.Definition(group.name, _plain_raw(given[variable]), frozenset(one.name for one in group.get_ancestors()), group.priority)
                 for group in groups for given in [self._variables(group)] if variable in given
             ]
-            told = definitions.hidden(host, variable, defined, _plain_raw(raw[variable])) if len(defined) > 1 else None
-            if told is not None:
-                yield told
+            warning = definitions.hidden(host, variable, defined, _plain_raw(raw[variable])) if len(defined) > 1 else None
+            if warning is not None:
+                yield warning
 
     def _variables(self, group: Any) -> Mapping[str, Any]:
-        """Variables that a group has in the inventory's files and in group_vars beside the inventory and the playbook."""
+        """Variables of a group in the inventory's files and in group_vars next to the inventory and the playbook."""
         if group.name not in self._known:
             variables = dict(group.get_vars())
             with contextlib.suppress(AnsibleError, AttributeError):
@@ -226,7 +226,7 @@ class _Groups:
 
 
 def _plain_raw(value: Any) -> Any:
-    """An untemplated value to be compared and named, but not shown: what is encrypted stays as it is."""
+    """An untemplated value for comparisons, never shown: encrypted values stay unchanged."""
     return value if type(value).__name__ in _ENCRYPTED else _plain(value)
 
 
@@ -249,7 +249,7 @@ def _read_host(name: str, raw: Mapping[str, Any], templar: Templar, options: Map
 
 
 class _Reader:
-    """Templates a host's variables; what cannot be templated is an error that names the place."""
+    """Templates a host's variables. A failure is an error with its place."""
 
     def __init__(self, host: str, templar: Templar, raw: Mapping[str, Any]) -> None:
         self.errors: list[PlanError] = []
@@ -262,7 +262,7 @@ class _Reader:
         try:
             return _plain(self._templar.template(raw))
         except AnsibleError as error:
-            # What a variable refers to may be a secret whatever its own name, and errors of filters quote what they were given.
+            # A variable with any name may refer to a secret, and errors of filters quote their input.
             secret = is_secret_name(name) or name in SECRETS
             text = masked(error, *_secrets_among(self._raw))
             value = HIDDEN if secret or not isinstance(raw, str) else shown(str(raw), name)
@@ -270,9 +270,9 @@ class _Reader:
             return UNREADABLE
 
     def services(self, key: str, raw: Any) -> list[Any] | Any:
-        """model_services, or one that adds to it: read as a whole, and piece by piece when that fails, to name the piece.
+        """model_services, or a variable that adds to it: templated as a whole, and when that fails in parts, to name the part.
 
-        A service that cannot be read is UNREADABLE.
+        A service that cannot be templated is UNREADABLE.
         """
         before = len(self.errors)
         whole = self.value("", key, key, raw)
@@ -297,7 +297,7 @@ class _Reader:
 
 
 def _secrets_among(variables: Any, name: str = "") -> Iterator[str]:
-    """Text that is a secret: of a variable whose name says so, or that was encrypted."""
+    """Secret texts: values of variables with names of secrets, and encrypted values."""
     if isinstance(variables, Mapping):
         for key, value in variables.items():
             yield from _secrets_among(value, str(key) if not is_secret_name(name) else name)
@@ -310,12 +310,12 @@ def _secrets_among(variables: Any, name: str = "") -> Iterator[str]:
 
 
 def _is_vaulted(value: str) -> bool:
-    """Whether text comes from a file that was encrypted as a whole, as far as this ansible-core tells."""
+    """Whether text comes from a fully encrypted file, as far as this ansible-core version reports it."""
     return VaultedValue is not None and VaultedValue.is_tagged_on(value)
 
 
 def _reason(error: str, secret: bool) -> str:
-    """Why templating failed. The text of an error may quote values, so of a secret only the name of what is undefined is taken."""
+    """Why templating failed. The error text may quote values, so for a secret only the name of an undefined variable is used."""
     text = " ".join(error.split())
     if secret:
         found = _UNDEFINED.search(text)
@@ -324,7 +324,7 @@ def _reason(error: str, secret: bool) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The same in Python's own types: Ansible's carry tags that the plan has no use for."""
+    """The value in Python's built-in types, without Ansible's tags."""
     if isinstance(value, Mapping):
         return {_plain(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -5,19 +5,18 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: plan
-short_description: Work out what every host of the inventory serves, or report every error at once
+short_description: Resolve what every host of the inventory serves, or report all errors at once
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Takes every host of the inventory for which C(model_services) is defined, lays its variables over the roles' defaults and its services
-    over the model catalogue, and works out arguments, paths, ports, GPUs, releases and weights. The roles only read what it resolved.
-  - All hosts are planned, whatever the limit of the run, so that what does not fit together is found wherever it stands.
-  - Facts of a host are taken from C(__plan_facts), which the role C(inferops.gpu.plan) registers with M(inferops.gpu.host_facts).
-    Without them the checks that need them are left out.
-  - A service over several hosts (its key C(distributed)) is put together from all hosts that have it, and refused when a run reaches only
-    some of them.
-  - Runs on the controller, opens no connection and changes nothing.
-  - Secrets (C(api_key), C(secret_environment)) are looked at for their type and are in no part of the result.
+  - Takes every host of the inventory that defines C(model_services). Merges its variables with the roles' defaults and its services with the model
+    catalogue, and computes arguments, paths, ports, GPUs, releases and weights. The roles only read the resolved plan.
+  - Plans all hosts, whatever the limit of the run, so that it finds conflicts between hosts.
+  - Facts of a host come from C(__plan_facts), which the role C(inferops.gpu.plan) registers with M(inferops.gpu.host_facts).
+    Without facts the checks that need them are skipped.
+  - Assembles a multi-node service (key C(distributed)) from all hosts that define it, and refuses it when a run reaches only some of them.
+  - Runs on the controller, opens no connection to hosts and changes nothing.
+  - Checks only the form of secrets (C(api_key), C(secret_environment)). The result does not contain them.
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
 attributes:
@@ -29,13 +28,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Plan the whole inventory, or stop with every error in it
+- name: Plan the whole inventory, or stop with all errors in it
   inferops.gpu.plan:
   register: planned
   run_once: true
   any_errors_fatal: true
 
-- name: Plan it to look at it
+- name: Plan the inventory
   inferops.gpu.plan:
   register: planned
   run_once: true
@@ -582,7 +581,7 @@ errors:
       description: Name in the inventory.
       type: str
     service:
-      description: Name of the service, or empty when the error is not one of a service.
+      description: Name of the service, or empty when the error is not about a service.
       type: str
     key:
       description: The key or variable that holds the value.
@@ -591,16 +590,16 @@ errors:
       description: The value, or V((hidden\)) where it may be a secret.
       type: str
     why:
-      description: What is wrong with it.
+      description: Why the plan refuses it.
       type: str
     fix:
       description: What to write instead.
       type: str
     check:
-      description: The name by which it can be accepted in C(plan_accept); empty when it cannot.
+      description: The name by which C(plan_accept) can accept it; empty when it cannot be accepted.
       type: str
 warnings:
-  description: What is worth knowing and does not stop the plan.
+  description: Findings that do not stop the plan.
   returned: always
   type: list
   elements: str

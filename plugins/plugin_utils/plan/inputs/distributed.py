@@ -95,7 +95,7 @@ class Part:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """The part as the roles read it."""
+        """The values for the roles."""
         return {
             "rank": self.rank,
             "role": "head" if self.is_head else "worker",

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan as a table for people."""
+"""The plan as tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 
 from typing import Any, Iterable, Mapping, Sequence
 
-# Memory is that of the fullest GPU of a service: used and free GiB. CONCURRENCY: requests of so many tokens at once.
+# Memory is that of the fullest GPU of a service: used and free GiB. CONCURRENCY: number of parallel requests x tokens of each.
 _HEADINGS = ("HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "GIB USED", "GIB FREE", "CONCURRENCY", "FETCH GB")
 _STAGE_HEADINGS = ("STAGE", "HOST", "LAYERS", "WEIGHTS", "RESERVE", "KV CACHE")
 _GIGABYTE = 1e9
@@ -17,18 +17,18 @@ _GIB = 2**30
 
 
 def summary(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Everything that people are to see of the plan's hosts, as lines; nothing without hosts."""
+    """The whole summary of the hosts as lines; empty without hosts."""
     sections = (lines(hosts), stages(hosts), commands(hosts)) if hosts else ()
     return [line for section in sections if section for line in ("", *section)][1:]
 
 
 def lines(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
-    """One line for each service of the plan's hosts, below one with the headings, in columns."""
+    """A heading and one line for each service of the hosts, in columns."""
     return _columns([_HEADINGS, *(_row(host, service) for host in hosts for service in host["services"])])
 
 
 def stages(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
-    """For each service in pipeline stages what each of them is: layers, place, and GiB on each of its GPUs."""
+    """For each service with pipeline stages a table of them: layers, hosts, and GiB on each of their GPUs."""
     found: list[str] = []
     for host in hosts:
         for service in host["services"]:
@@ -50,9 +50,9 @@ def _spread(host: Mapping[str, Any], service: Mapping[str, Any], spread: Mapping
         first += layers or 0
         sizes_here = ["?"] * 3 if memory is None else [f"{memory[part] / _GIB:.1f}" for part in ("weights", "reserve", "kv_cache")]
         rows.append((str(position), ", ".join(stage["hosts"]), span, *sizes_here))
-    lines_found = [f"{host['host']} / {service['name']}: {sizes} {over}; GiB are those of each GPU", *(f"  {line}" for line in _columns(rows))]
+    lines_found = [f"{host['host']} / {service['name']}: {sizes} {over}; GiB are per GPU", *(f"  {line}" for line in _columns(rows))]
     if spread["network_bytes_per_token"]:
-        lines_found.append(f"  {spread['network_bytes_per_token'] / _KIB:.1f} KiB go over the network for each token")
+        lines_found.append(f"  {spread['network_bytes_per_token'] / _KIB:.1f} KiB of network traffic for each token")
     return lines_found
 
 
@@ -62,11 +62,11 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def commands(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
-    """For each present service a line that names it and the command that its unit runs, as a shell takes it."""
+    """For each present service its name and the command of its unit, quoted for a shell."""
     found: list[str] = []
     for host in hosts:
         for service in host["services"]:
-            # With Ray the head alone runs a command.
+            # With Ray only the head runs vLLM's command.
             if service["state"] == "present" and service["argv"]:
                 program, verb, weights, *flags = [shlex.quote(word) for word in service["argv"]]
                 command = " ".join([program, verb, weights])

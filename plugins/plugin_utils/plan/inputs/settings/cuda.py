@@ -18,7 +18,7 @@ _BRANCH = re.compile(r"[1-9]\d{2}")
 
 
 def source(value: Any) -> str:
-    """Where the toolkit comes from."""
+    """The source of the toolkit."""
     word = values.text(value)
     if word not in SOURCES:
         raise Bad("there is no such source of a CUDA toolkit", did_you_mean(word, SOURCES, f"choose among {', '.join(SOURCES)}"))
@@ -26,22 +26,22 @@ def source(value: Any) -> str:
 
 
 def architectures(value: Any) -> tuple[str, ...]:
-    """Compute capabilities like 9.0, in order and each once. YAML reads 9.0 without quotes as a number, which means the same."""
+    """Compute capabilities like 9.0, sorted and unique. YAML reads 9.0 without quotes as a number, which is accepted."""
     items = [str(item) if isinstance(item, float) else item for item in value] if isinstance(value, (list, tuple)) else value
     found = values.texts(items)
     for item in found:
         if not _ARCHITECTURE.fullmatch(item):
-            raise Bad(f"{item} is no compute capability", "write each like 9.0, as nvidia-smi --query-gpu=compute_cap prints it")
+            raise Bad(f"{item} is not a compute capability", "write each like 9.0, as nvidia-smi --query-gpu=compute_cap prints it")
     return tuple(sorted(set(found), key=lambda item: tuple(int(number) for number in item.split("."))))
 
 
 def path(value: Any) -> str:
-    """A path, or nothing."""
+    """A path, or empty text."""
     return values.path(value) if value != "" else ""
 
 
 def branch(value: Any) -> str:
-    """A driver branch: the first number of its versions. YAML reads it as a number."""
+    """A driver branch: the first number of its versions, which YAML reads as a number."""
     found = str(value) if isinstance(value, int) and not isinstance(value, bool) else values.text(value)
     if not _BRANCH.fullmatch(found):
         raise Bad("this is not a branch of NVIDIA's driver", "write the first number of its versions, like 580")

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Python that releases are built on: one of the host's, or one that uv brings (vllm_python)."""
+"""The Python for releases (vllm_python): an interpreter of the host, or one that uv installs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ...vllm.platforms import Numbers, numbers
 SYSTEM = "/usr/bin/python3"
 
 _MANAGED = re.compile(r"3\.\d{1,2}(?:\.\d{1,2})?")
-# An interpreter of the distribution beside its own python3.
+# An interpreter of the distribution other than its default python3.
 _OF_THE_SYSTEM = re.compile(r"/usr/bin/python(3\.\d{1,2})")
 _ADDRESS = re.compile(r"(?:https?|file)://[^\s@]+")
 
 
 def read(value: Any) -> str:
-    """The path of an interpreter, or the version of one that uv brings. YAML reads 3.12 without quotes as a number."""
+    """The path of an interpreter, or the version of one that uv installs. YAML reads 3.12 without quotes as a number."""
     if isinstance(value, float):
         if str(value) == "3.1":
             raise Bad("YAML reads this as 3.1", "write it in quotes, like '3.10'")
@@ -30,27 +30,27 @@ def read(value: Any) -> str:
     if _MANAGED.fullmatch(word):
         return word
     if not word.startswith("/"):
-        fix = "write the path of an interpreter like /usr/bin/python3, or a version like '3.12' for one that uv brings"
+        fix = "write the path of an interpreter like /usr/bin/python3, or a version like '3.12' for one that uv installs"
         raise Bad(f"{shown(word)} is neither a path nor a version", fix)
     return str(values.path(word))
 
 
 def mirror(value: Any) -> str:
-    """Where uv takes Pythons from instead of their releases on GitHub; empty for those."""
+    """The mirror from which uv downloads Pythons; empty for their releases on GitHub."""
     read_text = values.text(value)
     if read_text and not _ADDRESS.fullmatch(read_text):
         fix = "write an address without a password, like https://mirror.example/python-build-standalone or file:///srv/python"
-        raise Bad("this is no address of a mirror", fix)
+        raise Bad("this is not the address of a mirror", fix)
     return read_text.rstrip("/")
 
 
 def is_managed(python: str) -> bool:
-    """Whether uv brings it."""
+    """Whether uv installs this Python."""
     return _MANAGED.fullmatch(python) is not None
 
 
 def named_version(python: str) -> Numbers:
-    """The version that the setting itself names; empty when it names none."""
+    """The version in the setting itself; empty when it has none."""
     if is_managed(python):
         return numbers(python)
     match = _OF_THE_SYSTEM.fullmatch(python)
@@ -58,10 +58,10 @@ def named_version(python: str) -> Numbers:
 
 
 def packages(python: str, default: str, archive: tuple[str, ...]) -> list[str]:
-    """OS packages of an interpreter that is not the system's own python3: itself, its headers (Triton compiles against them), its venv module.
+    """OS packages of an interpreter other than the default python3: the interpreter, its headers (for Triton), and its venv module.
 
-    :param default: version of the system's python3
-    :param archive: Pythons that the system's archive has
+    :param default: version of the default python3
+    :param archive: Python versions in the distribution
     """
     match = _OF_THE_SYSTEM.fullmatch(python)
     if match is None or match[1] not in archive or numbers(default)[:2] == numbers(match[1]):

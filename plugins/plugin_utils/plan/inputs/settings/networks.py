@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Networks that a firewall lets in, as users write them."""
+"""Allowed sources of the firewall, as users write them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PORT = values.whole(1, 65535)
 
 @dataclass(frozen=True)
 class OpenPort:
-    """A port of somebody else on the host, and its allowed sources."""
+    """A port of another program on the host, and its allowed sources."""
 
     port: int
     protocol: str
@@ -33,9 +33,9 @@ class OpenPort:
 
 
 def open_ports(value: Any) -> tuple[OpenPort, ...]:
-    """Ports of others, each with its allowed sources."""
+    """Ports of other programs, each with its allowed sources."""
     if not isinstance(value, (list, tuple)):
-        raise Bad("this is no list", _OPEN_PORT)
+        raise Bad("this is not a list", _OPEN_PORT)
     return tuple(_open_port(item) for item in value)
 
 
@@ -48,15 +48,15 @@ def _open_port(item: Any) -> OpenPort:
     if unknown:
         raise Bad(f"a port has no key {shown(unknown[0])}", did_you_mean(unknown[0], ("port", "protocol", "sources"), _OPEN_PORT))
     if pairs.get("port") is None or not pairs.get("sources"):
-        raise Bad("each port has a port and its sources", _OPEN_PORT)
+        raise Bad("each item needs a port and its sources", _OPEN_PORT)
     protocol = pairs.get("protocol", "tcp")
     if protocol not in _PROTOCOLS:
-        raise Bad(f"{shown(protocol)} is no protocol that has ports here", "write tcp or udp")
+        raise Bad(f"{shown(protocol)} is not a supported protocol", "write tcp or udp")
     return OpenPort(_PORT(pairs["port"]), protocol, sources(pairs["sources"]))
 
 
 def sources(value: Any) -> tuple[str, ...]:
-    """A list of networks and addresses, each once, where C(any) stands for everybody by IPv4 and IPv6. What is wrong with any of them is told at once."""
+    """A unique list of networks and addresses, where C(any) is any source over IPv4 and IPv6. One error names all invalid items."""
     read: list[str] = []
     wrong: list[str] = []
     meant: list[str] = []
@@ -68,16 +68,16 @@ def sources(value: Any) -> tuple[str, ...]:
             read.append(str(ipaddress.ip_network(item)))
         except ValueError:
             near = _near(item)
-            wrong.append(f"{shown(item)} {'has bits set beyond its length' if near else 'is no network'}")
+            wrong.append(f"{shown(item)} {'has host bits set' if near else 'is not a network'}")
             meant += near
     if wrong:
-        fix = f"did you mean {' and '.join(meant)}?" if meant else "write networks like 10.0.0.0/8, addresses, or any for everybody"
+        fix = f"did you mean {' and '.join(meant)}?" if meant else "write networks like 10.0.0.0/8, addresses, or any"
         raise Bad(", ".join(wrong), fix)
     return tuple(dict.fromkeys(read))
 
 
 def _near(text: str) -> list[str]:
-    """The network that a network with bits beyond its length lies in, and the address itself."""
+    """The network without the host bits, and the address itself; empty for anything else."""
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -86,19 +86,19 @@ def _near(text: str) -> list[str]:
 
 
 def logging(value: Any) -> str:
-    """A level of UFW's log, empty for the host's own. YAML reads off and on as false and true."""
+    """A log level of UFW, empty to leave the host's level. YAML reads off and on as false and true."""
     if value in (None, ""):
         return ""
     if isinstance(value, bool):
         return "low" if value else "off"
     read = values.text(value).lower()
     if read not in LOGGING:
-        raise Bad("UFW has no such logging level", f"write one of {', '.join(LOGGING)}, or leave it out for the host's own")
+        raise Bad("UFW has no such logging level", f"write one of {', '.join(LOGGING)}, or leave it out to keep the host's level")
     return read
 
 
 def contain(networks: Iterable[str], address: str) -> bool:
-    """Whether an address lies in one of the networks. One that cannot be read lies in none."""
+    """Whether an address is in one of the networks. An invalid address is in none."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -107,13 +107,13 @@ def contain(networks: Iterable[str], address: str) -> bool:
 
 
 def cover_all_addresses(networks: Iterable[str]) -> bool:
-    """Whether the networks together are all addresses of a family, be it written in halves."""
+    """Whether the networks together contain all addresses of a family, even if written in parts."""
     return _cover_all_addresses(tuple(networks))
 
 
 @functools.lru_cache(maxsize=64)
 def _cover_all_addresses(networks: tuple[str, ...]) -> bool:
-    """Hosts share their settings, mostly."""
+    """Cached, since most hosts have the same settings."""
     read = [ipaddress.ip_network(network) for network in networks]
     merged: list[Network] = []
     for version in (4, 6):
@@ -122,7 +122,7 @@ def _cover_all_addresses(networks: tuple[str, ...]) -> bool:
 
 
 def smallest(addresses: Iterable[str]) -> tuple[Network, ...]:
-    """The fewest networks that hold exactly these addresses; names of hosts are no addresses, and left out."""
+    """The fewest networks that contain exactly these addresses. Host names are left out."""
     read = {ipaddress.ip_network(found) for address in addresses if (found := _address(address)) is not None}
     merged: list[Network] = []
     for version in (4, 6):
@@ -131,7 +131,7 @@ def smallest(addresses: Iterable[str]) -> tuple[Network, ...]:
 
 
 def without(networks: Iterable[Network], *addresses: str) -> list[str]:
-    """The networks with some addresses taken out, in the order of their addresses; a network of one address as that address."""
+    """The networks without some addresses, sorted. A network of one address becomes that address."""
     left = list(networks)
     for own in {found for address in addresses if (found := _address(address)) is not None}:
         left = [part for network in left for part in _without(network, own)]

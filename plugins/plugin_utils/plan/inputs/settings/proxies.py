@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The site's proxy: how hosts without a route of their own reach the world, and what they reach without it."""
+"""The site's proxy for hosts without direct internet access, and the hosts that they reach without it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ... import values
 from ...errors import HIDDEN, Bad, PlanError, shown
 
 PASSWORD = "host_proxy_password"
-# Beside these a host reaches itself by its own address.
+# Names and addresses by which a host always reaches itself.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _HOST = re.compile(r"\.?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -24,9 +24,9 @@ _USER = re.compile(r"[!-9;-~]{1,255}")
 
 @dataclass(frozen=True)
 class Proxy:
-    """C(http) and C(https) are the addresses of the proxies for those, C(no_proxy) what is reached without, C(username) empty where they ask for none.
+    """C(http) and C(https) are the addresses of the proxies, C(no_proxy) are the hosts reached without them, C(username) is empty without a user.
 
-    The password is no part of the plan.
+    The password is not part of the plan.
     """
 
     http: str = ""
@@ -38,35 +38,35 @@ class Proxy:
         return bool(self.http or self.https)
 
     def to_dict(self) -> dict[str, Any] | None:
-        """What the roles read; None without a proxy."""
+        """The proxy for the roles; None without a proxy."""
         if not self:
             return None
         return {"http": self.http, "https": self.https, "no_proxy": list(self.no_proxy), "username": self.username}
 
 
 def address(value: Any) -> str:
-    """The address of a proxy, without user, password and path; empty for none."""
+    """The address of a proxy, without user, password and path; may be empty."""
     text = values.text(value).rstrip("/")
     if not text:
         return ""
     form = "write it like http://proxy.example:3128"
     if "@" in text:
         fix = f"{form}; the user is host_proxy_username, the password host_proxy_password"
-        raise Bad("a user or a password stands in it, and addresses are read by many", fix)
+        raise Bad("it contains a user or a password, and all users can read this address", fix)
     try:
         parts = urlsplit(text)
         port, host = parts.port, parts.hostname
     except ValueError as error:
-        raise Bad("this is no address", form) from error
+        raise Bad("this is not an address", form) from error
     if parts.scheme not in ("http", "https"):
-        raise Bad(f"proxies are reached by http or https, and this is {parts.scheme or 'neither'}", form)
+        raise Bad(f"a proxy's address begins with http or https, and this one with {parts.scheme or 'neither'}", form)
     if not host or port is None or parts.path or parts.query or parts.fragment or not re.fullmatch(r"[\w.:-]+", host, re.ASCII):
-        raise Bad("a proxy's address has a host and a port, and nothing else", form)
+        raise Bad("a proxy's address has only a host and a port", form)
     return text
 
 
 def no_proxy(value: Any) -> tuple[str, ...]:
-    """Hosts, domains with a dot before them, addresses and networks that are reached without the proxy: a list, or text with commas as others write it."""
+    """Hosts, domains with a leading dot, addresses and networks that are reached without the proxy: a list, or text separated by commas."""
     items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
     found = values.texts(items)
     for item in found:
@@ -76,32 +76,32 @@ def no_proxy(value: Any) -> tuple[str, ...]:
 
 
 def username(value: Any) -> str:
-    """The user that the proxy asks for; empty for none."""
+    """The user for the proxy; may be empty."""
     text = values.text(value)
     if text and not _USER.fullmatch(text):
-        raise Bad("it holds a colon, white space or a letter beyond ASCII", "write the user's name alone; the password is host_proxy_password")
+        raise Bad("it contains a colon, white space or a non-ASCII character", "write only the user's name; the password is host_proxy_password")
     return text
 
 
 def password_errors(host: str, value: Any) -> list[PlanError]:
-    """What is wrong with the password, which is never quoted."""
+    """The error in the password, which is never quoted; empty when there is none."""
     if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
         return []
-    why = "it is no text, or holds white space, a line break (as what `echo` hands to ansible-vault ends with) or a letter beyond ASCII"
+    why = "it is not text, or it contains white space, a line break (which `echo` adds) or a non-ASCII character"
     return [PlanError(host, "", PASSWORD, HIDDEN, why, 'encrypt it without: printf %s "$SECRET" | ansible-vault encrypt_string --stdin-name host_proxy_password')]
 
 
 def of_variables(variables: Mapping[str, Any], inventory: Iterable[str]) -> dict[str, Any] | None:
-    """The proxy that a host's variables name, for what is asked before there is a plan; None without one, or with one that cannot be used.
+    """The proxy in a host's variables, for queries before the plan; None without one, or with an invalid one.
 
-    :param inventory: names and addresses of all hosts, which are reached without it
+    :param inventory: names and addresses of all hosts, which are reached without the proxy
     """
     try:
         http, https = (address(variables.get(name, "")) for name in ("host_http_proxy", "host_https_proxy"))
         near = (*LOOPBACK, *no_proxy(variables.get("host_no_proxy", [])), *inventory)
         return Proxy(http, https or http, tuple(dict.fromkeys(near)), username(variables.get("host_proxy_username", ""))).to_dict()
     except Bad:
-        # Told of as an error of the setting.
+        # The reader of the setting reports the error.
         return None
 
 
@@ -114,7 +114,7 @@ def _is_network(text: str) -> bool:
 
 
 def host_of(place: str) -> str:
-    """The host of an address; empty where it has none."""
+    """The host in a URL; empty without one."""
     try:
         return urlsplit(place).hostname or ""
     except ValueError:
@@ -122,11 +122,11 @@ def host_of(place: str) -> str:
 
 
 def proxy_of(settings: Any, own: Iterable[str], peers: Iterable[str], places: Iterable[str], inventory: frozenset[str]) -> Proxy:
-    """The proxy of a host. What it reaches without is itself, the hosts that it works with, and what of the inventory's hosts it takes things from.
+    """The proxy of a host. It reaches itself, its peers, and hosts of the inventory that it downloads from without the proxy.
 
     :param own: the host's own names and addresses
-    :param peers: addresses of hosts that it serves together with, or copies weights from
-    :param places: addresses that it takes things from: endpoints, package indexes
+    :param peers: addresses of nodes of its multi-node services, and of hosts that it copies weights from
+    :param places: URLs that it downloads from: endpoints, package indexes
     :param inventory: names and addresses of all hosts
     """
     http = settings.host_http_proxy

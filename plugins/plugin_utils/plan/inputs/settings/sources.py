@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a release's engine comes from: the package indexes, a nightly index, a git repository, or a file."""
+"""The source of a release's engine: package indexes, a nightly index, a git repository, or a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILE = "file"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"sha256=([0-9a-f]{64})")
-# As git itself has it (git-check-ref-format), less what a shell or a URL would act upon.
+# Names of git references (git-check-ref-format) without characters that are special in a shell or URL.
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _GIT_SCHEMES = ("https", "http", "ssh", "file")
 _ARCHIVES = (".tar.gz", ".zip", ".whl")
@@ -34,7 +34,7 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class Source:
-    """A source as the user wrote it. C(reference) is a git repository's commit, tag or branch, C(sha256) that of a file, where it is given."""
+    """A source as the user wrote it. C(reference) is a commit, tag or branch of a git repository, C(sha256) the optional checksum of a file."""
 
     kind: str = INDEX
     address: str = ""
@@ -43,13 +43,13 @@ class Source:
 
     @property
     def moves(self) -> bool:
-        """Whether the same words can mean another vLLM tomorrow."""
+        """Whether the source can become a different vLLM without a change of the setting."""
         if self.kind == GIT:
             return not _COMMIT.fullmatch(self.reference)
         return self.kind == NIGHTLY or (self.kind == FILE and not self.sha256)
 
     def to_dict(self) -> dict[str, str]:
-        """What the build reads."""
+        """The source for the build."""
         return asdict(self)
 
 
@@ -60,13 +60,13 @@ def read(value: Any) -> Source:
         return Source()
     if words == NIGHTLY:
         return Source(NIGHTLY)
-    if any(letter.isspace() for letter in words):
-        raise Bad("it holds white space", _FORMS)
+    if any(character.isspace() for character in words):
+        raise Bad("it contains white space", _FORMS)
     if words.startswith("git+"):
         return _git(words[len("git+"):])
     if words.startswith(("/", "https://", "http://")):
         return _file(words)
-    raise Bad("this is no source that is known", _FORMS)
+    raise Bad("this is not a known kind of source", _FORMS)
 
 
 def _split(address: str) -> SplitResult:
@@ -74,42 +74,42 @@ def _split(address: str) -> SplitResult:
         parts = urlsplit(address)
         _port = parts.port
     except ValueError as error:
-        # Its text may quote a password that was taken for a port.
+        # The text of the exception may quote a password that was parsed as a port.
         raise Bad("this is not an address", _FORMS) from error
     if has_credentials(address):
-        # They would be kept in the release's record, which everybody may read.
-        raise Bad("it holds a user or a password", "write them into host_index_credentials, which builds read from a file of root; or use an ssh key")
+        # They would be in the release's record, which all users can read.
+        raise Bad("it contains a user or a password", "write them into host_index_credentials, which builds read from a file of root; or use an ssh key")
     return parts
 
 
 def _git(address: str) -> Source:
     parts = _split(address)
     if parts.scheme not in _GIT_SCHEMES:
-        raise Bad("git is reached by https, http, ssh or file", "write git+https://<host>/<repository>@<commit>")
+        raise Bad("the git address needs https, http, ssh or file", "write git+https://<host>/<repository>@<commit>")
     if parts.scheme != "file" and not parts.hostname:
-        raise Bad("the git address names no host", "write git+https://<host>/<repository>@<commit>")
+        raise Bad("the git address has no host", "write git+https://<host>/<repository>@<commit>")
     path, at, reference = parts.path.rpartition("@")
     if not at or not reference:
-        raise Bad("it does not say which commit", "end it with @<commit>, the 40 hexadecimal digits; a tag or branch can move")
+        raise Bad("the commit is missing", "end it with @<commit>, the 40 hexadecimal digits; a tag or branch can move")
     if not path.strip("/") or parts.query or parts.fragment:
-        raise Bad("the git address names no repository, or has more than one", "write git+https://<host>/<repository>@<commit>")
+        raise Bad("the git address has no repository, or a query or a fragment", "write git+https://<host>/<repository>@<commit>")
     if not _REFERENCE.fullmatch(reference) or ".." in reference or reference.endswith(("/", ".lock")):
-        raise Bad("what stands behind @ is not a commit, tag or branch", "end it with @<commit>, the 40 hexadecimal digits")
+        raise Bad("the text after @ is not a commit, tag or branch", "end it with @<commit>, the 40 hexadecimal digits")
     return Source(GIT, parts._replace(path=path).geturl(), reference)
 
 
 def _file(address: str) -> Source:
     parts = _split(address)
     if parts.scheme and not parts.hostname:
-        raise Bad("the address names no host", _FORMS)
+        raise Bad("the address has no host", _FORMS)
     if not parts.path.endswith(_ARCHIVES):
-        raise Bad("this is no archive: neither an sdist nor a wheel", _FORMS)
+        raise Bad("this is neither an sdist nor a wheel", _FORMS)
     if ".." in parts.path.split("/"):
-        raise Bad("it holds '..'", "write the path in full")
+        raise Bad("it contains '..'", "write the full path")
     sha256 = ""
     if parts.fragment:
         match = _SHA256.fullmatch(parts.fragment)
         if match is None:
-            raise Bad("what stands behind # is not sha256=<64 hexadecimal digits>", "end it with #sha256=<64 hexadecimal digits>, or leave that out")
+            raise Bad("the text after # is not sha256=<64 hexadecimal digits>", "end it with #sha256=<64 hexadecimal digits>, or leave that out")
         sha256 = match[1]
     return Source(FILE, parts._replace(fragment="").geturl(), sha256=sha256)

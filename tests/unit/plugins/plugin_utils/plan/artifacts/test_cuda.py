@@ -91,7 +91,7 @@ def test_architectures(plan: Plans) -> None:
     ("variables", "key", "why"),
     [
         ({"cuda_source": "wheel"}, "cuda_source", "there is no such source"),
-        ({"cuda_architectures": ["sm_90"]}, "cuda_architectures", "sm_90 is no compute capability"),
+        ({"cuda_architectures": ["sm_90"]}, "cuda_architectures", "sm_90 is not a compute capability"),
         ({"cuda_architectures": "9.0"}, "cuda_architectures", ""),
         ({"cuda_system_path": "cuda"}, "cuda_system_path", ""),
         ({"cuda_driver_branch": "580.95"}, "cuda_driver_branch", "this is not a branch"),

@@ -153,7 +153,7 @@ FAILS: list[tuple[str, list[dict[str, Any]], dict[str, Any], tuple[str, str], tu
         [on("qwen3-235b-a22b-fp8", 2, {"tensor_parallel_size": 1, "pipeline_parallel_size": "2", "async_scheduling": True}, vllm_version="0.16.0")],
         {},
         ("qwen", "vllm_args.pipeline_parallel_size"),
-        ("mixes up",),
+        ("can mix",),
     ),
 ]
 

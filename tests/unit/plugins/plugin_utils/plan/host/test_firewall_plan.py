@@ -72,10 +72,10 @@ def test_logging_as_yaml_reads_it(plan: Plans) -> None:
 
 
 FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
-    ("a length beyond 32", {}, {"firewall_api_sources": ["10.0.0.0/33"]}, "firewall_api_sources", "10.0.0.0/33 is no network"),
+    ("a length beyond 32", {}, {"firewall_api_sources": ["10.0.0.0/33"]}, "firewall_api_sources", "10.0.0.0/33 is not a network"),
     ("bits beyond the length", {}, {"firewall_api_sources": ["10.0.0.1/8"]}, "firewall_api_sources", "did you mean 10.0.0.0/8 (or 10.0.0.1 alone)?"),
-    ("a name", {}, {"firewall_ssh_sources": ["office"]}, "firewall_ssh_sources", "office is no network"),
-    ("no list", {}, {"firewall_api_sources": "10.0.0.0/8"}, "firewall_api_sources", "where a list belongs"),
+    ("a name", {}, {"firewall_ssh_sources": ["office"]}, "firewall_ssh_sources", "office is not a network"),
+    ("not a list", {}, {"firewall_api_sources": "10.0.0.0/8"}, "firewall_api_sources", "where a list belongs"),
     ("nobody for the services", {}, {"firewall_api_sources": []}, "firewall_api_sources", "firewall_enabled: false"),
     ("nobody for SSH", {}, {"firewall_ssh_sources": []}, "firewall_ssh_sources", "no client could reach the host by SSH"),
     ("a logging level", {}, {"firewall_logging": "verbose"}, "firewall_logging", "no such logging level"),
@@ -215,7 +215,7 @@ def test_what_others_let_in_is_not_told_of(plan: Plans) -> None:
 
 
 @pytest.mark.parametrize(("value", "text"), [
-    ({"port": 1}, "list"), ([{"port": 9100}], "sources"), ([{"port": 0, "sources": ["any"]}], "65535"), ([{"port": 1, "sources": ["x"]}], "no network"),
+    ({"port": 1}, "list"), ([{"port": 9100}], "sources"), ([{"port": 0, "sources": ["any"]}], "65535"), ([{"port": 1, "sources": ["x"]}], "not a network"),
     ([{"port": 1, "sources": ["any"], "protocl": "udp"}], "did you mean protocol"), ([{"port": 1, "sources": ["any"], "protocol": "sctp"}], "tcp or udp"),
 ])
 def test_ports_that_cannot_be_opened(plan: Plans, value: Any, text: str) -> None:

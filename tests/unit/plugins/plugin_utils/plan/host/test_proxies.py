@@ -60,8 +60,8 @@ def test_hosts_of_the_inventory_are_reached_without(plan_hosts: Callable[[list[H
 @pytest.mark.parametrize("name", ["host_http_proxy", "host_https_proxy"])
 @pytest.mark.parametrize(("value", "said"), [
     ("http://gpu:secret@proxy.corp.example:3128", "host_proxy_password"), ("http://gpu@proxy:3128", "host_proxy_username"), ("proxy.corp.example:3128", "http"),
-    ("http://proxy", "a port"), ("socks5://proxy:1080", "http or https"), ("http://proxy:99999", "no address"), ("http://proxy:1/path", "nothing else"),
-    ("http://pro xy:1", "nothing else"), (7, "text"), ('http://a";evil:1', "nothing else"), ("http://[::1:1", "no address"),
+    ("http://proxy", "a port"), ("socks5://proxy:1080", "http or https"), ("http://proxy:99999", "not an address"), ("http://proxy:1/path", "only a host and a port"),
+    ("http://pro xy:1", "only a host and a port"), (7, "text"), ('http://a";evil:1', "only a host and a port"), ("http://[::1:1", "not an address"),
 ])
 def test_addresses_that_are_none(plan: Plans, name: str, value: Any, said: str) -> None:
     (error,) = plan(small(), plan_gpus=gpus(1), **{name: value}).errors

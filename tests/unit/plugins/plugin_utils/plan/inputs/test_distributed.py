@@ -446,9 +446,9 @@ def test_table(over_hosts: Planner) -> None:
     lines = table.summary(list(made.hosts.values()))
     assert [line.split()[0] for line in lines[1:3]] == ["gpu1", "gpu2"]
     assert "(part of gpu1's)" in lines[2] and "http://gpu1:8001" in lines[1]
-    assert lines[4] == "gpu1 / big: tensor parallel 8 x pipeline parallel 2 on 2 hosts with ray; GiB are those of each GPU"
+    assert lines[4] == "gpu1 / big: tensor parallel 8 x pipeline parallel 2 on 2 hosts with ray; GiB are per GPU"
     assert [line.split()[:4] for line in lines[6:8]] == [["1", "gpu1", "47", "(1-47)"], ["2", "gpu2", "47", "(48-94)"]]
-    assert lines[8] == "  16.0 KiB go over the network for each token"
+    assert lines[8] == "  16.0 KiB of network traffic for each token"
     assert "\n".join(lines).count("vllm serve") == 1
 
 
