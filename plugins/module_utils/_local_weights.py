@@ -26,7 +26,7 @@ def verified_paths(state_dir: str) -> list[str]:
 
 
 def read_record(path: str) -> dict[str, t.Any] | None:
-    """Return a record; None where there is none that can be read: what it was about is verified anew then."""
+    """Return a record; None where there is none that can be read: the weights are verified again then."""
     try:
         record = json.loads(_safe_paths.read_bytes(path))
         return record if isinstance(record["path"], str) and isinstance(record["files"], list) else None

@@ -137,7 +137,7 @@ def read_all() -> dict[str, t.Any]:
         except ValueError as unreadable:
             error = str(unreadable)
     if len(gpus) > 1 and not error:
-        # Without its answer the ways between GPUs are unknown, which is not the driver's doing.
+        # Without its answer the connections between GPUs are unknown, which is not the driver's doing.
         reach = parse_topology(ask("topo", "-m")[0])
     for gpu in gpus:
         ways = reach.get(gpu["index"], {})

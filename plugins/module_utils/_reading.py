@@ -93,7 +93,7 @@ def ask(jobs: Jobs, seconds: float) -> tuple[dict[str, t.Any], dict[str, str]]:
         os.close(reader)
         ended = _end(child)
         if left:
-            # The one that it was at. The others are begun anew.
+            # The one that it was at. The others start again.
             name = next(iter(left))
             del left[name]
             failed[name] = "its process ended" if ended else f"it did not answer within {seconds:g} s"

@@ -23,7 +23,7 @@ _PROCESS_LINKS = ("exe", "cwd")
 
 
 def ours(directory: str) -> dict[str, float]:
-    """Return the releases that were built and proven, by name, with the time (seconds since 1970) at which each was last known to be used.
+    """Return the releases that were built and verified, by name, with the time (seconds since 1970) at which each was last known to be used.
 
     A folder whose record does not bear its name was not made here, or is not what it was.
     """
@@ -42,7 +42,7 @@ def ours(directory: str) -> dict[str, float]:
 
 
 def complete(directory: str) -> list[str]:
-    """Return the names of the releases that were built and proven."""
+    """Return the names of the releases that were built and verified."""
     return sorted(ours(directory))
 
 

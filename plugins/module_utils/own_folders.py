@@ -47,7 +47,7 @@ def own_ray(path: str, gid: int, owners: set[int]) -> None:
 
 
 def own_memory(name: str, uid: int, gid: int, former: set[int]) -> None:
-    """Make a folder in the host's shared memory, where everybody may make one: none of a stranger's is taken. Raises OSError."""
+    """Create a directory in the host's shared memory, where everybody may create one: one of another account is refused. Raises OSError."""
     above = os.open(SHARED_MEMORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

@@ -31,7 +31,7 @@ from .tools import Curl
 FAILED = 3
 # An endpoint that was too slow is tried again after so many times the time that it took to find out.
 SLOW_TIMES = 10
-# Seconds between two looks at a disk that has no room for what stands beside the files, and of a try after which the wait counts anew.
+# Seconds between two looks at a full disk, and of an attempt after which the stall timeout starts again.
 FULL_LOOK = 5.0
 FULL_ANEW = 60.0
 

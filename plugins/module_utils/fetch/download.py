@@ -195,8 +195,8 @@ class Download:
         """See that a file that has to come from one endpoint alone does. One that never does goes back to the others, and to its end."""
         path = os.path.join(self.base, file["path"])
         whole = file["path"] in self.whole and self.sources.get(file["path"]) != {endpoint.url}
-        anew = endpoint.without_ranges and self.tool.bytes_of(file) > 0
-        if whole or anew:
+        restarts = endpoint.without_ranges and self.tool.bytes_of(file) > 0
+        if whole or restarts:
             with self.endpoints.lock:
                 endpoint.begin(file["path"], whole)
                 gone = file["path"] in endpoint.lacks
@@ -286,7 +286,7 @@ class Download:
                 self.verifying -= 1
 
     def wrong(self, file: File, what: str) -> None:
-        """A file is not what was announced: it goes, and is fetched anew. Who sent all of it is asked last for it.
+        """A file is not what was announced: it is removed and fetched again. Who sent all of it is asked last for it.
 
         With bytes from several places nobody knows who is wrong: it comes from one endpoint alone after that.
         """

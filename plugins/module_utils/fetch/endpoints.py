@@ -34,7 +34,7 @@ WRONG_FILES = 3
 # middle of it before another one gets its turn, from the beginning.
 WHOLE_TRIES = 3
 WHOLE_FAILURES = 3
-# How often a file is begun anew at an endpoint that can't go on in the middle of it.
+# How often a file is started again at an endpoint that has no ranges.
 RESTARTS = 10
 # Bytes of a large file that are fetched to see how fast they come. Of a small one a single byte, as they are fetched again.
 SAMPLE = 1024 * 1024

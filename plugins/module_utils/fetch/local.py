@@ -99,7 +99,7 @@ def hash_all(base: str, paths: list[str], status: Status) -> dict[str, File]:
 
 
 def verify(spec: dict[str, t.Any], status: Status) -> dict[str, t.Any]:
-    """Hold the folder against what is expected of it, and return the record. Raises VerifyError and OSError."""
+    """Compare the directory with what is expected of it, and return the record. Raises VerifyError and OSError."""
     base = spec["path"]
     if spec["mount"] and not os.path.ismount(spec["mount"]):
         raise VerifyError(f"nothing is mounted at {spec['mount']}", "mount it and run the playbook again")

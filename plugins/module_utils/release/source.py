@@ -87,7 +87,7 @@ def git_home(spec: dict[str, t.Any], home: str) -> dict[str, str]:
 
 
 def fetch(spec: dict[str, t.Any], work: str, status: Status) -> tuple[str, dict[str, str]]:
-    """Copy or download an sdist or wheel and hold it against its sha256, where one is given; return its path and sha256. Raises BuildError."""
+    """Copy or download an sdist or wheel and check its sha256, where one is given; return its path and sha256. Raises BuildError."""
     source = spec["source"]
     address = source["address"]
     status.write(masked(f"fetching {address}"))

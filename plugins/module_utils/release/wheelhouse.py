@@ -3,7 +3,7 @@
 """Fill a folder with the wheels of a release, from its lock, so that the same release can be built where there is no network.
 
 Usage, as root on a host with the release: release.wheelhouse JOB FOLDER, where JOB is what its build was told (jobs/release-<name>.json below
-the state directory). Every file is held against the lock's hashes. What an index has no wheel of is built into one; wheels that came from
+the state directory). Every file is checked by the lock's hashes. What an index has no wheel of is built into one; wheels that came from
 the release's own source are copied. PIP_EXTRA_INDEX_URL adds an index, such as PyTorch's where vllm_torch_backend chose it.
 """
 
@@ -33,7 +33,7 @@ def pip_environment(spec: dict[str, t.Any]) -> dict[str, str]:
         words = [*values, *os.environ.get(name, "").split()]
         if words:
             environment[name] = " ".join(words)
-    # Whoever serves them without TLS: every file is held against the lock's hash.
+    # Whoever serves them without TLS: the lock's hash checks every file.
     addresses = [environment.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")]
     plain = [urlsplit(address).netloc.rpartition("@")[2] for address in " ".join(addresses).split() if address.startswith("http://")]
     if plain:

@@ -163,7 +163,7 @@ def test_where_there_is_none(lib: Path, there: str) -> None:
 @pytest.mark.parametrize("caller", ["", "unit", "record", "enabled download", "finished download"])
 def test_programs_of_versions_before_the_library(lib: Path, caller: str) -> None:
     """They stay for as long as a unit calls them, or one does that a service may go back to."""
-    text = f"# Managed by inferops.gpu\nExecStart=/usr/bin/python3 {lib}/span.py hub\n"
+    text = f"# Managed by inferops.gpu\nExecStart=/usr/bin/python3 {lib}/span.py head\n"
     (lib.parent / "served").mkdir()
     (lib.parent / "units" / "multi-user.target.wants").mkdir()
     place = {
@@ -171,7 +171,7 @@ def test_programs_of_versions_before_the_library(lib: Path, caller: str) -> None
         "finished download": "units/inferops-weights-a.service",
     }
     if caller:
-        (lib.parent / place[caller]).write_text(text.replace("span.py hub", "fetch_weights x.json") if "download" in caller else text)
+        (lib.parent / place[caller]).write_text(text.replace("span.py head", "fetch_weights x.json") if "download" in caller else text)
     (lib / "fetch_weights").mkdir(parents=True)
     for path in ("span.py", "fetch_weights/__main__.py"):
         (lib / path).write_text(FORMER)

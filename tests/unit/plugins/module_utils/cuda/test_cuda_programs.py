@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A release's CUDA toolkit without CUDA: what torch is built for, how it is laid out, when a proof holds, and whose caches go.
+"""A release's CUDA toolkit without CUDA: what torch is built for, how it is linked, when a smoke test holds, and whose caches go.
 
 That it compiles, and that broken ones do not pass, is shown with the real toolkit in molecule/cuda.
 """
@@ -124,8 +124,8 @@ def test_when_a_proof_holds(release: Path, tmp_path: Path) -> None:
     """Until the toolkit, the driver or the GPUs change; a rename is no change."""
     toolkit = _cuda_toolkit
     link.link_toolkit(str(release), str(tmp_path / "vllm-1"), "")
-    proof = {"cuda": "13.0", "identity": toolkit.identity(str(release)), "driver": "580.95.05", "architectures": ["9.0"]}
-    (release / "cuda.json").write_text(json.dumps(proof))
+    record = {"cuda": "13.0", "identity": toolkit.identity(str(release)), "driver": "580.95.05", "architectures": ["9.0"]}
+    (release / "cuda.json").write_text(json.dumps(record))
     final = tmp_path / "releases" / "vllm-1"
     final.parent.mkdir()
     os.rename(release, final)
@@ -203,6 +203,5 @@ def test_error_803_says_which_library_the_loader_finds(
 
 
 def test_other_errors_ask_no_loader(monkeypatch: pytest.MonkeyPatch) -> None:
-    prove = smoke_test
-    monkeypatch.setattr(prove, "library_fix", lambda: "see the loader")
-    assert prove.explain(803).endswith("see the loader") and "loader" not in prove.explain(802)
+    monkeypatch.setattr(smoke_test, "library_fix", lambda: "see the loader")
+    assert smoke_test.explain(803).endswith("see the loader") and "loader" not in smoke_test.explain(802)

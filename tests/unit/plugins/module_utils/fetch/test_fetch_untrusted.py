@@ -187,7 +187,7 @@ def test_two_that_never_send_all_of_it(lab: Lab, endpoint: Callable[..., Endpoin
 
 
 def test_one_that_cannot_go_on_in_the_middle(lab: Lab, endpoint: Callable[..., Endpoint]) -> None:  # noqa: F811
-    """It has no ranges and always breaks off: begun anew some times, not for ever."""
+    """It has no ranges and always breaks off: started again some times, not for ever."""
     begun = []
 
     def no_ranges(handler: Any, first: int) -> None:

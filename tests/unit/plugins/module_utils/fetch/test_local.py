@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Weights that were brought: held against their manifest, or against what was there first; never changed."""
+"""Pre-staged weights: compared with their manifest, or with what was there first; never changed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def verified(spec: dict[str, Any]) -> list[str]:
 
 
 def test_first_sight(local: types.ModuleType, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a manifest what is there is taken for right, said so, and held against itself from then on."""
+    """Without a manifest the files are taken for right, which is reported, and compared with that from then on."""
     (Path(spec["path"]) / ".git").mkdir()
     (Path(spec["path"]) / ".git" / "index").write_text("", encoding="utf-8")
     status, said = run(local, spec, monkeypatch)
@@ -119,7 +119,7 @@ def test_a_mount_that_is_not_there(local: types.ModuleType, spec: dict[str, Any]
 
 @pytest.mark.parametrize("text", ["", "[]", '{"path": 5}', '{"path": "/x", "files": [5]}', '{"path": "/x", "files": [{"path": "a"}]}'])
 def test_a_broken_record_vouches_for_nothing(tmp_path: Path, text: str) -> None:
-    """It is made anew then."""
+    """It is made again then."""
     (tmp_path / "verified").mkdir()
     (tmp_path / "verified" / "a.json").write_text(text, encoding="utf-8")
     assert _local_weights.verified_paths(str(tmp_path)) == []

@@ -166,7 +166,7 @@ def test_a_download_without_a_peer(peers: types.ModuleType) -> None:
 
 
 def test_an_export_holds_links(peers: types.ModuleType, tmp_path: Path) -> None:
-    """They take no space, stay when the folder gets its final name, and follow a file that was fetched anew."""
+    """They take no space, stay when the folder gets its final name, and follow a file that was fetched again."""
     base = tmp_path / "main.partial"
     (base / "sub").mkdir(parents=True)
     (base / "sub" / FILE).write_bytes(b"one")

@@ -115,7 +115,7 @@ def test_the_leaders_port_takes_any_bytes(service: Service) -> None:  # noqa: F8
     assert "Traceback" not in service.output("head")
     service.start("worker")
     soon(lambda: service.runs("head") and service.runs("worker"), "the worker is let in")
-    assert service.output("head").count("refused") < 20, "a stranger does not fill the journal"
+    assert service.output("head").count("refused") < 20, "an unauthenticated client does not fill the journal"
 
 
 def test_no_file_left_for_a_connection(service: Service) -> None:  # noqa: F811
@@ -215,8 +215,8 @@ def test_unauthenticated_connections_are_limited(service: Service) -> None:  # n
     soon(lambda: "refused 127.0.0.9: 8 connections from this address have not authenticated yet" in service.output("head"), "it is said")
     service.start("worker")
     soon(lambda: service.runs("head") and service.runs("worker"), "the worker is let in")
-    for stranger in held:
-        stranger.close()
+    for client in held:
+        client.close()
 
 
 def test_a_message_is_an_object(link: ModuleType) -> None:

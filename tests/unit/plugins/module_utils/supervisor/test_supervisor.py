@@ -236,7 +236,7 @@ def test_comes_back_before_its_heartbeat_timeout(service: Service, engine: str) 
 
 
 def test_another_plan_is_refused(service: Service) -> None:
-    """Two nodes with different plans do not serve together; the one that comes with the right plan is let in."""
+    """Two nodes with different plans do not form a service; the one with the leader's plan is admitted."""
     service.start("head", leader=True, worker=["worker"])
     service.start("worker", digest="other")
     soon(lambda: "worker: it runs another plan of the service" in service.text("head"), "the head says so")
@@ -246,14 +246,14 @@ def test_another_plan_is_refused(service: Service) -> None:
     soon(lambda: service.runs("worker"), "the right one is let in")
 
 
-STRANGERS = [
+UNAUTHENTICATED = [
     ("worker", {"token": "another"}, "it does not have the token of this service"),
     ("worker", {"service": "other"}, "it does not have the token of this service"),
     ("third", {}, "no such node"),
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "words"), STRANGERS)
+@pytest.mark.parametrize(("name", "options", "words"), UNAUTHENTICATED)
 def test_strangers_are_refused(service: Service, name: str, options: dict[str, Any], words: str) -> None:
     """A node of another service, or without the token, joins nothing; nor does it start anything."""
     service.start("head", leader=True, worker=["worker"])
