@@ -15,6 +15,7 @@ import secrets
 import socket
 import subprocess
 import time
+import typing as t
 
 from .. import _exit_status
 from . import admission, base
@@ -198,9 +199,9 @@ class Leader(base.Supervisor):
         # The main thread limits how long it may take.
         heartbeat.suspend()
         command = subprocess.Popen(self.options.check, env=self.process.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert command.stdout is not None
+        output = t.cast(t.BinaryIO, command.stdout)
         last = ""
-        for raw in iter(lambda: command.stdout.readline(LONGEST_LINE), b""):
+        for raw in iter(lambda: output.readline(LONGEST_LINE), b""):
             last = one_line(raw.decode(errors="replace").strip())
             print(last, flush=True)
             self.events.put(Event("waiting", text=last))

@@ -75,8 +75,8 @@ def test_the_first_failure_is_kept(pair: Pair) -> None:
     assert "EngineCore" in pair.head.check_output("cat /var/lib/inferops/failures/vllm-pair/*/output.log")
 
 
-def test_nothing_is_left_of_former_lives(pair: Pair) -> None:
-    """One process of each kind, and no shared memory but that of the present life."""
+def test_nothing_is_left_of_previous_generations(pair: Pair) -> None:
+    """One process of each kind, and no shared memory but that of this generation."""
     for host, pattern, count in ((pair.head, "gcs_server", 1), (pair.head, "raylet/raylet", 1), (pair.worker, "raylet/raylet", 1), (pair.head, "VLLM::EngineCore", 1)):
         assert pair.count(host, pattern) == count, pattern
     sessions = pair.head.check_output("ls -d /var/lib/inferops/ray/pair/session_2*").split()
