@@ -264,7 +264,7 @@ def smoke_test(release: str, stated: str) -> dict[str, t.Any]:
     doubled = _cuda_toolkit.doubled_bindings(_cuda_toolkit.site_packages(release))
     if doubled:
         raise ToolkitError(f"{doubled} both bring cuda.bindings and have written over each other, so that FlashInfer cannot be imported. Add"
-                    " cuda-python==<the version of cuda-bindings> to vllm_requirements")
+                           " cuda-python==<the version of cuda-bindings> to vllm_requirements")
     found = parts(home, _cuda_toolkit.site_packages(release), environment)
     check_parts(found, cuda, fix)
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor() as pool:
