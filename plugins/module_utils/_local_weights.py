@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Records of weights that were brought to a host by hand. They stand apart from those weights, which nobody here ever changes.
 
-A record is written by C(roles/weights/files/fetch_weights/local.py): path, commit, and of each file path, size, sha256 and mtime_ns.
+A record is written by C(fetch/local.py): path, commit, and of each file path, size, sha256 and mtime_ns.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from . import _host, _safe_paths
 
 MANIFEST = ".manifest.json"
 PARTIAL = ".partial"
-# What stands beside weights and goes with them (roles/weights/files/fetch_weights, modules/weights_share).
+# What stands beside weights and goes with them (fetch, modules/weights_share).
 BESIDE = (MANIFEST, PARTIAL, ".share", ".verified.json")
 
 
