@@ -14,9 +14,10 @@ description:
   - For the roles of this collection.
 options:
   _terms:
-    description: None.
+    description: What to return, C(digest) or C(archive).
     type: list
     elements: str
+    required: true
 """
 
 EXAMPLES = """
@@ -24,14 +25,14 @@ EXAMPLES = """
   inferops.gpu.host_library:
     path: /opt/inferops/lib
     state_dir: /var/lib/inferops
-    archive: "{{ query('inferops.gpu.host_library') | map(attribute='archive') | first }}"
+    archive: "{{ lookup('inferops.gpu.host_library', 'archive') }}"
 """
 
 RETURN = """
 _raw:
-  description: One element with the library's C(digest) and its C(archive), a zip archive in base64.
+  description: The library's digest, or the library itself as a zip archive in base64.
   type: list
-  elements: dict
+  elements: str
 """
 
 import base64
@@ -46,10 +47,13 @@ from ansible_collections.inferops.gpu.plugins.plugin_utils import host_library
 class LookupModule(LookupBase):
     """Reads the library from the collection itself."""
 
-    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, str]]:
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         self.set_options(var_options=variables, direct=kwargs)
         try:
             files = host_library.read()
         except OSError as error:
             raise AnsibleLookupError(f"the host library can't be read on the controller: {error}") from error
-        return [{"digest": host_library.digest(files), "archive": base64.b64encode(host_library.archive(files)).decode()}]
+        wrong = [term for term in terms if term not in ("digest", "archive")]
+        if wrong:
+            raise AnsibleLookupError(f"{wrong[0]} is neither digest nor archive")
+        return [host_library.digest(files) if term == "digest" else base64.b64encode(host_library.archive(files)).decode() for term in terms]

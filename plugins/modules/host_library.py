@@ -36,7 +36,7 @@ EXAMPLES = r"""
   inferops.gpu.host_library:
     path: /opt/inferops/lib
     state_dir: /var/lib/inferops
-    archive: "{{ query('inferops.gpu.host_library') | map(attribute='archive') | first }}"
+    archive: "{{ lookup('inferops.gpu.host_library', 'archive') }}"
 """
 
 RETURN = r"""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleLookupError
 from ansible_collections.inferops.gpu.plugins.lookup.host_library import LookupModule
 from ansible_collections.inferops.gpu.plugins.module_utils import _host, _library, _main
 from ansible_collections.inferops.gpu.plugins.modules import host_library as module
@@ -198,10 +199,11 @@ def test_the_archive_is_the_same_whenever_it_is_made(tmp_path: Path) -> None:
 
 
 def test_what_the_lookup_returns_is_what_the_module_installs(lib: Path) -> None:
-    found = LookupModule().run([], {})
-    unpacked = module.unpack(found[0]["archive"])
-    _library.install(str(lib), unpacked)
-    assert len(found) == 1 and _library.in_force(str(lib)) == found[0]["digest"]
+    digest, archive = LookupModule().run(["digest", "archive"], {})
+    _library.install(str(lib), module.unpack(archive))
+    assert _library.in_force(str(lib)) == digest
+    with pytest.raises(AnsibleLookupError, match="neither digest nor archive"):
+        LookupModule().run(["size"], {})
 
 
 @pytest.mark.parametrize("names", [[], ["/etc/x.py"], ["../x.py"], ["a/../../x.py"]])
