@@ -238,7 +238,7 @@ def _read_host(name: str, raw: Mapping[str, Any], templar: Templar, options: Map
             value = reader.value("", key, key, raw[key])
             if value is not UNREADABLE:
                 variables[key] = value
-    # Those that the plan does not read are held against their declaration alone.
+    # Variables that the plan does not read are validated by their declaration only.
     others = {key: reader.value("", key, key, raw[key]) for key in raw.keys() & options.keys() - variables.keys() - _READ}
     bad_types = role_options.errors(name, options, {key: value for key, value in others.items() if value is not UNREADABLE})
     found = raw.get(_FACTS)

@@ -58,13 +58,13 @@ class Toolkit:
         """
         if self.source == NONE:
             return []
-        lay_out = program(self.install_dir, "cuda.link", "--release", ".", "--final", release)
-        prove = program(self.install_dir, "cuda.smoke_test", "--release", ".")
+        link = program(self.install_dir, "cuda.link", "--release", ".", "--final", release)
+        smoke_test = program(self.install_dir, "cuda.smoke_test", "--release", ".")
         if self.path:
-            lay_out += ["--toolkit", self.path]
+            link += ["--toolkit", self.path]
         if self.architectures:
-            prove += ["--architectures", ",".join(self.architectures)]
-        return [lay_out, prove]
+            smoke_test += ["--architectures", ",".join(self.architectures)]
+        return [link, smoke_test]
 
     def before_start(self, release: str, cache: str) -> list[list[str]]:
         """Commands that a service's unit runs before each start: they delete kernels that another CUDA version compiled."""

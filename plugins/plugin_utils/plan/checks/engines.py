@@ -91,7 +91,7 @@ def served_name_is_valid(host: HostDraft) -> Iterator[PlanError]:
         if name is not None and not transformers_engine.can_be_served_as(name):
             key = "served_model_name" if draft.service.served_model_name else "name"
             why = "transformers serve cannot use this name: it has to be a valid directory name in the cache of the Hugging Face Hub"
-            fix = "set served_model_name to up to 96 letters, digits, ., _ and -, without -- and .., not ending with . or -"
+            fix = "set served_model_name to up to 96 characters of letters, digits, ., _ and -, without -- and .., not ending with . or -"
             yield PlanError(host.name, draft.label, key, shown(name), why, fix)
 
 

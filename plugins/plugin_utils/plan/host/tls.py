@@ -41,7 +41,7 @@ def arguments(draft: ServiceDraft) -> dict[str, str]:
     return {key: f"/run/credentials/{draft.service.unit}/{key}" for key in files(draft)}
 
 
-def document(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | None:
+def to_dict(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | None:
     """What roles have to know of a service's TLS; None where it has none or answers on another host.
 
     C(name) is whose the certificate is, C(unit) the unit that reads the files, C(copied) those that systemd hands over, by name, and C(read) those

@@ -117,7 +117,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "task": draft.task,
         "thinking": _thinking(draft),
         "thinking_switch": _thinking_switch(draft),
-        "tls": tls.document(host, draft),
+        "tls": tls.to_dict(host, draft),
         "gpus": list(draft.gpus or ()),
         "argv": argv,
         "environment": draft.environment,
@@ -129,7 +129,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "before_start": _before_start(draft, weights["path"]),
         "has_api_key": service.has_api_key,
         "node": _node(draft),
-        # Of a service over several hosts its units on this host, first the one that stands for it.
+        # Of a multi-node service its units on this host, first the one that stands for it.
         "units": units,
         # Those that it may have had as another part, or with another backend, which go.
         "former_units": node_units.other_units(host, service, [unit["unit"] for unit in units] or [service.unit]),

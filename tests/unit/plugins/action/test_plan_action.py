@@ -73,7 +73,7 @@ FORM = """
 
 
 def test_a_form_over_the_inventory(play: Any, tmp_path: Path) -> None:
-    """The answers go over the one service of the limit and over no other host's, and are told of; the key of the credential is not shown."""
+    """The answers go over the one service of the limit and over no other host's, and are reported; the key of the credential is not shown."""
     (tmp_path / "form.yml").write_text(FORM, encoding="utf-8")
     keyless = "\n".join(line for line in GOOD.splitlines() if "api_key" not in line)
     run = play(keyless, "--limit", "gpu1", "-e", "@form.yml")

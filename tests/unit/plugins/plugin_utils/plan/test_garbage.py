@@ -66,7 +66,7 @@ SERVICES = st.one_of(
     # Mostly right, so that the garbage reaches the rules.
     st.builds(lambda arguments, environment, gpus: service(vllm_args=arguments, environment=environment, gpus=gpus), ARGUMENTS, VALUES, VALUES),
 )
-# A service over several hosts that is nearly right, and the same one on each of them but for what is bent.
+# A multi-node service that is nearly right, and the same one on each of them but for what is bent.
 SPREAD = st.builds(
     lambda distributed, keys: service(**{"model": "qwen3-235b-a22b", "gpus": ..., "distributed": {"nodes": 2, **distributed}, **keys}),
     st.dictionaries(
@@ -143,7 +143,7 @@ def test_garbage_is_answered(plan_hosts: Planner, hosts: list[tuple[dict[str, An
 def test_garbage_over_hosts_is_answered(
     defaults: dict[str, Any], catalogue: Catalogue, tables: Tables, hosts: list[tuple[dict[str, Any], Any]], run: Run
 ) -> None:
-    """Likewise for services over several hosts: whatever they disagree about, and whatever the run reaches."""
+    """Likewise for multi-node services: whatever they disagree about, and whatever the run reaches."""
     made = resolve([HostInput(f"gpu{number}", variables, facts) for number, (variables, facts) in enumerate(hosts)], defaults, catalogue, tables, run=run)
     assert bool(made.hosts) != bool(made.errors)
     assert all(error.host.startswith("gpu") and error.why and error.fix for error in made.errors)

@@ -117,7 +117,7 @@ def test_nothing_says_what_to_compile_for(plan: Plans) -> None:
 
 
 def test_an_older_driver_goes(plan: Plans) -> None:
-    """A driver that is to be replaced is not held against the CUDA."""
+    """A driver that is to be replaced is not checked against the CUDA."""
     facts = host_facts(gpus=gpus(driver_version="535.104.05"))
     (error,) = plan(service(), facts=facts).errors
     assert (error.key, error.value) == ("gpus", "driver 535.104.05") and "580" in error.why and "cuda_driver_install" in error.fix

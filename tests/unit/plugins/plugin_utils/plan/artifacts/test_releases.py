@@ -105,7 +105,7 @@ def test_requirements_that_are_refused(text: str, words: str) -> None:
     assert words in f"{caught.value.why} {caught.value.fix}"
 
 
-FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, str], str]] = [
+ERRORS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, str], str]] = [
     ("no host in a git address", {}, {"vllm_source": f"git+https:///v@{COMMIT}"}, ("", "vllm_source"), "has no host"),
     ("the same of a service", {"vllm_source": f"git+https:///v@{COMMIT}"}, {}, ("qwen", "vllm_source"), "has no host"),
     ("an sdist that is no archive", {"vllm_source": "/srv/vllm-0.32.0"}, {}, ("qwen", "vllm_source"), "neither an sdist nor a wheel"),
@@ -123,7 +123,7 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, str], str]] =
 ]
 
 
-@pytest.mark.parametrize(("keys", "more", "where", "words"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
+@pytest.mark.parametrize(("keys", "more", "where", "words"), [case[1:] for case in ERRORS], ids=[case[0] for case in ERRORS])
 def test_errors(plan: Plans, keys: dict[str, Any], more: dict[str, Any], where: tuple[str, str], words: str) -> None:
     made = plan(service(**keys), **more)
     assert keys_of(made.errors) == [where]

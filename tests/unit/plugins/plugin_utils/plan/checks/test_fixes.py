@@ -135,7 +135,7 @@ def _changed(example: Example) -> list[str]:
 def _differences(bad: Any, good: Any, name: str) -> Iterator[str]:
     if isinstance(bad, Mapping) and isinstance(good, Mapping):
         for key in [*bad, *(key for key in good if key not in bad)]:
-            # A dictionary that is new, or goes, is told of by what is in it.
+            # A dictionary that is new, or goes, is reported by what is in it.
             left, right = bad.get(key), good.get(key)
             if key not in good and isinstance(left, Mapping):
                 right = {}

@@ -175,13 +175,13 @@ def test_fails(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any]
     assert [word for word in words if word not in text] == [], text
 
 
-NOTICES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+WARNINGS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("FP8 on an A100", on("qwen3-235b-a22b-fp8", 4, {"max_model_len": 32768}), {"plan_gpus": gpus(4, **A100)}, "FP8 weights save memory"),
     ("BF16 on Turing, unsaid", on("qwen3-0.6b", 1, {"max_model_len": 8192}), {"plan_gpus": gpus(1, **T4)}, "FP16 instead"),
 ]
 
 
-@pytest.mark.parametrize(("one", "more", "words"), [case[1:] for case in NOTICES], ids=[case[0] for case in NOTICES])
+@pytest.mark.parametrize(("one", "more", "words"), [case[1:] for case in WARNINGS], ids=[case[0] for case in WARNINGS])
 def test_warnings(plan: Plans, one: dict[str, Any], more: dict[str, Any], words: str) -> None:
     """A warning that bears the name by which it can be accepted, and is not said when it is."""
     made = plan(one, **more)
@@ -191,7 +191,7 @@ def test_warnings(plan: Plans, one: dict[str, Any], more: dict[str, Any], words:
 
 
 def test_the_longest_context_that_is_offered_is_taken(plan: Plans) -> None:
-    """What an error offers passes without a warning, and the next block is told of."""
+    """What an error offers passes without a warning, and the next block is reported."""
     [error] = plan(on("qwen3-32b", 1), plan_gpus=gpus(1)).errors
     longest = int(error.fix.split("set max_model_len to ")[1].split()[0])
     exact = plan(on("qwen3-32b", 1, {"max_model_len": longest}), plan_gpus=gpus(1))
@@ -263,7 +263,7 @@ def test_not_sharing_a_gpu(plan: Plans, first: Any, second: Any) -> None:
 
 
 def test_a_share_that_is_too_small(plan: Plans) -> None:
-    """Memory is held against the share."""
+    """Memory is checked against the share."""
     made = plan(*two(0.97, 0.02), plan_gpus=gpus(1))
     assert keys_of(made.errors) == [("s1", "gpus")] and "0.02" in made.errors[0].why
 

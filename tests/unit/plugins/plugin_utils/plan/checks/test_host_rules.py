@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the plan holds against a host before anything changes: its system and Python, disks and mounts, GPUs that are too old, broken or split."""
+"""What the plan checks against a host before anything changes: its system and Python, disks and mounts, GPUs that are too old, broken or split."""
 
 from __future__ import annotations
 

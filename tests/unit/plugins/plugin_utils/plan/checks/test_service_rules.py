@@ -268,7 +268,7 @@ def test_fails(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any]
     assert made.hosts == {} and SECRET not in repr(made)
 
 
-NOTICES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
+WARNINGS: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
     ("an unpinned model", [service(model="someone/model")], {}, "'main' of someone/model is not a commit"),
     ("a flag that an unknown version may have", [service(vllm_version="0.99.0", vllm_args={"brand_new": 1})], {}, "according to vLLM 0."),
     (
@@ -285,7 +285,7 @@ NOTICES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("services", "more", "words"), [case[1:] for case in NOTICES], ids=[case[0] for case in NOTICES])
+@pytest.mark.parametrize(("services", "more", "words"), [case[1:] for case in WARNINGS], ids=[case[0] for case in WARNINGS])
 def test_warnings(plan: Plans, services: list[dict[str, Any]], more: dict[str, Any], words: str) -> None:
     """One warning that says so, and the plan goes on."""
     made = plan(*services, **more)

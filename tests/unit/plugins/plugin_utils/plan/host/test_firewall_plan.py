@@ -71,7 +71,7 @@ def test_logging_as_yaml_reads_it(plan: Plans) -> None:
     assert said == {False: "off", True: "low", "medium": "medium", "OFF": "off"}
 
 
-FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
+ERRORS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("a length beyond 32", {}, {"firewall_api_sources": ["10.0.0.0/33"]}, "firewall_api_sources", "10.0.0.0/33 is not a network"),
     ("bits beyond the length", {}, {"firewall_api_sources": ["10.0.0.1/8"]}, "firewall_api_sources", "did you mean 10.0.0.0/8 (or 10.0.0.1 alone)?"),
     ("a name", {}, {"firewall_ssh_sources": ["office"]}, "firewall_ssh_sources", "office is not a network"),
@@ -90,7 +90,7 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "variables", "key", "text"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
+@pytest.mark.parametrize(("given", "variables", "key", "text"), [case[1:] for case in ERRORS], ids=[case[0] for case in ERRORS])
 def test_errors(plan: Plans, given: dict[str, Any], variables: dict[str, Any], key: str, text: str) -> None:
     """One error each, which says what is wrong and how it is put right."""
     keys = {name: variables[name] for name in variables if name == "port"}
@@ -143,7 +143,7 @@ def test_the_warning_of_an_open_port_says_to_whom_it_is_open(plan: Plans, variab
 
 
 def test_published_ports(plan: Plans) -> None:
-    """A port of ours is told of apart from the others, and all of it can be accepted."""
+    """A port of ours is reported apart from the others, and all of it can be accepted."""
     made = plan(service(), facts=known(published=[80, 8001]))
     assert ["port 8001: it answers instead of the service" in warning for warning in made.warnings] == [True, False]
     assert "containers publish port 80, which" in made.warnings[1]

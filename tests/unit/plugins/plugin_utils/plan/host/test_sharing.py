@@ -141,7 +141,7 @@ def test_only_hosts_of_the_run_share(plan_run: Plans) -> None:
 
 
 def test_the_interface_of_the_cluster(plan_run: Plans) -> None:
-    """Of a service over several hosts that of the service; one that the settings name goes before it."""
+    """Of a multi-node service that of the service; one that the settings name goes before it."""
     spread = service(distributed={"nodes": 2, "backend": "mp", "interface": "ib0"}, vllm_args={"max_model_len": 4096})
     assert parts(plan_run([a_host(1, spread), a_host(2, spread)]))["gpu2"][2] == "http://10.1.0.1:8790"
     plan = plan_run([a_host(1, spread, weights_share_interface="eth0"), a_host(2, spread, weights_share_interface="eth0")])
@@ -196,7 +196,7 @@ def test_nobody_is_asked_about_what_lies_here(defaults: dict[str, Any], catalogu
     assert questions(HostInput("gpu1", {"model_services": [{**unknown, "weights_path": "/srv/a"}]}), defaults, catalogue) == []
 
 
-FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], tuple[str, str]]] = [
+ERRORS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], tuple[str, str]]] = [
     ("mirror without a host", {}, {"weights_share": "mirror"}, {}, ("", "weights_mirror_host")),
     ("mirror on an unknown host", {}, {"weights_share": "mirror", "weights_mirror_host": "nowhere"}, {}, ("", "weights_mirror_host")),
     ("unknown word", {}, {"weights_share": "torrent"}, {}, ("", "weights_share")),
@@ -211,7 +211,7 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], tuple[st
 ]
 
 
-@pytest.mark.parametrize(("of_service", "variables", "facts", "where"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
+@pytest.mark.parametrize(("of_service", "variables", "facts", "where"), [case[1:] for case in ERRORS], ids=[case[0] for case in ERRORS])
 def test_errors(plan_run: Plans, of_service: dict[str, Any], variables: dict[str, Any], facts: dict[str, Any], where: tuple[str, str]) -> None:
     """Each is one error, at its place."""
     plan = plan_run([a_host(1, service(**of_service), facts=facts, **variables)])

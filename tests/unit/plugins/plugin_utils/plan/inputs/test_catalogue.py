@@ -40,7 +40,7 @@ def test_all_errors_of_an_entry(catalogue: Catalogue) -> None:
 
 
 def test_own_entries(catalogue: Catalogue) -> None:
-    """Users' entries are laid over the shipped ones, which stay as they are."""
+    """Users' entries are added to the shipped ones, which stay as they are."""
     own, errors = catalogue.with_own("gpu1", {"mine": {"repo": "me/mine", "bytes": 5}, "qwen3-235b-a22b": {"repo": "me/other"}})
     assert errors == []
     assert own.entries["mine"].bytes == 5 and own.entries["qwen3-235b-a22b"].repo == "me/other"

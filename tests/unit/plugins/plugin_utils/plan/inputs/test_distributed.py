@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Services over several hosts: who is which part of them, and every way in which they do not fit together."""
+"""Multi-node services: who is which part of them, and every way in which they do not fit together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Planner = Callable[..., Plan]
 
 
 def over(nodes: int | None = 2, name: str = "big", **keys: Any) -> dict[str, Any]:
-    """A service over several hosts, with further keys of the service or, by their names, of distributed."""
+    """A multi-node service, with further keys of the service or, by their names, of distributed."""
     inner = {key: keys.pop(key) for key in ("backend", "head", "interface", "port_of_meeting") if key in keys}
     if "port_of_meeting" in inner:
         inner["port"] = inner.pop("port_of_meeting")
@@ -178,7 +178,7 @@ def differing(**keys: Any) -> Hosts:
 
 
 # What does not fit together: hosts, facts, the one error's key, and words that it has to have.
-FAULTS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
+ERRORS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     # As many hosts as nodes.
     ("one missing", {"gpu1": on(over())}, {}, "distributed.nodes", ("2", "gpu1; 1 more is missing", "group")),
     ("two missing", two(over(4)), {}, "distributed.nodes", ("gpu1, gpu2; 2 more are missing", "nodes: 2")),
@@ -253,7 +253,7 @@ FAULTS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("hosts", "facts", "key", "words"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
+@pytest.mark.parametrize(("hosts", "facts", "key", "words"), [case[1:] for case in ERRORS], ids=[case[0] for case in ERRORS])
 def test_errors(over_hosts: Planner, hosts: Hosts, facts: dict[str, Any], key: str, words: tuple[str, ...]) -> None:
     """One clear error for each, however many hosts it is about."""
     made = over_hosts(hosts, **facts)
@@ -385,14 +385,14 @@ def test_numbers_as_text(over_hosts: Planner) -> None:
     assert parts(over_hosts(two(over(distributed={"nodes": "2", "port": "6400"}))))["gpu1"]["node"]["rendezvous_port"] == 6400
 
 
-NOTICES: list[tuple[str, Hosts, str]] = [
+WARNINGS: list[tuple[str, Hosts, str]] = [
     ("tensor parallel between hosts", two(over(vllm_args={"tensor_parallel_size": 16})), "runs tensor parallel across hosts"),
     ("other GPUs", spoilt("gpu2", plan_gpus=gpus(8, memory_bytes=97871 * 2**20)), "different GPUs (NVIDIA H20 on gpu1, NVIDIA H100 80GB HBM3 on gpu2)"),
     ("a profile for two hosts on one", {"gpu1": on(over(model="deepseek-v3.1", profile="2x8xh20", distributed=...))}, "write distributed: {nodes: 2}"),
 ]
 
 
-@pytest.mark.parametrize(("hosts", "words"), [case[1:] for case in NOTICES], ids=[case[0] for case in NOTICES])
+@pytest.mark.parametrize(("hosts", "words"), [case[1:] for case in WARNINGS], ids=[case[0] for case in WARNINGS])
 def test_warnings(over_hosts: Planner, hosts: Hosts, words: str) -> None:
     """What is worth knowing, and is not said of the usual."""
     assert any(words in warning for warning in over_hosts(hosts).warnings)
@@ -495,7 +495,7 @@ def test_every_port_of_ray_is_pinned(over_hosts: Planner) -> None:
 
 
 def digests(made: Plan) -> set[str]:
-    """What the parts of a service hold against each other."""
+    """What the parts of a service compare with each other."""
     return {word for host in made.hosts for unit in units(made, host).values() for word in unit["supervisor"] if word.startswith("--digest=")}
 
 
@@ -530,7 +530,7 @@ def test_nodes_have_their_own_way(over_hosts: Planner) -> None:
 
 
 def test_transport(over_hosts: Planner) -> None:
-    """NCCL's settings of a network, what the user says over them, and what its log is held against."""
+    """NCCL's settings of a network, what the user says over them, and what its log is checked against."""
     distributed = {"nodes": 2, "transport": "erdma"}
     made = over_hosts(two(over(distributed=distributed, environment={"NCCL_IB_GID_INDEX": "3"})))
     unit = units(made, "gpu1")["vllm-big.service"]

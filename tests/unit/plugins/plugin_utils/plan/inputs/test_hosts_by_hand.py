@@ -25,7 +25,7 @@ BY_HAND: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("keys", "variables", "key", "fix"), BY_HAND, ids=[case[2] for case in BY_HAND])
 def test_network_variables_by_hand(over_hosts: Planner, keys: dict[str, Any], variables: dict[str, Any], key: str, fix: str) -> None:  # noqa: F811
-    """Of a service over several hosts, where each node has its own; the fix is accepted."""
+    """Of a multi-node service, where each node has its own; the fix is accepted."""
     found = over_hosts(two(over(**keys), **variables), gpu1=FIRST, gpu2=SECOND).errors
     assert {(error.host, error.key) for error in found} == {("gpu1", key), ("gpu2", key)}
     assert all(fix in error.fix for error in found)

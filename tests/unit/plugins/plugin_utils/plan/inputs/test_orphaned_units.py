@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Services that run on a host and have left the inventory: told of, not planned over, and reached as long as they run."""
+"""Services that run on a host and have left the inventory: reported, not planned over, and reached as long as they run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_what_left_the_inventory_is_told_of(plan: Plans, keys: dict[str, Any], s
     "services",
     [
         [unit("vllm-qwen.service", "qwen")],
-        # It was another part of a service over several hosts before, and goes with this run.
+        # It was another part of a multi-node service before, and goes with this run.
         [unit("ray-worker-qwen.service", "qwen")],
         [unit("vllm-going.service", "going"), unit("ray-head-going.service", "going")],
         "garbage",

@@ -40,7 +40,7 @@ def laid(found: HostInput) -> list[Any]:
     ("plan_service_max_model_len", 4096, "vllm_args", {"max_num_seqs": 8, "max_model_len": 4096}),
 ])
 def test_answers(variable: str, value: Any, key: str, meant: Any) -> None:
-    """An answer replaces what the inventory says, and is told of."""
+    """An answer replaces what the inventory says, and is reported."""
     [found] = apply_overrides([host(service(vllm_args={"max_num_seqs": 8}), **{variable: value})], EVERYWHERE)
     assert found.errors == ()
     assert laid(found)[0][key] == meant
@@ -58,7 +58,7 @@ def test_answers(variable: str, value: Any, key: str, meant: Any) -> None:
     {"plan_service_port": 8001, "plan_service_gpus": ["0", "1", "2", "3"]},
 ])
 def test_nothing_answered(variables: dict[str, Any]) -> None:
-    """What is empty, or says what the inventory says, changes nothing and is not told of."""
+    """What is empty, or says what the inventory says, changes nothing and is not reported."""
     [found] = apply_overrides([host(service(), **variables)], EVERYWHERE)
     assert (laid(found), found.errors, found.warnings) == ([service()], (), ())
 

@@ -96,7 +96,7 @@ def test_both_environments_read_alike(plan: Plans) -> None:
 
 
 def test_variables_of_vllm_among_secrets(plan: Plans) -> None:
-    """Those that the plan asks for count wherever they stand, and a name that vLLM does not know is told of."""
+    """Those that the plan asks for count wherever they stand, and a name that vLLM does not know is reported."""
     long = {"model": "qwen3-0.6b", "gpus": [0], "vllm_args": {"max_model_len": 50000}}
     assert plan(service(**long)).errors and plan(service(**long, secret_environment={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"})).errors == []
     rust = {"vllm_args": {"grpc_port": 50051}}

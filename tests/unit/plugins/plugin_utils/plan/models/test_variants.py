@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Profiles and presets: read, laid over each other in their order, and checked."""
+"""Profiles and presets: read, override each other in their order, and checked."""
 
 from __future__ import annotations
 

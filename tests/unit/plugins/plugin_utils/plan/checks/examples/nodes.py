@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Services over several hosts."""
+"""Multi-node services."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def on(*services: dict[str, Any], **variables: Any) -> dict[str, Any]:
 
 
 def big(nodes: int = 2, vllm_args: Any = None, **distributed: Any) -> dict[str, Any]:
-    """A service over several hosts."""
+    """A multi-node service."""
     arguments = {} if vllm_args is None else {"vllm_args": vllm_args}
     return service(name="big", model="qwen3-235b-a22b", gpus=..., distributed={"nodes": nodes, **distributed}, **arguments)
 
