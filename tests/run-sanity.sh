@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The collection as a user gets it: built, installed without Galaxy, and held against ansible-test sanity, a syntax check of
+# The collection as a user gets it: built, installed without Galaxy, and tested with ansible-test sanity, a syntax check of
 # every playbook and ansible-doc of everything documented. First with the pinned ansible-core, then with the newest one
 # (with the unit tests as well), for which a Python 3.12 or newer must be on the machine. What only reads text says the same
 # under both, and is asked once, of the newest that is there.

@@ -94,8 +94,8 @@ def test_everything_is_described(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_variables_bear_the_role_name(role: str) -> None:
     """A role's interface begins with the role's name."""
-    foreign = [name for name in options(role) if not name.startswith(f"{role}_") and name not in UNPREFIXED]
-    assert not foreign
+    others = [name for name in options(role) if not name.startswith(f"{role}_") and name not in UNPREFIXED]
+    assert not others
 
 
 @pytest.mark.parametrize(("role", "path"), TASK_FILES, ids=[str(path.relative_to(ROOT)) for _role, path in TASK_FILES])
@@ -112,8 +112,8 @@ def test_names_inside_tasks(role: str, path: Path) -> None:
         # Variables handed to another role bear that role's name.
         included = (task.get("ansible.builtin.include_role") or task.get("ansible.builtin.import_role") or {}).get("name", "")
         handed = re.compile(rf"{included.rsplit('.', 1)[-1]}_\w+$") if included else None
-        foreign = [name for name in named if not own.match(name) and not (handed and handed.match(name))]
-        assert not foreign, f"{path.name}: {task.get('name')}: {foreign}"
+        others = [name for name in named if not own.match(name) and not (handed and handed.match(name))]
+        assert not others, f"{path.name}: {task.get('name')}: {others}"
         parameters = [name for name in [*set_here, task.get("register")] if name in options(role)]
         assert not parameters, f"{path.name}: {task.get('name')} overwrites {parameters}"
 

@@ -28,7 +28,7 @@ def set_in(role: str) -> set[str]:
     return {name for name in found if name.startswith("__")}
 
 
-def words(role: str, *parts: str) -> list[str]:
+def words_of(role: str, *parts: str) -> list[str]:
     """All occurrences of such a name in the files of O(parts)."""
     files: list[Path] = [path for part in parts for path in sorted((FOLDER / role / part).glob("*")) if path.is_file()]
     return [word for path in files for word in re.findall(r"\b__[a-z]\w*\b", path.read_text(encoding="utf-8"))]
@@ -37,7 +37,7 @@ def words(role: str, *parts: str) -> list[str]:
 @pytest.mark.parametrize("role", ROLES)
 def test_private_variables_are_set_and_used(role: str) -> None:
     """A variable that is renamed in one place alone would be undefined in the middle of a run."""
-    used = [word for word in words(role, "tasks", "handlers", "templates", "vars") if word.startswith(f"__{role}_")]
+    used = [word for word in words_of(role, "tasks", "handlers", "templates", "vars") if word.startswith(f"__{role}_")]
     missing = sorted(set(used) - set_in(role))
     assert not missing, f"used and never set: {missing}"
     playbooks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "playbooks").rglob("*.yml"))

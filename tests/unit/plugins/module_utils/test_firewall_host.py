@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where SSH comes in, who else manages the firewall, and the files of the way back."""
+"""Where SSH comes in, who else manages the firewall, and the files of the rollback."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_other_managers(monkeypatch: pytest.MonkeyPatch, active: str, packages: 
 
 @pytest.fixture
 def way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> returning.Returning:
-    """A way back below a folder, without systemd; UFW's files are two of the folder's own."""
+    """A rollback in a folder, without systemd; UFW's files are two of the folder's own."""
     monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: "")
     monkeypatch.setattr(returning, "ARMED", str(tmp_path / "armed"))
     monkeypatch.setattr(returning, "CHANGED", (str(tmp_path / "user.rules"), str(tmp_path / "missing")))

@@ -65,7 +65,7 @@ def test_a_listener_of_our_own_is_found_with_its_process() -> None:
 
 
 def test_complete_releases_and_weights(tmp_path: Path) -> None:
-    records = {"vllm-1": '{"name": "vllm-1"}', "copy": '{"name": "vllm-1"}', "empty": "", "foreign": "[]"}
+    records = {"vllm-1": '{"name": "vllm-1"}', "copy": '{"name": "vllm-1"}', "empty": "", "unmanaged": "[]"}
     for name, record in records.items():
         (tmp_path / "releases" / name).mkdir(parents=True)
         (tmp_path / "releases" / name / "release.json").write_text(record, encoding="utf-8")
@@ -74,7 +74,7 @@ def test_complete_releases_and_weights(tmp_path: Path) -> None:
     (tmp_path / "models" / "a--b" / "r1.manifest.json").write_text('{"files": []}')
     (tmp_path / "models" / "a--b" / "r2.partial" / "deep").mkdir(parents=True)
     (tmp_path / "models" / "a--b" / "r2.partial" / "deep" / "half").write_bytes(b"12345")
-    # A manifest without its directory proves nothing.
+    # A manifest without its directory says nothing.
     (tmp_path / "models" / "a--b" / "r3.manifest.json").write_text('{"files": [{"path": "a", "size": 1}]}')
     assert _releases.complete(str(tmp_path / "releases")) == ["vllm-1"]
     assert _host.complete_weights(str(tmp_path / "models")) == [str(tmp_path / "models" / "a--b" / "r1")]

@@ -39,7 +39,7 @@ class Host:
         monkeypatch.setattr(_host, "UNIT_DIRECTORY", str(base / "units"))
         monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: "")
         monkeypatch.setattr(_systemd, "show", lambda unit, *properties: dict.fromkeys(properties, ""))
-        monkeypatch.setattr(kernel_files, "FILES", (str(base / "90-inferops.conf"), str(base / "foreign.conf")))
+        monkeypatch.setattr(kernel_files, "FILES", (str(base / "90-inferops.conf"), str(base / "unmanaged.conf")))
         monkeypatch.setattr(_host_removal, "CERTIFICATES", str(base / "certificates" / "inferops-*.crt"))
         monkeypatch.setattr(_host_removal, "LINKED_CERTIFICATES", str(base / "linked" / "inferops-*.pem"))
         monkeypatch.setattr(_host_removal, "_TEMPORARY", (str(base / "run" / "inferops"),))
@@ -85,7 +85,7 @@ class Host:
             self.file("units/vllm-mine.service", "[Unit]"), self.file("units/ssh.service", "[Unit]"),
             self.file("etc/mine.env", "A=1"), self.file("usr-local/lib/mine.py", "print()"), self.file("usr-local/lib/python3/x.py", PROGRAM),
             self.file("usr-local/tools/mine/x", ""), self.file("usr-local/bin/mine", ""), self.file("usr-local/releases/mine/x", ""),
-            self.file("state/mine", ""), self.file("cache/mine/x", ""), self.file("ray/mine/x", ""), self.file("foreign.conf", "a = 1"),
+            self.file("state/mine", ""), self.file("cache/mine/x", ""), self.file("ray/mine/x", ""), self.file("unmanaged.conf", "a = 1"),
             self.file("certificates/site.crt", ""),
         ]
         self.weights = [

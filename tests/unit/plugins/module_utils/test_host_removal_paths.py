@@ -76,7 +76,7 @@ PLANNED = {
     "{{ __kernel_file.path }}": list(kernel_files.FILES),
     "{{ plan_host.directories }}": [item["path"] for item in directories.of_host(SETTINGS)],
 }
-# Folders, which go when they are empty, or by their owner; what lies in them has rows above. Weights are told of by themselves.
+# Folders, which go when they are empty, or by their owner; what lies in them has rows above. Weights are reported separately.
 FOLDERS = {
     "{{ __kernel_folder }}", "{{ __host_netrc | dirname }}", "CONFIG", "INSTALL", "INSTALL/bin", "INSTALL/lib",
     "STATE", *(f"STATE/{name}" for name in ("checked", "jobs", "served", "progress", "verified")), "{{ plan_host.paths.releases }}",

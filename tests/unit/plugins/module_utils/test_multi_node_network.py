@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The ways between the nodes of a service: what a host sees, and what all of them together make of it."""
+"""Connectivity between the nodes of a service: what a host sees, and what all of them together make of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def seen(host: str, rdma: list[dict[str, str]] | None = None, **way: Any) -> dic
 
 
 ROCE = {"name": "roce", "expects": "NET/IB", "devices": True}
-FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
+ERRORS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
     ("all is well", service(), {"a": seen("b"), "b": seen("a")}, ()),
     ("no route", service(), {"a": seen("b", interface="", mtu=0), "b": seen("a")}, ("big: a to b (10.0.0.2): there is no route",)),
     ("another interface", service(), {"a": seen("b", interface="eth1"), "b": seen("a")}, ("leaves by eth1, and the plan has eth0",)),
@@ -52,7 +52,7 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("planned", "found", "words"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
+@pytest.mark.parametrize(("planned", "found", "words"), [case[1:] for case in ERRORS], ids=[case[0] for case in ERRORS])
 def test_errors(planned: dict[str, Any], found: dict[str, Any], words: tuple[str, ...]) -> None:
     errors = filters.multi_node_network_errors([planned], found, 5)
     assert len(errors) == len(words) and all(word in error for word, error in zip(words, errors, strict=True)), errors

@@ -121,7 +121,7 @@ def module_of(tmp_path: Path, proxy: dict[str, Any], password: str = PASSWORD) -
     return SimpleNamespace(params={"proxy": proxy, "password": password, "environment_file": str(tmp_path / "etc/proxy.env"), "name": "inferops"})
 
 
-def lay_down(tmp_path: Path, proxy: dict[str, Any], password: str = PASSWORD) -> list[str]:
+def write_files(tmp_path: Path, proxy: dict[str, Any], password: str = PASSWORD) -> list[str]:
     """Do what the module does, and return the files that it changed."""
     changed = []
     for path, (text, mode) in host_proxy.wanted_files(module_of(tmp_path, proxy, password), str(tmp_path / "apt")).items():
@@ -135,17 +135,17 @@ PROXY = {"http": "http://proxy.example:3128", "https": "http://secure.example:31
 
 
 def test_a_password_stands_in_files_of_root_alone(tmp_path: Path) -> None:
-    assert lay_down(tmp_path, PROXY) == ["proxy.env", "90inferops-proxy.conf", "90inferops-proxy"]
+    assert write_files(tmp_path, PROXY) == ["proxy.env", "90inferops-proxy.conf", "90inferops-proxy"]
     holding = [path for path in tmp_path.rglob("*") if path.is_file() and ("word" in path.read_text())]
     assert {path.name for path in holding} == {"proxy.env", "90inferops-proxy.conf"}
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in holding)
-    assert lay_down(tmp_path, PROXY) == []
+    assert write_files(tmp_path, PROXY) == []
     (tmp_path / "etc/proxy.env").chmod(0o644)
-    assert lay_down(tmp_path, PROXY) == ["proxy.env"]
+    assert write_files(tmp_path, PROXY) == ["proxy.env"]
 
 
 def test_apt_is_told(tmp_path: Path) -> None:
-    lay_down(tmp_path, PROXY)
+    write_files(tmp_path, PROXY)
     settings = (tmp_path / "apt/apt.conf.d/90inferops-proxy").read_text()
     assert 'Acquire::http::Proxy "http://proxy.example:3128";' in settings and 'Acquire::https::Proxy "http://secure.example:3129";' in settings
     assert 'Acquire::http::Proxy::mirror "DIRECT";' in settings and "::1" not in settings and "10.0.0.0" not in settings
@@ -154,20 +154,20 @@ def test_apt_is_told(tmp_path: Path) -> None:
 
 
 def test_a_proxy_that_goes_takes_its_files_along(tmp_path: Path) -> None:
-    lay_down(tmp_path, PROXY)
-    assert len(lay_down(tmp_path, {})) == 3 and not [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert lay_down(tmp_path, {}) == []
+    write_files(tmp_path, PROXY)
+    assert len(write_files(tmp_path, {})) == 3 and not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert write_files(tmp_path, {}) == []
 
 
 def test_without_a_user_there_is_no_password(tmp_path: Path) -> None:
-    assert lay_down(tmp_path, {**PROXY, "username": ""}) == ["proxy.env", "90inferops-proxy"]
+    assert write_files(tmp_path, {**PROXY, "username": ""}) == ["proxy.env", "90inferops-proxy"]
     assert "http_proxy=http://proxy.example:3128\n" in (tmp_path / "etc/proxy.env").read_text()
 
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="no apt")
 def test_real_apt_goes_through_it(tmp_path: Path, gateway: Any) -> None:
     """apt of this machine, with everything of its own in a folder: it shows user and password to the proxy, and is content with its settings."""
-    lay_down(tmp_path, proxy_at(gateway, "direct.invalid", username="gpu"), "secret")
+    write_files(tmp_path, proxy_at(gateway, "direct.invalid", username="gpu"), "secret")
     gateway.asked.clear()
     for folder in ("lists/partial", "cache/archives/partial"):
         (tmp_path / folder).mkdir(parents=True)

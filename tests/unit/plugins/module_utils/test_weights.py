@@ -35,7 +35,7 @@ def plan(host: str, *services: tuple[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_nodes_that_disagree(digests: dict[str, Any], said: list[str]) -> None:
-    """Only services over several hosts count."""
+    """Only multi-node services count."""
     plans = [plan("h1", ("big", {"rank": 0}), ("small", None)), plan("h2", ("big", {"rank": 1}), ("small", None))]
     assert weights.weights_disagreements(plans, digests) == said
 

@@ -132,12 +132,12 @@ def prune(base: Path, named: set[str], keep: int, check_mode: bool = False) -> d
 
 def test_what_units_and_records_name_stays(tmp_path: Path, systemd: Systemd) -> None:
     releases = tmp_path / "releases"
-    make(releases, "by-unit", "by-foreign-unit", "by-record", "old", "named")
+    make(releases, "by-unit", "by-unmanaged-unit", "by-record", "old", "named")
     (tmp_path / "units" / "vllm-a.service").write_text(f"{_host.UNIT_MARK}\nExecStart={releases}/by-unit/bin/vllm\n", encoding="utf-8")
-    (tmp_path / "units" / "other.service").write_text(f"ExecStart={releases}/by-foreign-unit/bin/vllm\n", encoding="utf-8")
+    (tmp_path / "units" / "other.service").write_text(f"ExecStart={releases}/by-unmanaged-unit/bin/vllm\n", encoding="utf-8")
     (tmp_path / "state" / "served" / "a.json").write_text(json.dumps({"release_path": f"{releases}/by-record"}), encoding="utf-8")
     result = prune(tmp_path, {"named"}, 0)
-    assert [row["name"] for row in result["pruned"]] == ["by-foreign-unit", "old"]
+    assert [row["name"] for row in result["pruned"]] == ["by-unmanaged-unit", "old"]
     assert _releases.complete(str(releases)) == ["by-record", "by-unit", "named"] and result["kept"] == ["by-record", "by-unit"]
 
 
@@ -149,11 +149,11 @@ def test_check_mode_only_tells(tmp_path: Path, systemd: Systemd) -> None:
 
 
 def test_leftovers_go_unless_somebody_is_at_work(tmp_path: Path, systemd: Systemd) -> None:
-    for name in (".building-dead", ".building-alive", ".removing-half", "foreign"):
+    for name in (".building-dead", ".building-alive", ".removing-half", "unmanaged"):
         (tmp_path / "releases" / name).mkdir()
     systemd.states["inferops-release-alive.service"] = "activating"
     prune(tmp_path, set(), 0)
-    assert sorted(os.listdir(tmp_path / "releases")) == [".building-alive", "foreign"]
+    assert sorted(os.listdir(tmp_path / "releases")) == [".building-alive", "unmanaged"]
 
 
 def test_units_of_builds_that_have_nothing_to_do_go(tmp_path: Path, systemd: Systemd) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-# Stands where uv stands: notes how it was called, makes an environment whose python answers the proof.
+# Stands where uv stands: notes how it was called, makes an environment whose python answers the verification.
 UV = """#!{python}
 import json, os, sys
 here = os.path.dirname(__file__)
@@ -24,7 +24,7 @@ with open(os.path.join(here, "calls"), "a") as file:
 if sys.argv[1] == "venv":
     os.makedirs(os.path.join(sys.argv[-1], "bin"))
     python = os.path.join(sys.argv[-1], "bin", "python")
-    open(python, "w").write("#!/bin/sh\\necho noise\\ncat " + os.path.join(here, "proof.json") + "\\n")
+    open(python, "w").write("#!/bin/sh\\necho noise\\ncat " + os.path.join(here, "verification.json") + "\\n")
     os.chmod(python, 0o755)
 if "compile" in sys.argv:
     if os.path.exists(os.path.join(here, "no-solution")):
@@ -52,7 +52,7 @@ class Lab:
         uv.chmod(0o755)
         self.path = base / "releases" / "vllm-1.2.3-abc"
         self.path.parent.mkdir()
-        self.prove("1.2.3+cpu")
+        self.verify("1.2.3+cpu")
         self.spec: dict[str, Any] = {
             "name": "vllm-1.2.3-abc", "path": str(self.path), "engine": "vllm", "package": "vllm", "version": "1.2.3+cpu",
             "source": {"kind": "index", "address": "", "reference": "", "sha256": ""}, "requirements": ["ray==2.60.0"], "overrides": [],
@@ -61,8 +61,8 @@ class Lab:
             "index": {"index_url": "https://user:geheim@index.example/simple", "extra_index_urls": [], "find_links": [], "no_index": False},
         }
 
-    def prove(self, version: str, accelerator: str | None = None) -> None:
-        (self.base / "proof.json").write_text(json.dumps({"version": version, "torch": "2", "cuda": accelerator, "accelerator": accelerator}) + "\n")
+    def verify(self, version: str, accelerator: str | None = None) -> None:
+        (self.base / "verification.json").write_text(json.dumps({"version": version, "torch": "2", "cuda": accelerator, "accelerator": accelerator}) + "\n")
 
     def come_from(self, kind: str, address: Path | str, reference: str = "", sha256: str = "") -> None:
         self.spec["source"] = {"kind": kind, "address": str(address), "reference": reference, "sha256": sha256}
@@ -126,7 +126,7 @@ def test_a_version_that_does_not_exist_leaves_nothing_behind(lab: Lab, monkeypat
 
 @pytest.mark.parametrize("version", ["1.2.4", "1.2"])
 def test_another_version_than_the_one_asked_for_is_no_release(lab: Lab, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    lab.prove(version)
+    lab.verify(version)
     assert lab.run(monkeypatch) == 1
     assert lab.folders() == [] and f"vllm {version} was installed" in lab.status()["error"]
 
@@ -143,7 +143,7 @@ def test_a_torch_for_processors_is_left_out_of_a_release_for_gpus(lab: Lab, monk
     for name in ("cpu-torch", "gpu-torch"):
         (lab.base / name).touch()
     lab.spec["cpu"] = False
-    lab.prove("1.2.3", "13.0")
+    lab.verify("1.2.3", "13.0")
     assert lab.run(monkeypatch) == 0
     assert (lab.path / "requirements.lock").read_text().splitlines()[1].split()[0] == "torch==2.0"
     assert (lab.path / "constraints.txt").read_text() == "torch!=2.0+cpu\n"
@@ -170,9 +170,9 @@ def test_a_torch_that_does_not_say_so_and_has_no_accelerator_is_refused(lab: Lab
 
 
 def test_further_proofs_run_in_the_unfinished_folder_and_can_fail_the_build(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.spec["proofs"] = [["/bin/sh", "-c", "test -e requirements.lock && basename $PWD > proof-ran"]]
+    lab.spec["proofs"] = [["/bin/sh", "-c", "test -e requirements.lock && basename $PWD > check-ran"]]
     assert lab.run(monkeypatch) == 0
-    assert (lab.path / "proof-ran").read_text() == ".building-vllm-1.2.3-abc\n"
+    assert (lab.path / "check-ran").read_text() == ".building-vllm-1.2.3-abc\n"
     lab.spec["name"], lab.spec["path"] = "vllm-2", str(lab.path.parent / "vllm-2")
     lab.spec["proofs"] += [["/bin/sh", "-c", "echo 'ptxas: Unsupported .version 9.5'; exit 3"]]
     assert lab.run(monkeypatch) == 1
@@ -180,9 +180,9 @@ def test_further_proofs_run_in_the_unfinished_folder_and_can_fail_the_build(lab:
 
 
 def test_a_proof_that_is_not_there_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.spec["proofs"] = [["/no/such/proof"]]
+    lab.spec["proofs"] = [["/no/such/check"]]
     assert lab.run(monkeypatch) == 1
-    assert "there is no /no/such/proof" in lab.status()["error"] and lab.folders() == []
+    assert "there is no /no/such/check" in lab.status()["error"] and lab.folders() == []
 
 
 def test_an_sdist_is_built_into_a_wheel_that_is_kept(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_an_sdist_is_built_into_a_wheel_that_is_kept(lab: Lab, monkeypatch: pyte
     sdist.write_bytes(b"source")
     lab.come_from("file", sdist)
     lab.spec["index"]["no_index"] = True
-    lab.prove("1.2.4+cpu")
+    lab.verify("1.2.4+cpu")
     assert lab.run(monkeypatch) == 0
     wheel = "vllm-1.2.4+cpu-py3-none-any.whl"
     assert [path.name for path in (lab.path / "wheels").iterdir()] == [wheel]
@@ -231,7 +231,7 @@ def test_a_branch_is_resolved_to_a_commit(lab: Lab, monkeypatch: pytest.MonkeyPa
     subprocess.run([*git, "tag", "v1"], check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     lab.come_from("git", repository.as_uri(), reference or commit)
-    lab.prove("1.2.4")
+    lab.verify("1.2.4")
     assert lab.run(monkeypatch) == 0
     assert lab.record()["resolved"]["commit"] == commit
     assert lab.arguments("build")[-1].endswith("/.source")
@@ -245,7 +245,7 @@ def test_a_repository_without_the_commit_is_named(lab: Lab, monkeypatch: pytest.
 
 def test_a_nightly_is_the_newest_of_its_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.come_from("nightly", "")
-    lab.prove("1.2.9.dev3+gabc")
+    lab.verify("1.2.9.dev3+gabc")
     assert lab.run(monkeypatch) == 0
     assert (lab.path / "requirements.in").read_text().startswith("vllm==1.2.*\n")
     [compiled] = [arguments for arguments, _environment in lab.calls() if "compile" in arguments]
@@ -254,7 +254,7 @@ def test_a_nightly_is_the_newest_of_its_line(lab: Lab, monkeypatch: pytest.Monke
 
 def test_a_nightly_of_another_line_is_no_release(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.come_from("nightly", "")
-    lab.prove("1.3.0.dev3")
+    lab.verify("1.3.0.dev3")
     assert lab.run(monkeypatch) == 1 and "1.3.0.dev3 was installed" in lab.status()["error"]
 
 
