@@ -1,12 +1,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services as units: consistent timeouts, and changes that need a restart."""
+"""Services as units: consistent timeouts, changes that need a restart, and files that they use."""
 
 from __future__ import annotations
 
 from typing import Iterator
 
-from ..errors import PlanError, shown
+from ..errors import PlanError, PlanWarning, shown
+from ..inputs.service_files import placed
 from ..placement.draft import HostDraft
 from .base import check
 
@@ -56,3 +57,19 @@ def proxy_has_an_address(host: HostDraft) -> Iterator[PlanError]:
     if user and not host.settings.host_http_proxy and not host.settings.host_https_proxy:
         why = "a proxy user is set, but no proxy"
         yield PlanError(host.name, "", "host_proxy_username", shown(user), why, "set the proxy with host_http_proxy, or remove the user")
+
+
+@check()
+def files_are_used(host: HostDraft) -> Iterator[PlanWarning]:
+    """An argument or a variable names each file: otherwise the name is probably misspelt."""
+    for draft in host.services:
+        service = draft.service
+        said = (service.vllm_args, service.transformers_args, service.environment)
+        for file in service.files:
+            if all(placed(part, (file,), "") == placed(part, (), "") for part in said):
+                yield PlanWarning(
+                    host.name,
+                    service.label,
+                    f"files has {file.name}, and neither an argument nor a variable of the service names it; use the same name in both, "
+                    f"for example chat_template: {file.name}",
+                )
