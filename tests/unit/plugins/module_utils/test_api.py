@@ -78,13 +78,13 @@ def server() -> Iterator[Server]:
     found.server_close()
 
 
-def prove(server: Server, thinking: str = "never", key: str = "", task: str = "chat", switch: str = "enable_thinking") -> dict[str, Any]:
+def verify_service(server: Server, thinking: str = "never", key: str = "", task: str = "chat", switch: str = "enable_thinking") -> dict[str, Any]:
     api = _openai_api.Api(f"http://127.0.0.1:{server.server_port}", key, 5)
     return _task_checks.verify(api, task, _task_checks.Question("m", thinking, switch))
 
 
 def test_a_completion_with_content_passes(server: Server) -> None:
-    answer = prove(server, key="secret")
+    answer = verify_service(server, key="secret")
     assert (answer["task"], answer["content"], answer["tokens"]) == ("chat", "hi", 3)
     assert set(server.keys) == {"Bearer secret"}
 
@@ -93,7 +93,7 @@ def test_no_proxy_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
     """Whatever the environment says of one."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert prove(server)["content"] == "hi"
+    assert verify_service(server)["content"] == "hi"
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_no_proxy_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_does_not_serve(server: Server, path: str, answer: tuple[int, Any], error: str) -> None:
     server.answers[path] = answer
     with pytest.raises(_openai_api.ApiError, match=error):
-        prove(server)
+        verify_service(server)
 
 
 @pytest.mark.parametrize("usage", [None, [], {"completion_tokens": None}, {"completion_tokens": "3"}, 7])
 def test_usage_may_be_anything(server: Server, usage: Any) -> None:
     server.answers["/v1/chat/completions"] = (200, {**completion("hi"), "usage": usage})
-    assert prove(server)["tokens"] is None
+    assert verify_service(server)["tokens"] is None
 
 
 @pytest.mark.parametrize(
@@ -137,18 +137,18 @@ def test_a_thought_alone_counts_unless_the_model_is_known_not_to_think(server: S
     """gpt-oss and its like think whatever they are told, and no catalogue knows them all."""
     server.answers["/v1/chat/completions"] = (200, completion("", "hm"))
     if passes:
-        assert prove(server, thinking, switch=switch)["content"] == "hm"
+        assert verify_service(server, thinking, switch=switch)["content"] == "hm"
     else:
         with pytest.raises(_openai_api.ApiError) as error:
-            prove(server, thinking, switch=switch)
+            verify_service(server, thinking, switch=switch)
         assert ("take its reasoning_parser away" in str(error.value)) == (thinking == "never")
 
 
 @pytest.mark.parametrize("switch", ["enable_thinking", "thinking"])
 def test_a_hybrid_model_is_asked_not_to_think_in_its_own_words(server: Server, switch: str) -> None:
-    prove(server, "hybrid", switch=switch)
+    verify_service(server, "hybrid", switch=switch)
     assert server.last()["chat_template_kwargs"] == {switch: False}
-    prove(server, "always", switch=switch)
+    verify_service(server, "always", switch=switch)
     assert "chat_template_kwargs" not in server.last()
 
 
@@ -171,7 +171,7 @@ GOOD: dict[str, tuple[str, Any, str]] = {
 def test_each_task_is_asked_for_what_it_does(server: Server, task: str) -> None:
     path, answer, content = GOOD[task]
     server.answers = {**server.answers, "/v1/chat/completions": (404, None), path: (200, answer)}
-    assert prove(server, task=task)["content"] == content
+    assert verify_service(server, task=task)["content"] == content
     assert [posted[0] for posted in server.posted] == [path]
 
 
@@ -191,7 +191,7 @@ BAD: list[tuple[str, Any]] = [
 def test_what_is_no_answer_to_a_task(server: Server, task: str, answer: Any) -> None:
     server.answers[GOOD[task][0]] = (200, answer)
     with pytest.raises(_openai_api.ApiError):
-        prove(server, task=task)
+        verify_service(server, task=task)
 
 
 @pytest.mark.parametrize("task", ["chat", "completion", "embedding", "score", "classify", "pooling", "transcription"])
@@ -199,20 +199,20 @@ def test_a_task_that_nobody_knows_is_found(server: Server, task: str) -> None:
     """A base model has the path of chats, and no template for them."""
     path, answer, _content = GOOD.get(task, ("/v1/chat/completions", completion("hi"), ""))
     server.answers = {**server.answers, "/v1/chat/completions": NO_TEMPLATE, path: (200, answer)}
-    assert prove(server, task="auto")["task"] == task
+    assert verify_service(server, task="auto")["task"] == task
 
 
 def test_a_server_that_fails_is_not_asked_for_something_else(server: Server) -> None:
     server.answers["/v1/chat/completions"] = (500, {"error": "CUDA error"})
     server.answers["/v1/embeddings"] = (200, VECTOR)
     with pytest.raises(_openai_api.ApiError, match="CUDA error"):
-        prove(server, task="auto")
+        verify_service(server, task="auto")
 
 
 def test_who_answers_nothing_is_told_with_the_first_answer(server: Server) -> None:
     server.answers["/v1/chat/completions"] = NO_TEMPLATE
     with pytest.raises(_openai_api.ApiError, match=r"nothing that a model is asked for \(chat, .*default chat template"):
-        prove(server, task="auto")
+        verify_service(server, task="auto")
 
 
 def test_the_tone_is_a_wave_file() -> None:
