@@ -203,7 +203,7 @@ def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
 
 
 def _thinking(draft: ServiceDraft) -> str:
-    """Whether the model thinks before it answers: never, always or hybrid; empty of a model that nobody knows, which may do what it likes."""
+    """Whether the model reasons before it answers: never, always or hybrid; empty for an unknown model."""
     return draft.entry.thinking if draft.entry else ""
 
 
