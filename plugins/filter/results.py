@@ -11,7 +11,7 @@ Row = t.Mapping[str, t.Any]
 # What a service may be.
 SERVING = "serving"
 # This run has not asked it for an answer.
-UNPROVEN = "unproven"
+UNVERIFIED = "unverified"
 # Of check mode.
 PLANNED = "planned"
 REMOVED = "removed"
@@ -58,7 +58,7 @@ def _rows(host: str, variables: Row, check_mode: bool) -> t.Iterator[dict[str, t
         yield {
             "service": service["name"],
             "host": host,
-            "state": PLANNED if check_mode else REMOVED if absent else HELD if action == HELD else SERVING if service["name"] in answers else UNPROVEN,
+            "state": PLANNED if check_mode else REMOVED if absent else HELD if action == HELD else SERVING if service["name"] in answers else UNVERIFIED,
             "endpoint": None if absent else f"{service['url']}/v1",
             "model": service.get("served_model_name"),
             "catalogue": service.get("model"),

@@ -151,8 +151,8 @@ host:
       type: dict
     cuda_releases:
       description: >-
-        By release that has a CUDA toolkit, its C(cuda), the C(driver) and C(architectures) that it is proven for, and what has C(changed) since;
-        an empty list means that the proof holds.
+        By release that has a CUDA toolkit, its C(cuda), the C(driver) and C(architectures) that it is verified for, and what has C(changed) since;
+        an empty list means that the verification holds.
       type: dict
     directories:
       description: >-

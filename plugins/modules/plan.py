@@ -221,7 +221,7 @@ hosts:
         build_environment:
           description: Environment variables of the build.
           type: dict
-        proofs:
+        verify_commands:
           description: Commands that verify the release before it gets its name.
           type: list
           elements: list

@@ -42,7 +42,7 @@ def test_toolkit_is_of_torchs_cuda(host: Host, release: str) -> None:
     smoke_test = json.loads(host.file(f"{release}/cuda.json").content_string)
     built = json.loads(host.file(f"{release}/release.json").content_string)
     print(f"\nbuilt in {built['seconds']} s, smoke test in {smoke_test['seconds']} s; {host.check_output(f'du -sh {release}').split()[0]}")
-    assert built["proof"]["version"] == "0.32.0" and built["proof"]["cuda"] == smoke_test["cuda"] == "13.0"
+    assert built["verification"]["version"] == "0.32.0" and built["verification"]["cuda"] == smoke_test["cuda"] == "13.0"
     assert set(smoke_test["parts"].values()) == {"13.0"} and smoke_test["architectures"] == ["8.0", "9.0", "10.0", "12.0"]
 
 

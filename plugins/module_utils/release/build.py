@@ -22,7 +22,7 @@ from . import source
 from .steps import BuildError, Status, is_managed, run, uv_environment
 
 # What the name of a release stands for, and with it all that is worth keeping of a specification. No index: it may hold credentials.
-KEPT = ("name", "engine", "package", "version", "source", "requirements", "overrides", "python", "torch_backend", "build_environment", "proofs")
+KEPT = ("name", "engine", "package", "version", "source", "requirements", "overrides", "python", "torch_backend", "build_environment", "verify_commands")
 
 
 def resolve(spec: dict[str, t.Any], folder: str, engine: str, excluded: list[str]) -> list[str]:
@@ -113,8 +113,8 @@ def verify(spec: dict[str, t.Any], folder: str, status: Status) -> dict[str, t.A
     if not spec["cpu"] and not found["accelerator"]:
         raise BuildError(f"torch {found['torch']} computes on processors alone",
                          "see which torch the indexes and vllm_find_links bring (vllm_torch_backend), or ask for a CPU build (+cpu)")
-    for number, command in enumerate(spec["proofs"], start=1):
-        status.write(f"verification {number} of {len(spec['proofs'])}: {_library.program_of(command)}")
+    for number, command in enumerate(spec["verify_commands"], start=1):
+        status.write(f"verification {number} of {len(spec['verify_commands'])}: {_library.program_of(command)}")
         run(command, {**os.environ, "HOME": folder}, "", folder)
     return found
 
@@ -147,7 +147,7 @@ def build(spec: dict[str, t.Any], status: Status) -> None:
         resolved = install(spec, folder, status)
         found = verify(spec, folder, status)
         record = {key: spec[key] for key in KEPT}
-        record.update(resolved=resolved, proof=found, seconds=round(time.monotonic() - start, 1), built=int(time.time()))
+        record.update(resolved=resolved, verification=found, seconds=round(time.monotonic() - start, 1), built=int(time.time()))
         with open(os.path.join(folder, _releases.RECORD), "w", encoding="utf-8") as file:
             json.dump(record, file, indent=1)
             file.flush()

@@ -98,7 +98,7 @@ def test_a_branch_becomes_a_release_of_a_commit(host: Host, from_git: tuple[str,
     name, commit = from_git
     found = record(host, name)
     assert found["resolved"] == {"commit": commit, "wheel": f"vllm-{GIT_VERSION}-py3-none-any.whl"}
-    assert found["proof"]["version"] == GIT_VERSION == pins(host, name)["vllm"]
+    assert found["verification"]["version"] == GIT_VERSION == pins(host, name)["vllm"]
     assert host.file(f"{RELEASES}/{name}/wheels/{found['resolved']['wheel']}").exists
 
 
@@ -160,7 +160,7 @@ def test_no_network_and_a_full_wheelhouse(host: Host, play: Callable[..., Any], 
     done = play("--tags", "always,vllm", variables={"vllm_source": wheelhouse, **offline})
     assert done.status == 0, done.output
     [name] = standing(host) - before
-    assert record(host, name)["proof"]["version"] == SDIST_VERSION
+    assert record(host, name)["verification"]["version"] == SDIST_VERSION
     assert {**pins(host, name), "vllm": ""} == {**pins(host, from_git[0]), "vllm": ""}
     host.run("rm -r /var/cache/inferops/uv-empty %s", WHEELHOUSE)
 

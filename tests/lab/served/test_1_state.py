@@ -156,7 +156,7 @@ def test_release_is_complete_and_locked(host: Host) -> None:
     assert len(names) == 1 and re.fullmatch(r"vllm-0\.32\.0-[0-9a-f]{8}", names[0]), names
     release = f"{RELEASES}/{names[0]}"
     record = json.loads(host.file(f"{release}/release.json").content_string)
-    assert record["proof"]["version"].startswith("0.32.0")
+    assert record["verification"]["version"].startswith("0.32.0")
     lock = host.file(f"{release}/requirements.lock").content_string
     assert re.search(r"^vllm==0\.32\.0", lock, re.MULTILINE)
     assert "--hash=sha256:" in lock

@@ -49,7 +49,7 @@ class Toolkit:
         """Environment variables for programs that compile with the release at this path."""
         return {} if self.source == NONE else {**_cuda_environment.environment(release, own_libraries=self.source == WHEELS)}
 
-    def proofs(self, release: str) -> list[list[str]]:
+    def verify_commands(self, release: str) -> list[list[str]]:
         """Commands that the build runs in the unfinished release's directory; a failed command fails the build.
 
         They may run again in the finished release, after changes of the host.

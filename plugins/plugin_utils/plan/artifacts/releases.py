@@ -87,7 +87,7 @@ class Release:
             "torch_backend": self.torch_backend,
             "cpu": self.cpu,
             "build_environment": self.build_environment,
-            "proofs": self.toolkit.proofs(self.path),
+            "verify_commands": self.toolkit.verify_commands(self.path),
             "cuda": self.toolkit.to_dict(),
             "index": {
                 "index_url": self.index_url,

@@ -115,7 +115,7 @@ class Release:
     torch_backend: str = doc("uv's C(--torch-backend), empty for none.")
     cpu: bool = doc("Whether it computes on processors alone.")
     build_environment: dict[str, str] = doc("Environment variables of the build.")
-    proofs: list[list[str]] = doc("Commands that verify the release before it gets its name.")
+    verify_commands: list[list[str]] = doc("Commands that verify the release before it gets its name.")
     cuda: dict[str, Any] = doc("Its CUDA toolkit: source, version, path, architectures.")
     index: Index = doc("Where its packages come from.")
 

@@ -80,7 +80,7 @@ def test_check_mode_claims_nothing() -> None:
 def test_what_was_not_asked_is_not_called_serving() -> None:
     """A run of some tags alone."""
     variables = {"gpu1": {"plan_host": {"services": [service("a"), service("b", "absent")]}}}
-    assert [(row["service"], row["state"], row["action"]) for row in run_result(["gpu1"], variables, False)] == [("a", "unproven", "none")]
+    assert [(row["service"], row["state"], row["action"]) for row in run_result(["gpu1"], variables, False)] == [("a", "unverified", "none")]
     assert run_result(["elsewhere"], {"elsewhere": {}}, False) == []
 
 

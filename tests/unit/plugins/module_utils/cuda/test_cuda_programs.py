@@ -120,7 +120,7 @@ def test_no_architectures(stated: str, said: str) -> None:
         module.wanted_architectures(stated, [])
 
 
-def test_when_a_proof_holds(release: Path, tmp_path: Path) -> None:
+def test_when_a_smoke_test_holds(release: Path, tmp_path: Path) -> None:
     """Until the toolkit, the driver or the GPUs change; a rename is no change."""
     toolkit = _cuda_toolkit
     link.link_toolkit(str(release), str(tmp_path / "vllm-1"), "")

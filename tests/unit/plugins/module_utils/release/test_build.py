@@ -56,7 +56,7 @@ class Lab:
         self.spec: dict[str, Any] = {
             "name": "vllm-1.2.3-abc", "path": str(self.path), "engine": "vllm", "package": "vllm", "version": "1.2.3+cpu",
             "source": {"kind": "index", "address": "", "reference": "", "sha256": ""}, "requirements": ["ray==2.60.0"], "overrides": [],
-            "python": "/usr/bin/python3", "torch_backend": "", "cpu": True, "build_environment": {}, "proofs": [],
+            "python": "/usr/bin/python3", "torch_backend": "", "cpu": True, "build_environment": {}, "verify_commands": [],
             "uv": str(uv), "cache_dir": str(base / "cache"), "status_file": str(base / "status.json"),
             "index": {"index_url": "https://user:geheim@index.example/simple", "extra_index_urls": [], "find_links": [], "no_index": False},
         }
@@ -95,10 +95,10 @@ def lab(tmp_path: Path, build_release: ModuleType) -> Lab:
     return Lab(tmp_path, build_release)
 
 
-def test_a_proven_release_gets_its_name_its_lock_and_its_record(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_verified_release_gets_its_name_its_lock_and_its_record(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lab.run(monkeypatch) == 0
     assert lab.folders() == ["vllm-1.2.3-abc"]
-    assert json.loads((lab.path / "release.json").read_text())["proof"]["version"] == "1.2.3+cpu"
+    assert json.loads((lab.path / "release.json").read_text())["verification"]["version"] == "1.2.3+cpu"
     assert "vllm==1.2.3" in (lab.path / "requirements.lock").read_text()
 
 
@@ -115,6 +115,17 @@ def test_a_standing_release_is_not_built_again(lab: Lab, monkeypatch: pytest.Mon
     before = len(lab.calls())
     assert lab.run(monkeypatch) == 0
     assert len(lab.calls()) == before
+
+
+def test_a_release_with_the_record_of_the_version_before_is_not_built_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two keys had other names there. The name of the release decides, and they take no part in it."""
+    lab.path.mkdir()
+    former: dict[str, Any] = {"name": lab.path.name}
+    former["proofs"], former["proof"] = [], {"version": "1.2.3+cpu"}
+    (lab.path / "release.json").write_text(json.dumps(former))
+    lab.spec["verify_commands"] = [["/bin/false"]]
+    assert lab.run(monkeypatch) == 0
+    assert lab.calls() == [] and lab.record()["proof"]["version"] == "1.2.3+cpu"
 
 
 def test_a_version_that_does_not_exist_leaves_nothing_behind(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,18 +180,18 @@ def test_a_torch_that_does_not_say_so_and_has_no_accelerator_is_refused(lab: Lab
     assert lab.folders() == [] and "computes on processors alone" in lab.status()["error"]
 
 
-def test_further_proofs_run_in_the_unfinished_folder_and_can_fail_the_build(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.spec["proofs"] = [["/bin/sh", "-c", "test -e requirements.lock && basename $PWD > check-ran"]]
+def test_further_verify_commands_run_in_the_unfinished_folder_and_can_fail_the_build(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.spec["verify_commands"] = [["/bin/sh", "-c", "test -e requirements.lock && basename $PWD > check-ran"]]
     assert lab.run(monkeypatch) == 0
     assert (lab.path / "check-ran").read_text() == ".building-vllm-1.2.3-abc\n"
     lab.spec["name"], lab.spec["path"] = "vllm-2", str(lab.path.parent / "vllm-2")
-    lab.spec["proofs"] += [["/bin/sh", "-c", "echo 'ptxas: Unsupported .version 9.5'; exit 3"]]
+    lab.spec["verify_commands"] += [["/bin/sh", "-c", "echo 'ptxas: Unsupported .version 9.5'; exit 3"]]
     assert lab.run(monkeypatch) == 1
     assert lab.folders() == ["vllm-1.2.3-abc"] and "status 3: ptxas: Unsupported .version 9.5" in lab.status()["error"]
 
 
-def test_a_proof_that_is_not_there_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.spec["proofs"] = [["/no/such/check"]]
+def test_a_verify_command_that_is_not_there_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.spec["verify_commands"] = [["/no/such/check"]]
     assert lab.run(monkeypatch) == 1
     assert "there is no /no/such/check" in lab.status()["error"] and lab.folders() == []
 

@@ -53,7 +53,7 @@ def test_toolkit_elsewhere(plan: Plans) -> None:
     facts = host_facts(gpus=gpus())
     system = plan(service(), facts=facts, cuda_source="system", cuda_system_path="/opt/cuda")
     assert release(system)["cuda"]["path"] == "/opt/cuda"
-    assert release(system)["proofs"][0][-2:] == ["--toolkit", "/opt/cuda"]
+    assert release(system)["verify_commands"][0][-2:] == ["--toolkit", "/opt/cuda"]
     assert "LD_LIBRARY_PATH" not in one_service(system)["environment"]
     packages = plan(service(), facts=facts, cuda_source="packages", cuda_apt_repository="https://mirror.example.org/cuda")
     assert release(packages)["cuda"]["path"] == "/usr/local/cuda-13.0"

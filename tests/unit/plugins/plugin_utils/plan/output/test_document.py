@@ -59,7 +59,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "torch_backend": "",
         "cpu": False,
         "build_environment": {},
-        "proofs": [
+        "verify_commands": [
             [*PROGRAM, "cuda.link", "--release", ".", "--final", f"/opt/inferops/releases/{name}"],
             [*PROGRAM, "cuda.smoke_test", "--release", "."],
         ],

@@ -27,7 +27,7 @@ def test_the_document(plan: Plans) -> None:
     [release], [made] = host["releases"], host["services"]
     assert release["name"].startswith("transformers-5.19.0-")
     assert (release["engine"], release["package"]) == ("transformers", "transformers[serving]")
-    assert release["requirements"] == ["torch==2.13.0", "requests==2.34.2"] and release["proofs"] == []
+    assert release["requirements"] == ["torch==2.13.0", "requests==2.34.2"] and release["verify_commands"] == []
     assert (made["engine"], made["unit"], made["served_model_name"], made["memory"]) == ("transformers", "vllm-dev.service", "dev", None)
     assert made["argv"] == [
         f"{release['path']}/bin/transformers", "serve", "dev", "--host=0.0.0.0", "--port=8001", "--compile", "--dtype=float32",
