@@ -8,8 +8,8 @@ from typing import Any
 from example_builders import accepting, example, hosts, one
 from plan_builders import gpus, host_facts, service
 
-STRAY = {"unit": "vllm-old.service", "service": "old", "active": "active", "enabled": "enabled", "port": 8002, "gpus": [3]}
-RUNS = host_facts(services=[STRAY])
+ORPHANED = {"unit": "vllm-old.service", "service": "old", "active": "active", "enabled": "enabled", "port": 8002, "gpus": [3]}
+RUNS = host_facts(services=[ORPHANED])
 GONE = host_facts()
 H20 = gpus(8, name="NVIDIA H20", memory_bytes=97871 * 2**20)
 THEIRS = host_facts(accounts={"inferops-qwen": {"comment": "Somebody"}})

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters about units of ours whose service has left the inventory. Documented in the .yml files beside this one."""
+"""Filters about orphaned units: those of a service that has left the inventory. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import typing as t
 Row = t.Mapping[str, t.Any]
 
 
-def stray_names(units: t.Sequence[Row], services: t.Any) -> list[str]:
+def orphaned_names(units: t.Sequence[Row], services: t.Any) -> list[str]:
     """Return the names of the services that a host has units of and that `model_services` does not name, present or absent."""
     rows = services if isinstance(services, (list, tuple)) else []
     known = {row.get("name") for row in rows if isinstance(row, t.Mapping)}
     return sorted({unit["service"] for unit in units} - known)
 
 
-def stray_units(names: t.Sequence[str], settings: Row) -> list[dict[str, t.Any]]:
+def orphaned_units(names: t.Sequence[str], settings: Row) -> list[dict[str, t.Any]]:
     """Return what the `service_state` module has to know to remove services that no plan has.
 
     `settings` are `host_config_dir`, `host_state_dir`, `host_cache_dir`, `multi_node_ray_temp_dir` and `model_service_account_prefix`.
@@ -36,14 +36,14 @@ def stray_units(names: t.Sequence[str], settings: Row) -> list[dict[str, t.Any]]
     return found
 
 
-def stray_comments(names: t.Sequence[str]) -> list[str]:
+def orphaned_comments(names: t.Sequence[str]) -> list[str]:
     """Return the comments of the firewall's rules that are for these services alone."""
     return [f"inferops: {kind} {name}" for name in names for kind in ("api", "peer")]
 
 
-def stray_lines(units: t.Sequence[Row], services: t.Any) -> list[str]:
+def orphaned_lines(units: t.Sequence[Row], services: t.Any) -> list[str]:
     """Return a line for each unit whose service is in the inventory no more: how it stands and what it holds."""
-    names = stray_names(units, services)
+    names = orphaned_names(units, services)
     lines = []
     for unit in units:
         if unit["service"] in names:
@@ -57,4 +57,4 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"stray_names": stray_names, "stray_units": stray_units, "stray_comments": stray_comments, "stray_lines": stray_lines}
+        return {"orphaned_names": orphaned_names, "orphaned_units": orphaned_units, "orphaned_comments": orphaned_comments, "orphaned_lines": orphaned_lines}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.filter import strays
+from ansible_collections.inferops.gpu.plugins.filter import orphaned_units
 
 SETTINGS = {
     "host_config_dir": "/etc/inferops", "host_state_dir": "/var/lib/inferops", "host_cache_dir": "/var/cache/inferops", "multi_node_ray_temp_dir": "/ray",
@@ -23,23 +23,23 @@ def unit(service: str, kind: str = "vllm", **keys: Any) -> dict[str, Any]:
     [([], ["a", "b"]), ([{"name": "a"}, {"name": "b", "state": "absent"}], []), ([{"name": "b"}], ["a"]), (None, ["a", "b"]), ([5, {}], ["a", "b"])],
 )
 def test_names(services: Any, names: list[str]) -> None:
-    assert strays.stray_names([unit("a", "ray-head"), unit("a"), unit("b")], services) == names
+    assert orphaned_units.orphaned_names([unit("a", "ray-head"), unit("a"), unit("b")], services) == names
 
 
 def test_all_that_was_theirs_goes() -> None:
     """The account last, and nothing of others: weights and releases stay."""
-    rows = strays.stray_units(["a"], SETTINGS)
+    rows = orphaned_units.orphaned_units(["a"], SETTINGS)
     assert [(row["unit"], row.get("account")) for row in rows] == [
         ("vllm-a.service", None), ("ray-worker-a.service", None), ("ray-head-a.service", "inferops-a"),
     ]
     assert {row["state"] for row in rows} == {"absent"} and rows[-1]["cache"] == "/var/cache/inferops/a"
     assert "/ray/a" in rows[0]["folders"] and rows[0]["environment_file"] == "/etc/inferops/a.env"
-    assert strays.stray_comments(["a"]) == ["inferops: api a", "inferops: peer a"]
+    assert orphaned_units.orphaned_comments(["a"]) == ["inferops: api a", "inferops: peer a"]
 
 
 def test_lines_to_read() -> None:
     units = [unit("a", gpus=None, port=0, enabled=""), unit("b"), unit("c")]
-    assert strays.stray_lines(units, [{"name": "c"}]) == [
+    assert orphaned_units.orphaned_lines(units, [{"name": "c"}]) == [
         "vllm-a.service: active, not enabled, GPUs as it was given; remove.yml -e remove_service=a",
         "vllm-b.service: active, enabled, GPUs 0, port 8001; remove.yml -e remove_service=b",
     ]
