@@ -24,7 +24,7 @@ def unit_rows(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[s
             rows.append({**service, "words": list(service["argv"]), "supervised": None})
         for unit in reversed(service["units"]):
             own = {key: unit[key] for key in ("unit", "environment_file", "served", "environment", "own_folders")}
-            rows.append({**service, **own, "supervised": unit, "words": words(unit, secrets.get(service["name"], {}))})
+            rows.append({**service, **own, "supervised": unit, "words": command(unit, secrets.get(service["name"], {}))})
     return rows
 
 
@@ -64,7 +64,7 @@ def multi_node_tokens(services: t.Sequence[Service], given: str, made: t.Mapping
     return found
 
 
-def words(unit: Service, secrets: t.Mapping[str, str]) -> list[str]:
+def command(unit: Service, secrets: t.Mapping[str, str]) -> list[str]:
     """Return the command of a unit: its supervisor, what is kept from other hosts, and what it supervises."""
     is_sent = unit["has_secrets"] and "RAY_ADDRESS" in unit["environment"]
     withheld = [f"--withhold={name}" for name in sorted(secrets)] if is_sent else []

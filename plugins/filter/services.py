@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Bad
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import InvalidValue
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import secrets as secret_values
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.credential_key import takes_it
 
@@ -33,7 +33,7 @@ def secret_environment(service: Service) -> dict[str, str]:
     for name, value in (service.get("secret_environment") or {}).items():
         try:
             text = secret_values.environment_value(value, name)
-        except Bad as bad:
+        except InvalidValue as bad:
             raise AnsibleFilterError(f"secret_environment.{name} of service {service.get('name')}: {bad.why}; {bad.fix}") from None
         if text is not None:
             found[name] = text

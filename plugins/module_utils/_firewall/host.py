@@ -48,7 +48,7 @@ def facts(directory: str, listeners: t.Iterable[t.Mapping[str, t.Any]], packages
     tables = saved()
     connection = ssh.present_connection()
     return {
-        "state": read_state(tables, directory).document(),
+        "state": read_state(tables, directory).to_dict(),
         "ssh_ports": ssh.ports(listeners),
         "connection": asdict(connection) if connection is not None else {},
         "others": others.managers(packages),

@@ -37,15 +37,15 @@ class State:
     pending: bool = False
     active: bool = True
 
-    def document(self) -> dict[str, t.Any]:
+    def to_dict(self) -> dict[str, t.Any]:
         """The same as plain dictionaries and lists."""
         return {**vars(self), "policies": dict(self.policies), "rules": [vars(rule) for rule in self.rules]}
 
     @classmethod
-    def of(cls, document: t.Mapping[str, t.Any]) -> State:
-        """The state from its document; a host of which nothing is known is a bare one."""
-        known = {name: document[name] for name in cls.__dataclass_fields__ if name in document and name != "rules"}
-        return cls(**known, rules=tuple(Rule(**rule) for rule in document.get("rules", ())))
+    def of(cls, state: t.Mapping[str, t.Any]) -> State:
+        """The state from its dictionary; a host of which nothing is known is a bare one."""
+        known = {name: state[name] for name in cls.__dataclass_fields__ if name in state and name != "rules"}
+        return cls(**known, rules=tuple(Rule(**rule) for rule in state.get("rules", ())))
 
 
 def read(files: t.Mapping[str, str], saved: t.Mapping[int, str], ipv6: bool, boot: bool, pending: bool, active: bool = True) -> State:

@@ -58,7 +58,7 @@ class PlanWarning:
     check: str = ""
 
 
-class Bad(ValueError):
+class InvalidValue(ValueError):
     """An invalid value: C(why), and what to write instead in C(fix)."""
 
     def __init__(self, why: str, fix: str) -> None:

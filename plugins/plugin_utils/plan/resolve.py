@@ -69,11 +69,11 @@ def resolve(
         errors += found
         warnings += _not_accepted(host.warnings, accepted[host.name])
         defined_in[host.name] = list(host.defined_in)
-    assembled, clusters = assemble(alone)
+    assembled, multi_node_services = assemble(alone)
     known = frozenset(name for draft in assembled for name in (draft.name, draft.address))
     drafts = [replace(draft, proxy=proxy_between(draft, known)) for draft in share_out(assembled, run)]
     findings = [finding for draft in drafts for finding in _findings(draft, accepted[draft.name])]
-    findings += [finding for cluster in clusters for check in MULTI_NODE_CHECKS for finding in check.findings(cluster, run)]
+    findings += [finding for service in multi_node_services for check in MULTI_NODE_CHECKS for finding in check.findings(service, run)]
     for finding in findings:
         if isinstance(finding, PlanError):
             errors.append(finding)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from . import values
-from .errors import Bad, PlanError, did_you_mean, shown
+from .errors import InvalidValue, PlanError, did_you_mean, shown
 
 
 def read(host: str, key: str, raw: Any, readers: Mapping[str, values.Reader], what: str) -> tuple[dict[str, Any], list[PlanError]]:
@@ -17,7 +17,7 @@ def read(host: str, key: str, raw: Any, readers: Mapping[str, values.Reader], wh
     """
     try:
         pairs = values.mapping(raw)
-    except Bad as bad:
+    except InvalidValue as bad:
         return {}, [PlanError(host, "", key, shown(raw), bad.why, bad.fix)]
     found: dict[str, Any] = {}
     errors = []
@@ -29,7 +29,7 @@ def read(host: str, key: str, raw: Any, readers: Mapping[str, values.Reader], wh
         elif value is not None:
             try:
                 found[part] = readers[part](value)
-            except Bad as bad:
+            except InvalidValue as bad:
                 errors.append(PlanError(host, "", where, shown(value, part), bad.why, bad.fix))
     return found, errors
 
@@ -37,5 +37,5 @@ def read(host: str, key: str, raw: Any, readers: Mapping[str, values.Reader], wh
 def prose(value: Any) -> str:
     """Text on any number of lines."""
     if not isinstance(value, str):
-        raise Bad("this is not text", "write it as text")
+        raise InvalidValue("this is not text", "write it as text")
     return value

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping
 
 from .. import values
-from ..errors import Bad
+from ..errors import InvalidValue
 from ..inputs import uncatalogued
 from ..inputs.services import ABSENT, PRESENT, Service
 from ..inputs.settings import Settings
@@ -58,7 +58,7 @@ def is_repository(value: str) -> bool:
     """Whether this is a repository id."""
     try:
         values.repo(value)
-    except Bad:
+    except InvalidValue:
         return False
     return True
 
@@ -146,7 +146,7 @@ def revision_of(service: Service, repo: str, beside: str | None) -> str:
         return service.extra_repositories[repo]
     try:
         return values.revision(beside) if beside is not None else DEFAULT_REVISION
-    except Bad:
+    except InvalidValue:
         return DEFAULT_REVISION
 
 
@@ -189,7 +189,7 @@ def questions(raw_services: Any, settings: Settings) -> list[uncatalogued.Questi
             revision = pinned.get(place, beside) if isinstance(pinned, Mapping) else beside
             try:
                 found.append(uncatalogued.question_of(place, DEFAULT_REVISION if revision is None else values.revision(revision), settings))
-            except Bad:
+            except InvalidValue:
                 continue
     return found
 

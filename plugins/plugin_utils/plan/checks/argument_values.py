@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping
 
-from ..errors import HIDDEN, Bad, PlanError, is_secret_name, shown
+from ..errors import HIDDEN, InvalidValue, PlanError, is_secret_name, shown
 from ..placement.draft import HostDraft
 from ..vllm import argument_types, arguments as args
 from ..vllm.argument_types import count
@@ -28,7 +28,7 @@ def _can_be_written(value: Any) -> bool:
     """Whether the value can be written on a command line; another check reports the others."""
     try:
         args.check_value(value)
-    except Bad:
+    except InvalidValue:
         return False
     return True
 
@@ -43,7 +43,7 @@ def values_match_flag_types(host: HostDraft) -> Iterator[PlanError]:
                 continue
             try:
                 argument_types.check(key, value, takes)
-            except Bad as bad:
+            except InvalidValue as bad:
                 visible = HIDDEN if is_secret_name(key) else shown(value, key)
                 yield PlanError(host.name, draft.label, draft.where(key), visible, bad.why, bad.fix)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Union
 
-from ..errors import HIDDEN, Bad, PlanError, PlanWarning, is_secret_name, shown
+from ..errors import HIDDEN, InvalidValue, PlanError, PlanWarning, is_secret_name, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
 from ..vllm.flags import Section, flag
@@ -74,7 +74,7 @@ def values_are_serializable(host: HostDraft) -> Iterator[PlanError]:
         for key, value in draft.given.items():
             try:
                 args.check_value(value)
-            except Bad as bad:
+            except InvalidValue as bad:
                 yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(value, key), bad.why, bad.fix)
 
 

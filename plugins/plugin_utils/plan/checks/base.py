@@ -10,12 +10,12 @@ from typing import Callable, Iterator, Union
 from ..errors import PlanError, PlanWarning
 from ..inputs.run import Run
 from ..placement.draft import HostDraft
-from ..placement.multi_node import Cluster
+from ..placement.multi_node import MultiNodeService
 from ..vllm.engines import VLLM
 
 Finding = Union[PlanError, PlanWarning]
 HostFunction = Callable[[HostDraft], Iterator[Finding]]
-ClusterFunction = Callable[[Cluster, Run], Iterator[Finding]]
+MultiNodeFunction = Callable[[MultiNodeService, Run], Iterator[Finding]]
 _MARK = "plan_check"
 
 
@@ -42,14 +42,14 @@ class Check:
 class MultiNodeCheck:
     """A check of a multi-node service as a whole. Its findings cannot be accepted."""
 
-    function: ClusterFunction
+    function: MultiNodeFunction
 
     @property
     def name(self) -> str:
         return _name(self.function)
 
-    def findings(self, cluster: Cluster, run: Run) -> Iterator[Finding]:
-        return self.function(cluster, run)
+    def findings(self, service: MultiNodeService, run: Run) -> Iterator[Finding]:
+        return self.function(service, run)
 
 
 def check(accept: str = "", every_engine: bool = False) -> Callable[[HostFunction], HostFunction]:
@@ -66,7 +66,7 @@ def check(accept: str = "", every_engine: bool = False) -> Callable[[HostFunctio
     return mark
 
 
-def multi_node_check(function: ClusterFunction) -> ClusterFunction:
+def multi_node_check(function: MultiNodeFunction) -> MultiNodeFunction:
     """Make a function the check of a multi-node service."""
     setattr(function, _MARK, MultiNodeCheck(function))
     return function

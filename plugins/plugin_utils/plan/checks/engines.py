@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 from ..artifacts import transformers_engine
-from ..errors import HIDDEN, Bad, PlanError, PlanWarning, is_secret_name, shown
+from ..errors import HIDDEN, InvalidValue, PlanError, PlanWarning, is_secret_name, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
 from ..vllm.engines import NAMES, TRANSFORMERS, VLLM
@@ -71,7 +71,7 @@ def transformers_arguments_are_valid(host: HostDraft) -> Iterator[PlanError]:
 def _check_value(host: HostDraft, draft: ServiceDraft, where: str, visible: str, value: Any) -> Iterator[PlanError]:
     try:
         args.check_value(value)
-    except Bad as bad:
+    except InvalidValue as bad:
         yield PlanError(host.name, draft.label, where, visible, bad.why, bad.fix)
         return
     if isinstance(value, (list, tuple)):

@@ -11,7 +11,7 @@ from ..host.firewall import is_address, is_open
 from ..inputs.run import Run
 from ..inputs.settings import networks
 from ..placement.draft import HostDraft
-from ..placement.multi_node import Cluster
+from ..placement.multi_node import MultiNodeService
 from .base import check, multi_node_check
 
 _OFF = "firewall_enabled: false leaves the host's firewall alone"
@@ -68,18 +68,18 @@ def public_services_have_an_api_key(host: HostDraft) -> Iterator[PlanError]:
 
 
 @multi_node_check
-def node_addresses_are_ip_addresses(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+def node_addresses_are_ip_addresses(service: MultiNodeService, run: Run) -> Iterator[PlanError]:
     """The nodes of a service have IP addresses, which their firewalls need. A host's addresses are known with its facts."""
-    for member in cluster.members:
-        node = member.draft.part.node if member.draft.part is not None else None
-        asked = member.host.facts is not None and bool(member.host.facts.interfaces)
+    for node_draft in service.node_drafts:
+        node = node_draft.draft.placement.node if node_draft.draft.placement is not None else None
+        asked = node_draft.host.facts is not None and bool(node_draft.host.facts.interfaces)
         # A named interface has an address; another check reports a missing interface.
-        named = member.draft.service.distributed is not None and member.draft.service.distributed.interface is not None
-        if node is None or not asked or named or is_address(node.address) or not member.host.settings.firewall_enabled:
+        named = node_draft.draft.service.distributed is not None and node_draft.draft.service.distributed.interface is not None
+        if node is None or not asked or named or is_address(node.address) or not node_draft.host.settings.firewall_enabled:
             continue
         why = f"the firewalls of the other nodes need the IP address of {node.host}, and {node.address} is a name"
         fix = "set ansible_host to an IP address, or name the network interface in distributed.interface"
-        yield PlanError(node.host, cluster.label, "ansible_host", node.address, why, fix)
+        yield PlanError(node.host, service.label, "ansible_host", node.address, why, fix)
 
 
 @check(accept="published-ports")

@@ -10,7 +10,7 @@ from ..errors import PlanError, PlanWarning
 from ..host.firewall import is_loopback, is_open, ssh_ports
 from ..inputs.facts import Listener
 from ..placement.draft import HostDraft
-from ..placement.node_units import ports as ports_of_part, unit_names, worker_ports
+from ..placement.node_units import ports as ports_of_node, unit_names, worker_ports
 from .base import check
 
 _LEFT_ALONE = "firewall_enabled: false leaves the host's firewall alone"
@@ -44,7 +44,7 @@ def outgoing_traffic_is_allowed(host: HostDraft) -> Iterator[PlanWarning]:
     """The firewall allows outgoing traffic: the roles do not change an administrator's policy, which may block downloads."""
     if host.settings.firewall_enabled and host.facts is not None and host.facts.firewall.outgoing in ("DROP", "REJECT"):
         what = "its firewall denies outgoing traffic by default, and this run does not change that: its rules have to allow downloads"
-        nodes = sorted({node.address for draft in host.services if draft.part is not None for node in draft.part.nodes if node.host != host.name})
+        nodes = sorted({node.address for draft in host.services if draft.placement is not None for node in draft.placement.nodes if node.host != host.name})
         beside = f", and all traffic to {', '.join(nodes)}, the other nodes of its services" if nodes else ""
         yield PlanWarning(host.name, "", f"{what} (package index, weights, DNS){beside}; `ufw default allow outgoing` allows everything")
 
@@ -55,7 +55,8 @@ def no_unmanaged_ports_are_blocked(host: HostDraft) -> Iterator[PlanWarning]:
     facts = host.facts
     if not host.settings.firewall_enabled or facts is None or not facts.firewall.opens_all:
         return
-    ours = {port for draft in host.services if draft.part is not None for port in (*ports_of_part(draft.part).values(), *worker_ports(draft.part))}
+    placements = [draft.placement for draft in host.services if draft.placement is not None]
+    ours = {port for placement in placements for port in (*ports_of_node(placement).values(), *worker_ports(placement))}
     ours |= {draft.service.port for draft in host.services if is_open(draft) and draft.service.port is not None}
     units = {unit for draft in host.services for unit in unit_names(draft)}
     leaving = {f"{kind}-{service.name}.service" for service in host.absent for kind in ("vllm", "ray-head", "ray-worker")}

@@ -12,7 +12,7 @@ from ..inputs.run import Run
 from ..models.architecture import Architecture
 from ..models.parallel import Parallel
 from ..placement.layout import fits
-from ..placement.multi_node import Cluster, Member
+from ..placement.multi_node import MultiNodeService, NodeDraft
 from ..vllm import arguments as args
 from .base import multi_node_check
 from .layout import blocks_are_refined
@@ -21,13 +21,13 @@ Finding = Union[PlanError, PlanWarning]
 
 
 @multi_node_check
-def node_count_matches_the_hosts(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+def node_count_matches_the_hosts(service: MultiNodeService, run: Run) -> Iterator[PlanError]:
     """As many hosts define the service as distributed.nodes says."""
-    nodes = cluster.distributed.nodes
-    have = len(cluster.members)
-    if nodes is None or nodes == have or _differing(cluster, lambda member: _of(member).nodes) is not None:
+    nodes = service.distributed.nodes
+    have = len(service.node_drafts)
+    if nodes is None or nodes == have or _differing(service, lambda node: _of(node).nodes) is not None:
         return
-    there = f"{have} host{' defines' if have == 1 else 's define'} the service: {', '.join(cluster.hosts)}"
+    there = f"{have} host{' defines' if have == 1 else 's define'} the service: {', '.join(service.hosts)}"
     if have < nodes:
         why = f"{there}; {nodes - have} more {'is' if nodes - have == 1 else 'are'} missing"
         fix = f"define the service for {nodes} hosts, in the variables of their group, or write nodes: {have}"
@@ -35,87 +35,87 @@ def node_count_matches_the_hosts(cluster: Cluster, run: Run) -> Iterator[PlanErr
     else:
         why = f"{there}; {have - nodes} too many"
         fix = f"remove it from {have - nodes} of them, write nodes: {have}, or define one service for each group of {nodes} hosts"
-    yield PlanError(cluster.head.host.name, cluster.label, "distributed.nodes", str(nodes), why, fix)
+    yield PlanError(service.head.host.name, service.label, "distributed.nodes", str(nodes), why, fix)
 
 
 @multi_node_check
-def head_is_a_node(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+def head_is_a_node(service: MultiNodeService, run: Run) -> Iterator[PlanError]:
     """distributed.head is one of the hosts of the service."""
-    if _differing(cluster, lambda member: _of(member).head) is not None:
+    if _differing(service, lambda node: _of(node).head) is not None:
         return
-    head = cluster.distributed.head
-    if head is not None and head not in cluster.hosts:
-        why = f"this host does not define the service; {', '.join(cluster.hosts)} {'does' if len(cluster.hosts) == 1 else 'do'}"
-        fix = did_you_mean(head, cluster.hosts, "name one of them, or leave head out for the first host of the inventory")
-        yield PlanError(cluster.head.host.name, cluster.label, "distributed.head", shown(head), why, fix)
+    head = service.distributed.head
+    if head is not None and head not in service.hosts:
+        why = f"this host does not define the service; {', '.join(service.hosts)} {'does' if len(service.hosts) == 1 else 'do'}"
+        fix = did_you_mean(head, service.hosts, "name one of them, or leave head out for the first host of the inventory")
+        yield PlanError(service.head.host.name, service.label, "distributed.head", shown(head), why, fix)
 
 
 @multi_node_check
-def nodes_have_the_same_settings(cluster: Cluster, run: Run) -> Iterator[Finding]:
+def nodes_have_the_same_settings(service: MultiNodeService, run: Run) -> Iterator[Finding]:
     """All nodes have the same settings. Of settings that follow from each other only the first is reported."""
     for key, chain, fix in _ALIKE:
         for subkey, get in chain:
-            found = _differing(cluster, get)
+            found = _differing(service, get)
             if found is not None:
-                yield _differs(cluster, subkey or key, found, fix)
+                yield _differs(service, subkey or key, found, fix)
                 break
-    for name in dict.fromkeys(name for member in cluster.members for name in member.draft.given):
-        found = _differing(cluster, lambda member: member.draft.given.get(name), name)
+    for name in dict.fromkeys(name for node in service.node_drafts for name in node.draft.given):
+        found = _differing(service, lambda node: node.draft.given.get(name), name)
         if found is not None:
-            yield _differs(cluster, f"vllm_args.{name}", found, _BY_GROUP)
-    if _differing(cluster, _gpu_count) is None and (found := _differing(cluster, _gpu_names)) is not None:
-        hosts = ", ".join(cluster.hosts)
-        yield PlanWarning(cluster.head.host.name, cluster.label, f"its nodes {hosts} have different GPUs ({_by_host(found)}): the slowest sets the pace")
+            yield _differs(service, f"vllm_args.{name}", found, _BY_GROUP)
+    if _differing(service, _gpu_count) is None and (found := _differing(service, _gpu_names)) is not None:
+        hosts = ", ".join(service.hosts)
+        yield PlanWarning(service.head.host.name, service.label, f"its nodes {hosts} have different GPUs ({_by_host(found)}): the slowest sets the pace")
 
 
-def _gpu_count(member: Member) -> int | None:
+def _gpu_count(node: NodeDraft) -> int | None:
     """Number of GPUs of the service on a host; None when unknown."""
-    return len(set(member.draft.gpus)) if member.draft.gpus is not None else None
+    return len(set(node.draft.gpus)) if node.draft.gpus is not None else None
 
 
-def _gpu_names(member: Member) -> str:
-    used = set(member.draft.gpus or ())
-    return ", ".join(sorted({gpu.name for gpu in member.host.gpus or () if gpu.index in used and gpu.name}))
+def _gpu_names(node: NodeDraft) -> str:
+    used = set(node.draft.gpus or ())
+    return ", ".join(sorted({gpu.name for gpu in node.host.gpus or () if gpu.index in used and gpu.name}))
 
 
-def _of(member: Member) -> Any:
-    return member.draft.service.distributed
+def _of(node: NodeDraft) -> Any:
+    return node.draft.service.distributed
 
 
 _BY_GROUP = "define the service once, in the variables of the group of its hosts"
 _SAME = f"write the same value on all of its hosts, or better: {_BY_GROUP}"
 
 # Settings that have to be equal: the key, what to compare (in the order in which one follows from the other), and the fix.
-_ALIKE: tuple[tuple[str, tuple[tuple[str, Callable[[Member], Any]], ...], str], ...] = (
-    ("distributed.nodes", (("", lambda member: _of(member).nodes),), _SAME),
-    ("distributed.backend", (("", lambda member: _of(member).backend), ("distributed.port", lambda member: _of(member).rendezvous_port)), _SAME),
-    ("distributed.head", (("", lambda member: _of(member).head),), _SAME),
+_ALIKE: tuple[tuple[str, tuple[tuple[str, Callable[[NodeDraft], Any]], ...], str], ...] = (
+    ("distributed.nodes", (("", lambda node: _of(node).nodes),), _SAME),
+    ("distributed.backend", (("", lambda node: _of(node).backend), ("distributed.port", lambda node: _of(node).rendezvous_port)), _SAME),
+    ("distributed.head", (("", lambda node: _of(node).head),), _SAME),
     (
         "vllm_version",
-        (("", lambda member: member.draft.version.text), ("release", lambda member: member.draft.release.path)),
+        (("", lambda node: node.draft.version.text), ("release", lambda node: node.draft.release.path)),
         "set vllm_version and the other vllm_ settings to the same values for all of its hosts, in the variables of their group",
     ),
     (
         "model",
         (
-            ("", lambda member: member.draft.service.model),
-            ("revision", lambda member: member.draft.weights.revision if member.draft.weights else None),
-            ("weights_dir", lambda member: member.draft.weights.path if member.draft.weights else None),
+            ("", lambda node: node.draft.service.model),
+            ("revision", lambda node: node.draft.weights.revision if node.draft.weights else None),
+            ("weights_dir", lambda node: node.draft.weights.path if node.draft.weights else None),
         ),
         _SAME,
     ),
-    ("port", (("", lambda member: member.draft.service.port),), _SAME),
-    ("served_model_name", (("", lambda member: ", ".join(member.draft.service.served_model_names) or None),), _SAME),
+    ("port", (("", lambda node: node.draft.service.port),), _SAME),
+    ("served_model_name", (("", lambda node: ", ".join(node.draft.service.served_model_names) or None),), _SAME),
     ("gpus", (("", _gpu_count),), "give it the same number of GPUs on each host, with gpus"),
 )
 
 
-def _differing(cluster: Cluster, get: Callable[[Member], Any], name: str = "") -> dict[str, list[str]] | None:
+def _differing(service: MultiNodeService, get: Callable[[NodeDraft], Any], name: str = "") -> dict[str, list[str]] | None:
     """The different values of the hosts, each with its hosts; None when all hosts have the same value.
 
     :param name: name of the argument, so that secret values are not shown
     """
-    by_host = [(member.host.name, get(member)) for member in cluster.members]
+    by_host = [(node.host.name, get(node)) for node in service.node_drafts]
     if all(value == by_host[0][1] for _host, value in by_host):
         return None
     found: dict[str, list[str]] = {}
@@ -128,45 +128,45 @@ def _by_host(found: dict[str, list[str]]) -> str:
     return ", ".join(f"{value or 'unknown'} on {' and '.join(hosts)}" for value, hosts in found.items())
 
 
-def _differs(cluster: Cluster, key: str, found: dict[str, list[str]], fix: str) -> PlanError:
+def _differs(service: MultiNodeService, key: str, found: dict[str, list[str]], fix: str) -> PlanError:
     value = ", ".join(found)
-    return PlanError(cluster.head.host.name, cluster.label, key, value, f"all nodes need the same value, and it is {_by_host(found)}", fix)
+    return PlanError(service.head.host.name, service.label, key, value, f"all nodes need the same value, and it is {_by_host(found)}", fix)
 
 
 @multi_node_check
-def node_addresses_are_unique(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+def node_addresses_are_unique(service: MultiNodeService, run: Run) -> Iterator[PlanError]:
     """Each node has its own address, at which the other nodes reach it."""
     owners: dict[str, str] = {}
-    for node in cluster.head.draft.part.nodes if cluster.head.draft.part else ():
+    for node in service.head.draft.placement.nodes if service.head.draft.placement else ():
         key, fix = "ansible_host", "give each host its own address, or name a network with distributed.interface"
         if node.address == "localhost" or node.address.startswith("127.") or node.address == "::1":
-            yield PlanError(node.host, cluster.label, key, node.address, "the other nodes of the service cannot reach it at this address", fix)
+            yield PlanError(node.host, service.label, key, node.address, "the other nodes of the service cannot reach it at this address", fix)
         elif node.address in owners:
             why = f"{owners[node.address]} has the same address, and each node needs a separate host"
-            yield PlanError(node.host, cluster.label, key, shown(node.address), why, fix)
+            yield PlanError(node.host, service.label, key, shown(node.address), why, fix)
         owners.setdefault(node.address, node.host)
 
 
 @multi_node_check
-def ray_nodes_have_ipv4(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+def ray_nodes_have_ipv4(service: MultiNodeService, run: Run) -> Iterator[PlanError]:
     """Ray nodes have IPv4 addresses: Ray over IPv6 is not tested."""
-    if cluster.distributed.backend != RAY:
+    if service.distributed.backend != RAY:
         return
-    for node in cluster.head.draft.part.nodes if cluster.head.draft.part else ():
+    for node in service.head.draft.placement.nodes if service.head.draft.placement else ():
         if ":" in node.address:
             why = "the other nodes reach it over IPv6, and Ray over IPv6 is not supported here"
             fix = "write distributed.backend: mp; or name an interface with IPv4 in distributed.interface, or an IPv4 address in ansible_host"
-            yield PlanError(node.host, cluster.label, "distributed.backend", RAY, why, fix)
+            yield PlanError(node.host, service.label, "distributed.backend", RAY, why, fix)
 
 
 @multi_node_check
-def parallel_sizes_match_the_gpus_of_all_nodes(cluster: Cluster, run: Run) -> Iterator[Finding]:
+def parallel_sizes_match_the_gpus_of_all_nodes(service: MultiNodeService, run: Run) -> Iterator[Finding]:
     """The parallel sizes use exactly the GPUs of all nodes, and no pipeline stage is split between hosts unevenly."""
-    draft = cluster.head.draft
-    nodes = cluster.distributed.nodes
-    each = _gpu_count(cluster.head)
+    draft = service.head.draft
+    nodes = service.distributed.nodes
+    each = _gpu_count(service.head)
     wanted = draft.world_size()
-    if not each or nodes is None or wanted is None or _differing(cluster, _gpu_count) is not None:
+    if not each or nodes is None or wanted is None or _differing(service, _gpu_count) is not None:
         return
     tensor, pipeline = (args.size(draft.arguments, key) or 1 for key in ("tensor_parallel_size", "pipeline_parallel_size"))
     stage = wanted // pipeline
@@ -175,23 +175,23 @@ def parallel_sizes_match_the_gpus_of_all_nodes(cluster: Cluster, run: Run) -> It
         other = args.size(draft.arguments, key)
         sizes += f" x {key} {other}" if other != 1 else ""
     value = f"{each} on each of {nodes} hosts"
-    usual = _usual_sizes(cluster, each, nodes)
+    usual = _usual_sizes(service, each, nodes)
     if wanted != each * nodes:
         why = f"{sizes} is {wanted} GPUs and the service has {each * nodes}"
         fix = f"{usual}, or choose the GPUs of each host with gpus"
-        yield PlanError(cluster.head.host.name, cluster.label, "gpus", value, why, fix)
+        yield PlanError(service.head.host.name, service.label, "gpus", value, why, fix)
     elif each % stage and stage % each:
         why = f"a stage of {stage} GPUs neither fits into a host with {each} GPUs nor spans whole hosts"
-        yield PlanError(cluster.head.host.name, cluster.label, "vllm_args.tensor_parallel_size", str(tensor), why, usual)
+        yield PlanError(service.head.host.name, service.label, "vllm_args.tensor_parallel_size", str(tensor), why, usual)
     elif stage > each:
         what = f"{sizes} runs tensor parallel across hosts, with traffic between them in every layer, which needs a very fast network"
-        yield PlanWarning(cluster.head.host.name, cluster.label, f"{what}; {usual}")
+        yield PlanWarning(service.head.host.name, service.label, f"{what}; {usual}")
 
 
-def _usual_sizes(cluster: Cluster, each: int, nodes: int) -> str:
+def _usual_sizes(service: MultiNodeService, each: int, nodes: int) -> str:
     """How to use all GPUs: the default sizes where the model divides by them, else the largest tensor parallel size within a host."""
-    draft = cluster.head.draft
-    model, refines = draft.entry.architecture if draft.entry else Architecture(), blocks_are_refined(cluster.head.host, draft)
+    draft = service.head.draft
+    model, refines = draft.entry.architecture if draft.entry else Architecture(), blocks_are_refined(service.head.host, draft)
     ways = [Parallel(size, each * nodes // size) for size in range(each, 0, -1) if each % size == 0]
     way = next((way for way in ways if fits(model, way, refines)), ways[0])
     if way == ways[0]:
@@ -200,26 +200,26 @@ def _usual_sizes(cluster: Cluster, each: int, nodes: int) -> str:
 
 
 @multi_node_check
-def run_includes_all_nodes(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+def run_includes_all_nodes(service: MultiNodeService, run: Run) -> Iterator[PlanError]:
     """A run includes all nodes of a service or none: an incomplete service cannot run."""
     if run.hosts is None:
         return
-    missing = [name for name in cluster.hosts if name not in run.hosts]
-    there = [name for name in cluster.hosts if name in run.hosts]
+    missing = [name for name in service.hosts if name not in run.hosts]
+    there = [name for name in service.hosts if name in run.hosts]
     if missing and there:
         who = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not in this run"
         why = f"{who}, because of its limit or an earlier failure; a multi-node service needs all of its hosts"
-        fix = f"limit the run to all hosts of the service, -l {','.join(cluster.hosts)}, or to none of them"
-        yield PlanError(cluster.head.host.name, cluster.label, "limit", ",".join(there), why, fix)
+        fix = f"limit the run to all hosts of the service, -l {','.join(service.hosts)}, or to none of them"
+        yield PlanError(service.head.host.name, service.label, "limit", ",".join(there), why, fix)
 
 
 @multi_node_check
-def hostnames_are_unique(cluster: Cluster, run: Run) -> Iterator[PlanError]:
+def hostnames_are_unique(service: MultiNodeService, run: Run) -> Iterator[PlanError]:
     """The nodes have different hostnames: otherwise logs are ambiguous, and one host may be in the inventory twice."""
     owners: dict[str, str] = {}
-    for member in cluster.members:
-        name = member.host.facts.hostname if member.host.facts is not None else ""
+    for node in service.node_drafts:
+        name = node.host.facts.hostname if node.host.facts is not None else ""
         if name and name in owners:
             why = f"{owners[name]} has the same hostname ({name}), and each node needs a separate host"
-            yield PlanError(member.host.name, cluster.label, "hostname", name, why, "check that these are two hosts, and set their names with hostnamectl")
-        owners.setdefault(name, member.host.name)
+            yield PlanError(node.host.name, service.label, "hostname", name, why, "check that these are two hosts, and set their names with hostnamectl")
+        owners.setdefault(name, node.host.name)

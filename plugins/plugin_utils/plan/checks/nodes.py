@@ -152,7 +152,7 @@ def ray_temp_dir_is_short(host: HostDraft) -> Iterator[PlanError]:
 @check()
 def ray_object_stores_fit(host: HostDraft) -> Iterator[PlanError]:
     """Ray's object stores fit into the host's shared memory: otherwise Ray uses a directory on disk and reports it only in its log."""
-    stores = [draft for draft in host.services if draft.part is not None and draft.part.backend == RAY]
+    stores = [draft for draft in host.services if draft.placement is not None and draft.placement.backend == RAY]
     mount = host.facts.mount_of("/dev/shm") if host.facts is not None else None
     wanted = host.settings.multi_node_ray_object_store_memory * len(stores)
     # Without facts about /dev/shm its mount is the root file system.

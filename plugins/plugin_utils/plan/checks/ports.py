@@ -11,7 +11,7 @@ from ..errors import PlanError, PlanWarning
 from ..host.firewall import is_loopback, ssh_ports
 from ..inputs.facts import Listener
 from ..placement.draft import HostDraft, ServiceDraft
-from ..placement.node_units import RAY_BLOCK, ports as ports_of_part, unit_names, worker_ports
+from ..placement.node_units import RAY_BLOCK, ports as ports_of_node, unit_names, worker_ports
 from .base import check
 
 _ANY = frozenset({"0.0.0.0", "::", "*", ""})
@@ -36,8 +36,8 @@ def _ports(host: HostDraft) -> Iterator[_Port]:
         service = draft.service
         if service.port is not None and draft.answers:
             yield _Port(draft, "port", service.port, service.host, (service.unit,))
-        if draft.part is not None:
-            for number in (*ports_of_part(draft.part).values(), *worker_ports(draft.part)):
+        if draft.placement is not None:
+            for number in (*ports_of_node(draft.placement).values(), *worker_ports(draft.placement)):
                 yield _Port(draft, "distributed.port", number, "", tuple(unit_names(draft)))
 
 

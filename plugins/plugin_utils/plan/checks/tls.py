@@ -10,7 +10,7 @@ import re
 from typing import Iterator
 
 from .. import values
-from ..errors import Bad, PlanError, shown
+from ..errors import InvalidValue, PlanError, shown
 from ..host import tls
 from ..placement.draft import HostDraft
 from .base import check
@@ -30,7 +30,7 @@ def tls_settings_are_valid(host: HostDraft) -> Iterator[PlanError]:
         for key, path in found.items():
             try:
                 values.path(path)
-            except Bad as bad:
+            except InvalidValue as bad:
                 yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(path), bad.why, bad.fix)
         required = draft.given.get("ssl_cert_reqs")
         if tls.is_used(draft) and str(required) == "2":

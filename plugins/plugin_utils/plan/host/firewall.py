@@ -90,7 +90,7 @@ def peers(host: HostDraft) -> dict[str, list[str]]:
     """IP addresses of the other nodes of the host's services, each with the names of the services. Host names are left out."""
     found: dict[str, list[str]] = {}
     for draft in host.services:
-        for node in draft.part.nodes if draft.part is not None else ():
+        for node in draft.placement.nodes if draft.placement is not None else ():
             if node.host != host.name and is_address(node.address):
                 found.setdefault(str(ipaddress.ip_address(node.address)), []).append(str(draft.service.name))
     return found

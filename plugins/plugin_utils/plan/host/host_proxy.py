@@ -30,8 +30,8 @@ def _peers(host: HostDraft) -> Iterator[str]:
     if host.settings.weights_mirror_address:
         yield host.settings.weights_mirror_address
     for draft in host.services:
-        if draft.part is not None:
-            yield from (node.address for node in draft.part.nodes)
+        if draft.placement is not None:
+            yield from (node.address for node in draft.placement.nodes)
         if draft.weights is not None:
             yield host_of(draft.weights.share.url)
 

@@ -30,11 +30,11 @@ def share_out(hosts: Sequence[HostDraft], run: Run) -> list[HostDraft]:
         if host.settings.weights_share == PEER and (run.hosts is None or host.name in run.hosts):
             for key in _keys(host):
                 wanting.setdefault(key, []).append(host)
-    parts: dict[tuple[str, _Wanted], Share] = {}
+    shares: dict[tuple[str, _Wanted], Share] = {}
     for key, sharers in wanting.items():
-        parts.update({(name, key): share for name, share in _parts(key, sharers).items()})
+        shares.update({(name, key): share for name, share in _shares(key, sharers).items()})
     clients = _Clients(hosts)
-    return [replace(_with_parts(host, parts), weights_clients=clients.of(host)) for host in hosts]
+    return [replace(_with_shares(host, shares), weights_clients=clients.of(host)) for host in hosts]
 
 
 class _Clients:
@@ -76,16 +76,16 @@ def _keys(host: HostDraft) -> list[_Wanted]:
     return list(dict.fromkeys(_wanted(weights) for draft in host.services for weights in draft.all_weights if not weights.is_local))
 
 
-def _parts(key: _Wanted, sharers: list[HostDraft]) -> dict[str, Share]:
+def _shares(key: _Wanted, sharers: list[HostDraft]) -> dict[str, Share]:
     have = [host for host in sharers if _has(host, key)]
     source = (have or sharers)[0]
     followers = [host for host in sharers if host is not source and host not in have]
     if not followers:
         return {}
     url = f"http://{bracketed(address_of(source, key))}:{source.settings.weights_share_port}"
-    parts = {host.name: Share(FOLLOWER, source.name, url) for host in followers}
-    parts[source.name] = Share(SOURCE, source.name, url, tuple(address_of(host, key) for host in followers))
-    return parts
+    shares = {host.name: Share(FOLLOWER, source.name, url) for host in followers}
+    shares[source.name] = Share(SOURCE, source.name, url, tuple(address_of(host, key) for host in followers))
+    return shares
 
 
 def address_of(host: HostDraft, key: _Wanted) -> str:
@@ -94,8 +94,8 @@ def address_of(host: HostDraft, key: _Wanted) -> str:
     if host.settings.weights_share_interface:
         return reached_at(host.address, host.facts, host.settings.weights_share_interface)[0]
     for draft in host.services:
-        if draft.part is not None and any(_wanted(weights) == key for weights in draft.all_weights):
-            return draft.part.node.address
+        if draft.placement is not None and any(_wanted(weights) == key for weights in draft.all_weights):
+            return draft.placement.node.address
     return reached_at(host.address, host.facts)[0]
 
 
@@ -108,13 +108,13 @@ def _has(host: HostDraft, key: _Wanted) -> bool:
     return any(_wanted(weights) == key and weights.path in there for draft in host.services for weights in draft.all_weights)
 
 
-def _with_parts(host: HostDraft, parts: dict[tuple[str, _Wanted], Share]) -> HostDraft:
-    return replace(host, services=tuple(_with_part(host.name, draft, parts) for draft in host.services))
+def _with_shares(host: HostDraft, shares: dict[tuple[str, _Wanted], Share]) -> HostDraft:
+    return replace(host, services=tuple(_with_share(host.name, draft, shares) for draft in host.services))
 
 
-def _with_part(name: str, draft: ServiceDraft, parts: dict[tuple[str, _Wanted], Share]) -> ServiceDraft:
+def _with_share(name: str, draft: ServiceDraft, shares: dict[tuple[str, _Wanted], Share]) -> ServiceDraft:
     def shared(weights: Weights) -> Weights:
-        share = parts.get((name, _wanted(weights)))
+        share = shares.get((name, _wanted(weights)))
         return weights if share is None else replace(weights, share=share)
 
     own = None if draft.weights is None else shared(draft.weights)

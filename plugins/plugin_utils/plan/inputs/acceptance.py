@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Collection, Mapping
 
 from .. import values
-from ..errors import Bad, PlanError, PlanWarning, did_you_mean, shown
+from ..errors import InvalidValue, PlanError, PlanWarning, did_you_mean, shown
 
 KEY = "plan_accept"
 
@@ -24,7 +24,7 @@ def read(host: str, raw: Any, acceptable: Collection[str], others: Collection[st
     """
     try:
         pairs = values.mapping(raw)
-    except Bad as bad:
+    except InvalidValue as bad:
         return {}, [PlanError(host, "", KEY, shown(raw), bad.why, bad.fix)]
     accepted = {}
     errors = []
@@ -39,11 +39,11 @@ def read(host: str, raw: Any, acceptable: Collection[str], others: Collection[st
             errors.append(PlanError(host, "", key, shown(reason), "there is no such check", fix))
         else:
             try:
-                text = values.text(reason)
+                text = values.string(reason)
                 if not text.strip():
-                    raise Bad("the reason is empty", "write why this is acceptable on this host")
+                    raise InvalidValue("the reason is empty", "write why this is acceptable on this host")
                 accepted[name] = text
-            except Bad as bad:
+            except InvalidValue as bad:
                 errors.append(PlanError(host, "", key, shown(reason), bad.why, bad.fix))
     return accepted, errors
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Mapping
 
 from .. import sections, values
-from ..errors import Bad, PlanError, shown
+from ..errors import InvalidValue, PlanError, shown
 from ..models import architecture, tasks, variants
 from ..models.architecture import Architecture
 from ..models.variants import Preset, Profile
@@ -80,7 +80,7 @@ class Entry:
 
 def _thinking(value: Any) -> str:
     if value not in ("never", "always", "hybrid"):
-        raise Bad("this is none of the known kinds of reasoning", "write never, always or hybrid")
+        raise InvalidValue("this is none of the known kinds of reasoning", "write never, always or hybrid")
     return str(value)
 
 
@@ -89,7 +89,7 @@ def _arguments_before(value: Any) -> dict[str, Any]:
     pairs = values.mapping(value)
     for version, arguments in pairs.items():
         if parse(version) is None:
-            raise Bad(f"{shown(version)} is not a version", "write the version before which the arguments apply, and under it the arguments")
+            raise InvalidValue(f"{shown(version)} is not a version", "write the version before which the arguments apply, and under it the arguments")
         values.mapping(arguments)
     return pairs
 
@@ -97,8 +97,8 @@ def _arguments_before(value: Any) -> dict[str, Any]:
 _READERS: dict[str, values.Reader] = {
     "repo": values.repo,
     "revision": values.revision,
-    "bytes": values.whole(1, 10**15),
-    "exclude": values.texts,
+    "bytes": values.integer(1, 10**15),
+    "exclude": values.strings,
     "license": values.mapping,
     "min_vllm": values.version,
     "arguments": values.mapping,
@@ -115,7 +115,7 @@ _READERS: dict[str, values.Reader] = {
     "sources": values.mapping,
     "notes": sections.prose,
 }
-_LICENSE: dict[str, values.Reader] = {"name": values.text, "gated": values.switch, "url": values.text}
+_LICENSE: dict[str, values.Reader] = {"name": values.string, "gated": values.boolean, "url": values.string}
 
 
 def _license(host: str, key: str, raw: Any) -> tuple[License, list[PlanError]]:
@@ -173,7 +173,7 @@ def read_models(host: str, key: str, models: Any) -> tuple[dict[str, Entry], lis
     """Entries by name from YAML. Invalid entries are errors and left out."""
     try:
         pairs = values.mapping(models)
-    except Bad as bad:
+    except InvalidValue as bad:
         return {}, [PlanError(host, "", key, shown(models), bad.why, bad.fix)]
     entries = {}
     errors = []
@@ -201,5 +201,5 @@ def _read_entry(host: str, key: str, name: str, raw: Any) -> tuple[Entry | None,
 def _bare(repo: str) -> Entry | None:
     try:
         return Entry(name=repo, repo=values.repo(repo))
-    except Bad:
+    except InvalidValue:
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import sections, values
-from ..errors import Bad, PlanError
+from ..errors import InvalidValue, PlanError
 
 RAY = "ray"
 MP = "mp"
@@ -55,8 +55,8 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A host's part in a multi-node service: all C(nodes) by rank, the head first, and this host's C(rank)."""
+class NodePlacement:
+    """Where a multi-node service runs: all C(nodes) by rank, the head first, and this host's C(rank)."""
 
     nodes: tuple[Node, ...]
     rank: int
@@ -110,22 +110,22 @@ class Part:
 
 def _backend(value: Any) -> str:
     if value not in (RAY, MP):
-        raise Bad("there is no such backend", "write ray, or mp for vLLM's own processes")
+        raise InvalidValue("there is no such backend", "write ray, or mp for vLLM's own processes")
     return str(value)
 
 
 def interface(value: Any) -> str:
     """The name of a network interface."""
-    read = values.text(value)
+    read = values.string(value)
     if not _INTERFACE.fullmatch(read):
-        raise Bad("this is not a valid name of a network interface", "write it as `ip address` shows it, like eth0")
+        raise InvalidValue("this is not a valid name of a network interface", "write it as `ip address` shows it, like eth0")
     return read
 
 
 def _nodes(value: Any) -> int:
     if value == 1 and value is not True:
-        raise Bad("a service on one host is not distributed", "take distributed out")
-    return int(values.whole(_FEWEST, _MOST)(value))
+        raise InvalidValue("a service on one host is not distributed", "take distributed out")
+    return int(values.integer(_FEWEST, _MOST)(value))
 
 
 _READERS: dict[str, values.Reader] = {
@@ -133,7 +133,7 @@ _READERS: dict[str, values.Reader] = {
     "backend": _backend,
     "head": values.word,
     "interface": interface,
-    "port": values.whole(1024, 65535),
+    "port": values.integer(1024, 65535),
     "transport": values.word,
 }
 KEYS: tuple[str, ...] = tuple(_READERS)

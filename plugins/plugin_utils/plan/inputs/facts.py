@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Iterable, Mapping
 
 from .. import values
-from ..errors import Bad, PlanError, kind, shown
+from ..errors import InvalidValue, PlanError, kind, shown
 from . import stated_gpus
 from .settings import kernel
 
@@ -268,8 +268,8 @@ def read_stated_gpus(host: str, value: Any) -> tuple[tuple[Gpu, ...] | None, lis
         errors += stated_gpus.twice(host, key, [gpu.index for gpu in gpus])
         return tuple(gpus), errors
     try:
-        count = values.whole(0, 1024)(value)
-    except Bad as bad_count:
+        count = values.integer(0, 1024)(value)
+    except InvalidValue as bad_count:
         return None, [PlanError(host, "", key, shown(value), bad_count.why, "write how many GPUs the host has, or a list of them")]
     return tuple(Gpu(index) for index in range(count)), []
 

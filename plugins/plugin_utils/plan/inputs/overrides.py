@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Iterator, Mapping, Sequence
 
 from .. import values
-from ..errors import Bad, PlanError, PlanWarning, did_you_mean, shown
+from ..errors import InvalidValue, PlanError, PlanWarning, did_you_mean, shown
 from . import services
 from .run import HostInput, Run
 
@@ -31,9 +31,9 @@ def _gpus(value: Any) -> list[int | str]:
 _OVERRIDES: dict[str, tuple[str, values.Reader, tuple[Any, ...]]] = {
     "plan_service_model": ("model", values.word, _EMPTY),
     "plan_service_vllm_version": ("vllm_version", lambda value: values.version(value).text, _EMPTY),
-    "plan_service_port": ("port", values.whole(1, 65535), _NO_NUMBER),
+    "plan_service_port": ("port", values.integer(1, 65535), _NO_NUMBER),
     "plan_service_gpus": ("gpus", _gpus, _EMPTY),
-    "plan_service_max_model_len": ("max_model_len", values.whole(1, _LONGEST_CONTEXT), _NO_NUMBER),
+    "plan_service_max_model_len": ("max_model_len", values.integer(1, _LONGEST_CONTEXT), _NO_NUMBER),
 }
 
 VARIABLES: tuple[str, ...] = (NAME, *_OVERRIDES)
@@ -104,7 +104,7 @@ def _read(host: HostInput) -> _Overrides:
             continue
         try:
             given[key] = reader(value)
-        except Bad as bad:
+        except InvalidValue as bad:
             errors.append(PlanError(host.name, "", variable, shown(raw), bad.why, f"{bad.fix}, or leave it empty for the inventory's value"))
     name = host.variables.get(NAME)
     if name is not None and not isinstance(name, str):

@@ -13,7 +13,7 @@ import re
 from typing import Any, Mapping
 
 from .. import values
-from ..errors import HIDDEN, Bad, PlanError, kind, shown
+from ..errors import HIDDEN, InvalidValue, PlanError, kind, shown
 
 LONGEST = 4096
 # Minimum length of the token of multi-node services in characters (roles/multi_node).
@@ -32,18 +32,18 @@ _VAULT = "printf %s \"$SECRET\" | ansible-vault encrypt_string --stdin-name"
 def header(value: Any, name: str = "the_variable") -> str:
     """A secret that goes into an HTTP header: printable ASCII without white space.
 
-    :raises Bad: with a reason and a fix that do not quote the value
+    :raises InvalidValue: with a reason and a fix that do not quote the value
     """
     if not isinstance(value, str):
-        raise Bad(f"this is {kind(value)} where text belongs", "write it as text, in quotes")
+        raise InvalidValue(f"this is {kind(value)} where text belongs", "write it as text, in quotes")
     if not value.strip():
-        raise Bad("it is empty or only white space", "write the secret, or remove the variable")
+        raise InvalidValue("it is empty or only white space", "write the secret, or remove the variable")
     if value != value.strip():
         ends = "it ends with a line break, which `echo` adds" if value.endswith("\n") else "it begins or ends with white space"
-        raise Bad(ends, f"encrypt it without: {_VAULT} {name}")
+        raise InvalidValue(ends, f"encrypt it without: {_VAULT} {name}")
     if len(value) > LONGEST or not _PRINTABLE.fullmatch(value):
         why = f"it goes into an HTTP header, and has white space, a control character, a non-ASCII character, or more than {LONGEST} characters"
-        raise Bad(why, "use only ASCII letters, digits and punctuation, like the output of `openssl rand -hex 32`")
+        raise InvalidValue(why, "use only ASCII letters, digits and punctuation, like the output of `openssl rand -hex 32`")
     return value
 
 
@@ -51,22 +51,22 @@ def multi_node_token(value: Any, name: str = "multi_node_token") -> str:
     """The token of multi-node services."""
     read = header(value, name)
     if len(read) < SHORTEST_RAY_TOKEN:
-        raise Bad(f"it is shorter than {SHORTEST_RAY_TOKEN} characters", "create one with `openssl rand -hex 32`, and store it in a vault")
+        raise InvalidValue(f"it is shorter than {SHORTEST_RAY_TOKEN} characters", "create one with `openssl rand -hex 32`, and store it in a vault")
     return read
 
 
 def environment_value(value: Any, name: str) -> str | None:
     """A value of secret_environment, like a value of C(environment); None removes the variable.
 
-    :raises Bad: with a reason and a fix that do not quote the value
+    :raises InvalidValue: with a reason and a fix that do not quote the value
     """
     if value is None:
         return None
     if isinstance(value, str) and value.rstrip("\r\n") != value and value.rstrip("\r\n").isprintable():
-        raise Bad("it ends with a line break, which `echo` adds", f"encrypt it without: {_VAULT} {name}")
+        raise InvalidValue("it ends with a line break, which `echo` adds", f"encrypt it without: {_VAULT} {name}")
     if isinstance(value, str) and ("\n" in value or "\r" in value):
         why = "it has more than one line, and an environment file has one line for each variable"
-        raise Bad(why, "store it in a file on the host that the service's account can read, and set the path here; or encode it with base64")
+        raise InvalidValue(why, "store it in a file on the host that the service's account can read, and set the path here; or encode it with base64")
     return values.environment_value(value)
 
 
@@ -90,9 +90,9 @@ def check(host: str, variables: Mapping[str, Any]) -> list[PlanError]:
             continue
         try:
             if value is None:
-                raise Bad("this is nothing (null) where text belongs", 'write "" where there is none, or remove the variable')
+                raise InvalidValue("this is nothing (null) where text belongs", 'write "" where there is none, or remove the variable')
             reader(value, name)
-        except Bad as bad:
+        except InvalidValue as bad:
             errors.append(PlanError(host, "", name, HIDDEN, bad.why, bad.fix))
     return [*errors, *_check_credentials(host, variables.get(INDEX_CREDENTIALS, {}))]
 
@@ -115,7 +115,7 @@ def _check_credentials(host: str, raw: Any) -> list[PlanError]:
                 try:
                     if not _NETRC.fullmatch(header(value, name)):
                         why = "it goes into a netrc file, whose readers parse quotes, backslashes and a leading # differently"
-                        raise Bad(why, "use another one without these characters")
-                except Bad as bad:
+                        raise InvalidValue(why, "use another one without these characters")
+                except InvalidValue as bad:
                     errors.append(PlanError(host, "", f"{key}.{name}", HIDDEN, bad.why, bad.fix))
     return errors

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from .. import values
-from ..errors import Bad
+from ..errors import InvalidValue
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -33,16 +33,16 @@ class ServiceFile:
 def read(value: Any) -> tuple[ServiceFile, ...]:
     """The key C(files) of a service, after the controller has found the files: C(source) and C(sha256) by name.
 
-    :raises Bad: for invalid file names
+    :raises InvalidValue: for invalid file names
     """
     found = []
     for name, item in sorted(values.mapping(value).items()):
         if not _NAME.fullmatch(name):
-            raise Bad(
+            raise InvalidValue(
                 f"{name!r} is not a valid file name", "write name: path on the controller, the name in letters, digits, ., _ and -, without a directory"
             )
         if not isinstance(item, Mapping) or not _DIGEST.fullmatch(str(item.get("sha256"))):
-            raise Bad(f"{name} has no file", "write name: path on the controller")
+            raise InvalidValue(f"{name} has no file", "write name: path on the controller")
         found.append(ServiceFile(name, str(item.get("source")), str(item["sha256"])))
     return tuple(found)
 

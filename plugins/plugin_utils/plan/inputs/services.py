@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from .. import values
-from ..errors import HIDDEN, Bad, PlanError, did_you_mean, is_secret_name, kind, nearest, shown
+from ..errors import HIDDEN, InvalidValue, PlanError, did_you_mean, is_secret_name, kind, nearest, shown
 from ..models import tasks
 from ..versions import Version
 from ..vllm import engines, environments
@@ -69,14 +69,14 @@ class Service:
 
 def _state(value: Any) -> str:
     if value not in (PRESENT, ABSENT):
-        raise Bad("there is no such state", "write present or absent")
+        raise InvalidValue("there is no such state", "write present or absent")
     return str(value)
 
 
 def _model(value: Any) -> str:
-    read = values.text(value)
+    read = values.string(value)
     if not read:
-        raise Bad("it is empty", "name a catalogue entry or a repository id like <organisation>/<name>")
+        raise InvalidValue("it is empty", "name a catalogue entry or a repository id like <organisation>/<name>")
     return read
 
 
@@ -89,12 +89,12 @@ def _served_names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)):
         return (values.word(value),)
     if not value:
-        raise Bad("the list is empty", "name at least one, or leave it out for the service's own name")
+        raise InvalidValue("the list is empty", "name at least one, or leave it out for the service's own name")
     names = tuple(values.word(name) for name in value)
     if any(name.startswith("-") for name in names):
-        raise Bad("a name begins with a dash, and vLLM would take it for a flag", "write names without a leading dash")
+        raise InvalidValue("a name begins with a dash, and vLLM would take it for a flag", "write names without a leading dash")
     if len(set(names)) < len(names):
-        raise Bad("a name is repeated", "write each name once")
+        raise InvalidValue("a name is repeated", "write each name once")
     return names
 
 
@@ -105,7 +105,7 @@ _READERS: dict[str, values.Reader] = {
     "model": _model,
     "profile": values.word,
     "preset": values.word,
-    "port": values.whole(1, 65535),
+    "port": values.integer(1, 65535),
     "gpus": values.gpu_indexes,
     "vllm_args": values.mapping,
     "served_model_name": _served_names,
@@ -167,7 +167,7 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
         elif key in _READERS and value is not None:
             try:
                 found["served_model_names" if key == "served_model_name" else key] = _READERS[key](value)
-            except Bad as bad:
+            except InvalidValue as bad:
                 errors.append(PlanError(host, label, str(key), shown(value, key), bad.why, bad.fix))
     if raw.get("name") is None:
         errors.append(PlanError(host, label, "name", "", "the service has no name", "add name: ..., in lower-case letters, digits, . and -"))
@@ -220,7 +220,7 @@ def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[PlanEr
     if raw.get("api_key") is not None:
         try:
             secrets.header(raw["api_key"], "api_key")
-        except Bad as bad:
+        except InvalidValue as bad:
             errors.append(PlanError(host, label, "api_key", HIDDEN, bad.why, bad.fix))
     given = raw.get("secret_environment")
     if given is None:
@@ -234,7 +234,7 @@ def _check_secrets(host: str, label: str, raw: Mapping[Any, Any]) -> list[PlanEr
         try:
             environments.check_name(name)
             secrets.environment_value(value, name)
-        except Bad as bad:
+        except InvalidValue as bad:
             errors.append(PlanError(host, label, where, HIDDEN, bad.why, bad.fix))
     return errors
 

@@ -10,54 +10,56 @@ from collections import Counter
 from typing import Any, Iterable, Mapping
 
 from .. import values
-from ..errors import Bad, PlanError, did_you_mean, shown
+from ..errors import InvalidValue, PlanError, did_you_mean, shown
 
 _CAPABILITY = re.compile(r"[1-9]\d?\.\d")
 _DRIVER = re.compile(r"\d+(?:\.\d+)+")
 # Plausible sizes of GPU memory in bytes: a user who writes 80 means GB.
-_MEMORY = values.whole(2**28, 2**44)
+_MEMORY = values.integer(2**28, 2**44)
 
 
 def _memory(value: Any) -> int:
     try:
         return _MEMORY(value)
-    except Bad as bad:
-        raise Bad(f"this is not the memory of a GPU in bytes: {bad.why}", "write the memory in bytes, like 85520809984 for the 80 GB of an H100") from bad
+    except InvalidValue as bad:
+        fix = "write the memory in bytes, like 85520809984 for the 80 GB of an H100"
+        raise InvalidValue(f"this is not the memory of a GPU in bytes: {bad.why}", fix) from bad
 
 
 def _capability(value: Any) -> str:
-    text = str(value) if isinstance(value, float) else values.text(value)
+    text = str(value) if isinstance(value, float) else values.string(value)
     if text and not _CAPABILITY.fullmatch(text):
-        raise Bad(f"{shown(text)} is not a compute capability", "write it like '9.0', as nvidia-smi --query-gpu=compute_cap prints it")
+        raise InvalidValue(f"{shown(text)} is not a compute capability", "write it like '9.0', as nvidia-smi --query-gpu=compute_cap prints it")
     return text
 
 
 def _driver(value: Any) -> str:
-    text = str(value) if isinstance(value, float) else values.text(value)
+    text = str(value) if isinstance(value, float) else values.string(value)
     if text and not _DRIVER.fullmatch(text):
-        raise Bad(f"{shown(text)} is not a driver version", "write it like 580.95.05, as nvidia-smi --query-gpu=driver_version prints it")
+        raise InvalidValue(f"{shown(text)} is not a driver version", "write it like 580.95.05, as nvidia-smi --query-gpu=driver_version prints it")
     return text
 
 
 def _slices(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, Mapping) for item in value):
-        raise Bad("this is not a list of slices", "write each like {uuid: MIG-…, profile: 1g.10gb, memory_bytes: 10468982784}, as nvidia-smi -L prints them")
+        fix = "write each like {uuid: MIG-…, profile: 1g.10gb, memory_bytes: 10468982784}, as nvidia-smi -L prints them"
+        raise InvalidValue("this is not a list of slices", fix)
     known = ("uuid", "profile", "memory_bytes")
     found = []
     for item in value:
         unknown = [str(name) for name in item if name not in known]
         if unknown:
-            raise Bad(f"a slice has no key {shown(unknown[0])}", did_you_mean(unknown[0], known, f"a slice has {', '.join(known)}"))
+            raise InvalidValue(f"a slice has no key {shown(unknown[0])}", did_you_mean(unknown[0], known, f"a slice has {', '.join(known)}"))
         found.append({
-            "uuid": values.gpu(item.get("uuid")), "profile": values.text(item.get("profile", "")),
+            "uuid": values.gpu(item.get("uuid")), "profile": values.string(item.get("profile", "")),
             "memory_bytes": _memory(item["memory_bytes"]) if item.get("memory_bytes") is not None else None,
         })
     return found
 
 
 _READERS: dict[str, values.Reader] = {
-    "index": values.whole(0, 1023),
-    "name": values.text,
+    "index": values.integer(0, 1023),
+    "name": values.string,
     "memory_bytes": _memory,
     "compute_capability": _capability,
     "driver_version": _driver,
@@ -81,7 +83,7 @@ def read(host: str, key: str, stated: Mapping[str, Any]) -> tuple[dict[str, Any]
         elif value is not None:
             try:
                 found[name] = _READERS[name](value)
-            except Bad as bad:
+            except InvalidValue as bad:
                 errors.append(PlanError(host, "", where, shown(value), bad.why, bad.fix))
     return found, errors
 

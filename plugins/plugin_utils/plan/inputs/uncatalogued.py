@@ -14,7 +14,7 @@ from typing import Any, Iterable, Mapping, Sequence
 from ansible_collections.inferops.gpu.plugins.module_utils import _hub_selection
 
 from .. import values
-from ..errors import Bad, one_line
+from ..errors import InvalidValue, one_line
 from ..models import architecture, model_config, tasks
 from . import services
 from .catalogue import Catalogue, Entry
@@ -84,7 +84,7 @@ def questions(raw_services: Any, settings: Settings, catalogue: Catalogue) -> li
         entry = catalogue.find(raw["model"])
         try:
             revision = values.revision(raw["revision"]) if raw.get("revision") is not None else entry.revision
-        except Bad:
+        except InvalidValue:
             continue
         found.append(question_of(entry.repo, revision, settings))
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
 from .. import sections, values
-from ..errors import Bad, PlanError, did_you_mean, shown
+from ..errors import InvalidValue, PlanError, did_you_mean, shown
 
 # Data types of the weights on disk.
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "fp4")
@@ -150,7 +150,7 @@ def _contradictions(model: Architecture) -> list[tuple[str, str, str]]:
 def _choice(choices: tuple[str, ...]) -> values.Reader:
     def reader(value: Any) -> str:
         if value not in choices:
-            raise Bad("this is not a known value", f"write one of {', '.join(choices)}")
+            raise InvalidValue("this is not a known value", f"write one of {', '.join(choices)}")
         return str(value)
 
     return reader
@@ -158,14 +158,14 @@ def _choice(choices: tuple[str, ...]) -> values.Reader:
 
 def _block(value: Any) -> tuple[int, int]:
     if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise Bad("this is not a pair of numbers", "write the rows and columns of a block, for example [128, 128]")
-    size = values.whole(1, 65536)
+        raise InvalidValue("this is not a pair of numbers", "write the rows and columns of a block, for example [128, 128]")
+    size = values.integer(1, 65536)
     return size(value[0]), size(value[1])
 
 
 def _grouped_layers(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not value or any(item not in GROUPED_LAYERS for item in value):
-        raise Bad("this is not a list of kinds of layers", f"write a list of some of {', '.join(GROUPED_LAYERS)}")
+        raise InvalidValue("this is not a list of kinds of layers", f"write a list of some of {', '.join(GROUPED_LAYERS)}")
     return tuple(value)
 
 
@@ -174,30 +174,30 @@ def _mla(value: Any) -> Mla:
     known = [part.name for part in fields(Mla)]
     for part in pairs:
         if part not in known:
-            raise Bad(f"{shown(part)} is not a known size", did_you_mean(part, known, f"write {', '.join(known)}"))
+            raise InvalidValue(f"{shown(part)} is not a known size", did_you_mean(part, known, f"write {', '.join(known)}"))
     for part in ("kv_lora_rank", "qk_rope_head_dim"):
         if pairs.get(part) is None:
-            raise Bad(f"{part} is missing", "take it from the model's config.json")
-    size = values.whole(1, _LARGEST)
+            raise InvalidValue(f"{part} is missing", "take it from the model's config.json")
+    size = values.integer(1, _LARGEST)
     return Mla(**{part: size(number) for part, number in pairs.items() if number is not None})
 
 
 def _kv_groups(value: Any) -> tuple[KvGroup, ...]:
     if not isinstance(value, (list, tuple)):
-        raise Bad("this is not a list", "write a list of groups of layers, each with layers, num_kv_heads, head_dim and value_dim")
+        raise InvalidValue("this is not a list", "write a list of groups of layers, each with layers, num_kv_heads, head_dim and value_dim")
     known = [part.name for part in fields(KvGroup)]
-    size = values.whole(1, _LARGEST)
+    size = values.integer(1, _LARGEST)
     groups = []
     for item in value:
         pairs = values.mapping(item)
         for part in pairs:
             if part not in known:
-                raise Bad(f"{shown(part)} is not a key of a group of layers", did_you_mean(part, known, f"write {', '.join(known)}"))
+                raise InvalidValue(f"{shown(part)} is not a key of a group of layers", did_you_mean(part, known, f"write {', '.join(known)}"))
         given = {part: size(number) for part, number in pairs.items() if number is not None}
         given.setdefault("value_dim", given.get("head_dim", 0))
         for part in ("layers", "num_kv_heads", "head_dim"):
             if part not in given:
-                raise Bad(f"{part} is missing in a group of layers", "take it from the model's config.json")
+                raise InvalidValue(f"{part} is missing in a group of layers", "take it from the model's config.json")
         groups.append(KvGroup(**given))
     return tuple(groups)
 
@@ -206,20 +206,20 @@ def _readers() -> dict[str, values.Reader]:
     """One reader for each field, by its key in YAML: a positive number unless said otherwise."""
     readers: dict[str, values.Reader] = {}
     for part in fields(Architecture):
-        readers["class" if part.name == "class_name" else part.name] = values.whole(1, _LARGEST)
+        readers["class" if part.name == "class_name" else part.name] = values.integer(1, _LARGEST)
     # Zero is a valid fact for these.
     for count in ("num_experts", "first_k_dense", "shared_experts", "mtp_layers", "sliding_layers"):
-        readers[count] = values.whole(0, _LARGEST)
+        readers[count] = values.integer(0, _LARGEST)
     for total in ("parameters", "weights_loaded_bytes"):
-        readers[total] = values.whole(1, _LARGEST_MODEL)
-    readers["state_bytes"] = values.whole(0, _LARGEST_MODEL)
+        readers[total] = values.integer(1, _LARGEST_MODEL)
+    readers["state_bytes"] = values.integer(0, _LARGEST_MODEL)
     readers |= {
         "class": values.word,
         "dtype": _choice(DTYPES),
         "quantization": _choice(QUANTIZATIONS),
         "weight_block_size": _block,
         "grouped_layers": _grouped_layers,
-        "tie_word_embeddings": values.switch,
+        "tie_word_embeddings": values.boolean,
         "mla": _mla,
         "kv_groups": _kv_groups,
     }

@@ -23,7 +23,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._task_checks import (
     TRANSCRIPTION,
 )
 
-from ..errors import Bad, did_you_mean
+from ..errors import InvalidValue, did_you_mean
 from ..vllm.engines import TRANSFORMERS
 
 # Tasks of vLLM's pooling models.
@@ -51,7 +51,7 @@ def read(value: Any) -> str:
     if value in TASKS:
         return str(value)
     meant = _ALIASES.get(value.lower()) if isinstance(value, str) else None
-    raise Bad("there is no such task", f"write {meant}" if meant else did_you_mean(value, TASKS, f"write one of {', '.join(TASKS)}"))
+    raise InvalidValue("there is no such task", f"write {meant}" if meant else did_you_mean(value, TASKS, f"write one of {', '.join(TASKS)}"))
 
 
 def task_of(named: str, engine: str, given: Mapping[str, Any], known: str, is_known_to_chat: bool) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, TypeVar
 
 from .. import sections, values
-from ..errors import Bad, PlanError, shown
+from ..errors import InvalidValue, PlanError, shown
 from ..vllm import environments
 
 _LARGEST_GPU = 4096
@@ -37,10 +37,10 @@ class Profile(Preset):
 
 _PRESET: dict[str, values.Reader] = {"arguments": values.mapping, "environment": values.mapping, "notes": sections.prose}
 _PROFILE: dict[str, values.Reader] = {
-    "gpu": values.text,
-    "gpu_memory_gib": values.whole(1, _LARGEST_GPU),
-    "gpus": values.whole(1, _MOST),
-    "nodes": values.whole(1, _MOST),
+    "gpu": values.string,
+    "gpu_memory_gib": values.integer(1, _LARGEST_GPU),
+    "gpus": values.integer(1, _MOST),
+    "nodes": values.integer(1, _MOST),
     **_PRESET,
 }
 
@@ -62,7 +62,7 @@ def _read(
 ) -> tuple[dict[str, _Made], list[PlanError]]:
     try:
         named = values.mapping(raw)
-    except Bad as bad:
+    except InvalidValue as bad:
         return {}, [PlanError(host, "", key, shown(raw), bad.why, bad.fix)]
     made = {}
     errors = []

@@ -131,7 +131,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "node": _node(draft),
         # Of a multi-node service its units on this host, first the one that stands for it.
         "units": units,
-        # Those that it may have had as another part, or with another backend, which go.
+        # Those that it may have had in another role, or with another backend, which go.
         "former_units": node_units.other_units(host, service, [unit["unit"] for unit in units] or [service.unit]),
         "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
     }
@@ -158,14 +158,14 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
 
 
 def _node(draft: ServiceDraft) -> dict[str, Any] | None:
-    """This host's part in a service over several, with the ports that the other nodes have to reach."""
-    if draft.part is None:
+    """This host's node of a multi-node service, with the ports that the other nodes have to reach."""
+    if draft.placement is None:
         return None
     transport = draft.transport
     return {
-        **draft.part.to_dict(),
-        "ports": node_units.ports(draft.part),
-        "network": node_units.network_digest(draft.part, transport.name if transport is not None else ""),
+        **draft.placement.to_dict(),
+        "ports": node_units.ports(draft.placement),
+        "network": node_units.network_digest(draft.placement, transport.name if transport is not None else ""),
         "transport": None if transport is None else {"name": transport.name, "expects": transport.expects, "devices": transport.devices},
     }
 
@@ -272,7 +272,7 @@ def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
     service = draft.service
     if draft.engine == TRANSFORMERS:
         return transformers_engine.argv(draft.release, service, _served_name(service) or "", draft.arguments)
-    if draft.part is not None and draft.part.backend == RAY and not draft.part.is_head:
+    if draft.placement is not None and draft.placement.backend == RAY and not draft.placement.is_head:
         # Ray starts the ranks of this host itself.
         return []
     # What a reader looks for first comes first; the rest in the order of the alphabet, so that nothing but a change changes the unit.

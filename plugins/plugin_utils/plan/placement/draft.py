@@ -12,7 +12,7 @@ from ..artifacts.releases import Release, release_of, with_ray
 from ..artifacts.weights import Weights, weights_of
 from ..inputs import service_files, uncatalogued
 from ..inputs.catalogue import Catalogue, Entry
-from ..inputs.distributed import RAY, Part
+from ..inputs.distributed import RAY, NodePlacement
 from ..inputs.facts import Gpu, HostFacts, UnitFacts, orphaned
 from ..inputs.services import Service
 from ..inputs.settings import Settings
@@ -44,7 +44,7 @@ class ServiceDraft:
     - C(arguments): C(given) with the arguments that the plan sets, and directories instead of repositories
     - C(extras): the extra repositories in arguments
     - C(gpus): indexes of its GPUs on this host, None when unknown
-    - C(part): this host's part in a multi-node service
+    - C(placement): the nodes of a multi-node service and this host's rank among them
     - C(transport): the network between the nodes, where the user names one
     - C(spelt): the user's spelling of arguments that C(given) has under the flag's own name
     - C(drafter): the draft model, where it is a separate model
@@ -64,7 +64,7 @@ class ServiceDraft:
     environment: dict[str, str]
     cache: str
     shutdown_timeout: int
-    part: Part | None = None
+    placement: NodePlacement | None = None
     transport: Transport | None = None
     extras: tuple[repositories.Extra, ...] = ()
     spelt: Mapping[str, str] = field(default_factory=dict)
@@ -108,12 +108,13 @@ class ServiceDraft:
     @property
     def answers(self) -> bool:
         """Whether its API is on this host: a multi-node service has it on the head only."""
-        return self.part is None or self.part.is_head
+        return self.placement is None or self.placement.is_head
 
-    def with_part(self, part: Part) -> ServiceDraft:
-        """The service with one host's part of it."""
-        environment = {**part.environment(), **self.environment}
-        return replace(self, part=part, arguments={**self.arguments, **part.arguments()}, environment=dict(sorted(environment.items())))
+    def with_placement(self, placement: NodePlacement) -> ServiceDraft:
+        """The service on this node: with the arguments and the environment that differ by node."""
+        environment = {**placement.environment(), **self.environment}
+        arguments = {**self.arguments, **placement.arguments()}
+        return replace(self, placement=placement, arguments=arguments, environment=dict(sorted(environment.items())))
 
     def world_size(self) -> int | None:
         """GPUs that the parallel sizes need; None when one of them is not a positive integer."""

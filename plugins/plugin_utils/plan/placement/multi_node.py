@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Iterable
 
 from ..inputs.addresses import reached_at
-from ..inputs.distributed import Distributed, Node, Part
+from ..inputs.distributed import Distributed, Node, NodePlacement
 from .draft import HostDraft, ServiceDraft
 
 
 @dataclass(frozen=True)
-class Member:
+class NodeDraft:
     """A host of a multi-node service and the service's draft there."""
 
     host: HostDraft
@@ -21,15 +21,15 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """A multi-node service, its members by rank."""
+class MultiNodeService:
+    """A multi-node service, its nodes by rank."""
 
     name: str
-    members: tuple[Member, ...]
+    node_drafts: tuple[NodeDraft, ...]
 
     @property
-    def head(self) -> Member:
-        return self.members[0]
+    def head(self) -> NodeDraft:
+        return self.node_drafts[0]
 
     @property
     def label(self) -> str:
@@ -37,7 +37,7 @@ class Cluster:
 
     @property
     def hosts(self) -> list[str]:
-        return [member.host.name for member in self.members]
+        return [node_draft.host.name for node_draft in self.node_drafts]
 
     @property
     def distributed(self) -> Distributed:
@@ -45,13 +45,13 @@ class Cluster:
         return self.head.draft.service.distributed or Distributed()
 
 
-def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[Cluster]]:
-    """The hosts with their parts in multi-node services, and these services.
+def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[MultiNodeService]]:
+    """The hosts with their placements in multi-node services, and these services.
 
     The head of a service is the host in distributed.head, else the first of the inventory. The other hosts follow in the order of the inventory.
     """
     drafts = list(hosts)
-    found: dict[str, list[Member]] = {}
+    found: dict[str, list[NodeDraft]] = {}
     for host in drafts:
         here: set[str] = set()
         for draft in host.services:
@@ -59,44 +59,49 @@ def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[Cluster]
             # Of two services with the same name on a host, which is an error, the first is used.
             if draft.is_distributed and name is not None and name not in here:
                 here.add(name)
-                found.setdefault(name, []).append(Member(host, draft))
-    clusters = []
-    parts: dict[tuple[str, str], Part] = {}
-    for name, members in found.items():
-        cluster = Cluster(name, tuple(_by_rank(members)))
-        nodes = tuple(_node(member) for member in cluster.members)
-        for rank, member in enumerate(cluster.members):
-            parts[member.host.name, name] = Part(nodes, rank, cluster.distributed.backend, cluster.distributed.rendezvous_port)
-        clusters.append(cluster)
-    placed = {host.name: _with_parts(host, parts) for host in drafts}
-    return list(placed.values()), [Cluster(cluster.name, tuple(_member(placed[name], cluster.name) for name in cluster.hosts)) for cluster in clusters]
+                found.setdefault(name, []).append(NodeDraft(host, draft))
+    services = []
+    placements: dict[tuple[str, str], NodePlacement] = {}
+    for name, node_drafts in found.items():
+        service = MultiNodeService(name, tuple(_by_rank(node_drafts)))
+        nodes = tuple(_node(node_draft) for node_draft in service.node_drafts)
+        for rank, node_draft in enumerate(service.node_drafts):
+            placements[node_draft.host.name, name] = NodePlacement(nodes, rank, service.distributed.backend, service.distributed.rendezvous_port)
+        services.append(service)
+    placed = {host.name: _with_placements(host, placements) for host in drafts}
+    return list(placed.values()), [_with_drafts(service, placed) for service in services]
 
 
-def _by_rank(members: list[Member]) -> list[Member]:
-    heads = [member.draft.service.distributed.head for member in members if member.draft.service.distributed is not None]
+def _with_drafts(service: MultiNodeService, placed: dict[str, HostDraft]) -> MultiNodeService:
+    """The service with the drafts that know their placement."""
+    return replace(service, node_drafts=tuple(_node_draft(placed[name], service.name) for name in service.hosts))
+
+
+def _by_rank(node_drafts: list[NodeDraft]) -> list[NodeDraft]:
+    heads = [node_draft.draft.service.distributed.head for node_draft in node_drafts if node_draft.draft.service.distributed is not None]
     named = next((head for head in heads if head is not None), None)
-    return sorted(members, key=lambda member: member.host.name != named)
+    return sorted(node_drafts, key=lambda node_draft: node_draft.host.name != named)
 
 
-def _with_parts(host: HostDraft, parts: dict[tuple[str, str], Part]) -> HostDraft:
+def _with_placements(host: HostDraft, placements: dict[tuple[str, str], NodePlacement]) -> HostDraft:
     services = []
     done: set[str] = set()
     for draft in host.services:
         name = draft.service.name
         if draft.is_distributed and name is not None and name not in done:
             done.add(name)
-            services.append(draft.with_part(parts[host.name, name]))
+            services.append(draft.with_placement(placements[host.name, name]))
         else:
             services.append(draft)
     return replace(host, services=tuple(services))
 
 
-def _member(host: HostDraft, name: str) -> Member:
-    return Member(host, next(draft for draft in host.services if draft.service.name == name and draft.part is not None))
+def _node_draft(host: HostDraft, name: str) -> NodeDraft:
+    return NodeDraft(host, next(draft for draft in host.services if draft.service.name == name and draft.placement is not None))
 
 
-def _node(member: Member) -> Node:
+def _node(node_draft: NodeDraft) -> Node:
     """The address at which the other nodes reach this one."""
-    host = member.host
-    wanted = member.draft.service.distributed.interface if member.draft.service.distributed else None
+    host = node_draft.host
+    wanted = node_draft.draft.service.distributed.interface if node_draft.draft.service.distributed else None
     return Node(host.name, *reached_at(host.address, host.facts, wanted))

@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Iterable
 
-from ..inputs.distributed import MP, RAY, Part
+from ..inputs.distributed import MP, RAY, NodePlacement
 from ..inputs.services import Service
 from ..inputs.settings.accounts import account_name
 from ..programs import library, program
@@ -65,15 +65,15 @@ class NodeUnit:
         return dict(vars(self))
 
 
-def ports(part: Part) -> dict[str, int]:
+def ports(placement: NodePlacement) -> dict[str, int]:
     """Ports of this host by their purpose, without those of Ray's worker processes."""
-    offsets = _RAY_PORTS if part.backend == RAY else _MP_PORTS
-    return {name: part.rendezvous_port + offset for name, offset in offsets.items() if part.is_head or name not in _HEAD_ALONE}
+    offsets = _RAY_PORTS if placement.backend == RAY else _MP_PORTS
+    return {name: placement.rendezvous_port + offset for name, offset in offsets.items() if placement.is_head or name not in _HEAD_ALONE}
 
 
-def worker_ports(part: Part) -> range:
+def worker_ports(placement: NodePlacement) -> range:
     """Ports that Ray's workers on this host listen on; none with mp."""
-    return range(part.rendezvous_port + _FIRST_WORKER_PORT, part.rendezvous_port + RAY_BLOCK) if part.backend == RAY else range(0)
+    return range(placement.rendezvous_port + _FIRST_WORKER_PORT, placement.rendezvous_port + RAY_BLOCK) if placement.backend == RAY else range(0)
 
 
 def highest_port(backend: str, port: int) -> int:
@@ -83,14 +83,14 @@ def highest_port(backend: str, port: int) -> int:
 
 def unit_name(draft: ServiceDraft) -> str:
     """The unit that stands for a service on this host: it serves when the unit is active."""
-    part = draft.part
-    return f"ray-worker-{draft.service.name}.service" if part is not None and part.backend == RAY and not part.is_head else draft.service.unit
+    placement = draft.placement
+    return f"ray-worker-{draft.service.name}.service" if placement is not None and placement.backend == RAY and not placement.is_head else draft.service.unit
 
 
 def unit_names(draft: ServiceDraft) -> list[str]:
     """All units of a service on any of its hosts."""
     name = draft.service.name
-    return [draft.service.unit, f"ray-head-{name}.service", f"ray-worker-{name}.service"] if draft.part is not None else [draft.service.unit]
+    return [draft.service.unit, f"ray-head-{name}.service", f"ray-worker-{name}.service"] if draft.placement is not None else [draft.service.unit]
 
 
 def temp_dir(host: HostDraft, draft: ServiceDraft) -> str:
@@ -124,74 +124,77 @@ def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) 
 
 def units_of(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: str | None) -> list[NodeUnit]:
     """The units of a multi-node service on this host, first the one that represents it. Empty for a service on one host."""
-    part = draft.part
-    if part is None:
+    placement = draft.placement
+    if placement is None:
         return []
-    if part.backend == MP:
-        return [_mp_unit(host, draft, part, argv, local_url)]
-    if not part.is_head:
-        return [_ray_unit(host, draft, part, "worker")]
-    return [_engine_unit(host, draft, part, argv, local_url), _ray_unit(host, draft, part, "head")]
+    if placement.backend == MP:
+        return [_mp_unit(host, draft, placement, argv, local_url)]
+    if not placement.is_head:
+        return [_ray_unit(host, draft, placement, "worker")]
+    return [_engine_unit(host, draft, placement, argv, local_url), _ray_unit(host, draft, placement, "head")]
 
 
-def _mp_unit(host: HostDraft, draft: ServiceDraft, part: Part, argv: list[str], local_url: str | None) -> NodeUnit:
-    flags = {"what": f"vLLM's rank {part.rank}"}
-    workers = _others(part) if part.is_head else []
+def _mp_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, argv: list[str], local_url: str | None) -> NodeUnit:
+    flags = {"what": f"vLLM's rank {placement.rank}"}
+    workers = _others(placement) if placement.is_head else []
     return _unit(
-        host, draft, part, draft.service.unit, str(draft.service.name), {**flags, **(_engine_flags(host, draft, local_url) if part.is_head else {})},
-        workers, argv, draft.environment, has_secrets=True, is_leader=part.is_head,
+        host, draft, placement, draft.service.unit, str(draft.service.name), {**flags, **(_engine_flags(host, draft, local_url) if placement.is_head else {})},
+        workers, argv, draft.environment, has_secrets=True, is_leader=placement.is_head,
     )
 
 
-def _engine_unit(host: HostDraft, draft: ServiceDraft, part: Part, argv: list[str], local_url: str | None) -> NodeUnit:
+def _engine_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, argv: list[str], local_url: str | None) -> NodeUnit:
     environment = {
         **draft.environment,
-        **_ray_environment(draft, part),
-        "RAY_ADDRESS": _address(part.head.address, part.rendezvous_port),
+        **_ray_environment(draft, placement),
+        "RAY_ADDRESS": _address(placement.head.address, placement.rendezvous_port),
         "VLLM_CONFIG_ROOT": f"{draft.cache}/config",
     }
     flags = {"name": "engine", "what": "the engine", **_engine_flags(host, draft, local_url)}
-    return _unit(host, draft, part, draft.service.unit, str(draft.service.name), flags, [], argv, environment, has_secrets=True, is_leader=False)
+    return _unit(host, draft, placement, draft.service.unit, str(draft.service.name), flags, [], argv, environment, has_secrets=True, is_leader=False)
 
 
-def _ray_unit(host: HostDraft, draft: ServiceDraft, part: Part, role: str) -> NodeUnit:
-    is_head = part.is_head
-    numbers = ports(part)
+def _ray_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, role: str) -> NodeUnit:
+    is_head = placement.is_head
+    numbers = ports(placement)
     temp = temp_dir(host, draft)
     ready = "rendezvous" if is_head else "node_manager"
     flags = {
         "what": f"Ray's {role}",
-        "ready_port": _address(part.node.address, numbers[ready]),
+        "ready_port": _address(placement.node.address, numbers[ready]),
         "clean": [temp, *(["/dev/shm"] if is_head else [])],
         "logs": [temp],
     }
     if is_head:
         gpus = len(set(draft.gpus or ()))
         check = [f"{draft.release.path}/bin/python", library(host.settings.host_install_dir), "supervisor.ray_nodes"]
-        flags["check"] = [*check, _address(part.head.address, part.rendezvous_port), str(gpus), *(f"{node.host}={node.address}" for node in part.nodes)]
-    workers = [*_others(part), "engine"] if is_head else []
+        nodes = [f"{node.host}={node.address}" for node in placement.nodes]
+        flags["check"] = [*check, _address(placement.head.address, placement.rendezvous_port), str(gpus), *nodes]
+    workers = [*_others(placement), "engine"] if is_head else []
     return _unit(
-        host, draft, part, f"ray-{role}-{draft.service.name}.service", f"{draft.service.name}.ray-{role}", flags, workers, _ray_command(host, draft, part),
-        {**draft.environment, **_ray_environment(draft, part)}, has_secrets=False, is_leader=is_head,
+        host, draft, placement, f"ray-{role}-{draft.service.name}.service", f"{draft.service.name}.ray-{role}", flags, workers,
+        _ray_command(host, draft, placement), {**draft.environment, **_ray_environment(draft, placement)}, has_secrets=False, is_leader=is_head,
     )
 
 
-def _ray_command(host: HostDraft, draft: ServiceDraft, part: Part) -> list[str]:
+def _ray_command(host: HostDraft, draft: ServiceDraft, placement: NodePlacement) -> list[str]:
     settings = host.settings
-    numbers = ports(part)
-    workers = worker_ports(part)
+    numbers = ports(placement)
+    workers = worker_ports(placement)
     temp = temp_dir(host, draft)
-    joins = ["--head", f"--port={part.rendezvous_port}"] if part.is_head else [f"--address={_address(part.head.address, part.rendezvous_port)}"]
+    joins = [f"--address={_address(placement.head.address, placement.rendezvous_port)}"]
+    if placement.is_head:
+        joins = ["--head", f"--port={placement.rendezvous_port}"]
     head = [
         f"--include-dashboard={'true' if settings.multi_node_ray_dashboard else 'false'}",
         "--dashboard-host=127.0.0.1",
         f"--dashboard-port={numbers['dashboard']}",
         # Listens wherever grpcio is installed, which vLLM brings.
         f"--ray-client-server-port={numbers['client']}",
-    ] if part.is_head else []
+    ] if placement.is_head else []
     return [
         f"{draft.release.path}/bin/ray", "start", *joins, "--block",
-        f"--node-ip-address={part.node.address}",
+        f"--node-ip-address={placement.node.address}",
         f"--node-manager-port={numbers['node_manager']}",
         f"--object-manager-port={numbers['object_manager']}",
         f"--runtime-env-agent-port={numbers['runtime_env_agent']}",
@@ -211,7 +214,7 @@ def _ray_command(host: HostDraft, draft: ServiceDraft, part: Part) -> list[str]:
     ]
 
 
-def _ray_environment(draft: ServiceDraft, part: Part) -> dict[str, str]:
+def _ray_environment(draft: ServiceDraft, placement: NodePlacement) -> dict[str, str]:
     found = {
         "RAY_AUTH_MODE": "token",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -221,8 +224,8 @@ def _ray_environment(draft: ServiceDraft, part: Part) -> dict[str, str]:
         "RAY_worker_niceness": "0",
         # A journal is no terminal.
         "RAY_COLOR_PREFIX": "0",
-        "AUTOSCALER_METRIC_PORT": str(part.rendezvous_port + _RAY_PORTS["autoscaler_metrics"]),
-        "DASHBOARD_METRIC_PORT": str(part.rendezvous_port + _RAY_PORTS["dashboard_metrics"]),
+        "AUTOSCALER_METRIC_PORT": str(placement.rendezvous_port + _RAY_PORTS["autoscaler_metrics"]),
+        "DASHBOARD_METRIC_PORT": str(placement.rendezvous_port + _RAY_PORTS["dashboard_metrics"]),
     }
     # Engine and ranks of one host find each other's sockets there, since each unit has its own /tmp.
     return {**found, "VLLM_RPC_BASE_PATH": _rpc_dir(draft)}
@@ -245,18 +248,18 @@ def _engine_flags(host: HostDraft, draft: ServiceDraft, local_url: str | None) -
 
 
 def _unit(
-    host: HostDraft, draft: ServiceDraft, part: Part, unit: str, name: str, flags: dict[str, Any], workers: list[str], command: list[str],
+    host: HostDraft, draft: ServiceDraft, placement: NodePlacement, unit: str, name: str, flags: dict[str, Any], workers: list[str], command: list[str],
     environment: dict[str, str], has_secrets: bool, is_leader: bool,
 ) -> NodeUnit:
     settings = host.settings
     failures = f"{settings.host_state_dir}/failures/{unit.rpartition('.')[0]}"
     given = {
         "service": draft.service.name,
-        "name": part.node.host,
-        "backend": part.backend,
-        "digest": digest(draft, part),
-        "port": part.rendezvous_port + (_RAY_PORTS if part.backend == RAY else _MP_PORTS)["supervisor"],
-        **({"listen": part.head.address} if is_leader else {"leader_address": part.head.address, "leader_name": part.head.host}),
+        "name": placement.node.host,
+        "backend": placement.backend,
+        "digest": digest(draft, placement),
+        "port": placement.rendezvous_port + (_RAY_PORTS if placement.backend == RAY else _MP_PORTS)["supervisor"],
+        **({"listen": placement.head.address} if is_leader else {"leader_address": placement.head.address, "leader_name": placement.head.host}),
         "worker": workers,
         "transport": draft.transport.expects if draft.transport is not None else "",
         "failures": failures,
@@ -268,9 +271,9 @@ def _unit(
     }
     lists = {key: values if isinstance(values, list) else [values] for key, values in given.items()}
     words = [f"--{key.replace('_', '-')}={value}" for key, values in lists.items() for value in values if value != ""]
-    is_ray = part.backend == RAY
+    is_ray = placement.backend == RAY
     ray_folder = temp_dir(host, draft) if is_ray else ""
-    shared_memory = f"/dev/shm/inferops-{draft.service.name}" if is_ray and part.is_head else ""
+    shared_memory = f"/dev/shm/inferops-{draft.service.name}" if is_ray and placement.is_head else ""
     return NodeUnit(
         unit=unit,
         environment_file=f"{settings.host_config_dir}/{name}.env",
@@ -304,29 +307,29 @@ def own_folders(host: HostDraft, draft: ServiceDraft, folders: list[str], ray_fo
     ]
 
 
-def digest(draft: ServiceDraft, part: Part) -> str:
+def digest(draft: ServiceDraft, placement: NodePlacement) -> str:
     """A checksum of what has to be the same on all nodes of a service: the leader refuses a worker with another one. Environments may differ."""
-    own = part.arguments()
+    own = placement.arguments()
     alike = {
         "release": draft.release.name,
         "weights": draft.weights.name if draft.weights else "",
         "arguments": {key: value for key, value in draft.arguments.items() if key not in own},
-        "nodes": [[node.host, node.address] for node in part.nodes],
-        "backend": part.backend,
-        "rendezvous_port": part.rendezvous_port,
+        "nodes": [[node.host, node.address] for node in placement.nodes],
+        "backend": placement.backend,
+        "rendezvous_port": placement.rendezvous_port,
         "gpus": len(set(draft.gpus or ())),
     }
     return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def network_digest(part: Part, transport: str) -> str:
+def network_digest(placement: NodePlacement, transport: str) -> str:
     """A checksum of what the connectivity between the nodes depends on, the same on all of them."""
-    nodes = [[node.host, node.address, node.interface] for node in part.nodes]
-    return hashlib.sha256(json.dumps([nodes, part.backend, part.rendezvous_port, transport]).encode()).hexdigest()[:16]
+    nodes = [[node.host, node.address, node.interface] for node in placement.nodes]
+    return hashlib.sha256(json.dumps([nodes, placement.backend, placement.rendezvous_port, transport]).encode()).hexdigest()[:16]
 
 
-def _others(part: Part) -> list[str]:
-    return [node.host for node in part.nodes if node != part.node]
+def _others(placement: NodePlacement) -> list[str]:
+    return [node.host for node in placement.nodes if node != placement.node]
 
 
 def _address(address: str, port: int) -> str:

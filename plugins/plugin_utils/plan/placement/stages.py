@@ -77,7 +77,7 @@ def _cache(stage: Estimate, whole: Estimate) -> int:
 
 def _hosts(host: HostDraft, draft: ServiceDraft, parallel: Parallel) -> list[list[str]]:
     """The hosts of each stage. Ranks fill one host after the other; a stage has the ranks of tensor and prefill context parallel."""
-    names = [node.host for node in draft.part.nodes] if draft.part is not None else [host.name]
+    names = [node.host for node in draft.placement.nodes] if draft.placement is not None else [host.name]
     ranks = parallel.world // parallel.pipeline // parallel.data
     each = len(set(draft.gpus or ())) or max(1, -(-parallel.pipeline * ranks // len(names)))
     return [names[position * ranks // each : ((position + 1) * ranks - 1) // each + 1] for position in range(parallel.pipeline)]

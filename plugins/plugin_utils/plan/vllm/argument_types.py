@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, Mapping
 
-from ..errors import Bad, did_you_mean, kind as kind_of, nearest
+from ..errors import InvalidValue, did_you_mean, kind as kind_of, nearest
 from ..versions import Version, parse
 from .flags import flag, flag_key
 
@@ -123,24 +123,24 @@ class TypeTable:
 def check(key: str, value: Any, takes: FlagType) -> None:
     """Validate the value of a vllm_args key in the form that it will have on the command line.
 
-    :raises Bad: when vLLM would refuse it
+    :raises InvalidValue: when vLLM would refuse it
     """
     head, dot, member = key.partition(".")
     if dot:
         if takes.kind not in ("json", "json_or_text"):
-            raise Bad(f"{flag(head)} does not take a dictionary with members", f"write it as {head}: ...")
+            raise InvalidValue(f"{flag(head)} does not take a dictionary with members", f"write it as {head}: ...")
         first, deeper, _rest = member.partition(".")
         _check_members({first: {} if deeper else value}, takes)
         return
     if value is True or value is False:
         _check_boolean(head, value, takes)
     elif takes.kind in ("switch", "on"):
-        raise Bad(f"{flag(head)} is a switch and takes no value", "write true or false, without quotes")
+        raise InvalidValue(f"{flag(head)} is a switch and takes no value", "write true or false, without quotes")
     elif isinstance(value, (list, tuple)):
         # A list of one text is the same as the text. Numbers may not be in a list, since other checks compute with them.
         if not takes.many and (len(value) != 1 or takes.kind != "text"):
             fix = f"write it as JSON in quotes: '{json.dumps(list(value), default=str)}'" if takes.kind == "json" else "write one value, without brackets"
-            raise Bad(f"{flag(head)} takes one value, and this is a list", fix)
+            raise InvalidValue(f"{flag(head)} takes one value, and this is a list", fix)
         for item in value:
             _check_one(head, item, takes)
     else:
@@ -167,14 +167,14 @@ def _check_boolean(head: str, value: bool, takes: FlagType) -> None:
     if takes.kind == "switch" or (takes.kind == "on" and value) or (takes.bare and value):
         return
     if takes.kind == "on":
-        raise Bad(f"vLLM has no --no-{flag(head)[2:]}", f"remove {head}: it is off by default")
-    raise Bad(f"{flag(head)} needs a value, and this is {kind_of(value)}", f"write {_NAMES.get(takes.kind, 'its value')}, or null to remove it")
+        raise InvalidValue(f"vLLM has no --no-{flag(head)[2:]}", f"remove {head}: it is off by default")
+    raise InvalidValue(f"{flag(head)} needs a value, and this is {kind_of(value)}", f"write {_NAMES.get(takes.kind, 'its value')}, or null to remove it")
 
 
 def _check_one(head: str, value: Any, takes: FlagType) -> None:
     if isinstance(value, Mapping):
         if takes.kind not in ("json", "json_or_text"):
-            raise Bad(f"{flag(head)} does not take a dictionary", f"write {_NAMES.get(takes.kind, 'text')}")
+            raise InvalidValue(f"{flag(head)} does not take a dictionary", f"write {_NAMES.get(takes.kind, 'text')}")
         _check_members(value, takes)
         return
     text = repr(value) if isinstance(value, float) else str(value)
@@ -185,7 +185,7 @@ def _check_one(head: str, value: Any, takes: FlagType) -> None:
         return
     number = _number(text, takes.kind)
     if number is None and takes.kind != "text":
-        raise Bad(f"{flag(head)} takes {_NAMES[takes.kind]}", f"write {_NAMES[takes.kind]}")
+        raise InvalidValue(f"{flag(head)} takes {_NAMES[takes.kind]}", f"write {_NAMES[takes.kind]}")
     if takes.choices:
         _check_choice(head, text if number is None else number, takes)
     if number is not None and number != -1:
@@ -213,7 +213,7 @@ def _check_choice(head: str, value: Any, takes: FlagType) -> None:
         return
     names = [str(choice) for choice in takes.choices]
     near = nearest(folded, names) if isinstance(folded, str) else []
-    raise Bad(f"{flag(head)} has no such choice", f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(names)}")
+    raise InvalidValue(f"{flag(head)} has no such choice", f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(names)}")
 
 
 def _check_bounds(what: str, number: float, bounds: tuple[tuple[str, float], ...]) -> None:
@@ -225,7 +225,7 @@ def _check_bounds(what: str, number: float, bounds: tuple[tuple[str, float], ...
             "le": (number <= bound, f"{bound:g} or less"),
         }[relation]
         if not fits:
-            raise Bad(f"{what} must be {text}", f"write {text}")
+            raise InvalidValue(f"{what} must be {text}", f"write {text}")
 
 
 def _check_json(text: str, takes: FlagType) -> None:
@@ -235,11 +235,11 @@ def _check_json(text: str, takes: FlagType) -> None:
     try:
         read = json.loads(text)
     except (ValueError, RecursionError):
-        raise Bad("this is not JSON", "write a dictionary in YAML, or JSON in quotes") from None
+        raise InvalidValue("this is not JSON", "write a dictionary in YAML, or JSON in quotes") from None
     if isinstance(read, dict):
         _check_members(read, takes)
     elif takes.object:
-        raise Bad(f"this is {kind_of(read)} where a dictionary belongs", "write a dictionary")
+        raise InvalidValue(f"this is {kind_of(read)} where a dictionary belongs", "write a dictionary")
 
 
 def _check_members(pairs: Mapping[Any, Any], takes: FlagType) -> None:
@@ -248,7 +248,7 @@ def _check_members(pairs: Mapping[Any, Any], takes: FlagType) -> None:
     for name, value in pairs.items():
         known = takes.members.get(str(name).replace("-", "_"))
         if known is None:
-            raise Bad(f"it has no member {name!s:.60}", did_you_mean(name, takes.members, f"its members are {', '.join(takes.members)}"))
+            raise InvalidValue(f"it has no member {name!s:.60}", did_you_mean(name, takes.members, f"its members are {', '.join(takes.members)}"))
         _check_member(str(name), value, known)
 
 
@@ -264,9 +264,9 @@ def _check_member(name: str, value: Any, takes: Member) -> None:
         if takes.choices and found in ("text", "whole"):
             near = nearest(value, [str(choice) for choice in takes.choices]) if isinstance(value, str) else []
             choices = ", ".join(str(choice) for choice in takes.choices)
-            raise Bad(f"its member {name} has no such choice", f"did you mean {' or '.join(near)}?" if near else f"choose among {choices}")
+            raise InvalidValue(f"its member {name} has no such choice", f"did you mean {' or '.join(near)}?" if near else f"choose among {choices}")
         known = [words for kind, words in _JSON_NAMES.items() if kind in takes.kinds] + [str(choice) for choice in takes.choices]
-        raise Bad(f"its member {name} is {kind_of(value)}", f"write {' or '.join(known)}")
+        raise InvalidValue(f"its member {name} is {kind_of(value)}", f"write {' or '.join(known)}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         _check_bounds(f"its member {name}", value, takes.bounds)
 

@@ -9,7 +9,7 @@ import math
 
 from typing import Any, Mapping
 
-from ..errors import Bad, kind
+from ..errors import InvalidValue, kind
 from .flags import flag
 
 # Flags that the plan sets, each with the setting to use instead. Keys are those of vllm_args.
@@ -78,19 +78,19 @@ _LONGEST = 8192
 def check_value(value: Any) -> None:
     """Refuse values that cannot be written on a command line.
 
-    :raises Bad: with the reason
+    :raises InvalidValue: with the reason
     """
     if isinstance(value, Mapping):
         _json(value)
     elif isinstance(value, (list, tuple)):
         if not value:
-            raise Bad("the list is empty", "give it items, or null to leave the flag out")
+            raise InvalidValue("the list is empty", "give it items, or null to leave the flag out")
         for item in value:
             if isinstance(item, bool) or item is None or isinstance(item, (list, tuple)):
-                raise Bad(f"an item of the list is {kind(item)}", "write text, numbers or dictionaries")
+                raise InvalidValue(f"an item of the list is {kind(item)}", "write text, numbers or dictionaries")
             check_value(item)
         if any(isinstance(item, str) and item.startswith("-") for item in value):
-            raise Bad("an item of the list begins with a dash, and vLLM would take it for a flag", "write each flag as a key of vllm_args")
+            raise InvalidValue("an item of the list begins with a dash, and vLLM would take it for a flag", "write each flag as a key of vllm_args")
     else:
         _scalar(value)
 
@@ -121,7 +121,7 @@ def _word(value: Any) -> str:
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
         if len(value) > _LONGEST or any(not character.isprintable() for character in value):
-            raise Bad(f"it contains a control character, a line break, or more than {_LONGEST} characters", "write it on one line")
+            raise InvalidValue(f"it contains a control character, a line break, or more than {_LONGEST} characters", "write it on one line")
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -129,16 +129,16 @@ def _scalar(value: Any) -> str:
         return str(value)
     if isinstance(value, float) and math.isfinite(value):
         return repr(value)
-    raise Bad(f"this is {kind(value)}, or a number that is too large", "write text, a number, true, false, a list or a dictionary")
+    raise InvalidValue(f"this is {kind(value)}, or a number that is too large", "write text, a number, true, false, a list or a dictionary")
 
 
 def _json(value: Any) -> str:
     try:
         return _scalar(json.dumps(value, separators=(",", ":"), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        if isinstance(error, Bad):
+        if isinstance(error, InvalidValue):
             raise
-        raise Bad("it cannot be written as JSON", "write text, numbers, true, false, lists and dictionaries") from error
+        raise InvalidValue("it cannot be written as JSON", "write text, numbers, true, false, lists and dictionaries") from error
 
 
 def member(arguments: Mapping[str, Any], key: str, name: str) -> Any:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import Bad
+from ..errors import InvalidValue
 
 VLLM = "vllm"
 TRANSFORMERS = "transformers"
@@ -19,5 +19,5 @@ NAMES = {VLLM: "vLLM", TRANSFORMERS: "Transformers"}
 def read(value: Any) -> str:
     """A reader of a service's engine."""
     if value not in ENGINES:
-        raise Bad("there is no such engine", f"write {' or '.join(ENGINES)}, or leave it out for {VLLM}")
+        raise InvalidValue("there is no such engine", f"write {' or '.join(ENGINES)}, or leave it out for {VLLM}")
     return str(value)

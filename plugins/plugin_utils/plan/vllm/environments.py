@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from .. import values
-from ..errors import Bad, PlanError, is_secret_name, shown
+from ..errors import InvalidValue, PlanError, is_secret_name, shown
 
 # Tokens of the Hub, which services do not need, since they run offline.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
@@ -27,14 +27,14 @@ def read(host: str, service: str, key: str, value: Any) -> tuple[dict[str, str |
     """A dictionary of environment variables as the user wrote it; None removes one. Invalid values are errors and left out."""
     try:
         pairs = values.mapping(value)
-    except Bad as bad:
+    except InvalidValue as bad:
         return {}, [PlanError(host, service, key, shown(value, key), bad.why, bad.fix)]
     found: dict[str, str | None] = {}
     errors = []
     for name, item in pairs.items():
         try:
             found[name] = _read_one(name, item)
-        except Bad as bad:
+        except InvalidValue as bad:
             errors.append(PlanError(host, service, f"{key}.{name}", shown(item, name), bad.why, bad.fix))
     return found, errors
 
@@ -42,12 +42,12 @@ def read(host: str, service: str, key: str, value: Any) -> tuple[dict[str, str |
 def check_name(name: Any) -> None:
     """Check that a user may set a variable of this name.
 
-    :raises Bad: with the reason
+    :raises InvalidValue: with the reason
     """
     if not isinstance(name, str) or not values.is_variable_name(name):
-        raise Bad("this is not a valid name of an environment variable", "use letters, digits and _")
+        raise InvalidValue("this is not a valid name of an environment variable", "use letters, digits and _")
     if name in _OWNED:
-        raise Bad(*_OWNED[name])
+        raise InvalidValue(*_OWNED[name])
 
 
 def _read_one(name: str, value: Any) -> str | None:
@@ -55,7 +55,7 @@ def _read_one(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if is_secret_name(name):
-        raise Bad("by its name this is a secret, and all users can read the environment in the unit", "move it to the service's secret_environment")
+        raise InvalidValue("by its name this is a secret, and all users can read the environment in the unit", "move it to the service's secret_environment")
     return values.environment_value(value)
 
 

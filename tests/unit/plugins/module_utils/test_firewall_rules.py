@@ -148,7 +148,7 @@ def test_a_host_where_all_is_well() -> None:
     found = read()
     assert (found.installed, found.enabled, found.loaded, found.ipv6_on, found.logging) == (True, True, True, True, "low")
     assert found.policies == {"INPUT": "DROP", "OUTPUT": "ACCEPT"}
-    assert state.State.of(found.document()) == found
+    assert state.State.of(found.to_dict()) == found
 
 
 @pytest.mark.parametrize(

@@ -180,10 +180,10 @@ PLAN = {
 def test_in_force() -> None:
     """What the plan compares before the role does anything."""
     right = {"rules": PLAN["rules"], "logging": PLAN["logging"]}
-    assert is_in_force(RIGHT.document(), **right)
-    assert not is_in_force(replace(RIGHT, pending=True).document(), **right)
-    assert not is_in_force(replace(RIGHT, loaded=False).document(), **right)
-    assert not is_in_force(replace(RIGHT, rules=(replace(SSH4, action="deny", comment=""),)).document(), **right)
+    assert is_in_force(RIGHT.to_dict(), **right)
+    assert not is_in_force(replace(RIGHT, pending=True).to_dict(), **right)
+    assert not is_in_force(replace(RIGHT, loaded=False).to_dict(), **right)
+    assert not is_in_force(replace(RIGHT, rules=(replace(SSH4, action="deny", comment=""),)).to_dict(), **right)
     assert not is_in_force({}, **right)
 
 

@@ -11,24 +11,24 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
 
 from ... import values
-from ...errors import Bad, PlanError, is_secret_name, shown
+from ...errors import InvalidValue, PlanError, is_secret_name, shown
 from ...versions import Version
 from ...vllm import environments
 from . import accounts, cuda as cuda_settings, interpreters, kernel, networks, proxies, sharing, sources
 
-_SECONDS = values.whole(1, 7 * 24 * 3600)
+_SECONDS = values.integer(1, 7 * 24 * 3600)
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[A-Za-z0-9._,\s-]*\])?\s*")
 # One version and no wildcard, or a file.
 _PIN = re.compile(r"===?\s*[A-Za-z0-9.+!_-]+\s*(?:;.*)?$|@\s*(?:https?://|file:///|/)\S+\.(?:whl|tar\.gz|zip)(?:#\S+)?\s*(?:;.*)?$")
 # A connection takes some 300 bytes: the most is 40 GB of them.
-_CONNECTIONS = values.whole(1024, 2**27)
-_PORT = values.whole(1024, 65535)
+_CONNECTIONS = values.integer(1024, 2**27)
+_PORT = values.integer(1024, 65535)
 
 
 def _endpoints(value: Any) -> tuple[str, ...]:
-    read = values.texts(value)
+    read = values.strings(value)
     if not read or any(not url.startswith(("http://", "https://")) for url in read):
-        raise Bad("each endpoint is an http or https address, and there is at least one", "write a list like [https://huggingface.co]")
+        raise InvalidValue("each endpoint is an http or https address, and there is at least one", "write a list like [https://huggingface.co]")
     return tuple(url.rstrip("/") for url in read)
 
 
@@ -39,21 +39,21 @@ def _token_endpoints(value: Any) -> tuple[str, ...]:
 
 def _address(value: Any) -> str:
     """An address to reach a host at, or empty."""
-    read = values.text(value)
+    read = values.string(value)
     return values.bind_address(read) if read else read
 
 
 def requirements(value: Any) -> tuple[str, ...]:
     """Requirements beside the engine, each pinned: what floats is another release on another day under the same name."""
-    read = tuple(requirement.strip() for requirement in values.texts(value))
+    read = tuple(requirement.strip() for requirement in values.strings(value))
     for requirement in read:
         match = _REQUIREMENT.match(requirement)
         if match is None:
-            raise Bad(f"{shown(requirement)} is not a requirement", "write <package>==<version>")
+            raise InvalidValue(f"{shown(requirement)} is not a requirement", "write <package>==<version>")
         if match["name"].lower() == "vllm":
-            raise Bad("vllm itself stands among the further requirements", "say which vLLM with vllm_version or vllm_source")
+            raise InvalidValue("vllm itself stands among the further requirements", "say which vLLM with vllm_version or vllm_source")
         if not _PIN.match(requirement, match.end()):
-            raise Bad(f"{shown(requirement)} is not pinned", f"write {match['name']}==<version>, so that every host gets the same on every day")
+            raise InvalidValue(f"{shown(requirement)} is not pinned", f"write {match['name']}==<version>, so that every host gets the same on every day")
     return read
 
 
@@ -61,16 +61,16 @@ def _build_environment(value: Any) -> dict[str, str]:
     read = values.mapping(value)
     for name in read:
         if not values.is_variable_name(name):
-            raise Bad(f"{shown(name)} is not a name for an environment variable", "use letters, digits and _")
+            raise InvalidValue(f"{shown(name)} is not a name for an environment variable", "use letters, digits and _")
         if name.startswith("UV_"):
-            raise Bad(f"{name} is set by the build", "say it with the role's variables: vllm_index_url, vllm_find_links, vllm_torch_backend, …")
+            raise InvalidValue(f"{name} is set by the build", "say it with the role's variables: vllm_index_url, vllm_find_links, vllm_torch_backend, …")
         if is_secret_name(name):
-            raise Bad(f"by its name {name} is a secret, and it would be kept in the release's record", "leave it out")
+            raise InvalidValue(f"by its name {name} is a secret, and it would be kept in the release's record", "leave it out")
     return {name: values.environment_value(item) for name, item in sorted(read.items())}
 
 
 # Readers of settings that say no more than their type.
-_BY_TYPE: dict[str, values.Reader] = {"str": values.text, "bool": values.switch, "tuple[str, ...]": values.texts, "Version": values.version}
+_BY_TYPE: dict[str, values.Reader] = {"str": values.string, "bool": values.boolean, "tuple[str, ...]": values.strings, "Version": values.version}
 
 
 def setting(reader: values.Reader) -> Any:
@@ -112,7 +112,7 @@ class Settings:
     vllm_extra_index_urls: tuple[str, ...]
     vllm_find_links: tuple[str, ...]
     vllm_no_index: bool
-    vllm_keep_releases: int = setting(values.whole(0, 1000))
+    vllm_keep_releases: int = setting(values.integer(0, 1000))
     cuda_source: str = setting(cuda_settings.source)
     cuda_system_path: str = setting(cuda_settings.path)
     cuda_architectures: tuple[str, ...] = setting(cuda_settings.architectures)
@@ -126,12 +126,12 @@ class Settings:
     weights_include: tuple[str, ...]
     weights_exclude: tuple[str, ...]
     weights_token_endpoints: tuple[str, ...] = setting(_token_endpoints)
-    weights_max_workers: int = setting(values.whole(1, 64))
-    weights_min_rate: int = setting(values.whole(0, 10**12))
-    weights_rate_seconds: int = setting(values.whole(1, 3600))
+    weights_max_workers: int = setting(values.integer(1, 64))
+    weights_min_rate: int = setting(values.integer(0, 10**12))
+    weights_rate_seconds: int = setting(values.integer(1, 3600))
     weights_stall_timeout: int = setting(_SECONDS)
     weights_timeout: int = setting(_SECONDS)
-    weights_disk_reserve: int = setting(values.whole(0, 10**18))
+    weights_disk_reserve: int = setting(values.integer(0, 10**18))
     weights_offline: bool
     weights_share: str = setting(sharing.mode)
     weights_share_port: int = setting(_PORT)
@@ -146,16 +146,16 @@ class Settings:
     model_service_account_prefix: str = setting(accounts.prefix)
     model_service_start_timeout: int = setting(_SECONDS)
     model_service_stop_timeout: int = setting(_SECONDS)
-    model_service_shutdown_timeout: int = setting(values.whole(0, 24 * 3600))
+    model_service_shutdown_timeout: int = setting(values.integer(0, 24 * 3600))
     model_service_restart: bool
     model_service_environment: dict[str, str | None]
     multi_node_ray_version: Version
     multi_node_ray_temp_dir: str = setting(values.path)
     # Ray itself refuses less than 75 MiB.
-    multi_node_ray_object_store_memory: int = setting(values.whole(80 * 2**20, 2**44))
+    multi_node_ray_object_store_memory: int = setting(values.integer(80 * 2**20, 2**44))
     multi_node_ray_dashboard: bool
     multi_node_join_timeout: int = setting(_SECONDS)
-    multi_node_heartbeat_timeout: int = setting(values.whole(5, 3600))
+    multi_node_heartbeat_timeout: int = setting(values.integer(5, 3600))
     multi_node_probe_interval: int = setting(_SECONDS)
     multi_node_probe_timeout: int = setting(_SECONDS)
     multi_node_liveness_timeout: int = setting(_SECONDS)
@@ -164,13 +164,13 @@ class Settings:
     firewall_ssh_sources: tuple[str, ...] = setting(networks.sources)
     firewall_open_ports: tuple[networks.OpenPort, ...] = setting(networks.open_ports)
     firewall_logging: str = setting(networks.logging)
-    firewall_rollback_timeout: int = setting(values.whole(20, 600))
+    firewall_rollback_timeout: int = setting(values.integer(20, 600))
     kernel_enabled: bool
     kernel_conntrack_max: int = setting(_CONNECTIONS)
     kernel_conntrack_buckets: int | None = setting(values.optional(_CONNECTIONS))
     kernel_transparent_hugepages: str | None = setting(values.optional(kernel.hugepages))
-    kernel_swappiness: int | None = setting(values.optional(values.whole(0, 200)))
-    kernel_socket_buffer_max: int | None = setting(values.optional(values.whole(2**20, 2**31 - 1)))
+    kernel_swappiness: int | None = setting(values.optional(values.integer(0, 200)))
+    kernel_socket_buffer_max: int | None = setting(values.optional(values.integer(2**20, 2**31 - 1)))
     kernel_cpu_governor: str | None = setting(values.optional(kernel.governor))
     kernel_memlock_users: tuple[str, ...] = setting(kernel.memlock_users)
     kernel_sysctl_defaults: dict[str, str | None]
@@ -208,7 +208,7 @@ def read(host: str, defaults: Mapping[str, Any], variables: Mapping[str, Any]) -
             continue
         try:
             found[name] = _READERS[name](variables.get(name, defaults[name]))
-        except Bad as bad_value:
+        except InvalidValue as bad_value:
             if name not in variables:
                 raise MissingDefault(f"the default of {name} cannot be used: {bad_value.why}") from bad_value
             errors.append(PlanError(host, "", name, shown(variables[name], name), bad_value.why, bad_value.fix))

@@ -9,8 +9,8 @@ import re
 
 from typing import Any
 
-from ...errors import Bad
-from ...values import text
+from ...errors import InvalidValue
+from ...values import string
 
 # Maximum length of account names on Linux (useradd(8)).
 LONGEST = 32
@@ -23,9 +23,9 @@ MARK = "inferops service "
 
 def prefix(value: Any) -> str:
     """The prefix of the names of services' accounts."""
-    read = text(value)
+    read = string(value)
     if not _PREFIX.fullmatch(read):
-        raise Bad("this is not a valid prefix of account names", "use up to 16 lower-case letters, digits, _ and -, beginning with a letter")
+        raise InvalidValue("this is not a valid prefix of account names", "use up to 16 lower-case letters, digits, _ and -, beginning with a letter")
     return read
 
 

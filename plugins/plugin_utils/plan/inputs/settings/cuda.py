@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from ... import values
-from ...errors import Bad, did_you_mean
+from ...errors import InvalidValue, did_you_mean
 
 SOURCES = ("wheels", "system", "packages", "none")
 
@@ -19,19 +19,19 @@ _BRANCH = re.compile(r"[1-9]\d{2}")
 
 def source(value: Any) -> str:
     """The source of the toolkit."""
-    word = values.text(value)
+    word = values.string(value)
     if word not in SOURCES:
-        raise Bad("there is no such source of a CUDA toolkit", did_you_mean(word, SOURCES, f"choose among {', '.join(SOURCES)}"))
+        raise InvalidValue("there is no such source of a CUDA toolkit", did_you_mean(word, SOURCES, f"choose among {', '.join(SOURCES)}"))
     return word
 
 
 def architectures(value: Any) -> tuple[str, ...]:
     """Compute capabilities like 9.0, sorted and unique. YAML reads 9.0 without quotes as a number, which is accepted."""
     items = [str(item) if isinstance(item, float) else item for item in value] if isinstance(value, (list, tuple)) else value
-    found = values.texts(items)
+    found = values.strings(items)
     for item in found:
         if not _ARCHITECTURE.fullmatch(item):
-            raise Bad(f"{item} is not a compute capability", "write each like 9.0, as nvidia-smi --query-gpu=compute_cap prints it")
+            raise InvalidValue(f"{item} is not a compute capability", "write each like 9.0, as nvidia-smi --query-gpu=compute_cap prints it")
     return tuple(sorted(set(found), key=lambda item: tuple(int(number) for number in item.split("."))))
 
 
@@ -42,7 +42,7 @@ def path(value: Any) -> str:
 
 def branch(value: Any) -> str:
     """A driver branch: the first number of its versions, which YAML reads as a number."""
-    found = str(value) if isinstance(value, int) and not isinstance(value, bool) else values.text(value)
+    found = str(value) if isinstance(value, int) and not isinstance(value, bool) else values.string(value)
     if not _BRANCH.fullmatch(found):
-        raise Bad("this is not a branch of NVIDIA's driver", "write the first number of its versions, like 580")
+        raise InvalidValue("this is not a branch of NVIDIA's driver", "write the first number of its versions, like 580")
     return found

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from ... import values
-from ...errors import Bad, shown
+from ...errors import InvalidValue, shown
 from ...vllm.platforms import Numbers, numbers
 
 SYSTEM = "/usr/bin/python3"
@@ -24,23 +24,23 @@ def read(value: Any) -> str:
     """The path of an interpreter, or the version of one that uv installs. YAML reads 3.12 without quotes as a number."""
     if isinstance(value, float):
         if str(value) == "3.1":
-            raise Bad("YAML reads this as 3.1", "write it in quotes, like '3.10'")
+            raise InvalidValue("YAML reads this as 3.1", "write it in quotes, like '3.10'")
         value = str(value)
-    word = values.text(value)
+    word = values.string(value)
     if _MANAGED.fullmatch(word):
         return word
     if not word.startswith("/"):
         fix = "write the path of an interpreter like /usr/bin/python3, or a version like '3.12' for one that uv installs"
-        raise Bad(f"{shown(word)} is neither a path nor a version", fix)
+        raise InvalidValue(f"{shown(word)} is neither a path nor a version", fix)
     return str(values.path(word))
 
 
 def mirror(value: Any) -> str:
     """The mirror from which uv downloads Pythons; empty for their releases on GitHub."""
-    read_text = values.text(value)
+    read_text = values.string(value)
     if read_text and not _ADDRESS.fullmatch(read_text):
         fix = "write an address without a password, like https://mirror.example/python-build-standalone or file:///srv/python"
-        raise Bad("this is not the address of a mirror", fix)
+        raise InvalidValue("this is not the address of a mirror", fix)
     return read_text.rstrip("/")
 
 

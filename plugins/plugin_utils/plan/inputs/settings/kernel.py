@@ -13,7 +13,7 @@ from typing import Any, Mapping
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import keys
 
 from ... import values
-from ...errors import Bad, PlanError, did_you_mean, kind, shown
+from ...errors import InvalidValue, PlanError, did_you_mean, kind, shown
 
 # The collection's parameters, and the user's over them.
 VARIABLES = ("kernel_sysctl_defaults", "kernel_sysctl")
@@ -52,26 +52,26 @@ class KernelFacts:
 
 def hugepages(value: Any) -> str:
     """A word for transparent huge pages."""
-    read = values.text(value)
+    read = values.string(value)
     if read not in HUGEPAGES:
-        raise Bad("the kernel does not know this word", did_you_mean(read, HUGEPAGES, f"write {', '.join(HUGEPAGES)}"))
+        raise InvalidValue("the kernel does not know this word", did_you_mean(read, HUGEPAGES, f"write {', '.join(HUGEPAGES)}"))
     return read
 
 
 def governor(value: Any) -> str:
     """The name of a governor. Which ones there are depends on the driver, so the host is asked."""
-    read = values.text(value)
+    read = values.string(value)
     if not _GOVERNOR.fullmatch(read):
-        raise Bad("this is not the name of a governor", "write one that the CPUs offer, such as performance, powersave or schedutil")
+        raise InvalidValue("this is not the name of a governor", "write one that the CPUs offer, such as performance, powersave or schedutil")
     return read
 
 
 def memlock_users(value: Any) -> tuple[str, ...]:
     """Users, and groups with @ before them, as limits.conf takes them. root has no need of it."""
-    read = values.texts(value)
+    read = values.strings(value)
     for name in read:
         if not _MEMLOCK.fullmatch(name):
-            raise Bad(f"{shown(name)} is not the name of a user or, with @ before it, of a group", "write names like alice or @researchers")
+            raise InvalidValue(f"{shown(name)} is not the name of a user or, with @ before it, of a group", "write names like alice or @researchers")
     return tuple(dict.fromkeys(read))
 
 
@@ -79,7 +79,7 @@ def read_sysctl(variable: str, host: str, raw: Any) -> tuple[dict[str, str | Non
     """Parameters by their name with dots, null for one that is taken away. What cannot be used is left out and an error."""
     try:
         pairs = values.mapping(raw)
-    except Bad as bad:
+    except InvalidValue as bad:
         return {}, [PlanError(host, "", variable, shown(raw), bad.why, bad.fix)]
     found: dict[str, str | None] = {}
     errors = []
@@ -87,33 +87,33 @@ def read_sysctl(variable: str, host: str, raw: Any) -> tuple[dict[str, str | Non
         try:
             key = _name(name)
             if key in found:
-                raise Bad(f"{key} stands there twice, under two spellings of its name", "keep one of them")
+                raise InvalidValue(f"{key} stands there twice, under two spellings of its name", "keep one of them")
             found[key] = None if value is None else _value(value)
-        except Bad as bad:
+        except InvalidValue as bad:
             errors.append(PlanError(host, "", f"{variable}.{name}", shown(value, name), bad.why, bad.fix))
     return found, errors
 
 
 def _name(name: str) -> str:
     if keys.is_pattern(name):
-        raise Bad("a pattern says nothing about which parameters are meant", "write out each name, like net.ipv4.conf.all.rp_filter")
+        raise InvalidValue("a pattern says nothing about which parameters are meant", "write out each name, like net.ipv4.conf.all.rp_filter")
     if not keys.is_name(name):
-        raise Bad("this is not the name of a kernel parameter", "write it as sysctl shows it, like net.core.somaxconn")
+        raise InvalidValue("this is not the name of a kernel parameter", "write it as sysctl shows it, like net.core.somaxconn")
     return keys.canonical(name)
 
 
 def _value(value: Any) -> str:
     if isinstance(value, bool):
-        raise Bad("YAML read this as true or false, and the kernel takes numbers", "write 1 or 0")
+        raise InvalidValue("YAML read this as true or false, and the kernel takes numbers", "write 1 or 0")
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float) and math.isfinite(value):
         return repr(value)
     if not isinstance(value, str):
-        raise Bad(f"this is {kind(value)} where a number or text belongs", 'write a number, or text like "4096 131072 6291456"')
-    text = keys.plain(values.text(value.replace("\t", " ")))
+        raise InvalidValue(f"this is {kind(value)} where a number or text belongs", 'write a number, or text like "4096 131072 6291456"')
+    text = keys.plain(values.string(value.replace("\t", " ")))
     if not text or len(text) > _LONGEST_VALUE:
-        raise Bad(f"it is empty or longer than {_LONGEST_VALUE} characters", "write a value; null takes the parameter away")
+        raise InvalidValue(f"it is empty or longer than {_LONGEST_VALUE} characters", "write a value; null takes the parameter away")
     return text
 
 

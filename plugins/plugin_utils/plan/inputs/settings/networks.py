@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Union
 
 from ... import values
-from ...errors import Bad, did_you_mean, shown
+from ...errors import InvalidValue, did_you_mean, shown
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -20,7 +20,7 @@ EVERYBODY = ("0.0.0.0/0", "::/0")
 _ANY = ("any", "all", "anywhere")
 LOGGING = ("off", "low", "medium", "high", "full")
 _PROTOCOLS = ("tcp", "udp")
-_PORT = values.whole(1, 65535)
+_PORT = values.integer(1, 65535)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class OpenPort:
 def open_ports(value: Any) -> tuple[OpenPort, ...]:
     """Ports of other programs, each with its allowed sources."""
     if not isinstance(value, (list, tuple)):
-        raise Bad("this is not a list", _OPEN_PORT)
+        raise InvalidValue("this is not a list", _OPEN_PORT)
     return tuple(_open_port(item) for item in value)
 
 
@@ -46,12 +46,12 @@ def _open_port(item: Any) -> OpenPort:
     pairs = values.mapping(item)
     unknown = [key for key in pairs if key not in ("port", "protocol", "sources")]
     if unknown:
-        raise Bad(f"a port has no key {shown(unknown[0])}", did_you_mean(unknown[0], ("port", "protocol", "sources"), _OPEN_PORT))
+        raise InvalidValue(f"a port has no key {shown(unknown[0])}", did_you_mean(unknown[0], ("port", "protocol", "sources"), _OPEN_PORT))
     if pairs.get("port") is None or not pairs.get("sources"):
-        raise Bad("each item needs a port and its sources", _OPEN_PORT)
+        raise InvalidValue("each item needs a port and its sources", _OPEN_PORT)
     protocol = pairs.get("protocol", "tcp")
     if protocol not in _PROTOCOLS:
-        raise Bad(f"{shown(protocol)} is not a supported protocol", "write tcp or udp")
+        raise InvalidValue(f"{shown(protocol)} is not a supported protocol", "write tcp or udp")
     return OpenPort(_PORT(pairs["port"]), protocol, sources(pairs["sources"]))
 
 
@@ -60,7 +60,7 @@ def sources(value: Any) -> tuple[str, ...]:
     read: list[str] = []
     wrong: list[str] = []
     meant: list[str] = []
-    for item in values.texts(value):
+    for item in values.strings(value):
         if item in _ANY:
             read += EVERYBODY
             continue
@@ -72,7 +72,7 @@ def sources(value: Any) -> tuple[str, ...]:
             meant += near
     if wrong:
         fix = f"did you mean {' and '.join(meant)}?" if meant else "write networks like 10.0.0.0/8, addresses, or any"
-        raise Bad(", ".join(wrong), fix)
+        raise InvalidValue(", ".join(wrong), fix)
     return tuple(dict.fromkeys(read))
 
 
@@ -91,9 +91,9 @@ def logging(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "low" if value else "off"
-    read = values.text(value).lower()
+    read = values.string(value).lower()
     if read not in LOGGING:
-        raise Bad("UFW has no such logging level", f"write one of {', '.join(LOGGING)}, or leave it out to keep the host's level")
+        raise InvalidValue("UFW has no such logging level", f"write one of {', '.join(LOGGING)}, or leave it out to keep the host's level")
     return read
 
 

@@ -12,7 +12,7 @@ from typing import Any, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from ... import values
-from ...errors import HIDDEN, Bad, PlanError, shown
+from ...errors import HIDDEN, InvalidValue, PlanError, shown
 
 PASSWORD = "host_proxy_password"
 # Names and addresses by which a host always reaches itself.
@@ -46,40 +46,41 @@ class Proxy:
 
 def address(value: Any) -> str:
     """The address of a proxy, without user, password and path; may be empty."""
-    text = values.text(value).rstrip("/")
+    text = values.string(value).rstrip("/")
     if not text:
         return ""
     form = "write it like http://proxy.example:3128"
     if "@" in text:
         fix = f"{form}; the user is host_proxy_username, the password host_proxy_password"
-        raise Bad("it contains a user or a password, and all users can read this address", fix)
+        raise InvalidValue("it contains a user or a password, and all users can read this address", fix)
     try:
         parts = urlsplit(text)
         port, host = parts.port, parts.hostname
     except ValueError as error:
-        raise Bad("this is not an address", form) from error
+        raise InvalidValue("this is not an address", form) from error
     if parts.scheme not in ("http", "https"):
-        raise Bad(f"a proxy's address begins with http or https, and this one with {parts.scheme or 'neither'}", form)
+        raise InvalidValue(f"a proxy's address begins with http or https, and this one with {parts.scheme or 'neither'}", form)
     if not host or port is None or parts.path or parts.query or parts.fragment or not re.fullmatch(r"[\w.:-]+", host, re.ASCII):
-        raise Bad("a proxy's address has only a host and a port", form)
+        raise InvalidValue("a proxy's address has only a host and a port", form)
     return text
 
 
 def no_proxy(value: Any) -> tuple[str, ...]:
     """Hosts, domains with a leading dot, addresses and networks that are reached without the proxy: a list, or text separated by commas."""
     items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-    found = values.texts(items)
+    found = values.strings(items)
     for item in found:
         if not _HOST.fullmatch(item) and not _is_network(item):
-            raise Bad(f"{shown(item)} is neither a host, a domain, an address nor a network", "write a list like [mirror.example, .corp.example, 10.0.0.0/8]")
+            why = f"{shown(item)} is neither a host, a domain, an address nor a network"
+            raise InvalidValue(why, "write a list like [mirror.example, .corp.example, 10.0.0.0/8]")
     return found
 
 
 def username(value: Any) -> str:
     """The user for the proxy; may be empty."""
-    text = values.text(value)
+    text = values.string(value)
     if text and not _USER.fullmatch(text):
-        raise Bad("it contains a colon, white space or a non-ASCII character", "write only the user's name; the password is host_proxy_password")
+        raise InvalidValue("it contains a colon, white space or a non-ASCII character", "write only the user's name; the password is host_proxy_password")
     return text
 
 
@@ -100,7 +101,7 @@ def of_variables(variables: Mapping[str, Any], inventory: Iterable[str]) -> dict
         http, https = (address(variables.get(name, "")) for name in ("host_http_proxy", "host_https_proxy"))
         near = (*LOOPBACK, *no_proxy(variables.get("host_no_proxy", [])), *inventory)
         return Proxy(http, https or http, tuple(dict.fromkeys(near)), username(variables.get("host_proxy_username", ""))).to_dict()
-    except Bad:
+    except InvalidValue:
         # The reader of the setting reports the error.
         return None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import values
-from ...errors import Bad, did_you_mean
+from ...errors import InvalidValue, did_you_mean
 from .. import distributed
 
 NONE = "none"
@@ -41,13 +41,13 @@ class Share:
 
 def mode(value: Any) -> str:
     """The value of C(weights_share)."""
-    read = values.text(value)
+    read = values.string(value)
     if read not in MODES:
-        raise Bad("there is no such mode of sharing weights", did_you_mean(read, MODES, f"write {', '.join(MODES[:-1])} or {MODES[-1]}"))
+        raise InvalidValue("there is no such mode of sharing weights", did_you_mean(read, MODES, f"write {', '.join(MODES[:-1])} or {MODES[-1]}"))
     return read
 
 
 def interface(value: Any) -> str:
     """The name of a network interface; may be empty."""
-    read = values.text(value)
+    read = values.string(value)
     return distributed.interface(read) if read else read

@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials
 
-from ...errors import Bad
-from ...values import text
+from ...errors import InvalidValue
+from ...values import string
 
 INDEX = "index"
 NIGHTLY = "nightly"
@@ -55,18 +55,18 @@ class Source:
 
 def read(value: Any) -> Source:
     """A reader of the setting C(vllm_source)."""
-    words = text(value).strip()
+    words = string(value).strip()
     if not words:
         return Source()
     if words == NIGHTLY:
         return Source(NIGHTLY)
     if any(character.isspace() for character in words):
-        raise Bad("it contains white space", _FORMS)
+        raise InvalidValue("it contains white space", _FORMS)
     if words.startswith("git+"):
         return _git(words[len("git+"):])
     if words.startswith(("/", "https://", "http://")):
         return _file(words)
-    raise Bad("this is not a known kind of source", _FORMS)
+    raise InvalidValue("this is not a known kind of source", _FORMS)
 
 
 def _split(address: str) -> SplitResult:
@@ -75,41 +75,42 @@ def _split(address: str) -> SplitResult:
         _port = parts.port
     except ValueError as error:
         # The text of the exception may quote a password that was parsed as a port.
-        raise Bad("this is not an address", _FORMS) from error
+        raise InvalidValue("this is not an address", _FORMS) from error
     if has_credentials(address):
         # They would be in the release's record, which all users can read.
-        raise Bad("it contains a user or a password", "write them into host_index_credentials, which builds read from a file of root; or use an ssh key")
+        fix = "write them into host_index_credentials, which builds read from a file of root; or use an ssh key"
+        raise InvalidValue("it contains a user or a password", fix)
     return parts
 
 
 def _git(address: str) -> Source:
     parts = _split(address)
     if parts.scheme not in _GIT_SCHEMES:
-        raise Bad("the git address needs https, http, ssh or file", "write git+https://<host>/<repository>@<commit>")
+        raise InvalidValue("the git address needs https, http, ssh or file", "write git+https://<host>/<repository>@<commit>")
     if parts.scheme != "file" and not parts.hostname:
-        raise Bad("the git address has no host", "write git+https://<host>/<repository>@<commit>")
+        raise InvalidValue("the git address has no host", "write git+https://<host>/<repository>@<commit>")
     path, at, reference = parts.path.rpartition("@")
     if not at or not reference:
-        raise Bad("the commit is missing", "end it with @<commit>, the 40 hexadecimal digits; a tag or branch can move")
+        raise InvalidValue("the commit is missing", "end it with @<commit>, the 40 hexadecimal digits; a tag or branch can move")
     if not path.strip("/") or parts.query or parts.fragment:
-        raise Bad("the git address has no repository, or a query or a fragment", "write git+https://<host>/<repository>@<commit>")
+        raise InvalidValue("the git address has no repository, or a query or a fragment", "write git+https://<host>/<repository>@<commit>")
     if not _REFERENCE.fullmatch(reference) or ".." in reference or reference.endswith(("/", ".lock")):
-        raise Bad("the text after @ is not a commit, tag or branch", "end it with @<commit>, the 40 hexadecimal digits")
+        raise InvalidValue("the text after @ is not a commit, tag or branch", "end it with @<commit>, the 40 hexadecimal digits")
     return Source(GIT, parts._replace(path=path).geturl(), reference)
 
 
 def _file(address: str) -> Source:
     parts = _split(address)
     if parts.scheme and not parts.hostname:
-        raise Bad("the address has no host", _FORMS)
+        raise InvalidValue("the address has no host", _FORMS)
     if not parts.path.endswith(_ARCHIVES):
-        raise Bad("this is neither an sdist nor a wheel", _FORMS)
+        raise InvalidValue("this is neither an sdist nor a wheel", _FORMS)
     if ".." in parts.path.split("/"):
-        raise Bad("it contains '..'", "write the full path")
+        raise InvalidValue("it contains '..'", "write the full path")
     sha256 = ""
     if parts.fragment:
         match = _SHA256.fullmatch(parts.fragment)
         if match is None:
-            raise Bad("the text after # is not sha256=<64 hexadecimal digits>", "end it with #sha256=<64 hexadecimal digits>, or leave that out")
+            raise InvalidValue("the text after # is not sha256=<64 hexadecimal digits>", "end it with #sha256=<64 hexadecimal digits>, or leave that out")
         sha256 = match[1]
     return Source(FILE, parts._replace(fragment="").geturl(), sha256=sha256)

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan import values
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Bad
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import InvalidValue
 
 TAKEN: list[tuple[values.Reader, Any, Any]] = [
-    (values.text, "", ""),
-    (values.text, "a" * 4096, "a" * 4096),
+    (values.string, "", ""),
+    (values.string, "a" * 4096, "a" * 4096),
     (values.word, "a", "a"),
-    (values.whole(1, 5), 1, 1),
-    (values.whole(1, 5), 5, 5),
-    (values.whole(1, 5), "5", 5),
-    (values.whole(-5, 5), "-5", -5),
-    (values.switch, True, True),
-    (values.switch, "False", False),
+    (values.integer(1, 5), 1, 1),
+    (values.integer(1, 5), 5, 5),
+    (values.integer(1, 5), "5", 5),
+    (values.integer(-5, 5), "-5", -5),
+    (values.boolean, True, True),
+    (values.boolean, "False", False),
     (values.path, "/var/lib/inferops", "/var/lib/inferops"),
     (values.path, "/var/lib/", "/var/lib"),
-    (values.texts, [], ()),
-    (values.texts, ["a", ""], ("a", "")),
+    (values.strings, [], ()),
+    (values.strings, ["a", ""], ("a", "")),
     (values.account, "_a-1", "_a-1"),
     (values.account, "a" * 32, "a" * 32),
     (values.revision, "main", "main"),
@@ -45,31 +45,31 @@ TAKEN: list[tuple[values.Reader, Any, Any]] = [
 ]
 
 REFUSED: list[tuple[values.Reader, Any]] = [
-    (values.text, 5),
-    (values.text, None),
-    (values.text, "a\nb"),
-    (values.text, "a\0"),
-    (values.text, "a" * 4097),
+    (values.string, 5),
+    (values.string, None),
+    (values.string, "a\nb"),
+    (values.string, "a\0"),
+    (values.string, "a" * 4097),
     (values.word, ""),
     (values.word, "a b"),
-    (values.whole(1, 5), 0),
-    (values.whole(1, 5), 6),
-    (values.whole(1, 5), True),
-    (values.whole(1, 5), 2.0),
-    (values.whole(1, 5), "two"),
-    (values.whole(1, 5), ""),
-    (values.whole(1, 5), "--3"),
-    (values.whole(1, 5), "9" * 5000),
-    (values.switch, 1),
-    (values.switch, "maybe"),
+    (values.integer(1, 5), 0),
+    (values.integer(1, 5), 6),
+    (values.integer(1, 5), True),
+    (values.integer(1, 5), 2.0),
+    (values.integer(1, 5), "two"),
+    (values.integer(1, 5), ""),
+    (values.integer(1, 5), "--3"),
+    (values.integer(1, 5), "9" * 5000),
+    (values.boolean, 1),
+    (values.boolean, "maybe"),
     (values.path, "/"),
     (values.path, "relative"),
     (values.path, "/a/../b"),
     (values.path, "/a b"),
     (values.path, "/a//b"),
     (values.path, "/a%n"),
-    (values.texts, "a"),
-    (values.texts, [1]),
+    (values.strings, "a"),
+    (values.strings, [1]),
     (values.account, "root"),
     (values.account, "Upper"),
     (values.account, "a" * 33),
@@ -119,6 +119,6 @@ def test_taken(reader: values.Reader, value: Any, expected: Any) -> None:
 @pytest.mark.parametrize(("reader", "value"), REFUSED)
 def test_refused(reader: values.Reader, value: Any) -> None:
     """Bad values are refused with a reason and a fix."""
-    with pytest.raises(Bad) as refused:
+    with pytest.raises(InvalidValue) as refused:
         reader(value)
     assert refused.value.why and refused.value.fix

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Bad
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import InvalidValue
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import settings
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings import sources
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
@@ -73,7 +73,7 @@ REFUSED: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("text", "words"), REFUSED, ids=[str(case[0]) for case in REFUSED])
 def test_sources_that_are_refused(text: Any, words: str) -> None:
-    with pytest.raises(Bad, match=words.replace("..", r"\.\.")) as caught:
+    with pytest.raises(InvalidValue, match=words.replace("..", r"\.\.")) as caught:
         sources.read(text)
     assert caught.value.fix and "hush" not in caught.value.why
 
@@ -100,7 +100,7 @@ def test_requirements_that_are_pinned(text: str) -> None:
     ],
 )
 def test_requirements_that_are_refused(text: str, words: str) -> None:
-    with pytest.raises(Bad) as caught:
+    with pytest.raises(InvalidValue) as caught:
         settings.requirements([text])
     assert words in f"{caught.value.why} {caught.value.fix}"
 

@@ -22,7 +22,7 @@ def test_no_check_is_forgotten() -> None:
         for name, function in inspect.getmembers(module, inspect.isfunction):
             signature = inspect.signature(function)
             takes = [parameter.annotation for parameter in signature.parameters.values()]
-            is_one = takes in (["HostDraft"], ["Cluster", "Run"]) and str(signature.return_annotation).startswith("Iterator")
+            is_one = takes in (["HostDraft"], ["MultiNodeService", "Run"]) and str(signature.return_annotation).startswith("Iterator")
             if is_one and function.__module__ == module.__name__ and not name.startswith("_") and function not in marked:
                 forgotten.append(f"{path.name}: {name}")
     assert not forgotten, f"put @check() or @multi_node_check on {', '.join(forgotten)}"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Bad
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import InvalidValue
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.versions import Version, parse
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm import argument_types, arguments
@@ -240,12 +240,12 @@ def cases(tables: Tables, version: Version) -> list[tuple[str, Any, bool]]:
         for value in [*choose.sample(WORDS, 9), *takes.choices[:1]]:
             try:
                 arguments.check_value(value)
-            except Bad:
+            except InvalidValue:
                 continue
             try:
                 argument_types.check(key, value, argument_types.FlagType(**{**vars(takes), "bounds": ()}))
                 found.append((key, value, True))
-            except Bad:
+            except InvalidValue:
                 found.append((key, value, False))
     return found
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import Bad
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import InvalidValue
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm import arguments
 
 WORDS: list[tuple[Any, list[str]]] = [
@@ -36,7 +36,7 @@ def test_words(value: Any, words: list[str]) -> None:
 @pytest.mark.parametrize("value", REFUSED)
 def test_refused(value: Any) -> None:
     """What has none is refused."""
-    with pytest.raises(Bad):
+    with pytest.raises(InvalidValue):
         arguments.check_value(value)
 
 
