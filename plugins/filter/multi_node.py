@@ -11,21 +11,21 @@ from ansible_collections.inferops.gpu.plugins.filter.systemd import environment_
 Service = t.Mapping[str, t.Any]
 
 
-def unit_rows(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]]) -> list[dict[str, t.Any]]:
+def unit_items(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]]) -> list[dict[str, t.Any]]:
     """Return each unit of present services with all that its unit file is written from. What stands for a service comes after what stands beside it.
 
     `secrets` are the services' own, by service; only their names are used.
     """
-    rows = []
+    items = []
     for service in services:
         if service["state"] != "present":
             continue
         if not service["units"]:
-            rows.append({**service, "words": list(service["argv"]), "supervised": None})
+            items.append({**service, "words": list(service["argv"]), "supervised": None})
         for unit in reversed(service["units"]):
             own = {key: unit[key] for key in ("unit", "environment_file", "served", "environment", "own_folders")}
-            rows.append({**service, **own, "supervised": unit, "words": command(unit, secrets.get(service["name"], {}))})
-    return rows
+            items.append({**service, **own, "supervised": unit, "words": command(unit, secrets.get(service["name"], {}))})
+    return items
 
 
 def unit_environments(
@@ -89,13 +89,13 @@ def multi_node_errors(own: t.Mapping[str, str], services: t.Sequence[Service], o
     return found
 
 
-def fallen_nodes(services: t.Sequence[Service], hosts: t.Sequence[str]) -> list[str]:
+def failed_nodes(services: t.Sequence[Service], hosts: t.Sequence[str]) -> list[str]:
     """Return a line for each multi-node service of which a node is not among `hosts`, those that have not failed in this run."""
     found = []
     for service in services:
-        fallen = [node["host"] for node in (service.get("node") or {}).get("nodes", []) if node["host"] not in hosts]
-        if fallen:
-            found.append(f"{service['name']}: {', '.join(fallen)} failed in this run, and a multi-node service is changed on all of its nodes or on none")
+        failed = [node["host"] for node in (service.get("node") or {}).get("nodes", []) if node["host"] not in hosts]
+        if failed:
+            found.append(f"{service['name']}: {', '.join(failed)} failed in this run, and a multi-node service is changed on all of its nodes or on none")
     return found
 
 
@@ -104,9 +104,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
-            "unit_rows": unit_rows,
+            "unit_items": unit_items,
             "unit_environments": unit_environments,
             "multi_node_tokens": multi_node_tokens,
             "multi_node_errors": multi_node_errors,
-            "fallen_nodes": fallen_nodes,
+            "failed_nodes": failed_nodes,
         }

@@ -25,8 +25,8 @@ def multi_node_ports(services: t.Sequence[Service], names: t.Sequence[str]) -> l
     return sorted({port for name in names for port in ports_of(services, name)})
 
 
-def multi_node_network_untried(services: t.Sequence[Service], facts: t.Mapping[str, t.Any]) -> list[Service]:
-    """Return those services of which a node has not kept that its ways to the others were tried. `facts` are those of the hosts, by name."""
+def unchecked_networks(services: t.Sequence[Service], facts: t.Mapping[str, t.Any]) -> list[Service]:
+    """Return those services whose connectivity has no record of a passed check on each of its nodes. `facts` are those of the hosts, by name."""
     found = []
     for service in services:
         stamps = [(facts.get(node["host"]) or {}).get("checked", {}).get(f"network-{service['name']}") for node in service["node"]["nodes"]]
@@ -94,4 +94,9 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"multi_node_peers": multi_node_peers, "multi_node_ports": multi_node_ports, "multi_node_network_untried": multi_node_network_untried, "multi_node_network_errors": multi_node_network_errors}
+        return {
+            "multi_node_peers": multi_node_peers,
+            "multi_node_ports": multi_node_ports,
+            "unchecked_networks": unchecked_networks,
+            "multi_node_network_errors": multi_node_network_errors,
+        }

@@ -107,7 +107,7 @@ CAUSE_LINES = 600
 MAIN = ("ExecMainCode", "ExecMainStatus")
 
 
-def has_fallen(active: str, sub: str, restarts: int, before: int) -> bool:
+def has_failed(active: str, sub: str, restarts: int, before: int) -> bool:
     """Tell whether a start has failed since `before` restarts, though systemd is at the next one or waits to be."""
     return sub == "auto-restart" or (active != "active" and 0 <= before < restarts)
 
@@ -138,7 +138,7 @@ def main() -> None:
     while True:
         state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job", "StatusText", *MAIN)
         restarts = int(state["NRestarts"] or 0)
-        fell = not module.params["rejoin"] and has_fallen(state["ActiveState"], state["SubState"], restarts, module.params["restarts"])
+        fell = not module.params["rejoin"] and has_failed(state["ActiveState"], state["SubState"], restarts, module.params["restarts"])
         # A unit whose job is queued still shows the state of its previous generation.
         running = state["ActiveState"] in ("activating", "deactivating", "reloading") or state["Job"] not in ("", "0")
         ended = fell or not running

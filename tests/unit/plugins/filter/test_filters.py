@@ -139,7 +139,7 @@ def test_only_the_engine_has_the_services_secrets() -> None:
         {"unit": "vllm-a.service", "path": "/e/vllm-a.env", "content": f'{head}S="s"\nSUPERVISOR_TOKEN="t"\nVLLM_API_KEY="k"\n\n'},
         {"unit": "vllm-b.service", "path": "/etc/inferops/b.env", "content": f"{head.replace('service a', 'service b')}\n"},
     ]
-    rows = multi_node.unit_rows([multi_node_service("head")], secrets)
+    rows = multi_node.unit_items([multi_node_service("head")], secrets)
     assert rows[1]["words"] == ["supervisor", "--withhold=S", "--withhold=VLLM_API_KEY", "--", "vllm", "serve"]
     assert rows[0]["words"] == ["supervisor", "--", "ray"]
     assert not [row for row in rows if "k" in row["words"] or "secrets" in row]
@@ -166,8 +166,8 @@ def test_tokens(given: str, made: dict[str, object], expected: str) -> None:
 
 
 def test_a_service_whose_other_node_has_failed_is_left_alone() -> None:
-    assert multi_node.fallen_nodes([multi_node_service("worker"), plan_service("b")], ["h", "w"]) == []
-    [line] = multi_node.fallen_nodes([multi_node_service("worker"), plan_service("b")], ["w"])
+    assert multi_node.failed_nodes([multi_node_service("worker"), plan_service("b")], ["h", "w"]) == []
+    [line] = multi_node.failed_nodes([multi_node_service("worker"), plan_service("b")], ["w"])
     assert line.startswith("a: h failed in this run")
 
 

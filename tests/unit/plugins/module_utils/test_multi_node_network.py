@@ -65,13 +65,13 @@ def test_peers_have_the_ports_of_their_own_plan() -> None:
     assert filters.multi_node_ports([service()], ["big"]) == [6379, 6380]
 
 
-UNTRIED = [({"a": "n", "b": "n"}, 0), ({"a": "n"}, 1), ({"a": "n", "b": "old"}, 1), ({}, 1)]
+UNCHECKED = [({"a": "n", "b": "n"}, 0), ({"a": "n"}, 1), ({"a": "n", "b": "old"}, 1), ({}, 1)]
 
 
-@pytest.mark.parametrize(("stamps", "count"), UNTRIED)
-def test_tried_is_what_both_have_kept(stamps: dict[str, str], count: int) -> None:
+@pytest.mark.parametrize(("stamps", "count"), UNCHECKED)
+def test_a_network_is_checked_when_both_nodes_have_the_record(stamps: dict[str, str], count: int) -> None:
     facts = {host: {"checked": {"network-big": stamp}} for host, stamp in stamps.items()}
-    assert len(filters.multi_node_network_untried([service()], facts)) == count
+    assert len(filters.unchecked_networks([service()], facts)) == count
 
 
 def free_ports(count: int) -> list[int]:

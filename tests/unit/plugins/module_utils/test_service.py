@@ -124,4 +124,4 @@ def test_a_unit_of_somebody_else_is_seen(lab: Lab) -> None:
     ],
 )
 def test_falling_is_told_from_having_fallen(active: str, sub: str, restarts: int, before: int, expected: bool) -> None:
-    assert unit_status.has_fallen(active, sub, restarts, before) is expected
+    assert unit_status.has_failed(active, sub, restarts, before) is expected

@@ -30,7 +30,7 @@ def planned(request: pytest.FixtureRequest, plan_hosts: Callable[[list[HostInput
     variables = {"model_services": [big], "plan_gpus": h20, "plan_accept": {"open-port": "x", "unchecked-values": "x"}}
     made = plan_hosts([HostInput(node, variables, None) for node in NODES])
     assert made.errors == []
-    return {node: multi_node.unit_rows(made.hosts[node]["services"], {"big": {}}) for node in NODES}
+    return {node: multi_node.unit_items(made.hosts[node]["services"], {"big": {}}) for node in NODES}
 
 
 def test_the_supervisor_reads_its_options(planned: dict[str, list[dict[str, Any]]]) -> None:
