@@ -123,5 +123,5 @@ def test_a_unit_of_somebody_else_is_seen(lab: Lab) -> None:
         ("active", "running", 1, 0, False),
     ],
 )
-def test_falling_is_told_from_having_fallen(active: str, sub: str, restarts: int, before: int, expected: bool) -> None:
+def test_a_unit_that_restarts_is_told_from_one_that_has_failed(active: str, sub: str, restarts: int, before: int, expected: bool) -> None:
     assert unit_status.has_failed(active, sub, restarts, before) is expected
