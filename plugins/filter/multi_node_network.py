@@ -9,22 +9,6 @@ import typing as t
 Service = t.Mapping[str, t.Any]
 
 
-def multi_node_peers(services: t.Sequence[Service], host: str, planned: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
-    """Return the other nodes of a host's services, each once, with the ports that it has to be reached at. `planned` are the plans by host."""
-    found: dict[str, dict[str, t.Any]] = {}
-    for service in services:
-        for node in service["node"]["nodes"]:
-            if node["host"] != host:
-                row = found.setdefault(node["host"], {"host": node["host"], "address": node["address"], "ports": []})
-                row["ports"] += [port for port in ports_of(planned.get(node["host"], {}).get("services", []), service["name"]) if port not in row["ports"]]
-    return list(found.values())
-
-
-def multi_node_ports(services: t.Sequence[Service], names: t.Sequence[str]) -> list[int]:
-    """Return the ports on which some of a host's services are reached by their other nodes."""
-    return sorted({port for name in names for port in ports_of(services, name)})
-
-
 def unchecked_networks(services: t.Sequence[Service], facts: t.Mapping[str, t.Any]) -> list[Service]:
     """Return those services whose connectivity has no record of a passed check on each of its nodes. `facts` are those of the hosts, by name."""
     found = []
@@ -33,16 +17,6 @@ def unchecked_networks(services: t.Sequence[Service], facts: t.Mapping[str, t.An
         if any(stamp != service["node"]["network"] for stamp in stamps):
             found.append(service)
     return found
-
-
-# Those that listen on loopback alone.
-LOCAL = ("dashboard", "autoscaler_metrics", "dashboard_metrics")
-
-
-def ports_of(services: t.Sequence[Service], name: str) -> list[int]:
-    """Return the ports of one service on its host."""
-    own = [service for service in services if service["name"] == name and service.get("node")]
-    return [port for service in own for kind, port in service["node"]["ports"].items() if kind not in LOCAL]
 
 
 def multi_node_network_errors(services: t.Sequence[Service], found: t.Mapping[str, t.Any], skew: float) -> list[str]:
@@ -94,9 +68,4 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {
-            "multi_node_peers": multi_node_peers,
-            "multi_node_ports": multi_node_ports,
-            "unchecked_networks": unchecked_networks,
-            "multi_node_network_errors": multi_node_network_errors,
-        }
+        return {"unchecked_networks": unchecked_networks, "multi_node_network_errors": multi_node_network_errors}

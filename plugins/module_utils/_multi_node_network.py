@@ -74,6 +74,15 @@ def tell_time(servers: t.Sequence[socket.socket], seconds: float) -> None:
                     continue  # Who asked has gone away again.
 
 
+def each_once(peers: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Return the nodes, each once with all of its ports. Services may have nodes in common."""
+    found: dict[str, dict[str, t.Any]] = {}
+    for peer in peers:
+        known = found.setdefault(peer["host"], {**peer, "ports": []})
+        known["ports"] += [port for port in peer["ports"] if port not in known["ports"]]
+    return list(found.values())
+
+
 def look_at(address: str, ports: t.Sequence[int]) -> dict[str, t.Any]:
     """Return how another node is reached, and which of its ports are closed."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=AT_ONCE) as pool:

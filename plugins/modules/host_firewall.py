@@ -29,9 +29,10 @@ options:
       protocol:
         description: V(tcp) or V(udp). Without one, all of them.
         type: str
-      source:
-        description: Network or address that is let in. V(0.0.0.0/0) and V(::/0) are everybody, each for its family.
-        type: str
+      sources:
+        description: Networks or addresses that are allowed. V(0.0.0.0/0) and V(::/0) are everybody, each for its family.
+        type: list
+        elements: str
         required: true
       comment:
         description: Says whose rule it is; begins with C(inferops:).
@@ -69,8 +70,8 @@ EXAMPLES = r"""
 - name: Let in SSH and one service
   inferops.gpu.host_firewall:
     rules:
-      - {port: 22, protocol: tcp, source: 0.0.0.0/0, comment: "inferops: ssh"}
-      - {port: 8001, protocol: tcp, source: 10.0.0.0/8, comment: "inferops: api qwen3"}
+      - {port: 22, protocol: tcp, sources: [0.0.0.0/0], comment: "inferops: ssh"}
+      - {port: 8001, protocol: tcp, sources: [10.0.0.0/8], comment: "inferops: api qwen3"}
   register: applied
 
 - name: Confirm it over a new connection
@@ -119,7 +120,7 @@ def main() -> None:
                 "options": {
                     "port": {"type": "int"},
                     "protocol": {"type": "str"},
-                    "source": {"type": "str", "required": True},
+                    "sources": {"type": "list", "elements": "str", "required": True},
                     "comment": {"type": "str", "required": True},
                 },
             },

@@ -34,7 +34,7 @@ options:
     type: bool
     default: false
   peers:
-    description: The other nodes.
+    description: The other nodes. One that is named several times, for several services, is checked once with all of its ports.
     type: list
     elements: dict
     default: []
@@ -113,7 +113,8 @@ def main() -> None:
         except OSError as error:
             module.fail_json(msg=f"{wanted['address']} is not an address of this host, or can't be listened on: {error}")
         module.exit_json(changed=False, taken=taken)
-    peers = {peer["host"]: _multi_node_network.look_at(peer["address"], peer["ports"]) for peer in wanted["peers"]}
+    found = _multi_node_network.each_once(wanted["peers"])
+    peers = {peer["host"]: _multi_node_network.look_at(peer["address"], peer["ports"]) for peer in found}
     module.exit_json(changed=False, peers=peers, rdma=_multi_node_network.rdma_devices())
 
 

@@ -139,16 +139,6 @@ hosts:
           type: list
           elements: dict
           contains:
-            kind:
-              description: "C(ssh), C(api), C(peer), C(weights), or C(other)."
-              type: str
-            services:
-              description: Services that the rule is for.
-              type: list
-              elements: str
-            action:
-              description: "C(allow)."
-              type: str
             port:
               description: Port; null for all ports.
               type: int
@@ -160,8 +150,11 @@ hosts:
               type: list
               elements: str
             comment:
-              description: Comment of the rule in UFW, which marks it as managed.
+              description: "Comment of the rule in UFW, which marks it as managed: C(inferops:), C(ssh), C(api), C(peer), C(weights) or C(other), and the services."
               type: str
+        service_comments:
+          description: Comments of the rules that are removed with a service, by service; C(all) has those of all services.
+          type: dict
     kernel:
       description: Kernel parameters, modules and limits; C(needed) is whether the role has anything to do.
       type: dict

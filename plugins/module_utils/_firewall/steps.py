@@ -49,7 +49,7 @@ class Steps:
 
 def wanted_rules(listed: t.Iterable[t.Mapping[str, t.Any]], ipv6: bool) -> list[Rule]:
     """The plan's rules as UFW has them. On a kernel without IPv6 there is nobody to let in by it."""
-    made = [rules.make(row.get("port"), row.get("protocol"), row["source"], row["comment"]) for row in listed]
+    made = [rules.make(item.get("port"), item.get("protocol"), source, item["comment"]) for item in listed for source in item["sources"]]
     return [rule for rule in made if ipv6 or rule.family == 4]
 
 

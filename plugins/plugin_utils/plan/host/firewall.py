@@ -42,16 +42,31 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
         "needed": settings.firewall_enabled and not is_in_force(state, rules, settings.firewall_logging),
         "logging": settings.firewall_logging,
         "rollback_timeout": settings.firewall_rollback_timeout,
-        "rules": rules,
+        # As the module host_firewall takes them.
+        "rules": [{key: rule[key] for key in ("port", "protocol", "sources", "comment")} for rule in rules],
+        "service_comments": service_comments(rules),
     }
+
+
+def service_comments(rules: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The comments of the rules that are removed with a service, by service, and under C(all) with all of them.
+
+    A rule of several services stays for as long as one of them does.
+    """
+    found: dict[str, set[str]] = {}
+    for rule in rules:
+        if rule["services"]:
+            found.setdefault("all", set()).add(rule["comment"])
+        if len(rule["services"]) == 1:
+            found.setdefault(rule["services"][0], set()).add(rule["comment"])
+    return {name: sorted(comments) for name, comments in found.items()}
 
 
 def is_in_force(state: Mapping[str, Any], rules: Iterable[Mapping[str, Any]], logging: str) -> bool:
     """Whether the host's firewall has all of these rules and no other one of this collection, and no change waits to be confirmed."""
     found = State.of(state)
-    wanted = [{**rule, "source": source} for rule in rules for source in rule["sources"]]
     try:
-        steps = ufw_steps.plan(found, ufw_steps.wanted_rules(wanted, found.ipv6), logging)
+        steps = ufw_steps.plan(found, ufw_steps.wanted_rules(rules, found.ipv6), logging)
     except (ufw_steps.Refused, Unreadable):
         # The module reports it.
         return False

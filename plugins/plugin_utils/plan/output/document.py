@@ -128,7 +128,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "cache": draft.cache,
         "before_start": _before_start(draft, weights["path"]),
         "has_api_key": service.has_api_key,
-        "node": _node(draft),
+        "node": _node_identity(draft),
         # Of a multi-node service its units on this host, first the one that stands for it.
         "units": units,
         # Those that it may have had in another role, or with another backend, which go.
@@ -149,6 +149,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "unit_states": service_items.unit_states({**document, "files": asdict(files)}),
         "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
         "served_model_names": list(service.served_model_names) or [service.name],
+        "node": _node(draft),
     }
     beside |= {"memory": _typed(types.Memory, memory_document(host, draft)), "stages": _typed(types.Stages, stages_document(host, draft))}
     return types.Service(**{
@@ -158,6 +159,14 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
 
 
 def _node(draft: ServiceDraft) -> dict[str, Any] | None:
+    """This host's node, with what the check of connectivity needs. That follows from the rest and is not in the digest."""
+    found = _node_identity(draft)
+    if found is None or draft.placement is None:
+        return None
+    return {**found, "open_ports": node_units.open_ports(draft.placement), "peers": node_units.peers(draft.placement)}
+
+
+def _node_identity(draft: ServiceDraft) -> dict[str, Any] | None:
     """This host's node of a multi-node service, with the ports that the other nodes have to reach."""
     if draft.placement is None:
         return None

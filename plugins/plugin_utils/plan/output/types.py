@@ -57,15 +57,12 @@ class Proxy:
 
 @dataclass(frozen=True)
 class FirewallRule:
-    """What may reach the host, from a list of networks."""
+    """What may reach the host, as M(inferops.gpu.host_firewall) takes it."""
 
-    kind: str = doc("C(ssh), C(api), C(peer), C(weights), or C(other).")
-    services: list[str] = doc("Services that the rule is for.")
-    action: str = doc("C(allow).")
     port: Optional[int] = doc("Port; null for all ports.")
     protocol: Optional[str] = doc("C(tcp) or C(udp); null for all protocols.")
     sources: list[str] = doc("Networks.")
-    comment: str = doc("Comment of the rule in UFW, which marks it as managed.")
+    comment: str = doc("Comment of the rule in UFW, which marks it as managed: C(inferops:), C(ssh), C(api), C(peer), C(weights) or C(other), and the services.")
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,7 @@ class Firewall:
     logging: str = doc("UFW's level of logging; empty to leave the host's own.")
     rollback_timeout: int = doc("Seconds after which a change that is not confirmed is rolled back.")
     rules: list[FirewallRule] = doc("Rules, SSH first.")
+    service_comments: dict[str, list[str]] = doc("Comments of the rules that are removed with a service, by service; C(all) has those of all services.")
 
 
 @dataclass(frozen=True)

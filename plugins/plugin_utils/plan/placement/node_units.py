@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Iterable
 
 from ..inputs.distributed import MP, RAY, NodePlacement
@@ -69,6 +69,23 @@ def ports(placement: NodePlacement) -> dict[str, int]:
     """Ports of this host by their purpose, without those of Ray's worker processes."""
     offsets = _RAY_PORTS if placement.backend == RAY else _MP_PORTS
     return {name: placement.rendezvous_port + offset for name, offset in offsets.items() if placement.is_head or name not in _HEAD_ALONE}
+
+
+# Those that listen on loopback alone.
+_LOCAL = frozenset({"dashboard", "autoscaler_metrics", "dashboard_metrics"})
+
+
+def open_ports(placement: NodePlacement) -> list[int]:
+    """Ports at which the other nodes reach this host, without those of Ray's worker processes."""
+    return sorted(port for name, port in ports(placement).items() if name not in _LOCAL)
+
+
+def peers(placement: NodePlacement) -> list[dict[str, Any]]:
+    """The other nodes with the ports at which they are reached, as the module C(multi_node_network) takes them."""
+    return [
+        {"host": node.host, "address": node.address, "ports": open_ports(replace(placement, rank=rank))}
+        for rank, node in enumerate(placement.nodes) if rank != placement.rank
+    ]
 
 
 def worker_ports(placement: NodePlacement) -> range:

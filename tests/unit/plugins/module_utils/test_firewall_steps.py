@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.filter import firewall as filters
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall import rules, steps
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.rules import Rule
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.state import State
@@ -147,7 +146,7 @@ def test_anothers_rule_that_shuts_ssh_is_refused() -> None:
 
 
 def test_without_ipv6_in_the_kernel_there_are_no_rules_for_it() -> None:
-    listed = [{"port": 22, "protocol": "tcp", "source": source, "comment": rules.SSH} for source in ("0.0.0.0/0", "::/0")]
+    listed = [{"port": 22, "protocol": "tcp", "sources": [source], "comment": rules.SSH} for source in ("0.0.0.0/0", "::/0")]
     assert steps.wanted_rules(listed, ipv6=True) == [SSH4, SSH6]
     assert steps.wanted_rules(listed, ipv6=False) == [SSH4]
 
@@ -185,11 +184,3 @@ def test_in_force() -> None:
     assert not is_in_force(replace(RIGHT, loaded=False).to_dict(), **right)
     assert not is_in_force(replace(RIGHT, rules=(replace(SSH4, action="deny", comment=""),)).to_dict(), **right)
     assert not is_in_force({}, **right)
-
-
-@pytest.mark.parametrize(
-    ("service", "expected"), [("a", ["inferops: api a"]), ("b", []), ("all", ["inferops: api a", "inferops: peer b"]), ("nobody", [])]
-)
-def test_comments_of_a_service(service: str, expected: list[str]) -> None:
-    """What another service needs as well stays."""
-    assert filters.firewall_comments(PLAN, service) == expected

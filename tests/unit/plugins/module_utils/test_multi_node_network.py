@@ -58,11 +58,12 @@ def test_errors(planned: dict[str, Any], found: dict[str, Any], words: tuple[str
     assert len(errors) == len(words) and all(word in error for word, error in zip(words, errors, strict=True)), errors
 
 
-def test_peers_have_the_ports_of_their_own_plan() -> None:
-    """Without those of loopback; a node of two services once."""
-    plans = {"b": {"services": [service(1, ports={"supervisor": 6380, "metrics": 6387}), {**service(1, ports={"supervisor": 6600}), "name": "other"}]}}
-    assert filters.multi_node_peers([service(), {**service(), "name": "other"}], "a", plans) == [{"host": "b", "address": "10.0.0.2", "ports": [6380, 6387, 6600]}]
-    assert filters.multi_node_ports([service()], ["big"]) == [6379, 6380]
+def test_a_node_of_two_services_is_checked_once() -> None:
+    """With the ports of both."""
+    b = {"host": "b", "address": "10.0.0.2"}
+    given = [{**b, "ports": [6380, 6387]}, {"host": "c", "address": "10.0.0.3", "ports": [6380]}, {**b, "ports": [6380, 6600]}]
+    assert _multi_node_network.each_once(given) == [{**b, "ports": [6380, 6387, 6600]}, given[1]]
+    assert given[0]["ports"] == [6380, 6387]
 
 
 UNCHECKED = [({"a": "n", "b": "n"}, 0), ({"a": "n"}, 1), ({"a": "n", "b": "old"}, 1), ({}, 1)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.host import firewall as host_firewall
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import gpus, host_facts, service
@@ -34,6 +35,7 @@ def test_a_service_and_ssh(plan: Plans) -> None:
     ssh = [(port, source, "inferops: ssh") for port in (22, 2222) for source in ("0.0.0.0/0", "::/0")]
     assert rules(made) == ssh + [(8001, source, "inferops: api qwen") for source in PRIVATE]
     firewall = made.hosts["gpu1"]["firewall"]
+    assert firewall["service_comments"] == {"all": ["inferops: api qwen"], "qwen": ["inferops: api qwen"]}
     assert (firewall["enabled"], firewall["logging"], firewall["rollback_timeout"], firewall["needed"]) == (True, "", 60, True)
     assert made.hosts["gpu1"]["packages"] == ["conntrack", "ufw"]
 
@@ -298,3 +300,10 @@ def test_two_services_over_the_same_nodes_share_a_rule(plan_hosts: Callable[[lis
             {**first, "gpus": [0, 1, 2, 3]}, {**first, "name": "two", "port": 8003, "gpus": [4, 5, 6, 7], "distributed": {"nodes": 2, "port": 6600}}
         ]
     assert (None, "10.0.0.1", "inferops: peer big, two") in rules(plan_hosts(hosts), "gpu2")
+
+
+def test_comments_of_a_service() -> None:
+    """What another service needs as well stays, and what is for no service."""
+    listed = [(["inferops: ssh"], []), (["inferops: api a"], ["a"]), (["inferops: peer b"], ["b", "c"]), (["inferops: api a"], ["a"])]
+    found = host_firewall.service_comments([{"comment": comment, "services": services} for [comment], services in listed])
+    assert found == {"a": ["inferops: api a"], "all": ["inferops: api a", "inferops: peer b"]}

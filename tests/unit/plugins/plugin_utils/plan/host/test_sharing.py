@@ -58,7 +58,7 @@ def let_in(plan: Plan) -> dict[str, list[tuple[int, str]]]:
     """By host, who may fetch weights from it."""
     assert plan.errors == []
     rules = {name: document["firewall"]["rules"] for name, document in plan.hosts.items()}
-    return {name: [(rule["port"], source) for rule in found if rule["kind"] == "weights" for source in rule["sources"]] for name, found in rules.items()}
+    return {name: [(rule["port"], source) for rule in found if rule["comment"] == "inferops: weights" for source in rule["sources"]] for name, found in rules.items()}
 
 
 @pytest.mark.parametrize("have", [{}, {"weights": [MODEL_PATH]}])

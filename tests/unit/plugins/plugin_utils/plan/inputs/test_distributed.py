@@ -72,6 +72,12 @@ def test_ray(over_hosts: Planner) -> None:
     assert there["network"] == worker["node"].pop("network")
     assert there["ports"]["rendezvous"] == 6379 and there["ports"]["supervisor"] == 6380 and there["transport"] is None
     assert "rendezvous" not in worker["node"].pop("ports") and worker["node"].pop("transport") is None
+    # Without the dashboard, which listens on loopback, and without what the head alone has.
+    assert head["node"].pop("peers") == [{"host": "gpu2", "address": "10.0.0.2", "ports": [6381, 6382, 6383, 6385, 6386, 6387]}]
+    assert worker["node"].pop("open_ports") == [6381, 6382, 6383, 6385, 6386, 6387]
+    open_ports = head["node"].pop("open_ports")
+    assert worker["node"].pop("peers") == [{"host": "gpu1", "address": "10.0.0.1", "ports": open_ports}]
+    assert open_ports == [6379, 6380, 6381, 6382, 6383, 6385, 6386, 6387, 6388]
     assert head["node"] == {"rank": 0, "role": "head", "address": "10.0.0.1", **same}
     assert worker["node"] == {"rank": 1, "role": "worker", "address": "10.0.0.2", **same}
     assert head["url"] == "http://10.0.0.1:8001" and worker["url"] is None and worker["local_url"] is None
