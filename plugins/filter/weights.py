@@ -10,22 +10,6 @@ import typing as t
 Values = t.Mapping[str, t.Any]
 
 
-def weights_share(weights: Values, stall_timeout: int) -> dict[str, t.Any]:
-    """Return what the download of some weights has to know of sharing: whom to copy from, or where to export what it has."""
-    share = weights["share"]
-    if share["role"] == "source":
-        return {"role": "source", "export_dir": f"{weights['path']}.share"}
-    if share["role"] == "follower":
-        return {
-            "role": "follower",
-            "source": share["source"],
-            "url": f"{share['url']}/{weights['name']}",
-            "progress": f"{share['url']}/progress/{weights['unit']}.json",
-            "stall_timeout": int(stall_timeout),
-        }
-    return {"role": "alone"}
-
-
 def weights_disagreements(plans: t.Sequence[Values], digests: t.Mapping[str, Values]) -> list[str]:
     """Return a sentence for each multi-node service whose hosts do not hold the same weights.
 
@@ -80,7 +64,6 @@ class FilterModule:
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
-            "weights_share": weights_share,
             "weights_disagreements": weights_disagreements,
             "weights_prune_lines": weights_prune_lines,
         }

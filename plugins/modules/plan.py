@@ -310,6 +310,9 @@ hosts:
               description: Addresses of the followers that a source serves.
               type: list
               elements: str
+            download:
+              description: "What the download has to know of it: whom to copy from, or where to export what it has."
+              type: dict
         to_fetch:
           description: Bytes that this run downloads; null when unknown.
           type: int

@@ -183,7 +183,8 @@ def _weights_document(host: HostDraft, weights: Weights) -> types.Weights:
     """The weights, what is to be downloaded of them, and whether those that were brought have been verified since they last changed."""
     verified = host.facts is not None and (weights.path in host.facts.verified if weights.is_local else _is_complete(host.facts, weights))
     found = weights.to_dict()
-    return types.Weights(**{**found, "share": types.Share(**found["share"]), "to_fetch": _to_fetch(host, weights), "verified": verified})
+    share = types.Share(**found["share"], download=service_items.share_download(found, host.settings.weights_share_stall_timeout))
+    return types.Weights(**{**found, "share": share, "to_fetch": _to_fetch(host, weights), "verified": verified})
 
 
 def _share_peers(host: HostDraft) -> list[str]:

@@ -1,10 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tasks loop over for each service: the directories that its account owns, and the units to start or remove."""
+"""What tasks loop over or write for each service: the directories that its account owns, the units to start or remove, what downloads share."""
 
 from __future__ import annotations
 
 from typing import Any, Mapping
+
+from ..inputs.settings.sharing import ALONE, FOLLOWER, SOURCE
 
 
 def directories(account: Mapping[str, str], cache: str, units: list[dict[str, Any]], former: str) -> list[dict[str, Any]]:
@@ -47,3 +49,22 @@ def unit_states(service: Mapping[str, Any]) -> list[dict[str, Any]]:
         {**item, **(last if item is found[-1] else dict.fromkeys(last)), "folders": [*item["folders"], *([service["files"]["root"]] if item is found[-1] else [])]}
         for item in found
     ]
+
+
+def share_download(weights: Mapping[str, Any], stall_timeout: int) -> dict[str, Any]:
+    """What the download of some weights has to know of sharing: whom to copy from, or where to export what it has.
+
+    :param stall_timeout: seconds to wait for a source that does not answer or makes no progress
+    """
+    share = weights["share"]
+    if share["role"] == SOURCE:
+        return {"role": SOURCE, "export_dir": f"{weights['path']}.share"}
+    if share["role"] == FOLLOWER:
+        return {
+            "role": FOLLOWER,
+            "source": share["source"],
+            "url": f"{share['url']}/{weights['name']}",
+            "progress": f"{share['url']}/progress/{weights['unit']}.json",
+            "stall_timeout": stall_timeout,
+        }
+    return {"role": ALONE}

@@ -126,6 +126,7 @@ class Share:
     source: str = doc("Name of the source host.")
     url: str = doc("Where the source serves.")
     peers: list[str] = doc("Addresses of the followers that a source serves.")
+    download: dict[str, Any] = doc("What the download has to know of it: whom to copy from, or where to export what it has.")
 
 
 @dataclass(frozen=True)

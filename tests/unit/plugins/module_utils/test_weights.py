@@ -52,17 +52,6 @@ def test_digests_tell_contents_and_sizes(tmp_path: Path) -> None:
     assert len({digest(one, two), digest(one), digest(one, {**two, "sha256": "z"}), digest(one, {**two, "path": "c"})}) == 4
 
 
-def test_what_a_download_is_told() -> None:
-    """Nothing, where to show what it has, or whom to copy from."""
-    base = {"path": "/m/a--b/r", "name": "a--b-r", "unit": "inferops-weights-a--b-r.service"}
-    url = "http://10.0.0.1:8790"
-    assert weights.weights_share({**base, "share": {"role": "alone"}}, 5) == {"role": "alone"}
-    assert weights.weights_share({**base, "share": {"role": "source"}}, 5) == {"role": "source", "export_dir": "/m/a--b/r.share"}
-    assert weights.weights_share({**base, "share": {"role": "follower", "source": "gpu1", "url": url}}, 5) == {
-        "role": "follower", "source": "gpu1", "url": f"{url}/a--b-r", "progress": f"{url}/progress/{base['unit']}.json", "stall_timeout": 5,
-    }
-
-
 def test_links_of_complete_weights(tmp_path: Path) -> None:
     """In the shape of a Hub's addresses; none while there is no manifest."""
     about = {"path": str(tmp_path / "r"), "repo": "a/b", "manifest": str(tmp_path / "r.manifest.json")}

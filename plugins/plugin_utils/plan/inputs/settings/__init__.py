@@ -136,6 +136,7 @@ class Settings:
     weights_share: str = setting(sharing.mode)
     weights_share_port: int = setting(_PORT)
     weights_share_interface: str = setting(sharing.interface)
+    weights_share_stall_timeout: int = setting(_SECONDS)
     weights_mirror_host: str
     weights_mirror_user: str = setting(values.account)
     weights_mirror_port: int = setting(_PORT)

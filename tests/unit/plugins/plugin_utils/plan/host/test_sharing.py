@@ -54,6 +54,14 @@ def test_the_first_host_downloads(plan_run: Plans) -> None:
     assert [host["weights_share_peers"] for host in plan.hosts.values()] == [["10.0.0.2", "10.0.0.3"], [], []]
 
 
+def test_downloads_get_what_they_need_to_share(plan_run: Plans) -> None:
+    """In the plan, with the host's own timeout; as numbers, though the command line gives text."""
+    plan = plan_run([a_host(1), a_host(2, weights_share_stall_timeout="8"), a_host(3, weights_share="none")])
+    found = [host["weights"][0]["share"]["download"] for host in plan.hosts.values()]
+    assert [one["role"] for one in found] == ["source", "follower", "alone"]
+    assert found[0]["export_dir"] == plan.hosts["gpu1"]["weights"][0]["path"] + ".share" and found[1]["stall_timeout"] == 8
+
+
 def let_in(plan: Plan) -> dict[str, list[tuple[int, str]]]:
     """By host, who may fetch weights from it."""
     assert plan.errors == []

@@ -33,6 +33,7 @@ WRONG: list[tuple[str, Any]] = [
     ("weights_share", "peers"),
     ("weights_share_port", 80),
     ("weights_share_interface", "an interface"),
+    ("weights_share_stall_timeout", 0),
     ("weights_offline", "sometimes"),
     ("weights_mirror_host", 5),
     ("weights_mirror_port", "http"),

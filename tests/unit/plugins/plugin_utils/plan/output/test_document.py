@@ -83,7 +83,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "extra": False,
         "mount": "",
         "record": "",
-        "share": {"role": "alone", "source": "", "url": "", "peers": []},
+        "share": {"role": "alone", "source": "", "url": "", "peers": [], "download": {"role": "alone"}},
         "verified": False,
     }
     digest = present.pop("digest")

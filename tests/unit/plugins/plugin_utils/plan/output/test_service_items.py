@@ -50,3 +50,14 @@ def test_directories_belong_to_the_account_and_those_above_to_root() -> None:
         "/c": above, "/c/a": own, "/f": above, "/f/vllm-a": own, "/f/ray-head-a": own,
         "/ray": above, "/ray/a": {"owner": "root", "group": "inferops-a", "mode": "0770", "keep": True, "of": ["inferops-a", "inferops"]},
     }
+
+
+def test_what_a_download_knows_of_sharing() -> None:
+    """Nothing, where to show what it has, or whom to copy from."""
+    base = {"path": "/m/a--b/r", "name": "a--b-r", "unit": "inferops-weights-a--b-r.service"}
+    url = "http://10.0.0.1:8790"
+    assert service_items.share_download({**base, "share": {"role": "alone"}}, 5) == {"role": "alone"}
+    assert service_items.share_download({**base, "share": {"role": "source"}}, 5) == {"role": "source", "export_dir": "/m/a--b/r.share"}
+    assert service_items.share_download({**base, "share": {"role": "follower", "source": "gpu1", "url": url}}, 5) == {
+        "role": "follower", "source": "gpu1", "url": f"{url}/a--b-r", "progress": f"{url}/progress/{base['unit']}.json", "stall_timeout": 5,
+    }
