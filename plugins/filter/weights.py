@@ -20,7 +20,7 @@ def weights_disagreements(plans: t.Sequence[Values], digests: t.Mapping[str, Val
     for plan in plans:
         for service in plan["services"]:
             if service["state"] == "present" and service.get("node"):
-                # Of all that it needs: the model, and what further repositories it was told of.
+                # Of all that it needs: the model, and further repositories in its arguments.
                 paths = dict.fromkeys([service["weights_path"], *(extra["path"] for extra in service.get("extra_repositories", []))])
                 each = [digests.get(plan["host"], {}).get(path) or "no manifest" for path in paths]
                 digest = "no manifest" if "no manifest" in each else _together(each)

@@ -65,7 +65,7 @@ def give_back(unit_text: str, own_folders: t.Sequence[str]) -> None:
             finally:
                 os.close(folder)
         elif name == "--memory" and "/" not in value:
-            # It makes that anew.
+            # It creates that again.
             _safe_paths.remove(os.path.join(_SHARED_MEMORY, value))
 
 

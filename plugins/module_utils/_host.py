@@ -25,7 +25,7 @@ from . import _reading, _safe_paths
 UNIT_DIRECTORY = "/etc/systemd/system"
 # Every unit of ours carries this line, so that nobody else's `vllm-*.service` is taken for ours.
 SHARED_MEMORY = "/dev/shm"
-# The name of the process that listens for other nodes while the network is tried (_multi_node_network.py); at most 15 letters, as Linux has it.
+# The name of the process that listens for other nodes while the network is checked (_multi_node_network.py); at most 15 bytes, the limit of Linux.
 NETWORK_PROBE = "inferops-probe"
 UNIT_MARK = "# Managed by inferops.gpu"
 # How long a command may take, and a file system over a network to say how large it is.
@@ -135,7 +135,7 @@ def read_mounts() -> list[dict[str, t.Any]]:
 
 
 def ask_mounts() -> tuple[list[dict[str, t.Any]], dict[str, str]]:
-    """Return the same, and why mounts did not answer, by place: of an NFS whose server is gone nothing is to be had for ever."""
+    """Return the same, and why mounts did not answer, by place: an NFS whose server is gone never answers."""
     # A later mount on the same place hides the earlier one.
     rows: dict[str, tuple[str, str, str]] = {}
     for line in read_text("/proc/self/mounts").splitlines():

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this collection has put on a host, found by its marks and names, and how each of it goes. What bears none of them is left, and told of.
+"""What this collection has put on a host, found by its marks and names, and how each of it goes. What bears none of them is left and reported.
 
 Folders are variables of the inventory and may hold what is others': of each only what is known to be ours goes, and the folder itself when it is
 empty then.

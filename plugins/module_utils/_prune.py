@@ -111,7 +111,7 @@ def open_paths(directory: str) -> set[str]:
 
 
 def forget_download(path: str, state_dir: str) -> None:
-    """Take away the unit that downloaded some weights, which would begin anew at the next boot, and what it was told. Raises OSError."""
+    """Take away the unit that downloaded some weights, which would start again at the next boot, and its specification. Raises OSError."""
     for job in sorted(glob.glob(os.path.join(state_dir, "jobs", "inferops-weights-*.service.json"))):
         try:
             about = json.loads(_host.read_text(job))

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options by which several modules are told of services: parts of their argument specifications."""
+"""Options about services that several modules have: parts of their argument specifications."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def build() -> tuple[argparse.ArgumentParser, t.Any]:
 
 
 def check(arguments: list[str]) -> int:
-    """Hold the arguments of `vllm serve` against vLLM itself, as deep as the files at hand allow, and return how deep that was.
+    """Check the arguments of `vllm serve` with vLLM itself, as deep as the files at hand allow, and return how deep that was.
 
     1: the arguments, and the names of the parsers that they give. 2: those parsers, made on the model's own tokenizer.
     3: the engine's configuration from the model's config.json: parallel sizes, context, quantisation, ranges.

@@ -57,7 +57,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Lay out the directories
+- name: Create the directories
   inferops.gpu.directories:
     directories:
       - path: /etc/inferops

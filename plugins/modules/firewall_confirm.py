@@ -10,7 +10,7 @@ short_description: Confirm a change of the firewall over a new connection
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Disarms the way back that M(inferops.gpu.host_firewall) has armed.
+  - Disarms the rollback that M(inferops.gpu.host_firewall) has armed.
   - Refuses to do so over the connection that made the change, which lives on whatever the rules say.
 options:
   state_dir:

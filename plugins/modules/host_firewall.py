@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: host_firewall
-short_description: Make UFW on a host let in what it should, with a way back
+short_description: Configure the rules of UFW on a host, with a rollback timeout
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
@@ -150,9 +150,9 @@ def needed(before: state.State, options: t.Mapping[str, t.Any]) -> steps.Steps:
     if options["remove"] is not None:
         return steps.removals(before, options["remove"])
     wanted = steps.wanted_rules(options["rules"], before.ipv6)
-    foreign = [rule.comment for rule in wanted if not rule.is_ours]
-    if foreign:
-        raise rules.Unreadable(f"the comment of a rule of ours begins with '{rules.OWNER}', unlike '{foreign[0]}'")
+    unmanaged = [rule.comment for rule in wanted if not rule.is_ours]
+    if unmanaged:
+        raise rules.Unreadable(f"the comment of a rule of ours begins with '{rules.OWNER}', unlike '{unmanaged[0]}'")
     return steps.plan(before, wanted, options["logging"])
 
 
@@ -211,7 +211,7 @@ class Change:
         if connection.port not in let_in:
             raise Failed(
                 f"this connection comes in on port {connection.port}, which no rule lets in ({rules.SSH}: {', '.join(map(str, sorted(let_in))) or 'none'}). "
-                "Nothing was changed. Run the play again, which looks anew where SSH comes in."
+                "Nothing was changed. Run the play again, which looks again where SSH comes in."
             )
 
     def _keep(self, before: state.State, tables: t.Mapping[int, str]) -> None:
@@ -227,7 +227,7 @@ class Change:
     def _do(self, found: steps.Steps) -> None:
         for step in found.steps:
             stale = time.monotonic() - self._armed > self._options["rollback_timeout"] / 4
-            # Many steps take longer than the way back waits.
+            # Many steps take longer than the rollback timeout.
             if (step.risky or self._armed) and stale:
                 self._arm()
             if step.command == ("ipv6",):

@@ -173,7 +173,7 @@ class Removal:
         self.left += [f"group {name}: it may be of others too" for name in _host_removal.group_left(places)]
 
     def empty_folders(self) -> list[str]:
-        """Take away the folders that are empty now, and return what is left in others, but for weights, which are told of by themselves."""
+        """Take away the folders that are empty now, and return what is left in others, but for weights, which are reported separately."""
         folders = _host_removal.folders(self.places)
         before = [path for path in folders if _safe_paths.exists(path)]
         left = [path for path in _host_removal.remove_empty(folders) if path != self.places.weights_dir]

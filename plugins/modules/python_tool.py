@@ -90,7 +90,7 @@ from ..module_utils._writing import replace_link
 
 
 def install(module: AnsibleModule, path: str) -> None:
-    """Make the environment anew and install the tool into it; fails the module with what the installer said."""
+    """Create the environment again and install the tool into it; fails the module with what the installer said."""
     shutil.rmtree(path, ignore_errors=True)
     wanted = module.params
     environment = {**os.environ, **_proxy.environment(wanted["proxy"], wanted["proxy_password"])}

@@ -71,7 +71,7 @@ options:
         required: true
   rewritten:
     description:
-      - Units whose unit file was written anew by the caller.
+      - Units whose unit file the caller has written.
       - In check mode the files on the disk are still the old ones, and only this tells that a restart would follow.
     type: list
     elements: str

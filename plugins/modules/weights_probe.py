@@ -135,7 +135,7 @@ def missing_bytes(files: list[dict[str, t.Any]], *directories: str) -> int:
 
 
 def begun(path: str, size: int) -> int:
-    """Return how much of a file is there; one that is too long counts for nothing, as it is fetched anew."""
+    """Return how much of a file is there; one that is too long counts for nothing, as it is fetched again."""
     found = size_of(path)
     return found if 0 <= found <= size else 0
 

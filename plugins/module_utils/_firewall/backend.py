@@ -73,7 +73,7 @@ def means(answer: bytes) -> t.Optional[bool]:
 
 
 def _has_legacy(names: str, module: str) -> bool:
-    """Whether the kernel has the older tables, loaded or to be had. Nothing is loaded to find out."""
+    """Whether the kernel has the older tables, loaded or available. Nothing is loaded to find out."""
     if os.path.exists(names):
         return True
     try:

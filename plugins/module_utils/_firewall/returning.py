@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way back: the former state of the firewall, kept before a change and put back by a timer of systemd unless somebody confirms the change.
+"""The rollback: the former state of the firewall, kept before a change and put back by a timer of systemd unless somebody confirms the change.
 
 Below C(<state_dir>/firewall), for root alone:
 
@@ -90,7 +90,7 @@ WantedBy=timers.target
 
 
 class Returning:
-    """The way back on this host.
+    """The rollback on this host.
 
     :param state_dir: where the collection keeps what it knows of a host
     """
@@ -162,7 +162,7 @@ class Returning:
         os.rename(making, self._former)
 
     def arm(self, seconds: int) -> None:
-        """Have the former state put back after so many seconds, and as long after the next boot. To be repeated to begin the time anew."""
+        """Have the former state put back after so many seconds, and as long after the next boot. Repeated, the time starts again."""
         words = {
             "mark": _host.UNIT_MARK.lstrip("# "), "unit": UNIT, "directory": self.directory, "changed": " ".join(CHANGED),
             "seconds": seconds, "armed": ARMED,
@@ -180,7 +180,7 @@ class Returning:
         return int(text) if text.isdigit() else 0
 
     def disarm(self) -> None:
-        """The change is confirmed: forget the former state, and take the way back away."""
+        """The change is confirmed: forget the former state, and remove the rollback timer."""
         # Moved first, which is done or not: without it the script puts nothing back.
         gone = f"{self._former}.gone"
         shutil.rmtree(gone, ignore_errors=True)

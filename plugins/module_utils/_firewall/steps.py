@@ -25,7 +25,7 @@ class Refused(Exception):
 @dataclass(frozen=True)
 class Step:
     """A command of UFW, or C(ipv6) to turn on IPv6 in its settings, C(boot) to have it started with the host, C(start) to have systemd
-    know it for started, C(reload) to load its files anew.
+    know it for started, C(reload) to load its files again.
 
     C(text) tells it to a person, C(risky) says that it could shut the controller out.
     """
@@ -59,7 +59,7 @@ def plan(state: State, wanted: t.Sequence[Rule], logging: str) -> Steps:
     What becomes of packets that go out is the host's own business.
 
     New rules come first, SSH's before all others, old ones go last. Rules of others are left alone: one that says the same as ours stands in
-    for it, one that says otherwise about the same packets stays, and is told of.
+    for it, one that says otherwise about the same packets stays, and is reported.
 
     :raises Refused: where a rule of others shuts SSH, since then nobody would get in
     """
