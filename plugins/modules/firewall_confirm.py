@@ -43,7 +43,7 @@ client:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._firewall import ssh
-from ..module_utils._firewall.returning import Returning
+from ..module_utils._firewall.rollback import Rollback
 
 
 def main() -> None:
@@ -52,14 +52,14 @@ def main() -> None:
     client = connection.client if connection is not None else ""
     if module.check_mode:
         module.exit_json(changed=False, client=client)
-    returning = Returning(module.params["state_dir"])
+    rollback = Rollback(module.params["state_dir"])
     try:
-        with returning.locked():
-            if not returning.is_pending():
+        with rollback.locked():
+            if not rollback.is_pending():
                 module.fail_json(msg="the change was taken back before it could be confirmed; set firewall_rollback_timeout to more seconds")
-            if connection is not None and connection.client_port == returning.client_port():
+            if connection is not None and connection.client_port == rollback.client_port():
                 module.fail_json(msg="this is still the connection that made the change; the host is not known to answer on a new one")
-            returning.disarm()
+            rollback.disarm()
     except (OSError, RuntimeError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, client=client)

@@ -101,7 +101,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._firewall import host, rules, ssh, state, steps
-from ..module_utils._firewall.returning import Returning, write
+from ..module_utils._firewall.rollback import Rollback, write
 
 
 # What UFW's unit runs when the host starts.
@@ -136,7 +136,7 @@ def main() -> None:
             before = host.read_state(host.saved(), module.params["state_dir"])
             module.exit_json(**described(before, needed(before, module.params)), unconfirmed=False)
         change = Change(module)
-        with change.returning.locked():
+        with change.rollback.locked():
             result = change.make()
     except (steps.Refused, rules.Unreadable, Failed, OSError, RuntimeError) as error:
         module.fail_json(msg=str(error))
@@ -172,7 +172,7 @@ class Change:
     """A change of the firewall, made under the lock."""
 
     def __init__(self, module: AnsibleModule) -> None:
-        self.returning = Returning(module.params["state_dir"])
+        self.rollback = Rollback(module.params["state_dir"])
         self._module = module
         self._options: t.Mapping[str, t.Any] = module.params
         self._armed = 0.0
@@ -186,7 +186,7 @@ class Change:
         if found.steps and not before.installed:
             raise Failed("UFW is not installed; the role host installs it with the packages that the plan wants")
         if found.steps:
-            place = self.returning.back_up(tables)
+            place = self.rollback.back_up(tables)
             if place is not None:
                 result["backup"] = place
         if found.risky or before.pending:
@@ -197,10 +197,10 @@ class Change:
         self._do(found)
         if found.steps:
             self._check_effect()
-        if self.returning.is_pending():
+        if self.rollback.is_pending():
             # The time to confirm it begins when everything is done.
             self._arm()
-        return {**result, "unconfirmed": self.returning.is_pending()}
+        return {**result, "unconfirmed": self.rollback.is_pending()}
 
     def _refuse_blind_change(self) -> None:
         """The port of the present connection is among those that SSH's rules let in."""
@@ -218,10 +218,10 @@ class Change:
         connection = ssh.present_connection()
         policies = {"iptables": rules.policies(tables[4]), "ip6tables": rules.policies(tables[6])}
         at_work = before.enabled and rules.loaded(tables[4], 4) is not None
-        self.returning.keep_former(at_work, before.boot, policies, connection.client_port if connection is not None else 0)
+        self.rollback.keep_former(at_work, before.boot, policies, connection.client_port if connection is not None else 0)
 
     def _arm(self) -> None:
-        self.returning.arm(self._options["rollback_timeout"])
+        self.rollback.arm(self._options["rollback_timeout"])
         self._armed = time.monotonic()
 
     def _do(self, found: steps.Steps) -> None:
@@ -247,7 +247,7 @@ class Change:
         left = needed(after, self._options)
         if left.steps:
             told = "; ".join(step.text for step in left.steps)
-            back = f" The former state comes back in {self._options['rollback_timeout']} s." if self.returning.is_pending() else ""
+            back = f" The former state comes back in {self._options['rollback_timeout']} s." if self.rollback.is_pending() else ""
             raise Failed(f"UFW said that all was well, and this is still to be done: {told}.{back}")
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from .. import _host
 from . import backend, others, published, ssh, state
-from .returning import Returning
+from .rollback import Rollback
 
 FILES = {"ufw.conf": "/etc/ufw/ufw.conf", "default": "/etc/default/ufw", "user.rules": "/etc/ufw/user.rules", "user6.rules": "/etc/ufw/user6.rules"}
 # What `systemctl enable ufw` makes.
@@ -40,7 +40,7 @@ def read_state(tables: t.Mapping[int, str], directory: str) -> state.State:
     files = {name: _host.read_text(path) for name, path in FILES.items()}
     # The test that UFW itself makes.
     ipv6 = os.path.exists("/proc/sys/net/ipv6")
-    return state.read(files, tables, ipv6, os.path.islink(BOOT_LINK), Returning(directory).is_pending(), is_active())
+    return state.read(files, tables, ipv6, os.path.islink(BOOT_LINK), Rollback(directory).is_pending(), is_active())
 
 
 def facts(directory: str, listeners: t.Iterable[t.Mapping[str, t.Any]], packages: t.Collection[str]) -> dict[str, t.Any]:
@@ -53,6 +53,6 @@ def facts(directory: str, listeners: t.Iterable[t.Mapping[str, t.Any]], packages
         "connection": asdict(connection) if connection is not None else {},
         "others": others.managers(packages),
         "published": sorted(set(published.ports(tables[4]) + published.ports(tables[6]))),
-        "returned": Returning(directory).returned(),
+        "returned": Rollback(directory).returned(),
         "backend": backend.read(),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _systemd
-from ansible_collections.inferops.gpu.plugins.module_utils._firewall import others, returning, ssh
+from ansible_collections.inferops.gpu.plugins.module_utils._firewall import others, rollback, ssh
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_other_managers(monkeypatch: pytest.MonkeyPatch, active: str, packages: 
 
 
 @pytest.fixture
-def way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> returning.Returning:
+def firewall_rollback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> rollback.Rollback:
     """A rollback in a folder, without systemd; UFW's files are two of the folder's own."""
     monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: "")
-    monkeypatch.setattr(returning, "ARMED", str(tmp_path / "armed"))
-    monkeypatch.setattr(returning, "CHANGED", (str(tmp_path / "user.rules"), str(tmp_path / "missing")))
+    monkeypatch.setattr(rollback, "ARMED", str(tmp_path / "armed"))
+    monkeypatch.setattr(rollback, "CHANGED", (str(tmp_path / "user.rules"), str(tmp_path / "missing")))
     (tmp_path / "user.rules").write_text("first")
-    made = returning.Returning(str(tmp_path / "state"))
+    made = rollback.Rollback(str(tmp_path / "state"))
     (tmp_path / "state" / "firewall").mkdir(parents=True)
     return made
 
@@ -134,44 +134,44 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path / "state" / "firewall" / "former"
 
 
-def test_of_two_unconfirmed_changes_the_older_state_is_kept(way_back: returning.Returning, tmp_path: Path) -> None:
+def test_of_two_unconfirmed_changes_the_older_state_is_kept(firewall_rollback: rollback.Rollback, tmp_path: Path) -> None:
     """A run that died left the firewall half changed: that is nothing to go back to."""
-    way_back.keep_former(True, True, {"iptables": {"INPUT": "DROP"}}, 5)
+    firewall_rollback.keep_former(True, True, {"iptables": {"INPUT": "DROP"}}, 5)
     (tmp_path / "armed").symlink_to("timer")
     (tmp_path / "user.rules").write_text("second")
-    way_back.keep_former(False, False, {}, 6)
+    firewall_rollback.keep_former(False, False, {}, 6)
     former = kept(tmp_path)
     assert (former / str(tmp_path / "user.rules").lstrip("/")).read_text() == "first"
     assert (former / "policies").read_text() == "iptables INPUT DROP\n"
     assert (former / "enabled").exists() and (former / "boot").exists()
-    assert way_back.client_port() == 6
-    assert way_back.is_pending()
+    assert firewall_rollback.client_port() == 6
+    assert firewall_rollback.is_pending()
 
 
-def test_a_state_kept_for_a_change_that_was_never_begun_is_out_of_date(way_back: returning.Returning, tmp_path: Path) -> None:
+def test_a_state_kept_for_a_change_that_was_never_begun_is_out_of_date(firewall_rollback: rollback.Rollback, tmp_path: Path) -> None:
     """The timer was not armed, and the host's own people may have changed the firewall since."""
-    way_back.keep_former(True, True, {}, 5)
-    assert not way_back.is_pending()
+    firewall_rollback.keep_former(True, True, {}, 5)
+    assert not firewall_rollback.is_pending()
     (tmp_path / "user.rules").write_text("second")
-    way_back.keep_former(False, True, {}, 6)
+    firewall_rollback.keep_former(False, True, {}, 6)
     assert (kept(tmp_path) / str(tmp_path / "user.rules").lstrip("/")).read_text() == "second"
     assert not (kept(tmp_path) / "enabled").exists()
 
 
-def test_disarmed(way_back: returning.Returning, tmp_path: Path) -> None:
-    way_back.keep_former(False, False, {}, 5)
+def test_disarmed(firewall_rollback: rollback.Rollback, tmp_path: Path) -> None:
+    firewall_rollback.keep_former(False, False, {}, 5)
     (tmp_path / "state" / "firewall" / "returned").write_text("2026-01-01T00:00:00Z\n")
-    assert way_back.returned() == "2026-01-01T00:00:00Z"
-    way_back.disarm()
-    assert not way_back.is_pending() and not kept(tmp_path).exists() and way_back.returned() == ""
-    way_back.disarm()
+    assert firewall_rollback.returned() == "2026-01-01T00:00:00Z"
+    firewall_rollback.disarm()
+    assert not firewall_rollback.is_pending() and not kept(tmp_path).exists() and firewall_rollback.returned() == ""
+    firewall_rollback.disarm()
 
 
-def test_what_is_kept_is_roots_alone(way_back: returning.Returning, tmp_path: Path) -> None:
-    place = way_back.back_up({4: "# iptables\n", 6: ""})
+def test_what_is_kept_is_roots_alone(firewall_rollback: rollback.Rollback, tmp_path: Path) -> None:
+    place = firewall_rollback.back_up({4: "# iptables\n", 6: ""})
     assert place is not None
     assert Path(place).stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in Path(place).rglob("*") if path.is_file()} == {0o600}
     (Path(place) / "iptables-save").write_text("mine")
-    assert way_back.back_up({4: "other", 6: ""}) is None
+    assert firewall_rollback.back_up({4: "other", 6: ""}) is None
     assert (Path(place) / "iptables-save").read_text() == "mine"

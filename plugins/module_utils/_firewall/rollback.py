@@ -89,7 +89,7 @@ WantedBy=timers.target
 """
 
 
-class Returning:
+class Rollback:
     """The rollback on this host.
 
     :param state_dir: where the collection keeps what it knows of a host
