@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import typing as t
 
 from ansible_collections.inferops.gpu.plugins.filter.systemd import environment_file
@@ -49,7 +50,7 @@ def unit_environments(
 
 def _environment(name: str, unit: Service, values: t.Mapping[str, str]) -> dict[str, str]:
     head = f"# Managed by inferops.gpu (role model_service). Secrets of service {name}: readable by root alone.\n"
-    return {"unit": unit["unit"], "path": unit["environment_file"], "content": f"{head}{environment_file(values)}\n"}
+    return {"unit": unit["unit"], "path": unit["environment_file"], "content": base64.b64encode(f"{head}{environment_file(values)}\n".encode()).decode()}
 
 
 def multi_node_tokens(services: t.Sequence[Service], given: str, made: t.Mapping[str, t.Any]) -> dict[str, str]:

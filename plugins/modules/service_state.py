@@ -66,7 +66,9 @@ options:
         type: path
         required: true
       content:
-        description: The file's text.
+        description:
+          - The file's text in Base64. Ansible masks a secret in what it logs of a call only where the secret stands there as it is, which
+            a text of several lines does not.
         type: str
         required: true
   rewritten:
@@ -123,6 +125,8 @@ waiting:
   elements: str
 """
 
+import base64
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _service, _writing
@@ -163,9 +167,10 @@ def main() -> None:
                 "Give the service another name, or move that unit away. Nothing was changed.",
         )
     try:
-        written = [item for item in module.params["environments"] if item["unit"] not in held and not _service.has_environment(item["path"], item["content"])]
+        texts = {item["path"]: base64.b64decode(item["content"], validate=True).decode() for item in module.params["environments"]}
+        written = [item for item in module.params["environments"] if item["unit"] not in held and not _service.has_environment(item["path"], texts[item["path"]])]
         for item in written if not module.check_mode else []:
-            _writing.replace(item["path"], item["content"], 0o600, durable=True)
+            _writing.replace(item["path"], texts[item["path"]], 0o600, durable=True)
         rewritten = [*module.params["rewritten"], *(item["unit"] for item in written)] if module.check_mode else []
         actions, waiting = bring([service for service in wanted if service.unit not in held], module.params["start"], rewritten, module.check_mode)
     except (RuntimeError, OSError) as error:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import subprocess
 from pathlib import Path
@@ -134,7 +135,8 @@ def test_only_the_engine_has_the_services_secrets() -> None:
     secrets = {"a": {"VLLM_API_KEY": "k", "S": "s"}}
     head = "# Managed by inferops.gpu (role model_service). Secrets of service a: readable by root alone.\n"
     # The unit that stands for the service comes last.
-    assert multi_node.unit_environments([multi_node_service("head"), plan_service("b"), plan_service("c", "absent")], secrets, {"a": "t"}) == [
+    found = multi_node.unit_environments([multi_node_service("head"), plan_service("b"), plan_service("c", "absent")], secrets, {"a": "t"})
+    assert [{**item, "content": base64.b64decode(item["content"]).decode()} for item in found] == [
         {"unit": "ray-head-a.service", "path": "/e/ray-head-a.env", "content": f'{head}SUPERVISOR_TOKEN="t"\n\n'},
         {"unit": "vllm-a.service", "path": "/e/vllm-a.env", "content": f'{head}S="s"\nSUPERVISOR_TOKEN="t"\nVLLM_API_KEY="k"\n\n'},
         {"unit": "vllm-b.service", "path": "/etc/inferops/b.env", "content": f"{head.replace('service a', 'service b')}\n"},

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.inferops.gpu.plugins.module_utils import _service, _systemd
 from ansible_collections.inferops.gpu.plugins.modules import service_state
 
+# Of several lines, as environment files are.
+TEXT = "# comment\nKEY=s3cr3t\nOTHER=s3cr3t2\n"
 STOPPED = {"LoadState": "loaded", "ActiveState": "inactive", "SubState": "dead", "UnitFileState": "enabled", "InvocationID": ""}
 
 
@@ -59,17 +63,22 @@ def test_environment_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     starts: list[tuple[str, bool]] = []
     monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: starts.append((arguments[0], files["new"].exists())) or "")
     for name in ("same", "open"):
-        files[name].write_text("KEY=s3cr3t\n")
+        files[name].write_text(TEXT)
     files["same"].chmod(0o600)
     files["open"].chmod(0o644)
     items = [{"unit": f"vllm-{name}.service", "environment_file": str(path)} for name, path in files.items()]
-    environments = [{"unit": f"vllm-{name}.service", "path": str(path), "content": "KEY=s3cr3t\n"} for name, path in files.items()]
+    environments = [{"unit": f"vllm-{name}.service", "path": str(path), "content": base64.b64encode(TEXT.encode()).decode()} for name, path in files.items()]
+    logged: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "log", lambda self, message, *_more, **_keys: logged.append(str(message)))
     arguments = {"services": items, "environments": environments, "held": ["vllm-held.service"], "_ansible_check_mode": check_mode, "_ansible_diff": True}
     with patch_module_args(arguments), pytest.raises(SystemExit):
         service_state.main()
     printed = capsys.readouterr().out
     result = json.loads(printed)
-    assert (result["written"], result["changed"]) == ([str(files["open"]), str(files["new"])], True) and "s3cr3t" not in printed.replace("KEY=", "")
+    assert (result["written"], result["changed"]) == ([str(files["open"]), str(files["new"])], True) and "s3cr3t" not in printed
+    # What Ansible writes to the journal of each call.
+    secret = base64.b64encode(TEXT.encode()).decode()
+    assert logged and not [line for line in logged if "s3cr3t" in line or secret in line]
     assert not files["held"].exists() and files["new"].exists() is not check_mode
     modes = {name: path.stat().st_mode & 0o777 for name, path in files.items() if path.exists()}
     assert modes == ({"same": 0o600, "open": 0o644} if check_mode else {"same": 0o600, "open": 0o600, "new": 0o600})
