@@ -40,19 +40,6 @@ def secret_environment(service: Service) -> dict[str, str]:
     return found
 
 
-def service_accounts(services: t.Sequence[Service], present: t.Mapping[str, t.Mapping[str, t.Any]], groups: t.Sequence[str]) -> list[dict[str, t.Any]]:
-    """Return the accounts of present services that a host lacks, or that are not in all of these groups, for the `service_accounts` module.
-
-    `present` are the host's accounts by name, as its facts have them.
-    """
-    rows = [{"user": service["account"]["user"], "service": service["name"], "home": service["cache"]} for service in services]
-    return [row for row in rows if set(groups) - _groups_of(present.get(row["user"])) or row["user"] not in present]
-
-
-def _groups_of(account: t.Mapping[str, t.Any] | None) -> set[str]:
-    return {account["group"], *account["groups"]} if account is not None else set()
-
-
 def service_checks(
     services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], on_host: bool = False, verify: bool = True, authorities: str = "",
 ) -> list[dict[str, t.Any]]:
@@ -101,7 +88,6 @@ class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
             "service_secrets": service_secrets,
-            "service_accounts": service_accounts,
             "service_checks": service_checks,
             "service_lines": service_lines,
         }

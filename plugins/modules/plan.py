@@ -68,6 +68,10 @@ hosts:
         home:
           description: Home directory.
           type: str
+        groups:
+          description: "Groups that the accounts of services are members of: its own, and further groups that the host has it in."
+          type: list
+          elements: str
     paths:
       description: Directories of the collection.
       type: dict
@@ -461,6 +465,9 @@ hosts:
           elements: str
         environment:
           description: Environment of the engine, without secrets.
+          type: dict
+        missing_account:
+          description: Its account as M(inferops.gpu.service_accounts) takes it; null where the host has it and its groups.
           type: dict
         directories:
           description: Directories that it writes to and that the host lacks, or that are another account's, as M(inferops.gpu.directories) takes them.

@@ -191,6 +191,9 @@ class HostFacts:
     # Units of model services, and comments of accounts that may conflict with those of services, by name.
     units: tuple[UnitFacts, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
+    # Groups of these accounts by name, and further groups of the account that downloads.
+    account_members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    account_groups: tuple[str, ...] = ()
     # Owner, group and mode of directories by path.
     directories: Mapping[str, str] = field(default_factory=dict)
 
@@ -245,6 +248,8 @@ def read(raw: Any) -> HostFacts | None:
         wheels={path: tuple(sorted(_texts(names))) for path, names in raw["wheels"].items()} if isinstance(raw.get("wheels"), Mapping) else {},
         units=tuple(_unit(item) for item in _dicts(raw.get("services")) if item.get("unit")),
         accounts=_comments(raw.get("accounts")),
+        account_members=_memberships(raw.get("accounts")),
+        account_groups=tuple(item for item in _items(raw.get("account_groups")) if isinstance(item, str)),
         directories=_strings(raw.get("directories")),
     )
 
@@ -420,6 +425,14 @@ def _unit(item: Mapping[str, Any]) -> UnitFacts:
 def _comments(value: Any) -> dict[str, str]:
     found = value if isinstance(value, Mapping) else {}
     return {name: _text(about.get("comment")) for name, about in found.items() if isinstance(name, str) and isinstance(about, Mapping)}
+
+
+def _memberships(value: Any) -> dict[str, frozenset[str]]:
+    found = value if isinstance(value, Mapping) else {}
+    return {
+        name: _texts(about.get("groups")) | {_text(about.get("group"))}
+        for name, about in found.items() if isinstance(name, str) and isinstance(about, Mapping)
+    }
 
 
 def _items(value: Any) -> list[Any]:

@@ -49,7 +49,7 @@ def host_document(host: HostDraft, defined_in: list[str]) -> dict[str, Any]:
     weights = {one.name: _weights_document(host, one) for one in reversed(needed)}
     plan = types.HostPlan(
         host=host.name,
-        account=types.HostAccount(settings.host_user, settings.host_group, settings.host_home),
+        account=types.HostAccount(settings.host_user, settings.host_group, settings.host_home, _groups(host)),
         paths=types.Paths(
             config=settings.host_config_dir,
             install=settings.host_install_dir,
@@ -150,6 +150,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
         "served_model_names": list(service.served_model_names) or [service.name],
         "node": _node(draft),
+        "missing_account": _missing_account(host, document),
     }
     beside |= {"memory": _typed(types.Memory, memory_document(host, draft)), "stages": _typed(types.Stages, stages_document(host, draft))}
     return types.Service(**{
@@ -245,6 +246,20 @@ def _account(host: HostDraft, service: Service) -> dict[str, str]:
     """The service's own account, with a group of the same name."""
     name = account_name(host.settings.model_service_account_prefix, str(service.name))
     return {"user": name, "group": name}
+
+
+def _groups(host: HostDraft) -> list[str]:
+    """Groups that services' accounts are members of. An administrator may have put the account that downloads into the group of the GPUs."""
+    return [host.settings.host_group, *(host.facts.account_groups if host.facts is not None else ())]
+
+
+def _missing_account(host: HostDraft, service: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The account to create, or to add to groups; None where the host has it in all of them."""
+    user = service["account"]["user"]
+    members = host.facts.account_members if host.facts is not None else {}
+    if user in members and members[user].issuperset(_groups(host)):
+        return None
+    return {"user": user, "service": service["name"], "home": service["cache"]}
 
 
 def _files(host: HostDraft, service: Service, unit: str) -> types.Files:

@@ -30,6 +30,7 @@ class HostAccount(Account):
     """The account that downloads run under and weights belong to."""
 
     home: str = doc("Home directory.")
+    groups: list[str] = doc("Groups that the accounts of services are members of: its own, and further groups that the host has it in.")
 
 
 @dataclass(frozen=True)
@@ -248,6 +249,7 @@ class Service(RemovedService):
     gpus: list[Any] = doc("GPUs by index, or UUIDs of MIG slices; empty when unknown.")
     argv: list[str] = doc("Command line of the engine; empty on hosts where Ray starts the ranks.")
     environment: dict[str, str] = doc("Environment of the engine, without secrets.")
+    missing_account: Optional[dict[str, Any]] = doc("Its account as M(inferops.gpu.service_accounts) takes it; null where the host has it and its groups.")
     directories: list[dict[str, Any]] = doc("Directories that it writes to and that the host lacks, or that are another account's, as M(inferops.gpu.directories) takes them.")
     own_folders: list[str] = doc("Command that gives the service's account its directories before each start.")
     before_start: list[list[str]] = doc("Commands that the unit runs before each start.")

@@ -171,12 +171,3 @@ def test_a_service_whose_other_node_has_failed_is_left_alone() -> None:
     assert multi_node.failed_nodes([multi_node_service("worker"), plan_service("b")], ["h", "w"]) == []
     [line] = multi_node.failed_nodes([multi_node_service("worker"), plan_service("b")], ["w"])
     assert line.startswith("a: h failed in this run")
-
-
-def test_accounts_that_a_host_lacks() -> None:
-    """Those that are not there, and those that the account that downloads has been given a group since."""
-    there = {"inferops-a": {"group": "inferops-a", "groups": ["inferops", "render"]}, "inferops-b": {"group": "inferops-b", "groups": ["inferops"]}}
-    found = services.service_accounts([plan_service("a"), plan_service("b"), plan_service("c")], there, ["inferops", "render"])
-    assert found == [
-        {"user": "inferops-b", "service": "b", "home": "/c/b"}, {"user": "inferops-c", "service": "c", "home": "/c/c"},
-    ]

@@ -61,7 +61,7 @@ def test_gpus_that_it_holds_are_in_use(plan: Plans) -> None:
     [error] = plan(service(), facts=facts).errors
     assert (error.service, error.key, error.value) == ("qwen", "gpus", "3")
     assert "vllm-old.service runs on the host, uses it" in error.why and "remove_service=old" in error.fix
-    # Every fix leads to a plan: other GPUs, the service back in the inventory or on its fix, and at last one's word that it is right.
+    # Every fix leads to a plan: other GPUs, the service back in the inventory or removed, and at last one's word that it is right.
     assert plan(service(gpus=[0, 1], vllm_args={"tensor_parallel_size": 2}), facts=facts).errors == []
     assert plan(service(), {"name": "old", "state": "absent"}, facts=facts).errors == []
     assert plan(service(), facts=host_facts(services=[unit(gpus=[3, 4], active="inactive")])).errors == []

@@ -30,12 +30,12 @@ PROGRAM = ["/usr/bin/python3", "-EsB", "/opt/inferops/lib/current"]
 
 
 def test_a_whole_host(plan: Plans) -> None:
-    """Every part of the document of the README's example, with a second service on its fix."""
+    """Every part of the document of the README's example, with a second service that is removed."""
     made = plan(service(name="qwen", vllm_args={"max_model_len": 32768}), {"name": "old", "state": "absent"}, facts=host_facts(), ansible_host="10.0.0.11")
     host = made.hosts["gpu1"]
     [release], [weights], [present, absent] = host["releases"], host["weights"], host["services"]
     assert host["host"] == "gpu1"
-    assert host["account"] == {"user": "inferops", "group": "inferops", "home": "/var/lib/inferops"}
+    assert host["account"] == {"user": "inferops", "group": "inferops", "home": "/var/lib/inferops", "groups": ["inferops"]}
     assert host["paths"] == {
         "config": "/etc/inferops",
         "install": "/opt/inferops",
@@ -89,6 +89,7 @@ def test_a_whole_host(plan: Plans) -> None:
     digest = present.pop("digest")
     assert len(digest) == 64
     assert present.pop("file_sources") == []
+    assert present.pop("missing_account") == {"user": "inferops-qwen", "service": "qwen", "home": "/var/cache/inferops/qwen"}
     assert present.pop("files") == {
         "root": "/etc/inferops/files/qwen",
         "folder": None,
@@ -400,3 +401,20 @@ def test_table(plan: Plans) -> None:
     assert title == "gpu1 / qwen" and command[0].endswith(" \\") and not command[-1].endswith("\\")
     assert "      '--chat-template=it'\"'\"'s {{ x }}' \\" in command
     assert table.lines([]) and table.commands([]) == []
+
+
+def test_accounts_that_a_host_lacks(plan: Plans) -> None:
+    """Those that are not there, and those that are not in a group that the account that downloads has got since."""
+    there = {
+        "inferops-a": {"group": "inferops-a", "groups": ["inferops", "render"], "comment": "inferops service a"},
+        "inferops-b": {"group": "inferops-b", "groups": ["inferops"], "comment": "inferops service b"},
+    }
+    services = [service(name=name, port=8001 + number, gpus=[number]) for number, name in enumerate("abc")]
+    made = plan(*services, facts=host_facts(gpus=gpus(4), accounts=there, account_groups=["render"]), plan_accept={"gpu-memory": "x", "memory": "x"})
+    host = made.hosts["gpu1"]
+    assert host["account"]["groups"] == ["inferops", "render"]
+    assert [one["missing_account"] for one in host["services"]] == [
+        None,
+        {"user": "inferops-b", "service": "b", "home": "/var/cache/inferops/b"},
+        {"user": "inferops-c", "service": "c", "home": "/var/cache/inferops/c"},
+    ]
