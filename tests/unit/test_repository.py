@@ -62,3 +62,9 @@ def test_galaxy_is_complete() -> None:
     assert all(re.fullmatch(r"[a-z][a-z0-9]*", tag) for tag in galaxy["tags"])
     hidden = {path.name for path in ROOT.iterdir() if path.name.startswith(".")} - {".hypothesis"}
     assert hidden <= set(galaxy["build_ignore"]), hidden - set(galaxy["build_ignore"])
+
+
+def test_files_of_tests_have_different_names() -> None:
+    """Folders of tests are no packages, so pytest collects only one of two files with the same name."""
+    names = [path.name for path in sorted((ROOT / "tests" / "unit").rglob("test_*.py"))]
+    assert len(names) > 100 and not {name for name in names if names.count(name) > 1}
