@@ -45,7 +45,7 @@ def main() -> object:
     sys.argv = sys.argv[1:]
     module = importlib.import_module(f"{PACKAGE}.{sys.argv[0]}")
     if hasattr(module, "__path__"):
-        module = importlib.import_module(f"{PACKAGE}.{sys.argv[0]}.__main__")
+        module = importlib.import_module(f"{PACKAGE}.{sys.argv[0]}.main")
     return module.main()
 
 

@@ -177,8 +177,8 @@ host:
     services:
       description: >-
         Units of model services of this collection with their C(unit), C(service), C(active) state, whether they are C(enabled), their C(status),
-        what they say of themselves, the C(port) of their API (0 without one), the C(gpus) that they compute on (null where nobody knows), and the C(digest) (sha256) of the unit
-        file, empty where it is not root's with mode 0644.
+        what they say of themselves, the C(port) of their API (0 without one), the C(gpus) that they compute on (null where nobody knows), and the
+        C(digest) (sha256) of the unit file, empty where it is not root's with mode 0644.
       type: list
     releases:
       description: Names of complete releases.
@@ -230,7 +230,8 @@ host:
       description: >-
         Kernel settings: C(sysctl) by name with C(value), C(exists), why a missing one may be right all the same (C(absence)), names that are C(near)
         one that can only be a mistake, and values from files that win over the collection's (C(conflicts)); the lines of the collection's C(files),
-        C(unmanaged_files) that have the name of one, C(missing_folders) of them; loaded C(modules) of those that it loads; C(transparent_hugepages), the CPUs' C(governors) and C(available_governors).
+        C(unmanaged_files) that have the name of one, C(missing_folders) of them; loaded C(modules) of those that it loads; C(transparent_hugepages),
+        the CPUs' C(governors) and C(available_governors).
       type: dict
     conntrack:
       description: >-

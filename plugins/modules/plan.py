@@ -154,7 +154,7 @@ hosts:
               type: list
               elements: str
             comment:
-              description: "Comment of the rule in UFW, which marks it as managed: C(inferops:), C(ssh), C(api), C(peer), C(weights) or C(other), and the services."
+              description: "Comment of the rule in UFW, which marks it as managed: C(inferops:), its C(kind), and the services."
               type: str
         service_comments:
           description: Comments of the rules that are removed with a service, by service; C(all) has those of all services.
@@ -470,7 +470,7 @@ hosts:
           description: Its account as M(inferops.gpu.service_accounts) takes it; null where the host has it and its groups.
           type: dict
         directories:
-          description: Directories that it writes to and that the host lacks, or that are another account's, as M(inferops.gpu.directories) takes them.
+          description: Its directories that the host lacks, or that are another account's, as M(inferops.gpu.directories) takes them.
           type: list
           elements: dict
         own_folders:

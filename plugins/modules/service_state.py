@@ -168,7 +168,8 @@ def main() -> None:
         )
     try:
         texts = {item["path"]: base64.b64decode(item["content"], validate=True).decode() for item in module.params["environments"]}
-        written = [item for item in module.params["environments"] if item["unit"] not in held and not _service.has_environment(item["path"], texts[item["path"]])]
+        given = [item for item in module.params["environments"] if item["unit"] not in held]
+        written = [item for item in given if not _service.has_environment(item["path"], texts[item["path"]])]
         for item in written if not module.check_mode else []:
             _writing.replace(item["path"], texts[item["path"]], 0o600, durable=True)
         rewritten = [*module.params["rewritten"], *(item["unit"] for item in written)] if module.check_mode else []

@@ -134,7 +134,8 @@ def _draft_host(
     errors += bad
     read_services, bad = services.read_all(host.name, host.variables.get("model_services", []), keys)
     errors += bad
-    accepted, bad = acceptance.read(host.name, host.variables.get(acceptance.KEY, {}), acceptable(tables), [check.name for check in HOST_CHECKS if not check.accept])
+    unacceptable = [check.name for check in HOST_CHECKS if not check.accept]
+    accepted, bad = acceptance.read(host.name, host.variables.get(acceptance.KEY, {}), acceptable(tables), unacceptable)
     errors += bad
     stated, bad = facts.read_stated_gpus(host.name, host.variables.get("plan_gpus"))
     errors += bad

@@ -7,7 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import total_ordering
 
-from packaging.version import InvalidVersion, Version as Pep440
+try:
+    from packaging.version import InvalidVersion, Version as Pep440
+except ImportError:
+    # Where only imports are tried. ansible-core, which runs the plan, requires it.
+    pass
 
 _LONGEST = 64
 _NUMBERS = 4

@@ -43,7 +43,8 @@ def nightlies_have_an_index(host: HostDraft) -> Iterator[PlanError]:
         release = draft.release
         if release.source.kind == sources.NIGHTLY and not (release.index_url or release.extra_index_urls or release.find_links):
             why = "nightly builds have their own package index, and no index is set"
-            yield PlanError(host.name, _label(draft), "vllm_source", sources.NIGHTLY, why, "add vLLM's nightly index, or a mirror of it, to vllm_extra_index_urls")
+            fix = "add vLLM's nightly index, or a mirror of it, to vllm_extra_index_urls"
+            yield PlanError(host.name, _label(draft), "vllm_source", sources.NIGHTLY, why, fix)
 
 
 @check(every_engine=True)

@@ -73,7 +73,8 @@ def weights_path_is_mounted(host: HostDraft) -> Iterator[PlanError]:
             why = "it needs weights_path, which the service does not set"
             yield PlanError(host.name, draft.label, "weights_mount", mount, why, "set weights_path to the directory with the model's files")
         elif path != mount and not path.startswith(f"{mount}/"):
-            yield PlanError(host.name, draft.label, "weights_mount", mount, f"weights_path {path} is not under it", "write the mount that contains weights_path")
+            why = f"weights_path {path} is not under it"
+            yield PlanError(host.name, draft.label, "weights_mount", mount, why, "write the mount that contains weights_path")
         elif host.facts is not None and host.facts.mount_points and mount not in host.facts.mount_points:
             yield PlanError(host.name, draft.label, "weights_mount", mount, "nothing is mounted there", "mount it, and configure the mount for each boot")
 

@@ -26,7 +26,8 @@ def tls_settings_are_valid(host: HostDraft) -> Iterator[PlanError]:
         found = tls.files(draft)
         if "ssl_keyfile" in found and "ssl_certfile" not in found:
             why = "ssl_certfile for this key is missing"
-            yield PlanError(host.name, draft.label, "vllm_args.ssl_keyfile", shown(found["ssl_keyfile"]), why, "add ssl_certfile, the certificate with its chain")
+            fix = "add ssl_certfile, the certificate with its chain"
+            yield PlanError(host.name, draft.label, "vllm_args.ssl_keyfile", shown(found["ssl_keyfile"]), why, fix)
         for key, path in found.items():
             try:
                 values.path(path)

@@ -68,7 +68,8 @@ def merged(host: str, found: Mapping[str, Any]) -> tuple[Any, list[PlanError]]:
             return value, errors
         else:
             why = f"this is {kind(value)} where a list of services belongs: variables that begin with {NAME}_ add services to a host"
-            errors.append(PlanError(host, "", variable, shown(value, variable), why, f"write a list, or give the variable a name that does not begin with {NAME}_"))
+            fix = f"write a list, or give the variable a name that does not begin with {NAME}_"
+            errors.append(PlanError(host, "", variable, shown(value, variable), why, fix))
     origin: dict[str, str] = {}
     services: list[Any] = []
     for variable, value in usable.items():

@@ -155,7 +155,8 @@ def read_all(host: str, raw: Any, flag_names: frozenset[str]) -> tuple[list[Serv
 def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) -> tuple[Service | None, list[PlanError]]:
     label = f"model_services[{position}]"
     if not isinstance(raw, Mapping):
-        return None, [PlanError(host, label, "", shown(raw), f"this is {kind(raw)} where a service belongs", "write it as name: ..., model: ..., port: ... lines")]
+        fix = "write it as name: ..., model: ..., port: ... lines"
+        return None, [PlanError(host, label, "", shown(raw), f"this is {kind(raw)} where a service belongs", fix)]
     name = raw.get("name")
     if isinstance(name, str) and name and name.isprintable():
         label = shown(name)

@@ -45,10 +45,8 @@ def unit_states(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = [{**{key: unit[key] for key in keys}, "state": "absent"} for unit in service["former_units"]]
     found += [{**item, "state": service["state"]} for item in items]
     last = {"cache": service["cache"], "account": service["account"]["user"]}
-    return [
-        {**item, **(last if item is found[-1] else dict.fromkeys(last)), "folders": [*item["folders"], *([service["files"]["root"]] if item is found[-1] else [])]}
-        for item in found
-    ]
+    *others, main = found
+    return [*({**item, **dict.fromkeys(last)} for item in others), {**main, **last, "folders": [*main["folders"], service["files"]["root"]]}]
 
 
 def share_download(weights: Mapping[str, Any], stall_timeout: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, Optional
 
 def doc(text: str) -> Any:
     """A field with its description."""
+    # pylint: disable-next=invalid-field-call  # for dataclasses, of which each field has one
     return field(metadata={"description": text})
 
 
@@ -63,7 +64,7 @@ class FirewallRule:
     port: Optional[int] = doc("Port; null for all ports.")
     protocol: Optional[str] = doc("C(tcp) or C(udp); null for all protocols.")
     sources: list[str] = doc("Networks.")
-    comment: str = doc("Comment of the rule in UFW, which marks it as managed: C(inferops:), C(ssh), C(api), C(peer), C(weights) or C(other), and the services.")
+    comment: str = doc("Comment of the rule in UFW, which marks it as managed: C(inferops:), its C(kind), and the services.")
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ class Service(RemovedService):
     argv: list[str] = doc("Command line of the engine; empty on hosts where Ray starts the ranks.")
     environment: dict[str, str] = doc("Environment of the engine, without secrets.")
     missing_account: Optional[dict[str, Any]] = doc("Its account as M(inferops.gpu.service_accounts) takes it; null where the host has it and its groups.")
-    directories: list[dict[str, Any]] = doc("Directories that it writes to and that the host lacks, or that are another account's, as M(inferops.gpu.directories) takes them.")
+    directories: list[dict[str, Any]] = doc("Its directories that the host lacks, or that are another account's, as M(inferops.gpu.directories) takes them.")
     own_folders: list[str] = doc("Command that gives the service's account its directories before each start.")
     before_start: list[list[str]] = doc("Commands that the unit runs before each start.")
     arguments_checked: bool = doc("Whether the plan has checked the values of all arguments, by what the version's own parser takes.")

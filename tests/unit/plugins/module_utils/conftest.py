@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils import _library
-from ansible_collections.inferops.gpu.plugins.module_utils.fetch import __main__ as fetch_program
+from ansible_collections.inferops.gpu.plugins.module_utils.fetch import main as fetch_program
 from ansible_collections.inferops.gpu.plugins.module_utils.release import build
 from ansible_collections.inferops.gpu.plugins.plugin_utils import host_library
 

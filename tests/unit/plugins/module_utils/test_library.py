@@ -225,7 +225,7 @@ def programs() -> list[str]:
         parts = path.relative_to(host_library.SOURCE).with_suffix("").parts
         functions = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
         if "main" in functions and not parts[-1].startswith("_main"):
-            found.append(".".join(part for part in parts if part != "__main__"))
+            found.append(".".join(part for part in parts if part != "main"))
     return sorted(found)
 
 
@@ -233,7 +233,7 @@ def programs() -> list[str]:
 def test_each_program_starts_from_its_folder_alone(library: Path, program: str) -> None:
     """Nothing but the standard library is imported before it looks at its arguments, by whatever Python runs it."""
     code = "import importlib, sys; sys.path.insert(0, sys.argv[1]); module = importlib.import_module('inferops_gpu.' + sys.argv[2]); print(module.__file__)"
-    suffix = ".__main__" if program in ("supervisor", "fetch") else ""
+    suffix = ".main" if program in ("supervisor", "fetch") else ""
     done = subprocess.run([sys.executable, "-ISBc", code, str(library), program + suffix], capture_output=True, text=True, check=False, cwd="/")
     assert done.returncode == 0, done.stderr
 

@@ -75,6 +75,7 @@ _BY_TYPE: dict[str, values.Reader] = {"str": values.string, "bool": values.boole
 
 def setting(reader: values.Reader) -> Any:
     """A setting that takes less than all values of its type."""
+    # pylint: disable-next=invalid-field-call  # for the fields of Settings
     return field(metadata={"reader": reader})
 
 

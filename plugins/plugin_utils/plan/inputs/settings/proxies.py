@@ -89,7 +89,8 @@ def password_errors(host: str, value: Any) -> list[PlanError]:
     if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
         return []
     why = "it is not text, or it contains white space, a line break (which `echo` adds) or a non-ASCII character"
-    return [PlanError(host, "", PASSWORD, HIDDEN, why, 'encrypt it without: printf %s "$SECRET" | ansible-vault encrypt_string --stdin-name host_proxy_password')]
+    fix = 'encrypt it without: printf %s "$SECRET" | ansible-vault encrypt_string --stdin-name host_proxy_password'
+    return [PlanError(host, "", PASSWORD, HIDDEN, why, fix)]
 
 
 def of_variables(variables: Mapping[str, Any], inventory: Iterable[str]) -> dict[str, Any] | None:

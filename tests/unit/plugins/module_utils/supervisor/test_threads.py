@@ -43,7 +43,7 @@ def spoiled(service: Service, *lines: str) -> Path:  # noqa: F811
 
 IMPORTS = """import sys
 sys.path.insert(0, {library!r})
-from inferops_gpu.supervisor import __main__ as program, base, leader, probe, state
+from inferops_gpu.supervisor import base, leader, main as program, probe, state
 """
 
 # What raises in which thread, and how the end says so.

@@ -13,7 +13,7 @@ import jinja2
 import pytest
 
 from ansible_collections.inferops.gpu.plugins.filter import multi_node, systemd
-from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import __main__ as supervisor
+from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import main as supervisor
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
 from plan_builders import gpus, service
