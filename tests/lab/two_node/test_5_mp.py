@@ -79,8 +79,8 @@ def test_a_follower_does_not_outlive_its_leader(pair: Pair, right: str) -> None:
     pair.head.run_expect([0], "systemctl stop vllm-pair")
     wait_until(lambda: pair.count(pair.worker, VLLM) == 0, 60, "the rank has ended")
     # First why the life ended, then what the next one waits for: both name the head.
-    said = pair.worker.check_output("systemctl show --value --property=StatusText vllm-pair")
-    assert "two-head" in said, said
+    # Between the two, while systemd waits to start the unit again, it has no words at all.
+    wait_until(lambda: "two-head" in pair.worker.check_output("systemctl show --value --property=StatusText vllm-pair"), 30, "its status names the head")
     began = time.monotonic()
     pair.head.run_expect([0], "systemctl start --no-block vllm-pair")
     pair.comes_back(right, BACK, began)
