@@ -110,7 +110,8 @@ def test_more_than_was_announced_does_not_fill_the_disk(lab: Lab, endpoint: Call
     lab.spec["endpoints"] = [bad.url, lab.mirrors[0].url]
     assert lab.run() == 0
     lab.is_complete()
-    assert 0 < max(most) < 5_000_000
+    # It did send; on a busy machine all that it sent may have been refused before any of it was on the disk.
+    assert most and max(most) < 5_000_000
 
 
 def test_where_a_redirect_leads(lab: Lab, endpoint: Callable[..., Endpoint]) -> None:  # noqa: F811
