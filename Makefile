@@ -10,7 +10,7 @@ help: ## this list
 demo: ## build the lab, serve a model in it, talk to it
 	@scripts/demo.sh
 
-test: setup-test engine ## every test (75 minutes)
+test: setup-test engine ## every test (80 minutes)
 	@tests/run-all.sh
 
 lab-up: setup engine ## start the lab's machines

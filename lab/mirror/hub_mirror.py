@@ -80,7 +80,10 @@ class Stats:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, name: str, **amounts: int) -> None:
-        """Add amounts (``requests``, ``ranges``, ``tokens``: requests that brought one, ``bytes``, ``unchanged``: copies that are still right) to one file's row."""
+        """Add amounts to one file's row.
+
+        These are ``requests``, ``ranges``, ``tokens`` (requests that brought one), ``bytes``, and ``unchanged`` (clients' copies that are still right).
+        """
         with self.lock:
             row = self.files.setdefault(name, {"requests": 0, "ranges": 0, "tokens": 0, "bytes": 0, "unchanged": 0})
             for key, amount in amounts.items():
