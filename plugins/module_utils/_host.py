@@ -388,9 +388,20 @@ def checked_services(directory: str) -> dict[str, str]:
     return {os.path.basename(path): read_text(path) for path in sorted(glob.glob(os.path.join(directory, "checked", "*")))}
 
 
-def added_certificates(directory: str = "/usr/local/share/ca-certificates") -> dict[str, str]:
-    """Return the sha256 of each certificate file that was added to the host's trust store, by file name."""
-    return _digests(os.path.join(directory, "*.crt"))
+def added_certificates(
+    directory: str = "/usr/local/share/ca-certificates", trusted: str = "/etc/ssl/certs/ca-certificates.crt"
+) -> dict[str, str]:
+    """Return the sha256 of each certificate file that was added to the host's trust store, by file name.
+
+    A file that C(update-ca-certificates) has not taken up into C(trusted) is left out: a run may have ended between the two.
+    """
+    bundle = _reading.read_text(trusted)
+    return {name: digest for name, digest in _digests(os.path.join(directory, "*.crt")).items() if _is_in(bundle, os.path.join(directory, name))}
+
+
+def _is_in(bundle: str, path: str) -> bool:
+    text = _reading.read_text(path).rstrip("\n")
+    return bool(text) and text in bundle
 
 
 def _digests(pattern: str) -> dict[str, str]:

@@ -86,6 +86,10 @@ options:
     default: 120
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
+attributes:
+  action:
+    description: On the controller it runs in the process of the task, which saves the start of another one.
+    support: full
 """
 
 EXAMPLES = r"""
@@ -110,62 +114,17 @@ errors:
   type: dict
 """
 
-import concurrent.futures
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _journal, _masking, _openai_api, _systemd, _task_checks
-from ..module_utils._service_options import API, services
-
-# Lines of a service's journal that are looked through, and of those that are shown.
-JOURNAL_LINES = 300
-SHOWN_LINES = 20
+from ..module_utils import _api_check
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "services": services(API, {
-                "task": {"type": "str", "choices": [_task_checks.AUTO, *_task_checks.TASKS], "default": _task_checks.AUTO},
-                "thinking": {"type": "str", "choices": ["never", "hybrid", "always", "unknown"], "default": "unknown"},
-                "thinking_switch": {"type": "str", "default": "enable_thinking"},
-                "certificate_name": {"type": "str"},
-                "verify_certificate": {"type": "bool", "default": True},
-                "authorities": {"type": "path"},
-                "unit": {"type": "str"},
-            }),
-            "prompt": {"type": "str", "default": "Say one word."},
-            # Counts tokens of a text, not credentials.
-            "max_tokens": {"type": "int", "default": 16, "no_log": False},
-            "timeout": {"type": "int", "default": 120},
-            "fail": {"type": "bool", "default": True},
-        },
-        supports_check_mode=True,
-    )
-    asked = module.params["services"]
-    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
-        results = list(pool.map(lambda service: ask(service, module.params), asked))
-    answers = {service["name"]: result for service, result in zip(asked, results) if "error" not in result}
-    errors = {service["name"]: result["error"] for service, result in zip(asked, results) if "error" in result}
-    if errors and module.params["fail"]:
-        module.fail_json(msg="\n".join(errors.values()), answers=answers, errors=errors)
-    module.exit_json(changed=False, answers=answers, errors=errors)
-
-
-def ask(service: dict[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the answer of one service, or an error with the end of its journal."""
-    thinking = "" if service["thinking"] == "unknown" else service["thinking"]
-    question = _task_checks.Question(service["model"], thinking, service["thinking_switch"] or "", parameters["prompt"], parameters["max_tokens"])
-    trust = _openai_api.Trust(service["verify_certificate"], service["certificate_name"] or "", service["authorities"] or "")
-    try:
-        api = _openai_api.Api(service["url"], service["api_key"] or "", parameters["timeout"], trust)
-        return _task_checks.verify(api, service["task"], question)
-    except _openai_api.ApiError as error:
-        lines = _journal.excerpt(_systemd.journal(service["unit"], "", JOURNAL_LINES), SHOWN_LINES) if service["unit"] else []
-        tail = f"\nFrom its journal (journalctl -u {service['unit']}):\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
-        said = f"Service {service['name']} at {service['url']} does not serve: {error}{tail}"
-        return {"error": _masking.masked(said, service["api_key"])}
+    module = AnsibleModule(argument_spec=_api_check.OPTIONS, supports_check_mode=True)
+    result = _api_check.check(module.params)
+    if result.get("failed"):
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

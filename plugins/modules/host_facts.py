@@ -221,7 +221,7 @@ host:
         C(uid), C(group), further C(groups), C(home) and C(comment) of the accounts that begin with O(account_prefix) or were made for services, by name.
       type: dict
     certificates:
-      description: sha256 of each file in C(/usr/local/share/ca-certificates), by name.
+      description: sha256 of each file in C(/usr/local/share/ca-certificates) that the host's trust store has, by name.
       type: dict
     checked:
       description: Digest of the arguments that passed the release's own parser, by service.

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _masking, _systemd
+from ansible_collections.inferops.gpu.plugins.module_utils import _api_check, _masking, _systemd
 from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials, has_token, masked
 from ansible_collections.inferops.gpu.plugins.module_utils._openai_api import Api, ApiError
 from ansible_collections.inferops.gpu.plugins.module_utils.fetch import endpoints
 from ansible_collections.inferops.gpu.plugins.module_utils.release import steps
-from ansible_collections.inferops.gpu.plugins.modules import api_check, weights_probe
+from ansible_collections.inferops.gpu.plugins.modules import weights_probe
 from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Question
 
@@ -179,7 +179,7 @@ def test_hub_and_modules_show_no_token(echo: str, token: str) -> None:
     said.append(str(error.value))
     service = {"name": "q", "url": echo, "model": "q", "thinking": "never", "api_key": token, "unit": None, "task": "chat", "thinking_switch": None,
                "verify_certificate": True, "certificate_name": None, "authorities": None}
-    said.append(str(api_check.ask(service, {"prompt": "x", "max_tokens": 1, "timeout": 5})))
+    said.append(str(_api_check.ask(service, {"prompt": "x", "max_tokens": 1, "timeout": 5})))
     assert [text for text in said if SECRET in text] == [] and all(said)
 
 

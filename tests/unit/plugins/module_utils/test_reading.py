@@ -57,7 +57,17 @@ def test_certificates(strange: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dangling link ended the facts, and with them the run."""
     monkeypatch.setattr(_reading, "LONGEST", 1024 * 1024)
     (strange / "huge.crt").write_bytes(b"x" * 2 * 1024 * 1024)
-    assert _host.added_certificates(str(strange)) == {"good.crt": hashlib.sha256(b"text").hexdigest()}
+    (strange / "trusted").write_text("other\ntext\n")
+    assert _host.added_certificates(str(strange), str(strange / "trusted")) == {"good.crt": hashlib.sha256(b"text").hexdigest()}
+
+
+@pytest.mark.parametrize("bundle", ["", "other\n", None])
+def test_a_certificate_that_is_not_trusted_yet(tmp_path: Path, bundle: str | None) -> None:
+    """A run that ended before C(update-ca-certificates) left the host without it for good."""
+    (tmp_path / "good.crt").write_text("text\n")
+    if bundle is not None:
+        (tmp_path / "trusted").write_text(bundle)
+    assert _host.added_certificates(str(tmp_path), str(tmp_path / "trusted")) == {}
 
 
 @pytest.mark.parametrize("name", ["dangling.crt", "round.crt", "endless.crt", "folder.crt", "pipe.crt", "missing"])
@@ -67,8 +77,9 @@ def test_no_text(strange: Path, name: str) -> None:
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     """A name is bytes to Linux, and text to JSON."""
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.crt")).write_text("")
-    found = _reading.clean(_host.added_certificates(str(tmp_path)))
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.crt")).write_text("text")
+    (tmp_path / "trusted").write_text("text\n")
+    found = _reading.clean(_host.added_certificates(str(tmp_path), str(tmp_path / "trusted")))
     assert list(found) == ["caf\N{REPLACEMENT CHARACTER}.crt"]
     assert _reading.clean({"a": ["é", ("b", 1, None)]}) == {"a": ["é", ["b", 1, None]]}
 
