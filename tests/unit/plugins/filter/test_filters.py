@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.inferops.gpu.plugins.filter import certificates, services, systemd, units as unit_filters
+from ansible_collections.inferops.gpu.plugins.filter import certificates, multi_node, services, systemd, units as unit_filters
 
 
 @pytest.mark.parametrize(
