@@ -5,19 +5,19 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: heartbeat
 type: aggregate
-short_description: Tell now and then which task a run is at, so that it is never silent for long
+short_description: Print the running task when a run has been silent for a while
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Some tasks say nothing for minutes, like the installation of packages over a slow line. AWX and other systems take a job for dead that is
-    silent for long, and people do as well.
-  - Prints a line with the task, the hosts that are still at it and the seconds it has taken, whenever nothing else has been printed for a while.
-  - Tasks that tell of their progress by themselves (M(inferops.gpu.follow_unit)) are left alone, as long as they do so for each of their hosts.
+  - Some tasks print nothing for minutes, for example the installation of packages over a slow network. AWX and similar systems cancel jobs that are silent
+    for too long, and users think that the run hangs.
+  - When nothing has been printed for a while, the plugin prints a line with the running task, the hosts that have not finished it and the elapsed seconds.
+  - The plugin prints nothing for tasks that print their own progress for each host (M(inferops.gpu.follow_unit) with up to three hosts).
 requirements:
-  - enabled in C(callbacks_enabled), as the C(ansible.cfg) of this collection's repository does
+  - The plugin has to be enabled in C(callbacks_enabled), as in the C(ansible.cfg) of this collection's repository.
 options:
   seconds:
-    description: How long a run may be silent before a line is printed, in seconds.
+    description: Seconds without output until the plugin prints a line.
     type: int
     default: 45
     env:

@@ -5,16 +5,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: report
 type: aggregate
-short_description: End a run with a table of services and the seconds of each stage
+short_description: Print a table of services and the duration of each role at the end of a run
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - C(site.yml) and C(rollout.yml) export a row for each service of the run (C(inferops_result), by M(ansible.builtin.set_stats)). This plugin prints
-    them as a table, with the tokens per second of the verification.
-  - Below it are the seconds that each role took, over all of its tasks and hosts. Roles that took less than a tenth of a second are left out.
-  - Prints nothing after playbooks that export no such rows.
+  - C(site.yml) and C(rollout.yml) export an item for each service of the run (C(inferops_result), with M(ansible.builtin.set_stats)). This plugin prints
+    the items as a table, with the tokens per second of the verification.
+  - The line under the table has the seconds that each role took, over all of its tasks and hosts. Roles that took less than 0.1 seconds are omitted.
+  - Prints nothing after playbooks that export no such items.
 requirements:
-  - enabled in C(callbacks_enabled), as the C(ansible.cfg) of this collection's repository does
+  - The plugin has to be enabled in C(callbacks_enabled), as in the C(ansible.cfg) of this collection's repository.
 seealso:
   - plugin: inferops.gpu.heartbeat
     plugin_type: callback

@@ -5,17 +5,17 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: plan
-short_description: Resolve what every host of the inventory serves, or report all errors at once
+short_description: Resolve the plan of all hosts in the inventory, or report all errors at once
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Takes every host of the inventory that defines C(model_services). Merges its variables with the roles' defaults and its services with the model
-    catalogue, and computes arguments, paths, ports, GPUs, releases and weights. The roles only read the resolved plan.
-  - Plans all hosts, whatever the limit of the run, so that it finds conflicts between hosts.
-  - Facts of a host come from C(__plan_facts), which the role C(inferops.gpu.plan) registers with M(inferops.gpu.host_facts).
-    Without facts the checks that need them are skipped.
-  - Assembles a multi-node service (key C(distributed)) from all hosts that define it, and refuses it when a run reaches only some of them.
-  - Runs on the controller, opens no connection to hosts and changes nothing.
+  - Covers every host of the inventory that defines C(model_services). Merges the variables of each host with the roles' defaults and its services with
+    the model catalogue, and computes arguments, paths, ports, GPUs, releases and weights. The roles only read the resolved plan.
+  - Plans all hosts, whatever the limit of the run, to find conflicts between hosts.
+  - Reads the facts of a host from C(__plan_facts), which the role C(inferops.gpu.plan) registers with M(inferops.gpu.host_facts).
+    Without facts, the module skips the checks that need them.
+  - Assembles a multi-node service (key C(distributed)) from all hosts that define it, and reports an error when a run reaches only some of them.
+  - Runs on the controller, does not connect to hosts and changes nothing.
   - Checks only the form of secrets (C(api_key), C(secret_environment)). The result does not contain them.
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
@@ -28,7 +28,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Plan the whole inventory, or stop with all errors in it
+- name: Plan the whole inventory, or fail with all errors in it
   inferops.gpu.plan:
   register: planned
   run_once: true
@@ -47,7 +47,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: The resolved plan of each host by its inventory name; empty when there are errors. README of the role C(plan) describes it in full.
+  description: The resolved plan of each host, by inventory name. Empty if there are errors. The README of the role C(plan) describes it in full.
   returned: always
   type: dict
   contains:
@@ -587,13 +587,13 @@ errors:
       description: Name of the service, or empty when the error is not about a service.
       type: str
     key:
-      description: The key or variable that holds the value.
+      description: The key or variable with the wrong value.
       type: str
     value:
       description: The value, or V((hidden\)) where it may be a secret.
       type: str
     why:
-      description: Why the plan refuses it.
+      description: Why the plan refuses the value.
       type: str
     fix:
       description: What to write instead.
