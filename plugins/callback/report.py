@@ -31,7 +31,7 @@ REVISION_DIGITS = 12
 
 
 class CallbackModule(CallbackBase):
-    """Adds up the seconds of each role's tasks, and prints both tables at the end."""
+    """Sums the seconds of each role's tasks, and prints the table and the sums at the end."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -60,7 +60,7 @@ class CallbackModule(CallbackBase):
                 self._display.display(line)
 
     def _end_stage(self) -> None:
-        """Count the time since the last task began for the role that it was of."""
+        """Add the time since the start of the last task to its role."""
         now = time.monotonic()
         if self._stage:
             self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + now - self._since
@@ -68,7 +68,7 @@ class CallbackModule(CallbackBase):
 
 
 def table(rows: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
-    """Return the lines of the services' table, its head first."""
+    """Return the lines of the table of services, the header first."""
     cells = [COLUMNS, *(_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
     return ["", *("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)]
@@ -82,6 +82,6 @@ def _cells(row: t.Mapping[str, t.Any]) -> tuple[str, ...]:
 
 
 def stages(seconds: t.Mapping[str, float], whole: float) -> str:
-    """Return the line of the seconds of each role, in the order in which they came."""
+    """Return the line with the seconds of each role, in the order of the run."""
     parts = [f"{name} {spent:.1f}" for name, spent in seconds.items() if spent >= LEAST_SECONDS]
     return f"\nseconds: {', '.join([*parts, f'{whole:.1f} in all'])}"

@@ -44,7 +44,7 @@ from ansible_collections.inferops.gpu.plugins.plugin_utils.controller_files impo
 
 
 class LookupModule(LookupBase):
-    """Finds each term by the one rule that the collection has for files on the controller."""
+    """Finds each term by the collection's search path for files on the controller."""
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         self.set_options(var_options=variables, direct=kwargs)
