@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
   - Cancels the rollback that M(inferops.gpu.host_firewall) has scheduled.
-  - Fails if it runs over the connection that made the change. An established connection survives whatever the new rules are, so it confirms nothing.
+  - Fails if it runs over the connection that made the change. An established connection continues under any rules, so it confirms nothing.
 options:
   state_dir:
     description: Directory of the collection's state on the host.
