@@ -98,9 +98,9 @@ class Spec:
 
 
 def read_specs(folder: Path, names: list[str]) -> list[Spec]:
-    """The specs of the named entries of the catalogue (of all when none is named), one for each repository and revision.
+    """The specs of the named entries of the catalogue, one for each repository and revision; without names, of all whose architecture has a builder here.
 
-    Raises SystemExit, naming the entry, when there is none of a name, or when an architecture has no builder here.
+    Raises SystemExit, naming the entry, when there is none of a name, or when a named entry's architecture has no builder here.
     """
     specs: dict[tuple[str, str], Spec] = {}
     left = set(names)
@@ -112,6 +112,8 @@ def read_specs(folder: Path, names: list[str]) -> list[Spec]:
             facts = entry.get("architecture") or {}
             architecture = facts.get("class")
             if architecture not in BUILDERS:
+                if not names:
+                    continue
                 known = ", ".join(BUILDERS)
                 raise SystemExit(f"{path.name}: {name}: no tiny model for architecture {architecture!r} (known: {known})")
             spec = Spec(

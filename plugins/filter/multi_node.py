@@ -1,56 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters about the units of services, of which a multi-node service may have two on a host. Documented in the .yml files beside this one."""
+"""Filters about multi-node services. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
-import base64
 import typing as t
 
-from ansible_collections.inferops.gpu.plugins.filter.systemd import environment_file
-
 Service = t.Mapping[str, t.Any]
-
-
-def unit_items(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]]) -> list[dict[str, t.Any]]:
-    """Return each unit of present services with all that its unit file is written from. What stands for a service comes after what stands beside it.
-
-    `secrets` are the services' own, by service; only their names are used.
-    """
-    items = []
-    for service in services:
-        if service["state"] != "present":
-            continue
-        if not service["units"]:
-            items.append({**service, "words": list(service["argv"]), "supervised": None})
-        for unit in reversed(service["units"]):
-            own = {key: unit[key] for key in ("unit", "environment_file", "served", "environment", "own_folders")}
-            items.append({**service, **own, "supervised": unit, "words": command(unit, secrets.get(service["name"], {}))})
-    return items
-
-
-def unit_environments(
-    services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], tokens: t.Mapping[str, str]
-) -> list[dict[str, str]]:
-    """Return the environment file of each unit of present services with its text, as the `service_state` module takes them.
-
-    Ray's units get the token of their service alone. `tokens` are those of multi-node services.
-    """
-    found = []
-    for service in services:
-        if service["state"] == "present":
-            own = dict(secrets.get(service["name"], {}))
-            for unit in reversed(service["units"]):
-                values = {**(own if unit["has_secrets"] else {}), "SUPERVISOR_TOKEN": tokens.get(service["name"], "")}
-                found.append(_environment(service["name"], unit, values))
-            if not service["units"]:
-                found.append(_environment(service["name"], service, own))
-    return found
-
-
-def _environment(name: str, unit: Service, values: t.Mapping[str, str]) -> dict[str, str]:
-    head = f"# Managed by inferops.gpu (role model_service). Secrets of service {name}: readable by root alone.\n"
-    return {"unit": unit["unit"], "path": unit["environment_file"], "content": base64.b64encode(f"{head}{environment_file(values)}\n".encode()).decode()}
 
 
 def multi_node_tokens(services: t.Sequence[Service], given: str, made: t.Mapping[str, t.Any]) -> dict[str, str]:
@@ -63,16 +19,6 @@ def multi_node_tokens(services: t.Sequence[Service], given: str, made: t.Mapping
         head = made.get(service["node"]["nodes"][0]["host"]) or {}
         found[service["name"]] = given or (head.get("tokens") or {}).get(service["name"], "")
     return found
-
-
-def command(unit: Service, secrets: t.Mapping[str, str]) -> list[str]:
-    """Return the command of a unit: its supervisor, what is kept from other hosts, and what it supervises."""
-    is_sent = unit["has_secrets"] and "RAY_ADDRESS" in unit["environment"]
-    withheld = [f"--withhold={name}" for name in sorted(secrets)] if is_sent else []
-    if is_sent and not withheld:
-        # So that the token stays here as well.
-        withheld = ["--withhold=VLLM_API_KEY"]
-    return [*unit["supervisor"], *withheld, "--", *unit["command"]]
 
 
 def multi_node_errors(own: t.Mapping[str, str], services: t.Sequence[Service], others: t.Mapping[str, t.Mapping[str, str]], host: str) -> dict[str, str]:
@@ -105,8 +51,6 @@ class FilterModule:
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
-            "unit_items": unit_items,
-            "unit_environments": unit_environments,
             "multi_node_tokens": multi_node_tokens,
             "multi_node_errors": multi_node_errors,
             "failed_nodes": failed_nodes,

@@ -48,4 +48,4 @@ class FilterModule:
     """Make the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"unit_word": unit_word, "unit_environment": unit_environment}
+        return {"unit_word": unit_word, "unit_environment": unit_environment, "environment_file": environment_file}

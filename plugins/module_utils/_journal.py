@@ -41,7 +41,7 @@ _CRASHES = (
     re.compile(r"^Fatal Python error: .+"),
     re.compile(r"^(?:terminate called after throwing an instance of|libc\+\+abi:) .+"),
     re.compile(r"^thread '[^'\n]*'(?: \(\d+\))? panicked at .+"),
-    re.compile(r"^.{0,80}\b(?:Segmentation error|Bus error|Illegal instruction|Aborted)(?: \(core dumped\))?$"),
+    re.compile(r"^.{0,80}\b(?:Segmentation fault|Bus error|Illegal instruction|Aborted)(?: \(core dumped\))?$"),
     re.compile(r"^(?:.{0,80}: )?(?:line \d+: +\d+ )?Killed\b.{0,80}$"),
     re.compile(r"^!+ ?Segfault encountered ?!+"),
 )

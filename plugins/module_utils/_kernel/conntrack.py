@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The connection tracking table: how full it is, and how many connections it turned away."""
+"""The connection tracking table: how full it is, and how many connections it turned away. Its values are set from roles/kernel/defaults."""
 
 from __future__ import annotations
 

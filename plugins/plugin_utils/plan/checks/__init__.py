@@ -14,7 +14,7 @@ from .base import Check, MultiNodeCheck, checks_in
 
 # Modules whose errors come first, in this order. The other modules follow by name.
 _FIRST = (
-    "names", "credentials", "systems", "models", "releases", "variants", "engines", "arguments", "argument_names",
+    "names", "credentials", "systems", "models", "releases", "variants", "engines", "argument_flags", "parsers", "environment", "argument_choices",
     "argument_values", "argument_needs", "platform", "repositories", "tls", "ports", "facts", "firewall", "firewall_host", "gpus", "orphaned_units", "nodes",
 )
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping
 
-from ..errors import HIDDEN, InvalidValue, PlanError, is_secret_name, shown
+from ..errors import HIDDEN, InvalidValue, PlanError, PlanWarning, is_secret_name, shown
 from ..placement.draft import HostDraft
 from ..vllm import argument_types, arguments as args
 from ..vllm.argument_types import count
@@ -246,3 +246,24 @@ def arguments_do_not_conflict(host: HostDraft) -> Iterator[PlanError]:
             if conflict.clashes(draft.given):
                 value = shown(draft.given.get(conflict.key), conflict.key)
                 yield PlanError(host.name, draft.label, draft.where(conflict.key), value, conflict.why, conflict.fix)
+
+
+@check()
+def values_are_serializable(host: HostDraft) -> Iterator[PlanError]:
+    """Every value can be written on a command line."""
+    for draft in host.services:
+        for key, value in draft.given.items():
+            try:
+                args.check_value(value)
+            except InvalidValue as bad:
+                yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(value, key), bad.why, bad.fix)
+
+
+@check(accept="unchecked-values")
+def values_are_checked(host: HostDraft) -> Iterator[PlanWarning]:
+    """The value types of the version's flags are known, so that values are checked."""
+    types = host.tables.types
+    for draft in host.services:
+        if draft.given and not types.covers(draft.version):
+            what = f"the values of vllm_args are not checked: the plan does not know the flag types of vLLM {draft.version.text}"
+            yield PlanWarning(host.name, draft.label, f"{what} (it knows {', '.join(types.versions)}); vLLM checks them once the release is built")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Iterator, Union
 
-from ansible_collections.inferops.gpu.plugins.module_utils._nvidia import gpu_fix, fix_of
+from ansible_collections.inferops.gpu.plugins.module_utils._nvidia import fix_of, gpu_fix
 
 from ..errors import PlanError, PlanWarning, shown
 from ..placement.draft import HostDraft, ServiceDraft

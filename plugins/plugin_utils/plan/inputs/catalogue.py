@@ -115,6 +115,7 @@ _READERS: dict[str, values.Reader] = {
     "sources": values.mapping,
     "notes": sections.prose,
 }
+KEYS: tuple[str, ...] = tuple(_READERS)
 _LICENSE: dict[str, values.Reader] = {"name": values.string, "gated": values.boolean, "url": values.string}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.inferops.gpu.plugins.filter import certificates, multi_node, services, systemd
+from ansible_collections.inferops.gpu.plugins.filter import certificates, services, systemd, units as unit_filters
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_only_the_engine_has_the_services_secrets() -> None:
     secrets = {"a": {"VLLM_API_KEY": "k", "S": "s"}}
     head = "# Managed by inferops.gpu (role model_service). Secrets of service a: readable by root alone.\n"
     # The unit that stands for the service comes last.
-    found = multi_node.unit_environments([multi_node_service("head"), plan_service("b"), plan_service("c", "absent")], secrets, {"a": "t"})
+    found = unit_filters.unit_environments([multi_node_service("head"), plan_service("b"), plan_service("c", "absent")], secrets, {"a": "t"})
     assert [{**item, "content": base64.b64decode(item["content"]).decode()} for item in found] == [
         {"unit": "ray-head-a.service", "path": "/e/ray-head-a.env", "content": f'{head}SUPERVISOR_TOKEN="t"\n\n'},
         {"unit": "vllm-a.service", "path": "/e/vllm-a.env", "content": f'{head}S="s"\nSUPERVISOR_TOKEN="t"\nVLLM_API_KEY="k"\n\n'},
         {"unit": "vllm-b.service", "path": "/etc/inferops/b.env", "content": f"{head.replace('service a', 'service b')}\n"},
     ]
-    rows = multi_node.unit_items([multi_node_service("head")], secrets)
+    rows = unit_filters.unit_items([multi_node_service("head")], secrets)
     assert rows[1]["words"] == ["supervisor", "--withhold=S", "--withhold=VLLM_API_KEY", "--", "vllm", "serve"]
     assert rows[0]["words"] == ["supervisor", "--", "ray"]
     assert not [row for row in rows if "k" in row["words"] or "secrets" in row]

@@ -271,8 +271,8 @@ FORMS = [
     ("Rust in Python", [*TRACE, "pyo3_runtime.PanicException: index out of bounds"], "pyo3_runtime.PanicException: index out of bounds"),
     (
         "Python itself",
-        [E + "Fatal Python error: Segmentation error", "", E + "Current thread 0x00007f (most recent call first):", E + '  File "x"'],
-        "Fatal Python error: Segmentation error",
+        [E + "Fatal Python error: Segmentation fault", "", E + "Current thread 0x00007f (most recent call first):", E + '  File "x"'],
+        "Fatal Python error: Segmentation fault",
     ),
     ("a shell", ["/bin/sh: line 1:  4321 Killed                  vllm serve x"], "/bin/sh: line 1:  4321 Killed"),
     (

@@ -44,7 +44,7 @@ WITHOUT: frozenset[str] = frozenset()
 NAMES = [check.name for check in (*checks.HOST_CHECKS, *checks.MULTI_NODE_CHECKS)]
 
 
-def test_every_rule_has_an_example() -> None:
+def test_every_check_has_an_example() -> None:
     """A check that nobody shows being broken and healed may well be one that cannot be."""
     have = {example.check for example in EXAMPLES}
     missing = sorted(set(NAMES) - have - WITHOUT)

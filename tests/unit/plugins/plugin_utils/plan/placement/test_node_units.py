@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.filter import multi_node, systemd
+from ansible_collections.inferops.gpu.plugins.filter import systemd, units
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import main as supervisor
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
@@ -30,7 +30,7 @@ def planned(request: pytest.FixtureRequest, plan_hosts: Callable[[list[HostInput
     variables = {"model_services": [big], "plan_gpus": h20, "plan_accept": {"open-port": "x", "unchecked-values": "x"}}
     made = plan_hosts([HostInput(node, variables, None) for node in NODES])
     assert made.errors == []
-    return {node: multi_node.unit_items(made.hosts[node]["services"], {"big": {}}) for node in NODES}
+    return {node: units.unit_items(made.hosts[node]["services"], {"big": {}}) for node in NODES}
 
 
 def test_the_supervisor_reads_its_options(planned: dict[str, list[dict[str, Any]]]) -> None:

@@ -1,20 +1,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names in the arguments: each flag set once, names from fixed sets, parsers that match the model, and versions without known value types."""
+"""Values of the arguments that are names from a set, such as quantization methods and attention backends: each exists in the chosen vLLM."""
 
 from __future__ import annotations
-
-import re
 
 from difflib import SequenceMatcher
 from typing import Any, Iterator
 
-from ..errors import PlanError, PlanWarning, nearest, shown
+from ..errors import PlanError, nearest, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
 from ..vllm.argument_types import FlagType
 from ..vllm.features import GONE, NAMES_OF_PACKAGES, has_package
-from ..vllm.flags import Section
 from .base import check
 
 # Similarity from 0 to 1 that a name needs to be suggested.
@@ -22,30 +19,6 @@ _ALIKE = 0.7
 
 # Members that allow a name that the version does not know: the module that registers the user's own class.
 _MODULE_OF = {"kv_transfer_config": "kv_connector_module_path", "ec_transfer_config": "ec_connector_module_path"}
-
-
-@check()
-def flags_are_set_once(host: HostDraft) -> Iterator[PlanError]:
-    """No flag is set twice under two spellings: vLLM would use only the last one."""
-    for draft in host.services:
-        names: dict[str, str] = {}
-        for key in draft.service.vllm_args:
-            name, _opposite = host.tables.types.spelling(key, draft.version)
-            first = names.setdefault(name, key)
-            if first != key:
-                value = shown(draft.service.vllm_args[key], key)
-                why = f"it is another name for {first}, and vLLM silently uses one of them"
-                yield PlanError(host.name, draft.label, f"vllm_args.{key}", value, why, f"keep one of the two: remove {key} or {first}")
-
-
-@check(accept="unchecked-values")
-def values_are_checked(host: HostDraft) -> Iterator[PlanWarning]:
-    """The value types of the version's flags are known, so that values are checked."""
-    types = host.tables.types
-    for draft in host.services:
-        if draft.given and not types.covers(draft.version):
-            what = f"the values of vllm_args are not checked: the plan does not know the flag types of vLLM {draft.version.text}"
-            yield PlanWarning(host.name, draft.label, f"{what} (it knows {', '.join(types.versions)}); vLLM checks them once the release is built")
 
 
 @check()
@@ -110,42 +83,3 @@ def _error(host: HostDraft, draft: ServiceDraft, key: str, name: str, names: tup
         hint = f"add {package}==<its version> to vllm_requirements, which registers it; or remove it"
     why = f"vLLM {draft.version.text} has no such name"
     return PlanError(host.name, draft.label, draft.where(key), shown(name, key), why, hint)
-
-
-_PARSERS: tuple[tuple[str, Section], ...] = (("tool_call_parser", "tool_call_parsers"), ("reasoning_parser", "reasoning_parsers"))
-
-
-# Qwen3 models whose chat template opens <think> itself. Before this version the parser qwen3 expects it in the answer
-# (issues #22507 and #26239 of vLLM; the catalogue's entries account for it).
-_OPENS_THINKING = re.compile(r"(?:^|/)qwen3-.*thinking", re.IGNORECASE)
-_QWEN3_OPENS = (0, 17)
-
-
-@check(accept="template-parser")
-def reasoning_parser_matches_the_template(host: HostDraft) -> Iterator[PlanWarning]:
-    """The reasoning parser does not expect a tag that the chat template writes itself: it would leave the reasoning in the answer.
-
-    Catalogue entries set the right parser for their models.
-    """
-    for draft in host.services:
-        repo = draft.entry.repo if draft.entry is not None and not draft.entry.sources else ""
-        before = draft.version.release[: len(_QWEN3_OPENS)] < _QWEN3_OPENS
-        if before and draft.given.get("reasoning_parser") == "qwen3" and _OPENS_THINKING.search(repo):
-            what = f"{draft.where('reasoning_parser')} is qwen3, which before vLLM 0.17 expects <think> in the answer, but the template of {repo} writes it"
-            yield PlanWarning(host.name, draft.label, f"{what}: the reasoning would stay in the answer; write deepseek_r1 with vLLM {draft.version.text}")
-
-
-@check(accept="parser")
-def parsers_match_the_model(host: HostDraft) -> Iterator[PlanWarning]:
-    """A parser is the one for the model: another registered parser extracts nothing, without an error."""
-    for draft in host.services:
-        for key, section in _PARSERS:
-            own, offered = draft.service.vllm_args.get(key), draft.offered.get(key)
-            if own is None or own == offered or draft.entry is None or not isinstance(own, str) or not host.flags.has(section, own, draft.version):
-                continue
-            if offered is None and (key == "reasoning_parser" or not draft.entry.sources):
-                # Another check reports models without reasoning. Of a model without a catalogue entry nothing is known.
-                continue
-            default = f"has {offered}" if offered is not None else "has none"
-            what = f"vllm_args.{key} is {shown(own)}, and the catalogue entry {draft.entry.name} {default}"
-            yield PlanWarning(host.name, draft.label, f"{what}: the parser of another model loses calls or reasoning without an error; leave {key} out")
