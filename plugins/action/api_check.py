@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask services from the controller in the process of the task, and from hosts by the module. Documented in plugins/modules/api_check.py."""
+"""Check services: on the controller inside the task's process, on hosts with the module. Documented in plugins/modules/api_check.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        # Another user's rights, or another machine's network: the module's.
+        # For another user, or another machine, run the module.
         if self._connection.transport != "local" or self._play_context.become:
             return self._execute_module(module_args=self._task.args, task_vars=task_vars)
         _validation, arguments = self.validate_argument_spec(argument_spec=_api_check.OPTIONS)

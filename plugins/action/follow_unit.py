@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-"""Follow a systemd unit on the host until it has ended, telling how far it is. Documented in plugins/modules/follow_unit.py."""
+"""Wait for a systemd unit on the host to finish and print its progress. Documented in plugins/modules/follow_unit.py."""
 
 import hashlib
 import math
@@ -17,7 +17,7 @@ from ansible.utils.display import Display
 
 display = Display()
 
-# Seconds between two looks.
+# Seconds between two polls.
 LOOK_SECONDS = 5.0
 # Seconds between two printed lines of a host, and between those of any two hosts. AWX kills jobs that are silent, and keeps every line for ever.
 LINE_SECONDS = 30.0
@@ -75,7 +75,7 @@ class ActionModule(ActionBase):
                 quiet_until = start + next_line(time.monotonic() - start)
 
     def _look(self, arguments: dict[str, t.Any], restarts: int, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Read the unit's status once; a lost connection is nothing known, not a failure."""
+        """Read the unit's status once. A lost connection is not a failure: the status is then unknown."""
         try:
             return self._execute_module(
                 module_name="inferops.gpu.unit_status",
@@ -91,12 +91,12 @@ class ActionModule(ActionBase):
             return {"ended": False, "progress": {"text": "connection lost, trying again"}}
 
     def _marker(self, arguments: dict[str, t.Any]) -> str:
-        """The file by which the tasks of one run on several hosts, each in a process of its own on the controller, tell each other of a failure."""
+        """The file with which a task reports a failure to the same task on other hosts, which run in other processes on the controller."""
         name = hashlib.sha256(f"{self._task._uuid} {arguments['together']}".encode()).hexdigest()[:16]
         return os.path.join(str(constants.DEFAULT_LOCAL_TMP), f"inferops-follow-{name}")
 
     def _told_to_others(self, arguments: dict[str, t.Any], host: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Return the result, and when it is a failure leave word of it for who follows another part."""
+        """Return the result. If it is a failure, write it to the marker file, for the tasks that follow other units of the group."""
         error = result.get("error") or (result.get("msg") if result.get("failed") else "")
         if arguments["together"] and error:
             with open(self._marker(arguments), "w", encoding="utf-8") as file:
@@ -104,7 +104,7 @@ class ActionModule(ActionBase):
         return result
 
     def _told_by_others(self, arguments: dict[str, t.Any]) -> str:
-        """Return which other part has failed, and why; empty while none has."""
+        """Return which other unit of the group has failed, and why. Empty if none has failed."""
         if not arguments["together"]:
             return ""
         try:
@@ -114,7 +114,7 @@ class ActionModule(ActionBase):
             return ""
 
     def _result(self, arguments: dict[str, t.Any], status: dict[str, t.Any], seconds: float) -> dict[str, t.Any]:
-        """Turn the last status into the task's result; of a failure, the program's own words come first and the journal after."""
+        """Return the task's result from the last status. For a failure, the program's own error message comes first, then the journal."""
         progress = status.get("progress", {})
         told = {"state": status["state"], "status": status.get("status", ""), "progress": progress}
         result: dict[str, t.Any] = {"changed": False, "seconds": round(seconds, 1), **told}
@@ -123,7 +123,7 @@ class ActionModule(ActionBase):
         if status.get("load") == "not-found":
             reason = f"there is no unit {arguments['unit']} on the host"
         else:
-            # What its program said, in the status file or else in the journal, tells more than how systemd saw it end.
+            # The program's own message, in the status file or else in the journal, is more specific than systemd's result.
             reason = progress.get("error") or status.get("cause") or f"{arguments['unit']} ended with result {status['result']}"
         parts = [f"{arguments['label']} failed: {reason}"]
         if progress.get("fix"):
@@ -135,15 +135,15 @@ class ActionModule(ActionBase):
 
 
 def lines_of(host: str, hosts: t.Sequence[str]) -> t.Callable[[float], float]:
-    """Return how a host's lines are spread: from the seconds since the start to those of its next line.
+    """Return a function that maps the seconds since the start to the time of the host's next line.
 
-    Many hosts that are followed side by side take turns, so that there are never more lines for them than for a few, nor a minute without any.
+    If a task follows many hosts in parallel, the hosts take turns, which limits the number of lines and leaves no minute without a line.
     """
     period = max(LINE_SECONDS, TURN_SECONDS * len(hosts))
     turn = period / len(hosts) * (hosts.index(host) if host in hosts else 0)
 
     def next_line(seconds: float) -> float:
-        # Not the turn that is just being taken, nor one right after the first line.
+        # Skip the current turn, and a turn right after the first line.
         rounds = math.floor((seconds - turn + LINE_SECONDS / 3) / period) + 1
         return turn + rounds * period
 
@@ -151,11 +151,11 @@ def lines_of(host: str, hosts: t.Sequence[str]) -> t.Callable[[float], float]:
 
 
 def failure(arguments: dict[str, t.Any], seconds: float, text: str) -> dict[str, t.Any]:
-    """Return the result of a unit that did not end well: the message alone, as what Ansible prints of a failure is to be read."""
+    """Return the result for a failed unit: only the message, so that Ansible prints nothing else."""
     told = {"failed": True, "msg": text} if arguments["fail"] else {"error": text}
     return {"changed": False, "seconds": round(seconds, 1), **told}
 
 
 def describe(status: dict[str, t.Any]) -> str:
-    """Return how far the unit is, in its program's words or, where it says nothing, systemd's."""
+    """Return the progress of the unit as its program reports it, or else as systemd does."""
     return status.get("progress", {}).get("text") or status.get("status") or status.get("state", "unknown")

@@ -38,7 +38,7 @@ except ImportError:
 _ENCRYPTED = ("EncryptedString", "AnsibleVaultEncryptedUnicode")
 
 _FILES = role_options.ROLES / "plan" / "files"
-# What the plan reads by itself, and says more of than its type.
+# Variables that the plan itself validates, beyond their type.
 _READ = frozenset((*VARIABLES, *overrides.VARIABLES, credential_key.VARIABLE))
 _FACTS = "__plan_facts"
 _PATHS = "put the file there, or write its absolute path"

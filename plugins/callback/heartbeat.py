@@ -5,19 +5,19 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: heartbeat
 type: aggregate
-short_description: Tell now and then which task a run is at, so that it is never silent for long
+short_description: Print the running task when a run has been silent for a while
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Some tasks say nothing for minutes, like the installation of packages over a slow line. AWX and other systems take a job for dead that is
-    silent for long, and people do as well.
-  - Prints a line with the task, the hosts that are still at it and the seconds it has taken, whenever nothing else has been printed for a while.
-  - Tasks that tell of their progress by themselves (M(inferops.gpu.follow_unit)) are left alone, as long as they do so for each of their hosts.
+  - Some tasks print nothing for minutes, for example the installation of packages over a slow network. AWX and similar systems cancel jobs that are silent
+    for too long, and users think that the run hangs.
+  - When nothing has been printed for a while, the plugin prints a line with the running task, the hosts that have not finished it and the elapsed seconds.
+  - The plugin prints nothing for tasks that print their own progress for each host (M(inferops.gpu.follow_unit) with up to three hosts).
 requirements:
-  - enabled in C(callbacks_enabled), as the C(ansible.cfg) of this collection's repository does
+  - The plugin has to be enabled in C(callbacks_enabled), as in the C(ansible.cfg) of this collection's repository.
 options:
   seconds:
-    description: How long a run may be silent before a line is printed, in seconds.
+    description: Seconds without output until the plugin prints a line.
     type: int
     default: 45
     env:
@@ -33,16 +33,16 @@ import typing as t
 
 from ansible.plugins.callback import CallbackBase
 
-# These print lines of their own, no later than this plugin would. Of more hosts they take turns, and who has the next turn may be through.
+# These actions print their own lines, at least as often as this plugin. With more hosts the hosts take turns, and the next host may have finished already.
 TALKATIVE = frozenset({"inferops.gpu.follow_unit"})
 TALKATIVE_HOSTS = 3
 
-# Names of hosts in a line; of more there is a count.
+# Number of host names in a line. Further hosts are only counted.
 NAMED_HOSTS = 3
 
 
 class CallbackModule(CallbackBase):
-    """Watches what Ansible prints, and prints when that is nothing. What it knows is written by Ansible's threads and read by its own."""
+    """Prints a line when Ansible prints nothing. Ansible's threads write its state, and its own thread reads it."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -57,11 +57,11 @@ class CallbackModule(CallbackBase):
         self._talks = False
         self._started = 0
         self._began = self._heard = time.monotonic()
-        # In the order in which they began.
+        # In the order of their start.
         self._hosts: dict[str, None] = {}
 
     def v2_playbook_on_start(self, playbook: t.Any) -> None:
-        # A run that dies does not wait for it.
+        # A daemon thread, so that an aborted run does not wait for it.
         threading.Thread(target=self._watch, name="heartbeat", daemon=True).start()
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
@@ -79,7 +79,7 @@ class CallbackModule(CallbackBase):
         self.v2_playbook_on_task_start(task, False)
 
     def v2_runner_on_start(self, host: t.Any, task: t.Any) -> None:
-        # Nothing is printed for it.
+        # Ansible prints nothing at this point, so the time of the last output does not change.
         with self._lock:
             self._hosts[host.get_name()] = None
             self._started += 1
@@ -97,14 +97,14 @@ class CallbackModule(CallbackBase):
     v2_runner_item_on_ok = v2_runner_item_on_failed = v2_runner_item_on_skipped = v2_runner_retry = _on_item
 
     def _watch(self) -> None:
-        """Look every second until the run has ended."""
+        """Check every second until the run has ended."""
         while not self._ended.wait(1.0):
             line = self.line(time.monotonic())
             if line:
                 self._display.display(line)
 
     def line(self, now: float) -> str:
-        """Return what is to be printed at a time of the monotonic clock, empty when something else was heard of lately. Counts as heard."""
+        """Return the line to print at a time of the monotonic clock, or an empty string if there was output recently. The line counts as output."""
         with self._lock:
             talks = self._talks and self._started <= TALKATIVE_HOSTS
             if not self._task or talks or now - self._heard < self.get_option("seconds"):

@@ -5,16 +5,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: report
 type: aggregate
-short_description: End a run with a table of services and the seconds of each stage
+short_description: Print a table of services and the duration of each role at the end of a run
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - C(site.yml) and C(rollout.yml) export a row for each service of the run (C(inferops_result), by M(ansible.builtin.set_stats)). This plugin prints
-    them as a table, with the tokens per second of the verification.
-  - Below it are the seconds that each role took, over all of its tasks and hosts. Roles that took less than a tenth of a second are left out.
-  - Prints nothing after playbooks that export no such rows.
+  - C(site.yml) and C(rollout.yml) export an item for each service of the run (C(inferops_result), with M(ansible.builtin.set_stats)). This plugin prints
+    the items as a table, with the tokens per second of the verification.
+  - The line under the table has the seconds that each role took, over all of its tasks and hosts. Roles that took less than 0.1 seconds are omitted.
+  - Prints nothing after playbooks that export no such items.
 requirements:
-  - enabled in C(callbacks_enabled), as the C(ansible.cfg) of this collection's repository does
+  - The plugin has to be enabled in C(callbacks_enabled), as in the C(ansible.cfg) of this collection's repository.
 seealso:
   - plugin: inferops.gpu.heartbeat
     plugin_type: callback
@@ -31,7 +31,7 @@ REVISION_DIGITS = 12
 
 
 class CallbackModule(CallbackBase):
-    """Adds up the seconds of each role's tasks, and prints both tables at the end."""
+    """Sums the seconds of each role's tasks, and prints the table and the sums at the end."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -60,7 +60,7 @@ class CallbackModule(CallbackBase):
                 self._display.display(line)
 
     def _end_stage(self) -> None:
-        """Count the time since the last task began for the role that it was of."""
+        """Add the time since the start of the last task to its role."""
         now = time.monotonic()
         if self._stage:
             self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + now - self._since
@@ -68,7 +68,7 @@ class CallbackModule(CallbackBase):
 
 
 def table(rows: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
-    """Return the lines of the services' table, its head first."""
+    """Return the lines of the table of services, the header first."""
     cells = [COLUMNS, *(_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
     return ["", *("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)]
@@ -82,6 +82,6 @@ def _cells(row: t.Mapping[str, t.Any]) -> tuple[str, ...]:
 
 
 def stages(seconds: t.Mapping[str, float], whole: float) -> str:
-    """Return the line of the seconds of each role, in the order in which they came."""
+    """Return the line with the seconds of each role, in the order of the run."""
     parts = [f"{name} {spent:.1f}" for name, spent in seconds.items() if spent >= LEAST_SECONDS]
     return f"\nseconds: {', '.join([*parts, f'{whole:.1f} in all'])}"

@@ -16,7 +16,7 @@ attributes:
     description: Reports what would change.
     support: full
   diff_mode:
-    description: Shows what changes, before and after.
+    description: Shows the state before and after the change.
     support: full
 """
 
@@ -28,7 +28,7 @@ attributes:
     description: Reports what would change.
     support: full
   diff_mode:
-    description: Has nothing to show.
+    description: The module has no diff to show.
     support: none
 """
 
@@ -37,10 +37,10 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Changes nothing, so it runs the same in check mode.
+    description: The module changes nothing, so it does the same in check mode.
     support: full
   diff_mode:
-    description: Has nothing to show.
+    description: The module has no diff to show.
     support: none
 """
 

@@ -12,11 +12,11 @@ class ModuleDocFragment:
     PROXY = r"""
 options:
   proxy:
-    description: C(http), C(https), C(no_proxy) and C(username) of the proxy to go through, as the plan has them. Empty for none.
+    description: The proxy as C(http), C(https), C(no_proxy) and C(username), in the form of the plan. Empty for no proxy.
     type: dict
     default: {}
   proxy_password:
-    description: Password of its user.
+    description: Password of the proxy's user.
     type: str
     default: ""
 """

@@ -6,16 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 name: controller_file
-short_description: Find files on the controller that variables name
+short_description: Find files on the controller by the collection's search path
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Returns the absolute path of each file. An absolute path is taken as it is, and C(~) is a home directory.
-  - A relative one is looked for in the folder of the host's inventory, then in the playbook's; of a playbook in a folder C(playbooks) also in the
-    folder above. In a job of AWX, where the inventory is a script of AWX's own, C(inventories/<name of the inventory>) of the project comes first.
+  - Returns the absolute path of each file. An absolute path stays unchanged, and C(~) is the home directory.
+  - The plugin searches for a relative path in the directory of the host's inventory, and then in the directory of the playbook. If that directory is
+    C(playbooks), the plugin searches its parent too. In an AWX job, where the inventory is not a file of the project, it searches
+    C(inventories/<name of the inventory>) of the project before the directory of the playbook.
 options:
   _terms:
-    description: Paths.
+    description: Absolute or relative paths.
     type: list
     elements: str
     required: true
@@ -43,7 +44,7 @@ from ansible_collections.inferops.gpu.plugins.plugin_utils.controller_files impo
 
 
 class LookupModule(LookupBase):
-    """Finds each term by the one rule that the collection has for files on the controller."""
+    """Finds each term by the collection's search path for files on the controller."""
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         self.set_options(var_options=variables, direct=kwargs)

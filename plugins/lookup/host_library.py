@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 name: host_library
-short_description: Return the host library as one archive
+short_description: Return the host library as an archive, or its digest
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Returns what M(inferops.gpu.host_library) installs on a host.
-  - For the roles of this collection.
+  - Returns the library that M(inferops.gpu.host_library) installs on a host.
+  - This plugin is for the roles of this collection.
 options:
   _terms:
     description: What to return, C(digest) or C(archive).
@@ -30,7 +30,7 @@ EXAMPLES = """
 
 RETURN = """
 _raw:
-  description: The library's digest, or the library itself as a zip archive in base64.
+  description: The digest of the library, or the library as a base64-encoded zip archive.
   type: list
   elements: str
 """

@@ -10,10 +10,10 @@ short_description: Verify that OpenAI-compatible model services answer
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Asks each service, side by side, for its health, for the list of models, and for what it is there for (a completion, an embedding, a score, a
-    transcription), and looks at the content.
-    A status code alone says little. C(/health) stays 200 while generation hangs, and a wrong reasoning parser leaves C(content) empty.
-  - Runs on the host itself (as a gate) or, delegated, on any machine that should reach the services.
+  - Queries the health endpoint and the model list of each service, sends it a real request for its task (a completion, an embedding, a score, a
+    transcription), and checks the content of the answer. All services are checked in parallel.
+  - A status code alone is not enough. C(/health) returns 200 even while generation hangs, and a wrong reasoning parser leaves C(content) empty.
+  - Runs on the service's host (as part of the health gate) or, delegated, on any machine that has to reach the services.
 options:
   services:
     description: The services.
@@ -22,11 +22,11 @@ options:
     required: true
     suboptions:
       name:
-        description: Name for messages.
+        description: Name of the service, for messages.
         type: str
         required: true
       url:
-        description: Base address, without C(/v1).
+        description: Base URL, without C(/v1).
         type: str
         required: true
       model:
@@ -35,65 +35,64 @@ options:
         required: true
       task:
         description: >-
-          What the service is there for, and so asked for. V(auto) tries one after the other until it answers something else than that it does no such
-          thing.
+          Task of the service, which decides the kind of request. V(auto) tries the tasks in turn and skips those that the service does not support.
         type: str
         choices: [auto, chat, completion, embedding, score, rerank, classify, pooling, transcription]
         default: auto
       thinking:
         description: >-
-          Whether a model that chats thinks before it answers. V(never): the content must not be empty. V(hybrid): the same, and the
-          request turns thinking off with O(services[].thinking_switch). V(always), and V(unknown): a thought counts too, since the answer may come long
-          after.
+          Whether a chat model thinks before it answers. V(never): the content must not be empty. V(hybrid): the same, and the request turns
+          thinking off with O(services[].thinking_switch). V(always) and V(unknown): reasoning text counts as an answer too, since the content may
+          come much later.
         type: str
         choices: [never, hybrid, always, unknown]
         default: unknown
       thinking_switch:
-        description: Argument of the chat template that turns thinking off when it is false, with O(services[].thinking=hybrid).
+        description: Argument of the chat template that turns thinking off when it is V(false). Used with O(services[].thinking=hybrid).
         type: str
         default: enable_thinking
       certificate_name:
-        description: Whose the certificate of a service with an address of https has to be, where that is not the address in O(services[].url).
+        description: Name that the TLS certificate must be valid for, if it is not the host in O(services[].url).
         type: str
       verify_certificate:
-        description: Whether the certificate is verified. V(false) is for who asks on the host of the service itself.
+        description: Whether to verify the certificate. V(false) is meant for checks on the service's own host.
         type: bool
         default: true
       authorities:
-        description: File with the certificates of the authorities to trust, PEM. The system's unless set.
+        description: PEM file with the CA certificates to trust. By default, those of the system.
         type: path
       api_key:
-        description: Key of the service's API.
+        description: API key of the service.
         type: str
       unit:
-        description: Unit on the machine where this runs. The end of its journal is shown when the check fails.
+        description: systemd unit of the service, if the module runs on its host. A failed check shows the end of the unit's journal.
         type: str
   fail:
-    description: Whether a service that does not serve fails the task. With V(false) RV(errors) tells of it.
+    description: Whether the task fails when a service fails its check. With V(false), read RV(errors) instead.
     type: bool
     default: true
   prompt:
-    description: What each service is asked.
+    description: Prompt to send to each service.
     type: str
     default: Say one word.
   max_tokens:
-    description: Length of the answer.
+    description: Maximum length of the answer, in tokens.
     type: int
     default: 16
   timeout:
-    description: Seconds that one answer may take.
+    description: Seconds until an answer has to be complete.
     type: int
     default: 120
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
 attributes:
   action:
-    description: On the controller it runs in the process of the task, which saves the start of another one.
+    description: On the controller, the check runs inside the task's own process, without starting another one.
     support: full
 """
 
 EXAMPLES = r"""
-- name: Verify from outside that the service answers
+- name: Verify from the controller that the service answers
   inferops.gpu.api_check:
     services:
       - name: qwen3
@@ -105,11 +104,12 @@ EXAMPLES = r"""
 RETURN = r"""
 answers:
   description: >-
-    By service, its C(task), the C(content) of the answer, or in words what it was where that is no text, its C(tokens) and the C(seconds) that it took.
+    Answers by service name, each with C(task), C(content) (the text of the answer, or a description of an answer that is not text), C(tokens) and
+    C(seconds).
   returned: always
   type: dict
 errors:
-  description: By service, why it does not serve.
+  description: Errors by service name. Services that passed are not included.
   returned: always
   type: dict
 """

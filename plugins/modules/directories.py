@@ -6,16 +6,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: directories
-short_description: Ensure many directories with owner, group and mode in one call
+short_description: Create several directories with owner, group and mode in one call
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Does for a list of directories what M(ansible.builtin.file) does for one, in one call instead of one a directory.
-  - Missing parents are created as root's with mode 0755; existing parents are left alone.
-  - A link is followed only where it is root's, in a folder that nobody else may write. Anywhere else it is an error.
+  - Like M(ansible.builtin.file) with C(state=directory), but for a list of directories in one module call.
+  - Creates missing parents with owner root and mode 0755. Leaves existing parents unchanged.
+  - Follows a symbolic link only if root owns it and only root can write to its directory. Any other link is an error.
 options:
   directories:
-    description: The directories, in the order in which they are made.
+    description: The directories. The module creates them in this order.
     type: list
     elements: dict
     required: true
@@ -37,17 +37,19 @@ options:
         type: str
         default: "0755"
       keep:
-        description: Leave a directory that is there as it is, whoever owns it.
+        description: Whether to leave an existing directory unchanged, whatever its owner and mode.
         type: bool
         default: false
       former:
-        description: Of O(directories[].keep) directories that belong to this account are excepted.
+        description: Previous owner. With O(directories[].keep), a directory that this account owns is changed all the same.
         type: str
         default: ""
       of:
         description:
-          - Of O(directories[].keep) whose a directory that is there may be, as names of accounts; empty for anybody's. Accounts of the same service count.
-          - One of somebody else, or of root's with what is not theirs, is an error, before anything is changed.
+          - With O(directories[].keep), the accounts that may own an existing directory. Empty accepts any owner. Other accounts of the same service
+            are accepted too.
+          - A directory of another account is an error. So is a directory of root that contains files of other accounts. The module checks this before
+            it changes anything.
         type: list
         elements: str
         default: []

@@ -6,15 +6,15 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: firewall_confirm
-short_description: Confirm a change of the firewall over a new connection
+short_description: Confirm a firewall change over a new connection
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Disarms the rollback that M(inferops.gpu.host_firewall) has armed.
-  - Refuses to do so over the connection that made the change, which lives on whatever the rules say.
+  - Cancels the rollback that M(inferops.gpu.host_firewall) has scheduled.
+  - Fails if it runs over the connection that made the change. An established connection continues under any rules, so it confirms nothing.
 options:
   state_dir:
-    description: Where the collection keeps what it knows of a host.
+    description: Directory of the collection's state on the host.
     type: path
     default: /var/lib/inferops
 extends_documentation_fragment:
@@ -26,7 +26,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Use no connection that is open already
+- name: Close the open connection
   ansible.builtin.meta: reset_connection
 
 - name: Confirm the change
@@ -35,7 +35,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 client:
-  description: Address that the new connection comes from; empty where it is not SSH's.
+  description: Source address of the new connection. Empty if the connection does not use SSH.
   returned: success
   type: str
 """

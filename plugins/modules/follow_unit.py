@@ -6,49 +6,49 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: follow_unit
-short_description: Follow a systemd unit until it has ended, telling how far it is
+short_description: Wait for a systemd unit to finish and print its progress
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Long work (a build, a download, an engine's start) runs on the host as a systemd unit of its own and does not depend on the play.
-    This action joins such a unit, prints its progress, and fails with the program's own message and the end of its journal.
-  - It asks again and again in short calls, so that a lost SSH connection costs one call. When the play is killed, the work goes on;
-    the next run joins it again.
-  - It prints a line every half minute. Hosts that are followed side by side take turns when they are more than three, so that there is a line
-    every ten seconds.
+  - Long work (a build, a download, the start of an engine) runs on the host as a systemd unit that does not depend on the play.
+    This action follows such a unit and prints its progress. If the unit fails, the task fails with the program's own error message and the end of
+    the unit's journal.
+  - The action polls the unit in short calls, so a lost SSH connection costs only one call. If the play is killed, the unit keeps running, and the
+    next run follows it again.
+  - The action prints a line per host every 30 seconds. With more than three hosts, the hosts take turns, and one line is printed every 10 seconds.
 options:
   unit:
     description: Name of the unit.
     type: str
     required: true
   label:
-    description: What the work is, for people.
+    description: Short description of the work, for progress lines and error messages.
     type: str
     required: true
   status_file:
     description:
-      - JSON file on the host in which the unit's program says how far it is.
-      - Its keys are C(text) (progress, for people), and after a failure C(error) and C(fix).
+      - JSON file on the host to which the unit's program writes its progress.
+      - Its keys are C(text) (the progress as text) and, after a failure, C(error) and C(fix).
     type: path
   timeout:
-    description: Seconds after which following ends. The unit is not stopped.
+    description: Seconds until the task fails if the unit has not finished. The unit keeps running.
     type: int
     default: 3600
   rejoin:
-    description: Whether a unit that systemd starts again by itself is followed on; otherwise it has failed.
+    description: Whether to continue when systemd restarts the unit automatically. With V(false), such a restart counts as a failure.
     type: bool
     default: false
   lines:
-    description: Journal lines to show of a unit that failed.
+    description: Number of journal lines to show when the unit fails.
     type: int
     default: 30
   together:
     description:
-      - Name of what the units that one task follows on several hosts are parts of.
-      - When one of them fails, following the others ends as well, with the first one's reason, since they would wait for it.
+      - Name of a group of units that the same task follows on several hosts, such as a multi-node service.
+      - When one unit of the group fails, the task stops following the others and reports the first failure, since the others would wait for that unit.
     type: str
   fail:
-    description: Whether a unit that did not end well fails the task. With V(false) RV(error) tells of it.
+    description: Whether the task fails when the unit fails. With V(false), read RV(error) instead.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -59,14 +59,14 @@ attributes:
     description: Runs on the controller and calls M(inferops.gpu.unit_status) on the host.
     support: full
   check_mode:
-    description: Skipped in check mode, since nothing was started.
+    description: The task is skipped in check mode, since no unit was started.
     support: none
 seealso:
   - module: inferops.gpu.unit_status
 """
 
 EXAMPLES = r"""
-- name: Join the download
+- name: Wait for the download
   inferops.gpu.follow_unit:
     unit: inferops-weights-example.service
     label: Download of example/model
@@ -75,15 +75,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 seconds:
-  description: How long it was followed, in seconds.
+  description: Seconds that the task followed the unit.
   returned: always
   type: float
 state:
-  description: ActiveState of the unit at the end.
+  description: Last C(ActiveState) of the unit.
   returned: when the unit has ended well
   type: str
 status:
-  description: What the unit's program told systemd of itself at the end.
+  description: Last status text that the unit's program sent to systemd (C(StatusText)).
   returned: when the unit has ended well
   type: str
 progress:
@@ -91,7 +91,7 @@ progress:
   returned: when the unit has ended well
   type: dict
 error:
-  description: Why the unit did not end well.
-  returned: when it did not and O(fail) is V(false)
+  description: Why the unit failed.
+  returned: when the unit failed and O(fail) is V(false)
   type: str
 """

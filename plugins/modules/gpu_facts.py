@@ -6,13 +6,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: gpu_facts
-short_description: Read all that nvidia-smi knows of a host's NVIDIA GPUs
+short_description: Gather facts about NVIDIA GPUs from nvidia-smi
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Reads C(nvidia-smi)'s machine-readable output (its XML log and its queries), and the matrix of how the GPUs reach each other.
+  - Reads the machine-readable output of C(nvidia-smi) (its XML log and its queries), and the topology matrix of the GPUs.
   - On a host without C(nvidia-smi), or with a driver and no GPU, the list is empty and there is no error.
-  - A driver that does not work is no failure of the module but its RV(error), with the fix in RV(fix).
+  - A driver that does not work does not fail the module. The module returns the problem in RV(error) and the fix in RV(fix).
 options: {}
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
@@ -25,28 +25,28 @@ EXAMPLES = r"""
   inferops.gpu.gpu_facts:
   register: found
 
-- name: Stop where the driver does not work
+- name: Fail if the driver does not work
   ansible.builtin.fail:
     msg: "{{ found.error }}. {{ found.fix }}"
   when: found.error | length > 0
 
-- name: Name GPUs that are cut into instances
+- name: Show the GPUs with MIG enabled
   ansible.builtin.debug:
     msg: "{{ found.gpus | selectattr('mig.mode', 'eq', 'Enabled') | map(attribute='index') | list }}"
 """
 
 RETURN = r"""
 gpus:
-  description: The GPUs in the order of C(nvidia-smi). What it does not know of one is V(null).
+  description: The GPUs, in the order of C(nvidia-smi). Values that C(nvidia-smi) does not report are V(null).
   returned: always
   type: list
   elements: dict
   contains:
     index:
-      description: Number that C(nvidia-smi) gives it, by bus address.
+      description: Index in C(nvidia-smi), which orders GPUs by PCI address.
       type: int
     uuid:
-      description: Its own name, which does not change.
+      description: UUID of the GPU, which never changes.
       type: str
     bus_id:
       description: PCI address.
@@ -58,22 +58,22 @@ gpus:
       description: Name of the architecture, for example V(Hopper).
       type: str
     compute_capability:
-      description: For example V(9.0).
+      description: Compute capability, for example V(9.0).
       type: str
     memory_bytes:
-      description: Memory.
+      description: Total memory, in bytes.
       type: int
     memory_used_bytes:
-      description: Memory in use.
+      description: Memory in use, in bytes.
       type: int
     error:
-      description: What it says of a GPU that is lost or has to be reset; empty for one that is well.
+      description: Error message of C(nvidia-smi) for a GPU that is lost or has to be reset. Empty for a healthy GPU.
       type: str
     split:
-      description: Whether MIG makes slices of it.
+      description: Whether MIG divides the GPU into slices.
       type: bool
     slices:
-      description: The slices of one that is split, with C(uuid), C(profile) and C(memory_bytes).
+      description: The MIG slices of the GPU, with C(uuid), C(profile) and C(memory_bytes).
       type: list
     driver_version:
       description: Version of the driver.
@@ -82,39 +82,39 @@ gpus:
       description: V(Enabled) or V(Disabled).
       type: str
     compute_mode:
-      description: Who may compute on it, V(Default) is everyone.
+      description: Compute mode. V(Default) allows several processes on the GPU.
       type: str
     mig:
       description: >-
-        Multi-Instance GPU. Its C(mode), V(null) where the GPU has none, and its C(instances) with C(index), C(uuid), C(gpu_instance),
+        Multi-Instance GPU. C(mode) is V(null) if the GPU does not support it. C(instances) have C(index), C(uuid), C(gpu_instance),
         C(compute_instance) and C(memory_bytes).
       type: dict
     ecc:
-      description: Memory protection. Its C(mode), and the errors since the driver was loaded that could not be corrected, C(uncorrected).
+      description: ECC memory protection, with C(mode) and C(uncorrected), the number of uncorrected errors since the driver was loaded.
       type: dict
     nvlinks:
-      description: How many NVLinks lead to other GPUs, by their index; none where the way is another.
+      description: Number of NVLinks to each other GPU, by its index. GPUs without a direct NVLink are not included.
       type: dict
     processes:
-      description: Processes on it, each with C(pid), C(type) (C for compute), C(name) and C(memory_bytes).
+      description: Processes on the GPU, each with C(pid), C(type) (V(C) for compute), C(name) and C(memory_bytes).
       type: list
     connections:
-      description: How it reaches each other GPU, by index, as C(nvidia-smi topo -m) says it (V(NV18), V(PIX), V(SYS), ...).
+      description: Connection to each other GPU, by its index, in the terms of C(nvidia-smi topo -m) (V(NV18), V(PIX), V(SYS), ...).
       type: dict
 driver_version:
-  description: Version of the driver; V(null) without a GPU.
+  description: Version of the driver. V(null) without a GPU.
   returned: always
   type: str
 cuda_version:
-  description: The newest CUDA that the driver runs; V(null) without a GPU.
+  description: The newest CUDA version that the driver supports. V(null) without a GPU.
   returned: always
   type: str
 error:
-  description: What is wrong with the driver; empty when nothing is.
+  description: What is wrong with the driver. Empty if nothing is wrong.
   returned: always
   type: str
 fix:
-  description: The fix of the error; empty when there is none.
+  description: How to fix the error. Empty if there is no error.
   returned: always
   type: str
 """

@@ -6,54 +6,54 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: host_facts
-short_description: Read in one call what the plan needs to know of a GPU host
+short_description: Gather the facts about a GPU host that the plan needs
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Reads the system, disks, GPUs, listening sockets and what this collection has put on the host before.
-  - One module call takes the place of fact gathering, package facts and a handful of M(ansible.builtin.stat) calls.
-  - It changes nothing and works on a bare host.
+  - Reads the operating system, disks, GPUs, listening sockets and what this collection has already installed on the host.
+  - One module call replaces fact gathering, package facts and several M(ansible.builtin.stat) calls.
+  - Changes nothing and works on a freshly installed host.
 options:
   install_dir:
-    description: Where tools and releases are installed.
+    description: Installation directory of tools and programs.
     type: path
     default: /opt/inferops
   releases_dir:
-    description: Where vLLM releases stand.
+    description: Directory of vLLM releases.
     type: path
     default: /opt/inferops/releases
   weights_dir:
-    description: Where model weights stand.
+    description: Directory of model weights.
     type: path
     default: /var/lib/inferops/models
   state_dir:
-    description: Where the collection keeps what it knows of a host.
+    description: Directory of the collection's state on the host.
     type: path
     default: /var/lib/inferops
   account:
-    description: Name of the account that downloads.
+    description: Name of the account that runs downloads.
     type: str
     default: inferops
   paths:
-    description: Further places that the roles write to, to learn what links in them lead to.
+    description: Further paths that the roles write to. The module resolves symbolic links in them.
     type: list
     elements: path
     default: [/var/cache/inferops, /var/cache/inferops/uv, /etc/inferops]
   python:
-    description: The interpreter that releases are built on, or a version of one that uv brings.
+    description: The Python interpreter of releases, as a path, or as a version that uv installs.
     type: raw
     default: /usr/bin/python3
   find_links:
-    description: Folders of the host that releases are installed from, as paths or C(file://) addresses.
+    description: Directories on the host that releases are installed from, as paths or C(file://) URLs.
     type: list
     elements: str
     default: []
   account_prefix:
-    description: What the names of the services' own accounts begin with.
+    description: Prefix of the names of the services' accounts.
     type: str
     default: inferops-
   sysctl:
-    description: Names of kernel parameters to report beside those that the collection sets by itself, and dictionaries by them.
+    description: Kernel parameters to report in addition to those that the collection sets by default, as names or as dictionaries with the names as keys.
     type: raw
     default: []
 extends_documentation_fragment:
@@ -61,18 +61,18 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Read what the host has
+- name: Gather facts about the host
   inferops.gpu.host_facts:
   register: found
 
-- name: Say how many GPUs there are
+- name: Show the number of GPUs
   ansible.builtin.debug:
     msg: "{{ found.host.gpus | length }} GPUs"
 """
 
 RETURN = r"""
 host:
-  description: What was found.
+  description: The facts.
   returned: always
   type: dict
   contains:
@@ -86,13 +86,13 @@ host:
       description: Release of the running kernel.
       type: str
     hostname:
-      description: Name that the host gives itself.
+      description: Host name.
       type: str
     python:
       description: Version of the interpreter that ran the module.
       type: str
     cpus:
-      description: Processors that may be used.
+      description: Number of CPUs that the process may use.
       type: int
     memory_bytes:
       description: Total memory, in bytes.
@@ -104,148 +104,153 @@ host:
       description: Names of installed Debian packages.
       type: list
     default_ipv4:
-      description: Address of the interface that the default route leaves by, or an empty string.
+      description: IPv4 address of the interface of the default route, or an empty string.
       type: str
     default_ipv6:
-      description: The same for IPv6.
+      description: IPv6 address of the interface of the default route, or an empty string.
       type: str
     interfaces:
-      description: Addresses by interface, those of IPv4 first; of IPv6 those that others reach.
+      description: Addresses by interface, IPv4 first. IPv6 addresses only if other hosts can reach them.
       type: dict
     pythons:
-      description: Versions of the system's interpreters, and of the one that was asked for, by path; empty when that is not there.
+      description: Versions of the system's Python interpreters and of O(python), by path. The version is empty if the interpreter does not exist.
       type: dict
     wheels:
-      description: Names of the files in the folders of O(find_links) that are on the host, by folder.
+      description: File names in the directories of O(find_links) that exist on the host, by directory.
       type: dict
     paths:
-      description: Where paths of the options lead whose folders are links, by path.
+      description: Real paths of those paths in the options that contain symbolic links, by path.
       type: dict
     proxy:
-      description: Whether this collection has told apt of a proxy.
+      description: Whether this collection has configured a proxy for apt.
       type: bool
     mounts:
       description: >-
-        Mounted file systems with C(mount), C(device), C(options), C(size_bytes), C(free_bytes) (free to a user who is not root) and
-        C(free_files), null where a file system has no bound of them.
+        Mounted file systems with C(mount), C(device), C(options), C(size_bytes), C(free_bytes) (free for users other than root) and
+        C(free_files) (null if the file system does not limit the number of files).
       type: list
     gpus:
       description: >-
-        GPUs as C(nvidia-smi) lists them; memory in bytes. C(error) is what it says of one that is lost or has to be reset, C(split) whether
-        MIG makes C(slices) of it, with C(uuid), C(profile) and C(memory_bytes).
+        GPUs in the order of C(nvidia-smi), with memory in bytes. C(error) is the error message for a GPU that is lost or has to be reset. C(split) is
+        whether MIG divides the GPU into C(slices), each with C(uuid), C(profile) and C(memory_bytes).
       type: list
     unanswered:
-      description: What could not be read, and why, by the name of the fact or the place of the mount. What is named here is empty, and not known.
+      description: Facts that could not be read, with the reason, by the name of the fact or the mount point. The value of such a fact is empty.
       type: dict
     nvswitches:
-      description: How many NVSwitches the host has.
+      description: Number of NVSwitches in the host.
       type: int
     fabric_manager:
-      description: Version of the installed Fabric Manager; empty when there is none.
+      description: Version of the installed Fabric Manager. Empty if it is not installed.
       type: str
     driver_module:
-      description: Version of NVIDIA's kernel module that is loaded; empty when none is.
+      description: Version of the loaded NVIDIA kernel module. Empty if none is loaded.
       type: str
     driver_packages:
-      description: C(version) of the installed Debian packages of NVIDIA's driver and toolkit, and whether they are C(held) at it, by name.
+      description: Installed Debian packages of NVIDIA's driver and toolkit by name, with C(version) and whether they are on hold (C(held)).
       type: dict
     cuda_releases:
       description: >-
-        By release that has a CUDA toolkit, its C(cuda), the C(driver) and C(architectures) that it is verified for, and what has C(changed) since;
-        an empty list means that the verification holds.
+        Releases with a CUDA toolkit by name, with the CUDA version (C(cuda)), the C(driver) and C(architectures) that the smoke test covered, and what
+        has C(changed) since the test. If C(changed) is an empty list, the test result is still valid.
       type: dict
     directories:
       description: >-
-        Owner, group and mode of the directories in the parameters, and of those directly in them, by path, as V(root:root 0755). Links and what a
-        link leads to are left out.
+        Owner, group and mode of the directories in the options and of their direct subdirectories, by path, as V(root:root 0755). Symbolic links and
+        their targets are not included.
       type: dict
     netrc:
-      description: Whether C(netrc) is there in one of O(paths).
+      description: Whether one of O(paths) contains a file C(netrc).
       type: bool
     library:
-      description: Digest of the host library in C(<install_dir>/lib) that programs run from, by its files as they are; empty where there is none.
+      description: Digest of the host library in force in C(<install_dir>/lib), computed from its files. Empty if there is none.
       type: str
     gpu_error:
-      description: What C(nvidia-smi) said when it was there and failed; empty when all is well or there is none.
+      description: Error message of C(nvidia-smi). Empty if it succeeded or is not installed.
       type: str
     listeners:
       description: Listening TCP sockets with C(port), C(address), C(pid), and the C(program) and systemd C(unit) of the process.
       type: list
     udp_listeners:
-      description: UDP sockets that are connected to nobody, in the same way.
+      description: UDP sockets without a connected peer, with the same keys.
       type: list
     services:
       description: >-
-        Units of model services of this collection with their C(unit), C(service), C(active) state, whether they are C(enabled), their C(status),
-        what they say of themselves, the C(port) of their API (0 without one), the C(gpus) that they compute on (null where nobody knows), and the
-        C(digest) (sha256) of the unit file, empty where it is not root's with mode 0644.
+        Units of model services of this collection, with C(unit), C(service), the C(active) state (C(ActiveState)), C(enabled) (C(UnitFileState)),
+        C(status) (C(StatusText)), the C(port) of the API (0 without one), the C(gpus) that the service uses (null if unknown), and the C(digest)
+        (sha256) of the unit file (empty unless root owns the file and its mode is 0644).
       type: list
     releases:
       description: Names of complete releases.
       type: list
     unfinished_releases:
-      description: Folders that a build or a removal has left among the releases, or is at work on.
+      description: Directories of builds and removals that were interrupted or are still running.
       type: list
     release_builds:
-      description: Names of the releases that there is a unit of a build for.
+      description: Names of the releases that have a build unit.
       type: list
     download_units:
-      description: Units of downloads and verifications of weights that this collection wrote, and of each whether it starts at boot.
+      description: Units of this collection that download or verify weights, and whether each of them starts at boot.
       type: dict
     weights:
       description: Paths of complete weights.
       type: list
     weights_patterns:
-      description: Patterns of the files that were chosen, C(include) and C(exclude), by the path of the weights; not of those that do not say it.
+      description: >-
+        Patterns (C(include) and C(exclude)) that selected the files, by the path of the weights. Weights whose manifest does not record them are not
+        included.
       type: dict
     verified:
-      description: Paths of weights that were brought by hand and are, by size and time of every file, as they were when they were verified.
+      description: Paths of pre-staged weights whose files all have the same size and time as when they were verified.
       type: list
     mount_points:
-      description: All places where something is mounted, whatever it is.
+      description: All mount points, of any type of file system.
       type: list
     shared_weights:
-      description: Folders with weights that are being served to peers, as their paths.
+      description: Paths of export directories, from which peers copy weights.
       type: list
     partial_weights:
-      description: Bytes that unfinished downloads hold, by the path that the weights will have.
+      description: Size of unfinished downloads in bytes, by the final path of the weights.
       type: dict
     account:
-      description: C(user), C(group), C(home) and C(comment) of the account that downloads; empty where it does not exist.
+      description: C(user), C(group), C(home) and C(comment) of the account that runs downloads. Empty if the account does not exist.
       type: dict
     account_groups:
-      description: Groups that this account is in beside its own.
+      description: Supplementary groups of this account.
       type: list
     accounts:
       description: >-
-        C(uid), C(group), further C(groups), C(home) and C(comment) of the accounts that begin with O(account_prefix) or were made for services, by name.
+        Accounts by name that start with O(account_prefix) or were created for services, with C(uid), C(group), supplementary C(groups), C(home) and
+        C(comment).
       type: dict
     certificates:
-      description: sha256 of each file in C(/usr/local/share/ca-certificates) that the host's trust store has, by name.
+      description: sha256 of each file in C(/usr/local/share/ca-certificates) that is in the host's trust store, by name.
       type: dict
     checked:
-      description: Digest of the arguments that passed the release's own parser, by service.
+      description: Digest of the arguments that the release's own parser accepted, by service.
       type: dict
     kernel:
       description: >-
-        Kernel settings: C(sysctl) by name with C(value), C(exists), why a missing one may be right all the same (C(absence)), names that are C(near)
-        one that can only be a mistake, and values from files that win over the collection's (C(conflicts)); the lines of the collection's C(files),
-        C(unmanaged_files) that have the name of one, C(missing_folders) of them; loaded C(modules) of those that it loads; C(transparent_hugepages),
-        the CPUs' C(governors) and C(available_governors).
+        Kernel settings. C(sysctl) has the parameters by name, each with C(value), C(exists), C(absence) (why a missing parameter may still be valid),
+        C(near) (similar names, for a name that can only be a mistake) and C(conflicts) (values from files that override the collection's). C(files) has
+        the lines of the collection's files, C(unmanaged_files) are other files with the same paths, and C(missing_folders) are directories that the
+        collection's files need. C(modules) are the loaded ones of the modules that the collection loads. C(transparent_hugepages), C(governors) and
+        C(available_governors) are the settings in force and the governors that all CPUs offer.
       type: dict
     conntrack:
       description: >-
-        Tracked connections: C(count), C(max), C(buckets) and, since boot, C(drop), C(early_drop), C(insert_failed) and C(chain_too_long).
-        Empty where the module is not loaded; the last four, which C(conntrack -S) reports, are null where it is not installed or does not count them.
+        Tracked connections, with C(count), C(max), C(buckets) and the counters since boot C(drop), C(early_drop), C(insert_failed) and
+        C(chain_too_long). Empty if the kernel module is not loaded. The counters come from C(conntrack -S), and are null if it is not installed or does
+        not report them.
       type: dict
     tools:
-      description: Executables in C(<install_dir>/bin) by name, with the path that each leads to.
+      description: Executables in C(<install_dir>/bin) by name, with the path that each of them links to.
       type: dict
     firewall:
       description:
-        - C(state) of UFW, C(ssh_ports) on which SSH comes in, the SSH C(connection) that asked, C(others) that manage the firewall as well,
-          ports that containers have C(published), when a change was C(returned) because nobody confirmed it, and what iptables works with and the
-          kernel has of it (C(backend)).
+        - Firewall facts. C(state) is the state of UFW, C(ssh_ports) are the ports that SSH listens on, and C(connection) is the SSH connection of this
+          task. C(others) are other active firewall managers. C(published) are ports that containers publish. C(returned) is the time of the last rollback
+          of an unconfirmed change. C(backend) is the backend of iptables and what of it the kernel supports.
       type: dict
 """
 

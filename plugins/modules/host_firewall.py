@@ -6,54 +6,54 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: host_firewall
-short_description: Configure the rules of UFW on a host, with a rollback timeout
+short_description: Configure UFW rules on a host, with automatic rollback
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Reads what UFW's files say and what of it the kernel has, and runs C(ufw) for what differs.
-  - Rules of ours bear a comment that begins with C(inferops:). Those that are not wanted any more are deleted; rules of others are never
-    touched, moved or taken over.
-  - Before the first change of all the former state is kept below C(<state_dir>/firewall/before-first-change).
-  - A change that could shut the controller out (SSH's rules, policies, turning UFW on) is taken back by a timer of systemd on the host,
-    after a reboot too, unless M(inferops.gpu.firewall_confirm) confirms it over a new connection.
+  - Reads UFW's files and the rules in the kernel, and runs C(ufw) only for the differences.
+  - Managed rules have a comment that starts with C(inferops:). The module deletes managed rules that are no longer wanted. It never changes, moves or
+    adopts unmanaged rules.
+  - Before its first change on a host, the module saves the state of UFW in C(<state_dir>/firewall/before-first-change).
+  - A change that could lock out the controller (SSH rules, default policies, enabling UFW) has a rollback timeout. A systemd timer on the host rolls the
+    change back, also after a reboot, unless M(inferops.gpu.firewall_confirm) confirms it over a new connection.
 options:
   rules:
-    description: All rules of ours that are to be.
+    description: All managed rules that the host should have.
     type: list
     elements: dict
     required: true
     suboptions:
       port:
-        description: TCP or UDP port. Without one, all of them.
+        description: TCP or UDP port. By default, all ports.
         type: int
       protocol:
-        description: V(tcp) or V(udp). Without one, all of them.
+        description: V(tcp) or V(udp). By default, all protocols.
         type: str
       sources:
-        description: Networks or addresses that are allowed. V(0.0.0.0/0) and V(::/0) are everybody, each for its family.
+        description: Allowed sources, as networks or addresses. V(0.0.0.0/0) allows all of IPv4, V(::/0) all of IPv6.
         type: list
         elements: str
         required: true
       comment:
-        description: Says whose rule it is; begins with C(inferops:).
+        description: Comment that marks the rule as managed. It has to start with C(inferops:).
         type: str
         required: true
   remove:
-    description: Delete those of our rules that have these comments, and do nothing else. O(rules) does not matter then.
+    description: Comments of managed rules to delete. With this option the module does nothing else and ignores O(rules).
     type: list
     elements: str
   logging:
     description:
-      - How much UFW logs. Empty leaves the level that the host has; a UFW that was never turned on and logs what its package sets is set to V(off).
+      - UFW's log level. Empty keeps the host's level, but sets V(off) if UFW has never been enabled and still has the package's default level.
     type: str
     choices: ['', 'off', low, medium, high, full]
     default: ''
   rollback_timeout:
-    description: Seconds after which a change that nobody confirms is taken back.
+    description: Seconds after which the host rolls back an unconfirmed change.
     type: int
     default: 60
   state_dir:
-    description: Where the collection keeps what it knows of a host.
+    description: Directory of the collection's state on the host.
     type: path
     default: /var/lib/inferops
 extends_documentation_fragment:
@@ -61,37 +61,37 @@ extends_documentation_fragment:
   - inferops.gpu.attributes.internal
 attributes:
   check_mode:
-    description: Names what would be done, also where UFW is not installed yet.
+    description: Reports what would change, even if UFW is not installed yet.
   diff_mode:
-    description: Shows our rules and UFW's settings before and after.
+    description: Shows the managed rules and UFW's settings before and after.
 """
 
 EXAMPLES = r"""
-- name: Let in SSH and one service
+- name: Allow SSH and one service
   inferops.gpu.host_firewall:
     rules:
       - {port: 22, protocol: tcp, sources: [0.0.0.0/0], comment: "inferops: ssh"}
       - {port: 8001, protocol: tcp, sources: [10.0.0.0/8], comment: "inferops: api qwen3"}
   register: applied
 
-- name: Confirm it over a new connection
+- name: Confirm the change over a new connection
   ansible.builtin.include_tasks: confirm.yml
   when: applied.unconfirmed
 """
 
 RETURN = r"""
 actions:
-  description: What was done, in the order in which it was.
+  description: What the module did, in this order.
   returned: success
   type: list
   elements: str
 unconfirmed:
-  description: Whether the change is taken back unless it is confirmed.
+  description: Whether the host will roll back the change unless it is confirmed.
   returned: success
   type: bool
 backup:
-  description: Where the former state was kept, if this was the first change of all.
-  returned: when it was
+  description: Directory with the state of UFW from before the first change.
+  returned: on the first change on a host
   type: str
 """
 

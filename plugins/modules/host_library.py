@@ -6,24 +6,24 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: host_library
-short_description: Install the programs that units of this collection run
+short_description: Install the programs that the collection's systemd units run
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Installs the host library in a folder named by its contents and brings it into force in one step. A program that runs goes on with the library
-    that it was started from.
-  - Removes libraries that no program runs from any more, and the programs of earlier versions once no unit calls them.
+  - Installs the host library in a directory named after a digest of its contents, and then switches to it atomically. A running program keeps using
+    the library that it was started from.
+  - Removes libraries that no running program uses, and programs of earlier versions that no unit calls any more.
 options:
   path:
-    description: Folder of the libraries.
+    description: Directory of the libraries.
     type: path
     required: true
   state_dir:
-    description: Where the collection keeps what it knows of a host.
+    description: Directory of the collection's state on the host.
     type: path
     required: true
   archive:
-    description: The library as a zip archive in base64, as P(inferops.gpu.host_library#lookup) returns it.
+    description: The library as a base64-encoded zip archive, as P(inferops.gpu.host_library#lookup) returns it.
     type: str
     required: true
 extends_documentation_fragment:
@@ -41,11 +41,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 digest:
-  description: Digest of the library that is in force afterwards.
+  description: Digest of the library that is now in force.
   returned: success
   type: str
 removed:
-  description: Libraries and former programs that were removed.
+  description: Libraries and earlier programs that were removed.
   returned: success
   type: list
   elements: str

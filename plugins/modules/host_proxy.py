@@ -6,28 +6,28 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: host_proxy
-short_description: Tell a host's programs of the proxy that the site has
+short_description: Configure the site's proxy on a host
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Writes a file of environment variables that the collection's units read, and apt's settings. Of an inferops role only.
-  - A user and a password stand in files that root alone can read, never in apt's settings, a unit or on a command line.
-  - Without a proxy the files are removed.
+  - Writes an environment file for the collection's units, and the proxy settings of apt.
+  - The user and the password are only in files that only root can read. They are never in apt's settings, in a unit or on a command line.
+  - Without a proxy, the module removes the files.
 options:
   proxy:
-    description: C(http), C(https), C(no_proxy) and C(username), as the plan has them. Empty for none.
+    description: The proxy as C(http), C(https), C(no_proxy) and C(username), in the form of the plan. Empty for no proxy.
     type: dict
     default: {}
   password:
-    description: Password of the user.
+    description: Password of the proxy's user.
     type: str
     default: ""
   environment_file:
-    description: Where the variables stand, for C(EnvironmentFile=) of units.
+    description: Environment file to write, for C(EnvironmentFile=) in units.
     type: path
     default: /etc/inferops/proxy.env
   name:
-    description: Part of the names of apt's files.
+    description: Name that the names of apt's files contain.
     type: str
     default: inferops
 extends_documentation_fragment:
@@ -35,7 +35,7 @@ extends_documentation_fragment:
   - inferops.gpu.attributes.internal
 attributes:
   diff_mode:
-    description: Names the files; what stands in them is not shown.
+    description: Shows the names of the files, but not their contents.
     support: partial
 """
 

@@ -6,57 +6,59 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: host_removal
-short_description: Take everything of this collection off a host
+short_description: Remove everything that this collection installed on a host
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Stops and removes units, then firewall rules, files, folders and accounts, all found by the collection's own marks and names. It needs no plan.
-  - What bears none of these is left. Of a folder that holds something else only what is ours goes.
-  - Weights stay unless O(remove_weights) is set, and with them the account that they belong to.
-  - UFW is turned off when it was off before the collection's first change. Otherwise it stays as it is without our rules, but for that of SSH.
+  - Stops and removes units, and then removes firewall rules, files, directories and accounts. The module finds all of them by the collection's own marks
+    and names, and needs no plan.
+  - Everything without such a mark or name stays. If a directory also contains other files, the module removes only the managed files from it.
+  - The weights stay unless O(remove_weights) is set. The account that owns them stays with them.
+  - The module disables UFW if it was disabled before the collection's first change. Otherwise UFW stays enabled, and the module removes all managed
+    rules except the SSH rule.
 options:
   config_dir:
-    description: Environment files with secrets.
+    description: Directory of environment files with secrets.
     type: path
     default: /etc/inferops
   install_dir:
-    description: Tools and scripts.
+    description: Installation directory of tools and programs.
     type: path
     default: /opt/inferops
   releases_dir:
-    description: Where releases stand.
+    description: Directory of releases.
     type: path
     default: /opt/inferops/releases
   state_dir:
-    description: What the collection knows of the host.
+    description: Directory of the collection's state on the host.
     type: path
     default: /var/lib/inferops
   cache_dir:
-    description: Caches of the services.
+    description: Directory of the services' caches.
     type: path
     default: /var/cache/inferops
   uv_cache_dir:
-    description: uv's cache. It goes when it lies below O(cache_dir).
+    description: uv's cache. The module removes it only if it is in O(cache_dir).
     type: path
     default: /var/cache/inferops/uv
   weights_dir:
-    description: Where weights stand.
+    description: Directory of weights.
     type: path
     default: /var/lib/inferops/models
   multi_node_ray_temp_dir:
-    description: Where Ray keeps its sockets and logs.
+    description: Directory of Ray's sockets and logs.
     type: path
     default: /var/lib/inferops/ray
   mirror_dir:
-    description: What the caching mirror keeps, which are weights too.
+    description: Cache directory of the weights mirror. Its contents count as weights.
     type: path
     default: /var/cache/inferops-mirror
   mirror_install_dir:
-    description: Where the caching mirror is installed.
+    description: Installation directory of the weights mirror.
     type: path
     default: /opt/inferops
   account:
-    description: Account that downloads.
+    description: Account that runs downloads.
     type: str
     default: inferops
   group:
@@ -64,7 +66,7 @@ options:
     type: str
     default: inferops
   remove_weights:
-    description: Whether the weights that were downloaded go too.
+    description: Whether to remove the downloaded weights too.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -73,13 +75,13 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Take everything of the collection off the host
+- name: Remove everything that the collection installed
   inferops.gpu.host_removal:
 """
 
 RETURN = r"""
 removed:
-  description: What was removed, or would be.
+  description: What was removed, or would be in check mode.
   returned: success
   type: list
   elements: str

@@ -6,15 +6,15 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: kernel_settings
-short_description: Set kernel parameters, and report what this system can't set and which files conflict
+short_description: Set kernel parameters, and report conflicts and parameters that cannot be set
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - For the role P(inferops.gpu.kernel#role), which writes the configuration files for the next boot.
-  - Loads modules, sets what differs, and reads all of it again.
-  - A parameter that this system can't set, because it is a container or lacks a module, does not make the module fail. It is named in a warning at
-    every run. So is a value that the kernel refuses.
-  - Configuration files that win over those of the collection at boot, or when UFW starts, are named in a warning.
+  - Used by the role P(inferops.gpu.kernel#role), which writes the configuration files for the next boot.
+  - Loads kernel modules, sets the parameters that differ, and reads all of them again.
+  - A parameter that this system cannot set, because it is a container or lacks a kernel module, does not fail the task. The module warns about it on
+    every run. The same applies to a value that the kernel refuses.
+  - The module also warns about configuration files that override the collection's files at boot or when UFW starts.
 options:
   sysctl:
     description: Kernel parameters by name, with dots.
@@ -26,12 +26,12 @@ options:
     elements: str
     default: []
   transparent_hugepages:
-    description: V(always), V(madvise) or V(never); empty to leave them alone.
+    description: Transparent huge pages, V(always), V(madvise) or V(never). Empty keeps the current setting.
     type: str
     choices: ["", always, madvise, never]
     default: ""
   cpu_governor:
-    description: The governor of all CPUs; empty to leave them alone.
+    description: Frequency governor of all CPUs. Empty keeps the current governors.
     type: str
     default: ""
 extends_documentation_fragment:
@@ -39,11 +39,11 @@ extends_documentation_fragment:
   - inferops.gpu.attributes.internal
 attributes:
   check_mode:
-    description: Reports what would change and what could not be set.
+    description: Reports what would change and what cannot be set.
 """
 
 EXAMPLES = r"""
-- name: Make room for connections
+- name: Raise the limits for connections
   inferops.gpu.kernel_settings:
     modules: [nf_conntrack]
     sysctl:
@@ -53,17 +53,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 not_set:
-  description: What is not in force, as dictionaries with C(key), C(wanted), C(in_force), C(why) and whether it is C(kept) for the next boot.
+  description: >-
+    Settings that are not in force, with C(key), C(wanted), C(in_force), C(why) and C(kept) (whether the configuration file keeps the setting for the next
+    boot).
   returned: success
   type: list
   elements: dict
 refused:
-  description: Parameters whose value the kernel does not take. In a file they would make C(systemd-sysctl) fail at each boot.
+  description: Parameters whose value the kernel refuses. In a configuration file they would make C(systemd-sysctl) fail at each boot.
   returned: success
   type: list
   elements: str
 conflicts:
-  description: Files that win over the collection's with another value, as dictionaries with C(key), C(file), C(value) and C(why).
+  description: Files that override the collection's files with another value, with C(key), C(file), C(value) and C(why).
   returned: success
   type: list
   elements: dict

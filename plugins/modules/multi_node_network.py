@@ -10,14 +10,14 @@ short_description: Check connectivity between the nodes of multi-node services
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - With O(listen) it listens for a while on those of the ports that are free, in a process of its own, so that other nodes have somebody to reach.
-  - With O(end) it ends what listens, also for a run that died.
-  - Without both it tells the way to each of the other nodes (the interface, its own address and MTU by the kernel's routes), which of their ports
-    answer, how far their clock is from this host's, and which RDMA devices this host has.
-  - Changes nothing.
+  - With O(listen), starts a background process that listens on the free ports among O(ports) for some time, so that other nodes can connect to them.
+  - With O(end), stops that process, including one of an earlier run that was killed.
+  - Without both, checks the connection to each of O(peers). Reports the interface, source address and MTU of the kernel's route, the ports that cannot
+    be reached, the clock skew, and the RDMA devices of this host.
+  - Changes no configuration.
 options:
   address:
-    description: This node's address.
+    description: Address of this node.
     type: str
     required: true
   ports:
@@ -26,15 +26,15 @@ options:
     elements: int
     default: []
   listen:
-    description: Seconds to listen for; V(0) looks at the other nodes instead.
+    description: Seconds to listen for. With V(0), the module checks the peers instead.
     type: int
     default: 0
   end:
-    description: End what listens.
+    description: Whether to stop the listening process.
     type: bool
     default: false
   peers:
-    description: The other nodes. One that is named several times, for several services, is checked once with all of its ports.
+    description: The other nodes. A node that is listed several times, for several services, is checked once with all of its ports.
     type: list
     elements: dict
     default: []
@@ -44,11 +44,11 @@ options:
         type: str
         required: true
       address:
-        description: Its address.
+        description: Address of the node.
         type: str
         required: true
       ports:
-        description: Its ports.
+        description: Ports of the node.
         type: list
         elements: int
         required: true
@@ -58,7 +58,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: See how to reach the other node
+- name: Check the connection to the other node
   inferops.gpu.multi_node_network:
     address: 10.0.0.1
     peers:
@@ -70,12 +70,12 @@ EXAMPLES = r"""
 RETURN = r"""
 peers:
   description: >-
-    By node the C(interface), C(source) address and C(mtu) by which it is reached, the C(closed) ports with why each is, and the C(skew) of its clock in
-    seconds, null where nobody told.
+    Results by node, with the C(interface), C(source) address and C(mtu) of the route, the C(closed) ports with the reason for each, and the clock
+    C(skew) in seconds (null if unknown).
   returned: success
   type: dict
 rdma:
-  description: RDMA devices with C(name), C(state) and C(link_layer) of their first port.
+  description: RDMA devices of this host, with C(name), and the C(state) and C(link_layer) of the first port.
   returned: success
   type: list
 """

@@ -6,16 +6,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: multi_node_token
-short_description: Make the tokens of multi-node services, or read those that are there
+short_description: Create or read the tokens of multi-node services
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Each service has a token of its own, made once on its head and readable by root alone. The nodes of a service show it to each other, and
-    Ray asks for it.
-  - The result holds the tokens. Run it with C(no_log).
+  - Each service has its own token. The module creates it once, on the head of the service, in a file that only root can read. The nodes of the service
+    and Ray use the token for authentication.
+  - The result contains the tokens. Run the module with C(no_log).
 options:
   directory:
-    description: Where the tokens lie, a file for each service.
+    description: Directory of the tokens, with one file per service.
     type: path
     required: true
   services:
@@ -28,11 +28,11 @@ extends_documentation_fragment:
   - inferops.gpu.attributes.internal
 attributes:
   check_mode:
-    description: Makes no token; one that is not there yet is empty in the result.
+    description: Creates no token. A token that does not exist yet is empty in the result.
 """
 
 EXAMPLES = r"""
-- name: Read the tokens, or make them
+- name: Create or read the tokens
   inferops.gpu.multi_node_token:
     directory: /etc/inferops/tokens
     services: [qwen3-235b]

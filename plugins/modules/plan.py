@@ -5,17 +5,17 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: plan
-short_description: Resolve what every host of the inventory serves, or report all errors at once
+short_description: Resolve the plan of all hosts in the inventory, or report all errors at once
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Takes every host of the inventory that defines C(model_services). Merges its variables with the roles' defaults and its services with the model
-    catalogue, and computes arguments, paths, ports, GPUs, releases and weights. The roles only read the resolved plan.
-  - Plans all hosts, whatever the limit of the run, so that it finds conflicts between hosts.
-  - Facts of a host come from C(__plan_facts), which the role C(inferops.gpu.plan) registers with M(inferops.gpu.host_facts).
-    Without facts the checks that need them are skipped.
-  - Assembles a multi-node service (key C(distributed)) from all hosts that define it, and refuses it when a run reaches only some of them.
-  - Runs on the controller, opens no connection to hosts and changes nothing.
+  - Covers every host of the inventory that defines C(model_services). Merges the variables of each host with the roles' defaults and its services with
+    the model catalogue, and computes arguments, paths, ports, GPUs, releases and weights. The roles only read the resolved plan.
+  - Plans all hosts, whatever the limit of the run, to find conflicts between hosts.
+  - Reads the facts of a host from C(__plan_facts), which the role C(inferops.gpu.plan) registers with M(inferops.gpu.host_facts).
+    Without facts, the module skips the checks that need them.
+  - Assembles a multi-node service (key C(distributed)) from all hosts that define it, and reports an error when a run reaches only some of them.
+  - Runs on the controller, does not connect to hosts and changes nothing.
   - Checks only the form of secrets (C(api_key), C(secret_environment)). The result does not contain them.
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
@@ -28,7 +28,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Plan the whole inventory, or stop with all errors in it
+- name: Plan the whole inventory, or fail with all errors in it
   inferops.gpu.plan:
   register: planned
   run_once: true
@@ -47,7 +47,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: The resolved plan of each host by its inventory name; empty when there are errors. README of the role C(plan) describes it in full.
+  description: The resolved plan of each host, by inventory name. Empty if there are errors. The README of the role C(plan) describes it in full.
   returned: always
   type: dict
   contains:
@@ -56,20 +56,20 @@ hosts:
       description: Name in the inventory.
       type: str
     account:
-      description: Account that downloads run under.
+      description: Account that runs downloads.
       type: dict
       contains:
         user:
           description: Name of the user.
           type: str
         group:
-          description: Name of its group.
+          description: Name of the group.
           type: str
         home:
           description: Home directory.
           type: str
         groups:
-          description: "Groups that the accounts of services are members of: its own, and further groups that the host has it in."
+          description: "Groups that the accounts of services are members of: the primary group of this account and its supplementary groups."
           type: list
           elements: str
     paths:
@@ -83,10 +83,10 @@ hosts:
           description: Programs of the collection and uv.
           type: str
         library:
-          description: "The host library in force, which units call: a link to a directory named by its contents."
+          description: "The host library in force, which units call: a link to a directory that is named after a digest of its contents."
           type: str
         releases:
-          description: Releases, a directory each.
+          description: Releases, each in its own directory.
           type: str
         models:
           description: Downloaded weights.
@@ -95,32 +95,32 @@ hosts:
           description: Records of jobs, downloads and services.
           type: str
         cache:
-          description: Compile and kernel caches, a directory for each service.
+          description: Compile and kernel caches, with a directory for each service.
           type: str
     packages:
       description: OS packages that the roles need beyond C(host_packages).
       type: list
       elements: str
     directories:
-      description: Directories of the collection that the host lacks or that are another account's.
+      description: Directories of the collection that the host lacks or that have another owner.
       type: list
       elements: dict
     proxy:
-      description: How the host reaches the Internet through a proxy; null without one.
+      description: Proxy through which the host reaches the internet; null for none.
       type: dict
       contains:
         http:
-          description: Address for http, empty without one.
+          description: Address of the proxy for http; empty for none.
           type: str
         https:
-          description: Address for https, empty without one.
+          description: Address of the proxy for https; empty for none.
           type: str
         no_proxy:
           description: Names and networks that the host reaches directly.
           type: list
           elements: str
         username:
-          description: User at the proxy; the password is never part of the plan.
+          description: User of the proxy. The password is never part of the plan.
           type: str
     firewall:
       description: The firewall.
@@ -133,10 +133,10 @@ hosts:
           description: Whether the role has anything to do.
           type: bool
         logging:
-          description: UFW's level of logging; empty to leave the host's own.
+          description: UFW's log level; empty to keep the host's level.
           type: str
         rollback_timeout:
-          description: Seconds after which a change that is not confirmed is rolled back.
+          description: Seconds after which the host rolls back an unconfirmed change.
           type: int
         rules:
           description: Rules, SSH first.
@@ -150,28 +150,28 @@ hosts:
               description: "C(tcp) or C(udp); null for all protocols."
               type: str
             sources:
-              description: Networks.
+              description: Allowed sources, as networks.
               type: list
               elements: str
             comment:
-              description: "Comment of the rule in UFW, which marks it as managed: C(inferops:), its C(kind), and the services."
+              description: "Comment of the rule in UFW, which marks it as managed: C(inferops:), the C(kind) of the rule, and the services."
               type: str
         service_comments:
-          description: Comments of the rules that are removed with a service, by service; C(all) has those of all services.
+          description: By service, the comments of the rules to remove with it; C(all) has those of all services.
           type: dict
     kernel:
       description: Kernel parameters, modules and limits; C(needed) is whether the role has anything to do.
       type: dict
     releases:
-      description: Releases that the services run on, each once.
+      description: Releases that the services run on, without duplicates.
       type: list
       elements: dict
       contains:
         name:
-          description: Engine, version and a digest of everything that decides what is in it.
+          description: Engine, version and a digest of everything that decides the contents of the release.
           type: str
         path:
-          description: Its directory.
+          description: Directory of the release.
           type: str
         engine:
           description: "C(vllm) or C(transformers)."
@@ -183,54 +183,54 @@ hosts:
           description: Version of the engine.
           type: str
         source:
-          description: Where the engine comes from.
+          description: Source of the engine.
           type: dict
           contains:
             kind:
               description: "C(index), C(nightly), C(git) or C(file)."
               type: str
             address:
-              description: Address or path, empty for an index.
+              description: URL or path; empty for an index.
               type: str
             reference:
               description: Commit, tag or branch of a git repository.
               type: str
             sha256:
-              description: Of a file, where the user gives it.
+              description: sha256 of a file, if the user sets it.
               type: str
         requirements:
           description: Further packages, each with its version.
           type: list
           elements: str
         overrides:
-          description: Requirements that replace those of packages.
+          description: Requirements that override those of packages.
           type: list
           elements: str
         python:
-          description: Interpreter that it is built on.
+          description: Python interpreter of the release.
           type: str
         torch_backend:
-          description: uv's C(--torch-backend), empty for none.
+          description: uv's C(--torch-backend); empty for none.
           type: str
         cpu:
-          description: Whether it computes on processors alone.
+          description: Whether the release runs on CPUs only.
           type: bool
         build_environment:
           description: Environment variables of the build.
           type: dict
         verify_commands:
-          description: Commands that verify the release before it gets its name.
+          description: Commands that verify the release before it gets its final name.
           type: list
           elements: list
         cuda:
-          description: "Its CUDA toolkit: source, version, path, architectures."
+          description: "CUDA toolkit of the release: source, version, path, architectures."
           type: dict
         index:
-          description: Where its packages come from.
+          description: Package indexes of the release.
           type: dict
           contains:
             index_url:
-              description: Package index, empty for uv's own default.
+              description: Package index; empty for uv's own default.
               type: str
             extra_index_urls:
               description: Further indexes.
@@ -241,10 +241,10 @@ hosts:
               type: list
               elements: str
             no_index:
-              description: Whether no index is asked at all.
+              description: Whether to use no package index.
               type: bool
     weights:
-      description: Weights that the services read, each once.
+      description: Weights that the services read, without duplicates.
       type: list
       elements: dict
       contains:
@@ -258,47 +258,47 @@ hosts:
           description: Commit, tag or branch.
           type: str
         path:
-          description: Directory; complete when it has this name.
+          description: Final directory. A directory with this name is complete.
           type: str
         manifest:
-          description: Size and sha256 of each file; the mark of completeness.
+          description: File with the size and sha256 of each file. It marks the weights as complete.
           type: str
         bytes:
-          description: Size of the download; null when unknown.
+          description: Size of the download; null if unknown.
           type: int
         exclude:
-          description: Patterns of files that are left out.
+          description: Patterns of files to skip.
           type: list
           elements: str
         include:
-          description: Patterns of the only files that are wanted; empty for all.
+          description: Patterns of files to download; empty for all.
           type: list
           elements: str
         token_endpoints:
-          description: Endpoints that get the token.
+          description: Endpoints that receive the token.
           type: list
           elements: str
         endpoints:
-          description: Endpoints, in the order in which they are asked.
+          description: Endpoints, in the order of their use.
           type: list
           elements: str
         unit:
-          description: Unit that downloads or verifies them.
+          description: Unit that downloads or verifies the weights.
           type: str
         local:
-          description: Whether they are used as they are on the host, without a download.
+          description: Whether the weights are on the host already and are used in place, without a download.
           type: bool
         extra:
-          description: Whether they are of a repository beside the model's, such as an adapter.
+          description: Whether the weights are from a further repository, such as an adapter, not from the model's.
           type: bool
         mount:
-          description: Mount point that has to be there, empty for none.
+          description: Mount point that has to be mounted; empty for none.
           type: str
         record:
-          description: What was verified of local weights; empty for downloaded ones.
+          description: File with the verification record of local weights; empty for downloaded weights.
           type: str
         share:
-          description: The host's part in copying them from host to host.
+          description: The role of the host when hosts copy weights from each other.
           type: dict
           contains:
             role:
@@ -308,20 +308,20 @@ hosts:
               description: Name of the source host.
               type: str
             url:
-              description: Where the source serves.
+              description: URL at which the source serves the weights.
               type: str
             peers:
               description: Addresses of the followers that a source serves.
               type: list
               elements: str
             download:
-              description: "What the download has to know of it: whom to copy from, or where to export what it has."
+              description: "Settings for the download: the URL to copy from, or the export directory."
               type: dict
         to_fetch:
-          description: Bytes that this run downloads; null when unknown.
+          description: Bytes that this run downloads; null if unknown.
           type: int
         verified:
-          description: Whether the host has them, verified, since they last changed.
+          description: Whether the host has verified the weights since their last change.
           type: bool
     weights_share_peers:
       description: Addresses of the hosts that copy weights from this one.
@@ -339,51 +339,51 @@ hosts:
           description: "C(present) or C(absent)."
           type: str
         unit:
-          description: "Unit that stands for the service on this host: it serves when the unit is active."
+          description: Main unit of the service on this host. The service is ready when this unit is active.
           type: str
         account:
-          description: The service's own account.
+          description: Account of the service.
           type: dict
           contains:
             user:
               description: Name of the user.
               type: str
             group:
-              description: Name of its group.
+              description: Name of the group.
               type: str
         environment_file:
-          description: Environment with secrets, mode 0600.
+          description: Environment file with secrets, mode 0600.
           type: str
         served:
-          description: Last known good state of the service.
+          description: File with the last known good state of the service.
           type: str
         cache:
-          description: Compile and kernel caches.
+          description: Directory of compile and kernel caches.
           type: str
         files:
-          description: Files of the controller that it needs.
+          description: Files of the controller that the service needs.
           type: dict
           contains:
             root:
-              description: Directory of all that the service had.
+              description: Parent directory of the service's current and earlier files.
               type: str
             folder:
-              description: Directory of those that it has now, named by their contents; null without any.
+              description: Directory of the current files, named after a digest of their contents; null without files.
               type: str
             named_by:
-              description: Files that tell which of these directories are still needed.
+              description: Files that name the directories that are still needed.
               type: list
               elements: str
         units:
-          description: Units of a multi-node service on this host, the one that stands for it first; empty on one host.
+          description: Units of a multi-node service on this host, the main unit first; empty for other services.
           type: list
           elements: dict
         unit_states:
-          description: Units and their states, as M(inferops.gpu.service_state) takes them.
+          description: Units and their states, in the form of the options of M(inferops.gpu.service_state).
           type: list
           elements: dict
         former_units:
-          description: Units that it may have had under another backend or role, which are removed.
+          description: Units that the service may have had with another backend or role. They are removed.
           type: list
           elements: dict
         engine:
@@ -399,16 +399,16 @@ hosts:
           description: Commit, tag or branch.
           type: str
         release:
-          description: Name of its release.
+          description: Name of the release.
           type: str
         release_path:
-          description: Directory of its release.
+          description: Directory of the release.
           type: str
         weights:
-          description: Name of its weights.
+          description: Name of the weights.
           type: str
         weights_path:
-          description: Directory of its weights.
+          description: Directory of the weights.
           type: str
         served_model_name:
           description: Name of the model in the API.
@@ -418,32 +418,32 @@ hosts:
           type: list
           elements: str
         address:
-          description: Address that it listens on.
+          description: Address that the API listens on.
           type: str
         port:
-          description: Port that it listens on.
+          description: Port that the API listens on.
           type: int
         url:
-          description: Where the controller reaches it; null on hosts whose API does not answer.
+          description: URL of the API for the controller; null on hosts without the API.
           type: str
         local_url:
-          description: Where its own host reaches it; null as C(url).
+          description: URL of the API on its own host; null on hosts without the API.
           type: str
         task:
-          description: Task by which it is verified.
+          description: Task of the service, which decides the request of the health gate.
           type: str
         thinking:
-          description: "Whether the model thinks before it answers: C(never), C(always) or C(hybrid); empty when unknown."
+          description: "Whether the model thinks before it answers: C(never), C(always) or C(hybrid); empty if unknown."
           type: str
         thinking_switch:
-          description: Argument of the chat template that turns a hybrid's thinking off.
+          description: Argument of the chat template that turns the thinking of a hybrid model off.
           type: str
         tls:
-          description: TLS of its API; null without.
+          description: TLS of the API; null without TLS.
           type: dict
           contains:
             name:
-              description: Name that the certificate is verified against.
+              description: Name that the certificate has to be valid for.
               type: str
             unit:
               description: Unit that reads the files.
@@ -456,7 +456,7 @@ hosts:
               type: list
               elements: str
         gpus:
-          description: GPUs by index, or UUIDs of MIG slices; empty when unknown.
+          description: GPUs by index, or UUIDs of MIG slices; empty if unknown.
           type: list
           elements: raw
         argv:
@@ -467,10 +467,10 @@ hosts:
           description: Environment of the engine, without secrets.
           type: dict
         missing_account:
-          description: Its account as M(inferops.gpu.service_accounts) takes it; null where the host has it and its groups.
+          description: Account to create, as M(inferops.gpu.service_accounts) takes it; null if it exists with its groups.
           type: dict
         directories:
-          description: Its directories that the host lacks, or that are another account's, as M(inferops.gpu.directories) takes them.
+          description: Directories that the host lacks or that have another owner, as M(inferops.gpu.directories) takes them.
           type: list
           elements: dict
         own_folders:
@@ -482,47 +482,47 @@ hosts:
           type: list
           elements: list
         arguments_checked:
-          description: Whether the plan has checked the values of all arguments, by what the version's own parser takes.
+          description: Whether the plan has checked all argument values by the rules of this version's own parser.
           type: bool
         arguments_stamp:
-          description: File with the digest of the service whose arguments the engine accepted last.
+          description: File with the digest of the service when the engine last accepted its arguments.
           type: str
         has_api_key:
-          description: Whether it has an API key; the key itself is never part of the plan.
+          description: Whether the service has an API key. The key itself is never part of the plan.
           type: bool
         node:
-          description: This host's node of a multi-node service; null on one host.
+          description: This host's node of a multi-node service; null for other services.
           type: dict
         timeouts:
-          description: Times of its unit.
+          description: Timeouts of the unit.
           type: dict
           contains:
             start:
-              description: Seconds until it serves.
+              description: Seconds until the service has to be ready.
               type: int
             stop:
               description: Seconds until systemd kills it.
               type: int
             shutdown:
-              description: Seconds that running requests get to finish.
+              description: Seconds that a stopping service gives to requests in flight.
               type: int
         all_weights:
-          description: Names of all weights that it reads.
+          description: Names of all weights that the service reads.
           type: list
           elements: str
         extra_repositories:
-          description: "Repositories that its arguments name: argument, repo, revision, weights, path."
+          description: "Further repositories in the arguments: argument, repo, revision, weights, path."
           type: list
           elements: dict
         file_sources:
-          description: "Files of the controller that it needs: name and source."
+          description: "Files of the controller that the service needs: name and source."
           type: list
           elements: dict
         digest:
-          description: Changes when anything that the service runs with changes.
+          description: Digest of everything that the service runs with.
           type: str
         memory:
-          description: Estimate for the fullest of its GPUs; null when too little is known.
+          description: Estimate for the GPU with the least free memory; null if too little is known.
           type: dict
           contains:
             total:
@@ -532,7 +532,7 @@ hosts:
               description: Weights, reserve and KV cache.
               type: int
             free:
-              description: What is left.
+              description: Memory that remains free.
               type: int
             weights:
               description: Weights.
@@ -544,33 +544,33 @@ hosts:
               description: KV cache.
               type: int
             kv_bytes_per_token:
-              description: KV cache of one token; null when unknown.
+              description: KV cache per token; null if unknown.
               type: int
             max_model_len:
-              description: Tokens of one request; null when unknown.
+              description: Maximum tokens of one request; null if unknown.
               type: int
             concurrency:
-              description: Requests of that length that fit at once; null when unknown.
+              description: Number of requests of that length that fit into the KV cache at the same time; null if unknown.
               type: float
         stages:
-          description: Pipeline stages; null for a model in one piece.
+          description: Pipeline stages; null without pipeline parallelism.
           type: dict
           contains:
             tensor_parallel_size:
-              description: GPUs of each stage.
+              description: Number of GPUs per stage.
               type: int
             pipeline_parallel_size:
-              description: Stages.
+              description: Number of stages.
               type: int
             stages:
-              description: Each stage's hosts, layers and memory on one GPU.
+              description: Hosts, layers and memory per GPU of each stage.
               type: list
               elements: dict
             network_bytes_per_token:
-              description: Bytes that cross the network for each token; null when unknown.
+              description: Bytes that the nodes send over the network for each token; null if unknown.
               type: int
     defined_in:
-      description: Variables that the services come from.
+      description: Variables that define the services.
       type: list
       elements: str
     # Until here.
@@ -587,13 +587,13 @@ errors:
       description: Name of the service, or empty when the error is not about a service.
       type: str
     key:
-      description: The key or variable that holds the value.
+      description: The key or variable with the wrong value.
       type: str
     value:
       description: The value, or V((hidden\)) where it may be a secret.
       type: str
     why:
-      description: Why the plan refuses it.
+      description: Why the plan refuses the value.
       type: str
     fix:
       description: What to write instead.

@@ -6,22 +6,23 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: prune_releases
-short_description: Remove releases that nothing needs, and what builds have left
+short_description: Remove unused releases and the leftovers of interrupted builds
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Removes releases that no service names, the ones longest unused first, until O(keep) of them are left.
-  - Whatever a running process uses, a unit of this collection names or a service last served well on stays, and is counted among those kept.
-  - Only folders that this collection made are looked at. A release loses its name before its files go.
-  - Removes folders that a killed build or removal has left, and units of builds of releases that are neither wanted nor there. A unit that
-    failed is forgotten by systemd then; its journal stays.
+  - Removes releases that no service names, the least recently used first, until O(keep) of them are left.
+  - Always keeps a release that a running process uses, that a unit of this collection names, or that belongs to a service's last known good state. These
+    releases count towards O(keep).
+  - Handles only directories that this collection created. A release is renamed before its files are deleted, so a partly deleted release is never used.
+  - Removes directories that a killed build or removal has left, and build units of releases that are neither wanted nor installed. The failed state of
+    such a unit is reset. Its journal stays.
 options:
   directory:
-    description: Where releases stand.
+    description: Directory of releases.
     type: path
     required: true
   state_dir:
-    description: Where the collection keeps what it knows of a host.
+    description: Directory of the collection's state on the host.
     type: path
     required: true
   named:
@@ -30,7 +31,7 @@ options:
     elements: str
     required: true
   keep:
-    description: How many are kept of those that no service names.
+    description: Number of releases to keep that no service names.
     type: int
     required: true
 extends_documentation_fragment:
@@ -39,7 +40,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Remove what nothing needs
+- name: Remove unused releases
   inferops.gpu.prune_releases:
     directory: /opt/inferops/releases
     state_dir: /var/lib/inferops
@@ -49,21 +50,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pruned:
-  description: Releases and leftovers that were removed, each with C(name) and C(bytes), the disk space that this freed.
+  description: Releases and leftovers that were removed, each with C(name) and C(bytes) (the disk space that was freed).
   returned: success
   type: list
   elements: dict
 bytes:
-  description: Disk space that was freed. What uv's cache still has by hard links is not part of it.
+  description: Disk space that was freed, in bytes. Files that uv's cache still holds as hard links are not counted.
   returned: success
   type: int
 units:
-  description: Units of builds that were removed.
+  description: Build units that were removed.
   returned: success
   type: list
   elements: str
 kept:
-  description: Releases that no service names and that stay.
+  description: Releases that no service names and that were kept.
   returned: success
   type: list
   elements: str

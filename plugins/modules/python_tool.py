@@ -6,13 +6,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: python_tool
-short_description: Ensure a pinned Python tool in a virtual environment of its own
+short_description: Install a pinned Python tool in its own virtual environment
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
   - Installs one release of a tool into C(<install_dir>/tools/<name>-<version>) and links its commands into C(<install_dir>/bin).
-  - The links are made last, so a half-installed tool is never used and the next run starts it again.
-  - Package index addresses, which may hold credentials, are handed to the installer in its environment, not on its command line.
+  - The module creates the links last, so an incomplete installation is never used and the next run repeats it.
+  - The module passes package index URLs, which may contain credentials, to the installer in its environment, not on its command line.
 options:
   name:
     description: Name of the distribution.
@@ -32,11 +32,11 @@ options:
     type: path
     default: /opt/inferops
   python:
-    description: Interpreter that the environment is made with.
+    description: Python interpreter that creates the virtual environment.
     type: path
     default: /usr/bin/python3
   index_url:
-    description: Base package index; empty for what the host is configured to use.
+    description: Base package index. Empty for the one of the host's own configuration.
     type: str
     default: ""
   extra_index_urls:
@@ -50,7 +50,7 @@ options:
     elements: str
     default: []
   netrc:
-    description: File with users and passwords of indexes, used where it is there.
+    description: netrc file with users and passwords of package indexes. Used if it exists.
     type: path
 extends_documentation_fragment:
   - inferops.gpu.attributes
@@ -71,7 +71,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 path:
-  description: Directory of the tool's environment.
+  description: Directory of the tool's virtual environment.
   returned: always
   type: str
 """

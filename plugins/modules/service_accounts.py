@@ -6,12 +6,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: service_accounts
-short_description: See that each model service has an account of its own
+short_description: Create a separate system account for each model service
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Makes system accounts that cannot log in, each with a group of the same name, and puts them into further groups.
-  - An account of that name which was made by somebody else, or for another service, is refused, not touched. Ours are known by their comment.
+  - Creates system accounts that cannot log in, each with a group of the same name, and adds them to further groups.
+  - Fails if an account of that name exists and is unmanaged, or belongs to another service. The module recognizes managed accounts by their comment.
 options:
   accounts:
     description: The accounts.
@@ -24,15 +24,15 @@ options:
         type: str
         required: true
       service:
-        description: Name of the service, which goes into the comment.
+        description: Name of the service. It becomes part of the account's comment.
         type: str
         required: true
       home:
-        description: Its home, which is not made.
+        description: Home directory of the account. The module does not create it.
         type: path
         required: true
   groups:
-    description: Further groups of each.
+    description: Supplementary groups of each account.
     type: list
     elements: str
     default: []
@@ -42,7 +42,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Give each service an account of its own
+- name: Create the account of the service
   inferops.gpu.service_accounts:
     accounts:
       - user: inferops-qwen3
@@ -53,7 +53,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 done:
-  description: What was done, or would be.
+  description: What was done, or would be in check mode.
   returned: success
   type: list
   elements: str

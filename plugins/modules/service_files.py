@@ -6,29 +6,29 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: service_files
-short_description: Make the folders of the files that services bring, and remove those that nothing needs
+short_description: Create the directories of services' files and remove unused ones
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - A service's files lie in a folder that is named by their contents. The folder is root's; every process may read it.
-  - Former folders of a service are removed, but for those that the unit on the disk names, or the state of it that is kept to go back to.
+  - The files of a service are in a directory that is named after a digest of their contents. Root owns the directory, and every process can read it.
+  - Removes previous directories of a service, except those that the installed unit or the service's last known good state refers to.
 options:
   services:
-    description: Services that bring files.
+    description: Services with files.
     type: list
     elements: dict
     required: true
     suboptions:
       root:
-        description: Folder that holds the service's folders.
+        description: Parent directory of the service's directories.
         type: path
         required: true
       folder:
-        description: Folder of the files that the service needs now, within O(services[].root).
+        description: Directory in O(services[].root) for the files that the service needs now.
         type: path
         required: true
       named_by:
-        description: Files whose text tells which folders are needed; the unit, and the state that is kept.
+        description: Files that name the directories to keep, which are the unit file and the last known good state.
         type: list
         elements: path
         required: true
@@ -38,7 +38,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Make the folder
+- name: Create the directory
   inferops.gpu.service_files:
     services:
       - root: /etc/inferops/files/qwen3
@@ -48,12 +48,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 made:
-  description: Folders that were made.
+  description: Directories that were created, or would be in check mode.
   returned: always
   type: list
   elements: str
 removed:
-  description: Folders that were removed.
+  description: Directories that were removed, or would be in check mode.
   returned: always
   type: list
   elements: str

@@ -6,38 +6,37 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: service_heal
-short_description: Restart model services that hang, and none that is merely busy
+short_description: Restart model services that hang, but not services that are busy
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Asks each service on its own host once more, and watches the engine's counters while the request waits. A service that answers with an error of
-    the server, or neither answers nor makes a step, is restarted.
-  - A service that answers is left alone, whatever it says short of an error of the server, and so is one whose engine is at work, however long its
-    queue is.
-  - An engine that counts nothing (vLLM with C(disable_log_stats), Transformers) is restarted only when the processes of its unit use next to no
-    processor time while the request waits. Otherwise it cannot be told whether it hangs, and it is left alone.
-  - It does not wait for the services to be ready. Follow them with M(inferops.gpu.follow_unit).
+  - Sends each service one more request on its own host, and watches the engine's counters while the request waits. The module restarts a service that
+    returns a server error, or that neither answers nor makes an engine step.
+  - Does not restart a service that returns any other answer, or whose engine makes steps, however long its queue is.
+  - Restarts an engine without counters (vLLM with C(disable_log_stats), Transformers) only if the processes of its unit use almost no CPU time while the
+    request waits. Otherwise the module cannot tell whether the engine hangs, and does not restart it.
+  - Does not wait until the services are ready. Use M(inferops.gpu.follow_unit) for that.
 options:
   services:
-    description: The services that did not answer as they should.
+    description: The services that failed their check.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: Name for messages.
+        description: Name of the service, for messages.
         type: str
         required: true
       unit:
-        description: Its systemd unit.
+        description: systemd unit of the service.
         type: str
         required: true
       environment_file:
-        description: File with its secret environment.
+        description: Environment file with the service's secrets.
         type: path
         required: true
       url:
-        description: Base address on the host, without C(/v1).
+        description: Base URL on the host, without C(/v1).
         type: str
         required: true
       model:
@@ -45,14 +44,14 @@ options:
         type: str
         required: true
       task:
-        description: What the service is there for.
+        description: Task of the service, as in M(inferops.gpu.api_check).
         type: str
         default: auto
       api_key:
-        description: Key of the service's API.
+        description: API key of the service.
         type: str
   stall_timeout:
-    description: Seconds that an engine may make no step while a request waits, before it counts as hanging.
+    description: Seconds without an engine step while a request waits, until the engine counts as hanging.
     type: int
     default: 120
 extends_documentation_fragment:
@@ -66,7 +65,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Restart what hangs
+- name: Restart the service if it hangs
   inferops.gpu.service_heal:
     services:
       - name: qwen3
@@ -78,11 +77,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 states:
-  description: By service, V(answers), V(busy), V(hangs), V(broken) or V(unknown), and why.
+  description: >-
+    By service, C(state), one of V(answers), V(busy), V(hangs), V(broken) and V(unknown), and the reason (C(why)).
   returned: success
   type: dict
 restarted:
-  description: Names of the services that were restarted, those that hang or are broken.
+  description: Names of the services that were restarted because they hang or are broken.
   returned: success
   type: list
   elements: str

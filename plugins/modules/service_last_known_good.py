@@ -6,17 +6,17 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: service_last_known_good
-short_description: Record what passed the health gate, or restore it when a change fails
+short_description: Record or restore the last known good state of model services
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - V(record) marks the present start of units as checked, and keeps their unit and environment files as the last known good state.
-  - V(restore) puts back the unit and the environment file of that state, and starts the service. What runs now is stopped first, with all of its
-    processes, so that GPU memory and the port are free.
-  - A service without a last known good state, or whose former release or weights are gone, is stopped and disabled. It would fail again
-    and again. M(inferops.gpu.service_state) starts and enables it when it runs the next time.
-  - A service whose files are those of the last known good state is left to systemd, which goes on trying.
-  - It does not wait for the services to be ready. Follow them with M(inferops.gpu.follow_unit).
+  - V(record) marks the current start of the units as checked, and saves their unit and environment files as the last known good state.
+  - V(restore) restores the unit file and the environment file of that state, and starts the service. It stops the running service first, with all of
+    its processes, to free GPU memory and the port.
+  - V(restore) stops and disables a service without a last known good state, or whose previous release or weights no longer exist, since it would fail
+    again on each restart. The next run of M(inferops.gpu.service_state) enables and starts it again.
+  - If the files of a service are those of the last known good state, V(restore) leaves the service unchanged, and systemd keeps restarting it.
+  - Does not wait until the services are ready. Use M(inferops.gpu.follow_unit) for that.
 options:
   action:
     description: What to do.
@@ -34,35 +34,37 @@ options:
         type: str
         required: true
       unit:
-        description: Name of its systemd unit.
+        description: Name of the systemd unit.
         type: str
         required: true
       environment_file:
-        description: File with its secret environment.
+        description: Environment file with the service's secrets.
         type: path
         required: true
       served:
-        description: File with its last known good state. It is root's alone.
+        description: File with the last known good state. Only root can read it.
         type: path
         required: true
       release:
-        description: Name of the release that the unit runs on, to record. Releases of recorded states are not pruned.
+        description: For V(record), the name of the unit's release. Releases of recorded states are not pruned.
         type: str
         default: ""
       release_path:
-        description: Where the release stands, to record.
+        description: For V(record), the directory of the release.
         type: str
         default: ""
       weights_path:
-        description: Where the weights stand, to record.
+        description: For V(record), the directory of the weights.
         type: str
         default: ""
       arguments:
-        description: To record, that the engine has accepted the service's arguments. M(inferops.gpu.vllm_arguments) need not check them again.
+        description: >-
+          For V(record), where to record that the engine has accepted the service's arguments, so that M(inferops.gpu.vllm_arguments) does not check them
+          again.
         type: dict
         suboptions:
           stamp:
-            description: File that keeps it.
+            description: File to write O(services[].arguments.digest) to.
             type: path
             required: true
           digest:
@@ -71,8 +73,8 @@ options:
             required: true
       own_folders:
         description:
-          - To restore, the command by which units see that their folders are their account's. A unit from before each service had an account of its own
-            has no such command, and is given the folders that this one names.
+          - For V(restore), the command that gives the service's account its directories before each start. A unit that an early version of the collection
+            wrote has no such command; the module then gives the directories in this option to the account of that unit.
         type: list
         elements: str
         default: []
@@ -81,7 +83,7 @@ extends_documentation_fragment:
   - inferops.gpu.attributes.internal
 attributes:
   diff_mode:
-    description: Shows what would be done to each service, and never a file, since these hold secrets.
+    description: Shows the action for each service, but no files, since they contain secrets.
 seealso:
   - module: inferops.gpu.api_check
 """
@@ -105,12 +107,12 @@ EXAMPLES = r"""
 RETURN = r"""
 outcomes:
   description: >-
-    By service, the C(action), one of V(restored), V(unchanged), V(stopped) and V(failed), the C(release) that was restored, when it was C(kept),
-    and C(why) nothing was restored.
+    By service, the C(action), one of V(restored), V(unchanged), V(stopped) and V(failed), the restored C(release), the time when that state was recorded
+    (C(kept)), and, if nothing was restored, the reason (C(why)).
   returned: with O(action=restore)
   type: dict
 restored:
-  description: Names of the services that run their last known good state again.
+  description: Names of the services that were restored to their last known good state.
   returned: with O(action=restore)
   type: list
   elements: str

@@ -6,15 +6,15 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: service_state
-short_description: Start, restart or remove model services, each only when it is needed
+short_description: Start, restart or remove model services as needed
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Brings the systemd units of a host's model services to the wanted state, all in one call.
-  - A service is restarted only when its unit file or environment file is not what the running process was started with. That is read
-    from a record which the unit writes at each start, so that it also holds when an earlier run died between writing and restarting.
-  - Units that do not carry the mark of this collection are refused, not touched.
-  - It does not wait for the services to be ready. Follow them with M(inferops.gpu.follow_unit).
+  - Brings the systemd units of all model services of a host to the wanted state, in one call.
+  - Restarts a service only if the running process was started with a different unit file or environment file. The unit records both at each start. So the
+    module also detects a pending restart when an earlier run was killed after it had written the files.
+  - Fails if a unit exists that this collection did not write, and changes nothing then.
+  - Does not wait until the services are ready. Use M(inferops.gpu.follow_unit) for that.
 options:
   services:
     description: The services.
@@ -27,32 +27,32 @@ options:
         type: str
         required: true
       environment_file:
-        description: File with the service's secret environment.
+        description: Environment file with the service's secrets.
         type: path
         required: true
       cache:
-        description: Directory that is removed with an absent service.
+        description: Cache directory. Removed with an absent service.
         type: path
       served:
-        description: File with its last known good state. Removed with an absent service.
+        description: File with the last known good state. Removed with an absent service.
         type: path
       folders:
-        description: Further directories that are removed with an absent service.
+        description: Further directories. Removed with an absent service.
         type: list
         elements: path
         default: []
       account:
-        description: The service's account, which is removed with an absent service when it was made for one.
+        description: Account of the service. Removed with an absent service if the collection created it.
         type: str
       state:
-        description: Whether the service is wanted.
+        description: Whether the service should exist.
         type: str
         choices: [present, absent]
         default: present
   environments:
     description:
-      - Environment files, which are written before any service is started. They hold secrets, so they are root's with mode 0600, and neither a
-        result nor a diff shows what is in them.
+      - Environment files. The module writes them before it starts any service. They contain secrets, so root owns them with mode 0600, and neither results
+        nor diffs show their contents.
     type: list
     elements: dict
     default: []
@@ -62,29 +62,29 @@ options:
         type: str
         required: true
       path:
-        description: Where the file stands.
+        description: Path of the file.
         type: path
         required: true
       content:
         description:
-          - The file's text in Base64. Ansible masks a secret in what it logs of a call only where the secret stands there as it is, which
-            a text of several lines does not.
+          - Text of the file, base64-encoded. Ansible masks a secret in its logs only if the log contains the value unchanged, which is not the case for a
+            text with several lines.
         type: str
         required: true
   rewritten:
     description:
-      - Units whose unit file the caller has written.
-      - In check mode the files on the disk are still the old ones, and only this tells that a restart would follow.
+      - Units whose unit file an earlier task has changed.
+      - Needed in check mode, where the unit files on the host are still the old ones. The module then reports that these units would be restarted.
     type: list
     elements: str
     default: []
   held:
-    description: Units that are left as they are, whatever they need.
+    description: Units to leave unchanged, even if they need a restart.
     type: list
     elements: str
     default: []
   start:
-    description: Whether services are started. When V(false) they are only enabled.
+    description: Whether to start services. With V(false), the module only enables them.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -104,7 +104,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, by unit; one of V(none), V(enable), V(start), V(restart), V(remove), V(held).
+  description: Actions by unit, each one of V(none), V(enable), V(start), V(restart), V(remove) and V(held).
   returned: success
   type: dict
 written:
@@ -118,8 +118,8 @@ restarts:
   type: list
   elements: str
 waiting:
-  description: Units that were started, or that are still starting from an earlier run, or whose answer nobody has checked since their start.
-    So are those whose state was not kept after the check.
+  description: Units that have to pass the health gate. They were started by this task, or they have not passed the health gate since their last start, or
+    their last known good state was not recorded.
   returned: success
   type: list
   elements: str

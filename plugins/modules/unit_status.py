@@ -6,19 +6,19 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: unit_status
-short_description: Read how a systemd unit stands, waiting a little for it to end
+short_description: Read the state of a systemd unit, with an optional wait
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Reads a unit's state, the progress that its program wrote, and on failure the end of its journal.
-  - Changes nothing. M(inferops.gpu.follow_unit) calls it until the unit has ended.
+  - Reads the state of a unit, the progress that its program wrote and, after a failure, the end of its journal.
+  - Changes nothing. M(inferops.gpu.follow_unit) calls this module until the unit has ended.
 options:
   unit:
     description: Name of the unit.
     type: str
     required: true
   status_file:
-    description: JSON file in which the unit's program says how far it is.
+    description: JSON file to which the unit's program writes its progress.
     type: path
   wait:
     description: Seconds to wait for the unit to leave the state V(activating).
@@ -26,16 +26,16 @@ options:
     default: 0
   restarts:
     description:
-      - How often systemd had started the unit again when following it began. More than that means that a start has failed since.
-      - Below 0 when nothing is known.
+      - Number of automatic restarts of the unit when following it began. A larger number means that a start has failed since then.
+      - Negative if unknown.
     type: int
     default: -1
   rejoin:
-    description: Whether a unit that systemd starts again by itself goes on; otherwise it has failed.
+    description: Whether to continue when systemd restarts the unit automatically. With V(false), such a restart counts as a failure.
     type: bool
     default: false
   lines:
-    description: Journal lines to return of a unit that failed.
+    description: Number of journal lines to return for a failed unit.
     type: int
     default: 30
 extends_documentation_fragment:
@@ -45,50 +45,50 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See how far the download is
+- name: Read the progress of the download
   inferops.gpu.unit_status:
     unit: inferops-weights-example.service
 """
 
 RETURN = r"""
 state:
-  description: The unit's ActiveState.
+  description: C(ActiveState) of the unit.
   returned: always
   type: str
 result:
-  description: The unit's Result, for example V(success) or V(exit-code).
+  description: C(Result) of the unit, for example V(success) or V(exit-code).
   returned: always
   type: str
 ended:
-  description: Whether the unit is no longer running or starting.
+  description: Whether the unit has finished starting or stopping, or its start has failed.
   returned: always
   type: bool
 failed_start:
-  description: Whether the unit ended in failure or had to be started again.
+  description: Whether the unit failed or systemd had to restart it.
   returned: always
   type: bool
 restarts:
-  description: How often systemd has started the unit again since it was last started by hand.
+  description: Number of automatic restarts since the unit was last started explicitly (C(NRestarts)).
   returned: always
   type: int
 status:
-  description: What the unit's program tells systemd of itself (StatusText); empty where it tells nothing.
+  description: Status text that the unit's program sent to systemd (C(StatusText)). Empty if it sent none.
   returned: always
   type: str
 load:
-  description: The unit's LoadState; V(not-found) where there is no such unit.
+  description: C(LoadState) of the unit. V(not-found) if the unit does not exist.
   returned: always
   type: str
 progress:
-  description: Content of the status file, empty where there is none.
+  description: Content of the status file. Empty if there is none.
   returned: always
   type: dict
 cause:
-  description: What the program said was wrong, found in the journal of a unit that failed; empty where it said nothing that is known.
+  description: Cause of the failure that the module found in the journal of a failed unit. Empty if it found no known cause.
   returned: always
   type: str
 journal:
-  description: Last lines of the journal of this start of the unit, when it failed.
+  description: Last journal lines of the unit's latest start, if it failed.
   returned: always
   type: list
   elements: str

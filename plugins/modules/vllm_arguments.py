@@ -6,58 +6,58 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: vllm_arguments
-short_description: Check the arguments of an engine with the parser of its installed release
+short_description: Validate engine arguments with the parser of the installed release
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Parses and validates a command line with vLLM's own code, without abbreviations and without starting an engine.
-    Where the model's files are there, it also makes the tool-call and reasoning parsers on the model's tokenizer and works out the
-    engine's configuration from its C(config.json).
-  - Of the engine C(transformers) only the command line itself is checked, with the parser of C(transformers serve).
-  - When all is well the digest is kept in O(stamp), so that a caller can skip the check for an input that has passed.
+  - Parses and validates a command line with vLLM's own code, without starting an engine. Abbreviated options are refused.
+  - If the model's files exist, the module also creates the tool-call and reasoning parsers with the model's tokenizer, and the engine configuration from
+    the model's C(config.json).
+  - For the engine C(transformers), the module checks only the command line, with the parser of C(transformers serve).
+  - After a successful check the module writes O(digest) to O(stamp), so that later runs can skip the check for the same input.
 options:
   service:
-    description: Name of the service, for the message.
+    description: Name of the service, for messages.
     type: str
     required: true
   engine:
-    description: The engine that the release is of.
+    description: Engine of the release.
     type: str
     choices: [vllm, transformers]
     default: vllm
   python:
-    description: Interpreter of the release.
+    description: Python interpreter of the release.
     type: path
     required: true
   argv:
-    description: The whole command, C(vllm serve …) or C(transformers serve …).
+    description: The complete command, C(vllm serve …) or C(transformers serve …).
     type: list
     elements: str
     required: true
   environment:
-    description: Environment of the service. Unknown variables of vLLM are refused when the service asks for that.
+    description: Environment of the service. Unknown vLLM variables are refused if the service enables that check.
     type: dict
     default: {}
   user:
-    description: Account that runs the check, as it runs the service. Unless set, the account that the module runs as.
+    description: Account that runs the service. The check runs under the same account. By default, the account that runs the module.
     type: str
   group:
-    description: A further group that the account is in.
+    description: Supplementary group of the account.
     type: str
   cache:
     description:
-      - The service's folder for caches. While it belongs to another account than O(user), as before a change of account, the check has a folder of
-        its own in its place.
+      - Cache directory of the service. If another account than O(user) owns it, as before a change of account, the check uses a temporary directory
+        instead.
     type: path
   weights:
-    description: The model's files, which the account has to be able to read.
+    description: Directory of the model's files. The account has to be able to read them.
     type: path
   stamp:
-    description: File that is written when the check has passed.
+    description: File to write after a successful check.
     type: path
     required: true
   digest:
-    description: What is written into O(stamp).
+    description: Text to write to O(stamp).
     type: str
     required: true
 extends_documentation_fragment:
@@ -65,7 +65,7 @@ extends_documentation_fragment:
   - inferops.gpu.attributes.internal
 attributes:
   check_mode:
-    description: Checks, and writes no stamp.
+    description: Runs the check, but does not write the file O(stamp).
 """
 
 EXAMPLES = r"""
@@ -80,11 +80,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 depth:
-  description: How deep the check went. V(0) arguments alone, V(1) names too, V(3) parsers on the tokenizer and the engine's configuration too.
+  description: >-
+    Depth of the check. V(0) is the arguments only, V(1) also the names of parsers, V(3) also the parsers with the tokenizer and the engine configuration.
   returned: success
   type: int
 seconds:
-  description: How long the check took, in seconds.
+  description: Duration of the check in seconds.
   returned: success
   type: float
 """

@@ -6,20 +6,21 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: weights_digest
-short_description: Tell whether hosts hold the same weights, by a digest of each
+short_description: Return digests of weights, to compare them between hosts
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Reads the manifests of weights, or the records of those that were brought by hand, and returns a digest of size and sha256 of all files of each.
-  - They lie in folders that the account of the downloads may write. So they are read as this account, and nothing of them but the digest is shown.
+  - Reads the manifests of downloaded weights, or the verification records of pre-staged weights. Returns one digest for each of the weights, computed from
+    the size and sha256 of all files.
+  - These files are in directories that the download account can write to. So the module reads them as this account, and returns only the digests.
 options:
   weights:
-    description: The weights, as the plan has them. Of each its C(path), and C(record) or else C(manifest) are looked at.
+    description: The weights, in the form of the plan. The module uses C(path), and C(record) or else C(manifest).
     type: list
     elements: dict
     required: true
   owner:
-    description: Account that they belong to.
+    description: Account that owns the weights.
     type: str
     default: inferops
 extends_documentation_fragment:
@@ -28,7 +29,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Read what the host holds
+- name: Read the digests of the host's weights
   inferops.gpu.weights_digest:
     weights: "{{ plan_host.weights }}"
   register: held
@@ -36,7 +37,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 digests:
-  description: Digests by path of the weights; those without a manifest that can be read are not among them.
+  description: Digests by path of the weights. Weights without a readable manifest are not included.
   returned: success
   type: dict
 """

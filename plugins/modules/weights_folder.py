@@ -6,23 +6,23 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: weights_folder
-short_description: See that a folder with weights that somebody brought is there
+short_description: Check that a directory with pre-staged weights exists
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Looks whether a folder holds a model's files, and whether what should be mounted is. Reads names only and changes nothing.
-  - Whether the files are what they should be is for the role P(inferops.gpu.weights#role) to say, which hashes them.
+  - Checks that a directory contains a model's files, and that the expected file system is mounted. Reads only file names and changes nothing.
+  - Does not verify the contents of the files. The role P(inferops.gpu.weights#role) does, by their hashes.
 options:
   path:
-    description: The folder.
+    description: The directory.
     type: path
     required: true
   mount:
-    description: Where something has to be mounted. Empty when nothing has to.
+    description: Mount point that has to be mounted. Empty for none.
     type: str
     default: ""
   model:
-    description: Whether it has to hold a model, and not only some files of one, such as an adapter or a tokenizer.
+    description: Whether the directory has to contain a complete model. V(false) is for other files, such as an adapter or a tokenizer.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -31,7 +31,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: See that the model is there
+- name: Check that the model exists
   inferops.gpu.weights_folder:
     path: /mnt/models/qwen3-0.6b
     mount: /mnt/models
@@ -39,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 weight_files:
-  description: How many files of weights it holds.
+  description: Number of weight files in the directory.
   returned: success
   type: int
 """

@@ -6,14 +6,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: weights_probe
-short_description: Find out what a download of model weights will fetch, before it starts
+short_description: Check what a download of model weights has to fetch
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Asks each endpoint in turn for the commit of a revision and its files, and compares their size with what is there already
-    and with the free disk space.
-  - Changes nothing, needs nothing but Python on the host, and answers in seconds, so that a wrong name or a full disk
-    is known before anything is installed.
+  - Queries the endpoints in turn for the commit and the files of a revision, and compares their size with the files that the host already has and with
+    the free disk space.
+  - Changes nothing, needs only Python on the host and takes seconds. So a run reports a wrong name or a full disk before it installs anything.
 options:
   repo:
     description: Repository, as C(organization/name).
@@ -24,21 +23,21 @@ options:
     type: str
     required: true
   path:
-    description: Directory that the weights will stand in.
+    description: Final directory of the weights.
     type: path
     required: true
   endpoints:
-    description: Addresses of the Hugging Face Hub or mirrors of it, in the order in which they are asked.
+    description: URLs of the Hugging Face Hub or mirrors of it, in the order of their use.
     type: list
     elements: str
     required: true
   exclude:
-    description: Patterns of files that are not wanted.
+    description: Patterns of files to skip.
     type: list
     elements: str
     default: []
   include:
-    description: Patterns of the files that are wanted; without any, all are.
+    description: Patterns of the files to download. Empty for all files.
     type: list
     elements: str
     default: []
@@ -47,16 +46,16 @@ options:
     type: str
     default: ""
   token_endpoints:
-    description: The endpoints that get to see the token.
+    description: The endpoints that receive the token.
     type: list
     elements: str
     default: []
   disk_reserve:
-    description: Bytes that must remain free.
+    description: Free disk space in bytes that must remain after the download.
     type: int
     default: 0
   ca_certificates:
-    description: PEM texts that are trusted besides the host's own store, which may not have been brought up to date yet.
+    description: CA certificates to trust, as PEM text, in addition to the host's trust store, which may not be up to date yet.
     type: list
     elements: str
     default: []
@@ -67,7 +66,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: See what there is to download
+- name: Check what has to be downloaded
   inferops.gpu.weights_probe:
     repo: Qwen/Qwen3-0.6B
     revision: main
@@ -81,20 +80,20 @@ endpoint:
   returned: success
   type: str
 commit:
-  description: Commit that the revision stands for.
+  description: Commit that the revision resolves to.
   returned: success
   type: str
 files:
-  description: Wanted files with C(path), C(size) in bytes and C(sha256) or C(git_sha1).
+  description: Files to download with C(path), C(size) in bytes and C(sha256) or C(git_sha1).
   returned: success
   type: list
   elements: dict
 total_bytes:
-  description: Size of all wanted files.
+  description: Total size of these files, in bytes.
   returned: success
   type: int
 missing_bytes:
-  description: Size of those that are not on the host yet.
+  description: Size of the files that the host does not have yet, in bytes.
   returned: success
   type: int
 """

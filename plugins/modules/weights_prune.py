@@ -6,25 +6,23 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: weights_prune
-short_description: List the weights on a host that nothing needs, and remove those that are named
+short_description: List unused weights on a host, and remove selected ones
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Looks at weights that this collection downloaded, complete ones and unfinished ones. What carries no manifest of ours, or is no
-    unfinished download of ours, is not looked at and never removed.
-  - Weights are kept that the plan wants, that a unit of a model service names, that a record of a service names (its former good release
-    among them), and that any process has open.
+  - Lists complete and unfinished downloads of this collection. Other files, without the collection's manifest or partial download, are never removed.
+  - Keeps weights that the plan wants, that a unit of a model service names, that a service's last known good state refers to, or that a process has open.
 options:
   weights_dir:
-    description: Where weights stand.
+    description: Directory of weights.
     type: path
     default: /var/lib/inferops/models
   state_dir:
-    description: Where the collection keeps what it knows of a host.
+    description: Directory of the collection's state on the host.
     type: path
     default: /var/lib/inferops
   owner:
-    description: Account that the weights belong to. Looking for them and removing them is done as this account.
+    description: Account that owns the weights. The module finds and removes them as this account.
     type: str
     default: inferops
   wanted:
@@ -33,7 +31,7 @@ options:
     elements: str
     default: []
   remove:
-    description: What to remove of that which nothing needs, each by path or as C(repo@revision). V(all) is all of it.
+    description: Unused weights to remove, each by path or as C(repo@revision). V(all) removes all unused weights.
     type: list
     elements: str
     default: []
@@ -43,7 +41,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: List what nothing needs
+- name: List unused weights
   inferops.gpu.weights_prune:
     wanted: "{{ plan_host.weights | map(attribute='path') }}"
   register: found
@@ -51,22 +49,22 @@ EXAMPLES = r"""
 
 RETURN = r"""
 unused:
-  description: Complete weights that nothing needs, each with C(path), C(name) (C(repo@revision)) and C(bytes).
+  description: Complete weights that are unused, each with C(path), C(name) (C(repo@revision)) and C(bytes).
   returned: success
   type: list
   elements: dict
 unfinished:
-  description: Unfinished downloads that nothing needs, alike.
+  description: Unfinished downloads that are unused, with the same keys.
   returned: success
   type: list
   elements: dict
 kept:
-  description: What is kept, with the reason in C(why).
+  description: Weights that are kept, with the reason in C(why).
   returned: success
   type: list
   elements: dict
 removed:
-  description: What was removed, or would be in check mode.
+  description: Weights that were removed, or would be in check mode.
   returned: success
   type: list
   elements: dict

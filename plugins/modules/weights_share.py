@@ -6,31 +6,32 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: weights_share
-short_description: Show weights to the hosts that copy them, or stop doing so
+short_description: Export weights to the hosts that copy them
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Keeps, beside weights, a folder C(<path>.share) of hard links in the shape of a Hub's addresses, C(<repo>/resolve/<commit>/<file>).
-  - Weights that are complete are linked as their manifest lists them. For others the folder is made, and their download links each file
+  - Creates an export directory C(<path>.share) next to the weights, with hard links to their files. Its layout follows the URLs of the Hub,
+    C(<repo>/resolve/<commit>/<file>).
+  - For complete weights, the module links all files in their manifest. For others, it creates only the directory; the download then links each file
     that it has verified.
-  - Hard links take no space and do not change when the download gets its final name.
+  - Hard links need no disk space and stay valid when the download gets its final name.
 options:
   weights:
-    description: The weights, as the plan has them. Of each its C(path), C(repo) and C(manifest) are looked at.
+    description: The weights, in the form of the plan. The module uses C(path), C(repo) and C(manifest).
     type: list
     elements: dict
     required: true
   folders:
-    description: Further folders to remove, as an earlier run may have left them. Their names end in C(.share).
+    description: With O(state=absent), further export directories to remove, which an earlier run may have left. Their names have to end in C(.share).
     type: list
     elements: path
     default: []
   owner:
-    description: Account that the weights belong to. All of it is done as this account, which can do nothing that it could not do by itself.
+    description: Account that owns the weights. The module works as this account, so the account gains no rights.
     type: str
     default: inferops
   state:
-    description: Whether they are shown.
+    description: Whether the export directories should exist.
     type: str
     choices: [present, absent]
     default: present
@@ -40,7 +41,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Show what is there
+- name: Export the weights
   inferops.gpu.weights_share:
     weights:
       - path: /var/lib/inferops/models/Qwen--Qwen3-0.6B/c1899de289a04d12100db370d81485cdf75e47ca
@@ -51,7 +52,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_paths:
-  description: Folders and files that were made or removed.
+  description: Directories and files that were created or removed.
   returned: success
   type: list
   elements: str

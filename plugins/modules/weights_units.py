@@ -6,16 +6,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: weights_units
-short_description: See that no finished or unwanted download starts again at the next boot
+short_description: Disable or remove the systemd units of downloads
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - Disables units of downloads that have finished, and removes those of weights that nothing wants, with what they were told and what they
-    said. Weights stay where they are.
-  - Looks at units of this collection only, whose names begin with C(inferops-weights-).
+  - Disables the units of finished downloads, and removes the units of downloads that are no longer wanted, with their job and status files. So none of them
+    starts again at the next boot. The weights stay.
+  - Changes only units of this collection, whose names start with C(inferops-weights-).
 options:
   disable:
-    description: Units that stay and are not to start at boot.
+    description: Units to disable, so that they do not start at boot.
     type: list
     elements: str
     default: []
@@ -25,7 +25,7 @@ options:
     elements: str
     default: []
   state_dir:
-    description: Where the collection keeps what it knows of a host.
+    description: Directory of the collection's state on the host.
     type: path
     default: /var/lib/inferops
 extends_documentation_fragment:
@@ -34,7 +34,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Forget the download of weights that nothing wants
+- name: Remove the unit of an unwanted download
   inferops.gpu.weights_units:
     remove: [inferops-weights-qwen--qwen3-0.6b-c1899de2.service]
 """
