@@ -27,7 +27,7 @@ PLAY = """
       environment: {{A: "1 2"}}
       environment_file: /e
       before_start: [[a, b]]
-      argv: [vllm, serve, "x y"]
+      words: [vllm, serve, "x y"]
       own_folders: [own]
       timeouts: {{start: 9, stop: 9}}
       tls: null
