@@ -9,7 +9,7 @@ short_description: Print a table of services and the duration of each role at th
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - C(site.yml) and C(rollout.yml) export an item for each service of the run (C(inferops_result), with M(ansible.builtin.set_stats)). This plugin prints
+  - C(site.yml) and C(verify.yml) export an item for each service of the run (C(inferops_result), with M(ansible.builtin.set_stats)). This plugin prints
     the items as a table, with the tokens per second of the verification.
   - The line under the table has the seconds that each role took, over all of its tasks and hosts. Roles that took less than 0.1 seconds are omitted.
   - Prints nothing after playbooks that export no such items.
