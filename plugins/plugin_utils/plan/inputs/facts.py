@@ -391,7 +391,7 @@ def _lacking(value: Any, ipv6: bool) -> Lacking | None:
         if raw.get(command) == "nft" and has_nft is False:
             return Lacking("nf_tables", f"{command}-nft", "legacy" if has_legacy else "", installed)
         if raw.get(command) == "legacy" and legacy.get(command) is False:
-            return Lacking("iptables tables of the older kind", f"{command}-legacy", "nft" if has_nft else "", installed)
+            return Lacking("legacy iptables tables", f"{command}-legacy", "nft" if has_nft else "", installed)
     return None
 
 
