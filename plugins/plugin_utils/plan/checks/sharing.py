@@ -59,7 +59,7 @@ def weights_share_interface_exists(host: HostDraft) -> Iterator[PlanError]:
         return
     there = host.facts.interfaces
     why = "the host has no network interface of this name with an IPv4 address"
-    fix = did_you_mean(wanted, there, f"choose among {', '.join(there)}; where hosts differ, set it by a variable of each host")
+    fix = did_you_mean(wanted, there, f"choose among {', '.join(there)}; where hosts differ, set it as a host variable")
     yield PlanError(host.name, "", "weights_share_interface", shown(wanted), why, fix)
 
 

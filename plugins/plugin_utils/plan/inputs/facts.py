@@ -243,7 +243,7 @@ def read(raw: Any) -> HostFacts | None:
         releases=_texts(raw.get("releases")),
         paths=_strings(raw.get("paths")),
         system=_system(raw),
-        # Older facts name the interpreter of the module alone, which is /usr/bin/python3 unless the inventory says otherwise.
+        # Older facts contain only the interpreter of the module, which is /usr/bin/python3 unless the inventory sets another one.
         python=PythonFacts(_text(raw.get("python")), _strings(raw["pythons"]) if isinstance(raw.get("pythons"), Mapping) else None),
         wheels={path: tuple(sorted(_texts(names))) for path, names in raw["wheels"].items()} if isinstance(raw.get("wheels"), Mapping) else {},
         units=tuple(_unit(item) for item in _dicts(raw.get("services")) if item.get("unit")),
