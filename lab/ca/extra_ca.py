@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # Copyright: inferops.gpu contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Find the CA certificates that this controller trusts beyond the public ones, and write each to a file of its own.
+"""Find the CA certificates that this controller trusts in addition to the public ones, and write each to a separate file.
 
-A company's proxy or package mirror often signs with a CA of its own, and the lab's machines need it as well. The
-controller's bundle is searched (PIP_CERT, SSL_CERT_FILE, REQUESTS_CA_BUNDLE, else the system's); what certifi or the
-distribution's package of public CAs has is left out.
+The proxy or package mirror of a company often uses a certificate of a private CA, which the lab's machines need too. The
+script reads the controller's bundle (PIP_CERT, SSL_CERT_FILE, REQUESTS_CA_BUNDLE, else the system's) and skips the public
+CAs in certifi and in the distribution's package.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.
 
 
 def certificates(path: Path) -> set[bytes]:
-    """All certificates of a PEM file, as DER; none when the file is not there or not text."""
+    """All certificates of a PEM file, as DER; none if the file does not exist or is not text."""
     try:
         text = path.read_text(encoding="ascii", errors="ignore")
     except OSError:
@@ -34,13 +34,13 @@ def certificates(path: Path) -> set[bytes]:
 
 
 def controller_bundles() -> list[Path]:
-    """The bundles that this controller's tools are told to use, or the system's."""
+    """The bundles that the environment sets for this controller's tools, or the system's."""
     named = [os.environ.get(name, "") for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")]
     return [Path(name) for name in (*filter(None, named), *SYSTEM_BUNDLES)]
 
 
 def main() -> None:
-    """Make the folder hold exactly the extra certificates; prints what changed."""
+    """Write the extra certificates into the folder, remove all others, and print the changes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder for the .crt files")
     out = parser.parse_args().out

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # Copyright: inferops.gpu contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Write what belongs to single machines of the lab: write_files.py OUT NAME < machines.json
+"""Write the files for each machine of the lab: write_files.py OUT NAME < machines.json
 
-The JSON has, by host name, ``addresses`` (IP addresses), ``ports`` (those of SSH), ``gpus`` (lists of name, memory_mib and
-compute_cap, or only how many of the usual kind) and ``shared`` (whether the machine has the controller's network and not its own).
+The JSON has these keys by host name: ``addresses`` (IP addresses), ``ports`` (ports of SSH), ``gpus`` (lists of name, memory_mib
+and compute_cap, or the number of GPUs of the default kind) and ``shared`` (whether the machine uses the controller's network).
 
-    OUT/labs/NAME/HOST/gpus        what nvidia-smi answers on the machine; its folder is mounted there at /etc/lab
-    OUT/labs/NAME/HOST/sshd.conf   where its sshd listens
+    OUT/labs/NAME/HOST/gpus        GPUs that nvidia-smi reports on the machine; its folder is mounted there at /etc/lab
+    OUT/labs/NAME/HOST/sshd.conf   ports and address of its sshd
     OUT/ssh/config-NAME            for plain ssh: ssh -F OUT/ssh/config-NAME HOST
 """
 
@@ -38,7 +38,7 @@ Host *
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file unless it says that already; tells when it did."""
+    """Write a file if its contents differ, and print its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
@@ -46,19 +46,19 @@ def write(path: Path, text: str) -> None:
 
 
 def gpu_lines(gpus: int | list[dict[str, Any]]) -> str:
-    """One GPU a line, as the stand-in for nvidia-smi reads it."""
+    """One GPU per line, in the format that the lab's nvidia-smi reads."""
     if isinstance(gpus, int):
         gpus = gpus * [USUAL]
     return "".join(f"{gpu['name']}\t{gpu['memory_mib']}\t{gpu['compute_cap']}\n" for gpu in gpus)
 
 
 def sshd_settings(address: str, port: int, shared: bool) -> str:
-    """Where sshd listens: in the controller's network only at the machine's own address, so that nobody else reaches it."""
+    """The address and port of sshd. In the controller's network sshd listens only on the machine's own address, so that no other host reaches it."""
     return f"Port {port}\n" + (f"ListenAddress {address}\n" if shared else "")
 
 
 def main() -> None:
-    """Write all of them."""
+    """Write the files of all machines."""
     parser = argparse.ArgumentParser(description="Write what belongs to single machines of the lab.")
     parser.add_argument("out", type=Path, help="the lab's folder")
     parser.add_argument("name", help="the lab's name")

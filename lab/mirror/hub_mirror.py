@@ -6,7 +6,7 @@
 Only the standard library is used: the mirror runs in a bare lab container.
 
 Folders
-    MODELS/<org>--<name>/repo.json                 what the Hub's API would say (see lab/models/make_tiny_models.py)
+    MODELS/<org>--<name>/repo.json                 the repository as in the Hub's API (see lab/models/make_tiny_models.py)
     MODELS/<org>--<name>/<commit>/<path>           the files of one revision
     WHEELS/<file>                                  served flat under /wheels/
 
@@ -18,13 +18,13 @@ Addresses
     GET HEAD  /{repo}/resolve/{revision}/{path}          one file; Range is answered by 206
     GET       /wheels/                                   flat HTML index for --find-links
     GET HEAD  /wheels/{file}
-    GET       /_lab/stats                                bytes and requests per file; DELETE forgets them
-    GET POST  /_lab/settings                             how it behaves (misbehaviour.py); DELETE for well
+    GET       /_lab/stats                                bytes and requests per file; DELETE resets them
+    GET POST  /_lab/settings                             errors to simulate (misbehaviour.py); DELETE turns them off
 
-Each port is a mirror of its own, with its own settings and statistics over the same folders.
+Each port is a separate mirror of the same folders, with its own settings and statistics.
 
-Errors carry X-Error-Code and X-Error-Message as the Hub's do, because the official client tells a missing
-repository from a missing revision or file by them.
+Errors have the Hub's headers X-Error-Code and X-Error-Message, by which the official client distinguishes a missing
+repository from a missing revision or file.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ from typing import Any, BinaryIO
 from misbehaviour import Mood, Settings
 
 CHUNK_BYTES = 64 * 1024
-# For the kernel, which needs no buffer of ours: few calls, and the statistics still move.
+# Bytes of one sendfile call, which needs no buffer here: few calls, and the statistics still change during a transfer.
 SENDFILE_BYTES = 4 * 1024 * 1024
-# What is counted as sent should not be much more than what arrived when a client is killed.
+# A small buffer, so that the statistics count little more than a killed client has received.
 SEND_BUFFER_BYTES = 64 * 1024
 REPO = r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)"
 API_INFO = re.compile(rf"/api/models/{REPO}")
@@ -64,7 +64,7 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 class HubError(Exception):
-    """An answer other than the wanted one, in the Hub's own words."""
+    """An error response with the Hub's own error codes and messages."""
 
     def __init__(self, status: HTTPStatus, code: str, message: str) -> None:
         super().__init__(message)
@@ -80,9 +80,9 @@ class Stats:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, name: str, **amounts: int) -> None:
-        """Add amounts to one file's row.
+        """Add amounts to the statistics of a file.
 
-        These are ``requests``, ``ranges``, ``tokens`` (requests that brought one), ``bytes``, and ``unchanged`` (clients' copies that are still right).
+        The amounts are ``requests``, ``ranges``, ``tokens`` (requests with a token), ``bytes``, and ``unchanged`` (answers with status 304).
         """
         with self.lock:
             row = self.files.setdefault(name, {"requests": 0, "ranges": 0, "tokens": 0, "bytes": 0, "unchanged": 0})
@@ -90,12 +90,12 @@ class Stats:
                 row[key] += amount
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Reset the statistics."""
         with self.lock:
             self.files.clear()
 
     def as_dict(self) -> dict[str, Any]:
-        """All rows and the sum of their bytes."""
+        """The statistics of all files, and the sum of their bytes."""
         with self.lock:
             rows = {name: dict(row) for name, row in sorted(self.files.items())}
         return {"bytes": sum(row["bytes"] for row in rows.values()), "files": rows}
@@ -125,7 +125,7 @@ class Store:
         return commit, {row["path"]: row for row in data["revisions"][commit]["files"]}
 
     def model_file(self, repo: str, commit: str, path: str) -> Path:
-        """Where one file of a revision lies."""
+        """The path of one file of a revision."""
         return self.models / repo.replace("/", "--") / commit / path
 
     def wheel_names(self) -> list[str]:
@@ -134,9 +134,9 @@ class Store:
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """First and last byte asked for, or None for the whole file.
+    """The first and last requested byte, or None for the whole file.
 
-    Only one range is understood, as with most servers; a range outside the file is a HubError (416).
+    Like most servers, this one supports a single range. A range outside the file is a HubError (416).
     """
     match = RANGE.fullmatch(header.strip()) if header else None
     if match is None or match.group(1) == match.group(2) == "":
@@ -160,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
     store: Store
     stats: Stats
     mood: Mood
-    # How this answer is to be given.
+    # The settings for this response.
     manner: Settings = Settings()
 
     def do_GET(self) -> None:
@@ -172,7 +172,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def do_POST(self) -> None:
-        """Change the mirror's settings, or ask about some files; there is nothing else to post."""
+        """Change the mirror's settings, or return information about some files."""
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
         if match := API_PATHS.fullmatch(self.path):
@@ -192,7 +192,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_json(HTTPStatus.OK, self.mood.as_dict())
 
     def do_DELETE(self) -> None:
-        """Forget the statistics, or behave well again."""
+        """Reset the statistics or the settings."""
         if self.path == "/_lab/stats":
             self.stats.clear()
             self.send_json(HTTPStatus.OK, self.stats.as_dict())
@@ -203,7 +203,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(HTTPStatus.NOT_FOUND, {"error": "nothing is deleted here"})
 
     def answer(self) -> None:
-        """Find out what is asked for and send it, or the Hub's error."""
+        """Send what the path names, or the Hub's error."""
         url = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qs(url.query)
         path = urllib.parse.unquote(url.path)
@@ -236,22 +236,22 @@ class Handler(BaseHTTPRequestHandler):
                 error.status, {"error": str(error)}, {"X-Error-Code": error.code, "X-Error-Message": str(error)}
             )
         except (BrokenPipeError, ConnectionResetError):
-            # The client went away in the middle; what it got is in the statistics.
+            # The client closed the connection. The statistics count what it has received.
             self.close_connection = True
 
     def hang_up(self) -> None:
-        """Close the connection; what was sent before still arrives."""
+        """Close the connection. Data sent before still arrives."""
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def refuse(self, status: int, retry_after: int | None) -> None:
-        """An error without the Hub's own headers, as proxies and rate limits in front of it give them."""
+        """An error without the Hub's headers, as proxies and rate limiters return it."""
         wait = {} if retry_after is None else {"Retry-After": str(retry_after)}
         self.send_json(HTTPStatus(status), {"error": HTTPStatus(status).phrase}, wait)
 
     def is_allowed(self) -> bool:
-        """Whether the token came that is wanted, if one is."""
+        """Whether the request has the right token, or needs none."""
         return self.manner.token is None or self.headers.get("Authorization") == f"Bearer {self.manner.token}"
 
     def answer_lab(self, path: str) -> None:
@@ -262,7 +262,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_json(HTTPStatus.OK, pages[path]())
 
     def answer_info(self, repo: str, revision: str) -> None:
-        """What the Hub says about a repository at one revision."""
+        """The Hub's description of a repository at one revision."""
         commit, files = self.store.revision(repo, revision)
         info = {
             "_id": commit[:24],
@@ -301,7 +301,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_json(HTTPStatus.OK, rows, {"X-Repo-Commit": commit})
 
     def answer_paths(self, repo: str, revision: str, body: bytes) -> None:
-        """What the file list says of some files: caching mirrors ask this of the Hub."""
+        """The entries of some files in the file list. Caching mirrors send this query to the Hub."""
         try:
             if "json" in self.headers.get("Content-Type", ""):
                 paths = json.loads(body)["paths"]
@@ -346,7 +346,7 @@ class Handler(BaseHTTPRequestHandler):
             raise HubError(HTTPStatus.NOT_FOUND, "EntryNotFound", f"no wheel {name}")
 
     def answer_wheel_file(self, path: Path) -> None:
-        """One wheel, or that the client's copy is still it: without an ETag uv fetches and unpacks torch again for each release."""
+        """One wheel, or status 304 if the client's copy is current. Without an ETag uv downloads and unpacks torch again for each release."""
         found = path.stat()
         etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
         if self.headers.get("If-None-Match") == etag:
@@ -358,7 +358,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_file(path, f"wheels/{path.name}", {"ETag": etag})
 
     def send_file(self, path: Path, name: str, headers: dict[str, str]) -> None:
-        """A file or the range asked for, in chunks, no faster than the set rate."""
+        """A file, or the requested range of it, in chunks, no faster than the set rate."""
         try:
             source = path.open("rb")
         except OSError as error:
@@ -380,10 +380,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_body(source, name, first, last + 1)
 
     def send_body(self, source: BinaryIO, name: str, first: int, end: int) -> None:
-        """Bytes of a file, as far and as fast as this answer is to be given."""
+        """The bytes of a file, with the simulated rate and errors of this response."""
         limits = [limit for limit in (self.manner.cut_after, self.manner.stall_after) if limit is not None]
         stop = min([end, *(first + limit for limit in limits)])
-        # In the middle of the file, so that any answer with all of it is wrong and small ranges at its ends are not.
+        # The wrong byte is in the middle of the file: the whole file is wrong, and small ranges at its ends are right.
         wrong = os.fstat(source.fileno()).st_size // 2 if self.manner.flip else -1
         if stop < end or wrong >= 0 or self.mood.settings.rate is not None:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -394,7 +394,7 @@ class Handler(BaseHTTPRequestHandler):
                 sent = os.sendfile(self.connection.fileno(), source.fileno(), position, min(stop - position, SENDFILE_BYTES))
             else:
                 source.seek(position)
-                # A tenth of a second at a time when slowed down, so that a change of the rate is felt at once.
+                # With a rate, chunks last a tenth of a second, so that a change of the rate takes effect at once.
                 chunk = bytearray(source.read(min(stop - position, CHUNK_BYTES if rate is None else max(1, rate // 10))))
                 if position <= wrong < position + len(chunk):
                     chunk[wrong - position] ^= 0xFF
@@ -409,7 +409,7 @@ class Handler(BaseHTTPRequestHandler):
             position += sent
         if stop < end:
             if self.manner.stall_after is not None:
-                # Until the client gives up: then there is something to read, the end of the connection.
+                # Wait until the client closes the connection, which makes the socket readable.
                 select.select([self.connection], [], [])
             self.hang_up()
 
@@ -418,14 +418,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send_bytes(status, json.dumps(value).encode(), "application/json; charset=utf-8", headers or {})
 
     def send_bytes(self, status: HTTPStatus, body: bytes, content_type: str, headers: dict[str, str]) -> None:
-        """A small answer at once."""
+        """A small response in one piece."""
         self.send_response(status)
         self.send_headers(content_type, len(body), headers)
         if self.command != "HEAD":
             self.wfile.write(body)
 
     def send_headers(self, content_type: str, length: int, headers: dict[str, str]) -> None:
-        """All headers of an answer, and their end."""
+        """All headers of a response."""
         for key, value in {"Content-Type": content_type, "Content-Length": str(length), **headers}.items():
             self.send_header(key, value)
         self.end_headers()

@@ -1,6 +1,6 @@
 # Copyright: inferops.gpu contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How the lab's mirror is told to behave badly: what /_lab/settings takes, and which of its answers it applies to."""
+"""Simulated errors of the lab's mirror: the settings in /_lab/settings, and the responses that they apply to."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ POSITIVE = ("rate", "cut_after", "stall_after", "truncate", "seconds", "times")
 
 @dataclass(frozen=True)
 class Settings:
-    """All that can be set; as made, the mirror behaves well. Times are in seconds, sizes in bytes."""
+    """The settings. With the defaults the mirror simulates no error. Times are in seconds, sizes in bytes."""
 
-    # For every answer with a file.
-    rate: int | None = None  # bytes a second of each answer
-    token: str | None = None  # without it every repository is gated
-    # Bad behaviour, for files of these names ("api" stands for everything under /api), for so long or so often.
+    # For every response with a file.
+    rate: int | None = None  # bytes per second of each response
+    token: str | None = None  # requests without this token get the error of a gated repository
+    # The limits of simulated errors: files with these names ("api" is everything under /api), a time, a number of responses.
     paths: list[str] = field(default_factory=lambda: ["*"])
-    seconds: int | None = None  # from the moment it is set
-    times: int | None = None  # so many answers
-    # The ways to behave badly.
-    gone: bool = False  # every connection is closed without an answer
-    status: int | None = None  # this status instead of an answer
-    retry_after: int | None = None  # with it
-    redirect: str | None = None  # files are to be fetched from this address with the same path
-    cut_after: int | None = None  # the connection is cut after so much of the answer
-    stall_after: int | None = None  # nothing more comes after so much of it, and the connection stays open
-    flip: bool = False  # one byte of each file is not what it should be
-    truncate: int | None = None  # each file ends so many bytes too early, by its headers as well
-    etag: bool = False  # every answer carries another ETag
+    seconds: int | None = None  # from the moment of the change
+    times: int | None = None  # number of responses
+    # The simulated errors.
+    gone: bool = False  # close every connection without a response
+    status: int | None = None  # respond with this status
+    retry_after: int | None = None  # header of the response with that status
+    redirect: str | None = None  # redirect requests for files to this address with the same path
+    cut_after: int | None = None  # close the connection after this many bytes of the response
+    stall_after: int | None = None  # stop sending after this many bytes, and leave the connection open
+    flip: bool = False  # change one byte of each file
+    truncate: int | None = None  # omit this many bytes at the end of each file, also in the headers
+    etag: bool = False  # send a different ETag with every response
 
     @classmethod
     def read(cls, values: dict[str, t.Any]) -> Settings:
-        """Settings from JSON; ValueError names what is wrong."""
+        """Settings from JSON. Raises ValueError with the reason if they are invalid."""
         known = {entry.name for entry in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
@@ -53,28 +53,28 @@ class Settings:
 
 
 class Mood:
-    """The settings while the mirror runs, and how often they still apply."""
+    """The current settings of the mirror, and the remaining number of responses that they apply to."""
 
     def __init__(self, settings: Settings) -> None:
         self.lock = threading.Lock()
         self.set(settings)
 
     def set(self, settings: Settings) -> None:
-        """Take over settings; ``seconds`` and ``times`` count from now."""
+        """Replace the settings. ``seconds`` and ``times`` count from now."""
         self.settings = settings
         self.until = None if settings.seconds is None else time.monotonic() + settings.seconds
         self.left = settings.times
 
     def update(self, values: dict[str, t.Any]) -> None:
-        """Lay values over the settings; ValueError names what is wrong."""
+        """Change some of the settings. Raises ValueError with the reason if they are invalid."""
         self.set(Settings.read({**self.as_dict(), **values}))
 
     def as_dict(self) -> dict[str, t.Any]:
-        """The settings as JSON shows them."""
+        """The settings as a dictionary for JSON."""
         return asdict(self.settings)
 
     def answer_to(self, path: str) -> Settings:
-        """The settings that this answer is to follow: those that are set, or good behaviour at the set rate."""
+        """The settings for this response: the current ones, or only the rate and the token if they do not apply to it."""
         with self.lock:
             now = self.settings
             applies = any(fnmatch.fnmatch(path, pattern) for pattern in now.paths)

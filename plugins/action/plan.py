@@ -270,7 +270,7 @@ class _Reader:
             return UNREADABLE
 
     def services(self, key: str, raw: Any) -> list[Any] | Any:
-        """model_services, or a variable that adds to it: templated as a whole, and when that fails in parts, to name the part.
+        """model_services, or a variable that adds to it. It is templated as a whole; if that fails, in parts, so that the error names the part.
 
         A service that cannot be templated is UNREADABLE.
         """
@@ -319,7 +319,7 @@ def _reason(error: str, secret: bool) -> str:
     text = " ".join(error.split())
     if secret:
         found = _UNDEFINED.search(text)
-        return found.group(0) if found else "the expression cannot be evaluated, or the value not decrypted"
+        return found.group(0) if found else "the expression cannot be evaluated, or the value cannot be decrypted"
     return text
 
 

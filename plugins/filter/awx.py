@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a dry run of C(awx_setup.yml) can ask AWX about. Documented in the .yml files beside this one."""
+"""Filters that select the objects for which C(awx_setup.yml) can query AWX in check mode. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _itself(kind: str, entry: Entry) -> str:
 
 
 def _needs(kind: str, entry: Entry) -> set[str]:
-    """Labels of everything that has to be there before AWX can be asked about an entry."""
+    """Labels of all objects that have to exist before AWX can be queried about an entry."""
     found = {f"{target}: {name}" for option, target in _REFERENCES.items() for name in _text(entry.get(option))}
     found |= {f"workflows: {name}" for name in _text(entry.get("unified_job_template"))}
     if kind == "nodes":
@@ -48,10 +48,10 @@ def _needs(kind: str, entry: Entry) -> set[str]:
 
 
 def awx_pending(lists: t.Mapping[str, t.Sequence[Entry]], results: t.Mapping[str, t.Mapping[str, t.Any]]) -> list[str]:
-    """Return what a dry run has found missing in AWX, and all that refers to it, each as `kind: name`.
+    """Return the objects that are missing in AWX in check mode, and all objects that refer to them, each as `kind: name`.
 
-    `lists` has the entries of each kind in the order in which they are made, `results` what the tasks of this run have registered. A module
-    that would create its object reports a change, and no id.
+    `lists` has the entries of each kind in the order of their creation, `results` the registered results of this run's tasks. A module that would
+    create its object reports a change and no id.
     """
     pending = [
         _itself(kind, result["item"])
@@ -68,7 +68,7 @@ def awx_pending(lists: t.Mapping[str, t.Sequence[Entry]], results: t.Mapping[str
 
 
 def awx_ready(entries: t.Sequence[Entry], kind: str, pending: t.Sequence[str], absent: bool = True) -> list[Entry]:
-    """Return the entries that refer to nothing pending, so that AWX can be asked about them; those with `state: absent` only when wanted."""
+    """Return the entries that refer to no pending object, so that AWX can be queried about them. `absent`: include those with `state: absent`."""
     return [
         entry for entry in entries
         if _needs(kind, entry).isdisjoint(pending)
@@ -78,7 +78,7 @@ def awx_ready(entries: t.Sequence[Entry], kind: str, pending: t.Sequence[str], a
 
 
 class FilterModule:
-    """Make the filters known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {"awx_pending": awx_pending, "awx_ready": awx_ready}

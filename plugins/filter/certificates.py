@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare certificates on the controller with those on a host. Documented in the .yml file beside this one."""
+"""Filter that compares certificates on the controller with those on a host. Documented in the .yml file beside this one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 
 
 def missing_certificates(paths: t.Sequence[str], present: t.Mapping[str, str]) -> list[dict[str, str]]:
-    """Return source and file name of the certificates that a host lacks or has in another version.
+    """Return the source and the file name of each certificate that is missing on a host or differs there.
 
     `present` maps file names in the host's certificate directory to their sha256.
     """
@@ -29,7 +29,7 @@ def missing_certificates(paths: t.Sequence[str], present: t.Mapping[str, str]) -
 
 
 class FilterModule:
-    """Make the filter known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {"missing_certificates": missing_certificates}

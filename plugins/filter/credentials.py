@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filter that finds passwords and tokens where they do not belong. Documented in the .yml file beside this one."""
+"""Filter that finds passwords and tokens in public values. Documented in the .yml file beside this one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_c
 
 
 def credential_places(variables: t.Mapping[str, t.Any]) -> list[str]:
-    """Return where in these variables there is an address with a user, a password or a token, or a token by itself: like `projects[0].url`."""
+    """Return the places of URLs with a user, a password or a token, and of tokens, in these variables. A place is like `projects[0].url`."""
     return list(dict.fromkeys(_found("", variables)))
 
 
@@ -20,7 +20,7 @@ def _found(where: str, value: t.Any) -> t.Iterator[str]:
             yield where
     elif isinstance(value, t.Mapping):
         for key, item in value.items():
-            # What is a secret as a key is not shown as a place.
+            # A key that is itself a secret is not part of the place.
             name = str(key)
             hidden = has_credentials(name) or has_token(name)
             inner = f"{where}.{name}" if where else name
@@ -31,7 +31,7 @@ def _found(where: str, value: t.Any) -> t.Iterator[str]:
 
 
 class FilterModule:
-    """Make the filter known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {"credential_places": credential_places}

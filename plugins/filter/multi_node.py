@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters about multi-node services. Documented in the .yml files beside this one."""
+"""Filters for multi-node services. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Service = t.Mapping[str, t.Any]
 
 
 def multi_node_tokens(services: t.Sequence[Service], given: str, made: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """Return the token of each multi-node service: the one that is given, else what its head has made; empty where that is still to come.
+    """Return the token of each multi-node service: `given`, else the one that its head has created, or an empty string if there is none yet.
 
-    `made` are the results of the `multi_node_token` module by host.
+    `made` are the results of the module `multi_node_token`, by host.
     """
     found = {}
     for service in services:
@@ -22,9 +22,9 @@ def multi_node_tokens(services: t.Sequence[Service], given: str, made: t.Mapping
 
 
 def multi_node_errors(own: t.Mapping[str, str], services: t.Sequence[Service], others: t.Mapping[str, t.Mapping[str, str]], host: str) -> dict[str, str]:
-    """Return a host's errors with those that other nodes have found in multi-node services that they have in common.
+    """Return a host's errors, and the errors that other nodes report for the multi-node services of this host.
 
-    `others` are the errors by host, where there are any.
+    `others` are the errors of each host that reports any.
     """
     found = dict(own)
     for service in services:
@@ -37,17 +37,17 @@ def multi_node_errors(own: t.Mapping[str, str], services: t.Sequence[Service], o
 
 
 def failed_nodes(services: t.Sequence[Service], hosts: t.Sequence[str]) -> list[str]:
-    """Return a line for each multi-node service of which a node is not among `hosts`, those that have not failed in this run."""
+    """Return a line for each multi-node service with a failed node. `hosts` are the hosts that have not failed in this run."""
     found = []
     for service in services:
         failed = [node["host"] for node in (service.get("node") or {}).get("nodes", []) if node["host"] not in hosts]
         if failed:
-            found.append(f"{service['name']}: {', '.join(failed)} failed in this run, and a multi-node service is changed on all of its nodes or on none")
+            found.append(f"{service['name']}: {', '.join(failed)} failed in this run, and a run changes a multi-node service on all nodes or on none")
     return found
 
 
 class FilterModule:
-    """Make the filters known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare what the nodes of a service found of the connectivity between them. Documented in the .yml files beside this one."""
+"""Filters for the connectivity between the nodes of a service. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Service = t.Mapping[str, t.Any]
 
 
 def unchecked_networks(services: t.Sequence[Service], facts: t.Mapping[str, t.Any]) -> list[Service]:
-    """Return those services whose connectivity has no record of a passed check on each of its nodes. `facts` are those of the hosts, by name."""
+    """Return the services for which some node has no record of a passed connectivity check. `facts` are the facts of the hosts, by name."""
     found = []
     for service in services:
         stamps = [(facts.get(node["host"]) or {}).get("checked", {}).get(f"network-{service['name']}") for node in service["node"]["nodes"]]
@@ -20,7 +20,7 @@ def unchecked_networks(services: t.Sequence[Service], facts: t.Mapping[str, t.An
 
 
 def multi_node_network_errors(services: t.Sequence[Service], found: t.Mapping[str, t.Any], skew: float) -> list[str]:
-    """Return what keeps a host's services from running with their other nodes. `found` are the results of the `multi_node_network` module by host."""
+    """Return the connectivity errors of a host's multi-node services. `found` are the results of the module `multi_node_network`, by host."""
     return [error for service in services for error in _errors(service, found, skew)]
 
 
@@ -35,23 +35,23 @@ def _errors(service: Service, found: t.Mapping[str, t.Any], skew: float) -> t.It
             continue
         way = f"{name}: {here} to {other['host']} ({other['address']})"
         if not seen["interface"]:
-            yield f"{way}: there is no route. See that both are on one network, or name it with distributed.interface."
+            yield f"{way}: there is no route. Fix: connect both hosts to one network, or name its interface in distributed.interface."
             continue
         if node["interface"] and seen["interface"] != node["interface"]:
-            yield (f"{way}: the route leaves by {seen['interface']}, and the plan has {node['interface']}. "
-                   f"Name the interface with distributed.interface, or put the route right (ip route get {other['address']}).")
+            yield (f"{way}: the route uses the interface {seen['interface']}, and the plan uses {node['interface']}. "
+                   f"Fix: name the interface in distributed.interface, or correct the route (ip route get {other['address']}).")
         if seen["closed"]:
             ports = ", ".join(f"{port} ({why})" for port, why in list(seen["closed"].items())[:4])
             more = len(seen["closed"]) - 4
             yield (f"{way}: these ports do not answer: {ports}{f' and {more} more' if more > 0 else ''}. "
-                   "See which firewall lies between (firewall_enabled opens everything between the nodes of a service on the hosts themselves).")
+                   "Fix: check the firewalls between the hosts (with firewall_enabled the hosts themselves allow all traffic between the nodes).")
         if seen["skew"] is not None and abs(seen["skew"]) > skew:
             yield (f"{way}: its clock is {seen['skew']:+.1f} s off, and {skew:g} s are allowed (multi_node_clock_skew). "
-                   "Have both keep time, with chrony or systemd-timesyncd.")
+                   "Fix: synchronise the clocks of both hosts with chrony or systemd-timesyncd.")
         back = ((found.get(other["host"]) or {}).get("peers") or {}).get(here)
         if back and back["mtu"] != seen["mtu"] and node["rank"] == 0:
             yield (f"{way}: {here} has an MTU of {seen['mtu']} ({seen['interface']}) and {other['host']} one of {back['mtu']} ({back['interface']}). "
-                   "Large messages would hang: give both the same.")
+                   "Large messages would hang. Fix: set the same MTU on both.")
     yield from _rdma_errors(node, here, name, own.get("rdma") or [])
 
 
@@ -61,11 +61,11 @@ def _rdma_errors(node: t.Mapping[str, t.Any], here: str, name: str, devices: t.S
         return
     there = ", ".join(f"{device['name']} ({device['state'] or 'no state'})" for device in devices) or "none"
     yield (f"{name}: distributed.transport {transport['name']} needs an RDMA device that is active, and {here} has {there}. "
-           "See that its driver is loaded and its link is up, or write transport: tcp.")
+           "Fix: check that its driver is loaded and its link is up, or set transport: tcp.")
 
 
 class FilterModule:
-    """Make the filters known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {"unchecked_networks": unchecked_networks, "multi_node_network_errors": multi_node_network_errors}

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filter that makes a document of what the plan returned. Documented in the .yml file beside this one."""
+"""Filter that makes a JSON document from the result of the plan. Documented in the .yml file beside this one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEYS: dict[str, t.Any] = {"hosts": {}, "errors": [], "warnings": []}
 
 
 def plan_document(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return hosts, errors and warnings of a plan, whichever it has. The plan refuses secrets where they show; what it may have missed is masked."""
+    """Return the hosts, errors and warnings of a plan, as far as it has them. Masks secrets that the plan may have failed to refuse."""
     return {key: _without_secrets(result.get(key) or empty) for key, empty in KEYS.items()}
 
 
@@ -25,7 +25,7 @@ def _without_secrets(value: t.Any) -> t.Any:
 
 
 class FilterModule:
-    """Make the filter known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {"plan_document": plan_document}

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that give the result of a run as data. Documented in the .yml files beside this one."""
+"""Filters that return the result of a run as data. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import typing as t
 
 Row = t.Mapping[str, t.Any]
 
-# What a service may be.
+# States of a service.
 SERVING = "serving"
-# This run has not asked it for an answer.
+# This run has not verified it.
 UNVERIFIED = "unverified"
-# Of check mode.
+# In check mode.
 PLANNED = "planned"
 REMOVED = "removed"
-# It runs what it ran before: model_service_restart is false. The row tells what the plan wants.
+# It still runs its previous configuration, since model_service_restart is false. The item describes the plan's configuration.
 HELD = "held"
 
 
 def service_outcomes(services: t.Sequence[Row], actions: t.Mapping[str, str], followed: Row, asked: Row) -> dict[str, dict[str, t.Any]]:
-    """Return, by service, the action that was taken on its unit, and the seconds from there to a completed answer (None where it was not started).
+    """Return, by service, the action on its unit, and the seconds from the action to a completed answer (None if it was not started).
 
-    `actions` are those of `service_state` by unit, `followed` the result of the loop over `follow_unit`, `asked` that of `api_check`; the last two
-    are empty where no service had to go through its gate.
+    `actions` are those of `service_state` by unit, `followed` is the result of the loop over `follow_unit`, `asked` is that of `api_check`. The
+    last two are empty if the health gate did not run.
     """
     starts = {result["item"]["name"]: result["seconds"] for result in followed.get("results", [])}
     answers = {name: answer["seconds"] for name, answer in asked.get("answers", {}).items()}
@@ -37,10 +37,10 @@ def service_outcomes(services: t.Sequence[Row], actions: t.Mapping[str, str], fo
 
 
 def run_result(hosts: t.Sequence[str], variables: t.Mapping[str, Row], check_mode: bool) -> list[dict[str, t.Any]]:
-    """Return a row for each service of the hosts, which are those that have not failed: where it serves, what, and what the run did to it.
+    """Return an item for each service of the hosts: its endpoint, model and release, and the action of the run. `hosts` have not failed.
 
-    `variables` are `hostvars`. Of them the plan (`plan_host`), `model_service_outcomes` and `verify_result` are read; a run of some tags alone
-    has not all of them. Secrets are in none.
+    `variables` are `hostvars`. Of these the filter reads `plan_host`, `model_service_outcomes` and `verify_result`, none of which contains secrets.
+    With `--tags` some of them may be missing.
     """
     return [row for host in hosts for row in _rows(host, variables[host], check_mode)]
 
@@ -51,7 +51,7 @@ def _rows(host: str, variables: Row, check_mode: bool) -> t.Iterator[dict[str, t
     for service in _of(variables, "plan_host").get("services", []):
         outcome = outcomes.get(service["name"], {})
         absent = service["state"] == "absent"
-        # Of several hosts the one that answers stands for the service; what is absent and was not looked at is no result.
+        # A multi-node service is listed on the host with its API only, an absent service only if this run has handled it.
         if not outcome if absent else not service["url"]:
             continue
         action = outcome.get("action", "none")
@@ -73,18 +73,18 @@ def _rows(host: str, variables: Row, check_mode: bool) -> t.Iterator[dict[str, t
 
 
 def _rate(answer: Row) -> float | None:
-    """Return the tokens per second of a verification; None of a task that makes no tokens."""
+    """Return the tokens per second of a verification; None if the task generates no tokens."""
     tokens, seconds = answer.get("tokens"), answer.get("seconds")
     return round(tokens / seconds, 1) if tokens and seconds else None
 
 
 def _of(variables: Row, name: str) -> t.Any:
-    """Return a mapping of a host's variables; empty where the run did not come to it."""
+    """Return a dictionary among a host's variables; empty if the run has not set it."""
     return variables[name] if name in variables else {}
 
 
 class FilterModule:
-    """Make the filters known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {"service_outcomes": service_outcomes, "run_result": run_result}

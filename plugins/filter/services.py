@@ -15,20 +15,20 @@ Service = t.Mapping[str, t.Any]
 
 
 def service_secrets(services: t.Sequence[Service], credential_key: str = "") -> dict[str, dict[str, str]]:
-    """Return, by service, the secret environment that `model_services` of the inventory gives it; with a key from elsewhere where it names none."""
+    """Return the secret environment of each service, as the inventory defines it. `credential_key` is the API key of services without their own."""
     secrets = {}
     for service in services:
         environment = secret_environment(service)
         key = credential_key if takes_it(service) else service.get("api_key")
         if key:
-            # vLLM reads it from here; as an argument it would stand in the process list.
+            # vLLM reads the key from this variable. As an argument it would be visible in the process list.
             environment["VLLM_API_KEY"] = str(key)
         secrets[service["name"]] = environment
     return secrets
 
 
 def secret_environment(service: Service) -> dict[str, str]:
-    """Return a service's secret environment as text, true and false as 1 and 0, without what is null: as the plan has its environment."""
+    """Return a service's secret environment as text, like the plan's environment: true and false become 1 and 0, and nulls are left out."""
     found = {}
     for name, value in (service.get("secret_environment") or {}).items():
         try:
@@ -43,9 +43,10 @@ def secret_environment(service: Service) -> dict[str, str]:
 def service_checks(
     services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], on_host: bool = False, verify: bool = True, authorities: str = "",
 ) -> list[dict[str, t.Any]]:
-    """Return what the `api_check` module has to know of each present service; on the host itself by its local address and unit.
+    """Return the present services as the module `api_check` takes them; with `on_host`, with their local URL and their unit.
 
-    Certificates are verified from elsewhere alone: on the host nobody but the service can answer, and no certificate is for 127.0.0.1.
+    The module verifies certificates only from another host: on the service's own host no other program can answer, and no certificate is valid for
+    127.0.0.1.
     """
     return [
         {
@@ -61,13 +62,13 @@ def service_checks(
             "api_key": secrets[service["name"]].get("VLLM_API_KEY", ""),
             "unit": service["unit"] if on_host else None,
         }
-        # Of several hosts the head alone can be asked.
+        # Only the head of a multi-node service has an API.
         for service in services if service["state"] == "present" and service["url"]
     ]
 
 
 def service_lines(answers: t.Mapping[str, t.Mapping[str, t.Any]], services: t.Sequence[Service]) -> list[str]:
-    """Return a line a service that answered: where it serves, and what it said."""
+    """Return a line for each service that answered, with its URL and its answer."""
     where = {service["name"]: service for service in services if service["state"] == "present"}
     return [
         f"{name} serves {where[name]['served_model_name']} at {where[name]['url']}/v1{_by_name(where[name])}: "
@@ -77,13 +78,13 @@ def service_lines(answers: t.Mapping[str, t.Mapping[str, t.Any]], services: t.Se
 
 
 def _by_name(service: Service) -> str:
-    """By which name clients reach a service whose certificate is for another one than its host's address."""
+    """The URL with the name in the certificate, where that differs from the host's address."""
     name = (service.get("tls") or {}).get("name")
     return f" (as https://{name}:{service['port']}/v1)" if name else ""
 
 
 class FilterModule:
-    """Make the filters known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that put values into systemd's unit and environment files. Documented in the .yml files beside this one."""
+"""Filters that quote values for systemd's unit and environment files. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def quote(value: t.Any) -> str:
-    """Return a value as one word of a unit file: specifiers (%) doubled, quoted where it is not plain."""
+    """Return a value as one word of a unit file, with doubled specifiers (%), and quoted if it has special characters."""
     text = str(value)
     if "\0" in text:
-        raise AnsibleFilterError("a unit file can't hold a NUL character")
+        raise AnsibleFilterError("a value for a unit file contains a NUL character, which systemd does not support")
     escaped = "".join(ESCAPES.get(character, character) for character in text).replace("%", "%%")
     plain = bool(text) and all(character.isalnum() or character in "-_./:=,@+%" for character in text)
     return escaped if plain else f'"{escaped}"'
 
 
 def unit_word(value: t.Any) -> str:
-    """Return a value as one word of an Exec line, where $ would begin a variable."""
+    """Return a value as one word of an Exec line, where an unescaped $ would begin a variable."""
     return quote(value).replace("$", "$$")
 
 
@@ -33,19 +33,19 @@ def unit_environment(value: dict[str, t.Any]) -> list[str]:
 
 
 def environment_file(value: t.Mapping[str, t.Any]) -> str:
-    """Return the text of an EnvironmentFile: one quoted assignment a line, sorted by name. A new line in a value is refused."""
+    """Return the text of an EnvironmentFile: one quoted assignment per line, sorted by name. A line break in a value is an error."""
     lines = []
     for name in sorted(value):
         text = str(value[name])
         if "\n" in text or "\0" in text:
-            raise AnsibleFilterError(f"the value of {name} has a new line; an environment file can't hold it")
+            raise AnsibleFilterError(f"the value of {name} contains a line break, which an environment file does not support")
         escaped = "".join("\\" + character if character in '\\"`$' else character for character in text)
         lines.append(f'{name}="{escaped}"\n')
     return "".join(lines)
 
 
 class FilterModule:
-    """Make the filters known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {"unit_word": unit_word, "unit_environment": unit_environment, "environment_file": environment_file}

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters about the units of services, of which a multi-node service may have two on a host. Documented in the .yml files beside this one."""
+"""Filters for the units of services. A multi-node service may have two on a host. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Service = t.Mapping[str, t.Any]
 
 
 def unit_items(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]]) -> list[dict[str, t.Any]]:
-    """Return each unit of present services with all that its unit file is written from. What stands for a service comes after what stands beside it.
+    """Return each unit of the present services with the values for its unit file. The main unit of a service comes after its other units.
 
-    `secrets` are the services' own, by service; only their names are used.
+    `secrets` are the secret environments by service. Only their names are used.
     """
     items = []
     for service in services:
@@ -32,9 +32,9 @@ def unit_items(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[
 def unit_environments(
     services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]], tokens: t.Mapping[str, str]
 ) -> list[dict[str, str]]:
-    """Return the environment file of each unit of present services with its text, as the `service_state` module takes them.
+    """Return the environment file of each unit of the present services, as the module `service_state` takes them.
 
-    Ray's units get the token of their service alone. `tokens` are those of multi-node services.
+    Ray's units get only the token of their service. `tokens` are the tokens of multi-node services.
     """
     found = []
     for service in services:
@@ -54,17 +54,17 @@ def _environment(name: str, unit: Service, values: t.Mapping[str, str]) -> dict[
 
 
 def command(unit: Service, secrets: t.Mapping[str, str]) -> list[str]:
-    """Return the command of a unit: its supervisor, what is kept from other hosts, and what it supervises."""
+    """Return the command of a unit: the supervisor, the names of variables that it does not send to other hosts, and the supervised command."""
     is_sent = unit["has_secrets"] and "RAY_ADDRESS" in unit["environment"]
     withheld = [f"--withhold={name}" for name in sorted(secrets)] if is_sent else []
     if is_sent and not withheld:
-        # So that the token stays here as well.
+        # Without any name the supervisor would not keep the token on this host.
         withheld = ["--withhold=VLLM_API_KEY"]
     return [*unit["supervisor"], *withheld, "--", *unit["command"]]
 
 
 class FilterModule:
-    """Make the filters known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {"unit_items": unit_items, "unit_environments": unit_environments}

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters about weights that several hosts have. Documented in the .yml files beside this one."""
+"""Filters for weights that several hosts have. Documented in the .yml files beside this one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Values = t.Mapping[str, t.Any]
 
 
 def weights_disagreements(plans: t.Sequence[Values], digests: t.Mapping[str, Values]) -> list[str]:
-    """Return a sentence for each multi-node service whose hosts do not hold the same weights.
+    """Return a sentence for each multi-node service whose hosts do not have the same weights.
 
     :param plans: C(plan_host) of each host of the run
-    :param digests: of each host, the digest of the manifest by path of the weights
+    :param digests: for each host the digests of the manifests, by the path of the weights
     """
     held: dict[str, dict[str, list[str]]] = {}
     for plan in plans:
         for service in plan["services"]:
             if service["state"] == "present" and service.get("node"):
-                # Of all that it needs: the model, and further repositories in its arguments.
+                # Of the model and of the extra repositories in its arguments.
                 paths = dict.fromkeys([service["weights_path"], *(extra["path"] for extra in service.get("extra_repositories", []))])
                 each = [digests.get(plan["host"], {}).get(path) or "no manifest" for path in paths]
                 digest = "no manifest" if "no manifest" in each else _together(each)
@@ -32,7 +32,7 @@ def weights_disagreements(plans: t.Sequence[Values], digests: t.Mapping[str, Val
 
 
 def weights_prune_lines(found: Values, check: bool = False) -> list[str]:
-    """Return what `weights_prune` found, a line for each of the weights, with sizes."""
+    """Return a line for each of the weights that `weights_prune` found, with its size."""
     done = "would be removed" if check else "removed"
     gone = {one["path"] for one in found["removed"]}
     lines = [f"{done if one['path'] in gone else 'unused'}: {_size(one['bytes'])} {one['name']} in {one['path']}" for one in found["unused"]]
@@ -46,7 +46,7 @@ def weights_prune_lines(found: Values, check: bool = False) -> list[str]:
 
 
 def _size(count: int) -> str:
-    """Bytes in GB, of less than one in MB (10^9 and 10^6 bytes)."""
+    """Bytes in GB, or in MB below 1 GB (10^9 and 10^6 bytes)."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
@@ -60,7 +60,7 @@ def _words(digest: str) -> str:
 
 
 class FilterModule:
-    """Make the filters known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host library as one archive: what is in plugins/module_utils, the same bytes whenever and wherever it is made of the same files."""
+"""The host library as one archive of plugins/module_utils. The same files always produce the same bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils import _library
 
 SOURCE = Path(__file__).resolve().parents[1] / "module_utils"
 _MAIN = "_main.py"
-# The earliest that a zip archive can say.
+# The earliest time that a zip archive can store.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -25,7 +25,7 @@ def read(source: Path = SOURCE) -> dict[str, bytes]:
 
 
 def digest(files: dict[str, bytes]) -> str:
-    """The library's name on a host."""
+    """The name of the library's directory on a host."""
     return _library.digest({path: hashlib.sha256(data).hexdigest() for path, data in files.items()})
 
 

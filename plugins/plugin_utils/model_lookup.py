@@ -41,8 +41,8 @@ class Lookup:
     def ask(self, questions: Mapping[Question, str]) -> dict[Question, Answer]:
         """The answers to all questions.
 
-    :param questions: each question with the token for it, or empty
-    """
+        :param questions: each question with its token, or an empty text
+        """
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
             return dict(zip(questions, pool.map(self._answer, questions.keys(), questions.values())))
 
@@ -66,8 +66,8 @@ class Lookup:
     def _ask_one(self, endpoint: str, question: Question, token: str) -> Answer:
         """The metadata from one endpoint.
 
-    :raises HubError: when it does not have the repository, or does not answer
-    """
+        :raises HubError: when it does not have the repository, or does not answer
+        """
         if _COMMIT.fullmatch(question.revision):
             kept = self._read(endpoint, question.repo, question.revision)
             if kept is not None:

@@ -12,7 +12,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import PlanError, is_secret_name, shown
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
-# Keys of an option that its check needs; the others are for readers.
+# Keys of an option that the validation uses. The other keys are documentation.
 _CHECKED = ("type", "elements", "choices", "options")
 _KINDS = {
     "bool": "true or false", "int": "a whole number", "float": "a number", "str": "text", "path": "a path", "list": "a list", "dict": "a dictionary",
@@ -32,19 +32,19 @@ def read(load: Callable[[str], Any], roles: Path = ROLES) -> dict[str, dict[str,
 
 
 def defaults(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Defaults by variable, untemplated; null of one without."""
+    """Defaults by variable, untemplated; null where there is none."""
     return {name: option.get("default") for name, option in options.items() if not option.get("required")}
 
 
 def errors(host: str, options: Mapping[str, Mapping[str, Any]], variables: Mapping[str, Any]) -> Iterator[PlanError]:
-    """An error for each variable of a host that is not of its type or none of its choices. What a role would refuse in the middle of a run."""
+    """An error for each variable of a host with the wrong type or an unknown choice, which a role would refuse in the middle of a run."""
     for name, value in variables.items():
         option = options[name]
         spec = {key: option[key] for key in _CHECKED if key in option}
         messages = ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
         if messages:
-            # Ansible's words quote the value.
-            why = "it is not of the type that the variable has" if is_secret_name(name) or "choices" not in option else "it is none of the choices"
+            # Ansible's own message would quote the value.
+            why = "the value has the wrong type" if is_secret_name(name) or "choices" not in option else "the value is none of the choices"
             yield PlanError(host, "", name, shown(value, name), why, _fix(option))
 
 

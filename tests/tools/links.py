@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Checks every relative link of the Markdown files in a folder: the file exists, and so does the heading if the link names one.
+"""Checks every relative link of the Markdown files in a folder: the file exists, and has the heading that the link names.
 
     tests/tools/links.py FOLDER        prints each broken link; exit status 1 when there is one
 """
@@ -19,18 +19,18 @@ _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 def anchors(text: str) -> set[str]:
-    """The names of a file's headings, as renderers of Markdown make them."""
+    """The anchors of a file's headings, as Markdown renderers generate them."""
     headings = re.findall(r"^#+ +(.+?) *#*$", _FENCE.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 def broken(root: Path, pages: Iterable[Path] | None = None) -> Iterator[str]:
-    """Broken links, each with its file. A link out of the folder is broken, whatever is there by chance.
+    """Broken links, each with its file. A link to a file outside of the folder is broken even if that file exists.
 
-    :param pages: the Markdown files to look at; all in the folder when not given
+    :param pages: the Markdown files to check, by default all files of the folder
     """
     for path in sorted(root.rglob("*.md") if pages is None else pages):
-        # Links are written with code as their text, so code is blanked where it is not a link's.
+        # The text of a link may be code, so code outside of links is replaced before the search.
         text = _CODE.sub(lambda found: "x" * len(found[0]), _FENCE.sub("", path.read_text(encoding="utf-8")))
         for link in _LINK.findall(text):
             if _ELSEWHERE.match(link):
@@ -46,7 +46,7 @@ def broken(root: Path, pages: Iterable[Path] | None = None) -> Iterator[str]:
 def main() -> int:
     root = Path(sys.argv[1])
     found = list(broken(root))
-    print("\n".join(found) if found else f"every link of {len(list(root.rglob('*.md')))} files leads somewhere")
+    print("\n".join(found) if found else f"every link of {len(list(root.rglob('*.md')))} files is valid")
     return 1 if found else 0
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make a repository of weights that nothing can be served from, for the lab's mirror to hand out.
+"""Make a repository of weights without a usable model, which the lab's mirror serves.
 
     make_repository.py MODELS ORG/NAME SHARDS BYTES
 
-Each of the shards has that many random bytes, always the same ones for the same repository. Beside them stand the small files of a
+Each shard has BYTES random bytes, which are always the same for the same repository. The repository also has the small files of a
 model, and the same weights in other formats, which no download should fetch. Prints the commit.
 """
 
@@ -21,7 +21,7 @@ CHUNK = 4 * 1024 * 1024
 
 
 def make(models: Path, repo: str, shards: int, size: int) -> str:
-    """Make what is missing of a repository below O(models) and return its commit; O(size) is in bytes."""
+    """Make the missing files of a repository in O(models) and return its commit; O(size) is in bytes."""
     commit = hashlib.sha1(f"{repo} {shards} {size}".encode()).hexdigest()
     folder = models / repo.replace("/", "--")
     if (folder / "repo.json").exists() and commit in (folder / "repo.json").read_text(encoding="utf-8"):
@@ -41,7 +41,7 @@ def make(models: Path, repo: str, shards: int, size: int) -> str:
 
 
 def large(folder: Path, name: str, size: int, seed: str) -> dict[str, Any]:
-    """Make a file of random bytes and return its row in the Hub's file list."""
+    """Make a file of random bytes and return its entry in the Hub's file list."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     source, sha256, left = random.Random(seed), hashlib.sha256(), size

@@ -27,17 +27,17 @@ HEAD = ["| model | weights | context | thinks | tool parser | reasoning parser |
 
 
 def code(words: Iterator[str] | list[str]) -> str:
-    """Words as code, apart from each other."""
+    """Each word as Markdown code, separated by spaces."""
     return " ".join(f"`{word}`" for word in words)
 
 
 def row(name: str, entry: Mapping[str, Any]) -> str:
-    """One model as a row; one that cannot be served says why over all columns but the first."""
+    """The table row of a model. For an unsupported model the second column has the reason, and the others are empty."""
     if entry.get("unsupported"):
         return f"| `{name}` | not served: {entry['unsupported']} | | | | | | |"
     arguments = entry.get("arguments", {})
     architecture = entry.get("architecture", {})
-    # An entry that states nothing but its repository has no parser because nobody has written one down, not because it needs a template.
+    # An entry with a repository only may have no parser although the model does not need a template.
     tool = code([arguments["tool_call_parser"]]) if "tool_call_parser" in arguments else "needs a template" if architecture else ""
     reasoning = code([arguments["reasoning_parser"]]) if "reasoning_parser" in arguments else "none" if entry.get("thinking") else ""
     gated = ", gated" if entry.get("license", {}).get("gated") else ""
@@ -62,12 +62,12 @@ def table(families: list[Mapping[str, Any]]) -> str:
 
 
 def families() -> list[Mapping[str, Any]]:
-    """Contents of the catalogue's files, in the order of their names."""
+    """The contents of the catalogue's files, sorted by file name."""
     return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(CATALOGUE.glob("*.yml"))]
 
 
 def wanted(current: str) -> str:
-    """What the document must read: its own text, the table between the markers brought up to date."""
+    """The document with an up-to-date table between the markers."""
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     return pattern.sub(lambda _match: table(families()), current, count=1)
 

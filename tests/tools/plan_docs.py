@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Writes what the plan holds, by plugins/plugin_utils/plan/output/types.py, into the README of the role plan and RETURN of the module plan.
+"""Writes the keys of the plan, from plugins/plugin_utils/plan/output/types.py, into the README of the role plan and RETURN of the module plan.
 
     python tests/tools/plan_docs.py            rewrite both
     python tests/tools/plan_docs.py --check    change nothing, print what differs, exit 1 if anything does
@@ -30,11 +30,11 @@ _YAML = {str: "str", int: "int", bool: "bool", float: "float", dict: "dict", lis
 
 
 def plan_types() -> types.ModuleType:
-    """The module of the plan's types, which imports nothing of the collection."""
+    """The module of the plan's types. It imports no other module of the collection."""
     found = importlib.util.spec_from_file_location("plan_types", SOURCE)
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
-    # Dataclasses look their annotations up there.
+    # Dataclasses look up their annotations in sys.modules.
     sys.modules[found.name] = module
     found.loader.exec_module(module)
     return module
@@ -42,7 +42,7 @@ def plan_types() -> types.ModuleType:
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """A key of the plan: its type in YAML's words, and the class of what it holds where that is one of the plan's."""
+    """A key of the plan: its type as in YAML, and the class of its value if that is a class of the plan."""
 
     name: str
     kind: str
@@ -66,7 +66,7 @@ def keys(of: type) -> Iterator[Key]:
 
 
 def tables(module: types.ModuleType) -> list[str]:
-    """A table for the plan and for each class in it, in the order in which they are met."""
+    """A table for the plan and for each class in it, in the order of their first use."""
     lines, queue, seen = [], [module.HostPlan], set()
     while queue:
         of = queue.pop(0)
@@ -84,12 +84,12 @@ def tables(module: types.ModuleType) -> list[str]:
 
 
 def _title(of: Any) -> str:
-    """The name of a class in words."""
+    """The name of a class as separate words."""
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in of.__name__).strip().capitalize()
 
 
 def contains(of: type, indent: int) -> list[str]:
-    """The keys of a class as RETURN describes them."""
+    """The keys of a class in the format of RETURN."""
     space, lines = " " * indent, []
     for key in keys(of):
         lines += [f"{space}{key.name}:", f"{space}  description: {_quoted(key.description)}", f"{space}  type: {key.kind}"]
@@ -104,14 +104,14 @@ def _quoted(text_: str) -> str:
 
 
 def between(path: Path, marks: tuple[str, str], lines: list[str]) -> str:
-    """The text of a file with what stands between the marks replaced."""
+    """The text of a file with the part between the marks replaced."""
     found = path.read_text(encoding="utf-8")
     begin, rest = found.split(marks[0] + "\n", 1)
     return "\n".join([begin + marks[0], *lines, marks[1]]) + rest.split(marks[1], 1)[1]
 
 
 def written() -> dict[Path, str]:
-    """Both files as they must read."""
+    """The up-to-date text of both files."""
     module = plan_types()
     return {README: between(README, README_MARKS, tables(module)), MODULE: between(MODULE, MODULE_MARKS, contains(module.HostPlan, 4))}
 

@@ -22,7 +22,7 @@ END = "<!-- role variables: end -->"
 
 
 def text(value: Any) -> str:
-    """A description (a string or a list of paragraphs) on one line of Markdown, Ansible's markup turned into code."""
+    """A description (a string or a list of paragraphs) on one line of Markdown, with Ansible's markup as code."""
     joined = " ".join(value) if isinstance(value, list) else str(value or "")
     marked = re.sub(r"\bP\(([^()#]*)(?:#\w+)?\)", r"`\1`", joined)
     marked = re.sub(r"\b[OVCEM]\(([^()]*)\)", r"`\1`", marked)
@@ -49,7 +49,7 @@ def default_of(option: dict[str, Any]) -> str:
 
 
 def rows(entries: dict[str, dict[str, Any]], prefix: str = "") -> list[str]:
-    """Table rows of options, the suboptions of each right after it."""
+    """Table rows of options, each followed by its suboptions."""
     lines: list[str] = []
     for name, option in entries.items():
         meaning = text(option.get("description"))
@@ -72,7 +72,7 @@ def table(role: str) -> str:
 
 
 def readme(role: str) -> str:
-    """What the README of a role must read: its own text, the table between the markers brought up to date."""
+    """The README of a role with an up-to-date table between the markers."""
     path = ROLES / role / "README.md"
     if not path.exists():
         entry = spec(role)
@@ -86,7 +86,7 @@ def readme(role: str) -> str:
 
 
 def differences() -> dict[Path, str]:
-    """READMEs that do not read as they must, each with what they must read."""
+    """READMEs that are out of date, each with its up-to-date text."""
     found: dict[Path, str] = {}
     for role in role_names():
         path = ROLES / role / "README.md"

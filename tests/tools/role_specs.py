@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reads what the roles of the checkout say about themselves: defaults, argument specs, tasks."""
+"""Reads the defaults, argument specs and tasks of the roles in the checkout."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load(path: Path) -> Any:
 
 
 def role_names() -> list[str]:
-    """The roles of the checkout, sorted; a folder with nothing but generated files in it is none."""
+    """The roles of the checkout, sorted. A folder with generated files only is not a role."""
     return sorted(path.name for path in ROLES.iterdir() if any((path / part).is_dir() for part in ("tasks", "defaults", "meta")))
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Prepares a home directory in which C(ansible-test) can install what its sanity tests need, from the package index alone.
+"""Prepares a home directory in which C(ansible-test) can install the requirements of its sanity tests from the package index only.
 
-ansible-test empties its environment, so pip loses its C(PIP_*) settings there: they are written into the home's pip.conf.
-And it fetches a bootstrap script for pip from a host of its own unless that script is in its cache: a script that unpacks
-the pip that Python itself carries is put there.
+ansible-test clears its environment, so pip loses its C(PIP_*) settings: this script writes them into pip.conf in the home.
+ansible-test also downloads a bootstrap script for pip from another host unless the script is in its cache: this script puts
+one there that unpacks the pip in Python's own standard library.
 
     python tests/tools/sanity_home.py HOME     with the Python that ansible-test is installed in
 """
@@ -23,7 +23,7 @@ BOOTSTRAP = "import ensurepip\n\nensurepip.bootstrap()\n"
 
 
 def pip_settings(listing: str) -> dict[str, str]:
-    """Settings from the output of C(pip config list); what the environment says goes over the files.
+    """Settings from the output of C(pip config list). Settings from the environment override those from files.
 
     >>> pip_settings("global.timeout='9'\\n:env:.timeout='5'\\n")
     {'timeout': '5'}
@@ -39,10 +39,10 @@ def pip_settings(listing: str) -> dict[str, str]:
 
 
 def pip_version() -> str:
-    """The pip that the installed ansible-test asks for, for example V(24.2).
+    """The version of pip that the installed ansible-test requires, for example V(24.2).
 
     Raises:
-        RuntimeError: ansible-test is not installed, or names it in another way.
+        RuntimeError: ansible-test is not installed, or its source has another format.
     """
     found = find_spec("ansible_test")
     if found and found.submodule_search_locations:
@@ -50,7 +50,7 @@ def pip_version() -> str:
         match = re.search(r"pip='([\d.]+)'", source)
         if match:
             return match[1]
-    raise RuntimeError("cannot tell which pip ansible-test wants: look at get_venv_packages in its python_requirements.py")
+    raise RuntimeError("cannot find the version of pip that ansible-test requires: see get_venv_packages in its python_requirements.py")
 
 
 def main(home: Path) -> None:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes roles/plan/files/transformers_defaults.json: what a config.json leaves to Hugging Face's transformers, by model_type.
+"""Writes roles/plan/files/transformers_defaults.json: the defaults of Hugging Face's transformers for keys that a config.json leaves out, by model_type.
 
-Run by a Python that has the newest transformers (PyTorch is not needed); prints to standard output. Models without attention layers and a
-vocabulary are left out, and so are models whose defaults cannot be made.
+Run it with a Python that has the newest transformers (it does not need PyTorch). It prints to standard output. Models without attention layers or
+without a vocabulary are left out, and so are models whose configuration class has no usable defaults.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-# Keys that the plan counts with, as config.json names them.
+# Keys of config.json that the plan uses.
 KEYS = (
     "head_dim",
     "hidden_size",
@@ -43,21 +43,21 @@ def text_part(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_in(kinds: Any) -> int | None:
-    """Of how many layers one sees all, when that is so from the first to the last; None otherwise."""
+    """The interval of layers with full attention, if it is the same for all layers; None otherwise."""
     if not isinstance(kinds, list) or "sliding_attention" not in kinds or "full_attention" not in kinds:
         return None
     step = kinds.index("full_attention") + 1
     regular = ["sliding_attention" if (position + 1) % step else "full_attention" for position in range(len(kinds))]
-    # Some families end with a layer that sees all, whatever the rule says.
+    # In some families the last layer has full attention, independent of the interval.
     return step if kinds[:-1] == regular[:-1] else None
 
 
 def derived(text: dict[str, Any]) -> set[str]:
-    """Keys that follow from others in this model: they change when the heads are twice and the hidden size four times as many."""
+    """Keys whose defaults depend on other keys in this model: they change with twice the heads and four times the hidden size."""
     doubled = {key: text[key] * times for key, times in (("num_attention_heads", 2), ("hidden_size", 4)) if isinstance(text.get(key), int)}
     try:
         other = CONFIG_MAPPING[text["model_type"]](**doubled).to_dict()
-    except Exception:  # a class that refuses them, or is not registered: nothing is sure then
+    except Exception:  # the class refuses these values, or is not registered: then all of these keys may depend on others
         return {"head_dim", "num_key_value_heads", "intermediate_size"}
     return {key for key in KEYS if key not in doubled and other.get(key) != text.get(key)}
 
@@ -67,7 +67,7 @@ def main() -> None:
     for name in sorted(CONFIG_MAPPING.keys()):
         try:
             text = text_part(CONFIG_MAPPING[name]().to_dict())
-        except Exception as error:  # each class has checks of its own
+        except Exception as error:  # each class raises its own exceptions
             print(f"{name}: left out: {str(error).splitlines()[0] if str(error) else type(error).__name__}", file=sys.stderr)
             continue
         follows = derived(text)

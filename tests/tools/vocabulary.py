@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Finds words that this project once made up, so that the terms of the field stay in their place (tests/unit/vocabulary.yml).
+"""Finds invented terms that this project has replaced by the field's terms (tests/unit/vocabulary.yml).
 
-    python tests/tools/vocabulary.py [PATH...]    prints every hit with what to write instead; of these files alone where some are named
+    python tests/tools/vocabulary.py [PATH...]    prints every hit, with the term to use; with paths, only in these files
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ROOT / "tests" / "unit" / "vocabulary.yml"
 SUFFIXES = (".cfg", ".j2", ".md", ".py", ".sh", ".yml")
-# The list itself and its tests; releases that are out keep the words that they were published with.
+# The list itself and its tests. The changelog keeps the words of published releases.
 EXEMPT = ("tests/unit/vocabulary.yml", "tests/unit/test_vocabulary.py", "changelogs/changelog.yaml")
 
 
 @dataclass(frozen=True)
 class Word:
-    """An old word or phrase as a regular expression, what to write instead, and globs of the paths where it may stand."""
+    """An old word or phrase as a regular expression, the term to use instead, and globs of the paths that may contain it."""
 
     old: re.Pattern[str]
     write: str
@@ -54,8 +54,8 @@ class Hit:
 def parse(data: Iterable[dict[str, Any]]) -> list[Word]:
     """The words of the list.
 
-    :raises TypeError: for a key that there is not
-    :raises re.error: for an expression that is none
+    :raises TypeError: for an unknown key
+    :raises re.error: for an invalid expression
     """
     globs = ("allowed", "not_yet")
     return [Word(**{**each, "old": re.compile(each["old"]), **{key: tuple(each.get(key, ())) for key in globs}}) for each in data]
@@ -93,7 +93,7 @@ def all_hits(vocabulary: list[Word], paths: Iterable[str]) -> list[Hit]:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status: 1 when there is a hit where the word may not stand, or in a named file at all except where it is allowed for good."""
+    """Exit status: 1 for a hit in a path where the word is not allowed. In named files C(not_yet) does not count as allowed."""
     found = all_hits(listed(), arguments or tracked())
     named = [hit for hit in found if not any(fnmatch.fnmatchcase(hit.path, glob) for glob in hit.word.allowed)]
     shown = named if arguments else [hit for hit in found if not hit.word.may_stand_in(hit.path)]

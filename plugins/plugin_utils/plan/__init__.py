@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan: inventory and catalogue in, one resolved plan out, or every error in the inventory at once.
 
-Plain Python without Ansible, on the controller alone. C(resolve.resolve) is the one way in. The packages, each of which imports from those
-above it alone (tests/unit/plugins/plugin_utils/plan/test_layers.py):
+Plain Python without Ansible, only for the controller. C(resolve.resolve) is the entry point. Each of these packages imports only from those
+above it (tests/unit/plugins/plugin_utils/plan/test_layers.py):
 
 - C(errors), C(values), C(sections), C(versions): what all of them use
 - C(vllm): flags, argument types and parsers by version, environment variables, platforms, advisories

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _library
 
-# -E and -s: the environment and the home may be a service's own, and what Python would load from there is not for a program of root's.
-# -B: a library stays as it was installed.
+# -E and -s: a program that runs as root must not load Python code from a service's environment or home directory.
+# -B: Python writes no byte code into the installed library.
 _PYTHON = ("/usr/bin/python3", "-EsB")
 
 
 def library(install_dir: str) -> str:
-    """The library in force on a host, whichever that is: what names it stays the same when another one comes."""
+    """The link to the host library in force. Its path stays the same when another version is installed."""
     return f"{install_dir}/lib/{_library.CURRENT}"
 
 
 def program(install_dir: str, name: str, *arguments: str) -> list[str]:
-    """The command of a program by the host's own Python, such as C(own_folders) or C(release.build)."""
+    """The command that runs a program of the library, such as C(own_folders) or C(release.build), with the host's own Python."""
     return [*_PYTHON, library(install_dir), name, *arguments]

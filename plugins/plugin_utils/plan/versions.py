@@ -10,7 +10,7 @@ from functools import total_ordering
 try:
     from packaging.version import InvalidVersion, Version as Pep440
 except ImportError:
-    # Where only imports are tried. ansible-core, which runs the plan, requires it.
+    # For import tests only: ansible-core, which runs the plan, requires packaging.
     pass
 
 _LONGEST = 64

@@ -87,7 +87,7 @@ def test_failed_upgrade_goes_back(host: Host, play: Callable[..., Any], large: U
     said = on_one_line(done.output)
     assert done.status != 0
     assert "RuntimeError: the engine of this release is broken, as the lab wanted it" in said, done.output
-    assert f"went back to what served before, release {before['release']}" in said and "is healthy again" in said, done.output
+    assert f"rolled back to its last known good state, release {before['release']}" in said and "is healthy again" in said, done.output
     assert [secret for secret in [*SECRETS, "changed-77"] if secret in done.output] == []
     assert kept(host, "qwen3-235b") == before
     assert host.file(before["unit_file"]).content_string == before["unit_text"]

@@ -36,7 +36,7 @@ _NOT_NVIDIA = ("cpu", "rocm", "xpu")
 @dataclass(frozen=True)
 class Toolkit:
     """Of a release that needs none, C(source) is none and all else empty. C(version) is empty when not known, C(path) that of a toolkit outside
-    the release, C(install_dir) where the host library is, C(architectures) the compute capabilities beside the GPUs' own."""
+    the release, C(install_dir) where the host library is, C(architectures) the compute capabilities in addition to those of the GPUs."""
 
     source: str
     version: str = ""

@@ -85,7 +85,7 @@ class Weights:
             "local": self.is_local,
             "extra": self.extra,
             "mount": self.mount,
-            # What was found of weights that are not ours stands apart from them: nothing is ever written beside those.
+            # The verification record of pre-staged weights is in another directory, since the roles never write next to them.
             "record": f"{self.state_dir}/verified/{self.name}.json" if self.is_local else "",
             "share": self.share.to_dict(),
         }

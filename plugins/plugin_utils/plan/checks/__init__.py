@@ -20,7 +20,7 @@ _FIRST = (
 
 
 def _subjects() -> list[str]:
-    """Names of the modules here that hold checks."""
+    """Names of the modules of this package that contain checks."""
     found = {name[:-3] for name in os.listdir(os.path.dirname(__file__)) if name.endswith(".py") and name not in ("__init__.py", "base.py")}
     return [name for name in _FIRST if name in found] + sorted(found - set(_FIRST))
 

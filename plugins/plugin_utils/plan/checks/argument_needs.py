@@ -96,7 +96,7 @@ def _paths(value: Any, name: str) -> Iterator[tuple[str, str]]:
 
 @check(accept="quantization")
 def quantization_matches_the_weights(host: HostDraft) -> Iterator[PlanError]:
-    """A quantisation that is set is that of the weights, or one that vLLM applies while it loads unquantised weights."""
+    """A quantisation in the arguments is that of the weights, or one that vLLM applies while it loads unquantised weights."""
     for draft in host.services:
         named = draft.given.get("quantization")
         held = draft.entry.architecture.quantization if draft.entry else ""

@@ -16,7 +16,7 @@ _ELSEWHERE = (
     "data_parallel_size_local", "data_parallel_rank", "data_parallel_external_lb", "data_parallel_hybrid_lb", "data_parallel_start_rank",
     "data_parallel_address",
 )
-_WAYS = "serve a copy of the model on each host behind a load balancer, or with distributed one copy by tensor and pipeline parallel"
+_WAYS = "serve a copy of the model on each host behind a load balancer, or one copy on all hosts with distributed (tensor and pipeline parallel)"
 
 
 @check(accept="data-parallel-hosts")
@@ -31,7 +31,7 @@ def data_parallel_ranks_are_local(host: HostDraft) -> Iterator[PlanError]:
         why = f"{here} of the {size} data parallel ranks would run here, and the engine would wait for the others, which no service starts"
         there = ", ".join(name for name in _ELSEWHERE if name in draft.given)
         size_here = f" and write data_parallel_size: {here}" if here > 1 else " and data_parallel_size"
-        fix = f"remove {there}{size_here}, for ranks on this host only; over several hosts: {_WAYS}"
+        fix = f"remove {there}{size_here}, for ranks on this host only; on several hosts: {_WAYS}"
         yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(draft.given.get(key), key), why, fix)
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Facts that the host could not report: the plan does not guess them."""
+"""Facts that the host could not report. The plan does not guess them."""
 
 from __future__ import annotations
 

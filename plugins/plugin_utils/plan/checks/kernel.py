@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernel settings: parameters and governors that the host has, files that are ours to write, and enough buckets for the connections."""
+"""Kernel settings: parameters and governors that the host has, no conflicting files, and enough buckets for the connections."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..inputs.settings.kernel import VARIABLES
 from ..placement.draft import HostDraft
 from .base import check
 
-# The factor that the kernel itself takes where only the buckets are given; beyond that the chains of a full table grow long.
+# The kernel's own factor when only the buckets are set. With a larger factor the chains of a full table become long.
 _LONG_CHAINS = 8
 
 
 @check()
 def parameters_exist(host: HostDraft) -> Iterator[PlanError]:
-    """The kernel of the host has the parameters that the user adds, or may have them outside of this container or with another module."""
+    """The kernel of the host has the parameters that the user adds. Some exist only outside of a container, or after a module is loaded."""
     facts = host.facts.kernel if host.facts is not None else None
     if facts is None or not host.settings.kernel_enabled:
         return
@@ -36,20 +36,20 @@ def parameters_exist(host: HostDraft) -> Iterator[PlanError]:
 
 @check()
 def files_are_managed(host: HostDraft) -> Iterator[PlanError]:
-    """No file of somebody else has the name of one that the role writes."""
+    """No unmanaged file has the name of a file that the role writes."""
     facts = host.facts.kernel if host.facts is not None else None
     if facts is None or not host.settings.kernel_enabled:
         return
     written = {item["path"] for item in files_of(host.settings) if item["lines"]}
     for path in facts.unmanaged:
         if path in written:
-            why = f"the role writes {path}, and the file of that name on the host was not written by inferops.gpu"
-            yield PlanError(host.name, "", "kernel_enabled", "true", why, "move it away, or set kernel_enabled: false")
+            why = f"the role writes {path}, and the host has an unmanaged file with this name"
+            yield PlanError(host.name, "", "kernel_enabled", "true", why, "move the file away, or set kernel_enabled: false")
 
 
 @check()
 def governor_is_there(host: HostDraft) -> Iterator[PlanError]:
-    """All CPUs offer the governor. Where their frequency is not for Linux to choose, as in many virtual machines, the role says so."""
+    """All CPUs offer the governor. Where Linux cannot set their frequency, as in many virtual machines, the role reports that instead."""
     wanted = host.settings.kernel_cpu_governor
     facts = host.facts.kernel if host.facts is not None else None
     if not wanted or not host.settings.kernel_enabled or facts is None or not facts.available_governors or wanted in facts.available_governors:
@@ -68,4 +68,4 @@ def buckets_are_enough(host: HostDraft) -> Iterator[PlanWarning]:
     most, buckets = (sysctl.get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("max", "buckets"))
     if most.isdigit() and buckets.isdigit() and int(most) > _LONG_CHAINS * int(buckets):
         text = f"kernel_conntrack_buckets: {buckets} buckets for {most} connections make chains of {2 * int(most) // max(1, int(buckets))} on average"
-        yield PlanWarning(host.name, "", f"{text} when the table is full; Linux turns connections away whose chain has grown too long")
+        yield PlanWarning(host.name, "", f"{text} when the table is full; Linux drops a connection if its chain is too long")

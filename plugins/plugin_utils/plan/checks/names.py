@@ -14,7 +14,7 @@ from ..inputs.settings.accounts import MARK, account_name
 from ..placement.draft import HostDraft
 from .base import check
 
-# Stands for every service of a host in remove.yml.
+# The name for all services of a host in remove.yml.
 _ALL = "all"
 # Name of the supervised process beside Ray's head (plugins/module_utils/supervisor/base.py).
 _ENGINE = "engine"
@@ -62,7 +62,7 @@ def _own(host: HostDraft) -> Iterator[tuple[str, str]]:
 
 
 def _claimed(host: HostDraft, service: Service) -> list[str]:
-    """Files and directories of a service by its name, including those of its former units, which a removal deletes."""
+    """Files and directories of a service by its name, including those of its earlier units, which a removal deletes."""
     settings = host.settings
     name = str(service.name)
     config, state = settings.host_config_dir, settings.host_state_dir

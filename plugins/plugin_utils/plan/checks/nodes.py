@@ -40,7 +40,7 @@ def network_interface_exists(host: HostDraft) -> Iterator[PlanError]:
         wanted = draft.service.distributed.interface if draft.service.distributed is not None else None
         if wanted is not None and wanted not in there:
             why = "the host has no network interface of this name with an address"
-            fix = did_you_mean(wanted, there, f"choose among {', '.join(there)}; where hosts differ, set it by a variable of each host")
+            fix = did_you_mean(wanted, there, f"choose among {', '.join(there)}; where hosts differ, set it as a host variable")
             yield PlanError(host.name, draft.label, "distributed.interface", shown(wanted), why, fix)
 
 

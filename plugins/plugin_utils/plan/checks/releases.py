@@ -28,7 +28,7 @@ def sources_are_pinned(host: HostDraft) -> Iterator[Finding]:
         source = draft.release.source
         if not source.moves:
             continue
-        why = f"{_words(source)} can be a different vLLM on another day"
+        why = f"{_words(source)} is not pinned and can become a different vLLM"
         if draft.is_distributed:
             fix = "all nodes need the same release: write the commit, the nightly's exact version, or the file's sha256"
             yield PlanError(host.name, _label(draft), "vllm_source", shown(_value(source)), why, fix)

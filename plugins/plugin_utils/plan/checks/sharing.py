@@ -30,7 +30,8 @@ def weights_mirror_exists(host: HostDraft) -> Iterator[PlanError]:
         yield PlanError(host.name, "", "weights_mirror_host", "", why, "name a host of the inventory, and run playbooks/weights_mirror.yml for it")
     else:
         why = "the inventory has no host of this name"
-        yield PlanError(host.name, "", "weights_mirror_host", shown(name), why, "name one that it has, or say where the mirror is with weights_mirror_address")
+        fix = "name a host of the inventory, or set weights_mirror_address to the mirror's address"
+        yield PlanError(host.name, "", "weights_mirror_host", shown(name), why, fix)
 
 
 @check()
@@ -58,7 +59,7 @@ def weights_share_interface_exists(host: HostDraft) -> Iterator[PlanError]:
         return
     there = host.facts.interfaces
     why = "the host has no network interface of this name with an IPv4 address"
-    fix = did_you_mean(wanted, there, f"choose among {', '.join(there)}; where hosts differ, set it by a variable of each host")
+    fix = did_you_mean(wanted, there, f"choose among {', '.join(there)}; where hosts differ, set it as a host variable")
     yield PlanError(host.name, "", "weights_share_interface", shown(wanted), why, fix)
 
 

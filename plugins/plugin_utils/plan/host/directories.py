@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directories of the collection on a host, and those that a run has to make or mend."""
+"""The directories of the collection on a host, and those that a run has to create or correct."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROOT = "root"
 
 
 def of_host(settings: Settings) -> list[dict[str, Any]]:
-    """The directories that all services share. What root runs, or reads as root, is writable by root alone."""
+    """The directories that all services share. Only root can write to those with files that root runs or reads."""
     state = settings.host_state_dir
     roots = (
         settings.host_config_dir, settings.host_install_dir, f"{settings.host_install_dir}/bin", f"{settings.host_install_dir}/lib",
@@ -27,7 +27,7 @@ def of_host(settings: Settings) -> list[dict[str, Any]]:
 
 
 def to_mend(items: Iterable[dict[str, Any]], facts: HostFacts | None) -> list[dict[str, Any]]:
-    """Those of some directories that a host lacks or that are another account's, as the module C(directories) takes them."""
+    """The directories that are missing on a host or have another owner, group or mode, as the module C(directories) takes them."""
     there = facts.directories if facts is not None else {}
     return [item for item in items if there.get(item["path"]) != _wanted(item)]
 

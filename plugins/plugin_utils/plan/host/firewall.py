@@ -49,9 +49,9 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
 
 
 def service_comments(rules: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The comments of the rules that are removed with a service, by service, and under C(all) with all of them.
+    """By service, the comments of the rules to remove with it; C(all) has those of all services.
 
-    A rule of several services stays for as long as one of them does.
+    A rule for several services stays as long as one of them exists.
     """
     found: dict[str, set[str]] = {}
     for rule in rules:
@@ -63,12 +63,12 @@ def service_comments(rules: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]
 
 
 def is_in_force(state: Mapping[str, Any], rules: Iterable[Mapping[str, Any]], logging: str) -> bool:
-    """Whether the host's firewall has all of these rules and no other one of this collection, and no change waits to be confirmed."""
+    """Whether the host's firewall has exactly these managed rules, and no unconfirmed change."""
     found = State.of(state)
     try:
         steps = ufw_steps.plan(found, ufw_steps.wanted_rules(rules, found.ipv6), logging)
     except (ufw_steps.Refused, Unreadable):
-        # The module reports it.
+        # The module host_firewall reports the error.
         return False
     return not steps.steps and not found.pending
 

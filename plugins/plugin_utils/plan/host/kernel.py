@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernel settings of a host: its parameters, the configuration files that keep them, and what of both there is still to do."""
+"""Kernel settings of a host: its parameters, their configuration files, and what the host still lacks of both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUCKETS = "net.netfilter.nf_conntrack_buckets"
 
 
 def sysctl_of(settings: Settings) -> dict[str, str]:
-    """The parameters that a host is to have: the collection's values, and the user's over them."""
+    """The parameters for a host: the collection's values, overridden by the user's."""
     found: dict[str, str | None] = {
         _BUCKETS: str(settings.kernel_conntrack_buckets or settings.kernel_conntrack_max),
         _MAX: str(settings.kernel_conntrack_max),
@@ -26,7 +26,7 @@ def sysctl_of(settings: Settings) -> dict[str, str]:
     }
     if settings.kernel_socket_buffer_max is not None:
         most = str(settings.kernel_socket_buffer_max)
-        # Of the three the kernel's own first two: the least, and what a socket begins with.
+        # The first two of the three numbers, the minimum and the initial size, are the kernel's defaults.
         found.update({
             "net.core.rmem_max": most, "net.core.wmem_max": most, "net.ipv4.tcp_rmem": f"4096 131072 {most}", "net.ipv4.tcp_wmem": f"4096 16384 {most}",
         })
@@ -37,9 +37,9 @@ def sysctl_of(settings: Settings) -> dict[str, str]:
 
 
 def files_of(settings: Settings) -> list[dict[str, Any]]:
-    """The configuration files of a host, each with its path, purpose and lines; without lines there is to be none."""
+    """The configuration files of a host, each with its path, purpose and lines. A file without lines is removed."""
     sysctl = sysctl_of(settings)
-    # The number of buckets, however the user gave it, is also the one that the module begins with. What is no number would keep it from loading.
+    # The module loads with the same number of buckets, whichever variable sets it. It would not load with a value that is not a number.
     hashsize = sysctl.get(_BUCKETS, "")
     written = {files.HUGEPAGES: settings.kernel_transparent_hugepages, files.GOVERNORS: settings.kernel_cpu_governor}
     contents = {
@@ -55,7 +55,8 @@ def files_of(settings: Settings) -> list[dict[str, Any]]:
 def kernel_of(settings: Settings, facts: kernel.KernelFacts | None) -> dict[str, Any]:
     """The part of the plan that the role kernel reads.
 
-    C(needed) is whether anything is to be set or reported, C(files) are those to write, C(folders) those to make before, C(obsolete) the files to remove.
+    C(needed) is whether the role has anything to set or report, C(files) are the files to write, C(folders) the directories to create for them, and
+    C(obsolete) the files to remove.
     """
     if not settings.kernel_enabled:
         return {"enabled": False, "needed": False, "folders": [], "files": [], "obsolete": []}
@@ -77,7 +78,7 @@ def kernel_of(settings: Settings, facts: kernel.KernelFacts | None) -> dict[str,
 
 
 def is_in_force(settings: Settings, facts: kernel.KernelFacts) -> bool:
-    """Whether a host has every setting as it is wanted, and no other file has the last word on one."""
+    """Whether all settings are in force on a host, and no other file overrides one of them."""
     governor = settings.kernel_cpu_governor
     return (
         MODULE in facts.modules

@@ -11,7 +11,7 @@ from ..placement.draft import HostDraft
 
 # Packages, each with the test whether a host needs it. The names are the same on Debian and Ubuntu.
 _WANTED: Mapping[str, Callable[[HostDraft], bool]] = {
-    # conntrack -S: how many connections the table turned away.
+    # conntrack -S: the number of connections that the full table dropped.
     "conntrack": lambda host: host.settings.kernel_enabled,
     "git": lambda host: any(draft.release.needs_git for draft in host.services),
     "ufw": lambda host: host.settings.firewall_enabled,

@@ -42,10 +42,10 @@ def arguments(draft: ServiceDraft) -> dict[str, str]:
 
 
 def to_dict(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | None:
-    """What roles have to know of a service's TLS; None where it has none or answers on another host.
+    """The TLS files of a service for the roles; None without TLS, and on hosts without the service's API.
 
-    C(name) is whose the certificate is, C(unit) the unit that reads the files, C(copied) those that systemd hands over, by name, and C(read) those
-    that the service's account has to be able to read.
+    C(name) is the name in the certificate, C(unit) the unit that reads the files, C(copied) are the files that systemd passes as copies, by name, and
+    C(read) the files that the service's account reads itself.
     """
     if not is_used(draft) or not draft.answers:
         return None

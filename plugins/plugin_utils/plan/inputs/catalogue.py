@@ -141,7 +141,7 @@ class Catalogue:
     entries: Mapping[str, Entry]
 
     def find(self, model: str) -> Entry | None:
-        """The entry with this name or repository; for another repository id an entry with the repository alone; else None."""
+        """The entry with this name or repository; for another repository id an entry with the repository only; else None."""
         found = self.entries.get(model)
         if found is None and values.REPO.fullmatch(model):
             same_repo = (entry for entry in self.entries.values() if entry.repo == model)

@@ -26,7 +26,7 @@ def takes_it(service: Any) -> bool:
 
 
 def apply_key(host: HostInput) -> HostInput:
-    """The host with a placeholder for the key in each service that gets it."""
+    """The host, with a placeholder for the key in each service that gets it."""
     key, found = host.variables.get(VARIABLE), host.variables.get("model_services")
     if not key or not isinstance(found, (list, tuple)):
         return host

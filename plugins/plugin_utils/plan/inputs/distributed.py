@@ -124,7 +124,7 @@ def interface(value: Any) -> str:
 
 def _nodes(value: Any) -> int:
     if value == 1 and value is not True:
-        raise InvalidValue("a service on one host is not distributed", "take distributed out")
+        raise InvalidValue("a service on one host is not distributed", "remove distributed")
     return int(values.integer(_FEWEST, _MOST)(value))
 
 

@@ -243,7 +243,7 @@ def read(raw: Any) -> HostFacts | None:
         releases=_texts(raw.get("releases")),
         paths=_strings(raw.get("paths")),
         system=_system(raw),
-        # Older facts name the interpreter of the module alone, which is /usr/bin/python3 unless the inventory says otherwise.
+        # Older facts contain only the interpreter of the module, which is /usr/bin/python3 unless the inventory sets another one.
         python=PythonFacts(_text(raw.get("python")), _strings(raw["pythons"]) if isinstance(raw.get("pythons"), Mapping) else None),
         wheels={path: tuple(sorted(_texts(names))) for path, names in raw["wheels"].items()} if isinstance(raw.get("wheels"), Mapping) else {},
         units=tuple(_unit(item) for item in _dicts(raw.get("services")) if item.get("unit")),
@@ -391,7 +391,7 @@ def _lacking(value: Any, ipv6: bool) -> Lacking | None:
         if raw.get(command) == "nft" and has_nft is False:
             return Lacking("nf_tables", f"{command}-nft", "legacy" if has_legacy else "", installed)
         if raw.get(command) == "legacy" and legacy.get(command) is False:
-            return Lacking("iptables tables of the older kind", f"{command}-legacy", "nft" if has_nft else "", installed)
+            return Lacking("legacy iptables tables", f"{command}-legacy", "nft" if has_nft else "", installed)
     return None
 
 

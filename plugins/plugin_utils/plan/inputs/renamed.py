@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Variables that have another name now, or are gone: an inventory that still has them is refused, since nothing would read them."""
+"""Variables that were renamed or removed. An inventory with one of them is an error, since no role would read it."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ NAMES: Mapping[str, str] = {
 }
 
 _OTHER_CLIENT = (
-    "take it out: curl downloads, weights_max_workers files at a time. For another client, download with it and name its folder in weights_path of the service"
+    "remove it: curl downloads, weights_max_workers files at a time. To use another client, download with it, and set the service's weights_path to the "
+    "directory"
 )
-# What to do about a variable that is gone.
+# Removed variables, each with the fix.
 RETIRED: Mapping[str, str] = {"weights_hf_version": _OTHER_CLIENT, "weights_tool": _OTHER_CLIENT}
 
 
 def errors(host: str, variables: Mapping[str, Any]) -> Iterator[PlanError]:
-    """An error for each of them among a host's variables, which are not templated."""
+    """An error for each of these among a host's variables, which are not templated."""
     for name, new in NAMES.items():
         if name in variables:
             yield PlanError(host, "", name, shown(variables[name], name), "this variable was renamed", f"rename it to {new}")
     for name, fix in RETIRED.items():
         if name in variables:
-            yield PlanError(host, "", name, shown(variables[name], name), "there is no such variable any more", fix)
+            yield PlanError(host, "", name, shown(variables[name], name), "this variable was removed", fix)

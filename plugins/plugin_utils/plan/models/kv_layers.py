@@ -57,7 +57,7 @@ def kinds_of(text: Mapping[str, Any], layers: int | None, every: int | None = No
 
     :param text: the text part of config.json
     :param layers: the number of layers
-    :param every: one of so many layers has full attention, by transformers' default
+    :param every: the interval of layers with full attention, by transformers' default
     """
     named = _named(text, layers)
     if named == []:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The resolved plan of a host, as the roles read it: built by the classes of C(types), given as plain dictionaries and lists."""
+"""The resolved plan of a host, as the roles read it: built from the classes in C(types), returned as plain dictionaries and lists."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from . import service_items, types
 
 T = TypeVar("T")
 
-# The addresses that mean all of the host's, and how the host reaches itself then.
+# Addresses for all interfaces, each with the loopback address at which the host reaches a service that listens there.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def host_document(host: HostDraft, defined_in: list[str]) -> dict[str, Any]:
-    """Everything that the roles need to know of a host. The host has no errors.
+    """The resolved plan of a host without errors.
 
-    :param defined_in: the variables that its services come from
+    :param defined_in: the variables that define its services
     """
     settings = host.settings
     releases = {draft.release.name: _release(draft) for draft in host.services}
-    # Of a repository that is a model here and an extra there, the model's.
+    # A repository may be the model of one service and an extra repository of another. The model's entry is used then.
     needed = sorted((weights for draft in host.services for weights in draft.all_weights), key=lambda weights: weights.extra)
     weights = {one.name: _weights_document(host, one) for one in reversed(needed)}
     plan = types.HostPlan(
@@ -74,7 +74,7 @@ def host_document(host: HostDraft, defined_in: list[str]) -> dict[str, Any]:
 
 
 def _typed(kind: Callable[..., T], found: Mapping[str, Any] | None) -> T | None:
-    """A part of the plan by its type, which refuses keys that it does not have."""
+    """A part of the plan as an instance of its type, which refuses unknown keys."""
     return None if found is None else kind(**found)
 
 
@@ -98,7 +98,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
     document = {
         "name": service.name,
         "state": service.state,
-        # The unit that stands for the service on this host: it serves when the unit is active.
+        # The main unit of the service on this host: the service is ready when it is active.
         "unit": node_units.unit_name(draft),
         "engine": draft.engine,
         "model": service.model,
@@ -111,7 +111,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "served_model_name": _served_name(service),
         "address": service.host,
         "port": service.port,
-        # Of several hosts only the head answers.
+        # Only the head of a multi-node service has the API.
         "url": _url(draft, host.address) if draft.answers else None,
         "local_url": local_url,
         "task": draft.task,
@@ -129,16 +129,17 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "before_start": _before_start(draft, weights["path"]),
         "has_api_key": service.has_api_key,
         "node": _node_identity(draft),
-        # Of a multi-node service its units on this host, first the one that stands for it.
+        # The units of a multi-node service on this host, the main unit first.
         "units": units,
-        # Those that it may have had in another role, or with another backend, which go.
+        # Units that it may have had in another role or with another backend, which are removed.
         "former_units": node_units.other_units(host, service, [unit["unit"] for unit in units] or [service.unit]),
         "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
     }
-    # Two runs of the plan give a service the same digest just when nothing of it differs. An estimate is nothing of it.
+    # Two runs of the plan give a service the same digest if and only if its configuration is the same. Estimates are not part of it.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
     files = _files(host, service, node_units.unit_name(draft))
-    # Nor is where a file is on the controller; what it holds is in its path on the host, which stands in the arguments. So do all names in the API.
+    # Paths of files on the controller are not part of it either. The arguments contain the files' paths on the host, which have a digest of the
+    # contents, and all names in the API.
     beside: dict[str, Any] = {
         "all_weights": list(dict.fromkeys(one.name for one in draft.all_weights)),
         "extra_repositories": [extra.to_dict() for extra in draft.extras],
@@ -160,7 +161,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
 
 
 def _node(draft: ServiceDraft) -> dict[str, Any] | None:
-    """This host's node, with what the check of connectivity needs. That follows from the rest and is not in the digest."""
+    """This host's node, with the ports for the connectivity check. These follow from other values and are not part of the digest."""
     found = _node_identity(draft)
     if found is None or draft.placement is None:
         return None
@@ -181,7 +182,7 @@ def _node_identity(draft: ServiceDraft) -> dict[str, Any] | None:
 
 
 def _weights_document(host: HostDraft, weights: Weights) -> types.Weights:
-    """The weights, what is to be downloaded of them, and whether those that were brought have been verified since they last changed."""
+    """The weights, the size of the missing download, and whether the weights have been verified since they last changed."""
     verified = host.facts is not None and (weights.path in host.facts.verified if weights.is_local else _is_complete(host.facts, weights))
     found = weights.to_dict()
     share = types.Share(**found["share"], download=service_items.share_download(found, host.settings.weights_share_stall_timeout))
@@ -189,25 +190,25 @@ def _weights_document(host: HostDraft, weights: Weights) -> types.Weights:
 
 
 def _share_peers(host: HostDraft) -> list[str]:
-    """Addresses of the hosts that copy weights from this one while the run lasts."""
+    """Addresses of the hosts that copy weights from this one during the run."""
     sources = [weights for draft in host.services for weights in draft.all_weights if weights.share.role == SOURCE]
     return sorted({peer for weights in sources for peer in weights.share.peers})
 
 
 def _is_complete(facts: HostFacts, weights: Weights) -> bool:
-    """Whether the host has them, with the files that are chosen now. Manifests of former versions do not say what was chosen then: all but what the
-    user names."""
+    """Whether the host has the weights, with the files that the patterns select now. Manifests of earlier versions contain no patterns: these
+    weights are complete unless the settings name the files to download."""
     chosen = (frozenset(weights.include), frozenset(weights.exclude))
     former = facts.weights_patterns.get(weights.path)
     return weights.path in facts.weights and (former == chosen if former is not None else not weights.include)
 
 
 def _to_fetch(host: HostDraft, weights: Weights) -> int | None:
-    """Bytes that a run will download, None when not known; without facts of the host that is all of it."""
+    """Bytes that a run will download, None when unknown. Without facts of the host it is the whole size."""
     if weights.is_local or (host.facts is not None and _is_complete(host.facts, weights)):
         return 0
     if host.facts is not None and weights.path in host.facts.weights:
-        # Other files are wanted of it than were; how large those are the download finds out.
+        # The patterns have changed. Only the download finds out the size of the files that are missing now.
         return None
     there = host.facts.partial_weights.get(weights.path, 0) if host.facts is not None else 0
     return None if weights.bytes is None else max(0, weights.bytes - there)
@@ -219,7 +220,7 @@ def _thinking(draft: ServiceDraft) -> str:
 
 
 def _thinking_switch(draft: ServiceDraft) -> str:
-    """The argument of its chat template that turns a hybrid's thinking off."""
+    """The argument of the chat template that turns the thinking of a hybrid model off; empty for other models."""
     if draft.entry is None or draft.entry.thinking != "hybrid":
         return ""
     return draft.entry.thinking_switch or "enable_thinking"
@@ -234,7 +235,7 @@ def _absent(host: HostDraft, service: Service) -> types.RemovedService:
         "served": _served_file(host, service),
         "cache": f"{host.settings.host_cache_dir}/{service.name}",
         "units": [],
-        # All that it may have had.
+        # All units that it may have had.
         "former_units": node_units.other_units(host, service),
     }
     account, files = types.Account(**_account(host, service)), _files(host, service, service.unit)
@@ -249,12 +250,12 @@ def _account(host: HostDraft, service: Service) -> dict[str, str]:
 
 
 def _groups(host: HostDraft) -> list[str]:
-    """Groups that services' accounts are members of. An administrator may have put the account that downloads into the group of the GPUs."""
+    """Groups of the services' accounts. An administrator may have added the download account to the group that owns the GPU devices."""
     return [host.settings.host_group, *(host.facts.account_groups if host.facts is not None else ())]
 
 
 def _missing_account(host: HostDraft, service: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The account to create, or to add to groups; None where the host has it in all of them."""
+    """The account to create or to add to groups; None if it exists with all of its groups."""
     user = service["account"]["user"]
     members = host.facts.account_members if host.facts is not None else {}
     if user in members and members[user].issuperset(_groups(host)):
@@ -263,7 +264,7 @@ def _missing_account(host: HostDraft, service: Mapping[str, Any]) -> dict[str, A
 
 
 def _files(host: HostDraft, service: Service, unit: str) -> types.Files:
-    """Where the files lie that are brought for the service, and what tells which of its folders are still needed."""
+    """The directories of the service's files from the controller, and the files on the host that name the directories that are still needed."""
     config = host.settings.host_config_dir
     return types.Files(
         root=service_files.root(config, service.name or ""),
@@ -277,7 +278,7 @@ def _environment_file(host: HostDraft, service: Service) -> str:
 
 
 def _served_file(host: HostDraft, service: Service) -> str:
-    """Where the host keeps the last state of the service that passed its gate."""
+    """The file with the last known good state of the service, which has passed the health gate."""
     return f"{host.settings.host_state_dir}/served/{service.name}.json"
 
 
@@ -300,22 +301,22 @@ def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
     if draft.placement is not None and draft.placement.backend == RAY and not draft.placement.is_head:
         # Ray starts the ranks of this host itself.
         return []
-    # What a reader looks for first comes first; the rest in the order of the alphabet, so that nothing but a change changes the unit.
+    # The most important flags come first. The others are sorted, so that the unit changes only when an argument does.
     listens = {"host": service.host, "port": service.port} if draft.answers else {}
     fixed = {
         **listens,
-        # One is written as ever, so that no unit changes.
+        # A single name is not a list, so that units of earlier versions do not change.
         "served_model_name": service.served_model_names if len(service.served_model_names) > 1 else _served_name(service),
         "tensor_parallel_size": draft.arguments["tensor_parallel_size"],
     }
-    # Of several hosts the head alone has an API that would want a certificate.
+    # Only the head of a multi-node service has an API, and so needs the certificate.
     arguments = {**draft.arguments, **tls.arguments(draft)}
     others = {key: arguments[key] for key in sorted(arguments) if key not in fixed and (draft.answers or key not in tls.ARGUMENTS)}
     return [f"{draft.release.path}/bin/vllm", "serve", weights_path, *args.to_argv({**fixed, **others})]
 
 
 def _url(draft: ServiceDraft, host_address: str) -> str:
-    """How the service is reached by who reaches its host at an address, unless it listens on one address only."""
+    """The URL of the service: with this address of its host, or with the one address on which the service listens."""
     address = host_address if draft.service.host in _LOOPBACK else draft.service.host
     scheme = "https" if tls.is_used(draft) else "http"
     return f"{scheme}://{bracketed(address)}:{draft.service.port}"

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tasks loop over or write for each service: the directories that its account owns, the units to start or remove, what downloads share."""
+"""Items for the tasks of each service: the directories of its account, the units to start or remove, and the sharing of downloads."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..inputs.settings.sharing import ALONE, FOLLOWER, SOURCE
 def directories(account: Mapping[str, str], cache: str, units: list[dict[str, Any]], former: str) -> list[dict[str, Any]]:
     """The directories that a service writes to, as the module C(directories) takes them.
 
-    An existing directory keeps its owner: a unit that changes its account takes its directories over when it starts, not before. A directory of
-    another owner is an error. The directories above them become root's.
+    An existing directory keeps its owner: a unit with a new account changes the owner of its directories when it starts. A directory of any other
+    owner is an error. The parent directories get the owner root.
 
-    :param former: the account that all services once shared
+    :param former: the account that all services shared in earlier versions
     """
     of = [account["user"], former]
     own = {"owner": account["user"], "group": account["group"], "mode": "0750", "of": of}
@@ -33,10 +33,10 @@ def directories(account: Mapping[str, str], cache: str, units: list[dict[str, An
 
 
 def unit_states(service: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A service's units on a host and the state that each is to have, as the module C(service_state) takes them.
+    """A service's units on a host and the desired state of each, as the module C(service_state) takes them.
 
-    Units of another backend or role go first, since they hold the ports. The unit that stands for the service comes last and has the cache, the
-    account and the files, which the others use too.
+    Units of another backend or role come first, since they use the same ports. The main unit comes last, with the cache, the account and the files
+    of the service, which the other units use too.
     """
     keys = ("unit", "environment_file", "served", "folders")
     items = [{key: unit[key] for key in keys} for unit in reversed(service["units"])]
@@ -50,7 +50,7 @@ def unit_states(service: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def share_download(weights: Mapping[str, Any], stall_timeout: int) -> dict[str, Any]:
-    """What the download of some weights has to know of sharing: whom to copy from, or where to export what it has.
+    """The settings for sharing in the download of weights: the source to copy from, or the directory for the export.
 
     :param stall_timeout: seconds to wait for a source that does not answer or makes no progress
     """

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The resolved plan's types: every key that a role reads, with what it holds.
+"""The resolved plan's types: every key that a role reads, with its description.
 
-The README of the role C(plan) and the module's RETURN are written from here (C(make docs)), and each part of the plan is built by one of these
-classes, so a key that is missing, too much or undocumented can't be. Sizes are bytes, times are seconds, paths are absolute.
+C(make docs) writes the README of the role C(plan) and the module's RETURN from this file. Each part of the plan is an instance of one of these
+classes, so no key can be missing, superfluous or undocumented. Sizes are bytes, times are seconds, paths are absolute.
 """
 
 from __future__ import annotations

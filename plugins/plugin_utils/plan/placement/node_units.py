@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The units of a multi-node service: which command each of them supervises, in which role, on which ports.
+"""The units of a multi-node service: the command that each of them supervises, its role and its ports.
 
 With Ray the head has two units: C(ray-head-<service>), Ray's head node, whose supervisor is the leader, and C(vllm-<service>), the engine. Each worker
 has C(ray-worker-<service>). With mp each node has C(vllm-<service>), and the head's supervisor is the leader.
@@ -20,7 +20,7 @@ from ..inputs.settings.accounts import account_name
 from ..programs import library, program
 from .draft import HostDraft, ServiceDraft
 
-# Ports of a Ray cluster on its nodes, counted from the rendezvous port. Below the ports that Linux assigns by itself (32768).
+# Ports of a Ray cluster on its nodes, as offsets from the rendezvous port. They should be below Linux's ephemeral ports (32768).
 _RAY_PORTS = {
     "rendezvous": 0, "supervisor": 1, "node_manager": 2, "object_manager": 3, "runtime_env_agent": 4, "dashboard": 5, "dashboard_agent_grpc": 6,
     "dashboard_agent": 7, "metrics": 8, "client": 9, "autoscaler_metrics": 10, "dashboard_metrics": 11,
@@ -31,7 +31,7 @@ RAY_BLOCK = 128
 _MP_PORTS = {"rendezvous": 0, "supervisor": 1}
 _HEAD_ALONE = frozenset({"rendezvous", "supervisor", "dashboard", "client", "autoscaler_metrics", "dashboard_metrics"})
 
-# The longest path of a socket on Linux, less what Ray puts behind its temporary directory: /session_<date>_<time>_<us>_<pid>/sockets/plasma_store
+# The longest path of a socket on Linux, minus what Ray appends to its temporary directory: /session_<date>_<time>_<us>_<pid>/sockets/plasma_store
 # (see ray/_private/node.py).
 LONGEST_TEMP_DIR = 107 - 64
 
@@ -51,11 +51,11 @@ class NodeUnit:
     writable: list[str]
     # Ray's directory for sockets and logs, empty without Ray. It belongs to root, and the service's group may write it.
     ray_folder: str
-    # A directory in the host's shared memory that the service's units on this host share, empty where a unit has one of its own.
+    # A directory in the host's shared memory that the service's units on this host share; empty where a unit has its own shared memory.
     shared_memory: str
-    # The command that gives these directories to the service's account, as root before each start.
+    # The command that changes the owner of these directories to the service's account. It runs as root before each start.
     own_folders: list[str]
-    # Whether it gets the service's own secrets, which Ray's daemons do not need.
+    # Whether the unit gets the service's own secrets. Ray's daemons do not need them.
     has_secrets: bool
     what: str
     # Directories that are removed with the service.
@@ -71,7 +71,7 @@ def ports(placement: NodePlacement) -> dict[str, int]:
     return {name: placement.rendezvous_port + offset for name, offset in offsets.items() if placement.is_head or name not in _HEAD_ALONE}
 
 
-# Those that listen on loopback alone.
+# Ports that are open on the loopback address only.
 _LOCAL = frozenset({"dashboard", "autoscaler_metrics", "dashboard_metrics"})
 
 
@@ -99,7 +99,7 @@ def highest_port(backend: str, port: int) -> int:
 
 
 def unit_name(draft: ServiceDraft) -> str:
-    """The unit that stands for a service on this host: it serves when the unit is active."""
+    """The main unit of a service on this host: the service is ready when it is active."""
     placement = draft.placement
     return f"ray-worker-{draft.service.name}.service" if placement is not None and placement.backend == RAY and not placement.is_head else draft.service.unit
 
@@ -140,7 +140,7 @@ def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) 
 
 
 def units_of(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: str | None) -> list[NodeUnit]:
-    """The units of a multi-node service on this host, first the one that represents it. Empty for a service on one host."""
+    """The units of a multi-node service on this host, the main unit first. Empty for a service on one host."""
     placement = draft.placement
     if placement is None:
         return []
@@ -206,7 +206,7 @@ def _ray_command(host: HostDraft, draft: ServiceDraft, placement: NodePlacement)
         f"--include-dashboard={'true' if settings.multi_node_ray_dashboard else 'false'}",
         "--dashboard-host=127.0.0.1",
         f"--dashboard-port={numbers['dashboard']}",
-        # Listens wherever grpcio is installed, which vLLM brings.
+        # Ray opens this port if grpcio is installed, which is a dependency of vLLM.
         f"--ray-client-server-port={numbers['client']}",
     ] if placement.is_head else []
     return [
@@ -221,7 +221,7 @@ def _ray_command(host: HostDraft, draft: ServiceDraft, placement: NodePlacement)
         f"--min-worker-port={workers[0]}",
         f"--max-worker-port={workers[-1]}",
         *head,
-        # Ranks ask for a GPU each and for no CPU; Ray would keep an idle process for each CPU.
+        # Each rank requests a GPU and no CPU. Ray would start an idle process for each CPU.
         "--num-cpus=1",
         f"--num-gpus={len(set(draft.gpus or ()))}",
         f"--object-store-memory={settings.multi_node_ray_object_store_memory}",
@@ -235,16 +235,16 @@ def _ray_environment(draft: ServiceDraft, placement: NodePlacement) -> dict[str,
     found = {
         "RAY_AUTH_MODE": "token",
         "RAY_USAGE_STATS_ENABLED": "0",
-        # Ray would kill ranks to save memory, and a service without one of its ranks is no service.
+        # Otherwise Ray kills ranks when memory is low, and the service cannot run without all of its ranks.
         "RAY_memory_monitor_refresh_ms": "0",
-        # Ray runs workers with niceness 15 otherwise, behind everything else on the host, and here they are the engine's ranks.
+        # By default Ray runs workers with niceness 15. Here the workers are the engine's ranks.
         "RAY_worker_niceness": "0",
-        # A journal is no terminal.
+        # The output goes to the journal, not to a terminal.
         "RAY_COLOR_PREFIX": "0",
         "AUTOSCALER_METRIC_PORT": str(placement.rendezvous_port + _RAY_PORTS["autoscaler_metrics"]),
         "DASHBOARD_METRIC_PORT": str(placement.rendezvous_port + _RAY_PORTS["dashboard_metrics"]),
     }
-    # Engine and ranks of one host find each other's sockets there, since each unit has its own /tmp.
+    # The engine and the ranks of a host communicate over sockets in this directory, since each unit has its own /tmp.
     return {**found, "VLLM_RPC_BASE_PATH": _rpc_dir(draft)}
 
 
@@ -311,12 +311,12 @@ def _unit(
 
 
 def own_folders(host: HostDraft, draft: ServiceDraft, folders: list[str], ray_folder: str = "", shared_memory: str = "") -> list[str]:
-    """The command by which a unit, as root, gives its directories to its account (module_utils/own_folders.py)."""
+    """The command with which a unit changes the owner of its directories to its account, as root (module_utils/own_folders.py)."""
     settings = host.settings
     name = account_name(settings.model_service_account_prefix, str(draft.service.name))
     return [
         *program(settings.host_install_dir, "own_folders", f"--user={name}", f"--group={name}"),
-        # Services had one account together before.
+        # The account that all services shared in earlier versions.
         f"--former={settings.host_user}",
         *(f"--folder={folder}" for folder in folders),
         *([f"--ray={ray_folder}"] if ray_folder else []),
@@ -325,7 +325,7 @@ def own_folders(host: HostDraft, draft: ServiceDraft, folders: list[str], ray_fo
 
 
 def digest(draft: ServiceDraft, placement: NodePlacement) -> str:
-    """A checksum of what has to be the same on all nodes of a service: the leader refuses a worker with another one. Environments may differ."""
+    """A checksum of everything that has to be the same on all nodes of a service. The leader refuses a worker with another one. Environments may differ."""
     own = placement.arguments()
     alike = {
         "release": draft.release.name,
@@ -340,7 +340,7 @@ def digest(draft: ServiceDraft, placement: NodePlacement) -> str:
 
 
 def network_digest(placement: NodePlacement, transport: str) -> str:
-    """A checksum of what the connectivity between the nodes depends on, the same on all of them."""
+    """A checksum of the settings that determine the connectivity between the nodes. It is the same on all nodes."""
     nodes = [[node.host, node.address, node.interface] for node in placement.nodes]
     return hashlib.sha256(json.dumps([nodes, placement.backend, placement.rendezvous_port, transport]).encode()).hexdigest()[:16]
 

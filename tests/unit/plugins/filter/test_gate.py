@@ -77,8 +77,8 @@ def test_every_service_is_told_of_with_both_reasons() -> None:
     }
     text = gate_report(errors, outcomes, [service(name) for name in "abcd"], {"d": "the GPU is gone"})
     first, second, third, fourth = text.split("\n\n")
-    assert first.startswith("Service a did not pass its gate on release new. It went back to what served before, release old as of 2026-01-01")
+    assert first.startswith("Service a failed the health gate on release new. It was rolled back to its last known good state, release old of 2026-01-01")
     assert "is healthy again" in first and first.endswith("  ValueError: no blocks\n  more")
     assert "never passed" in second and "stopped and disabled (vllm-b.service)" in second and second.endswith("  no answer")
-    assert "left as it is" in third and "served before" in third
-    assert "does not pass either" in fourth and fourth.index("the GPU is gone") < fourth.index("it fell too")
+    assert "not rolled back" in third and "served before" in third
+    assert "which fails too" in fourth and fourth.index("the GPU is gone") < fourth.index("it fell too")

@@ -40,6 +40,6 @@ def test_all_that_was_theirs_goes() -> None:
 def test_lines_to_read() -> None:
     units = [unit("a", gpus=None, port=0, enabled=""), unit("b"), unit("c")]
     assert orphaned_units.orphaned_lines(units, [{"name": "c"}]) == [
-        "vllm-a.service: active, not enabled, GPUs as it was given; remove.yml -e remove_service=a",
+        "vllm-a.service: active, not enabled, GPUs unknown; remove.yml -e remove_service=a",
         "vllm-b.service: active, enabled, GPUs 0, port 8001; remove.yml -e remove_service=b",
     ]

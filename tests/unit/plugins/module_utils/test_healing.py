@@ -196,7 +196,7 @@ def test_what_is_said_of_each() -> None:
     }
     found = heal_errors(failing, healed, {"b": "ValueError: no"})
     assert list(found) == ["b", "c", "d", "e", "f"]
-    assert "not restarted, since it cannot be told whether it hangs: no counter" in found["f"] and "disable_log_stats" in found["f"]
-    assert "was restarted once and does not pass its gate:\nValueError: no" in found["b"]
-    assert "not restarted: its engine is at work" in found["c"] and "it answers on its own host" in found["d"] and "supervisor" in found["e"]
-    assert heal_lines(failing, healed, found) == ["a was restarted: no step; it passes its gate again", "b was restarted: 500; it does not pass its gate"]
+    assert "not restarted, since the run cannot determine whether it hangs: no counter" in found["f"] and "disable_log_stats" in found["f"]
+    assert "was restarted once and failed the health gate:\nValueError: no" in found["b"]
+    assert "not restarted: its engine is busy" in found["c"] and "it answers on its own host" in found["d"] and "supervisor" in found["e"]
+    assert heal_lines(failing, healed, found) == ["a was restarted: no step; it passed the health gate", "b was restarted: 500; it failed the health gate"]

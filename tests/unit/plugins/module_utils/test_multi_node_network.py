@@ -33,7 +33,7 @@ ROCE = {"name": "roce", "expects": "NET/IB", "devices": True}
 ERRORS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
     ("all is well", service(), {"a": seen("b"), "b": seen("a")}, ()),
     ("no route", service(), {"a": seen("b", interface="", mtu=0), "b": seen("a")}, ("big: a to b (10.0.0.2): there is no route",)),
-    ("another interface", service(), {"a": seen("b", interface="eth1"), "b": seen("a")}, ("leaves by eth1, and the plan has eth0",)),
+    ("another interface", service(), {"a": seen("b", interface="eth1"), "b": seen("a")}, ("uses the interface eth1, and the plan uses eth0",)),
     ("a shut port", service(), {"a": seen("b", closed={"6382": "timed out"}), "b": seen("a")}, ("these ports do not answer: 6382 (timed out)",)),
     ("many shut ports", service(), {"a": seen("b", closed={str(n): "timed out" for n in range(9)}), "b": seen("a")}, ("and 5 more",)),
     ("clocks", service(), {"a": seen("b", skew=-7.26), "b": seen("a")}, ("its clock is -7.3 s off, and 5 s are allowed",)),

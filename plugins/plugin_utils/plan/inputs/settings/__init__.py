@@ -20,7 +20,7 @@ _SECONDS = values.integer(1, 7 * 24 * 3600)
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[A-Za-z0-9._,\s-]*\])?\s*")
 # One version and no wildcard, or a file.
 _PIN = re.compile(r"===?\s*[A-Za-z0-9.+!_-]+\s*(?:;.*)?$|@\s*(?:https?://|file:///|/)\S+\.(?:whl|tar\.gz|zip)(?:#\S+)?\s*(?:;.*)?$")
-# A connection takes some 300 bytes: the most is 40 GB of them.
+# A connection takes about 300 bytes, so the upper limit is 40 GB.
 _CONNECTIONS = values.integer(1024, 2**27)
 _PORT = values.integer(1024, 65535)
 
@@ -28,32 +28,32 @@ _PORT = values.integer(1024, 65535)
 def _endpoints(value: Any) -> tuple[str, ...]:
     read = values.strings(value)
     if not read or any(not url.startswith(("http://", "https://")) for url in read):
-        raise InvalidValue("each endpoint is an http or https address, and there is at least one", "write a list like [https://huggingface.co]")
+        raise InvalidValue("this is not a list of one or more http or https addresses", "write a list like [https://huggingface.co]")
     return tuple(url.rstrip("/") for url in read)
 
 
 def _token_endpoints(value: Any) -> tuple[str, ...]:
-    """Endpoints too, but there may be none."""
+    """A list of endpoints, which may be empty."""
     return _endpoints(value) if value != [] else ()
 
 
 def _address(value: Any) -> str:
-    """An address to reach a host at, or empty."""
+    """The address of a host, or empty."""
     read = values.string(value)
     return values.bind_address(read) if read else read
 
 
 def requirements(value: Any) -> tuple[str, ...]:
-    """Requirements beside the engine, each pinned: what floats is another release on another day under the same name."""
+    """Requirements in addition to the engine, each pinned: otherwise a release could have the same name and different packages on another day."""
     read = tuple(requirement.strip() for requirement in values.strings(value))
     for requirement in read:
         match = _REQUIREMENT.match(requirement)
         if match is None:
             raise InvalidValue(f"{shown(requirement)} is not a requirement", "write <package>==<version>")
         if match["name"].lower() == "vllm":
-            raise InvalidValue("vllm itself stands among the further requirements", "say which vLLM with vllm_version or vllm_source")
+            raise InvalidValue("vllm is the engine, not a further requirement", "remove it, and set vllm_version or vllm_source")
         if not _PIN.match(requirement, match.end()):
-            raise InvalidValue(f"{shown(requirement)} is not pinned", f"write {match['name']}==<version>, so that every host gets the same on every day")
+            raise InvalidValue(f"{shown(requirement)} is not pinned", f"write {match['name']}==<version>, so that every host gets the same package")
     return read
 
 
@@ -61,27 +61,27 @@ def _build_environment(value: Any) -> dict[str, str]:
     read = values.mapping(value)
     for name in read:
         if not values.is_variable_name(name):
-            raise InvalidValue(f"{shown(name)} is not a name for an environment variable", "use letters, digits and _")
+            raise InvalidValue(f"{shown(name)} is not a valid name of an environment variable", "use letters, digits and _")
         if name.startswith("UV_"):
-            raise InvalidValue(f"{name} is set by the build", "say it with the role's variables: vllm_index_url, vllm_find_links, vllm_torch_backend, …")
+            raise InvalidValue(f"the build sets {name}", "use the role's variables instead: vllm_index_url, vllm_find_links, vllm_torch_backend, …")
         if is_secret_name(name):
-            raise InvalidValue(f"by its name {name} is a secret, and it would be kept in the release's record", "leave it out")
+            raise InvalidValue(f"by its name {name} is a secret, and all users can read it in the release's record", "remove it")
     return {name: values.environment_value(item) for name, item in sorted(read.items())}
 
 
-# Readers of settings that say no more than their type.
+# Readers of settings that accept any value of their type.
 _BY_TYPE: dict[str, values.Reader] = {"str": values.string, "bool": values.boolean, "tuple[str, ...]": values.strings, "Version": values.version}
 
 
 def setting(reader: values.Reader) -> Any:
-    """A setting that takes less than all values of its type."""
+    """A setting that accepts only some values of its type."""
     # pylint: disable-next=invalid-field-call  # for the fields of Settings
     return field(metadata={"reader": reader})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Named as the roles' variables are. Times are in seconds, the reserve is in bytes."""
+    """The settings, with the names of the roles' variables. Times are in seconds, the reserve is in bytes."""
 
     host_user: str = setting(values.account)
     host_group: str = setting(values.account)
@@ -179,7 +179,7 @@ class Settings:
     kernel_sysctl: dict[str, str | None]
 
 
-# Read by themselves, since each of their items is an error of its own.
+# Dictionaries, read item by item, so that each invalid item is a separate error.
 _BY_ITEM: dict[str, Callable[[str, Any], tuple[Any, list[PlanError]]]] = {
     "model_service_environment": lambda host, value: environments.read(host, "", "model_service_environment", value),
     **{name: functools.partial(kernel.read_sysctl, name) for name in kernel.VARIABLES},
@@ -191,13 +191,13 @@ NAMES: tuple[str, ...] = tuple(each.name for each in fields(Settings))
 
 
 class MissingDefault(LookupError):
-    """A setting without a default in any role: an error of this collection, not of the inventory."""
+    """A setting without a valid default in any role, which is a bug of this collection."""
 
 
 def read(host: str, defaults: Mapping[str, Any], variables: Mapping[str, Any]) -> tuple[Settings, list[PlanError]]:
-    """The settings of a host. A value that cannot be used is an error, and the default stands in so that the other checks can go on.
+    """The settings of a host. An invalid value is an error, and is replaced by the default, so that the other checks can run.
 
-    :raises MissingDefault: when the defaults lack a setting or hold an unusable one
+    :raises MissingDefault: when a default is missing or invalid
     """
     errors: list[PlanError] = []
     found: dict[str, Any] = {}
@@ -212,7 +212,7 @@ def read(host: str, defaults: Mapping[str, Any], variables: Mapping[str, Any]) -
             found[name] = _READERS[name](variables.get(name, defaults[name]))
         except InvalidValue as bad_value:
             if name not in variables:
-                raise MissingDefault(f"the default of {name} cannot be used: {bad_value.why}") from bad_value
+                raise MissingDefault(f"the default of {name} is invalid: {bad_value.why}") from bad_value
             errors.append(PlanError(host, "", name, shown(variables[name], name), bad_value.why, bad_value.fix))
             found[name] = _READERS[name](defaults[name])
     return Settings(**found), errors

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernel settings: what the user asks for, and what a host has of it. The values are in roles/kernel/defaults."""
+"""Kernel settings: readers of the user's values, and facts of the host. The collection's own values are in roles/kernel/defaults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._kernel import keys
 from ... import values
 from ...errors import InvalidValue, PlanError, did_you_mean, kind, shown
 
-# The collection's parameters, and the user's over them.
+# The collection's parameters, and the user's, which override them.
 VARIABLES = ("kernel_sysctl_defaults", "kernel_sysctl")
 HUGEPAGES = ("always", "madvise", "never")
 
@@ -26,8 +26,8 @@ _LONGEST_VALUE = 1024
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a host says of a kernel parameter. C(absence) is why one that is not there may be right all the same, C(near) the names that are
-    like one that can only be a mistake, C(conflicts) the values that other files give it after ours (None: they remove it)."""
+    """A kernel parameter on a host. C(absence) is why a valid parameter may be missing, C(near) are names similar to that of an unknown parameter,
+    and C(conflicts) are the values that other files set after those of the role (None: they remove it)."""
 
     value: str | None
     exists: bool
@@ -38,7 +38,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class KernelFacts:
-    """What a host has of kernel settings: C(files) are the lines of ours, C(unmanaged) those of somebody else under the same names."""
+    """The kernel settings of a host. C(files) are the lines of managed files, C(unmanaged) are unmanaged files with the name of a managed one."""
 
     files: dict[str, tuple[str, ...]]
     unmanaged: tuple[str, ...]
@@ -51,15 +51,15 @@ class KernelFacts:
 
 
 def hugepages(value: Any) -> str:
-    """A word for transparent huge pages."""
+    """A mode of transparent huge pages."""
     read = values.string(value)
     if read not in HUGEPAGES:
-        raise InvalidValue("the kernel does not know this word", did_you_mean(read, HUGEPAGES, f"write {', '.join(HUGEPAGES)}"))
+        raise InvalidValue("the kernel has no such mode", did_you_mean(read, HUGEPAGES, f"write {', '.join(HUGEPAGES)}"))
     return read
 
 
 def governor(value: Any) -> str:
-    """The name of a governor. Which ones there are depends on the driver, so the host is asked."""
+    """The name of a governor. The driver decides which governors exist, so a check compares the name with the host's facts."""
     read = values.string(value)
     if not _GOVERNOR.fullmatch(read):
         raise InvalidValue("this is not the name of a governor", "write one that the CPUs offer, such as performance, powersave or schedutil")
@@ -67,16 +67,16 @@ def governor(value: Any) -> str:
 
 
 def memlock_users(value: Any) -> tuple[str, ...]:
-    """Users, and groups with @ before them, as limits.conf takes them. root has no need of it."""
+    """Users, and groups with a leading @, as in limits.conf. root needs no entry."""
     read = values.strings(value)
     for name in read:
         if not _MEMLOCK.fullmatch(name):
-            raise InvalidValue(f"{shown(name)} is not the name of a user or, with @ before it, of a group", "write names like alice or @researchers")
+            raise InvalidValue(f"{shown(name)} is neither the name of a user nor, with a leading @, of a group", "write names like alice or @researchers")
     return tuple(dict.fromkeys(read))
 
 
 def read_sysctl(variable: str, host: str, raw: Any) -> tuple[dict[str, str | None], list[PlanError]]:
-    """Parameters by their name with dots, null for one that is taken away. What cannot be used is left out and an error."""
+    """Parameters by their name with dots; null removes a parameter. Invalid items are errors and left out."""
     try:
         pairs = values.mapping(raw)
     except InvalidValue as bad:
@@ -87,7 +87,7 @@ def read_sysctl(variable: str, host: str, raw: Any) -> tuple[dict[str, str | Non
         try:
             key = _name(name)
             if key in found:
-                raise InvalidValue(f"{key} stands there twice, under two spellings of its name", "keep one of them")
+                raise InvalidValue(f"{key} is set twice, under two spellings of its name", "keep one of them")
             found[key] = None if value is None else _value(value)
         except InvalidValue as bad:
             errors.append(PlanError(host, "", f"{variable}.{name}", shown(value, name), bad.why, bad.fix))
@@ -96,7 +96,7 @@ def read_sysctl(variable: str, host: str, raw: Any) -> tuple[dict[str, str | Non
 
 def _name(name: str) -> str:
     if keys.is_pattern(name):
-        raise InvalidValue("a pattern says nothing about which parameters are meant", "write out each name, like net.ipv4.conf.all.rp_filter")
+        raise InvalidValue("this is a pattern, not the name of one parameter", "write out each name, like net.ipv4.conf.all.rp_filter")
     if not keys.is_name(name):
         raise InvalidValue("this is not the name of a kernel parameter", "write it as sysctl shows it, like net.core.somaxconn")
     return keys.canonical(name)
@@ -104,7 +104,7 @@ def _name(name: str) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, bool):
-        raise InvalidValue("YAML read this as true or false, and the kernel takes numbers", "write 1 or 0")
+        raise InvalidValue("YAML reads this as true or false, and the kernel takes numbers", "write 1 or 0")
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float) and math.isfinite(value):
@@ -113,12 +113,12 @@ def _value(value: Any) -> str:
         raise InvalidValue(f"this is {kind(value)} where a number or text belongs", 'write a number, or text like "4096 131072 6291456"')
     text = keys.plain(values.string(value.replace("\t", " ")))
     if not text or len(text) > _LONGEST_VALUE:
-        raise InvalidValue(f"it is empty or longer than {_LONGEST_VALUE} characters", "write a value; null takes the parameter away")
+        raise InvalidValue(f"it is empty or longer than {_LONGEST_VALUE} characters", "write a value, or null to remove the parameter")
     return text
 
 
 def read_facts(raw: Any) -> KernelFacts | None:
-    """Facts from the C(kernel) of host_facts, taken leniently; None where there are none."""
+    """Facts from the C(kernel) of host_facts, read leniently; None where there are none."""
     if not isinstance(raw, Mapping):
         return None
     return KernelFacts(

@@ -117,7 +117,7 @@ ERRORS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, str], str]] =
     ("a wheelhouse without a name", {}, {"vllm_no_index": True}, ("", "vllm_no_index"), "vllm_find_links"),
     ("a file of another version", {"vllm_source": "/srv/vllm-0.31.0.tar.gz"}, {}, ("qwen", "vllm_source"), "vllm_version: 0.31.0"),
     ("a wheel of another version", {}, {"vllm_source": "https://a.example/vllm-0.33.1%2Bcu130-cp38-abi3-x.whl"}, ("", "vllm_source"), "0.33.1+cu130"),
-    ("a variable of uv's", {}, {"vllm_build_environment": {"UV_INDEX": "x"}}, ("", "vllm_build_environment"), "set by the build"),
+    ("a variable of uv's", {}, {"vllm_build_environment": {"UV_INDEX": "x"}}, ("", "vllm_build_environment"), "the build sets UV_INDEX"),
     ("a secret for the build", {}, {"vllm_build_environment": {"GIT_TOKEN": "x"}}, ("", "vllm_build_environment"), "secret"),
     ("a variable that is none", {}, {"vllm_build_environment": {"A-B": "x"}}, ("", "vllm_build_environment"), "letters"),
 ]
@@ -132,8 +132,8 @@ def test_errors(plan: Plans, keys: dict[str, Any], more: dict[str, Any], where: 
 
 PASSES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("a commit", {"vllm_source": f"{GIT}@{COMMIT}"}, {}, ""),
-    ("a branch", {"vllm_source": f"{GIT}@main"}, {}, "main can be a different vLLM"),
-    ("a nightly", {"vllm_source": "nightly"}, {"vllm_extra_index_urls": ["https://nightly.example/"]}, "nightly can be a different vLLM"),
+    ("a branch", {"vllm_source": f"{GIT}@main"}, {}, "main is not pinned and can become a different vLLM"),
+    ("a nightly", {"vllm_source": "nightly"}, {"vllm_extra_index_urls": ["https://nightly.example/"]}, "nightly is not pinned and can become a different vLLM"),
     ("a file of the line", {"vllm_source": f"/srv/vllm-0.32.1.tar.gz#sha256={SHA256}"}, {}, ""),
     ("a file that tells no version", {"vllm_source": f"/srv/v0.31.0.zip#sha256={SHA256}"}, {}, ""),
     ("a wheelhouse", {}, {"vllm_no_index": True, "vllm_find_links": ["/srv/wheels"]}, ""),

@@ -236,7 +236,7 @@ KERNELS = [
     ("half of it", {"iptables": "legacy", "ip6tables": "nft", "installed": True, "nft": False, "legacy": BOTH},
      "which ip6tables-nft and UFW need", "/usr/sbin/ip6tables-legacy"),
     ("legacy without it", {"iptables": "legacy", "ip6tables": "legacy", "installed": True, "nft": True, "legacy": NONE},
-     "of the older kind", "--set iptables /usr/sbin/iptables-nft"),
+     "no legacy iptables tables", "--set iptables /usr/sbin/iptables-nft"),
     ("nothing at all", {"iptables": "nft", "ip6tables": "nft", "installed": True, "nft": False, "legacy": NONE}, "no nf_tables", "boot another kernel"),
 ]
 

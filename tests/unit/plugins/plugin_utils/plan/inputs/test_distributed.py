@@ -362,7 +362,7 @@ def test_runs(over_hosts: Planner, run: Run, expected: list[str]) -> None:
 
 
 KEYS: list[tuple[Any, str, str]] = [
-    ({"nodes": 1}, "distributed.nodes", "take distributed out"),
+    ({"nodes": 1}, "distributed.nodes", "remove distributed"),
     ({"nodes": 0}, "distributed.nodes", "from 2 to 64"),
     ({"nodes": 65}, "distributed.nodes", "from 2 to 64"),
     ({"nodes": True}, "distributed.nodes", "from 2 to 64"),

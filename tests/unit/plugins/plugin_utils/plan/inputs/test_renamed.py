@@ -18,7 +18,7 @@ def test_old_names_are_refused() -> None:
 def test_what_is_gone_is_refused() -> None:
     """Whatever its value: nothing reads it."""
     [error] = renamed.errors("gpu1", {"weights_tool": "curl"})
-    assert (error.key, error.value) == ("weights_tool", "curl") and "take it out" in error.fix
+    assert (error.key, error.value) == ("weights_tool", "curl") and "remove it" in error.fix
 
 
 def test_new_names_are_variables_and_old_ones_are_not(defaults: dict[str, Any]) -> None:

@@ -166,7 +166,7 @@ H100 = 85520809984
         ([0, 1, 2, 3], int(80 * 2**30 * 0.95) - 1, "big", "with 80 GiB each, and one of the service's has 76.0 GiB"),
         ([0, 1, 2, 3], 0, "big", ""),
         # Memory that is not stated is not compared; that the other host is missing is.
-        ([0], 1, "spread", "on each of 2 hosts, and the service is on one"),
+        ([0], 1, "spread", "on each of 2 hosts, and the service runs on one"),
     ],
 )
 def test_gpus_of_a_profile(plan: Plans, gpus: list[int], memory_bytes: int, profile: str, warned: str) -> None:

@@ -173,7 +173,7 @@ EXAMPLES = [
     example(
         "files-are-managed",
         one(small(), facts=kernel(unmanaged_files=["/etc/sysctl.d/90-inferops.conf", "/etc/security/limits.d/90-inferops.conf"])),
-        "move it away, or set kernel_enabled: false",
+        "move the file away, or set kernel_enabled: false",
         one(small(), facts=kernel(unmanaged_files=["/etc/security/limits.d/90-inferops.conf"])),
         on_host=("kernel",),
     ),

@@ -76,7 +76,10 @@ EXAMPLES = [
         one(service(model="qwen3-8b", gpus=[0], vllm_args={"max_model_len": 8192})),
     ),
     example(
-        "sources-are-pinned", one(service(), vllm_source=f"{GIT}@main"), "can be a different vLLM on another day", one(service(), vllm_source=f"{GIT}@{COMMIT}")
+        "sources-are-pinned",
+        one(service(), vllm_source=f"{GIT}@main"),
+        "is not pinned and can become a different vLLM",
+        one(service(), vllm_source=f"{GIT}@{COMMIT}"),
     ),
     example(
         "nightlies-have-an-index",
@@ -137,7 +140,7 @@ EXAMPLES = [
     example(
         "weights-mirror-exists",
         one(service(), weights_share="mirror", weights_mirror_host="cache"),
-        "name one that it has, or say where the mirror is with weights_mirror_address",
+        "name a host of the inventory, or set weights_mirror_address to the mirror's address",
         one(service(), weights_share="mirror", weights_mirror_host="cache", weights_mirror_address="10.0.0.9"),
     ),
     example(
