@@ -74,7 +74,7 @@ def test_with_its_manifest(host: Host) -> None:
 def test_an_empty_folder_and_a_mount_that_is_not_there(host: Host) -> None:
     """Are errors before anything changes."""
     host.run_expect([0], f"rm -rf {FOLDER}/*")
-    assert "holds no config.json, nor anything else" in " ".join(bring().output.split())
+    assert "has no config.json (it is empty)" in " ".join(bring().output.split())
     done = bring(weights_mount="/srv/models")
     assert "nothing is mounted there" in " ".join(done.output.split())
 

@@ -363,10 +363,10 @@ def test_warnings() -> None:
     items.append({"key": "e.f", "wanted": "1", "in_force": "2", "why": "so", "kept": False})
     found = [{"key": "a.b", "file": "/etc/x", "value": None, "why": "later"}, {"key": "c.d", "file": "/etc/x", "value": "2", "why": "later"}]
     said = kernel_settings.warnings(items, found)
-    assert [sentence.split(":")[0] for sentence in said] == ["Not set", "Not set", f"/etc/x wins over {files.SYSCTL_FILE} (later)"]
+    assert [sentence.split(":")[0] for sentence in said] == ["Not set", "Not set", f"/etc/x overrides {files.SYSCTL_FILE} (later)"]
     assert "a.b (wanted 1, in force nothing), c.d (wanted 1, in force nothing)" in said[0]
-    assert said[0].endswith("kept for the next boot.") and said[1].startswith("Not set: e.f (wanted 1, in force 2): so. It is not kept")
-    assert said[2].endswith("a.b is taken out, c.d = 2.")
+    assert said[0].endswith("configured for the next boot.") and said[1].startswith("Not set: e.f (wanted 1, in force 2): so. It is not configured")
+    assert said[2].endswith("a.b is excluded, c.d = 2.")
 
 
 # Facts

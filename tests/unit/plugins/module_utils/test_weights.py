@@ -83,10 +83,10 @@ def test_a_manifest_that_is_none_tells_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (None, "is not there"),
-        ([], "holds no config.json, nor anything else"),
-        (["x.safetensors"], "holds no config.json"),
-        (["config.json"], "holds no file of weights"),
+        (None, "does not exist"),
+        ([], "has no config.json (it is empty)"),
+        (["x.safetensors"], "has no config.json"),
+        (["config.json"], "has no weights"),
         (["config.json", "x.safetensors"], ""),
     ],
 )

@@ -77,7 +77,7 @@ def test_another_toolkit(release: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cuda", "said"),
-    [("None", r"torch 2\.13\.0\+cpu is a build without CUDA.*torch==2\.13\.0,!=2\.13\.0\+cpu in vllm_overrides"), ("'12.8'", r"its wheels contain no nvcc.*cuda_source: system")],
+    [("None", r"torch 2\.13\.0\+cpu is a build without CUDA.*torch==2\.13\.0,!=2\.13\.0\+cpu to vllm_overrides"), ("'12.8'", r"its wheels contain no nvcc.*cuda_source: system")],
 )
 def test_layouts_that_cannot_be(release: Path, cuda: str, said: str) -> None:
     torch(release, "2.13.0+cpu", cuda)
@@ -175,8 +175,8 @@ def test_caches_of_another_cuda(release: Path, tmp_path: Path, monkeypatch: pyte
         ("580.95.05", ["old/libcuda.so.535.104.05", "lib/libcuda.so.580.95.05"], "Remove its folder from /etc/ld.so.conf.d"),
         ("550.54.15", ["lib/libcuda.so.580.95.05"], "reboot to load the new module"),
         ("580.95.05", [], "ldconfig -p lists no libcuda.so.1"),
-        ("580.95.05", ["lib/libcuda.so.580.95.05"], "if it stays"),
-        ("", ["lib/libcuda.so.580.95.05"], "if it stays"),
+        ("580.95.05", ["lib/libcuda.so.580.95.05"], "if the error persists"),
+        ("", ["lib/libcuda.so.580.95.05"], "if the error persists"),
     ],
 )
 def test_error_803_says_which_library_the_loader_finds(
