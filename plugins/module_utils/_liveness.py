@@ -84,7 +84,7 @@ def _ask(api: _openai_api.Api, task: str, model: str) -> tuple[str, str]:
         if 200 <= error.status < 500:
             # The cause is the request, the API key or the model's answer; a restart would not change that.
             return ANSWERS, str(error)
-        return (HANGS if error.status == 0 and "no whole answer" in str(error) else BROKEN), str(error)
+        return (HANGS if error.status == 0 and "no complete answer" in str(error) else BROKEN), str(error)
     except Exception as error:  # pylint: disable=broad-except  # Another thread waits for the result.
         return BROKEN, f"{type(error).__name__}: {_openai_api.shown(error)}"
     return ANSWERS, "it answers on its own host"

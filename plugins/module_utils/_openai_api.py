@@ -170,7 +170,7 @@ def explain(error: Exception, api: Api, seconds: float) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS error: {error.reason or error}"
     if isinstance(error, (TimeoutError, socket.timeout)):
-        return f"no whole answer after {seconds:.0f} s"
+        return f"no complete answer after {seconds:.0f} s"
     if isinstance(error, http.client.IncompleteRead):
         return f"the answer was cut off after {len(error.partial)} bytes"
     if isinstance(error, http.client.RemoteDisconnected):

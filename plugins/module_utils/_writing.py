@@ -12,7 +12,7 @@ import json
 import os
 import typing as t
 
-# What a writer that was killed leaves beside a file; the next one writes over it.
+# Ending of the temporary file. A killed writer leaves it; the next writer overwrites it.
 UNFINISHED = ".new"
 
 

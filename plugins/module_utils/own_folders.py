@@ -4,7 +4,7 @@
 
     own_folders --user=USER --group=GROUP [--former=USER]... [--folder=PATH]... [--ray=PATH] [--memory=NAME]
 
-Folders that belong to another account, for example of a unit from before each service had its own account, change their owner with all contents.
+Folders of another account, for example of a unit from before each service had its own account, get the new owner together with their contents.
 When the account changes, the files of Ray and engines in --ray and --memory are removed: no start needs those of an earlier one.
 
 Run it with C(python3 -EsB): the unit's HOME belongs to the service, and root must not load Python code from there.

@@ -30,7 +30,7 @@ CHANGED = ("/etc/default/ufw", "/etc/ufw/ufw.conf", "/etc/ufw/user.rules", "/etc
 
 _SCRIPT = """\
 #!/bin/sh
-# {mark}: puts the firewall back as it was before a change that nobody confirmed. {unit}.service runs it.
+# {mark}: restores the state of the firewall before an unconfirmed change. {unit}.service runs it.
 set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 cd '{directory}' || exit 1
@@ -51,19 +51,19 @@ while read -r command chain policy; do
     "$command" -P "$chain" "$policy" || exit 1
 done <former/policies
 [ -e former/boot ] || systemctl disable ufw.service
-# Its unit says what is so; what it would unload is gone already.
+# Stop the unit too, so that its state is right; its rules are unloaded already.
 [ -e former/enabled ] || systemctl stop --no-block ufw.service
 
 date --utc +%Y-%m-%dT%H:%M:%SZ >returned
 rm -rf former
 rm -f {armed}
-echo "the former state of the firewall is back"
+echo "the previous state of the firewall is restored"
 """
 
 _SERVICE = """\
 # {mark}
 [Unit]
-Description=Put the firewall back as it was before a change that nobody confirmed
+Description=Roll back an unconfirmed change of the firewall
 ConditionPathExists={directory}/former
 After=ufw.service
 StartLimitIntervalSec=0
@@ -78,7 +78,7 @@ RestartSec=2
 _TIMER = """\
 # {mark}
 [Unit]
-Description=Wait for a change of the firewall to be confirmed
+Description=Wait for the confirmation of a change of the firewall
 
 [Timer]
 OnActiveSec={seconds}

@@ -117,7 +117,7 @@ class Endpoint:
         self.failures = 0
         # Until when it is deprioritised, and its rate then.
         self.slow_until, self.slow_rate = 0.0, 0.0
-        self.said = "not asked"
+        self.said = "not requested yet"
         self.wrong: dict[str, int] = {}
         self.lacks: dict[str, str] = {}
         # How often a file that must come from a single endpoint was started here.

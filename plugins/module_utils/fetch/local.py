@@ -37,7 +37,7 @@ class VerifyError(Exception):
 
 
 def list_files(base: str) -> list[str]:
-    """Return the paths of all files below a folder, without those of hidden folders (.git, .cache)."""
+    """Return the paths of all files in a folder and its subfolders, without those of hidden folders (.git, .cache)."""
     found = []
     for folder, folders, names in os.walk(base, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -23,7 +23,7 @@ from .connection import HEARTBEAT_SECONDS, Connection, one_line
 OWN_VARIABLES = ("SUPERVISOR_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "MAINPID", "LISTEN_FDS", "LISTEN_PID")
 # The name of the worker that is not a node: the engine beside Ray's head node.
 ENGINE = "engine"
-# Exit status of a program whose arguments are wrong. They stay wrong, so systemd does not start it again.
+# Exit status of a program with wrong arguments. A restart would not help, so systemd does not restart it.
 WRONG_ARGUMENTS = 2
 LOOK_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 300.0

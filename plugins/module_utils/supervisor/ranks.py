@@ -17,7 +17,7 @@ Rank = t.Tuple[int, str]
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat behind the name (see proc(5)): state, parent, …; empty where there is no such process."""
+    """Return the fields of /proc/PID/stat after the name (see proc(5)): state, parent, …; empty when the process does not exist."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()

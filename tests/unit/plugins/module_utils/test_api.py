@@ -315,7 +315,7 @@ def test_a_byte_now_and_then_does_not_hold_anybody(wild: Wild, before: bytes) ->
 
     api = wild(drip, 0.6)  # type: ignore[call-arg]
     began = time.monotonic()
-    with pytest.raises(_openai_api.ApiError, match="no whole answer after 1 s"):
+    with pytest.raises(_openai_api.ApiError, match="no complete answer after 1 s"):
         api.call("/x")
     assert time.monotonic() - began < 5
 
