@@ -63,12 +63,12 @@ class ActionModule(ActionBase):
                 return self._told_to_others(arguments, host, self._result(arguments, status, seconds))
             other = self._told_by_others(arguments)
             if other:
-                return failure(arguments, seconds, f"{arguments['label']} is not waited for any longer, since it is a part of what failed on {other}")
+                return failure(arguments, seconds, f"{arguments['label']}: stopped waiting, because its group has failed on {other}")
             if seconds >= arguments["timeout"]:
                 return failure(
                     arguments, seconds,
                     f"{arguments['label']}: {arguments['unit']} has not ended after {seconds:.0f} s "
-                    f"({describe(status)}). It goes on by itself; run the playbook again to rejoin it.",
+                    f"({describe(status)}). It continues on the host; run the playbook again to rejoin it.",
                 )
             if time.monotonic() >= quiet_until:
                 display.display(f"  {host}: {arguments['label']}: {describe(status)} ({seconds:.0f} s)")
@@ -86,9 +86,9 @@ class ActionModule(ActionBase):
                 task_vars=task_vars,
             )
         except AnsibleConnectionFailure as error:
-            display.vv(f"{arguments['unit']}: connection lost, trying again: {error}")
+            display.vv(f"{arguments['unit']}: connection lost, reconnecting: {error}")
             time.sleep(LOOK_SECONDS)
-            return {"ended": False, "progress": {"text": "connection lost, trying again"}}
+            return {"ended": False, "progress": {"text": "connection lost, reconnecting"}}
 
     def _marker(self, arguments: dict[str, t.Any]) -> str:
         """The file with which a task reports a failure to the same task on other hosts, which run in other processes on the controller."""
@@ -121,7 +121,7 @@ class ActionModule(ActionBase):
         if not status["failed_start"]:
             return result
         if status.get("load") == "not-found":
-            reason = f"there is no unit {arguments['unit']} on the host"
+            reason = f"the host has no unit {arguments['unit']}"
         else:
             # The program's own message, in the status file or else in the journal, is more specific than systemd's result.
             reason = progress.get("error") or status.get("cause") or f"{arguments['unit']} ended with result {status['result']}"

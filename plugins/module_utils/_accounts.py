@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The accounts of model services on a host: which are ours, how they come and go, and how root does something as one of them."""
+"""The accounts of model services on a host: which are managed, their creation and removal, and how root runs a function as one of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pwd
 import subprocess
 import typing as t
 
-# Begins the comment (GECOS) of every account that was made for a service; what comes after it is the service's name.
+# Prefix of the comment (GECOS) of every account that was created for a service; the service's name follows.
 MARK = "inferops service "
 NO_LOGIN = "/usr/sbin/nologin"
 
 
 def read(prefix: str) -> dict[str, dict[str, t.Any]]:
-    """Return, by name, the C(uid), primary C(group), C(groups), C(home) and C(comment) of the accounts that begin with a prefix or bear our mark."""
+    """Return, by name, the C(uid), primary C(group), C(groups), C(home) and C(comment) of accounts whose name has a prefix or whose comment has the mark."""
     found = {}
     for entry in pwd.getpwall():
         if entry.pw_name.startswith(prefix) or entry.pw_gecos.startswith(MARK):
@@ -26,7 +26,7 @@ def read(prefix: str) -> dict[str, dict[str, t.Any]]:
 
 
 def find(name: str) -> dict[str, t.Any] | None:
-    """Return what is known of an account, wherever the host keeps it; None where there is none."""
+    """Return the same for one account, from any source of the host (NSS); None when it does not exist."""
     try:
         return _about(pwd.getpwnam(name))
     except KeyError:
@@ -42,33 +42,33 @@ def _about(entry: pwd.struct_passwd) -> dict[str, t.Any]:
 
 
 def groups_of(name: str) -> list[str]:
-    """Return the names of the groups that an account is in beside its own."""
+    """Return the names of the groups that an account is a member of, without its primary group."""
     return sorted(group.gr_name for group in grp.getgrall() if name in group.gr_mem)
 
 
 def is_of(about: t.Mapping[str, t.Any], service: str) -> bool:
-    """Tell whether an account was made for a service."""
+    """Whether an account was created for a service."""
     return about["comment"] == MARK + service
 
 
 def ensure(name: str, service: str, home: str, groups: t.Sequence[str], check_mode: bool) -> list[str]:
-    """See that a service has its account, with a group of the same name and in further groups; return what was, or would be, done.
+    """Make sure that a service has its account, with a group of the same name and in further groups; return the changes, made or in check mode predicted.
 
-    Raises RuntimeError where the account is somebody else's, or can't be made.
+    Raises RuntimeError when the account is not managed, or cannot be created.
     """
     about = find(name)
     if about is None:
         group = _group(name)
         if group is not None and group.gr_mem:
-            raise RuntimeError(f"a group {name} with members ({', '.join(group.gr_mem)}) is on the host and was not made by inferops.gpu")
+            raise RuntimeError(f"the host has a group {name} with members ({', '.join(group.gr_mem)}) that was not created by inferops.gpu")
         if not check_mode:
             own = ["--gid", name] if group is not None else ["--user-group"]
-            # A system account: logind's RemoveIPC leaves those alone, and no login screen shows them.
+            # A system account: logind's RemoveIPC does not apply to it, and no login screen shows it.
             _run("useradd", "--system", *own, "--no-create-home", "--home-dir", home, "--shell", NO_LOGIN, "--comment", MARK + service,
                  *(["--groups", ",".join(groups)] if groups else []), name)
         return [f"account {name}"]
     if not is_of(about, service):
-        raise RuntimeError(f"the account {name} is on the host and was not made by inferops.gpu for service {service} (its comment is {about['comment']!r})")
+        raise RuntimeError(f"the host has an account {name} that was not created by inferops.gpu for service {service} (its comment is {about['comment']!r})")
     missing = sorted(set(groups) - set(about["groups"]) - {about["group"]})
     if missing and not check_mode:
         _run("usermod", "--append", "--groups", ",".join(missing), name)
@@ -76,30 +76,30 @@ def ensure(name: str, service: str, home: str, groups: t.Sequence[str], check_mo
 
 
 def remove(name: str) -> bool:
-    """Take away an account that bears our mark, with its group, and return whether it was there. Raises RuntimeError."""
+    """Remove a managed account with its group, and return whether it existed. Raises RuntimeError."""
     about = find(name)
     if about is None or not about["comment"].startswith(MARK):
         return False
     delete(name)
     group = _group(name)
-    # Where userdel leaves groups alone (USERGROUPS_ENAB of login.defs).
+    # In case userdel keeps the group (USERGROUPS_ENAB of login.defs).
     if group is not None and not group.gr_mem:
         delete_group(name)
     return True
 
 
 def delete(name: str) -> None:
-    """Take an account away. Raises RuntimeError with the command's words."""
+    """Remove an account. Raises RuntimeError with the command's message."""
     _run("userdel", name)
 
 
 def delete_group(name: str) -> None:
-    """Take a group away. Raises RuntimeError with the command's words."""
+    """Remove a group. Raises RuntimeError with the command's message."""
     _run("groupdel", name)
 
 
 def is_ours(name: str) -> bool:
-    """Tell whether there is an account of this name that was made for a service."""
+    """Whether an account of this name exists and was created for a service."""
     about = find(name)
     return about is not None and about["comment"].startswith(MARK)
 
@@ -118,10 +118,10 @@ def _run(*command: str) -> None:
 
 
 def as_account(user: str, function: t.Callable[..., t.Any], *arguments: t.Any) -> t.Any:
-    """Call a function in a process of an account, which can do no more than the account may, and return its result (what JSON can hold).
+    """Call a function in a process that runs as an account, and return its result, which has to be JSON-serialisable.
 
-    For work in folders that are the account's own: whatever lies there, and whoever changes it meanwhile, root has no part in it. Who is not root
-    calls it directly. Raises OSError with what the function said, KeyError where there is no such account.
+    For work in folders that the account owns: whatever is in them, the process has only the account's permissions. Without root the function is
+    called directly. Raises OSError with the function's error, KeyError when the account does not exist.
     """
     entry = pwd.getpwnam(user)
     if os.geteuid() in (entry.pw_uid, *([] if os.geteuid() == 0 else [os.geteuid()])):
@@ -137,14 +137,14 @@ def as_account(user: str, function: t.Callable[..., t.Any], *arguments: t.Any) -
     try:
         answer = json.loads(said)
     except ValueError:
-        raise OSError(f"the work as {user} broke off") from None
+        raise OSError(f"the process that ran as {user} died without a result") from None
     if "error" in answer:
         raise OSError(answer["error"])
     return answer["result"]
 
 
 def _answer(entry: pwd.struct_passwd, write_end: int, function: t.Callable[..., t.Any], arguments: t.Sequence[t.Any]) -> t.NoReturn:
-    """In the child: become the account for good, call, answer, end."""
+    """In the child process: switch to the account permanently, call the function, send the result, exit."""
     try:
         os.chdir("/")
         os.setgroups(os.getgrouplist(entry.pw_name, entry.pw_gid))
@@ -152,7 +152,7 @@ def _answer(entry: pwd.struct_passwd, write_end: int, function: t.Callable[..., 
         os.setuid(entry.pw_uid)
         os.umask(0o022)
         answer = {"result": function(*arguments)}
-    except Exception as error:  # whatever it is, who waits has to hear of it
+    except Exception as error:  # the parent process waits for the result, so any error must reach it
         answer = {"error": str(error)}
     try:
         with os.fdopen(write_end, "w") as file:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask services for what they are there for: M(inferops.gpu.api_check), on a host and on the controller."""
+"""Send each service a real request: M(inferops.gpu.api_check), on a host and on the controller."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ OPTIONS: dict[str, t.Any] = {
     "fail": {"type": "bool", "default": True},
 }
 
-# Lines of a service's journal that are looked through, and of those that are shown.
+# How many lines of a service's journal are searched, and how many of them are shown.
 JOURNAL_LINES = 300
 SHOWN_LINES = 20
 
 
 def check(parameters: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Ask all services side by side. Returns the module's result, with C(failed) and C(msg) where it is to fail."""
+    """Check all services in parallel. Returns the module's result, with C(failed) and C(msg) when it has to fail."""
     asked = parameters["services"]
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
         results = list(pool.map(lambda service: ask(service, parameters), asked))

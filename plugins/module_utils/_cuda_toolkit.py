@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What CUDA a release's torch is built for, which toolkit stands in the release, and whether the result of its smoke test still holds.
+"""Which CUDA version a release's torch is built for, which toolkit the release has, and whether the result of its smoke test is still valid.
 
-Runs on the host: in C(host_facts), and in the programs that link a toolkit and try it. Nothing of the release is imported.
+Runs on the host: in C(host_facts), and in the programs that link and test a toolkit. It imports nothing from the release.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import typing as t
 # The file in a release with the result of its smoke test.
 RECORD = "cuda.json"
 
-# The parts by which a toolkit is known. What a compiler is made of changes when one of these does.
+# The files that identify a toolkit: another version of the compiler changes at least one of them.
 _IDENTIFYING = (
     "bin/nvcc", "bin/ptxas", "bin/cudafe++", "bin/fatbinary", "bin/nvcc.profile", "nvvm/bin/cicc", "nvvm/libdevice/libdevice.10.bc",
     "include/cuda.h", "include/cuda_runtime_api.h", "include/crt/host_config.h", "include/cupti_version.h",
@@ -27,32 +27,32 @@ _IDENTIFYING = (
 _TORCH_CUDA = re.compile(r"^cuda\b[^=\n]*=\s*(?:'([^']*)'|\"([^\"]*)\"|None)", re.MULTILINE)
 _TORCH_VERSION = re.compile(r"^__version__\s*=\s*['\"]([^'\"]*)['\"]", re.MULTILINE)
 
-# Packages that say a part's version, as wheels and as the toolkit's own version.json name them. The others are measured.
+# Packages that state the version of a part, as wheels and as the toolkit's version.json name them. The other parts report it themselves.
 _WHEELS = {"nvvm": "nvidia_nvvm", "crt": "nvidia_cuda_crt", "cccl": "nvidia_cuda_cccl"}
 _VERSION_JSON = {"nvvm": ("libnvvm", "cuda_nvvm"), "crt": ("cuda_crt",), "cccl": ("cuda_cccl", "cccl")}
 
 
 def site_packages(release: str) -> str:
-    """Return where a release's packages are; empty when it is no virtual environment."""
+    """Return the path of a release's packages; empty when it is not a virtual environment."""
     return next(iter(sorted(glob.glob(os.path.join(release, "lib", "python3*", "site-packages")))), "")
 
 
 def torch_build(release: str) -> tuple[str, str]:
-    """Return the version of a release's torch and the CUDA that it is built for; either is empty when there is none. Torch is not imported."""
+    """Return the version of a release's torch and the CUDA version that it is built for; each is empty when there is none. Does not import torch."""
     text = _read(os.path.join(site_packages(release), "torch", "version.py"))
     version, cuda = _TORCH_VERSION.search(text), _TORCH_CUDA.search(text)
     return version.group(1) if version else "", (cuda.group(1) or cuda.group(2) or "") if cuda else ""
 
 
 def wheels_home(release: str, cuda: str) -> str:
-    """Return the folder that the wheels of a CUDA's major version share; they do since CUDA 13."""
+    """Return the folder that all wheels of a CUDA major version share (since CUDA 13)."""
     return os.path.join(site_packages(release), "nvidia", "cu" + cuda.split(".")[0])
 
 
 def stated_versions(home: str, site: str) -> dict[str, str]:
-    """Return what packages say of parts that cannot be asked themselves, as major.minor.
+    """Return the versions (major.minor) that packages state for parts that do not report their own.
 
-    Wheels speak for a toolkit inside C(site) alone, and a part without one is missing there: empty. Elsewhere what nobody speaks of is left out.
+    Wheels count only for a toolkit inside C(site); a part without a wheel is missing there: empty. Elsewhere parts without a statement are omitted.
     """
     found = {}
     if os.path.realpath(home).startswith(os.path.realpath(site) + os.sep):
@@ -73,7 +73,7 @@ def stated_versions(home: str, site: str) -> dict[str, str]:
 
 
 def doubled_bindings(site: str) -> str:
-    """Return which packages both bring C(cuda.bindings), so that one has written over the other; empty when all is well."""
+    """Return the packages that both contain C(cuda.bindings), so that one has overwritten the other's files; empty when only one does."""
     owners = []
     for path in sorted(glob.glob(os.path.join(site, "cuda_*.dist-info", "RECORD"))):
         if "\ncuda/bindings/runtime." in "\n" + _read(path):
@@ -82,7 +82,7 @@ def doubled_bindings(site: str) -> str:
 
 
 def header_version(home: str, header: str, macro: str, minor_unit: int) -> str:
-    """Return major.minor of a header's version macro (13000 is 13.0); empty without it. C(minor_unit) is what one minor counts for there."""
+    """Return major.minor of a header's version macro (13000 is 13.0); empty without it. C(minor_unit) is the value of one minor version."""
     match = re.search(rf"^#define\s+{macro}\s+(\d+)", _read(os.path.join(home, "include", header)), re.MULTILINE)
     if not match:
         return ""
@@ -97,9 +97,9 @@ def minor(version: str) -> str:
 
 
 def identity(release: str) -> str:
-    """Return a digest of what the smoke test depends on in a release and of the host's compiler: sizes and times of files, nothing is read or run.
+    """Return a digest of the files that the smoke test depends on, in the release and the host's compiler: sizes and modification times only.
 
-    Paths count from the release, so that it may be renamed.
+    Paths are relative to the release, so it may be renamed.
     """
     home = os.path.join(release, "cuda")
     seen: list[t.Any] = []
@@ -111,7 +111,7 @@ def identity(release: str) -> str:
 
 
 def read_record(release: str) -> dict[str, t.Any]:
-    """Return the result of a release's smoke test; empty where there is none that can be read."""
+    """Return the result of a release's smoke test; empty when there is none, or it is not readable."""
     try:
         found = json.loads(_read(os.path.join(release, RECORD)) or "{}")
     except ValueError:
@@ -120,7 +120,7 @@ def read_record(release: str) -> dict[str, t.Any]:
 
 
 def stale(release: str, record: t.Mapping[str, t.Any], gpus: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
-    """Return what has changed since the smoke test of a release; an empty list means that its result holds."""
+    """Return what has changed since the smoke test of a release; an empty list means that its result is still valid."""
     if not record:
         return ["no smoke test has passed"]
     changed = []

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Owners and modes of the directories that this collection makes."""
+"""Owners and modes of the directories that this collection creates."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import typing as t
 
 from . import _safe_paths
 
-# Entries of one directory that are looked at: a host has no more services than that.
+# How many entries of a directory are read: a host has fewer services.
 MOST = 1000
 
 
 def describe(path: str) -> str | None:
-    """Return owner:group mode of a directory, or None where it does not exist. Raises OSError on anything else, and where a link can't be trusted."""
+    """Return owner:group mode of a directory, or None when it does not exist. Raises OSError when it is something else, or behind an untrusted link."""
     found = _safe_paths.stat_folder(path)
     if found is None:
         return None
@@ -26,7 +26,7 @@ def describe(path: str) -> str | None:
 
 
 def name_of(look_up: t.Callable[[int], t.Any], number: int) -> str:
-    """Return the name of a user or group id, or the number where it has none."""
+    """Return the name of a user or group id, or the number when it has none."""
     try:
         return look_up(number)[0]
     except KeyError:
@@ -34,9 +34,9 @@ def name_of(look_up: t.Callable[[int], t.Any], number: int) -> str:
 
 
 def read(bases: t.Iterable[str], deeper: t.Iterable[str]) -> dict[str, str]:
-    """Return owner:group mode of some directories and of those directly in them, by path. What is none, or can't be trusted, is left out.
+    """Return owner:group mode of some directories and of those directly in them, by path. Omits other files and untrusted links.
 
-    :param bases: absolute paths; of those that are C(deeper) too, the directories two levels down are read as well
+    :param bases: absolute paths; for those in C(deeper), the directories two levels down are read as well
     """
     wanted = [base for base in dict.fromkeys(bases) if os.path.isabs(base)]
     children = [child for base in wanted for child in _children(base)]

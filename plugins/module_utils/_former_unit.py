@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Units from before each service had an account of its own: they do not take over their folders themselves, and are given them when they come back."""
+"""Units from before each service had its own account: they do not take over their folders themselves, so a rollback to one has to change the owner."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import typing as t
 
 from . import _safe_paths
 
-# The program by which units take over their folders (own_folders.py).
+# The program with which units take over their folders (own_folders.py).
 PROGRAM = "own_folders"
 _MODE = 0o750
 _SHARED_MEMORY = "/dev/shm"
 
 
 def owns_folders(unit_text: str) -> bool:
-    """Tell whether a unit takes over its folders by itself."""
+    """Whether a unit takes over its folders by itself."""
     return PROGRAM in unit_text
 
 
 def account_of(unit_text: str) -> tuple[str, str]:
-    """Return the user and group that a unit's text names; empty where it names none."""
+    """Return the user and group in a unit's text; empty when it has none."""
     found = dict(re.findall(r"^(User|Group)=(\S+)$", unit_text, flags=re.MULTILINE))
     return found.get("User", ""), found.get("Group", "")
 
 
 def missing_account(unit_text: str) -> str:
-    """Return the user or group of a unit that the host does not have; empty where all is there."""
+    """Return the user or group of a unit that does not exist on the host; empty when both exist."""
     user, group = account_of(unit_text)
     for name, look_up in ((user, pwd.getpwnam), (group, grp.getgrnam)):
         try:
@@ -44,7 +44,7 @@ def missing_account(unit_text: str) -> str:
 def give_back(unit_text: str, own_folders: t.Sequence[str]) -> None:
     """Give a unit's account the folders that the command of a later unit of the same service has taken over. Raises OSError.
 
-    :param own_folders: that command; of its words the account and the folders are read
+    :param own_folders: that command, whose arguments are the account and the folders
     """
     user, group = account_of(unit_text)
     words = [word.partition("=")[::2] for word in own_folders if word.startswith("--")]
@@ -65,7 +65,7 @@ def give_back(unit_text: str, own_folders: t.Sequence[str]) -> None:
             finally:
                 os.close(folder)
         elif name == "--memory" and "/" not in value:
-            # It creates that again.
+            # The unit creates it again.
             _safe_paths.remove(os.path.join(_SHARED_MEMORY, value))
 
 

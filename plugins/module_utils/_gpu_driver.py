@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the host has of NVIDIA's driver beside the GPUs: the loaded kernel module, NVSwitches, Fabric Manager, and packages that are held."""
+"""Facts about NVIDIA's driver, apart from the GPUs: the loaded kernel module, NVSwitches, Fabric Manager, and held packages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import re
 import subprocess
 import typing as t
 
-# PCI: NVIDIA, and a bridge of the kind "other", which is what an NVSwitch says it is.
+# PCI ids: the vendor NVIDIA, and the class "other bridge", which NVSwitches have.
 _NVIDIA = "0x10de"
 _SWITCH = "0x0680"
 _PACKAGE_VERSION = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
@@ -25,7 +25,7 @@ def _read(path: str) -> str:
 
 
 def count_nvswitches(devices: str = "/sys/bus/pci/devices") -> int:
-    """Return how many NVSwitches are on the PCI bus. Newer machines hide theirs behind a network device and count none."""
+    """Return how many NVSwitches are on the PCI bus. Newer machines have theirs behind a network device: 0."""
     return sum(
         1 for path in glob.glob(os.path.join(devices, "*"))
         if _read(os.path.join(path, "vendor")) == _NVIDIA and _read(os.path.join(path, "class")).startswith(_SWITCH)
@@ -33,12 +33,12 @@ def count_nvswitches(devices: str = "/sys/bus/pci/devices") -> int:
 
 
 def loaded_module(path: str = "/sys/module/nvidia/version") -> str:
-    """Return the version of the kernel module that is loaded; empty when none is."""
+    """Return the version of the loaded kernel module; empty when none is loaded."""
     return _read(path)
 
 
 def driver_packages() -> dict[str, dict[str, t.Any]]:
-    """Return C(version) and C(held) of the installed Debian packages of driver and toolkit, by name; none where dpkg knows none."""
+    """Return C(version) and C(held) of the installed Debian packages of driver and toolkit, by name; empty without dpkg."""
     try:
         done = subprocess.run(
             ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev}\t${Package}\t${Version}\n", "*nvidia*", "cuda-*"],
@@ -51,7 +51,7 @@ def driver_packages() -> dict[str, dict[str, t.Any]]:
 
 
 def fabric_manager(packages: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
-    """Return the version of the installed Fabric Manager as the driver writes its own; empty when there is none."""
+    """Return the version of the installed Fabric Manager in the driver's format; empty when it is not installed."""
     for name, package in packages.items():
         match = _PACKAGE_VERSION.match(package["version"])
         if name.startswith("nvidia-fabricmanager") and match:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read the state of a Linux host from /proc, /sys and a few commands that are there on every Debian or Ubuntu."""
+"""Read the state of a Linux host from /proc, /sys and a few commands that every Debian or Ubuntu has."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ import typing as t
 from . import _reading, _safe_paths
 
 UNIT_DIRECTORY = "/etc/systemd/system"
-# Every unit of ours carries this line, so that nobody else's `vllm-*.service` is taken for ours.
 SHARED_MEMORY = "/dev/shm"
 # The name of the process that listens for other nodes while the network is checked (_multi_node_network.py); at most 15 bytes, the limit of Linux.
 NETWORK_PROBE = "inferops-probe"
+# Every managed unit begins with this line, which distinguishes it from an unmanaged `vllm-*.service`.
 UNIT_MARK = "# Managed by inferops.gpu"
-# How long a command may take, and a file system over a network to say how large it is.
+# Timeouts in seconds: of a command, and of statvfs on a network file system.
 RUN_SECONDS = 60
 MOUNT_SECONDS = 5
-# Kinds of file systems that wait for somebody else: a server, or a program (FUSE).
+# Types of file systems that depend on a server or on another program (FUSE), and may hang.
 _REMOTE = ("nfs", "cifs", "smb", "ceph", "gluster", "lustre", "gpfs", "beegfs", "fuse", "9p", "afs", "ocfs", "gfs", "pvfs", "orangefs", "weka",
            "virtiofs", "autofs")
 
 
 def run(*command: str) -> str:
-    """Return what a command printed; empty when it is missing or failed (the caller reads that as 'nothing known')."""
+    """Return the output of a command; empty when it is missing or failed (callers treat that as unknown)."""
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError:
@@ -46,7 +46,7 @@ def run(*command: str) -> str:
         said = process.communicate(timeout=RUN_SECONDS)[0].decode(errors="replace")
     except subprocess.TimeoutExpired:
         process.kill()
-        # One that waits in the kernel cannot be ended, and is left behind.
+        # A process that waits in the kernel cannot be killed, and is abandoned.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=2)
         return ""
@@ -60,7 +60,7 @@ def parse_os_release(text: str) -> dict[str, t.Any]:
 
 
 def read_system() -> dict[str, t.Any]:
-    """Return the facts that do not depend on where this collection keeps its things."""
+    """Return the facts that do not depend on the collection's directories."""
     interfaces = parse_addresses(run("ip", "-json", "address", "show"))
     return {
         "os": parse_os_release(read_text("/etc/os-release")),
@@ -70,7 +70,7 @@ def read_system() -> dict[str, t.Any]:
         "python": platform.python_version(),
         "cpus": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        # The test that systemd's own sd_booted() makes.
+        # The same test as systemd's sd_booted().
         "systemd": os.path.isdir("/run/systemd/system"),
         "packages": parse_packages(run("dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\n")),
         "interfaces": interfaces,
@@ -80,7 +80,7 @@ def read_system() -> dict[str, t.Any]:
 
 
 def read_text(path: str) -> str:
-    """Return a file's text, or an empty string where it can't be read."""
+    """Return a file's text, or an empty string when it cannot be read."""
     return _reading.read_text(path)
 
 
@@ -91,7 +91,7 @@ def parse_packages(text: str) -> list[str]:
 
 
 def parse_addresses(text: str) -> dict[str, list[str]]:
-    """Return addresses by interface from `ip -json address show`: those of IPv4, then those of IPv6 that others reach and that stay."""
+    """Return addresses by interface from `ip -json address show`: IPv4 addresses, then the global and permanent IPv6 addresses."""
     try:
         links = json.loads(text)
     except ValueError:
@@ -116,7 +116,7 @@ def default_address(routes: str, interfaces: dict[str, list[str]]) -> str:
     return ""
 
 
-# Of a route that refuses (RTF_REJECT in linux/route.h), which the kernel has where there is none to the world.
+# Flag of a reject route (RTF_REJECT in linux/route.h), which the kernel has when there is no default route.
 _REFUSES = 0x200
 
 
@@ -135,8 +135,8 @@ def read_mounts() -> list[dict[str, t.Any]]:
 
 
 def ask_mounts() -> tuple[list[dict[str, t.Any]], dict[str, str]]:
-    """Return the same, and why mounts did not answer, by place: an NFS whose server is gone never answers."""
-    # A later mount on the same place hides the earlier one.
+    """Return the same, and by mount point why others did not answer: NFS hangs when its server is gone."""
+    # A later mount on the same mount point hides the earlier one.
     rows: dict[str, tuple[str, str, str]] = {}
     for line in read_text("/proc/self/mounts").splitlines():
         cells = [unescape_mount(cell) for cell in line.split()[:4]]
@@ -154,26 +154,26 @@ def ask_mounts() -> tuple[list[dict[str, t.Any]], dict[str, str]]:
 
 
 def mount_size(mount: str) -> dict[str, t.Any] | None:
-    """Return size and free space of a mounted file system, in bytes, and how many files may still be made; None where it has none."""
+    """Return size and free space of a mounted file system, in bytes, and its free inodes; None when it has no size."""
     try:
         size = os.statvfs(mount)
     except OSError:
         return None
     return {
         "size_bytes": size.f_blocks * size.f_frsize, "free_bytes": size.f_bavail * size.f_frsize,
-        # Of file systems that make files as they need them (btrfs, some over a network) none is known.
+        # Unknown for file systems without a fixed number of inodes (btrfs, some network file systems).
         "free_files": size.f_favail if size.f_files else None,
     } if size.f_blocks else None
 
 
 def linked_paths(paths: t.Iterable[t.Any]) -> dict[str, str]:
-    """Return where each path leads whose folders are links somewhere, so that the file system that it lies on can be told."""
+    """Return the real path of each path that contains links, so that its file system can be determined."""
     found = {path: os.path.realpath(path) for path in paths if isinstance(path, str) and path.startswith("/")}
     return {path: real for path, real in found.items() if real != path}
 
 
 def read_pythons(wanted: t.Any) -> dict[str, str]:
-    """Return the versions of the system's interpreters and of a wanted one, by path; empty for a wanted one that is not there."""
+    """Return the versions of the system's interpreters and of a wanted one, by path; empty for a wanted one that does not exist."""
     paths = [path for path in glob.glob("/usr/bin/python3*") if re.fullmatch(r"/usr/bin/python3(\.\d+)?", path)]
     found = {path: python_version(path) for path in sorted(paths)}
     if isinstance(wanted, str) and wanted.startswith("/") and wanted not in found:
@@ -182,17 +182,17 @@ def read_pythons(wanted: t.Any) -> dict[str, str]:
 
 
 def python_version(path: str) -> str:
-    """Return the version of an interpreter: what its file is called tells of the system's own, others are asked."""
+    """Return the version of an interpreter: from the file name of the system's own, otherwise by running it."""
     match = re.fullmatch(r"/usr/bin/python(3\.\d+)", os.path.realpath(path))
     return match.group(1) if match else run(path, "-I", "-c", "import platform; print(platform.python_version())").strip()
 
 
-# Nobody's wheelhouse has more.
+# Limit for the number of wheels in a folder.
 MOST_WHEELS = 20000
 
 
 def read_wheels(links: t.Any) -> dict[str, list[str]]:
-    """Return the names of the files in the folders of the host that releases are installed from, by folder."""
+    """Return the file names in the host's folders of wheels (find-links), by folder."""
     folders = [link[len("file://"):] if link.startswith("file:///") else link for link in links if isinstance(link, str)] if isinstance(links, list) else []
     found = {}
     for folder in folders:
@@ -205,7 +205,7 @@ def read_wheels(links: t.Any) -> dict[str, list[str]]:
 
 
 def mount_points() -> list[str]:
-    """Return all places where something is mounted, those of file systems without a size (some object stores) included."""
+    """Return all mount points, including those of file systems without a size (some object stores)."""
     rows = (line.split() for line in read_text("/proc/self/mounts").splitlines())
     return sorted({unescape_mount(row[1]) for row in rows if len(row) > 1})
 
@@ -215,7 +215,7 @@ def unescape_mount(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)
 
 
-# TCP_LISTEN, and TCP_CLOSE, which is what UDP sockets are in that are connected to nobody (include/net/tcp_states.h).
+# TCP_LISTEN, and TCP_CLOSE, which is the state of unconnected UDP sockets (include/net/tcp_states.h).
 _LISTENING = {"tcp": "0A", "udp": "07"}
 
 
@@ -228,19 +228,19 @@ def parse_listeners(text: str, family: int, protocol: str = "tcp") -> list[tuple
             continue
         raw, port = cells[1].split(":")
         words = [int(raw[i:i + 8], 16) for i in range(0, len(raw), 8)]
-        # Each 32-bit word stands in host byte order.
+        # Each 32-bit word is in host byte order.
         address = socket.inet_ntop(family, b"".join(struct.pack("=I", word) for word in words))
         found.append((int(port, 16), address, cells[9]))
     return found
 
 
 def network_probes() -> list[int]:
-    """Return the processes that listen for other nodes while the network is tried."""
+    """Return the processes that listen for other nodes during the network check."""
     return [int(path.split("/")[2]) for path in glob.glob("/proc/[0-9]*/comm") if read_text(path).strip() == NETWORK_PROBE]
 
 
 def read_listeners(protocol: str = "tcp") -> list[dict[str, t.Any]]:
-    """Return the listening sockets with the process, its name and its systemd unit behind each, without those of a trial of the network that died."""
+    """Return the listening sockets with process, program name and systemd unit, without those of an interrupted network check."""
     sockets = parse_listeners(read_text(f"/proc/net/{protocol}"), socket.AF_INET, protocol)
     sockets += parse_listeners(read_text(f"/proc/net/{protocol}6"), socket.AF_INET6, protocol)
     owners = socket_owners({inode for port, address, inode in sockets})
@@ -256,7 +256,7 @@ def read_listeners(protocol: str = "tcp") -> list[dict[str, t.Any]]:
 
 
 def socket_owners(inodes: set[str]) -> dict[str, int]:
-    """Return the process that holds each socket inode. Needs root to see other users' processes."""
+    """Return the process that has each socket inode open. Needs root to see other users' processes."""
     owners: dict[str, int] = {}
     for link in glob.iglob("/proc/[0-9]*/fd/*"):
         try:
@@ -275,13 +275,13 @@ def unit_of(pid: int) -> str:
 
 
 def read_services() -> list[dict[str, t.Any]]:
-    """Return the units of model services that this collection wrote, with their active state and what they say of themselves, and what each holds:
-    the C(port) of its API (0 where it has none) and the C(gpus) that it computes on (None where nobody knows)."""
+    """Return the units of model services that this collection wrote, with their active state, their status text, and what they occupy:
+    the C(port) of the API (0 when there is none) and the C(gpus) (None when unknown)."""
     units = [
         os.path.basename(path) for kind in ("vllm", "ray") for path in sorted(glob.glob(os.path.join(UNIT_DIRECTORY, kind + "-*.service")))
         if read_text(path).startswith(UNIT_MARK)
     ]
-    # One call for all of them: `systemctl show` prints blocks in the order that they were asked for.
+    # One call for all units: `systemctl show` prints a block for each, in the order of its arguments.
     blocks = run("systemctl", "show", "--property=ActiveState,StatusText,UnitFileState", *units).split("\n\n") if units else []
     states = [dict(line.partition("=")[::2] for line in block.strip().splitlines()) for block in blocks]
     return [
@@ -295,7 +295,7 @@ def read_services() -> list[dict[str, t.Any]]:
 
 
 def file_digest(path: str) -> str:
-    """Return the sha256 of a file as this collection writes them for all to read: a plain file, root's, mode 0644; empty of any other."""
+    """Return the sha256 of a file that this collection may have written for all to read: a regular file of root, mode 0644; empty for others."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -306,26 +306,26 @@ def file_digest(path: str) -> str:
 
 
 def service_of(unit: str) -> str:
-    """Return the name of the service that a unit of ours belongs to."""
+    """Return the name of the service that a managed unit belongs to."""
     return re.sub(r"^(?:vllm|ray-head|ray-worker)-|\.service$", "", unit)
 
 
 def unit_holds(text: str) -> dict[str, t.Any]:
-    """Return what the text of a unit says that it holds: the port of its API, and GPUs by their indexes."""
+    """Return what a unit occupies according to its text: the port of its API, and GPUs by their indexes."""
     port = re.search(r"^\s+--port=(\d+)", text, flags=re.MULTILINE)
     named = re.search(r"CUDA_VISIBLE_DEVICES=([0-9]+(?:,[0-9]+)*)", text)
     return {"port": int(port[1]) if port else 0, "gpus": [int(index) for index in named[1].split(",")] if named else None}
 
 
 def complete_weights(directory: str) -> list[str]:
-    """Return the paths of weights that were verified and have not changed since: each file of the manifest beside them has its size and time."""
+    """Return the paths of weights that were verified and have not changed since: each file has the size and modification time of the manifest."""
     suffix = ".manifest.json"
     manifests = glob.glob(os.path.join(directory, "*", "*" + suffix))
     return sorted(path[:-len(suffix)] for path in manifests if is_as_verified(path[:-len(suffix)], path))
 
 
 def weights_patterns(directory: str) -> dict[str, dict[str, t.Any]]:
-    """Return what was chosen of repositories, as C(include) and C(exclude), by the path of the weights; not of manifests that do not say it."""
+    """Return the patterns C(include) and C(exclude) of downloaded weights by their path; omits manifests without patterns."""
     suffix = ".manifest.json"
     found = {}
     for path in glob.glob(os.path.join(directory, "*", "*" + suffix)):
@@ -338,7 +338,7 @@ def weights_patterns(directory: str) -> dict[str, dict[str, t.Any]]:
 
 
 def is_as_verified(path: str, manifest: str) -> bool:
-    """Tell whether the files of a directory have the sizes and times that its manifest names. One without times vouches by size alone."""
+    """Whether the files of a directory have the sizes and modification times of its manifest. Without times only sizes count."""
     try:
         for file in json.loads(_safe_paths.read_text(manifest))["files"]:
             found = os.stat(os.path.join(path, file["path"]))
@@ -350,7 +350,7 @@ def is_as_verified(path: str, manifest: str) -> bool:
 
 
 def partial_weights(directory: str) -> dict[str, int]:
-    """Return the bytes that unfinished downloads hold, by the path that the weights will have."""
+    """Return the bytes of unfinished downloads, by the path that the weights will have."""
     suffix = ".partial"
     found = {}
     for path in sorted(glob.glob(os.path.join(directory, "*", "*" + suffix))):
@@ -362,7 +362,7 @@ def partial_weights(directory: str) -> dict[str, int]:
 
 
 def _size(path: str) -> int:
-    """A file's size; one that is gone meanwhile, which a download's are, has none."""
+    """A file's size; 0 for a file that has disappeared, as files of a running download do."""
     try:
         return os.lstat(path).st_size
     except OSError:
@@ -370,12 +370,12 @@ def _size(path: str) -> int:
 
 
 def shared_weights(directory: str) -> list[str]:
-    """Return the folders that hold what is being served to peers."""
+    """Return the export directories, which are served to peers."""
     return sorted(glob.glob(os.path.join(directory, "*", "*.share")))
 
 
 def read_account(name: str) -> dict[str, str]:
-    """Return user, primary group, home and comment of an account; empty where it does not exist."""
+    """Return user, primary group, home and comment of an account; empty when it does not exist."""
     try:
         found = pwd.getpwnam(name)
         return {"user": name, "group": grp.getgrgid(found.pw_gid).gr_name, "home": found.pw_dir, "comment": found.pw_gecos}
@@ -384,16 +384,16 @@ def read_account(name: str) -> dict[str, str]:
 
 
 def checked_services(directory: str) -> dict[str, str]:
-    """Return, by service, the digest of the arguments that have passed the release's own parser."""
+    """Return, by service, the digest of the arguments that the release's own parser has accepted."""
     return {os.path.basename(path): read_text(path) for path in sorted(glob.glob(os.path.join(directory, "checked", "*")))}
 
 
 def added_certificates(
     directory: str = "/usr/local/share/ca-certificates", trusted: str = "/etc/ssl/certs/ca-certificates.crt"
 ) -> dict[str, str]:
-    """Return the sha256 of each certificate file that was added to the host's trust store, by file name.
+    """Return the sha256 of each certificate file in the host's trust store that was added to it, by file name.
 
-    A file that C(update-ca-certificates) has not taken up into C(trusted) is left out: a run may have ended between the two.
+    Omits files that C(update-ca-certificates) has not added to C(trusted): a run may have been interrupted before that.
     """
     bundle = _reading.read_text(trusted)
     return {name: digest for name, digest in _digests(os.path.join(directory, "*.crt")).items() if _is_in(bundle, os.path.join(directory, name))}
@@ -405,12 +405,12 @@ def _is_in(bundle: str, path: str) -> bool:
 
 
 def _digests(pattern: str) -> dict[str, str]:
-    """The sha256 of each file, by name. What cannot be read (a dangling link, a folder, a pipe) is as if it were not there."""
+    """The sha256 of each file, by name. Omits files that cannot be read (a dangling link, a folder, a pipe)."""
     found = {os.path.basename(path): _reading.digest(path) for path in sorted(glob.glob(pattern))}
     return {name: digest for name, digest in found.items() if digest}
 
 
 def installed_tools(directory: str) -> dict[str, str]:
-    """Return what the links in <directory>/bin lead to, leaving out dead ones."""
+    """Return the targets of the links in <directory>/bin, without dead links."""
     links = (path for path in glob.glob(os.path.join(directory, "bin", "*")) if os.path.islink(path) and os.path.exists(path))
     return {os.path.basename(path): os.readlink(path) for path in sorted(links)}

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this collection has put on a host, found by its marks and names, and how each of it goes. What bears none of them is left and reported.
+"""Everything that this collection has installed on a host, found by its marks and names, and how to remove it. Other files are left and reported.
 
-Folders are variables of the inventory and may hold what is others': of each only what is known to be ours goes, and the folder itself when it is
+Folders are variables of the inventory and may contain unmanaged files: only managed files are removed, and the folder itself when it is
 empty then.
 """
 
@@ -20,13 +20,13 @@ import typing as t
 from . import _accounts, _host, _library, _prune, _releases, _safe_paths, _systemd, _writing
 from ._kernel import files as _kernel
 
-# Comments of accounts that are not a service's (roles/host, roles/weights_mirror).
+# Comments of managed accounts that do not belong to a service (roles/host, roles/weights_mirror).
 DOWNLOADS, MIRROR = "inferops model services", "inferops mirror of the Hugging Face Hub"
 _TOOLS = ("uv", "huggingface_hub", "olah")
 CERTIFICATES = "/usr/local/share/ca-certificates/inferops-*.crt"
 LINKED_CERTIFICATES = "/etc/ssl/certs/inferops-*.pem"
 _UNITS = ("vllm-*.service", "ray-head-*.service", "ray-worker-*.service", "inferops-*.service", "inferops-*.timer")
-# Of the folder of what is known of a host: names of what is ours in each folder there.
+# Managed files in each folder of the state directory.
 _STATE = {
     "checked": ("*",), "jobs": ("inferops-*.json", "inferops-share.conf", "release-*.json", "release-*.json.new"),
     "served": ("*.json", "*.json.new", ".*.json.new"),
@@ -39,19 +39,19 @@ _TEMPORARY = ("/run/inferops", "/run/inferops-supervisor", "/run/inferops-span",
 _SYSTEM = (
     "/etc/apt/sources.list.d/inferops-cuda.sources", "/etc/apt/keyrings/inferops-cuda.asc", "/etc/apt/keyrings/inferops-cuda.gpg",
     "/etc/apt/apt.conf.d/90inferops-proxy", "/etc/apt/apt.conf.d/90inferops-mirror-proxy",
-    # With the proxy's password.
+    # These have the proxy's password.
     "/etc/apt/auth.conf.d/90inferops-proxy.conf", "/etc/apt/auth.conf.d/90inferops-mirror-proxy.conf", "/etc/inferops-mirror-proxy.env",
     "/etc/inferops-mirror.toml",
 )
-# Of a service's files that came from the controller: folders named by their contents.
+# Folders with a service's files from the controller, named by a digest of their contents.
 _CONTENTS = re.compile(r"[0-9a-f]{16}")
-# Interpreters that uv has brought, and what it keeps beside them.
+# Interpreters that uv has installed, and its own files beside them.
 _INTERPRETERS = ("cpython-*", "pypy-*", "graalpy-*", ".lock", ".temp", ".gitignore")
 
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """Where a host has what, as the inventory says it. C(weights) is whether weights go too."""
+    """The paths and accounts of a host, from the inventory. C(weights) is whether to remove weights too."""
 
     config_dir: str
     install_dir: str
@@ -69,13 +69,13 @@ class Places:
 
 
 def units() -> list[str]:
-    """Return our units, those that look after others last."""
+    """Return the managed units, those that supervise others last."""
     found = [path for pattern in _UNITS for path in sorted(glob.glob(os.path.join(_host.UNIT_DIRECTORY, pattern)))]
     return [os.path.basename(path) for path in found if _host.read_text(path).startswith(_host.UNIT_MARK)]
 
 
 def remove_unit(unit: str) -> None:
-    """Stop a unit with all of its processes, and take it away. Raises RuntimeError with systemctl's words."""
+    """Stop a unit with all of its processes, and remove it. Raises RuntimeError with systemctl's message."""
     _systemd.systemctl("disable", "--quiet", "--now", unit)
     if _systemd.show(unit, "ActiveState")["ActiveState"] == "failed":
         _systemd.systemctl("reset-failed", unit)
@@ -83,7 +83,7 @@ def remove_unit(unit: str) -> None:
 
 
 def weights(places: Places) -> list[_prune.Found]:
-    """Return the weights that were downloaded, complete and unfinished ones."""
+    """Return the downloaded weights, complete and unfinished ones."""
     try:
         return [_prune.Found(*row) for row in _accounts.as_account(places.account, _prune.find, places.weights_dir)]
     except (KeyError, OSError):
@@ -91,7 +91,7 @@ def weights(places: Places) -> list[_prune.Found]:
 
 
 def files(places: Places) -> list[str]:
-    """Return the files and folders that go, whole, as paths; weights and empty folders are not among them."""
+    """Return the paths of the files and folders to remove, with their contents; without weights and empty folders."""
     known = [*_text_files(places), *_programs(places), *_links(places), *_releases_of(places), *_caches(places)]
     ray = [path for path in glob.glob(os.path.join(glob.escape(places.multi_node_ray_temp_dir), "*")) if _is_an_accounts(path)]
     temporary = [path for pattern in _TEMPORARY for path in sorted(glob.glob(pattern))]
@@ -100,7 +100,7 @@ def files(places: Places) -> list[str]:
 
 
 def _state(places: Places) -> list[str]:
-    """What is known of the host, without what somebody else has put into folders of the same names."""
+    """The managed files in the state directory, without unmanaged files in folders of the same names."""
     found = [
         (folder, path) for folder, names in _STATE.items() for name in names
         for path in sorted(glob.glob(os.path.join(glob.escape(places.state_dir), folder, name)))
@@ -109,12 +109,12 @@ def _state(places: Places) -> list[str]:
 
 
 def _is_state(folder: str, path: str) -> bool:
-    """Whether something that has the name of a state is one, where the name alone does not tell."""
+    """Whether a file with the name of a managed one is managed, when the name alone is not enough."""
     if folder == "failures":
         return _is_an_accounts(path)
     if folder == "checked":
         return _DIGEST.fullmatch(_safe_paths.read_text(path)) is not None
-    # What a write that was cut off has left bears a name that nobody else uses.
+    # An interrupted write leaves a file with a name that nothing else uses.
     if folder in ("served", "verified") and not path.endswith(".new"):
         try:
             record = json.loads(_safe_paths.read_text(path))
@@ -155,7 +155,7 @@ def _install_dirs(places: Places) -> list[str]:
 def _tools_in(install: str) -> list[str]:
     found = [path for name in _TOOLS for path in sorted(glob.glob(os.path.join(glob.escape(install), "tools", f"{name}-[0-9]*")))]
     links = [path for path in sorted(glob.glob(os.path.join(glob.escape(install), "bin", "*"))) if os.path.islink(path)]
-    # A command goes before what it leads to.
+    # Remove a command's link before its target.
     return [*(path for path in links if os.readlink(path).startswith(os.path.join(install, "tools") + os.sep)), *found]
 
 
@@ -166,12 +166,12 @@ def _releases_of(places: Places) -> list[str]:
 def _caches(places: Places) -> list[str]:
     caches = glob.glob(os.path.join(glob.escape(places.cache_dir), "*"))
     inside = places.uv_cache_dir.startswith(places.cache_dir.rstrip("/") + "/")
-    # A file system that is mounted there is whoever's mounted it, who may share it with other hosts.
+    # A file system that is mounted there belongs to the administrator, and other hosts may share it.
     return [path for path in (*(path for path in sorted(caches) if _is_an_accounts(path)), *([places.uv_cache_dir] if inside else [])) if not _is_mounted(path)]
 
 
 def _is_mounted(path: str) -> bool:
-    """Whether something is mounted at a path or below it. As the kernel tells: of a bind mount nothing else does."""
+    """Whether something is mounted at a path or in it. Reads the kernel's list, the only source that also has bind mounts."""
     wanted = os.path.realpath(path)
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         points = [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), line.split()[4]) for line in file if line.count(" ") > 4]
@@ -179,9 +179,9 @@ def _is_mounted(path: str) -> bool:
 
 
 def _is_an_accounts(path: str) -> bool:
-    """Whether a folder is that of a service: its account's, or root's for the group of one.
+    """Whether a folder belongs to a service: to its account, or to root with the group of one.
 
-    Not for the group of all services, which the inventory may have set to one of the host's, like C(users).
+    The group of all services does not count: the inventory may have set it to one of the host's, like C(users).
     """
     try:
         found = os.lstat(path)
@@ -210,12 +210,12 @@ def _owner(path: str) -> int:
 
 
 def linked_certificates() -> list[str]:
-    """Return the links that trust in our certificates is made of; a run that died may have left them without their files."""
+    """Return the links to managed certificates in the trust store; an interrupted run may have left them dangling."""
     return glob.glob(LINKED_CERTIFICATES)
 
 
 def accounts(places: Places) -> list[str]:
-    """Return the accounts that go, services' first: they are members of the group of the others. Those that own weights which stay are kept with them."""
+    """Return the accounts to remove, those of services first: they are members of the others' group. The owners of weights that are kept stay."""
     keeps = not places.weights
     stay = {DOWNLOADS} if keeps and _safe_paths.exists(places.weights_dir) else set()
     stay |= {MIRROR} if keeps and _safe_paths.exists(places.mirror_dir) else set()
@@ -223,7 +223,7 @@ def accounts(places: Places) -> list[str]:
 
 
 def remove_account(name: str) -> None:
-    """Take an account away with the group of its own name, which came with it; no other group, since it may be the host's. Raises RuntimeError."""
+    """Remove an account with the group of the same name; no other group, since it may be the host's. Raises RuntimeError."""
     gid = pwd.getpwnam(name).pw_gid
     _accounts.delete(name)
     try:
@@ -235,7 +235,7 @@ def remove_account(name: str) -> None:
 
 
 def group_left(places: Places) -> list[str]:
-    """Return the group of all services where it has another name than their account, so that nobody knows who made it."""
+    """Return the group of all services when its name differs from their account's: then it is unknown who created it."""
     try:
         return [] if places.group == places.account else [grp.getgrnam(places.group).gr_name]
     except KeyError:
@@ -243,7 +243,7 @@ def group_left(places: Places) -> list[str]:
 
 
 def folders(places: Places) -> list[str]:
-    """Return the folders that go when they are empty, inner ones first."""
+    """Return the folders to remove when they are empty, inner ones first."""
     inner = [path for install in _install_dirs(places) for path in (*(os.path.join(install, name) for name in ("bin", "lib", "tools", "python")), install)]
     brought = os.path.join(places.config_dir, "files")
     config = [*sorted(glob.glob(os.path.join(glob.escape(brought), "*"))), brought, os.path.join(places.config_dir, "tokens"), places.config_dir]
@@ -254,7 +254,7 @@ def folders(places: Places) -> list[str]:
 
 
 def remove_empty(paths: t.Iterable[str]) -> list[str]:
-    """Remove folders that are empty, and return what is left of the others. A folder that is a link, or on a disk of its own, is left."""
+    """Remove empty folders, and return what is left of the others. Keeps folders that are links or mount points."""
     left = []
     for path in paths:
         if os.path.islink(path) or os.path.ismount(path):
@@ -266,5 +266,5 @@ def remove_empty(paths: t.Iterable[str]) -> list[str]:
             continue
         except OSError:
             left += [os.path.join(path, name) for name in sorted(os.listdir(path))]
-    # What is in one that is left is named there.
+    # Folders that are not empty are represented by their contents.
     return [path for path in left if path not in paths]

@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask servers that nobody vouches for. Standard library only: it runs on the controller, in modules and beside programs of units.
+"""HTTP requests to untrusted servers. Standard library only: it runs on the controller, in modules and in programs of units.
 
-A whole answer, its redirects included, ends by a moment and within a number of bytes. Only http and https are spoken, and never http after
-https. A token goes to the host that it is meant for, also where that host redirects to itself, and to no other. The text of an error is one
-short line without the token.
+A whole answer with its redirects has a deadline and a size limit. Only http and https are allowed, and no redirect from https to http.
+A token is sent only to the host that it is meant for, also after a redirect to the same host. The text of an error is one short line without
+the token.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ AGENT = "inferops.gpu"
 REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 REDIRECTS = (301, 302, 303, 307, 308)
 HOPS = 10
-# Bytes of an answer that is read as JSON: a page of some 50,000 files.
+# Limit for a JSON answer in bytes: a page of some 50,000 files.
 JSON_BYTES = 16 * 1024 * 1024
-# Letters of what a server says that are shown, and digits of a number that is believed.
+# How many characters of a server's text are shown, and the longest number in digits that is accepted.
 SHOWN = 200
 DIGITS = 19
 
@@ -36,11 +36,11 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class HttpError(Exception):
-    """No answer that can be used: C(str()) is one line to show, without secrets."""
+    """No usable answer: C(str()) is one line to show, without secrets."""
 
 
 class Answer(t.NamedTuple):
-    """An answer of any status. C(url) is where it came from after redirects, C(body) at most as many bytes as were asked for."""
+    """An answer with any status. C(url) is its URL after redirects, C(body) is not longer than the requested limit."""
 
     status: int
     headers: t.Mapping[str, str]
@@ -49,7 +49,7 @@ class Answer(t.NamedTuple):
 
 
 def one_line(value: t.Any, secret: str = "", limit: int = SHOWN) -> str:
-    """Return text of a server, or of an exception, as one printable line of at most C(limit) letters without a secret."""
+    """Return text of a server or an exception as one printable line of at most C(limit) characters without a secret."""
     text = str(value)[: 16 * limit]
     text = masked(text, secret)
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
@@ -57,37 +57,37 @@ def one_line(value: t.Any, secret: str = "", limit: int = SHOWN) -> str:
 
 
 def whole_number(text: t.Any) -> int | None:
-    """Return the number in a header's text, None where there is none or it is too long to be meant."""
+    """Return the number in a header's text; None when it is not a number, or too long."""
     read = str(text).strip() if text is not None else ""
     return int(read) if read.isascii() and read.isdigit() and len(read) <= DIGITS else None
 
 
 def token_error(token: str) -> str:
-    """Return why a token can't be sent in a header, without quoting it; nothing where it can."""
+    """Return why a token cannot be sent in a header, without quoting it; empty when it can."""
     if not token or (token.isascii() and token.isprintable() and not any(letter.isspace() for letter in token)):
         return ""
-    return "the token holds white space, a line break or a letter that no token has"
+    return "the token has white space, a line break or a character that is not allowed in tokens"
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of an address. Raises ValueError."""
+    """Return scheme, host and port of a URL. Raises ValueError."""
     parts = urllib.parse.urlsplit(url)
     return parts.scheme.lower(), (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme.lower(), 0)
 
 
 def may_see_token(url: str, target: str) -> bool:
-    """Tell whether a token for one address may go along to another: on the same host and port, or to its https. Raises ValueError."""
+    """Whether a token for one URL may be sent to another: on the same host and port, or from http to https. Raises ValueError."""
     first, second = origin(url), origin(target)
     return first == second or (first[1] == second[1] and (first[0], first[2], second[0], second[2]) == ("http", 80, "https", 443))
 
 
 def redirected(url: str, location: str) -> str:
-    """Return the address that a redirect leads to. Raises HttpError where it must not be followed."""
+    """Return the target of a redirect. Raises HttpError when it must not be followed."""
     try:
         target = urllib.parse.urljoin(url, urllib.parse.quote(location.strip()[:8192], safe="".join(chr(code) for code in range(33, 127))))
         scheme, host, _port = origin(target)
     except ValueError as error:
-        raise HttpError(f"it redirects to no address: {one_line(location)}") from error
+        raise HttpError(f"it redirects to an invalid URL: {one_line(location)}") from error
     if scheme not in _PORTS or not host:
         raise HttpError(f"it redirects to {one_line(target)}, which is not http or https")
     if urllib.parse.urlsplit(url).scheme.lower() == "https" and scheme != "https":
@@ -96,7 +96,7 @@ def redirected(url: str, location: str) -> str:
 
 
 class _Timed(io.RawIOBase):
-    """The bytes of a socket until a moment of the monotonic clock, however slowly they come."""
+    """The bytes of a socket until a deadline of the monotonic clock, also when they arrive slowly."""
 
     def __init__(self, raw: t.Any, sock: socket.socket, deadline: float) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class _Timed(io.RawIOBase):
 
 
 def _timed(connection: t.Any, deadline: float) -> t.Any:
-    """A kind of connection whose answers end by a moment."""
+    """A connection class whose answers have a deadline."""
 
     class Response(http.client.HTTPResponse):
         def __init__(self, sock: socket.socket, *arguments: t.Any, **named: t.Any) -> None:
@@ -150,10 +150,10 @@ class _Https(urllib.request.AbstractHTTPHandler):
 
 
 class HttpClient:
-    """Asks with one trust store and one bound of time.
+    """Sends requests with one trust store and one timeout.
 
-    C(timeout): seconds that a whole answer may take, its redirects included. C(ca_certificates): PEM texts to trust besides the host's own
-    store. C(direct): whether proxies of the environment are left aside.
+    C(timeout): seconds that a whole answer may take, with its redirects. C(ca_certificates): PEM texts to trust besides the host's own
+    store. C(direct): whether to bypass the proxies of the environment.
     """
 
     def __init__(self, timeout: float, ca_certificates: t.Sequence[str] = (), direct: bool = False) -> None:
@@ -162,14 +162,14 @@ class HttpClient:
         self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
-        """The trust store, which takes some time to read: only for who speaks https. Raises HttpError."""
+        """The trust store, which takes some time to read and is therefore loaded only for https. Raises HttpError."""
         if self._context is None:
             context = ssl.create_default_context()
             for certificate in self.ca_certificates:
                 try:
                     context.load_verify_locations(cadata=certificate)
                 except (ValueError, OSError) as error:
-                    raise HttpError("a certificate to trust (host_ca_certificates) is no PEM text") from error
+                    raise HttpError("a certificate in host_ca_certificates is not in PEM format") from error
             self._context = context
         return self._context
 
@@ -177,11 +177,11 @@ class HttpClient:
         self, url: str, token: str = "", limit: int = JSON_BYTES, whole: bool = True, method: str = "GET", follow: bool = True,
         headers: t.Mapping[str, str] | None = None, seen: t.Callable[[str, int, t.Any], None] | None = None,
     ) -> Answer:
-        """Return an answer, of whatever status. Raises HttpError.
+        """Return the answer with any status. Raises HttpError.
 
-        :param limit: bytes of it that are read
-        :param whole: whether a longer answer, or one that was cut off, is an error
-        :param seen: called with the address, the status and the headers of each answer, redirects too
+        :param limit: how many bytes to read
+        :param whole: whether a longer or truncated answer is an error
+        :param seen: called with URL, status and headers of each answer, including redirects
         """
         refused = token_error(token)
         if refused:
@@ -194,13 +194,13 @@ class HttpClient:
         try:
             for _hop in range(HOPS + 1):
                 if origin(address)[0] not in _PORTS:
-                    raise HttpError("this is not an address of http or https")
+                    raise HttpError("the URL is not an http or https URL")
                 request = urllib.request.Request(address, headers={"User-Agent": AGENT, **(headers or {})}, method=method)
                 if token and may_see_token(url, address):
                     request.add_unredirected_header("Authorization", f"Bearer {token}")
                 found: t.Any = opener.open(request, timeout=max(deadline - time.monotonic(), 0.001))
                 if found is None:
-                    raise HttpError("this is not an address of http or https")
+                    raise HttpError("the URL is not an http or https URL")
                 with found:
                     if seen is not None:
                         seen(address, found.status, found.headers)
@@ -221,7 +221,7 @@ class HttpClient:
 
 
 def _beginning(found: t.Any, limit: int) -> bytes:
-    """Read the first bytes of a body: as many as are wanted, or as come in time. Raises OSError where none do."""
+    """Read the first bytes of a body: up to the limit, or up to the deadline. Raises OSError when none arrive."""
     body = b""
     try:
         while len(body) < limit:
@@ -236,21 +236,21 @@ def _beginning(found: t.Any, limit: int) -> bytes:
 
 
 def _host_of(url: str, token: str) -> str:
-    """Return host and port of an address that a server named, without user and password."""
+    """Return host and port of a URL from a server, without user and password."""
     return one_line(urllib.parse.urlsplit(url).netloc.rpartition("@")[2], token)
 
 
 def _words(error: Exception, token: str) -> str:
-    """Put an exception into words. Those of a wrong address or header would quote it, secrets included."""
+    """Describe an exception. Exceptions for an invalid URL or header are not quoted, since they may contain secrets."""
     if isinstance(error, OSError):
         return one_line(getattr(error, "reason", None) or error, token) or type(error).__name__
     if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.InvalidURL):
         return f"it does not speak HTTP ({type(error).__name__}: {one_line(error, token)})"
-    return "this is no address that can be asked"
+    return "the URL is not valid"
 
 
 def parse_json(body: bytes) -> t.Any:
-    """Return the value in a JSON text. Raises ValueError, of whatever is no JSON, is nested too deep, or has a number that nobody means."""
+    """Return the value of a JSON text. Raises ValueError when it is not JSON, nested too deeply, or has a number that is too long."""
 
     def number(text: str) -> int:
         if len(text) > DIGITS + 1:
@@ -258,9 +258,9 @@ def parse_json(body: bytes) -> t.Any:
         return int(text)
 
     def constant(text: str) -> t.NoReturn:
-        raise ValueError(f"{text} is no JSON")
+        raise ValueError(f"{text} is not JSON")
 
     try:
         return json.loads(body.decode("utf-8"), parse_int=number, parse_constant=constant)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None

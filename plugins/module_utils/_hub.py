@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask a Hugging Face Hub or a mirror of it what a repository holds. Standard library only: it runs on bare hosts.
+"""Read the commit and the files of a repository from the Hugging Face Hub or a mirror. Standard library only: it runs on bare hosts.
 
-Nothing that it answers is believed: C(_http_client) bounds each answer, C(_hub_answers) looks at what stands in it.
+Answers are not trusted: C(_http_client) limits each answer, C(_hub_answers) validates its contents.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ._hub_selection import select
 from ._masking import masked
 
 TIMEOUT_SECONDS = 30
-# Pages of one file list; the Hub's own hold 1000 files.
+# Limit for the pages of one file list; a page of the Hub has 1000 files.
 MAX_PAGES = 1000
 
-# What the Hub writes into X-Error-Code when there is no such thing; for a repository it answers 401 then to who has no token.
+# Values of X-Error-Code for missing things. For a missing repository the Hub answers 401 to a request without a token.
 MISSING = ("RepoNotFound", "RevisionNotFound", "EntryNotFound")
 
 _FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -27,10 +27,10 @@ _QUERY = re.compile(r"[A-Za-z0-9%&=_.~+:/@!$'()*,;?-]{1,4096}")
 
 
 class HubError(Exception):
-    """What an endpoint answered instead of what was asked, in words that name the fix.
+    """An endpoint's error, with the fix.
 
-    C(missing): the endpoint did answer, and has no such repository, revision or file (for this token).
-    C(gated): it wants a token, or another one.
+    C(missing): the endpoint has answered that there is no such repository, revision or file (for this token).
+    C(gated): it requires a token, or a different one.
     """
 
     def __init__(self, said: str, missing: bool = False, gated: bool = False) -> None:
@@ -39,18 +39,18 @@ class HubError(Exception):
 
 
 class Hub:
-    """One endpoint: its address, a token (may be empty), PEM texts to trust besides the host's own store, seconds that an answer may take."""
+    """One endpoint: its URL, a token (may be empty), PEM texts to trust besides the host's own store, seconds that an answer may take."""
 
     def __init__(self, endpoint: str, token: str = "", ca_certificates: t.Sequence[str] = (), timeout: float = TIMEOUT_SECONDS) -> None:
         self.endpoint, self.token, self.timeout = endpoint.rstrip("/"), token, timeout
-        # Ansible's own open_url can neither trust further certificates beside the host's nor keep a header from redirects.
+        # Ansible's open_url can neither trust additional certificates nor drop a header on redirects.
         self.client = _http_client.HttpClient(timeout, ca_certificates)
 
     def open_json(self, url: str) -> tuple[t.Any, str | None]:
-        """Return the JSON at an address and the address of the next page as the answer has it, if any. Raises HubError."""
+        """Return the JSON at a URL, and the URL of the next page from the answer, if any. Raises HubError."""
         refused = _http_client.token_error(self.token)
         if refused:
-            raise HubError(f"nothing was asked: {refused} (weights_token)", gated=True)
+            raise HubError(f"no request was sent: {refused} (weights_token)", gated=True)
         try:
             answer = self.client.get(url, self.token)
         except _http_client.HttpError as error:
@@ -62,17 +62,17 @@ class Hub:
         try:
             return _http_client.parse_json(answer.body), next_page(answer.headers.get("Link", ""))
         except ValueError as error:
-            raise HubError(f"no usable answer: it is no JSON: {_http_client.one_line(error, self.token)}") from error
+            raise HubError(f"no usable answer: it is not JSON: {_http_client.one_line(error, self.token)}") from error
 
     def read_commit(self, repo: str, revision: str) -> str:
-        """Return the commit that a revision of a repository stands for; of a commit it is that commit. Raises HubError."""
+        """Return the commit of a revision of a repository; a commit is its own revision. Raises HubError."""
         answer, _next = self.open_json(f"{self.endpoint}/api/models/{repo}/revision/{urllib.parse.quote(revision, safe='')}")
         try:
             commit = _hub_answers.commit(answer.get("sha") if isinstance(answer, dict) else None)
         except _hub_answers.BadAnswer as error:
-            raise HubError(f"the answer names no commit ({error}): is this a Hugging Face endpoint?") from error
+            raise HubError(f"the answer has no commit ({error}): is this a Hugging Face endpoint?") from error
         if _FULL_COMMIT.fullmatch(revision) and commit != revision:
-            raise HubError(f"it was asked for commit {revision} and answers with commit {commit}")
+            raise HubError(f"the request was for commit {revision}, the answer is for commit {commit}")
         return commit
 
     def read_json_file(self, repo: str, commit: str, path: str) -> t.Any:
@@ -84,21 +84,21 @@ class Hub:
         entries = self._list(f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false")
         chosen = set(select(list(entries), exclude, include))
         if not chosen:
-            raise HubError(f"the repository has no file that is wanted: {len(entries)} files, and weights_include and weights_exclude leave none of them")
+            raise HubError(f"weights_include and weights_exclude leave none of the repository's {len(entries)} files")
         try:
             return sorted(_hub_answers.files([describe(entries[path]) for path in chosen]), key=lambda file: str(file["path"]))
         except _hub_answers.BadAnswer as error:
-            raise HubError(f"its file list can't be used: {error}. A file that is not needed can be left out (weights_exclude)") from error
+            raise HubError(f"its file list is not valid: {error}. Exclude a file that is not needed with weights_exclude") from error
 
     def read_sizes(self, repo: str, commit: str) -> list[tuple[str, int]]:
-        """Return path and bytes of all files of a commit, without those that no host would fetch. Raises HubError."""
+        """Return path and size of all files of a commit, without invalid entries. Raises HubError."""
         found = []
         for entry in self._list(f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false").values():
             try:
                 file = _hub_answers.file(describe(entry))
                 found.append((file["path"], file["size"]))
             except _hub_answers.BadAnswer:
-                # A download says so, unless its patterns leave the file out.
+                # A download reports it as an error, unless its patterns exclude the file.
                 continue
         return found
 
@@ -116,7 +116,7 @@ class Hub:
                     continue
                 path = entry.get("path")
                 if not isinstance(path, str) or len(path) > 4 * _hub_answers.MAX_PATH:
-                    raise HubError(f"the file list has a path that is none: {_hub_answers.quoted(path)}")
+                    raise HubError(f"the file list has an invalid path: {_hub_answers.quoted(path)}")
                 if path in entries:
                     raise HubError(f"its file list has {_hub_answers.quoted(path)} twice")
                 entries[path] = entry
@@ -126,16 +126,16 @@ class Hub:
                 return entries
             url = next_address(address, following)
             if url in asked:
-                raise HubError("its file list leads back to a page that was read")
+                raise HubError("its file list links to a page that was read already")
             asked.add(url)
         raise HubError(f"its file list has more than {MAX_PAGES} pages")
 
 
 def explain(code: int, said: str, has_token: bool) -> str:
-    """Put an HTTP status of the Hub into words. The Hub answers 401 for a repository that is private or not there at all."""
+    """Describe an HTTP status of the Hub. The Hub answers 401 for a private and for a missing repository."""
     if code in (401, 403):
-        hint = "the token has no access to it: accept its licence on its page, or use another token" if has_token \
-            else "it is gated, private, or not there: set weights_token if it is gated"
+        hint = "the token has no access to it: accept its license on its page, or use another token" if has_token \
+            else "it is gated, private, or does not exist: set weights_token if it is gated"
         return f"{code} {said}: {hint}"
     if code == 404:
         return f"404 {said}: no such repository or revision"
@@ -143,7 +143,7 @@ def explain(code: int, said: str, has_token: bool) -> str:
 
 
 def next_page(link: str) -> str | None:
-    """Return the address marked rel="next" in a Link header."""
+    """Return the URL with rel="next" in a Link header."""
     for part in link[:8192].split(","):
         address, _semicolon, attributes = part.partition(";")
         if 'rel="next"' in attributes:
@@ -152,19 +152,19 @@ def next_page(link: str) -> str | None:
 
 
 def next_address(address: str, following: str) -> str:
-    """Return the address of the next page of a list. Raises HubError.
+    """Return the URL of the next page of a list. Raises HubError.
 
-    Only the query is taken from what the server says: it is the same list at the same endpoint, so neither a token nor a question ever goes
-    elsewhere, and a mirror that hands on the Hub's own header works.
+    Only the query is taken from the server's answer: the next page is at the same endpoint, so neither a token nor a request goes
+    elsewhere, and a mirror that passes on the Hub's own header works.
     """
     query = following.partition("#")[0].partition("?")[2]
     if not query or not _QUERY.fullmatch(query):
-        raise HubError("its file list names a next page that is no address")
+        raise HubError("its file list has an invalid URL of the next page")
     return f"{address.partition('?')[0]}?{query}"
 
 
 def describe(entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Turn an entry of the Hub's file tree into path, size and the hash that its bytes can be checked against; nothing of it was looked at."""
+    """Convert an entry of the Hub's file tree to path, size and hash, without validation."""
     lfs = entry.get("lfs")
     if isinstance(lfs, dict) and lfs:
         return {"path": entry.get("path"), "size": lfs.get("size"), "sha256": lfs.get("oid")}

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files of a repository are downloaded: all that serving may need, the weights of each folder in one format only."""
+"""Which files of a repository are downloaded: all files that serving may need, the weights of each folder in one format only."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import re
 import typing as t
 
 SAFETENSORS = ".safetensors"
-# Formats that hold more than weights: there a file is left out only where a file of safetensors bears the same name.
+# Formats that may have more than weights: a file is omitted only when there is a safetensors file of the same name.
 TORCH = (".bin", ".pth", ".pt", ".ckpt")
-# Formats that vLLM reads only where there are no safetensors, or never: left out beside the model's own safetensors.
+# Formats that vLLM reads only without safetensors, or never: omitted when the model has safetensors.
 WHOLE_MODEL = (".gguf", ".ggml", ".h5", ".msgpack", ".ot", ".tflite", ".mlmodel")
 ONNX = (".onnx", ".onnx_data")
-# By convention these folders hold the whole model once more. Of no use where there are safetensors at the top.
+# By convention these folders have another copy of the whole model, which is useless when there are safetensors in the top folder.
 OTHER_FOLDERS = ("original/", "metal/", "onnx/", "openvino/", "coreml/")
-# What a training left behind; vLLM's own loader passes over it.
+# Files of a training run; vLLM's loader ignores them.
 TRAINING = ("training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scaler.pt")
-# What the official client and git keep for themselves, uploaded by mistake.
+# Folders of the official client and git, uploaded by mistake.
 BOOKKEEPING = (".cache/", ".git/")
 
 _SHARD = re.compile(r"[-.]\d+-of-\d+$|\.\d\d$")
@@ -29,10 +29,10 @@ _MODEL = "model"
 
 
 def select(paths: t.Sequence[str], exclude: t.Sequence[str], include: t.Sequence[str] = ()) -> list[str]:
-    """Return the paths that are wanted, by the same patterns as `hf download --include --exclude`.
+    """Return the wanted paths, with the same patterns as `hf download --include --exclude`.
 
-    With patterns to include, just what they name. Without, all but what is the same weights once more: per folder, files of other formats
-    beside safetensors of the same name. What is excluded never comes.
+    With include patterns: the files that match. Without: all files except the same weights in another format, that is, in each folder files of
+    other formats beside safetensors of the same name. Excluded files are never wanted.
     """
     named = [path for path in paths if not path.startswith(BOOKKEEPING) and not _matches(path, exclude)]
     if include:
@@ -50,7 +50,7 @@ def _matches(path: str, patterns: t.Sequence[str]) -> bool:
 
 
 def _is_once_more(path: str, stems: t.Mapping[str, set[str]], models: set[str]) -> bool:
-    """Whether a file is weights that come as safetensors too, or of no use for serving beside them."""
+    """Whether a file has weights that are also there as safetensors, or is useless for serving with safetensors."""
     if "" in models and path.startswith(OTHER_FOLDERS):
         return True
     folder, name = posixpath.split(path)
@@ -66,7 +66,7 @@ def _is_once_more(path: str, stems: t.Mapping[str, set[str]], models: set[str]) 
 
 
 def _stem(path: str, ending: str) -> str:
-    """The name of a file of weights without its format, its place among shards, and the word that a framework puts there."""
+    """The name of a file of weights without its format, its shard number, and the prefix of a framework."""
     stem = posixpath.basename(path)[: -len(ending)]
     shorter = _SHARD.sub("", stem)
     return _MODEL if shorter in _FRAMEWORKS else shorter

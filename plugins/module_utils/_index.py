@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hand package index settings to pip in its environment."""
+"""Package index settings for pip's environment."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SYSTEM_TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def installer_environment(index_url: str, extra_index_urls: list[str], find_links: list[str], netrc: str = "") -> dict[str, str]:
-    """Return the variables that make pip use these indexes and the host's own trust store; empty settings set nothing.
+    """Return the variables with which pip uses these indexes and the host's own trust store; empty settings set nothing.
 
-    C(netrc) is a file with users and passwords of indexes, which need not be there.
+    C(netrc) is a file with credentials of indexes, which need not exist.
     """
     environment = {}
     if index_url:

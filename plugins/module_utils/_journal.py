@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find in the journal of a program that died what it died of: the one line that a person looks for among the tracebacks.
+"""Find in a failed program's journal the cause of the failure: the one line that a person looks for among the tracebacks.
 
 Names and forms are those of vLLM 0.8.5 to 0.33.0 (C(decorate_logs), C(logger.py)), Ray 2.56, torch 2.13, uvicorn, pydantic 2 and systemd 257.
 """
@@ -13,9 +13,9 @@ import typing as t
 
 from ._exit_status import describe
 
-# Who speaks, before what is said. Whatever a process calls itself, there is its number: "(EngineCore_DP0 pid=7)", "(VllmWorker-0 pid=7)",
+# The prefix that names the process. Its name varies, but it has the PID: "(EngineCore_DP0 pid=7)", "(VllmWorker-0 pid=7)",
 # "(Worker_DP0_PP1_TP3_EP7 pid=7)", "(APIServer_1 pid=7)", "(SpawnProcess-1:2 pid=7)"; Ray's "(RayWorkerProc pid=7, ip=10.0.0.2)", "(raylet)";
-# torch's "[rank3]:". A logger adds which line of code: "ERROR 11-21 14:00:00 [core.py:866] ", "ERROR:    ".
+# torch's "[rank3]:". A logger adds level, time and line of code: "ERROR 11-21 14:00:00 [core.py:866] ", "ERROR:    ".
 _SPEAKER = re.compile(
     r"^(?:\([^()\n]{0,100}(?:\([^()\n]{0,60}\)[^()\n]{0,60})?\bpid=\d+[^)\n]{0,100}\)\s|"
     r"\((?:raylet|gcs_server|autoscaler|monitor)\b[^)\n]{0,60}\)\s|\[rank\d+\]:\s?)*"
@@ -24,10 +24,10 @@ _SPEAKER = re.compile(
 _LEVEL = re.compile(r"(?:ERROR|CRITICAL)(?: \d{2,4}-|:\s)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _REPEATED = re.compile(r"\s*\[repeated \d+x across cluster\].*$")
-# A group of exceptions draws a line before each of its own.
+# An exception group puts a line before each of its exceptions.
 _GROUP = re.compile(r"^\s*(?:\| ?|\+-)+")
 
-# The last line of a traceback stands at its left edge; these are known where what stood before them was not kept.
+# The last line of a traceback is not indented. These are recognised even when the lines before them are missing.
 _EXCEPTION = re.compile(
     r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Exit|OutOfMemory\w*|Unsupported|OutOfResources|Interrupt)(?:\([\w.]+\))?(?:: .*|:?$)"
 )
@@ -35,7 +35,7 @@ _ANY_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:\([\w.]+\))?(?:
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):$")
 _DIRECT_CAUSE = "The above exception was the direct cause of the following exception:"
 
-# What ends a program without an exception: the kernel, C++, Rust, Python itself, and who looked on.
+# Ends without an exception: by the kernel, C++, Rust, Python itself, as logged by them or by another process.
 _CRASHES = (
     re.compile(r"A process of this unit has been killed by the OOM killer\.?"),
     re.compile(r"^Fatal Python error: .+"),
@@ -48,34 +48,34 @@ _CRASHES = (
 # "Failed core proc(s): {'EngineCore_DP0': -9}", "Worker proc VllmWorker-0 died unexpectedly (exit code: -9), shutting down executor."
 _CORE_STATUS = re.compile(r"Failed core proc\(s\): \{.*?'([^']+)': (-\d+|1[34]\d)\b")
 _DIED = re.compile(r"(?:^|[ :])((?:Worker proc|Engine core proc|RayWorkerProc) ?\S*(?: rank=\S+)?) died unexpectedly(?:.*\(exit code: (-?\d+)\))?")
-# "Main process exited, code=killed, status=9/KILL"; SIGTERM is how systemd stops, and no reason.
+# "Main process exited, code=killed, status=9/KILL"; SIGTERM is systemd's normal stop and no cause.
 _SYSTEMD = re.compile(r"Main process exited, code=(?:killed|dumped), status=(\d+)/(?!TERM|INT|HUP)\w+")
 
-# What a command line was refused with, by argparse and by click.
+# Errors of argparse and click about a command line.
 _REFUSAL = re.compile(r"^(?:[\w .-]+: )?error: .+|^Error: .+", re.IGNORECASE)
-# What the supervisor of a multi-node service reports in a unit that did nothing wrong itself (supervisor/base.py).
+# The status of the supervisor of a multi-node service, in a unit that has not failed itself (supervisor/base.py).
 _SUPERVISOR = re.compile(r"^failed: (.+)")
-# Said by the process that waited for the one that died, and by the server about its task that ended.
+# Messages of the process that waited for the failed one, and of the server about its task that has ended.
 _CONSEQUENCE = re.compile(
     r"Engine core initialization failed|EngineCore encountered an issue|EngineCore failed to start|Failed core proc|WorkerProc initialization failed|"
     r"WorkerProc failed to start|EngineDeadError|^SystemExit|^KeyboardInterrupt|CancelledError|BrokenPipeError|EOFError|ChildFailedError|"
     r"Exception in ASGI application|Application startup failed|^Worker failed with error|(?:Ray)?ActorDied?Error|"
     r"[Ss]ee (?:the )?(?:root cause|stack trace)|stack trace above for the root cause|died unexpectedly, shutting down"
 )
-# Of processes that talk to each other, one dies and the others lose it.
+# Messages of processes that have lost the connection to the failed one.
 _LOST_PEER = re.compile(
     r"Connection (?:closed by|reset by) peer|ConnectionResetError|ConnectionAbortedError|remote process exited|NCCL communicator was aborted|"
     r"ncclRemoteError|DistNetworkError|Broken pipe|Watchdog caught collective operation timeout|recvValue failed|failed to recv, got 0 bytes|ZMQError"
 )
-# What a healthy start prints a line each of: uvicorn's routes and requests. They push what matters out of a short excerpt.
+# Lines of a healthy start: uvicorn's routes and requests. They would fill a short excerpt.
 _NOISE = re.compile(r"^(?:Available routes are:|Route: /\S*, Methods: |\S+:\d+ - \"(?:GET|HEAD|POST) )")
 _LONGEST = 500
-# Lines after an exception that may belong to what it says.
+# How many lines after an exception may belong to its message.
 _MORE = 8
 
 
 class _Line(t.NamedTuple):
-    """A line of the journal without who spoke: C(speaker) are those words, C(is_error) whether a logger called it an error."""
+    """A line of the journal without its prefix: C(speaker) is the prefix, C(is_error) whether a logger has logged it as an error."""
 
     speaker: str
     text: str
@@ -83,21 +83,21 @@ class _Line(t.NamedTuple):
 
 
 class _Found(t.NamedTuple):
-    """Something that a program may have died of, and where it stands."""
+    """A possible cause of a failure, and its position."""
 
     position: int
     text: str
 
 
 def said(line: str) -> str:
-    """Return what a line says, without colours and without the names of the process and of the place in the code."""
+    """Return the text of a line, without colours and without the prefixes for process and line of code."""
     return _line(line).text
 
 
 def excerpt(lines: t.Sequence[str], most: int) -> list[str]:
-    """Return the lines of a journal that a person needs, at most so many: from the first error on, else the last ones.
+    """Return the most useful lines of a journal, at most C(most): from the first error on, otherwise the last ones.
 
-    Frames of tracebacks, which are indented, and the routes and requests of a healthy server are left out.
+    Omits frames of tracebacks, which are indented, and the routes and requests of a healthy server.
     """
     read = [(raw, _line(raw)) for raw in lines]
     kept = [(raw, line) for raw, line in read if not line.text.startswith("  ") and not _NOISE.match(line.text)]
@@ -107,15 +107,15 @@ def excerpt(lines: t.Sequence[str], most: int) -> list[str]:
 
 
 def _is_trouble(line: _Line) -> bool:
-    """Whether a line is an error's, an exception's or a crash's."""
+    """Whether a line belongs to an error, an exception or a crash."""
     text = line.text.strip()
     return line.is_error or bool(_TRACEBACK.search(text) or _EXCEPTION.match(text) or _REFUSAL.match(text)) or any(one.search(text) for one in _CRASHES)
 
 
 def cause(lines: t.Sequence[str]) -> str:
-    """Return the exception that the program died of, without its traceback, or what it had against its command line; empty where neither is there.
+    """Return the exception that ended the program, without its traceback, or the error about its command line; empty when there is neither.
 
-    Of several it is the last but for those that follow from another: of who waited for the one that died, and of who lost its peer.
+    Of several exceptions it is the last one that is not a consequence: not of a process that waited for the failed one or lost its connection.
     """
     read = [_line(line) for raw in lines for line in _unfolded(raw)]
     found = _exceptions(read) + _crashes(read)
@@ -124,7 +124,7 @@ def cause(lines: t.Sequence[str]) -> str:
     if roots:
         return max(roots)[1][:_LONGEST]
     if first_hand:
-        # All that is left is peers that were lost; the first of them lost the one that died.
+        # Only lost connections are left; the first of them was to the failed process.
         return min(first_hand)[1][:_LONGEST]
     for chosen in (_statuses(read), [one.text for one in read if _REFUSAL.match(one.text)], [one.text for one in found]):
         if chosen:
@@ -137,7 +137,7 @@ def cause(lines: t.Sequence[str]) -> str:
 
 
 def _unfolded(raw: str) -> list[str]:
-    """Return the lines of an entry: one that is JSON (VLLM_LOGGING_CONFIG_PATH) holds a message and its traceback."""
+    """Return the lines of an entry: a JSON entry (VLLM_LOGGING_CONFIG_PATH) has a message and its traceback."""
     if raw.startswith("{") and '"message"' in raw:
         try:
             entry = json.loads(raw)
@@ -155,16 +155,16 @@ def _line(raw: str) -> _Line:
     text = _COLOUR.sub("", raw).rstrip()
     match = t.cast("re.Match[str]", _SPEAKER.match(text))
     speaker = match[0]
-    # The numbers in it differ from line to line of one traceback: its time.
+    # Remove level and time, which differ between the lines of one traceback.
     name = re.sub(r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL).*", "", speaker)
     return _Line(name.strip(), _REPEATED.sub("", text[match.end():]), bool(_LEVEL.search(speaker)))
 
 
 def _exceptions(lines: t.Sequence[_Line]) -> list[_Found]:
-    """Return the exceptions: what stands at the end of a traceback whatever its name, and what looks like one where its beginning is lost."""
+    """Return the exceptions: the last line of each traceback, and lines that look like an exception when the start of the traceback is missing."""
     found: list[_Found] = []
     inside: set[str] = set()
-    # By speaker, what the exception to come was raised from.
+    # By speaker: the direct cause of its next exception.
     origins: dict[str, str] = {}
     last: dict[str, str] = {}
     for position, line in enumerate(lines):
@@ -189,7 +189,7 @@ def _exceptions(lines: t.Sequence[_Line]) -> list[_Found]:
 
 
 def _whole(text: str, position: int, lines: t.Sequence[_Line]) -> str:
-    """Return an exception with those of the following lines that say what it is: of pydantic's report, of NCCL's, of a text that ends with a colon."""
+    """Return an exception with the following lines that explain it: of pydantic's report, of NCCL's, or after a colon at its end."""
     after = [line.text for line in lines[position + 1: position + 1 + _MORE] if line.speaker == lines[position].speaker]
     if "ValidationError" in text.partition(":")[0]:
         details = [line.strip() for line in after if line.startswith(" ") and not line.strip().startswith("For further information")]
@@ -204,7 +204,7 @@ def _whole(text: str, position: int, lines: t.Sequence[_Line]) -> str:
 
 
 def _crashes(lines: t.Sequence[_Line]) -> list[_Found]:
-    """Return what ended a process without an exception of Python's."""
+    """Return the crashes: ends of a process without a Python exception."""
     found = []
     for position, line in enumerate(lines):
         text = line.text.strip()
@@ -223,7 +223,7 @@ def _crashes(lines: t.Sequence[_Line]) -> list[_Found]:
 
 
 def _statuses(lines: t.Sequence[_Line]) -> list[str]:
-    """Return how processes ended that others, or systemd, saw end."""
+    """Return how processes have ended according to other processes or systemd."""
     found = []
     for line in lines:
         core, died, main = _CORE_STATUS.search(line.text), _DIED.search(line.text), _SYSTEMD.search(line.text)

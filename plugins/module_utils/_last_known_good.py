@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last known good state of a service, which has passed its health gate: unit, environment file, and the release and weights they need.
+"""The last known good state of a service, which has passed the health gate: unit, environment file, and the release and weights that they need.
 
-One file, root's alone and replaced in one step: whatever dies meanwhile, either the previous state stands there whole or the new one does.
+It is one file, readable by root alone and replaced atomically: after a crash it has either the previous or the new state.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from . import _writing
 
 @dataclasses.dataclass
 class State:
-    """Unit and environment file with their texts, which hold secrets; C(kept) is the time of the gate in UTC, ISO 8601."""
+    """Unit and environment file with their texts, which have secrets; C(kept) is the time of the health gate in UTC, ISO 8601."""
 
     service: str
     unit_file: str
@@ -30,27 +30,27 @@ class State:
     kept: str = ""
 
     def differs(self) -> bool:
-        """Tell whether other files than these stand on the disk."""
+        """Whether the files on the disk differ from these."""
         return [read(self.unit_file), read(self.environment_file)] != [self.unit_text, self.environment_text]
 
     def missing(self) -> list[str]:
-        """Return what it needs and is not on the host any more."""
+        """Return the paths that it needs and that no longer exist on the host."""
         return [path for path in (os.path.join(self.release_path, "release.json"), self.weights_path) if not os.path.exists(path)]
 
     def restore(self) -> None:
-        """Write both files as they were. The unit comes last: until it stands there, the next run sees that something is to be done."""
+        """Restore both files. The unit comes last: until it is restored, the next run knows that the restore is incomplete."""
         _writing.replace(self.environment_file, self.environment_text, 0o600, durable=True)
         _writing.replace(self.unit_file, self.unit_text, durable=True)
 
 
 def of_disk(service: str, unit_file: str, environment_file: str, release: str, release_path: str, weights_path: str) -> State:
-    """Return the state that stands on the disk now."""
+    """Return the state from the files on the disk."""
     kept = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     return State(service, unit_file, read(unit_file), environment_file, read(environment_file), release, release_path, weights_path, kept)
 
 
 def load(path: str) -> State | None:
-    """Return the state in a file; None where there is none, or none that this version can read."""
+    """Return the state in a file; None when there is none, or this version cannot read it."""
     try:
         with open(path, encoding="utf-8") as file:
             return State(**json.load(file))
@@ -59,13 +59,13 @@ def load(path: str) -> State | None:
 
 
 def write(path: str, state: State) -> None:
-    """Write a state in the place of the previous one."""
+    """Replace the previous state by a new one."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     _writing.replace_json(path, dataclasses.asdict(state), 0o600, durable=True, indent=1)
 
 
 def read(path: str) -> str:
-    """Return a file's text as it is; empty where there is none."""
+    """Return a file's text unchanged; empty when the file does not exist."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             return file.read()

@@ -1,14 +1,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host library: these modules as they lie on a host, for the programs that units run.
+"""The host library: a copy of these modules on a host, for the programs that units run.
 
     <install>/lib/<digest>/__main__.py      runs a program (_main.py)
     <install>/lib/<digest>/inferops_gpu/    the modules
-    <install>/lib/current                   a link to the one in force
+    <install>/lib/current                   a link to the current one
 
-A folder has its name when it is complete, and nothing in it changes from then on. Units name C(current), so that a new library alone restarts no
-service; a program resolves it once, at its start, and imports from that folder alone. A later library therefore takes the words with which units
-of an earlier one call its programs.
+A folder gets its name when it is complete, and does not change afterwards. Units use C(current), so a new library alone restarts no
+service; a program resolves the link once, at its start, and imports only from that folder. A later library therefore has to accept the arguments
+with which units of an earlier one call its programs.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from . import _host, _reading, _writing
 PACKAGE = "inferops_gpu"
 CURRENT = "current"
 _DIGITS = 16
-# One that was changed on the host keeps its name as long as programs run from it; the new one beside it has a number.
+# A library that was changed on the host keeps its name while programs run from it; the new one beside it has a number.
 _FOLDER = re.compile(r"[0-9a-f]{16}(?:-\d+)?")
 _UNFINISHED = ".new-"
-# Programs of versions before the library, which lay beside each other.
+# Programs of versions before the library: single files in the same folder.
 _PROGRAM = "# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)"
 _FETCH = "fetch_weights"
 
 
 def root() -> str:
-    """Return the folder that this library was loaded from, as it lies on a host."""
+    """Return the folder on the host that this library was loaded from."""
     return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -52,7 +52,7 @@ def digest(hashes: t.Mapping[str, str]) -> str:
 
 
 def in_force(library: str) -> str:
-    """Return the digest of the library that programs run from; empty where there is none. It is that of the files as they are now."""
+    """Return the digest of the current library, computed from its present files; empty when there is none."""
     current = os.path.join(library, CURRENT)
     return _digest_of(current) if os.path.islink(current) and os.path.isdir(current) else ""
 
@@ -60,14 +60,14 @@ def in_force(library: str) -> str:
 def _digest_of(folder: str) -> str:
     found = {}
     for path, folders, names in os.walk(folder):
-        # Python's own, and whatever else root's programs leave there.
+        # Without Python's bytecode.
         folders[:] = [name for name in folders if name != "__pycache__"]
         found.update({os.path.relpath(os.path.join(path, name), folder): _reading.digest(os.path.join(path, name)) for name in names})
     return digest(found)
 
 
 def install(library: str, files: t.Mapping[str, bytes]) -> None:
-    """Bring these files into force as one library. Raises OSError."""
+    """Install these files as the current library. Raises OSError."""
     name = digest({path: hashlib.sha256(data).hexdigest() for path, data in files.items()})
     os.makedirs(library, mode=0o755, exist_ok=True)
     folder = os.path.join(library, name)
@@ -82,14 +82,14 @@ def install(library: str, files: t.Mapping[str, bytes]) -> None:
 
 
 def _write(unfinished: str, folder: str, files: t.Mapping[str, bytes]) -> None:
-    """Write a library under another name, on the disk too, and rename it."""
+    """Write a library under a temporary name, sync it to the disk, and rename it."""
     shutil.rmtree(unfinished, ignore_errors=True)
     os.mkdir(unfinished)
     folders = {os.path.dirname(path) for path in files}
     for inner in sorted({"", *folders}):
         path = os.path.join(unfinished, inner)
         os.makedirs(path, exist_ok=True)
-        # Every service's account reads it, whatever the umask of this process is.
+        # Every service's account reads it, so the mode must not depend on the umask.
         os.chmod(path, 0o755)
     for name, data in files.items():
         with open(os.path.join(unfinished, name), "wb") as file:
@@ -107,9 +107,9 @@ def _sync(folder: str) -> None:
 
 
 def prune(library: str, state_dir: str) -> list[str]:
-    """Remove the libraries that no program runs from any more, and return their paths. Raises OSError.
+    """Remove the libraries that no program uses any more, and return their paths. Raises OSError.
 
-    :param state_dir: where the records of what services last served well on are
+    :param state_dir: state directory, with the last known good states of services
     """
     current = os.path.realpath(os.path.join(library, CURRENT))
     removed = []
@@ -120,7 +120,7 @@ def prune(library: str, state_dir: str) -> list[str]:
 
 
 def folders(library: str) -> list[str]:
-    """Return the paths of all libraries, the link to the one in force before it, and of what a run that died has left."""
+    """Return the paths of the link to the current library, of all libraries, and of leftovers of interrupted runs."""
     try:
         names = sorted(os.listdir(library), key=lambda name: (name != CURRENT, name))
     except OSError:
@@ -130,7 +130,7 @@ def folders(library: str) -> list[str]:
 
 
 def _remove(path: str) -> bool:
-    """Remove a folder unless a program holds it (_main.py); return whether it is gone."""
+    """Remove a folder unless a program has locked it (_main.py); return whether it was removed."""
     if os.path.islink(path) or not os.path.isdir(path):
         os.unlink(path)
         return True
@@ -146,15 +146,15 @@ def _remove(path: str) -> bool:
 
 
 def former_programs(library: str) -> list[str]:
-    """Return the programs that versions before the library have put beside each other."""
+    """Return the programs of versions before the library."""
     ours = [path for path in sorted(glob.glob(os.path.join(glob.escape(library), "*.py"))) if _host.read_text(path).startswith(_PROGRAM)]
     others = [os.path.join(library, name) for name in (_FETCH, *(["__pycache__"] if ours else []))]
     return [*ours, *(path for path in others if os.path.isdir(path))]
 
 
 def _prune_former(library: str, state_dir: str) -> list[str]:
-    """Remove them once nothing calls them: no unit of ours, and no unit that a service may go back to."""
-    # What builds and downloads is written before it is started, but for downloads that a reboot has interrupted.
+    """Remove them when nothing calls them: no managed unit, and no unit of a last known good state."""
+    # Units of builds and downloads are rewritten before each start, except downloads that a reboot has interrupted.
     units = [path for path in glob.glob(os.path.join(_host.UNIT_DIRECTORY, "*.service")) if not os.path.basename(path).startswith("inferops-")]
     units += glob.glob(os.path.join(_host.UNIT_DIRECTORY, "*.wants", "inferops-*.service"))
     records = glob.glob(os.path.join(glob.escape(state_dir), "served", "*.json"))

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records of weights that were brought to a host by hand. They stand apart from those weights, which nobody here ever changes.
+"""Records of pre-staged weights. They are stored apart from the weights, which this collection never changes.
 
-A record is written by C(fetch/local.py): path, commit, and of each file path, size, sha256 and mtime_ns.
+C(fetch/local.py) writes a record: path, revision, and for each file path, size, sha256 and mtime_ns.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from . import _safe_paths
 
 
 def verified_paths(state_dir: str) -> list[str]:
-    """Return the paths of the weights whose files are all as they were when they were verified."""
+    """Return the paths of the weights whose files have not changed since their verification."""
     found = []
     for name in sorted(glob.glob(os.path.join(state_dir, "verified", "*.json"))):
         record = read_record(name)
@@ -26,7 +26,7 @@ def verified_paths(state_dir: str) -> list[str]:
 
 
 def read_record(path: str) -> dict[str, t.Any] | None:
-    """Return a record; None where there is none that can be read: the weights are verified again then."""
+    """Return a record; None when there is none, or it is not readable: the weights are then verified again."""
     try:
         record = json.loads(_safe_paths.read_bytes(path))
         return record if isinstance(record["path"], str) and isinstance(record["files"], list) else None
@@ -35,7 +35,7 @@ def read_record(path: str) -> dict[str, t.Any] | None:
 
 
 def is_unchanged(record: dict[str, t.Any]) -> bool:
-    """Tell whether each file of a record has the size and time that it had."""
+    """Whether each file of a record still has its size and modification time."""
     try:
         return all(_stands(os.stat(os.path.join(record["path"], file["path"])), file) for file in record["files"])
     except (OSError, KeyError, TypeError):

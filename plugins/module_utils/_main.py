@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs a program of the host library, as C(__main__.py) of its folder (_library.py):
 
-    python3 <install>/lib/current PROGRAM ARGUMENT...    as supervisor, fetch, release.build, cuda.link, own_folders
+    python3 <install>/lib/current PROGRAM ARGUMENT...    for example supervisor, fetch, release.build, cuda.link, own_folders
 
-What is imported comes from the folder that C(current) leads to now, whatever it leads to later. That folder is held until the program ends, so
-that no later run removes it.
+All imports come from the folder that C(current) points to at the start, even if the link changes later. The program locks that folder until it
+ends, so that no later run removes it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _TRIES = 100
 
 
 def hold(entry: str) -> str:
-    """Return the folder that a path leads to, held for as long as this process lives. Raises OSError.
+    """Return the folder that a path points to, locked as long as this process lives. Raises OSError.
 
-    Another library may come into force, and this one go, between any two of these steps.
+    Between any two of these steps another library may become the current one, and this one may be removed.
     """
     for _try in range(_TRIES):
         folder = os.path.realpath(entry)
@@ -34,11 +34,11 @@ def hold(entry: str) -> str:
             os.close(number)
         except FileNotFoundError:
             continue
-    raise FileNotFoundError(f"{entry} leads to no host library: run the playbook again, which installs it")
+    raise FileNotFoundError(f"{entry} does not point to a host library: run the playbook again, which installs it")
 
 
 def main() -> object:
-    """Run the program that the first argument names, with the others as its own."""
+    """Run the program that the first argument names, with the remaining arguments."""
     if len(sys.argv) < 2:
         sys.exit(str(__doc__))
     sys.path[0] = hold(os.path.dirname(os.path.abspath(__file__)))

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text without secrets, for every message that may quote a header, an address or what a program printed.
+"""Mask secrets in messages that may quote a header, a URL or a program's output.
 
-The one place for it: the plan, the modules and the host library's programs use it. Standard library only, Python 3.9. What an address and a
-header look like is in RFC 3986, 3.2.1, and RFC 7235; prefixes of tokens are those that Hugging Face, OpenAI, GitHub, GitLab and NVIDIA give theirs.
+The plan, the modules and the host library's programs all use this module. Standard library only, Python 3.9. RFC 3986, 3.2.1, and RFC 7235 define
+URLs and headers; the token prefixes are those of Hugging Face, OpenAI, GitHub, GitLab and NVIDIA.
 """
 
 from __future__ import annotations
@@ -15,46 +15,46 @@ import urllib.parse
 
 MASK = "(hidden)"
 
-# Below this a secret is not looked for, as it would be found in every other word.
+# Secrets shorter than this are not masked, since they would match in ordinary words.
 _SHORTEST = 4
-# Letters of an address in which its password is looked for. Whatever a text is, its masking takes time in proportion to its length.
+# How many characters of a URL are searched for its password, so that masking takes time in proportion to the text's length.
 _LONGEST = 4096
 
 _BLANK = re.compile(r"\s|$")
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://")
-# What stands before the password; not a host before its port.
+# The user before the password; not a host before its port.
 _NAMED = re.compile(r'[^\s/?#@:"\[\]]*:(?!\d+(?:[/?#\s"]|$))')
 _AUTHORITY = re.compile(r'[^/\s?#"]*')
-# The same without a scheme, as curl and others take it for a proxy: <user>:<password>@<host>.
+# The same without a scheme, which curl and others accept for a proxy: <user>:<password>@<host>.
 _BARE = re.compile(r"(?P<user>[^\s/@:\"'=,;]+:[^\s/@\"',;]+)@(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?(?:/\S*)?")
-# Among other words it has to be told from much else: what is before the @ begins a word, and what is behind it is a host by its form.
+# Within other text it must not match too much: the part before the @ starts a word, and the part after it looks like a host.
 _RUN = re.compile(r"[^\s/@\"',;]+")
 _BARE_USER = re.compile(r"(?:^|(?<=[=(]))(?!(?i:mailto|from|to|cc):)[^:=()\[\]{}<>]+:.")
 _BARE_HOST = re.compile(
     r"@(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253}(?=:\d{1,5}(?!\w))|(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,63}\b"
     r"|\d{1,3}(?:\.\d{1,3}){3}(?!\w)|localhost\b)"
 )
-# Members of a query that grant access to anyone who has the address: tokens, and the signatures of object stores.
+# Query parameters that grant access to anyone who has the URL: tokens, and signatures of object stores.
 _MEMBER = re.compile(r"[?&](?P<name>[\w.-]+)=")
 _SECRET_MEMBER = re.compile(r"(?i)token|secret|passw(?:or)?d|signature|credential|(?:^|[_-])(?:api[_-]?)?key$|^sig$|^pwd$")
 _VALUE = re.compile(r"[^&\s\"'#]+")
 _HEADER = re.compile(
     r"(?:(?i:\b(?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer|token)(?:\s|%20)+)?)|\bBearer\s+)(?P<value>[^\s'\"]+)"
 )
-# Two flags of vLLM begin like a token of the Hub.
+# Two flags of vLLM begin like a Hub token.
 _TOKEN = re.compile(r"\b(?:hf_(?!overrides\b|config_path\b)|sk-|ghp_|gho_|ghs_|github_pat_|glpat-|nvapi-)[A-Za-z0-9_-]{8,}")
 
-# Without one of these nothing of the above can be in a text: most texts are short and hold none.
+# A text without any of these has no secrets of the above forms; this is true for most texts.
 _TRIGGER = re.compile(r"(?i)@|bearer|authorization|[?&]|hf_|sk-|gh[ops]_|github_pat_|glpat-|nvapi-")
 
-# Schemes whose user name opens nothing by itself: it comes with a key.
+# Schemes whose user name is not a secret, since authentication uses a key.
 _BY_KEY = ("ssh", "git+ssh", "sftp", "rsync", "scp", "svn+ssh")
 
 
 def masked(text: t.Any, *secrets: t.Any) -> str:
-    """Return text with these secrets masked, and all that looks like one: users and passwords of addresses, headers, tokens.
+    """Return text with these secrets masked, and everything that looks like one: users and passwords in URLs, headers, tokens.
 
-    Of a secret that is an address the user and password in it are meant. What is empty, or too short to be told from other text, is passed over.
+    In a secret that is a URL, only the user and password are masked. Ignores secrets that are empty or too short to be distinguished from other text.
     """
     found = str(text)
     for form in sorted(_forms(secrets), key=len, reverse=True):
@@ -69,12 +69,12 @@ def masked(text: t.Any, *secrets: t.Any) -> str:
 
 
 def has_credentials(text: str) -> bool:
-    """Whether text holds an address that lets in whoever reads it: a user or password, a token in its query."""
+    """Whether text has a URL with credentials: a user or password, or a token in its query."""
     return any(True for find in (_users, _bare, _values) for _span in find(text))
 
 
 def has_token(text: str) -> bool:
-    """Whether text holds a token of a known form, or a header that brings one."""
+    """Whether text has a token of a known form, or a header with a token."""
     return _TOKEN.search(text) is not None or _HEADER.search(text) is not None
 
 
@@ -87,9 +87,9 @@ def _hidden(text: str, spans: t.Iterable[tuple[int, int]]) -> str:
 
 
 def _users(text: str) -> t.Iterator[tuple[int, int]]:
-    """Where the users and passwords of addresses are in a text: from behind :// to before the @.
+    """Yield the positions of users and passwords in URLs: after the :// and before the @.
 
-    A password may hold @, slashes and quotes, though no standard allows it: with a user and a colon it goes up to the last @ of the word.
+    A password may have @, slashes and quotes, although no standard allows that: with a user and a colon it extends to the last @ of the word.
     """
     done = word_end = last_at = -1
     for match in _SCHEME.finditer(text):
@@ -111,7 +111,7 @@ def _users(text: str) -> t.Iterator[tuple[int, int]]:
 
 
 def _password_end(text: str, start: int, stop: int) -> int:
-    """Where the @ behind a password is, or -1. A quote belongs to it when an @ comes before the next one; any other ends the address."""
+    """Return the position of the @ after a password, or -1. A quote belongs to the password if an @ follows before the next quote; else it ends the URL."""
     quote = text.find('"', start, stop)
     while quote >= 0:
         following = text.find('"', quote + 1, stop)
@@ -122,7 +122,7 @@ def _password_end(text: str, start: int, stop: int) -> int:
 
 
 def _bare(text: str) -> t.Iterator[tuple[int, int]]:
-    """Where users and passwords of addresses without a scheme are."""
+    """Yield the positions of users and passwords in URLs without a scheme."""
     whole = _BARE.fullmatch(text.strip())
     if whole is not None:
         start = len(text) - len(text.lstrip())
@@ -139,7 +139,7 @@ def _bare(text: str) -> t.Iterator[tuple[int, int]]:
 
 
 def _values(text: str) -> t.Iterator[tuple[int, int]]:
-    """Where the values of a query are that grant access to anyone who has them."""
+    """Yield the positions of secret values in a query."""
     done = 0
     for match in _MEMBER.finditer(text):
         if match.start() >= done and _SECRET_MEMBER.search(match["name"]) is not None:
@@ -150,13 +150,13 @@ def _values(text: str) -> t.Iterator[tuple[int, int]]:
 
 
 def _forms(secrets: t.Iterable[t.Any]) -> set[str]:
-    """All ways in which messages write a secret: as it is, without the white space around it, escaped, and line by line."""
+    """Return all forms of a secret in messages: unchanged, without surrounding white space, escaped, and line by line."""
     texts: set[str] = set()
     for secret in secrets:
         text = str(secret) if secret else ""
         users = [user for start, end in _users(text) for user in _readings(text[start:end])]
         if "://" in text:
-            # An address is no secret; what stands before its @ is, and its password alone as well.
+            # A URL is not a secret, but the part before its @ is, and the password alone too.
             texts.update(part for user in users for part in (user, user.partition(":")[2]))
             texts.update(text[start:end] for start, end in _values(text))
         else:
@@ -169,7 +169,7 @@ def _forms(secrets: t.Iterable[t.Any]) -> set[str]:
 
 
 def _readings(user: str) -> t.Iterator[str]:
-    """What a user and password may be when there is an @ in them: perhaps that of the path is meant by it."""
+    """Yield the possible values of a user and password with several @: one of them may belong to the path."""
     yield user
     yield user.partition("@")[0]
     yield t.cast("re.Match[str]", _AUTHORITY.match(user))[0].rpartition("@")[0]

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ways from one node of a service to the others: routes, ports, clocks and RDMA devices."""
+"""Connectivity from one node of a service to the others: routes, ports, clocks and RDMA devices."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ import typing as t
 
 from . import _host
 
-# Seconds to wait for a port: on a cluster's own network an answer takes milliseconds, and what is dropped never answers.
+# Timeout for a port in seconds: on a cluster's network an answer takes milliseconds, and a dropped packet gets none.
 REACH_SECONDS = 3.0
 AT_ONCE = 32
 
 
 def listen_for(address: str, ports: t.Sequence[int], seconds: float) -> list[int]:
-    """Listen on the ports in a process of its own and tell everybody who comes the time; return those on which somebody else listens already.
+    """Listen on the ports in a separate process that sends the time to each client; return the ports that are already in use.
 
-    Raises OSError when the address is not the host's.
+    Raises OSError when the host does not have the address.
     """
     end_listening()
     servers, taken = [], []
@@ -37,7 +37,7 @@ def listen_for(address: str, ports: t.Sequence[int], seconds: float) -> list[int
                 raise
             taken.append(port)
     if os.fork() == 0:
-        # The child must not keep the module's output open, on which its caller waits.
+        # The child must not keep the module's output open: Ansible waits for its end.
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
@@ -50,16 +50,16 @@ def listen_for(address: str, ports: t.Sequence[int], seconds: float) -> list[int
 
 
 def end_listening() -> None:
-    """End what listens, of this run or of one that died, so that the ports are free for those whose they are."""
+    """End the listening process, of this run or of an interrupted one, so that the services can use the ports."""
     for pid in _host.network_probes():
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
-            continue  # Its time was up.
+            continue  # It has ended already.
 
 
 def tell_time(servers: t.Sequence[socket.socket], seconds: float) -> None:
-    """Send the time to whoever connects, for some seconds."""
+    """Send the time to each client, for some seconds."""
     end = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         for server in servers:
@@ -71,11 +71,11 @@ def tell_time(servers: t.Sequence[socket.socket], seconds: float) -> None:
                     with connection:
                         connection.sendall(f"inferops {time.time():.6f}\n".encode())
                 except OSError:
-                    continue  # Who asked has gone away again.
+                    continue  # The client has disconnected.
 
 
 def each_once(peers: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Return the nodes, each once with all of its ports. Services may have nodes in common."""
+    """Return each node once, with all of its ports. Services may share nodes."""
     found: dict[str, dict[str, t.Any]] = {}
     for peer in peers:
         known = found.setdefault(peer["host"], {**peer, "ports": []})
@@ -84,20 +84,20 @@ def each_once(peers: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]
 
 
 def look_at(address: str, ports: t.Sequence[int]) -> dict[str, t.Any]:
-    """Return how another node is reached, and which of its ports are closed."""
+    """Return the route to another node, and which of its ports are closed."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         answers = dict(zip(ports, pool.map(lambda port: reach(address, port), ports)))
     skews = [skew for _error, skew in answers.values() if skew is not None]
     return {
         **route(address),
         "closed": {str(port): error for port, (error, _skew) in answers.items() if error},
-        # The one that took the shortest way is the best known; all of them are of the same two clocks.
+        # All measurements compare the same two clocks; the smallest skew has the smallest error.
         "skew": min(skews, key=abs) if skews else None,
     }
 
 
 def reach(address: str, port: int) -> tuple[str, float | None]:
-    """Connect to a port; return why that failed (empty when it did not), and how many seconds the other clock is ahead where it was told."""
+    """Connect to a port; return the error (empty on success), and by how many seconds the other clock is ahead, if the peer has sent its time."""
     began = time.time()
     try:
         with socket.create_connection((address, port), timeout=REACH_SECONDS) as connection:
@@ -105,7 +105,7 @@ def reach(address: str, port: int) -> tuple[str, float | None]:
             try:
                 said = connection.makefile("rb").readline(64).split()
             except OSError:
-                # Somebody who does not speak first, as Ray does not.
+                # A server that does not send first, such as Ray.
                 said = []
     except OSError as error:
         return (os.strerror(error.errno) if error.errno else str(error)) or type(error).__name__, None
@@ -115,7 +115,7 @@ def reach(address: str, port: int) -> tuple[str, float | None]:
 
 
 def route(address: str) -> dict[str, t.Any]:
-    """Return interface, source address and MTU by which the kernel reaches an address; empty values where it knows no way."""
+    """Return interface, source address and MTU of the kernel's route to an address; empty values without a route."""
     try:
         found = json.loads(_host.run("ip", "-json", "route", "get", address))[0]
     except (ValueError, IndexError):

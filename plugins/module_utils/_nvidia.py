@@ -15,28 +15,28 @@ from ._exit_status import describe, signal_of
 
 # Names as `nvidia-smi --help-query-gpu` documents them; the order is that of the parsed columns.
 QUERY = ("index", "uuid", "name", "memory.total", "driver_version", "compute_cap")
-# What tells of a GPU's state. A lost one still says its name and memory, which the driver keeps, and answers these with its error.
+# Fields about a GPU's state. A lost GPU still reports its name and memory, which the driver has cached, but an error for these fields.
 STATE = ("mig.mode.current", "pstate", "temperature.gpu", "utilization.gpu")
-# Known to drivers from 570 on: None, Reset, Reboot, Drain P2P, Drain and Reset.
+# Since driver 570: None, Reset, Reboot, Drain P2P, Drain and Reset.
 RECOVERY = "gpu_recovery_action"
 MIB = 1024 * 1024
 
-# NVML's errors in place of a value. Others ("[N/A]", "[Not Supported]", "[Insufficient Permissions]") say that there is no such value.
+# NVML's errors in place of a value. Others ("[N/A]", "[Not Supported]", "[Insufficient Permissions]") mean that there is no such value.
 _BROKEN = re.compile(r"GPU is lost|GPU requires reset|Unknown Error|ERR!", re.IGNORECASE)
 _NO_ACTION = ("", "none", "n/a", "[n/a]", "[not supported]", "not supported")
 _UNKNOWN_FIELD = "is not a valid field"
-# `nvidia-smi -L`: the slices of a GPU stand indented below it.
+# `nvidia-smi -L` lists the slices of a GPU indented after it.
 _LISTED_GPU = re.compile(r"GPU (\d+): ")
 _LISTED_SLICE = re.compile(r"\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)\s]+)\)")
 
 
 def parse_gpus(text: str, fields: t.Sequence[str] = QUERY) -> list[dict[str, t.Any]]:
-    """Turn `--query-gpu=… --format=csv,noheader,nounits` output into dicts; memory becomes bytes.
+    """Parse the output of `--query-gpu=… --format=csv,noheader,nounits`; memory is in bytes.
 
-    A value that nvidia-smi does not know ("[N/A]", "[Not Supported]") becomes None. C(error) is what it says of a GPU that is lost or has to be
-    reset, empty for one that is well; C(split) whether MIG makes slices of it. Raises ValueError on a line of another shape.
+    A value that nvidia-smi does not have ("[N/A]", "[Not Supported]") becomes None. C(error) is the error of a GPU that is lost or has to be
+    reset, empty for a healthy one; C(split) is whether MIG is enabled. Raises ValueError for a line with another format.
 
-    :param fields: what was asked for, which begins with C(QUERY)
+    :param fields: the queried fields, which begin with C(QUERY)
     """
     gpus = []
     for line in text.splitlines():
@@ -61,7 +61,7 @@ def parse_gpus(text: str, fields: t.Sequence[str] = QUERY) -> list[dict[str, t.A
 
 
 def _state_error(state: t.Mapping[str, str]) -> str:
-    """What is wrong with a GPU in nvidia-smi's own words: its answers first, else what the driver says has to be done about it."""
+    """Return the error of a GPU in nvidia-smi's words: an error in place of a value, otherwise the driver's recovery action."""
     broken = [f"{name} {cell}" for name, cell in state.items() if _BROKEN.search(cell)]
     if broken:
         return broken[0]
@@ -70,9 +70,9 @@ def _state_error(state: t.Mapping[str, str]) -> str:
 
 
 def parse_slices(listed: str, details: t.Mapping[int, t.Sequence[t.Mapping[str, t.Any]]]) -> dict[int, list[dict[str, t.Any]]]:
-    """Turn `nvidia-smi -L` into the MIG slices of each GPU: C(uuid), C(profile) and C(memory_bytes).
+    """Parse `nvidia-smi -L`: the MIG slices of each GPU with C(uuid), C(profile) and C(memory_bytes).
 
-    :param details: by index of a GPU its instances as C(parse_details) has them, which know the memory
+    :param details: by index of a GPU its instances from C(parse_details), which have the memory
     """
     found: dict[int, list[dict[str, t.Any]]] = {}
     gpu = -1
@@ -87,9 +87,9 @@ def parse_slices(listed: str, details: t.Mapping[int, t.Sequence[t.Mapping[str, 
 
 
 def read_gpus() -> tuple[list[dict[str, t.Any]], str]:
-    """Return the host's GPUs and an error. No nvidia-smi means no GPUs and no error; one that fails is an error.
+    """Return the host's GPUs and an error. Without nvidia-smi there are no GPUs and no error; a failing nvidia-smi is an error.
 
-    A GPU that is split by MIG has its C(slices).
+    A GPU with MIG has C(slices).
     """
     gpus, error = _query_gpus()
     split = [gpu for gpu in gpus if gpu["split"]]
@@ -109,12 +109,12 @@ def _query_gpus() -> tuple[list[dict[str, t.Any]], str]:
     if shutil.which("nvidia-smi") is None:
         return [], ""
     said, error, fields = "", "", QUERY
-    # Older drivers refuse the whole question for one name that they do not know.
+    # Older drivers reject the whole query because of one unknown field.
     for fields in ((*QUERY, *STATE, RECOVERY), (*QUERY, *STATE), QUERY):
         said, error = ask("--query-gpu=" + ",".join(fields), "--format=csv,noheader,nounits")
         if _UNKNOWN_FIELD not in error:
             break
-    # "No devices were found" is how nvidia-smi says that a working driver has no GPU.
+    # nvidia-smi prints "No devices were found" when the driver works but there is no GPU.
     if "No devices were found" in (said + error):
         return [], ""
     if error:
@@ -126,7 +126,7 @@ def _query_gpus() -> tuple[list[dict[str, t.Any]], str]:
 
 
 def read_all() -> dict[str, t.Any]:
-    """Return all that nvidia-smi knows: C(gpus), C(driver_version), C(cuda_version), and C(error) with C(fix)."""
+    """Return everything that nvidia-smi reports: C(gpus), C(driver_version), C(cuda_version), and C(error) with C(fix)."""
     gpus, error = read_gpus()
     details: dict[str, t.Any] = {"driver_version": None, "cuda_version": None, "gpus": {}}
     reach: dict[int, dict[int, str]] = {}
@@ -137,7 +137,7 @@ def read_all() -> dict[str, t.Any]:
         except ValueError as unreadable:
             error = str(unreadable)
     if len(gpus) > 1 and not error:
-        # Without its answer the connections between GPUs are unknown, which is not the driver's doing.
+        # If this fails, the connections between GPUs are unknown; that is not an error of the driver.
         reach = parse_topology(ask("topo", "-m")[0])
     for gpu in gpus:
         ways = reach.get(gpu["index"], {})
@@ -152,10 +152,10 @@ def read_all() -> dict[str, t.Any]:
 
 
 def ask(*arguments: str) -> tuple[str, str]:
-    """Return what nvidia-smi prints, or an error in one sentence."""
+    """Return the output of nvidia-smi, or an error."""
     path = shutil.which("nvidia-smi")
     if path is None:
-        return "", "there is no nvidia-smi"
+        return "", "nvidia-smi is not installed"
     try:
         # A driver in trouble can hang nvidia-smi for minutes; a healthy one answers in a few seconds at worst.
         done = subprocess.run([path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", timeout=60, check=False)
@@ -168,34 +168,34 @@ def ask(*arguments: str) -> tuple[str, str]:
 
 
 def fix_of(error: str) -> str:
-    """Return what to do about an nvidia-smi that fails. Its words about the driver are NVML's own, the same for years."""
+    """Return the fix for a failing nvidia-smi. Its error messages come from NVML and have been stable for years."""
     if "version mismatch" in error:
-        cause = "a driver update has replaced the libraries under the loaded kernel module"
+        cause = "a driver update has replaced the libraries, but the old kernel module is still loaded"
         reload = "rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia; modprobe nvidia"
-        return f"{cause}: reboot the host, or stop what uses the GPUs and load the new module ({reload})"
+        return f"{cause}: reboot the host, or stop all programs that use the GPUs and load the new module ({reload})"
     if "communicate with the NVIDIA driver" in error:
-        return "the kernel module is not loaded: see `dmesg | grep -i nvidia` and `dkms status`; after a kernel update it has to be built again, then reboot"
+        return "the kernel module is not loaded: see `dmesg | grep -i nvidia` and `dkms status`; after a kernel update rebuild the module, then reboot"
     if re.search(r"GPU is lost|device handle", error, re.IGNORECASE):
-        return "a GPU has fallen off the bus: see `dmesg` for Xid 79, reboot the host; one that is lost again has to be looked at (power, heat, its seat)"
+        return "a GPU has fallen off the bus: see `dmesg` for Xid 79, then reboot the host; if it happens again, check the GPU's power, cooling and slot"
     if "gave no answer" in error:
         return "the driver hangs: see `dmesg` for Xid messages; a reboot is the usual fix"
-    return "get nvidia-smi to work there; after a driver update this often takes a reboot"
+    return "run nvidia-smi on the host and fix its error; after a driver update a reboot is often necessary"
 
 
 def gpu_fix(error: str, index: str) -> str:
-    """Return what to do about one GPU whose C(error) nvidia-smi has told."""
-    reset = f"stop what uses it and reset it: nvidia-smi -pm 0 -i {index}; nvidia-smi --gpu-reset -i {index}; else reboot the host"
+    """Return the fix for one GPU with an C(error) from nvidia-smi."""
+    reset = f"stop all programs that use it and reset it: nvidia-smi -pm 0 -i {index}; nvidia-smi --gpu-reset -i {index}; otherwise reboot the host"
     if re.search("lost", error, re.IGNORECASE):
-        return "it has fallen off the bus: see `dmesg` for Xid 79, reboot the host; if it is lost again, look at its power, heat and seat"
+        return "it has fallen off the bus: see `dmesg` for Xid 79, then reboot the host; if it happens again, check its power, cooling and slot"
     if re.search("reset", error, re.IGNORECASE):
         return f"see `dmesg` for Xid messages, {reset}"
     return f"see `dmesg` for Xid messages, reboot the host; or {reset}"
 
 
 def parse_details(text: str) -> dict[str, t.Any]:
-    """Turn `nvidia-smi -q -x` into C(driver_version), C(cuda_version) and, by UUID, the C(gpus). Raises ValueError on other text.
+    """Parse `nvidia-smi -q -x`: C(driver_version), C(cuda_version) and, by UUID, the C(gpus). Raises ValueError for other text.
 
-    Memory is in bytes; what nvidia-smi does not know ("N/A") is None.
+    Memory is in bytes; values that nvidia-smi does not have ("N/A") are None.
     """
     try:
         log = ElementTree.fromstring(text)
@@ -245,14 +245,14 @@ def _instance(device: ElementTree.Element) -> dict[str, t.Any]:
 
 
 def _uncorrected(errors: ElementTree.Element | None) -> int | None:
-    """Errors since the driver was loaded that ECC could not correct. Drivers count them under several names."""
+    """Uncorrectable ECC errors since the driver was loaded. Drivers have several counters for them."""
     counts = [] if errors is None else [_number(one.text) for one in errors if "uncorrectable" in one.tag]
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 
 
 def parse_topology(text: str) -> dict[int, dict[int, str]]:
-    """Turn the matrix of `nvidia-smi topo -m` into how each GPU reaches each other one: NV18 is eighteen NVLinks, SYS across processors, …"""
+    """Parse the matrix of `nvidia-smi topo -m`: the connection of each GPU to each other one. NV18 is eighteen NVLinks, SYS is across CPU sockets, …"""
     lines = [line.split() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
     heading = next((cells for cells in lines if cells and cells[0] == "GPU0"), None)
     if heading is None:
@@ -260,7 +260,7 @@ def parse_topology(text: str) -> dict[int, dict[int, str]]:
     columns = [cell for cell in heading if re.fullmatch(r"GPU\d+", cell)]
     found: dict[int, dict[int, str]] = {}
     for cells in lines:
-        # A row begins with its own name; the heading has no cell that says what a connection is.
+        # A row begins with its GPU's name; the heading has no connections.
         if cells and re.fullmatch(r"GPU\d+", cells[0]) and cells is not heading:
             reach = dict(zip(columns, cells[1:]))
             found[int(cells[0][3:])] = {int(name[3:]): how for name, how in reach.items() if how != "X"}
@@ -268,7 +268,7 @@ def parse_topology(text: str) -> dict[int, dict[int, str]]:
 
 
 def nvlinks(reach: t.Mapping[int, str]) -> dict[int, int]:
-    """Return how many NVLinks lead to each GPU that one reaches by them."""
+    """Return the number of NVLinks to each GPU that is connected by NVLinks."""
     return {index: int(how[2:]) for index, how in reach.items() if re.fullmatch(r"NV\d+", how)}
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The site's proxy as programs take it: variables of their environment, and apt's own settings. A password is never on a command line."""
+"""The site's proxy for programs: environment variables, and apt's own settings. A password is never on a command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import typing as t
 import urllib.parse
 
-# Of modules that go by it; plugins/doc_fragments/options.py documents them.
+# Options of modules that use the proxy; plugins/doc_fragments/options.py documents them.
 OPTIONS: dict[str, dict[str, t.Any]] = {
     "proxy": {"type": "dict", "default": {}},
     "proxy_password": {"type": "str", "default": "", "no_log": True},
@@ -17,15 +17,15 @@ OPTIONS: dict[str, dict[str, t.Any]] = {
 
 
 def environment(proxy: t.Mapping[str, t.Any] | None, password: str = "") -> dict[str, str]:
-    """Return the variables that curl, git, uv, pip and Python take a proxy from; none without a proxy.
+    """Return the variables from which curl, git, uv, pip and Python read the proxy; none without a proxy.
 
-    :param proxy: C(http), C(https), C(no_proxy) and C(username), as the plan has them
+    :param proxy: C(http), C(https), C(no_proxy) and C(username), from the plan
     """
     if not proxy:
         return {}
     found = {f"{kind}_proxy": with_credentials(proxy[kind], proxy.get("username", ""), password) for kind in ("http", "https") if proxy.get(kind)}
     found["no_proxy"] = ",".join(proxy.get("no_proxy", ()))
-    # curl takes http_proxy in small letters alone, others look for capitals first.
+    # curl reads http_proxy only in lower case, others prefer upper case.
     return {**found, **{name.upper(): value for name, value in found.items()}}
 
 
@@ -38,13 +38,13 @@ def with_credentials(address: str, username: str, password: str) -> str:
 
 
 def apply(proxy: t.Mapping[str, t.Any] | None, password: str = "") -> None:
-    """Have this process, and what it starts, use the proxy."""
+    """Set the proxy for this process and its children."""
     os.environ.update(environment(proxy, password))
 
 
 @contextlib.contextmanager
 def used(proxy: t.Mapping[str, t.Any] | None, password: str = "") -> t.Iterator[None]:
-    """Use the proxy for a while, unless the process has one of its own: the controller need not stand where the hosts do."""
+    """Use the proxy in a context, unless the process has its own: the controller may be in another network than the hosts."""
     added = environment(proxy, password)
     if any(os.environ.get(name) for name in added if not name.lower().startswith("no_")):
         added = {}
@@ -61,13 +61,13 @@ def used(proxy: t.Mapping[str, t.Any] | None, password: str = "") -> t.Iterator[
 
 
 def environment_file(proxy: t.Mapping[str, t.Any], password: str) -> str:
-    """Return the text of a file for systemd's EnvironmentFile=, which a shell can read as well."""
+    """Return the text of a file for systemd's EnvironmentFile=, which a shell can also read."""
     lines = [f"{name}={value}" for name, value in sorted(environment(proxy, password).items())]
     return "\n".join(["# Managed by inferops.gpu (role host). How programs of this collection reach the world.", *lines, ""])
 
 
 def apt_settings(proxy: t.Mapping[str, t.Any]) -> str:
-    """Return apt's settings, which everybody may read, as apt of other users has to."""
+    """Return apt's settings. They have no secrets, since every user's apt reads them."""
     lines = ["// Managed by inferops.gpu (role host)."]
     for kind in ("http", "https"):
         if proxy.get(kind):
@@ -77,12 +77,12 @@ def apt_settings(proxy: t.Mapping[str, t.Any]) -> str:
 
 
 def is_name(name: str) -> bool:
-    """Tell whether apt can take a name of no_proxy: those of single hosts."""
+    """Whether apt supports a name of no_proxy: only names of single hosts."""
     return not name.startswith((".", "*")) and not set(name) & set("/:*[]")
 
 
 def apt_credentials(proxy: t.Mapping[str, t.Any], password: str) -> str:
-    """Return what apt_auth.conf(5) calls an entry for each of the proxy's addresses; empty where it asks for no user."""
+    """Return an entry of apt_auth.conf(5) for each of the proxy's URLs; empty when it needs no user."""
     if not proxy.get("username"):
         return ""
     places = list(dict.fromkeys(proxy[kind] for kind in ("http", "https") if proxy.get(kind)))

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Weights on a host that nobody needs: what there is, what keeps each, and its removal.
+"""Unused weights on a host: find them, find out what keeps each of them, and remove them.
 
-Only what this collection made is looked at: a directory with a manifest of ours beside it, and an unfinished download with our mark.
-Whatever else lies there is somebody else's.
+Only downloads of this collection count: directories with a manifest beside them, and unfinished downloads (.partial).
+All other files are unmanaged.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from . import _host, _safe_paths
 
 MANIFEST = ".manifest.json"
 PARTIAL = ".partial"
-# What stands beside weights and goes with them (fetch, modules/weights_share).
+# Endings of the files beside weights that are removed with them (fetch, modules/weights_share).
 BESIDE = (MANIFEST, PARTIAL, ".share", ".verified.json")
 
 
 class Found(t.NamedTuple):
-    """Weights on the disk. O(path) is what they have or will have; O(bytes) counts all that goes with them."""
+    """Weights on the disk. O(path) is their present or future path; O(bytes) includes the files beside them."""
 
     path: str
     repo: str
@@ -33,7 +33,7 @@ class Found(t.NamedTuple):
 
 
 def find(directory: str) -> list[Found]:
-    """Return the complete and unfinished weights below a directory, by path. Run it as the account that they belong to."""
+    """Return the complete and unfinished weights in a directory, by path. Has to run as their owner."""
     complete = {path[:-len(MANIFEST)] for path in glob.glob(os.path.join(directory, "*", "*" + MANIFEST))}
     begun = {path[:-len(PARTIAL)] for path in glob.glob(os.path.join(directory, "*", "*" + PARTIAL)) if os.path.isdir(path)}
     found = []
@@ -49,7 +49,7 @@ def find(directory: str) -> list[Found]:
 
 
 def read_manifest(path: str) -> dict[str, t.Any] | None:
-    """Return a manifest of ours; None where there is none, or it is not one of ours."""
+    """Return a manifest of this collection; None when there is none, or it is not one."""
     try:
         manifest = json.loads(_safe_paths.read_bytes(path))
         return manifest if isinstance(manifest["files"], list) and isinstance(manifest["commit"], str) else None
@@ -58,7 +58,7 @@ def read_manifest(path: str) -> dict[str, t.Any] | None:
 
 
 def total_size(path: str) -> int:
-    """Return the bytes on the disk of weights and of what stands beside them; a file with several names counts once."""
+    """Return the disk usage of weights and the files beside them, in bytes; a file with several hard links counts once."""
     sizes: dict[tuple[int, int], int] = {}
     for base in (path, *(path + ending for ending in BESIDE)):
         names = [base] if os.path.isfile(base) else [os.path.join(folder, name) for folder, _folders, files in os.walk(base) for name in files]
@@ -72,13 +72,13 @@ def total_size(path: str) -> int:
 
 
 def unit_paths(texts: t.Iterable[str], directory: str) -> set[str]:
-    """Return the paths of weights below a directory that units or records name."""
+    """Return the paths of weights in a directory that appear in units or records."""
     pattern = re.compile(re.escape(directory.rstrip("/")) + r"/[A-Za-z0-9._+@,=-]+/[A-Za-z0-9._+@,=-]+")
     return {strip_ending(path) for text in texts for path in pattern.findall(text)}
 
 
 def strip_ending(path: str) -> str:
-    """Return the path of the weights that something beside them belongs to."""
+    """Return the path of the weights from the path of a file beside them."""
     for ending in BESIDE:
         if path.endswith(ending):
             return path[:-len(ending)]
@@ -92,12 +92,12 @@ def read_units() -> list[str]:
 
 
 def read_records(state_dir: str) -> list[str]:
-    """Return the text of what is kept of services that have passed their gate. Folders that an account may write are not looked into."""
+    """Return the texts of the last known good states of services. Does not follow links in folders that an account may write."""
     return [_safe_paths.read_text(path) for path in sorted(glob.glob(os.path.join(state_dir, "served", "*.json")))]
 
 
 def open_paths(directory: str) -> set[str]:
-    """Return the paths of weights that a process has open or mapped, or was started with."""
+    """Return the paths of weights that a process has open or mapped, or has in its command line."""
     found: set[str] = set()
     for process in glob.iglob("/proc/[0-9]*"):
         texts = [_host.read_text(f"{process}/cmdline").replace("\0", "\n"), _host.read_text(f"{process}/maps")]
@@ -111,7 +111,7 @@ def open_paths(directory: str) -> set[str]:
 
 
 def forget_download(path: str, state_dir: str) -> None:
-    """Take away the unit that downloaded some weights, which would start again at the next boot, and its specification. Raises OSError."""
+    """Remove the unit that downloads some weights, which would start again at the next boot, and its specification. Raises OSError."""
     for job in sorted(glob.glob(os.path.join(state_dir, "jobs", "inferops-weights-*.service.json"))):
         try:
             about = json.loads(_host.read_text(job))
@@ -123,14 +123,14 @@ def forget_download(path: str, state_dir: str) -> None:
 
 
 def download_units() -> dict[str, bool]:
-    """Return the units of downloads and verifications that this collection wrote, and of each whether it starts at boot."""
+    """Return the units of downloads and verifications that this collection wrote, and whether each starts at boot."""
     paths = sorted(glob.glob(os.path.join(_host.UNIT_DIRECTORY, "inferops-weights-*.service")))
     names = [os.path.basename(path) for path in paths if _host.read_text(path).startswith(_host.UNIT_MARK)]
     return {name: os.path.lexists(os.path.join(_host.UNIT_DIRECTORY, "multi-user.target.wants", name)) for name in names}
 
 
 def forget_unit(unit: str, state_dir: str) -> None:
-    """Stop and remove the unit of a download, if it is one of ours, and what it was told and said. Raises OSError."""
+    """Stop and remove the unit of a download, if it is managed, with its specification and status file. Raises OSError."""
     unit_file = os.path.join(_host.UNIT_DIRECTORY, unit)
     if _host.read_text(unit_file).startswith(_host.UNIT_MARK):
         _host.run("systemctl", "disable", "--now", unit)
@@ -142,12 +142,12 @@ def forget_unit(unit: str, state_dir: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove weights with all that stands beside them. Run it as the account that they belong to. Raises OSError."""
-    # The mark of completeness goes first: what is left after a kill is half done, and says so.
+    """Remove weights with the files beside them. Has to run as their owner. Raises OSError."""
+    # The manifest first: without it the rest of an interrupted removal counts as incomplete.
     for ending in (MANIFEST, ".verified.json", ".share"):
         remove_one(path + ending)
     if os.path.isdir(path) and not os.path.islink(path):
-        # So that what a kill leaves behind is found again.
+        # So that the next run finds the rest of an interrupted removal.
         remove_one(path + PARTIAL)
         os.rename(path, path + PARTIAL)
     remove_one(path + PARTIAL)
@@ -158,5 +158,5 @@ def remove(path: str) -> None:
 
 
 def remove_one(path: str) -> None:
-    """Remove a file or a directory if it is there."""
+    """Remove a file or a directory if it exists."""
     _safe_paths.remove(path)

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading of a host's files that ends, whatever lies there: dangling links, pipes, folders, files without an end, mounts whose server is gone."""
+"""Read a host's files without hanging: on dangling links, pipes, folders, endless files, and mounts whose server is gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import stat
 import time
 import typing as t
 
-# No file that is read here is larger; the manifest of a million files is half of it.
+# Limit in bytes; the manifest of a million files has half of it.
 LONGEST = 256 * 1024 * 1024
 _PIECE = 1024 * 1024
 
@@ -21,7 +21,7 @@ Jobs = t.Mapping[str, t.Callable[[], t.Any]]
 
 
 def _open(path: str) -> t.Optional[int]:
-    """A regular file's descriptor. Raises OSError. A pipe would have its reader wait for somebody who writes, and a device may have no end."""
+    """Open a regular file; None for others. Raises OSError. Reading a pipe would wait for a writer, and a device may be endless."""
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if stat.S_ISREG(os.fstat(number).st_mode):
         return number
@@ -30,7 +30,7 @@ def _open(path: str) -> t.Optional[int]:
 
 
 def read_text(path: str) -> str:
-    """Return a file's text, or an empty string where it can't be read."""
+    """Return a file's text, or an empty string when it cannot be read."""
     try:
         number = _open(path)
         if number is None:
@@ -42,7 +42,7 @@ def read_text(path: str) -> str:
 
 
 def read_json(path: str) -> dict[str, t.Any]:
-    """Return the JSON object in a file; empty where there is none that can be used."""
+    """Return the JSON object in a file; empty when there is no valid one."""
     try:
         found = json.loads(read_text(path) or "{}")
     except (ValueError, RecursionError):
@@ -51,7 +51,7 @@ def read_json(path: str) -> dict[str, t.Any]:
 
 
 def digest(path: str) -> str:
-    """Return the sha256 of a file, or an empty string where it can't be read."""
+    """Return the sha256 of a file, or an empty string when it cannot be read."""
     found = hashlib.sha256()
     left = LONGEST
     try:
@@ -71,11 +71,11 @@ def digest(path: str) -> str:
 
 
 def ask(jobs: Jobs, seconds: float) -> tuple[dict[str, t.Any], dict[str, str]]:
-    """Do jobs in a process of its own, one after the other; return what they found, as JSON has it, and why others found nothing, each by its name.
+    """Run jobs in a separate process, one after the other; return their results, in JSON types, and the errors of those that failed, by name.
 
-    A process that waits for a file system whose server is gone can't be ended, only be left behind.
+    A process that waits for a file system whose server is gone cannot be killed, only abandoned.
 
-    :param seconds: how long each may take
+    :param seconds: timeout of each job
     """
     found: dict[str, t.Any] = {}
     failed: dict[str, str] = {}
@@ -93,20 +93,20 @@ def ask(jobs: Jobs, seconds: float) -> tuple[dict[str, t.Any], dict[str, str]]:
         os.close(reader)
         ended = _end(child)
         if left:
-            # The one that it was at. The others start again.
+            # The current job has failed. The remaining ones run in a new process.
             name = next(iter(left))
             del left[name]
-            failed[name] = "its process ended" if ended else f"it did not answer within {seconds:g} s"
+            failed[name] = "its process has ended" if ended else f"it did not answer within {seconds:g} s"
     return found, failed
 
 
 def _work(jobs: Jobs, writer: int) -> t.NoReturn:
-    """The process's own part: one line of JSON a job."""
+    """Run the jobs in the child process: write one line of JSON per job."""
     try:
         for name, job in jobs.items():
             try:
                 line = [name, True, job()]
-            except Exception as error:  # pylint: disable=broad-exception-caught  # One job's trouble is not that of the others.
+            except Exception as error:  # pylint: disable=broad-exception-caught  # An error of one job must not affect the others.
                 line = [name, False, f"{type(error).__name__}: {error}"]
             data = json.dumps(line).encode() + b"\n"
             while data:
@@ -116,7 +116,7 @@ def _work(jobs: Jobs, writer: int) -> t.NoReturn:
 
 
 def _answers(reader: int, seconds: float) -> t.Iterator[tuple[str, bool, t.Any]]:
-    """What comes until the end, or until one job takes too long."""
+    """Yield the results until the end, or until a job exceeds the timeout."""
     rest = b""
     deadline = time.monotonic() + seconds
     while select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -132,7 +132,7 @@ def _answers(reader: int, seconds: float) -> t.Iterator[tuple[str, bool, t.Any]]
 
 
 def _end(child: int) -> bool:
-    """End a process, without waiting for one that cannot be; return whether it had ended by itself."""
+    """Kill a process, without waiting for one that cannot be killed; return whether it had exited by itself."""
     for _look in range(20):
         if os.waitpid(child, os.WNOHANG)[0]:
             return True
@@ -146,7 +146,7 @@ def _end(child: int) -> bool:
 
 
 def clean(value: t.Any) -> t.Any:
-    """Return a value whose texts can be written as UTF-8: names of files need not be."""
+    """Return a value whose texts can be encoded in UTF-8, which not all file names can."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if isinstance(value, dict):

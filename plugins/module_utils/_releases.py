@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Releases as they stand on a host: which of them something needs, how large they are, and how one goes without ever being half there."""
+"""Releases on a host: which of them are needed, how large they are, and their atomic removal."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import re
 import shutil
 import typing as t
 
-# What a folder of the releases' directory is called while it is not a release: it may be removed when nobody works on it.
+# Prefixes of folders that are not a complete release: they may be removed when no build or removal uses them.
 BUILDING = ".building-"
 REMOVING = ".removing-"
 RECORD = "release.json"
 BUILD_UNIT = re.compile(r"inferops-release-(.+)\.service")
 
-# Of a process: what it was started with, where it is, and the files that it has mapped.
+# Sources in /proc/PID: command line and mapped files; program and working directory.
 _PROCESS_FILES = ("cmdline", "maps")
 _PROCESS_LINKS = ("exe", "cwd")
 
 
 def ours(directory: str) -> dict[str, float]:
-    """Return the releases that were built and verified, by name, with the time (seconds since 1970) at which each was last known to be used.
+    """Return the verified releases by name, with the time (seconds since 1970) at which each was last known to be used.
 
-    A folder whose record does not bear its name was not made here, or is not what it was.
+    A folder whose record has another name was not built there, or has been replaced.
     """
     found = {}
     for path in glob.glob(os.path.join(glob.escape(directory), "*", RECORD)):
@@ -42,30 +42,30 @@ def ours(directory: str) -> dict[str, float]:
 
 
 def complete(directory: str) -> list[str]:
-    """Return the names of the releases that were built and verified."""
+    """Return the names of the verified releases."""
     return sorted(ours(directory))
 
 
 def unfinished(directory: str) -> list[str]:
-    """Return the names of the folders that a build or a removal has left, or is at work on."""
+    """Return the names of the folders that a build or a removal uses or has left."""
     prefixes = (BUILDING, REMOVING)
     return sorted(name for name in os.listdir(directory) if name.startswith(prefixes)) if os.path.isdir(directory) else []
 
 
 def builds(units: str) -> list[str]:
-    """Return the releases that there is a unit of a build for."""
+    """Return the releases that have a build unit."""
     names = (BUILD_UNIT.fullmatch(os.path.basename(path)) for path in glob.glob(os.path.join(glob.escape(units), "inferops-release-*.service")))
     return sorted(match[1] for match in names if match)
 
 
 def named_in(texts: t.Iterable[str], directory: str) -> set[str]:
-    """Return the names of what lies in the directory, as far as the texts name something there."""
+    """Return the names of entries of the directory whose paths appear in the texts."""
     pattern = re.compile(re.escape(directory.rstrip("/")) + r"/([^/\s\0'\"]+)")
     return {name for text in texts for name in pattern.findall(text)}
 
 
 def used_by_processes(directory: str, processes: str = "/proc") -> set[str]:
-    """Return the releases that running processes were started from, are in, or have files of mapped. Needs root to see all of them."""
+    """Return the releases that running processes use: as program, in the command line, as working directory or as mapped files. Needs root."""
     return named_in(_process_texts(processes), directory)
 
 
@@ -76,7 +76,7 @@ def _process_texts(processes: str) -> t.Iterator[str]:
                 with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
                     yield file.read()
             except OSError:
-                # It has ended meanwhile, or is a thread of the kernel.
+                # The process has ended, or is a kernel thread.
                 continue
         for name in _PROCESS_LINKS:
             try:
@@ -86,13 +86,13 @@ def _process_texts(processes: str) -> t.Iterator[str]:
 
 
 def mark_used(directory: str) -> None:
-    """Note of the releases that run now that they were used until now, so that they count as newer than what was built and never used."""
+    """Record for all running releases that they are in use now, so that they count as newer than releases that were never used."""
     for name in used_by_processes(directory) & set(complete(directory)):
         os.utime(os.path.join(directory, name, RECORD))
 
 
 def size(path: str) -> int:
-    """Return the bytes of disk that go free when a folder goes: not those that uv's cache has as well, by a hard link."""
+    """Return the bytes that the removal of a folder frees: without files that uv's cache shares by hard links."""
     total = 0
     for folder, _folders, names in os.walk(path):
         for name in names:
@@ -103,9 +103,9 @@ def size(path: str) -> int:
 
 
 def surplus(found: dict[str, float], named: set[str], needed: set[str], keep: int) -> list[str]:
-    """Return the releases that may go, so that of those that no service names C(keep) are left, and all that are needed.
+    """Return the releases to remove, so that C(keep) of the releases that no service names are left, and all that are needed.
 
-    C(found) has the time of last use by name. Those that are needed count among those that are kept; the others are kept newest first.
+    C(found) has the time of last use by name. Needed releases count towards C(keep); of the others the newest are kept.
     """
     unnamed = set(found) - named
     newest = sorted(unnamed - needed, key=lambda name: (found[name], name), reverse=True)
@@ -113,7 +113,7 @@ def surplus(found: dict[str, float], named: set[str], needed: set[str], keep: in
 
 
 def remove(directory: str, name: str) -> None:
-    """Take a folder away. It loses its name first, so that whatever dies meanwhile, nothing takes what is left for a release."""
+    """Remove a folder. It is renamed first, so that after an interruption the rest is not mistaken for a release."""
     leaving = os.path.join(directory, REMOVING + name.lstrip("."))
     shutil.rmtree(leaving, ignore_errors=True)
     os.rename(os.path.join(directory, name), leaving)

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options about services that several modules have: parts of their argument specifications."""
+"""Options about services that several modules share: parts of their argument specifications."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ API: Options = {
 
 
 def services(*parts: Options) -> Options:
-    """The option C(services): a list of dictionaries that take all of these."""
+    """Return the option C(services): a list of dictionaries with all of these options."""
     return {"type": "list", "elements": "dict", "required": True, "options": {name: about for part in parts for name, about in part.items()}}

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask systemd and the journal about a unit."""
+"""Query systemd and the journal about a unit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from . import _safe_paths
 from ._exit_status import describe
 from ._masking import masked
 
-# Letters of a message that are shown. What is masked is longer, so that no secret is cut off from what it is known by.
+# How many characters of a message are shown. A longer part is masked first, so that no secret is truncated before it is recognised.
 _SHOWN = 4000
 
 
 def systemctl(*arguments: str) -> str:
-    """Run systemctl and return what it printed. Raises RuntimeError with its own words when it fails."""
+    """Run systemctl and return its output. Raises RuntimeError with its message when it fails."""
     done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"systemctl {' '.join(arguments)}: {masked(done.stderr or done.stdout).strip() or describe(done.returncode)}")
@@ -25,25 +25,25 @@ def systemctl(*arguments: str) -> str:
 
 
 def show(unit: str, *properties: str) -> dict[str, str]:
-    """Return properties of a unit by name; a unit that is not there has LoadState "not-found"."""
+    """Return properties of a unit by name; a unit that does not exist has LoadState "not-found"."""
     text = systemctl("show", "--property=" + ",".join(properties), unit)
     pairs = (line.partition("=") for line in text.splitlines())
-    # systemctl leaves out properties that have no value, such as Job when none is queued.
+    # systemctl omits properties without a value, such as Job when none is queued.
     return {**dict.fromkeys(properties, ""), **{name: value for name, _equals, value in pairs}}
 
 
 def cpu_seconds(unit: str) -> float | None:
-    """Return the processor time that a unit's processes have used since its start; None where systemd does not count it."""
+    """Return the CPU time that a unit's processes have used since its start; None when systemd does not count it."""
     try:
         found = show(unit, "CPUUsageNSec")["CPUUsageNSec"]
     except (RuntimeError, OSError):
         return None
-    # The highest number that it has is its word for none.
+    # The highest 64-bit number means that there is no value.
     return int(found) / 1e9 if found.isdigit() and int(found) < 2**64 - 1 else None
 
 
 def journal(unit: str, invocation: str, lines: int) -> list[str]:
-    """Return the last messages of one start of a unit (of any start where the invocation is unknown), systemd's own included, with secrets masked."""
+    """Return the last messages of one start of a unit (of any start without an invocation id), including systemd's own, with secrets masked."""
     match = ["--unit=" + unit]
     if invocation:
         match = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
@@ -61,7 +61,7 @@ def _cut(line: str, most: int) -> str:
 def read_progress(path: str | None) -> dict[str, t.Any]:
     """Return the JSON object in a status file; empty when there is none yet.
 
-    Some lie in a folder that the program's account may write, and what is read here is shown: no link is followed to a file of root's.
+    Some are in a folder that the program's account may write, and their text is shown: links, for example to root's files, are not followed.
     """
     if not path:
         return {}

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a service of each task is asked, and what counts as an answer: chat, completion, embedding, score, rerank, classify, pooling, transcription.
+"""The request for each task, and what counts as an answer: chat, completion, embedding, score, rerank, classify, pooling, transcription.
 
-Paths and forms are those of vLLM 0.32.0 (C(entrypoints/openai), C(entrypoints/pooling), C(entrypoints/speech_to_text)); 0.8.5 has them too.
+Paths and formats are those of vLLM 0.32.0 (C(entrypoints/openai), C(entrypoints/pooling), C(entrypoints/speech_to_text)); 0.8.5 has them too.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ AUTO = "auto"
 CHAT, COMPLETION, EMBEDDING, SCORE, RERANK, CLASSIFY, POOLING, TRANSCRIPTION = TASKS = (
     "chat", "completion", "embedding", "score", "rerank", "classify", "pooling", "transcription",
 )
-# Of a service whose task nobody knows: what it is asked, until it answers something else than that it does no such thing.
+# For a service with an unknown task: the tasks to try, until the service supports one.
 _TRIED = (CHAT, COMPLETION, EMBEDDING, SCORE, CLASSIFY, TRANSCRIPTION, POOLING)
-# How vLLM says so: the path is not there, or the model does not do it, or has no template for it.
+# vLLM's statuses for an unsupported task: no such path, not supported by the model, or no chat template.
 _NO_SUCH_THING = (400, 404, 405, 501)
 
 _BOUNDARY = "inferops-gate-boundary"
 
 
 class Question(t.NamedTuple):
-    """What is asked of a service. C(thinking) is how its model thinks (never, hybrid, always; empty: unknown), C(switch) the argument of its chat
+    """A request to a service. C(thinking) is how its model thinks (never, hybrid, always; empty: unknown), C(switch) the argument of its chat
     template that turns that off."""
 
     model: str
@@ -39,16 +39,16 @@ class Question(t.NamedTuple):
 
 
 def verify(api: Api, task: str, question: Question) -> dict[str, t.Any]:
-    """Return C(task), C(content), C(tokens) and C(seconds) of a real answer, after health and model list were as they should be. Raises ApiError."""
+    """Check the health endpoint and the model list; return C(task), C(content), C(tokens) and C(seconds) of a real answer. Raises ApiError."""
     api.read("/health")
     names = [entry.get("id") for entry in _list(api.call("/v1/models"), "data", "/v1/models") if isinstance(entry, dict)]
     if question.model not in names:
-        raise ApiError(f"/v1/models names {shown(', '.join(map(str, names))) or 'nothing'} and not {question.model}")
+        raise ApiError(f"/v1/models lists {shown(', '.join(map(str, names))) or 'nothing'} and not {question.model}")
     return ask(api, task, question)
 
 
 def ask(api: Api, task: str, question: Question) -> dict[str, t.Any]:
-    """Return C(task), C(content), C(tokens) and C(seconds) of an answer to what the task is about. Raises ApiError."""
+    """Send the task's request; return C(task), C(content), C(tokens) and C(seconds) of the answer. Raises ApiError."""
     if task != AUTO:
         return _ask(api, task, question)
     first: ApiError | None = None
@@ -59,7 +59,7 @@ def ask(api: Api, task: str, question: Question) -> dict[str, t.Any]:
             if error.status not in _NO_SUCH_THING:
                 raise
             first = first or error
-    raise ApiError(f"it answers nothing that a model is asked for ({', '.join(_TRIED)}); the first answer: {first}", first.status if first else 0)
+    raise ApiError(f"it supports none of the tasks ({', '.join(_TRIED)}); the first answer: {first}", first.status if first else 0)
 
 
 def _ask(api: Api, task: str, question: Question) -> dict[str, t.Any]:
@@ -76,15 +76,15 @@ def _chat(api: Api, question: Question) -> tuple[str, int | None]:
         body["chat_template_kwargs"] = {question.switch: False}
     answer = api.call("/v1/chat/completions", body)
     content, thought = read_message(answer)
-    # What is known to think may have had no tokens left for more. Of what is known not to, or was told not to, a thought alone is no answer.
+    # A thinking model may have had no tokens left for content. For a model that does not think, or must not, reasoning alone is not an answer.
     counts = question.thinking in ("always", "") or (question.thinking == "hybrid" and not question.switch)
     if not content and not (counts and thought):
-        raise ApiError(f"a completion came back with empty content{explain_thought(thought, question)}", 200)
+        raise ApiError(f"a completion has empty content{explain_thought(thought, question)}", 200)
     return content or thought, _tokens(answer)
 
 
 def read_message(answer: t.Any) -> tuple[str, str]:
-    """Return content and reasoning of the first choice of a chat completion. Raises ApiError on another shape."""
+    """Return content and reasoning of the first choice of a chat completion. Raises ApiError for another format."""
     choice = _first(answer, "choices", "/v1/chat/completions", "a completion")
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -94,21 +94,21 @@ def read_message(answer: t.Any) -> tuple[str, str]:
 
 
 def explain_thought(thought: str, question: Question) -> str:
-    """Name the usual cause of an empty answer."""
+    """Return the usual cause of an empty answer."""
     if not thought:
         return ""
     if question.thinking == "hybrid":
-        return f"; all of it is in `reasoning`, though the request said {question.switch}: false: see that reasoning_parser is this model's own"
-    return "; all of it is in `reasoning`: this model does not think, take its reasoning_parser away"
+        return f"; all of it is in `reasoning`, although the request has {question.switch}: false: set reasoning_parser to the one for this model"
+    return "; all of it is in `reasoning`: this model does not think, remove its reasoning_parser"
 
 
 def _completion(api: Api, question: Question) -> tuple[str, int | None]:
     body = {"model": question.model, "prompt": question.prompt, "max_tokens": question.max_tokens, "temperature": 0}
     answer = api.call("/v1/completions", body)
     text = _first(answer, "choices", "/v1/completions", "a completion").get("text")
-    # A base model may well go on with a line break.
+    # A base model may continue the prompt with a line break.
     if not isinstance(text, str) or not text:
-        raise ApiError("a completion came back with empty text", 200)
+        raise ApiError("a completion has empty text", 200)
     return text.strip(), _tokens(answer)
 
 
@@ -149,7 +149,7 @@ def _classify(api: Api, question: Question) -> tuple[str, int | None]:
 def _pooling(api: Api, question: Question) -> tuple[str, int | None]:
     answer = api.call("/pooling", {"model": question.model, "input": question.prompt})
     data = _first(answer, "data", "/pooling", "what a pooler makes").get("data")
-    # Of a text, or of each of its tokens.
+    # One vector for the text, or one for each of its tokens.
     rows = data if isinstance(data, list) and data and isinstance(data[0], list) else [data]
     for row in rows:
         _check_numbers(row, "/pooling", "numbers", answer)
@@ -166,9 +166,9 @@ def _transcription(api: Api, question: Question) -> tuple[str, int | None]:
         answer = json.loads(text)
     except (ValueError, RecursionError):
         answer = None
-    # Of a tone there may be nothing to write down.
+    # The transcription of a tone may be empty.
     if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
-        raise ApiError(f"/v1/audio/transcriptions answered something else than a transcription: {shown(text)}", 200)
+        raise ApiError(f"/v1/audio/transcriptions did not answer with a transcription: {shown(text)}", 200)
     return answer["text"].strip() or "(no words in a tone)", None
 
 
@@ -187,7 +187,7 @@ _ASKED: dict[str, t.Callable[[Api, Question], tuple[str, t.Union[int, None]]]] =
 
 
 def _other(path: str, expected: str, answer: t.Any) -> ApiError:
-    return ApiError(f"{path} answered something else than {expected}: {shown(_json(answer))}", 200)
+    return ApiError(f"{path} did not answer with {expected}: {shown(_json(answer))}", 200)
 
 
 def _json(answer: t.Any) -> str:
@@ -198,7 +198,7 @@ def _json(answer: t.Any) -> str:
 
 
 def _list(answer: t.Any, key: str, path: str) -> list[t.Any]:
-    """Return the list that an answer has under a key. Raises ApiError on another shape."""
+    """Return the list in a key of an answer. Raises ApiError for another format."""
     found = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(found, list):
         raise _other(path, f"a list of {key}", answer)
@@ -206,7 +206,7 @@ def _list(answer: t.Any, key: str, path: str) -> list[t.Any]:
 
 
 def _first(answer: t.Any, key: str, path: str, expected: str) -> dict[str, t.Any]:
-    """Return the first object of the list that an answer has under a key. Raises ApiError on another shape."""
+    """Return the first object of the list in a key of an answer. Raises ApiError for another format."""
     found = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(found, list) or not found or not isinstance(found[0], dict):
         raise _other(path, expected, answer)
@@ -218,11 +218,11 @@ def _text(value: t.Any) -> str:
 
 
 def _check_numbers(values: t.Any, path: str, expected: str, answer: t.Any) -> None:
-    """Raise ApiError unless this is a list of finite numbers: an engine that computes wrong answers NaN."""
+    """Raise ApiError unless this is a list of finite numbers: an engine with wrong computations answers NaN."""
     if not isinstance(values, list) or not values or not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
         raise _other(path, expected, answer)
     if not all(abs(value) < 1e300 for value in values):
-        raise ApiError(f"{path} answered numbers that are none (NaN or infinite)", 200)
+        raise ApiError(f"{path} answered with NaN or infinite numbers", 200)
 
 
 def _tokens(answer: dict[str, t.Any], key: str = "completion_tokens") -> int | None:

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real `transformers serve` parser of whichever release of Transformers the interpreter belongs to.
+"""The real `transformers serve` parser of the interpreter's own release of Transformers.
 
-The file is also a program: fed to a release's Python on standard input, with the arguments of `transformers serve` as its own, it prints what
-the parser says against them as JSON, as _vllm_parser.py does for vLLM.
+The file is also a program: a release's Python reads it from standard input, with the arguments of `transformers serve`, and it prints the
+parser's error as JSON, like _vllm_parser.py for vLLM.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import typing as t
 
 
 def build() -> t.Any:
-    """Return the `serve` command. What holds the commands is a Typer or, in newer versions, what Typer makes of one."""
+    """Return the `serve` command. The app is a Typer or, in newer versions, the command that Typer builds from one."""
     from transformers.cli.transformers import app
 
     if not hasattr(app, "commands"):
@@ -26,11 +26,11 @@ def build() -> t.Any:
 
 
 def error_of(arguments: list[str]) -> str | None:
-    """Return what the parser says against arguments, None when they are good. Nothing is loaded or started."""
+    """Return the parser's error about arguments, None when they are valid. Loads and starts nothing."""
     try:
         build().make_context("serve", list(arguments))
     except Exception as error:
-        # Of click, which newer versions of Typer bring under another name.
+        # Exceptions of click, which newer versions of Typer contain under another name.
         if not hasattr(error, "format_message"):
             raise
         return error.format_message().splitlines()[0]

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real `vllm serve` parser of whichever vLLM release the interpreter belongs to. Only that release's Python can import what it needs.
+"""The real `vllm serve` parser of the interpreter's own vLLM release. Only that release's Python can import it.
 
-The file is also a program: fed to a release's Python on standard input, with the arguments of `vllm serve` as its own, it prints what
-vLLM says against them as JSON. (An Ansible module can't import torch itself: Ansible's patch of sys.intern breaks that import.)
+The file is also a program: a release's Python reads it from standard input, with the arguments of `vllm serve`, and it prints vLLM's
+error as JSON. (An Ansible module cannot import torch itself: Ansible's patch of sys.intern breaks that import.)
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import typing as t
 
 
 class ArgumentError(Exception):
-    """What vLLM's parser or validation said against a command line."""
+    """An error of vLLM's parser or validation about a command line."""
 
 
 def use_cpu_where_no_gpu_is() -> None:
-    """A CUDA build cannot tell its platform on a host without a driver, and its parser needs one: lend it the CPU's."""
+    """Use the CPU platform on a host without a driver: there a CUDA build cannot detect its platform, which its parser needs."""
     import vllm.platforms
 
     if vllm.platforms.current_platform.is_unspecified():
@@ -31,7 +31,7 @@ def use_cpu_where_no_gpu_is() -> None:
 
 
 def parser_class() -> type[argparse.ArgumentParser]:
-    """Return vLLM's own ArgumentParser (it understands dotted JSON keys), wherever this version keeps it."""
+    """Return vLLM's own ArgumentParser, which supports dotted JSON keys; its module depends on the version."""
     try:
         from vllm.utils.argparse_utils import FlexibleArgumentParser
     except ImportError:
@@ -40,24 +40,24 @@ def parser_class() -> type[argparse.ArgumentParser]:
 
 
 def build() -> tuple[argparse.ArgumentParser, t.Any]:
-    """Return the parser and the `serve` command, by the entry point that stands in every version from 0.8.5 on."""
+    """Return the parser and the `serve` command, through an entry point that every version since 0.8.5 has."""
     from vllm.entrypoints.cli.serve import cmd_init
 
     parser = parser_class()(allow_abbrev=False)
     subparsers = parser.add_subparsers(dest="subparser")
     command = cmd_init()[0]
     serve = command.subparser_init(subparsers)
-    # An abbreviation would let a typing error pass, and mean another flag in the next version.
+    # Abbreviations would hide typing errors, and may mean another flag in the next version.
     serve.allow_abbrev = False
     return parser, command
 
 
 def check(arguments: list[str]) -> int:
-    """Check the arguments of `vllm serve` with vLLM itself, as deep as the files at hand allow, and return how deep that was.
+    """Check the arguments of `vllm serve` with vLLM itself, as deep as the available files allow, and return the depth.
 
-    1: the arguments, and the names of the parsers that they give. 2: those parsers, made on the model's own tokenizer.
+    1: the arguments, and the names of parsers in them. 2: those parsers, created with the model's own tokenizer.
     3: the engine's configuration from the model's config.json: parallel sizes, context, quantisation, ranges.
-    No engine is started and no weight is read. Raises ArgumentError.
+    Starts no engine and reads no weights. Raises ArgumentError.
     """
     parser, command = build()
 
@@ -77,12 +77,12 @@ def check(arguments: list[str]) -> int:
         return 3
     except ArgumentError:
         raise
-    except (Exception, SystemExit) as error:  # whatever vLLM raises here would end the service the same way
+    except (Exception, SystemExit) as error:  # any exception of vLLM here would also end the service
         raise ArgumentError(first_sentence(str(error))) from error
 
 
 def first_sentence(text: str) -> str:
-    """Return what pydantic's report of one wrong value says, without the dump of all other values that it carries."""
+    """Return the errors of pydantic's report, without its dump of all other values."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("For further information")]
     return " ".join(line.split(" [type=")[0].removeprefix("Value error, ") for line in lines)
 
@@ -90,7 +90,7 @@ def first_sentence(text: str) -> str:
 def find_parsers(parsed: argparse.Namespace) -> list[tuple[str, str, t.Any]]:
     """Return option, name and class of the tool-call and reasoning parsers; an unknown one would fail minutes later. Raises ArgumentError.
 
-    Plugins are loaded before, as `vllm serve` does, since the names may be theirs.
+    Loads plugins first, like `vllm serve`, since they may define the names.
     """
     from vllm.reasoning import ReasoningParserManager
 
@@ -116,7 +116,7 @@ def find_parsers(parsed: argparse.Namespace) -> list[tuple[str, str, t.Any]]:
 
 
 def make_parsers(parsers: list[tuple[str, str, t.Any]], parsed: argparse.Namespace) -> None:
-    """Make the parsers on the model's tokenizer: one that lacks the tokens a parser looks for is refused here. Raises ArgumentError."""
+    """Create the parsers with the model's tokenizer, which fails if it lacks a parser's tokens. Raises ArgumentError."""
     if not parsers:
         return
     try:
@@ -129,24 +129,24 @@ def make_parsers(parsers: list[tuple[str, str, t.Any]], parsed: argparse.Namespa
         try:
             parser(tokenizer)
         except Exception as error:
-            raise ArgumentError(f"{option} {name} does not go with this model's tokenizer: {error}") from error
+            raise ArgumentError(f"{option} {name} is not compatible with this model's tokenizer: {error}") from error
 
 
 def make_engine_configuration(parsed: argparse.Namespace) -> None:
-    """Have vLLM work out its engine's configuration, which it refuses with the reason. Several nodes are left out: they are not there yet."""
+    """Create the engine's configuration, which vLLM rejects with the reason if it is wrong. Skipped for several nodes, which do not run yet."""
     if getattr(parsed, "nnodes", 1) and getattr(parsed, "nnodes", 1) > 1:
         return
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.usage.usage_lib import UsageContext
 
-    # As `vllm serve` does with its positional argument.
+    # `vllm serve` does the same with its positional argument.
     parsed.model = parsed.model_tag
     AsyncEngineArgs.from_cli_args(parsed).create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
 
 
 def main() -> None:
-    """Print {"error": …, "depth": …} on the last line; the error is null when the arguments are good."""
-    # vLLM logs to standard output while it is imported.
+    """Print {"error": …, "depth": …} on the last line; the error is null when the arguments are valid."""
+    # vLLM logs to standard output during its import.
     os.environ.update(VLLM_CONFIGURE_LOGGING="0", VLLM_NO_USAGE_STATS="1")
     error, depth = None, 0
     with contextlib.redirect_stdout(sys.stderr):

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes files whole or not at all: a reader finds the old file or the new one, also after a power cut.
+"""Write files atomically: a reader finds the old file or the new one, also after a power failure.
 
-For directories that root, or the account that writes, owns alone. Where others may write see C(_safe_paths).
+For directories that only root, or the account that writes, may write. For others see C(_safe_paths).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import json
 import os
 import typing as t
 
-# What a writer that was killed leaves beside a file; the next one writes over it.
+# Ending of the temporary file. A killed writer leaves it; the next writer overwrites it.
 UNFINISHED = ".new"
 
 
 def replace(path: str, data: t.Union[str, bytes], mode: int = 0o644, durable: bool = False) -> None:
-    """Write a file in one step. Raises OSError, and leaves nothing beside the file then.
+    """Replace a file atomically. Raises OSError, and then leaves no temporary file.
 
-    :param mode: permissions of the file; until it is complete the owner alone can read it
-    :param durable: whether it has to be on the disk when this returns
+    :param mode: permissions of the file; until it is complete only the owner can read it
+    :param durable: whether to sync it to the disk before returning
     """
     new = path + UNFINISHED
     with contextlib.suppress(FileNotFoundError):
@@ -40,12 +40,12 @@ def replace(path: str, data: t.Union[str, bytes], mode: int = 0o644, durable: bo
 
 
 def replace_json(path: str, value: t.Any, mode: int = 0o644, durable: bool = False, indent: t.Optional[int] = None) -> None:
-    """Write a value as JSON in one step. Raises OSError."""
+    """Write a value as JSON atomically. Raises OSError."""
     replace(path, json.dumps(value, indent=indent) + "\n", mode, durable)
 
 
 def replace_link(path: str, target: str) -> None:
-    """Make or move a symbolic link in one step, so that no reader ever finds it missing. Raises OSError."""
+    """Create or replace a symbolic link atomically, so that no reader finds it missing. Raises OSError."""
     new = path + UNFINISHED
     with contextlib.suppress(FileNotFoundError):
         os.unlink(new)
@@ -54,19 +54,19 @@ def replace_link(path: str, target: str) -> None:
 
 
 class StatusFile:
-    """The file in which a play reads how far a program is. The program goes on where the file cannot be written, as on a full disk."""
+    """The status file from which a play reads a program's progress. The program continues if the file cannot be written, for example on a full disk."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        # Whether the last attempt succeeded: the journal gets one line for many failures.
+        # Whether the last attempt succeeded: repeated failures print one line to the journal.
         self._is_written = True
 
     def put(self, values: t.Mapping[str, t.Any]) -> None:
-        """Replace the file; what a person reads is in C(text)."""
+        """Replace the file; C(text) is the part for people."""
         try:
             replace_json(self.path, values)
             self._is_written = True
         except OSError as error:
             if self._is_written:
-                print(f"{self.path} can't be written: {error.strerror}; {values.get('text', '')}", flush=True)
+                print(f"cannot write {self.path}: {error.strerror}; {values.get('text', '')}", flush=True)
             self._is_written = False

@@ -1,13 +1,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""See that a service's folders are its account's. Run as root by the service's unit before each start, when nothing of the unit runs.
+"""Make a service's account the owner of its folders. The service's unit runs this as root before each start, when no process of the unit runs.
 
     own_folders --user=USER --group=GROUP [--former=USER]... [--folder=PATH]... [--ray=PATH] [--memory=NAME]
 
-Folders that belong to another account, as those of a unit from before each service had one of its own, are handed over with all that is in them.
-Of what Ray and engines leave in --ray and --memory nothing is kept from one account to the next: each start begins without it anyway.
+Folders of another account, for example of a unit from before each service had its own account, get the new owner together with their contents.
+When the account changes, the files of Ray and engines in --ray and --memory are removed: no start needs those of an earlier one.
 
-Run it with C(python3 -EsB): the unit's HOME is the service's own, and what Python would load from there is not for root.
+Run it with C(python3 -EsB): the unit's HOME belongs to the service, and root must not load Python code from there.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import sys
 
 from . import _safe_paths
 
-# The units of one service may start at the same time, and share folders.
+# The units of one service share folders and may start at the same time.
 LOCK = "/run/inferops/own_folders.lock"
-# The host's own, whatever the unit has there.
+# The host's shared memory, even if the unit has its own.
 SHARED_MEMORY = "/proc/1/root/dev/shm"
 MODE = 0o750
 
 
 def own_ray(path: str, gid: int, owners: set[int]) -> None:
-    """Make the folder that Ray keeps its sockets and logs in: root's, for the service's group alone. Ray opens a folder of its own to everybody.
+    """Create the folder for Ray's sockets and logs: owned by root, for the service's group alone. Ray would make its own folder accessible to everybody.
 
-    Only what was the service's before is emptied. Raises OSError.
+    Empties only a folder that the service had before. Raises OSError.
     """
     folder = _safe_paths.open_or_make(path)
     try:
@@ -47,7 +47,7 @@ def own_ray(path: str, gid: int, owners: set[int]) -> None:
 
 
 def own_memory(name: str, uid: int, gid: int, former: set[int]) -> None:
-    """Create a directory in the host's shared memory, where everybody may create one: one of another account is refused. Raises OSError."""
+    """Create a directory in the host's shared memory, where everybody may create files: refuse one of another account. Raises OSError."""
     above = os.open(SHARED_MEMORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -57,11 +57,11 @@ def own_memory(name: str, uid: int, gid: int, former: set[int]) -> None:
         try:
             folder = os.open(name, _safe_paths.FOLDER, dir_fd=above)
         except OSError as error:
-            raise OSError(error.errno, f"/dev/shm/{name} is no folder: somebody else has put it there. Take it away") from error
+            raise OSError(error.errno, f"/dev/shm/{name} is not a directory, and was not created by this service. Remove it") from error
         try:
             found = os.fstat(folder)
             if found.st_uid not in {uid, os.geteuid(), *former}:
-                raise OSError(f"/dev/shm/{name} belongs to somebody else (user id {found.st_uid}). Take it away")
+                raise OSError(f"/dev/shm/{name} belongs to another account (user id {found.st_uid}). Remove it")
             if found.st_uid != uid:
                 _safe_paths.give(folder, os.geteuid(), os.getegid(), 0o700)
                 _safe_paths.empty(folder, f"/dev/shm/{name}")
@@ -73,8 +73,8 @@ def own_memory(name: str, uid: int, gid: int, former: set[int]) -> None:
 
 
 def main() -> int:
-    """Do it, and say in the journal what was taken away."""
-    parser = argparse.ArgumentParser(description="See that a service's folders are its account's.", allow_abbrev=False)
+    """Set the owners, and print the removed files to the journal."""
+    parser = argparse.ArgumentParser(description="Make a service's account the owner of its folders.", allow_abbrev=False)
     parser.add_argument("--user", required=True)
     parser.add_argument("--group", required=True)
     parser.add_argument("--former", action="append", default=[])
@@ -85,7 +85,7 @@ def main() -> int:
     try:
         uid, gid = pwd.getpwnam(given.user).pw_uid, grp.getgrnam(given.group).gr_gid
     except KeyError as error:
-        print(f"own_folders: {error.args[0]}; run the playbook again, which makes it", file=sys.stderr)
+        print(f"own_folders: {error.args[0]}; run the playbook again, which creates it", file=sys.stderr)
         return 1
     former = _safe_paths.accounts_of(given.user, *given.former)
     try:
@@ -94,7 +94,7 @@ def main() -> int:
             fcntl.flock(lock, fcntl.LOCK_EX)
             for path in given.folder:
                 for taken in _safe_paths.hand_over(path, uid, gid, MODE, former):
-                    print(f"taken away, since it has other names elsewhere: {taken}", flush=True)
+                    print(f"removed, because it has several hard links: {taken}", flush=True)
             if given.ray:
                 own_ray(given.ray, gid, {uid, *former})
             if given.memory:

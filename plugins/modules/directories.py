@@ -88,12 +88,12 @@ from ..module_utils import _directories, _safe_paths
 
 
 def make(path: str, owner: str, group: str, mode: int) -> None:
-    """Create a directory, or give it owner, group and mode; missing parents become root's."""
+    """Create a directory, or set its owner, group and mode; missing parents belong to root."""
     os.close(_safe_paths.make_folder(path, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid, mode))
 
 
 def refuse_others(path: str, group: str, names: t.Sequence[str], is_roots: bool) -> None:
-    """Raise Unsafe where a directory is there and is not one of these accounts'. C(is_roots) is of one that root keeps for their group."""
+    """Raise Unsafe when a directory exists and belongs to none of these accounts. C(is_roots): root owns it, for their group."""
     try:
         folder = _safe_paths.open_folder(path)
     except FileNotFoundError:
@@ -130,7 +130,7 @@ def main() -> None:
             if wanted["keep"] and wanted["of"]:
                 refuse_others(wanted["path"], wanted["group"], wanted["of"], wanted["owner"] == "root")
         except OSError as error:
-            module.fail_json(msg=f"{wanted['path']} can't be {wanted['owner']}'s: {error.strerror}. Nothing was changed.")
+            module.fail_json(msg=f"{wanted['owner']} cannot become the owner of {wanted['path']}: {error.strerror}. Nothing was changed.")
     before: dict[str, str | None] = {}
     after: dict[str, str] = {}
     for wanted in module.params["directories"]:
@@ -142,7 +142,7 @@ def main() -> None:
             if not module.check_mode:
                 make(wanted["path"], wanted["owner"], wanted["group"], int(wanted["mode"], 8))
         except (OSError, KeyError) as error:
-            module.fail_json(msg=f"{wanted['path']} can't be made {target}: {error}")
+            module.fail_json(msg=f"Cannot create {wanted['path']} as {target}: {error}")
         before[wanted["path"]], after[wanted["path"]] = current, target
     module.exit_json(changed=bool(after), changed_paths=sorted(after), diff={"before": before, "after": after})
 

@@ -56,9 +56,11 @@ def main() -> None:
     try:
         with rollback.locked():
             if not rollback.is_pending():
-                module.fail_json(msg="the change was taken back before it could be confirmed; set firewall_rollback_timeout to more seconds")
+                module.fail_json(msg="the firewall change was rolled back before it was confirmed; increase firewall_rollback_timeout")
             if connection is not None and connection.client_port == rollback.client_port():
-                module.fail_json(msg="this is still the connection that made the change; the host is not known to answer on a new one")
+                module.fail_json(
+                    msg="this is still the connection that made the firewall change, so it does not show that the host accepts a new connection",
+                )
             rollback.disarm()
     except (OSError, RuntimeError) as error:
         module.fail_json(msg=str(error))

@@ -262,7 +262,7 @@ from ..module_utils import _accounts, _cuda_toolkit, _directories, _gpu_driver, 
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
 
-# How long each look into a folder may take. A weights' folder with thousands of files on a slow disk takes some.
+# Seconds that each check of a folder may take. A weights directory with thousands of files on a slow disk takes a while.
 SECONDS = 60
 LISTS = ("releases", "unfinished_releases", "weights", "verified", "shared_weights", "account_groups")
 
@@ -289,7 +289,7 @@ def main() -> None:
     driver_packages = _gpu_driver.driver_packages()
     host = _host.read_system()
     mounts, silent = _host.ask_mounts()
-    # What lies in folders that may be a network's, and who may be a directory service's.
+    # These may wait: folders may be on a network file system, and accounts may come from a directory service.
     found, failed = _reading.ask(
         {
             "account": lambda: _host.read_account(given["account"]),
@@ -328,7 +328,7 @@ def main() -> None:
         release_builds=_releases.builds(_host.UNIT_DIRECTORY),
         download_units=_prune.download_units(),
         mount_points=_host.mount_points(),
-        # What is neither is the plan's to refuse.
+        # The plan refuses values that are neither names nor dictionaries.
         kernel=state.read(sysctl if isinstance(sysctl, list) else [sysctl]),
         conntrack=conntrack.read(),
         gpus=gpus,

@@ -109,7 +109,7 @@ UFW_INIT = "/lib/ufw/ufw-init"
 
 
 class Failed(Exception):
-    """A command of UFW failed, or did not have its effect."""
+    """A command of UFW failed or had no effect."""
 
 
 def main() -> None:
@@ -146,18 +146,18 @@ def main() -> None:
 
 
 def needed(before: state.State, options: t.Mapping[str, t.Any]) -> steps.Steps:
-    """The steps that a state needs."""
+    """Return the steps from a state to the wanted rules."""
     if options["remove"] is not None:
         return steps.removals(before, options["remove"])
     wanted = steps.wanted_rules(options["rules"], before.ipv6)
     unmanaged = [rule.comment for rule in wanted if not rule.is_ours]
     if unmanaged:
-        raise rules.Unreadable(f"the comment of a rule of ours begins with '{rules.OWNER}', unlike '{unmanaged[0]}'")
+        raise rules.Unreadable(f"the comment of a rule must begin with '{rules.OWNER}', but one is '{unmanaged[0]}'")
     return steps.plan(before, wanted, options["logging"])
 
 
 def described(before: state.State, found: steps.Steps) -> dict[str, t.Any]:
-    """What the steps are, as the module's result."""
+    """Return the steps as the module's result."""
     ours = [str(rule) for rule in before.rules if rule.is_ours]
     told = [step.text for step in found.steps]
     gone = {text[2:] for text in told if text.startswith("- ")}
@@ -178,13 +178,13 @@ class Change:
         self._armed = 0.0
 
     def make(self) -> dict[str, t.Any]:
-        """Do what is needed, and see that it had its effect. A change that an earlier run left unconfirmed is one that still needs it."""
+        """Carry out the steps and check their effect. A change that an earlier run left unconfirmed still needs confirmation."""
         tables = host.saved()
         before = host.read_state(tables, self._options["state_dir"])
         found = needed(before, self._options)
         result = {**described(before, found), "notes": list(found.warnings)}
         if found.steps and not before.installed:
-            raise Failed("UFW is not installed; the role host installs it with the packages that the plan wants")
+            raise Failed("UFW is not installed; run the role host, which installs it")
         if found.steps:
             place = self.rollback.back_up(tables)
             if place is not None:
@@ -198,20 +198,20 @@ class Change:
         if found.steps:
             self._check_effect()
         if self.rollback.is_pending():
-            # The time to confirm it begins when everything is done.
+            # The rollback timeout starts when all steps are done.
             self._arm()
         return {**result, "unconfirmed": self.rollback.is_pending()}
 
     def _refuse_blind_change(self) -> None:
-        """The port of the present connection is among those that SSH's rules let in."""
+        """Fail unless the SSH rules allow the port of the present connection."""
         connection = ssh.present_connection()
         if connection is None:
             return
         let_in = {rule["port"] for rule in self._options["rules"] if rule["comment"] == rules.SSH}
         if connection.port not in let_in:
             raise Failed(
-                f"this connection comes in on port {connection.port}, which no rule lets in ({rules.SSH}: {', '.join(map(str, sorted(let_in))) or 'none'}). "
-                "Nothing was changed. Run the play again, which looks again where SSH comes in."
+                f"this connection uses port {connection.port}, which no rule allows ({rules.SSH}: {', '.join(map(str, sorted(let_in))) or 'none'}). "
+                "Nothing was changed. Run the playbook again, which detects the SSH ports again."
             )
 
     def _keep(self, before: state.State, tables: t.Mapping[int, str]) -> None:
@@ -227,7 +227,7 @@ class Change:
     def _do(self, found: steps.Steps) -> None:
         for step in found.steps:
             stale = time.monotonic() - self._armed > self._options["rollback_timeout"] / 4
-            # Many steps take longer than the rollback timeout.
+            # Many steps together may take longer than the rollback timeout.
             if (step.risky or self._armed) and stale:
                 self._arm()
             if step.command == ("ipv6",):
@@ -242,17 +242,17 @@ class Change:
                 run(self._module, "ufw", *step.command)
 
     def _check_effect(self) -> None:
-        """Nothing is left to do, as UFW's files and the kernel's tables have it now."""
+        """Fail if UFW's files and the kernel's tables still need steps."""
         after = host.read_state(host.saved(), self._options["state_dir"])
         left = needed(after, self._options)
         if left.steps:
             told = "; ".join(step.text for step in left.steps)
-            back = f" The former state comes back in {self._options['rollback_timeout']} s." if self.rollback.is_pending() else ""
-            raise Failed(f"UFW said that all was well, and this is still to be done: {told}.{back}")
+            back = f" The previous state is restored in {self._options['rollback_timeout']} s." if self.rollback.is_pending() else ""
+            raise Failed(f"UFW reported no error, but these steps had no effect: {told}.{back}")
 
 
 def turn_on_ipv6() -> None:
-    """Have UFW see to IPv6, for which it has no command."""
+    """Turn on IPv6 in UFW's settings; UFW has no command for that."""
     path = host.FILES["default"]
     with open(path, encoding="utf-8") as file:
         lines = file.read().splitlines()
@@ -261,7 +261,7 @@ def turn_on_ipv6() -> None:
 
 
 def reload(module: AnsibleModule) -> None:
-    """Load the rules of the files into the kernel, whatever is left of UFW's chains there. UFW's own reload leaves chains out that nothing jumps to."""
+    """Load the rules of the files into the kernel, even if somebody has flushed UFW's chains. UFW's own reload skips chains that nothing jumps to."""
     run(module, UFW_INIT, "force-stop")
     for family, saved in host.saved().items():
         text = rules.clearing(saved, family)
@@ -271,9 +271,9 @@ def reload(module: AnsibleModule) -> None:
 
 
 def run(module: AnsibleModule, *command: str, given: str = "") -> None:
-    """Run a command. Raises Failed with its own words; UFW says them on either output.
+    """Run a command. Raises Failed with its message; UFW prints messages to either output.
 
-    :param given: what it reads
+    :param given: its standard input
     """
     status, printed, said = module.run_command(list(command), data=given)
     if status != 0:

@@ -67,10 +67,10 @@ def unpack(archive: str) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as file:
             found = {name: file.read(name) for name in file.namelist()}
     except zipfile.BadZipFile as error:
-        raise ValueError(f"this is no zip archive: {error}") from error
+        raise ValueError(f"not a zip archive: {error}") from error
     outside = [name for name in found if name.startswith("/") or ".." in name.split("/")]
     if outside or not found:
-        raise ValueError(f"the archive holds {outside[0] if outside else 'nothing'}")
+        raise ValueError(f"the archive contains {outside[0]}, a path outside of it" if outside else "the archive is empty")
     return found
 
 
@@ -79,7 +79,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "state_dir": {"type": "path", "required": True},
-            # No secret, but too long for every log that a call leaves.
+            # Not a secret, but too long for the logs.
             "archive": {"type": "str", "required": True, "no_log": True},
         },
         supports_check_mode=True,
@@ -94,7 +94,7 @@ def main() -> None:
             _library.install(path, files)
             removed = _library.prune(path, module.params["state_dir"])
     except (ValueError, OSError) as error:
-        module.fail_json(msg=f"The host library cannot be installed in {path}: {error}. See that the disk has room and is writable.")
+        module.fail_json(msg=f"The host library cannot be installed in {path}: {error}. Make sure that the disk has free space and is writable.")
     module.exit_json(
         changed=before != wanted, digest=wanted, removed=removed,
         diff={"before": f"{before}\n" if before else "", "after": f"{wanted}\n", "before_header": path, "after_header": path},

@@ -63,7 +63,7 @@ APT = "/etc/apt"
 
 
 def wanted_files(module: AnsibleModule, apt: str = APT) -> dict[str, tuple[str, int]]:
-    """Return text and mode of each file by path; no text for one that is not to be there."""
+    """Return text and mode of each file by path; an empty text for a file that must not exist."""
     proxy, password, name = module.params["proxy"], module.params["password"], module.params["name"]
     has_proxy = bool(proxy and (proxy.get("http") or proxy.get("https")))
     return {
@@ -74,7 +74,7 @@ def wanted_files(module: AnsibleModule, apt: str = APT) -> dict[str, tuple[str, 
 
 
 def as_wanted(path: str, text: str, mode: int) -> bool:
-    """Tell whether a file is as it should be."""
+    """Whether a file has the wanted text, owner and mode."""
     try:
         found = os.lstat(path)
         with open(path, encoding="utf-8") as file:
@@ -84,7 +84,7 @@ def as_wanted(path: str, text: str, mode: int) -> bool:
 
 
 def write(path: str, text: str, mode: int) -> None:
-    """Put a file in its place in one step; nobody else can read it before it has its mode."""
+    """Write a file atomically; nobody else can read it before it has its mode."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     _writing.replace(path, text, mode, durable=True)
 
@@ -100,9 +100,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     if not module.params["password"].isprintable() or " " in module.params["password"]:
-        module.fail_json(msg="host_proxy_password holds white space or a line break, as what `echo` hands to ansible-vault ends with. Nothing was changed.")
+        module.fail_json(
+            msg="host_proxy_password has white space or a line break, for example the line break that `echo` appends for ansible-vault. Nothing was changed.",
+        )
     changed = []
-    # apt's settings last: they are what says that the rest is there.
+    # apt's settings last: they mark the other files as complete.
     for path, (text, mode) in wanted_files(module).items():
         try:
             if as_wanted(path, text, mode):
@@ -115,7 +117,7 @@ def main() -> None:
             else:
                 os.unlink(path)
         except OSError as error:
-            module.fail_json(msg=f"{path} can't be written: {error.strerror or type(error).__name__}")
+            module.fail_json(msg=f"Cannot write {path}: {error.strerror or type(error).__name__}")
     module.exit_json(changed=bool(changed), changed_paths=changed, diff={"before": "", "after": "".join(path + "\n" for path in changed)})
 
 

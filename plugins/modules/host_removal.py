@@ -110,7 +110,7 @@ _PATHS = {
 
 
 class Failed(RuntimeError):
-    """A command that failed, with its own words."""
+    """A command failed; the text is its error message."""
 
 
 def run(*command: str) -> None:
@@ -121,21 +121,21 @@ def run(*command: str) -> None:
 
 
 def firewall(places: _host_removal.Places) -> tuple[list[list[str]], list[str]]:
-    """Return the commands of UFW that take away what is ours, and what stays."""
+    """Return UFW's commands that remove the managed rules, and the rules that stay."""
     state = _firewall.read_state(_firewall.saved(), places.state_dir)
     ours = [rule for rule in state.rules if rule.is_ours]
     if not ours:
         return [], []
     was_on = "ENABLED=yes" in _safe_paths.read_text(os.path.join(places.state_dir, "firewall", "before-first-change", "etc", "ufw", "ufw.conf"))
-    # Off first: until SSH's rule is gone nothing else shuts it.
+    # Disable UFW first: without the SSH rule the default policy would block SSH.
     off = [["disable"]] if state.enabled and not was_on else []
     gone = [rule for rule in ours if not (rule.is_ssh and state.enabled and was_on)]
-    kept = [f"{rule}: UFW was on before this collection came, and without it nobody may get in" for rule in ours if rule not in gone]
+    kept = [f"{rule}: UFW was enabled before this collection, and may block SSH without this rule" for rule in ours if rule not in gone]
     return [*off, *(["delete", *rule.arguments(), "comment", rule.comment] for rule in gone)], kept
 
 
 class Removal:
-    """What goes, in an order in which a removal that was cut short is done by the next one."""
+    """The removal, in an order in which the next run can complete an interrupted one."""
 
     def __init__(self, places: _host_removal.Places, check_mode: bool) -> None:
         self.places = places
@@ -144,7 +144,7 @@ class Removal:
         self.left: list[str] = []
 
     def do(self, what: str, action: t.Callable[..., t.Any], *arguments: t.Any) -> None:
-        """Do something unless in check mode, and note it."""
+        """Carry out an action unless in check mode, and record it."""
         self.removed.append(what)
         if not self.check_mode:
             action(*arguments)
@@ -161,21 +161,21 @@ class Removal:
             self.do(f"firewall: {' '.join(command)}", run, "ufw", *command)
         self.left += [f"firewall rule {line}" for line in kept]
         self.weights()
-        # Found while the accounts are there, by which caches are known.
+        # Before the accounts are removed: caches are recognised by their owners.
         files = _host_removal.files(places)
         for path in files:
             self.do(path, _safe_paths.remove, path)
         if _host_removal.linked_certificates() and not self.check_mode:
-            # Without --fresh the links to what has gone stay, unless something else has changed as well.
+            # Without --fresh the links to removed certificates stay, unless another certificate has changed as well.
             run("update-ca-certificates", "--fresh")
         if not self.check_mode:
-            self.left += [f"{path}: it is not of this collection, or on a disk of its own" for path in self.empty_folders()]
+            self.left += [f"{path}: it does not belong to this collection, or is a mount point" for path in self.empty_folders()]
         for name in _host_removal.accounts(places):
             self.do(f"account {name}", _host_removal.remove_account, name)
-        self.left += [f"group {name}: it may be of others too" for name in _host_removal.group_left(places)]
+        self.left += [f"group {name}: others may use it too" for name in _host_removal.group_left(places)]
 
     def empty_folders(self) -> list[str]:
-        """Take away the folders that are empty now, and return what is left in others, but for weights, which are reported separately."""
+        """Remove the folders that are empty now, and return what is left in others, except weights, which are reported separately."""
         folders = _host_removal.folders(self.places)
         before = [path for path in folders if _safe_paths.exists(path)]
         left = [path for path in _host_removal.remove_empty(folders) if path != self.places.weights_dir]
@@ -183,13 +183,13 @@ class Removal:
         return left
 
     def weights(self) -> None:
-        """Remove weights, or say that they stay."""
+        """Remove weights, or report that they stay."""
         for found in _host_removal.weights(self.places):
             what = f"{found.path} ({found.repo}, {found.bytes / 1e9:.1f} GB)"
             if self.places.weights:
                 self.do(what, _accounts.as_account, self.places.account, _prune.remove, found.path)
             else:
-                self.left.append(f"{what}: weights stay, and the account {self.places.account} with them")
+                self.left.append(f"{what}: weights are kept, together with the account {self.places.account}")
 
 
 def main() -> None:
@@ -209,7 +209,9 @@ def main() -> None:
         removal.run()
     except (OSError, RuntimeError) as error:
         done = ", ".join(removal.removed[:-1]) or "nothing"
-        module.fail_json(msg=f"{removal.removed[-1] if removal.removed else 'The host'} can't be removed: {error}. Removed before: {done}. Run it again.")
+        module.fail_json(
+            msg=f"Cannot remove {removal.removed[-1] if removal.removed else 'anything'}: {error}. Removed so far: {done}. Fix the error, then run it again.",
+        )
     module.exit_json(
         changed=bool(removal.removed), removed=removal.removed, left=removal.left,
         diff={"before": "".join(f"{line}\n" for line in removal.removed), "after": ""},

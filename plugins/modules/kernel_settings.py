@@ -108,28 +108,28 @@ def main() -> None:
 
 
 def modprobe(module: AnsibleModule, name: str) -> str:
-    """Load a module, or in check mode see whether that could be done; why not, or empty."""
+    """Load a module, or in check mode test whether it can be loaded; return the error, or an empty text."""
     command = module.get_bin_path("modprobe", opt_dirs=["/usr/sbin", "/sbin"])
     if command is None:
-        return "there is no command modprobe"
-    # It may hang, with a driver in trouble.
+        return "the command modprobe does not exist"
+    # A broken driver may make it hang.
     status, _out, said = module.run_command(["timeout", "60", command, *(["--dry-run"] if module.check_mode else []), name])
     return (said.strip() or f"modprobe {describe(status)}") if status else ""
 
 
 def warnings(not_set: list[dict[str, t.Any]], conflicts: list[dict[str, t.Any]]) -> list[str]:
-    """A sentence for each reason why parameters are not in force, and one for each file that wins over ours."""
+    """Return a warning for each reason why parameters are not in force, and one for each conflicting file."""
     by_reason: dict[tuple[str, bool], list[str]] = {}
     for item in not_set:
         found = "nothing" if item["in_force"] is None else item["in_force"]
         by_reason.setdefault((item["why"], item["kept"]), []).append(f"{item['key']} (wanted {item['wanted']}, in force {found})")
-    outlook = {True: "It is kept for the next boot.", False: "It is not kept, since it would make systemd-sysctl fail at boot."}
+    outlook = {True: "It is configured for the next boot.", False: "It is not configured for the next boot, because systemd-sysctl would fail."}
     said = [f"Not set: {', '.join(names)}: {why}. {outlook[kept]}" for (why, kept), names in by_reason.items()]
     by_file: dict[tuple[str, str], list[str]] = {}
     for item in conflicts:
-        value = "is taken out" if item["value"] is None else f"= {item['value']}"
+        value = "is excluded" if item["value"] is None else f"= {item['value']}"
         by_file.setdefault((item["file"], item["why"]), []).append(f"{item['key']} {value}")
-    said += [f"{file} wins over {SYSCTL_FILE} ({why}): {', '.join(lines)}." for (file, why), lines in by_file.items()]
+    said += [f"{file} overrides {SYSCTL_FILE} ({why}): {', '.join(lines)}." for (file, why), lines in by_file.items()]
     return said
 
 

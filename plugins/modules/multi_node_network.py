@@ -111,7 +111,7 @@ def main() -> None:
         try:
             taken = _multi_node_network.listen_for(wanted["address"], wanted["ports"], wanted["listen"])
         except OSError as error:
-            module.fail_json(msg=f"{wanted['address']} is not an address of this host, or can't be listened on: {error}")
+            module.fail_json(msg=f"Cannot listen on {wanted['address']}: {error}. Check that it is an address of this host.")
         module.exit_json(changed=False, taken=taken)
     found = _multi_node_network.each_once(wanted["peers"])
     peers = {peer["host"]: _multi_node_network.look_at(peer["address"], peer["ports"]) for peer in found}

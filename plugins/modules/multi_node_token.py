@@ -66,7 +66,7 @@ def read(path: str) -> str:
 
 
 def make(path: str) -> str:
-    """Make a token. Two runs at once end up with one: who comes second takes the first one's. Raises OSError."""
+    """Create a token. When two runs do this at the same time, the second one uses the token of the first. Raises OSError."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     handle, new = tempfile.mkstemp(dir=os.path.dirname(path))
     try:
@@ -85,7 +85,7 @@ def make(path: str) -> str:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            # Where they are, and whose: none of it is a secret.
+            # Neither the directory nor the names are secrets.
             "directory": {"type": "path", "required": True, "no_log": False},
             "services": {"type": "list", "elements": "str", "required": True},
         },
@@ -98,7 +98,7 @@ def main() -> None:
         if not module.check_mode:
             tokens.update({name: make(paths[name]) for name in missing})
     except OSError as error:
-        module.fail_json(msg=f"A token can't be made: {error}")
+        module.fail_json(msg=f"Cannot create a token: {error}")
     module.exit_json(changed=bool(missing), tokens=tokens)
 
 

@@ -80,7 +80,7 @@ from ..module_utils import _host, _releases, _systemd
 
 
 def needed(directory: str, state_dir: str) -> set[str]:
-    """Return the releases that something on the host needs: a process, a unit of ours, or the record of what a service last served well on."""
+    """Return the releases that something on the host needs: a process, a managed unit, or the last known good state of a service."""
     paths = [*glob.glob(os.path.join(_host.UNIT_DIRECTORY, "*.service")), *glob.glob(os.path.join(glob.escape(state_dir), "served", "*.json"))]
     texts = (_host.read_text(path) for path in paths)
     told = (text for text in texts if text.startswith((_host.UNIT_MARK, "{")))
@@ -93,23 +93,23 @@ def is_at_work(name: str) -> bool:
 
 
 def leftovers(directory: str) -> list[str]:
-    """Return the folders of builds and removals that nobody is at work on."""
+    """Return the folders of builds and removals that are not running."""
     prefixes = (_releases.BUILDING, _releases.REMOVING)
     return [folder for folder in _releases.unfinished(directory) if not is_at_work(folder[len(next(filter(folder.startswith, prefixes))):])]
 
 
 def stale_builds(named: set[str], standing: set[str]) -> list[str]:
-    """Return the releases with a unit of a build that has nothing to do any more."""
+    """Return the releases whose build unit is no longer needed."""
     return [name for name in _releases.builds(_host.UNIT_DIRECTORY) if name not in named | standing and not is_at_work(name)]
 
 
 def drop_build(name: str, state_dir: str) -> None:
-    """Remove the unit of a build with what it was told and has said. Its journal stays. Raises RuntimeError with systemctl's words."""
+    """Remove the unit of a build with its specification and status file. Its journal stays. Raises RuntimeError with systemctl's message."""
     unit = f"inferops-release-{name}.service"
     path = os.path.join(_host.UNIT_DIRECTORY, unit)
     jobs = os.path.join(state_dir, "jobs", f"release-{name}")
     if _systemd.show(unit, "ActiveState")["ActiveState"] == "failed":
-        # Without its file it would stay in the list of those that failed.
+        # Without its file it would stay in systemd's list of failed units.
         _systemd.systemctl("reset-failed", unit)
     for file in (path, jobs + ".json", jobs + ".status.json"):
         if os.path.exists(file):
@@ -117,7 +117,7 @@ def drop_build(name: str, state_dir: str) -> None:
 
 
 def prune(directory: str, state_dir: str, named: set[str], keep: int, check_mode: bool) -> dict[str, t.Any]:
-    """Remove what may go, or in check mode only name it. Raises OSError and RuntimeError."""
+    """Remove the surplus releases, or in check mode only list them. Raises OSError and RuntimeError."""
     found = _releases.ours(directory)
     going = _releases.surplus(found, named, needed(directory, state_dir), keep)
     units = stale_builds(named, set(found) - set(going))
@@ -150,11 +150,11 @@ def main() -> None:
     )
     asked = module.params
     if asked["keep"] < 0:
-        module.fail_json(msg=f"keep is {asked['keep']}: no less than none can be kept. Write 0 or more.")
+        module.fail_json(msg=f"keep is {asked['keep']}, but must not be negative. Set it to 0 or more.")
     try:
         result = prune(asked["directory"], asked["state_dir"], set(asked["named"]), asked["keep"], module.check_mode)
     except (RuntimeError, OSError) as error:
-        module.fail_json(msg=f"{error}. What is left to remove is removed by the next run.")
+        module.fail_json(msg=f"{error}. The next run removes the rest.")
     gone = [*(row["name"] for row in result["pruned"]), *result["units"]]
     module.exit_json(**result, diff={"before": "".join(f"{name}\n" for name in gone), "after": ""})
 

@@ -90,7 +90,7 @@ from ..module_utils._writing import replace_link
 
 
 def install(module: AnsibleModule, path: str) -> None:
-    """Create the environment again and install the tool into it; fails the module with what the installer said."""
+    """Create the environment again and install the tool into it; on an error fail the module with the installer's output."""
     shutil.rmtree(path, ignore_errors=True)
     wanted = module.params
     environment = {**os.environ, **_proxy.environment(wanted["proxy"], wanted["proxy_password"])}
@@ -106,7 +106,7 @@ def install(module: AnsibleModule, path: str) -> None:
         if done.returncode != 0:
             shutil.rmtree(path, ignore_errors=True)
             module.fail_json(
-                msg=f"{module.params['name']} {module.params['version']} can't be installed: {os.path.basename(step[0])} {describe(done.returncode)}. "
+                msg=f"Cannot install {module.params['name']} {module.params['version']}: {os.path.basename(step[0])} {describe(done.returncode)}. "
                     "Check that the package index is reachable from the host and has that version "
                     "(host_index_url, host_extra_index_urls, host_find_links, host_ca_certificates).",
                 command=step, stdout=masked(done.stdout, *addresses), stderr=masked(done.stderr, *addresses),
@@ -121,7 +121,7 @@ def main() -> None:
             "commands": {"type": "list", "elements": "str", "required": True},
             "install_dir": {"type": "path", "default": "/opt/inferops"},
             "python": {"type": "path", "default": "/usr/bin/python3"},
-            # Addresses may hold a user and password.
+            # URLs may contain a user and password.
             "index_url": {"type": "str", "default": "", "no_log": True},
             "extra_index_urls": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "find_links": {"type": "list", "elements": "str", "default": [], "no_log": True},

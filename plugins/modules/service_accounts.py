@@ -79,8 +79,8 @@ def main() -> None:
             done += _accounts.ensure(row["user"], row["service"], row["home"], module.params["groups"], module.check_mode)
         except RuntimeError as error:
             module.fail_json(
-                msg=f"Service {row['service']} can't have its account: {error}. "
-                    "Choose other names with model_service_account_prefix, or rename what is in the way. No service was touched.",
+                msg=f"Cannot create the account of service {row['service']}: {error}. "
+                    "Set model_service_account_prefix to another prefix, or rename the existing account or group. No service was touched.",
             )
     module.exit_json(changed=bool(done), done=done, diff={"before": "", "after": "".join(f"{line}\n" for line in done)})
 

@@ -69,7 +69,7 @@ from ..module_utils._host import read_text
 
 
 def unneeded(row: t.Mapping[str, t.Any]) -> list[str]:
-    """Return the service's folders that neither its files of now nor any of the texts need."""
+    """Return the service's folders that neither its present files nor any of the texts need."""
     try:
         names = sorted(os.listdir(row["root"]))
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def unneeded(row: t.Mapping[str, t.Any]) -> list[str]:
 
 
 def make(root: str, folder: str) -> None:
-    """Make the folder with its parents, whatever the umask, and mend their modes."""
+    """Create the folder with its parents, and set their modes, independent of the umask."""
     for path in (os.path.dirname(root), root, folder):
         os.makedirs(path, mode=0o755, exist_ok=True)
         os.chmod(path, 0o755)
@@ -103,7 +103,7 @@ def main() -> None:
             for path in removed:
                 shutil.rmtree(path)
         except OSError as error:
-            module.fail_json(msg=f"The files of the services cannot be written: {error}")
+            module.fail_json(msg=f"Cannot write the files of the services: {error}")
     module.exit_json(changed=bool(made or removed), made=made, removed=removed)
 
 

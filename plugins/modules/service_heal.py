@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def look(service: dict[str, t.Any], seconds: int) -> tuple[str, str]:
-    """Return how one service is, and why."""
+    """Return the state of one service, and why."""
     cpu_seconds = functools.partial(_systemd.cpu_seconds, service["unit"])
     return _liveness.state_of(service["url"], service["api_key"] or "", service["model"], service["task"], seconds, cpu_seconds)
 

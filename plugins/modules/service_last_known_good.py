@@ -152,17 +152,17 @@ def main() -> None:
         try:
             record(item)
         except (RuntimeError, OSError) as error:
-            module.fail_json(msg=f"The last known good state of {item['unit']} can't be written: {error}")
+            module.fail_json(msg=f"Cannot write the last known good state of {item['unit']}: {error}")
     module.exit_json(changed=False)
 
 
 def record(item: Item) -> None:
-    """Keep what has passed, and which start of the unit it was, so that a later run need not ask again. Raises RuntimeError and OSError.
+    """Record the state that has passed the health gate, and which start of the unit it was, so that a later run can skip the gate.
 
-    In this order: a run that dies between the two is followed by one that asks again.
+    Raises RuntimeError and OSError. The order matters: if a run dies between the two steps, the next one runs the gate again.
     """
     service = _service.Service(item["unit"], item["environment_file"], None, "present")
-    # What answers may be older than the files: then nothing is known about these.
+    # The running process may be older than the files: then nothing is known about the files.
     if service.runs_current_files() and not dataclasses.replace(service, served=item["served"]).is_kept():
         places = (item["release"], item["release_path"], item["weights_path"])
         _last_known_good.write(item["served"], _last_known_good.of_disk(item["name"], service.path, service.environment_file, *places))
@@ -174,19 +174,19 @@ def record(item: Item) -> None:
 
 def restore_all(items: t.Sequence[Item], check_mode: bool) -> dict[str, t.Any]:
     """Restore what can be restored, and return the module's result."""
-    # All of them before any of them: units of one service share folders, which may change hands.
+    # Stop all units before restoring any: units of one service share folders, whose owner may change.
     for item in items if not check_mode else []:
         try:
             stop_what_goes_back(item)
         except RuntimeError:
-            continue  # Reported below, where it is stopped again.
+            continue  # C(restore) below stops it again and reports the error.
     outcomes: dict[str, dict[str, t.Any]] = {}
     for item in items:
         try:
             outcomes[item["name"]] = restore(item, check_mode)
         except (RuntimeError, OSError) as error:
-            # The others are to be restored all the same.
-            outcomes[item["name"]] = {"action": "failed", "why": f"going back failed: {error}"}
+            # Continue with the other services.
+            outcomes[item["name"]] = {"action": "failed", "why": f"the rollback failed: {error}"}
     actions = {name: outcome["action"] for name, outcome in outcomes.items() if outcome["action"] in ("restored", "stopped")}
     return {
         "changed": bool(actions), "outcomes": outcomes, "restored": [name for name, action in actions.items() if action == "restored"],
@@ -195,7 +195,7 @@ def restore_all(items: t.Sequence[Item], check_mode: bool) -> dict[str, t.Any]:
 
 
 def stop_what_goes_back(item: Item) -> None:
-    """Stop a service that is to be taken back, by the rules of the unit that it was started by. Raises RuntimeError."""
+    """Stop a service that is going to be rolled back, with the settings of the unit that started it. Raises RuntimeError."""
     service = _service.Service(item["unit"], item["environment_file"], None, "present", item["served"])
     kept = _last_known_good.load(item["served"])
     if kept is not None and kept.differs() and not nothing_to_go_back_to(service, kept):
@@ -203,7 +203,7 @@ def stop_what_goes_back(item: Item) -> None:
 
 
 def restore(item: Item, check_mode: bool) -> dict[str, t.Any]:
-    """Restore one service, or stop it where there is nothing to restore, and return what was done. Raises RuntimeError and OSError."""
+    """Restore one service, or stop it when there is nothing to restore, and return the outcome. Raises RuntimeError and OSError."""
     service = _service.Service(item["unit"], item["environment_file"], None, "present", item["served"])
     kept = _last_known_good.load(item["served"])
     why = nothing_to_go_back_to(service, kept)
@@ -214,12 +214,12 @@ def restore(item: Item, check_mode: bool) -> dict[str, t.Any]:
         return {"action": "stopped", "why": why}
     told = {"release": kept.release, "kept": kept.kept}
     if not kept.differs():
-        return {"action": "unchanged", "why": "its unit and environment are those that served before", **told}
+        return {"action": "unchanged", "why": "its unit and environment file are the last known good ones", **told}
     if not check_mode:
-        # Stopped by the rules of the unit that it was started by, and before the files change: what dies in between leaves a stopped
-        # service with the new files, which the next run starts, sees fail and takes back.
+        # Stop it with the settings of the unit that started it, before the files change. If this run dies in between, the service is stopped
+        # and has the new files: the next run starts it, sees it fail and rolls it back.
         service.stop()
-        # The folders first: until the former unit stands there, the later one takes them over again whenever it starts.
+        # The folders first: as long as the new unit is in place, it takes them over again at each start.
         if not _former_unit.owns_folders(kept.unit_text):
             _former_unit.give_back(kept.unit_text, item["own_folders"])
         kept.restore()
@@ -229,16 +229,16 @@ def restore(item: Item, check_mode: bool) -> dict[str, t.Any]:
 
 
 def nothing_to_go_back_to(service: _service.Service, kept: _last_known_good.State | None) -> str:
-    """Return why a service cannot go back; empty when it can."""
+    """Return why a service cannot be rolled back; empty when it can."""
     if kept is None:
-        return "it has never passed its gate on this host"
+        return "it has never passed the health gate on this host"
     if (kept.unit_file, kept.environment_file) != (service.path, service.environment_file):
-        return f"what served before had its files elsewhere: {kept.unit_file}, {kept.environment_file}"
+        return f"the last known good state has other file names: {kept.unit_file}, {kept.environment_file}"
     gone = _former_unit.missing_account(kept.unit_text)
     if gone:
-        return f"its account {gone} is not on the host any more"
+        return f"its account {gone} no longer exists on the host"
     missing = kept.missing()
-    return f"what served before ran on {kept.release} and needs {', '.join(missing)}, which is not there any more" if missing else ""
+    return f"the last known good state uses {kept.release} and needs {', '.join(missing)}, which no longer exists" if missing else ""
 
 
 if __name__ == "__main__":

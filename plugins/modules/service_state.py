@@ -163,7 +163,7 @@ def main() -> None:
     unmanaged = [service.unit for service in wanted if service.is_unmanaged()]
     if unmanaged:
         module.fail_json(
-            msg=f"{', '.join(unmanaged)}: a unit of this name is on the host and was not written by inferops.gpu. "
+            msg=f"{', '.join(unmanaged)}: the host has a unit of this name that was not written by inferops.gpu. "
                 "Give the service another name, or move that unit away. Nothing was changed.",
         )
     try:
@@ -181,17 +181,17 @@ def main() -> None:
         changed=bool(changed or written), written=[item["path"] for item in written], actions={**actions, **dict.fromkeys(held, "held")}, waiting=waiting,
         restarts=[unit for unit, action in actions.items() if action == "restart"],
         diff={
-            "before": {**dict.fromkeys(changed, "none"), **{item["path"]: "another text, or none" for item in written}},
+            "before": {**dict.fromkeys(changed, "none"), **{item["path"]: "different or missing" for item in written}},
             "after": {**changed, **{item["path"]: "written" for item in written}},
         },
     )
 
 
 def bring(services: list[_service.Service], start: bool, rewritten: list[str], check_mode: bool) -> tuple[dict[str, str], list[str]]:
-    """Do, or in check mode only name, what each service needs. Raises RuntimeError with systemctl's words."""
+    """Carry out the action that each service needs, or in check mode only return it. Raises RuntimeError with systemctl's message."""
     if not check_mode:
         _service.reload_if_needed(services)
-        # Units of a service share folders, and what takes over folders wants nobody at work in them.
+        # Units of a service share folders. No process may use them while another unit takes them over.
         for service in services:
             if start and service.state == "present" and service.runs_as_another():
                 service.stop()

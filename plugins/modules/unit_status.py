@@ -101,19 +101,19 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _exit_status, _journal, _systemd
 
-# Lines that are searched for the cause: a traceback for each process of an engine, and what they logged before.
+# Lines that are searched for the cause: enough for a traceback of each process of an engine and the log before it.
 CAUSE_LINES = 600
 # How the main process ended.
 MAIN = ("ExecMainCode", "ExecMainStatus")
 
 
 def has_failed(active: str, sub: str, restarts: int, before: int) -> bool:
-    """Tell whether a start has failed since `before` restarts, though systemd is at the next one or waits to be."""
+    """Whether a start has failed since `before` restarts, even if systemd makes the next attempt or waits for it."""
     return sub == "auto-restart" or (active != "active" and 0 <= before < restarts)
 
 
 def ended_by(state: t.Mapping[str, str]) -> str:
-    """Return how systemd saw the main process end when a signal or the kernel ended it; empty when it ended by itself."""
+    """Return which signal killed the main process according to systemd; empty when it exited by itself."""
     if state["Result"] == "oom-kill":
         return f"its program {_exit_status.describe(-9)}"
     # CLD_KILLED and CLD_DUMPED of waitid(2).
@@ -146,7 +146,7 @@ def main() -> None:
             break
         time.sleep(0.25)
     failed = fell or (ended and (state["Result"] != "success" or state["LoadState"] == "not-found"))
-    # The next try may have begun, and what it says is not what went wrong.
+    # The next attempt may have started; its messages are not about the failure.
     of_next_try = fell and state["SubState"] != "auto-restart"
     journal = _systemd.journal(unit, "" if of_next_try else state["InvocationID"], CAUSE_LINES) if failed else []
     module.exit_json(

@@ -105,16 +105,16 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _accounts, _exit_status, _masking, _transformers_parser, _vllm_parser
 
-# By engine its parser, its name, and where a user writes its arguments.
+# By engine: its parser, its name, and the key with its arguments.
 ENGINES = {"vllm": (_vllm_parser, "vLLM", "vllm_args"), "transformers": (_transformers_parser, "Transformers", "transformers_args")}
 
 
-# Of root's own environment, which may hold what is not for an engine's code.
+# The variables that are passed on from root's environment. Others may have secrets that are not for an engine's code.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
 def ask(parser: t.Any, python: str, arguments: list[str], environment: dict[str, str], user: str | None, group: str | None) -> dict[str, t.Any]:
-    """Return C(error) and C(depth) as the release's own code says. Raises RuntimeError when it could not be asked."""
+    """Return C(error) and C(depth) from the release's own parser. Raises RuntimeError when it could not run."""
     program = parser.__loader__.get_source(parser.__name__)
     done = subprocess.run(
         [python, "-", *arguments], input=program, capture_output=True, text=True, check=False, cwd="/",
@@ -125,25 +125,25 @@ def ask(parser: t.Any, python: str, arguments: list[str], environment: dict[str,
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError) as error:
         said = _masking.masked("\n".join(done.stderr.splitlines()[-15:])).splitlines()
-        # A signal is the reason, whatever was said before it.
+        # If a signal killed it, that is the reason, and comes before its output.
         if _exit_status.signal_of(done.returncode) or not said:
-            said.insert(0, f"It {_exit_status.describe(done.returncode)}{'' if said else ' and said nothing'}.")
+            said.insert(0, f"It {_exit_status.describe(done.returncode)}{'' if said else ' without a message'}.")
         raise RuntimeError("\n".join(said)) from error
 
 
 def as_user(user: str, group: str | None) -> dict[str, t.Any]:
-    """Return what makes a process an account's, with its groups and none of root's. Raises KeyError."""
+    """Return the arguments of subprocess that run a process as an account, with its groups and none of root's. Raises KeyError."""
     entry = pwd.getpwnam(user)
     groups = os.getgrouplist(user, entry.pw_gid)
     if group:
         groups.append(grp.getgrnam(group).gr_gid)
-    # Who is not root can become nobody else.
+    # Only root can switch to another account.
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": sorted(set(groups))} if os.geteuid() == 0 else {}
 
 
 @contextlib.contextmanager
 def own_cache(cache: str | None, environment: dict[str, str], user: str | None) -> t.Iterator[dict[str, str]]:
-    """Lend an environment whose caches the account may write: the service's own, or for the time of the check an empty one."""
+    """Return an environment with caches that the account may write: the service's own, or a temporary empty one for this check."""
     if not cache or not user or not os.path.isdir(cache) or os.stat(cache).st_uid == pwd.getpwnam(user).pw_uid:
         yield environment
         return
@@ -157,7 +157,7 @@ def own_cache(cache: str | None, environment: dict[str, str], user: str | None) 
 
 
 def unreadable(weights: str) -> str:
-    """Return the first of the model's files that who runs this can't read; empty where there is none, or no model yet."""
+    """Return the first of the model's files that the present account cannot read; empty when there is none, or no model yet."""
     try:
         os.stat(weights)
     except PermissionError:
@@ -191,23 +191,23 @@ def main() -> None:
     parser, name, key = ENGINES[wanted["engine"]]
     start = time.monotonic()
     try:
-        # Without "vllm serve" itself.
+        # argv without "vllm serve".
         with own_cache(wanted["cache"], wanted["environment"], wanted["user"]) as environment:
             closed = _accounts.as_account(wanted["user"], unreadable, wanted["weights"]) if wanted["user"] and wanted["weights"] else ""
             if closed:
                 module.fail_json(
-                    msg=f"The account {wanted['user']} of service {wanted['service']} can't read {closed}. Let the group {wanted['group']} read the model's "
-                        f"files and enter their folders: chgrp -R {wanted['group']} {wanted['weights']} && chmod -R g+rX {wanted['weights']}. "
+                    msg=f"The account {wanted['user']} of service {wanted['service']} cannot read {closed}. Give the group {wanted['group']} read access "
+                        f"to the model's files and folders: chgrp -R {wanted['group']} {wanted['weights']} && chmod -R g+rX {wanted['weights']}. "
                         "No service was touched.",
                 )
             answer = ask(parser, wanted["python"], wanted["argv"][2:], environment, wanted["user"], wanted["group"])
     except (RuntimeError, OSError, KeyError) as error:
         module.fail_json(
-            msg=f"The parser of {wanted['python']} could not be asked about service {wanted['service']}. No service was touched.\n{error}",
+            msg=f"The parser of {wanted['python']} could not check the arguments of service {wanted['service']}. No service was touched.\n{error}",
         )
     if answer["error"]:
         module.fail_json(
-            msg=f"{name} refuses the arguments of service {wanted['service']}: {_masking.masked(answer['error']).rstrip('.')}. "
+            msg=f"{name} rejects the arguments of service {wanted['service']}: {_masking.masked(answer['error']).rstrip('.')}. "
                 f"Change them in the service's {key}. No service was touched.",
             argv=[_masking.masked(word) for word in wanted["argv"]],
         )

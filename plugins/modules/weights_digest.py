@@ -52,7 +52,7 @@ from ..module_utils import _accounts, _safe_paths
 
 
 def digests(weights: list[dict[str, t.Any]]) -> dict[str, str]:
-    """Return a digest of size and sha256 of all files, by path of the weights. Run as the account that they belong to."""
+    """Return a digest of size and sha256 of all files, by path of the weights. Runs as their owner."""
     found = {}
     for row in weights:
         try:
@@ -72,10 +72,10 @@ def main() -> None:
     try:
         found = _accounts.as_account(module.params["owner"], digests, module.params["weights"])
     except KeyError:
-        # Who is not there has brought nothing.
+        # Without the account there are no weights of its own.
         found = {}
     except OSError as error:
-        module.fail_json(msg=f"The manifests of the weights can't be read: {error}. No service was touched.")
+        module.fail_json(msg=f"Cannot read the manifests of the weights: {error}. No service was touched.")
     module.exit_json(changed=False, digests=found)
 
 

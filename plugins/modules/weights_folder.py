@@ -48,25 +48,25 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-# What vLLM loads weights from.
+# Formats that vLLM loads weights from.
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 
 
 def error_of(path: str, mount: str, model: bool = True) -> str:
     """Return what is wrong with a folder and the fix, or nothing."""
     if mount and not os.path.ismount(mount):
-        return f"nothing is mounted at {mount}. Mount it, and see that it is mounted at boot."
+        return f"nothing is mounted at {mount}. Mount it, and configure the mount for each boot."
     if not os.path.isdir(path):
-        return f"{path} is not there. Bring the model's files to it, or correct weights_path, model or revision."
+        return f"{path} does not exist. Copy the model's files to it, or correct weights_path, model or revision."
     if not model:
-        return "" if os.listdir(path) else f"{path} is empty. Bring the files of the repository to it."
+        return "" if os.listdir(path) else f"{path} is empty. Copy the files of the repository to it."
     if not os.path.isfile(os.path.join(path, "config.json")):
-        return f"{path} holds no config.json{', nor anything else' if not os.listdir(path) else ''}. It has to hold the model's files, as the Hub has them."
-    return "" if count(path) else f"{path} holds no file of weights ({', '.join(ENDINGS)})."
+        return f"{path} has no config.json{'' if os.listdir(path) else ' (it is empty)'}. Copy the model's files to it, named as on the Hub."
+    return "" if count(path) else f"{path} has no weights ({', '.join(ENDINGS)})."
 
 
 def count(path: str) -> int:
-    """Return how many files of weights lie in a folder."""
+    """Return how many files of weights a folder has."""
     return sum(1 for name in os.listdir(path) if name.endswith(ENDINGS))
 
 
@@ -80,7 +80,7 @@ def main() -> None:
         found = error_of(path, module.params["mount"], module.params["model"])
         weight_files = 0 if found else count(path)
     except OSError as error:
-        found, weight_files = f"{path} can't be read: {error.strerror}.", 0
+        found, weight_files = f"cannot read {path}: {error.strerror}.", 0
     if found:
         module.fail_json(msg=f"{found} Nothing was changed.")
     module.exit_json(changed=False, weight_files=weight_files)

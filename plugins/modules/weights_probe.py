@@ -107,12 +107,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _hub, _masking, _proxy
 
 
-# Seconds that one answer may take: an endpoint that can't be reached from here is passed over.
+# Timeout for one answer in seconds: an endpoint that cannot be reached from here is skipped.
 TIMEOUT_SECONDS = 15
 
 
 def ask(parameters: dict[str, t.Any]) -> tuple[str, str, list[dict[str, t.Any]]]:
-    """Return the first endpoint that answers, the commit and the files. Raises HubError that tells what each one said."""
+    """Return the first endpoint that answers, the commit and the files. Raises HubError with the answer of each endpoint."""
     said, gated = [], False
     for endpoint in parameters["endpoints"]:
         base = endpoint.rstrip("/")
@@ -134,13 +134,13 @@ def missing_bytes(files: list[dict[str, t.Any]], *directories: str) -> int:
 
 
 def begun(path: str, size: int) -> int:
-    """Return how much of a file is there; one that is too long counts for nothing, as it is fetched again."""
+    """Return how many bytes of a file exist; 0 for a file that is too long, since it is fetched again."""
     found = size_of(path)
     return found if 0 <= found <= size else 0
 
 
 def size_of(path: str) -> int:
-    """Return a file's size in bytes, -1 where there is none."""
+    """Return a file's size in bytes; -1 when it does not exist."""
     try:
         return os.path.getsize(path)
     except OSError:
@@ -148,7 +148,7 @@ def size_of(path: str) -> int:
 
 
 def free_bytes(path: str) -> int:
-    """Return what a user who is not root can still write below a path that need not exist yet."""
+    """Return the free space for users other than root at a path, which need not exist yet."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     found = os.statvfs(path)
@@ -156,10 +156,10 @@ def free_bytes(path: str) -> int:
 
 
 def by_proxy(proxy: dict[str, t.Any]) -> str:
-    """Return the words that say by which proxy endpoints were asked, and how one is left out."""
+    """Return which proxy the requests used, and how to bypass it, for messages."""
     if not proxy:
         return ""
-    return f" by the proxy {proxy.get('https') or proxy.get('http')} (host_http_proxy; what is within the site stands in host_no_proxy)"
+    return f" through the proxy {proxy.get('https') or proxy.get('http')} (host_http_proxy; list servers inside the site in host_no_proxy)"
 
 
 def main() -> None:
@@ -185,20 +185,20 @@ def main() -> None:
     try:
         endpoint, commit, files = ask(wanted)
     except _hub.HubError as error:
-        page = f"If it is gated, its license is accepted at https://huggingface.co/{urllib.parse.quote(wanted['repo'])}, " \
-            "and weights_token is a token of the account that did so. " if error.gated else ""
+        page = f"If it is gated, accept its license at https://huggingface.co/{urllib.parse.quote(wanted['repo'])}, " \
+            "and set weights_token to a token of the account that accepted it. " if error.gated else ""
         module.fail_json(
-            msg=f"{name} can't be downloaded: {error}. {page}"
-                f"Check the service's model and revision, weights_endpoints, and that the host reaches them{by_proxy(wanted['proxy'])}. Nothing was changed.",
+            msg=f"{name} cannot be downloaded: {error}. {page}Check the service's model and revision, weights_endpoints, "
+                f"and that the host can reach them{by_proxy(wanted['proxy'])}. Nothing was changed.",
         )
     total = sum(file["size"] for file in files)
     missing = missing_bytes(files, wanted["path"], wanted["path"] + ".partial")
     free = free_bytes(wanted["path"])
     if missing + wanted["disk_reserve"] > free:
         module.fail_json(
-            msg=f"{name} does not fit on the disk: {missing} bytes are still to be downloaded to {wanted['path']}, "
-                f"{wanted['disk_reserve']} are to stay free (weights_disk_reserve), {free} are free. "
-                "Make room, or set weights_dir to a larger disk. Nothing was changed.",
+            msg=f"{name} does not fit on the disk: {missing} bytes are left to download to {wanted['path']}, "
+                f"{wanted['disk_reserve']} must stay free (weights_disk_reserve), {free} are free. "
+                "Free disk space, or set weights_dir to a larger disk. Nothing was changed.",
         )
     module.exit_json(changed=False, endpoint=endpoint, commit=commit, files=files, total_bytes=total, missing_bytes=missing)
 

@@ -78,12 +78,12 @@ from ..module_utils import _accounts, _prune
 
 
 def reason(path: str, keepers: dict[str, set[str]]) -> str:
-    """Return what keeps some weights, or nothing."""
+    """Return why weights are kept; empty when they may be removed."""
     return next((why for why, paths in keepers.items() if path in paths), "")
 
 
 def row(found: _prune.Found) -> dict[str, t.Any]:
-    """Return weights as the module shows them."""
+    """Return weights as an item of the module's result."""
     return {"path": found.path, "name": f"{found.repo}@{found.revision}", "bytes": found.bytes, "complete": found.complete}
 
 
@@ -109,18 +109,20 @@ def main() -> None:
     try:
         found = [_prune.Found(*row) for row in _accounts.as_account(owner, _prune.find, directory)]
     except KeyError:
-        # Who is not there has brought nothing.
+        # Without the account there are no weights of its own.
         found = []
     except OSError as error:
-        module.fail_json(msg=f"{directory} can't be looked through as {owner}: {error}. Nothing was changed.")
+        module.fail_json(msg=f"{owner} cannot read {directory}: {error}. Nothing was changed.")
     kept = [{**row(one), "why": reason(one.path, keepers)} for one in found if reason(one.path, keepers)]
     free = [row(one) for one in found if not reason(one.path, keepers)]
     known = {name for one in free for name in (one["path"], one["name"])}
     strange = [name for name in names if name != "all" and name not in known]
     if strange:
         why = {one[key]: one["why"] for one in kept for key in ("path", "name")}
-        told = [f"{name} ({why[name]})" if name in why else f"{name} (there is no such thing)" for name in strange]
-        module.fail_json(msg=f"{', '.join(told)} can't be removed; {', '.join(one['name'] for one in free) or 'nothing'} can. Nothing was changed.")
+        told = [f"{name} ({why[name]})" if name in why else f"{name} (does not exist)" for name in strange]
+        module.fail_json(
+            msg=f"Cannot remove {', '.join(told)}. These weights can be removed: {', '.join(one['name'] for one in free) or 'none'}. Nothing was changed.",
+        )
     removed = [one for one in free if "all" in names or one["path"] in names or one["name"] in names]
     if not module.check_mode:
         for one in removed:
@@ -128,7 +130,7 @@ def main() -> None:
                 _prune.forget_download(one["path"], module.params["state_dir"])
                 _accounts.as_account(owner, _prune.remove, one["path"])
             except OSError as error:
-                module.fail_json(msg=f"{one['path']} can't be removed as {owner}: {error}. What is not {owner}'s is left to whom it belongs to.")
+                module.fail_json(msg=f"{owner} cannot remove {one['path']}: {error}. Files of other owners stay; remove them yourself.")
     module.exit_json(
         changed=bool(removed), removed=removed, kept=kept,
         unused=[one for one in free if one["complete"]], unfinished=[one for one in free if not one["complete"]],

@@ -71,7 +71,7 @@ SUFFIX = ".share"
 
 
 def links_of(weights: dict[str, t.Any]) -> dict[str, str]:
-    """Return what is to be linked, as path of the link to path of the file; nothing while the weights are not complete."""
+    """Return the wanted links, as path of the link to path of the file; none while the weights are not complete."""
     try:
         manifest = json.loads(_safe_paths.read_bytes(weights["manifest"]))
         base = os.path.join(weights["path"] + SUFFIX, weights["repo"], "resolve", _hub_answers.commit(manifest["commit"]))
@@ -82,12 +82,12 @@ def links_of(weights: dict[str, t.Any]) -> dict[str, str]:
 
 
 def is_link(link: str, file: str) -> bool:
-    """Tell whether a path is a link to a file as that is now."""
+    """Whether a path is a hard link to the present file."""
     return os.path.exists(link) and os.path.samefile(link, file)
 
 
 def show(rows: list[dict[str, t.Any]], check_mode: bool) -> list[str]:
-    """Make the folders and links that are missing; their paths. Run as the weights' account: what a manifest says is the account's word."""
+    """Create the missing folders and links; return their paths. Runs as the weights' owner, which also controls the manifest."""
     changed = []
     for weights in rows:
         export = weights["path"] + SUFFIX
@@ -107,7 +107,7 @@ def show(rows: list[dict[str, t.Any]], check_mode: bool) -> list[str]:
 
 
 def hide(folders: list[str], check_mode: bool) -> list[str]:
-    """Remove the folders; their paths. Run as the weights' account."""
+    """Remove the folders; return their paths. Runs as the weights' owner."""
     changed = [folder for folder in folders if os.path.isdir(folder) and not os.path.islink(folder)]
     for folder in changed if not check_mode else []:
         _safe_paths.remove(folder)
@@ -115,7 +115,7 @@ def hide(folders: list[str], check_mode: bool) -> list[str]:
 
 
 def export_folders(module: AnsibleModule) -> list[str]:
-    """The folders that are to be removed."""
+    """Return the folders to remove."""
     folders = list(dict.fromkeys([weights["path"] + SUFFIX for weights in module.params["weights"]] + module.params["folders"]))
     strange = [folder for folder in folders if not folder.endswith(SUFFIX)]
     if strange:
@@ -145,14 +145,14 @@ def main() -> None:
     owner = module.params["owner"]
     try:
         if module.check_mode and not is_there(owner):
-            # A bare host: nothing of the account's is there.
+            # A bare host: the account has no files yet.
             changed = [weights["path"] + SUFFIX for weights in module.params["weights"]] if present else []
         elif present:
             changed = _accounts.as_account(owner, show, module.params["weights"], module.check_mode)
         else:
             changed = _accounts.as_account(owner, hide, export_folders(module), module.check_mode)
     except (OSError, KeyError, ValueError) as error:
-        module.fail_json(msg=f"the weights can't be {'shown to peers' if present else 'hidden again'}: {error}")
+        module.fail_json(msg=f"Cannot {'export the weights to peers' if present else 'remove the export directory'}: {error}")
     before, after = ("", "".join(f"{path}\n" for path in changed)) if present else ("".join(f"{path}\n" for path in changed), "")
     module.exit_json(changed=bool(changed), changed_paths=changed, diff={"before": before, "after": after})
 

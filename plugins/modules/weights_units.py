@@ -76,10 +76,10 @@ def main() -> None:
             for unit in removed:
                 _prune.forget_unit(unit, module.params["state_dir"])
         except OSError as error:
-            module.fail_json(msg=f"a unit of a download can't be removed: {error}")
+            module.fail_json(msg=f"Cannot remove the unit of a download: {error}")
         left = [unit for unit in disabled if _prune.download_units().get(unit)]
         if left:
-            module.fail_json(msg=f"{', '.join(left)} can't be disabled: see what systemctl disable says on the host.")
+            module.fail_json(msg=f"Cannot disable {', '.join(left)}: run systemctl disable on the host to see why.")
     before = [f"{unit} enabled\n" for unit in disabled] + [f"{unit}\n" for unit in removed]
     module.exit_json(
         changed=bool(disabled or removed), disabled=disabled, removed=removed,

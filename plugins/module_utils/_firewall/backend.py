@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel has of packet filtering, and which of it the host's iptables, and so UFW, works with. Asked before anything is installed or changed.
+"""Which packet filters the kernel has, and which of them the host's iptables, and therefore UFW, uses. Checked before anything is installed or changed.
 
 Debian's iptables is two programs under one name, by update-alternatives: C(iptables-nft), which needs the kernel's nf_tables, and C(iptables-legacy),
-which needs its older tables. A kernel that is built by hand may lack either, and newer ones lack the older.
+which needs its older tables. A custom kernel may lack either, and newer kernels lack the older tables.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _ERROR = 2
 _REQUEST_AND_ANSWER = 0x1 | 0x4
 _HEADER = struct.Struct("=IHHII")
 
-# By command, its link in /etc/alternatives and the tables that its legacy program reads from (ip_tables.c, ip6_tables.c) and its module.
+# By command: the /proc file that its legacy program reads the table names from (ip_tables.c, ip6_tables.c), and the module of its filter table.
 _COMMANDS = {"iptables": ("ip_tables_names", "iptable_filter"), "ip6tables": ("ip6_tables_names", "ip6table_filter")}
 
 
 def read(alternatives: str = "/etc/alternatives", proc: str = "/proc") -> dict[str, t.Any]:
-    """What C(iptables) and C(ip6tables) are, V(nft) or V(legacy); whether the package is C(installed); what the kernel has of each: C(nft), null where
-    it does not tell, and C(legacy) by command."""
+    """The variant of C(iptables) and C(ip6tables), V(nft) or V(legacy); whether the package is C(installed); what the kernel supports: C(nft), null when
+    unknown, and C(legacy) by command."""
     return {
         **{command: variant(os.path.join(alternatives, command)) for command in _COMMANDS},
         "installed": os.path.lexists(os.path.join(alternatives, "iptables")),
@@ -41,7 +41,7 @@ def read(alternatives: str = "/etc/alternatives", proc: str = "/proc") -> dict[s
 
 
 def variant(link: str) -> str:
-    """What a link of update-alternatives leads to; without one what the package will choose."""
+    """The variant that a link of update-alternatives points to; without a link the one that the package will choose."""
     try:
         return LEGACY if os.readlink(link).endswith("-legacy") else NFT
     except OSError:
@@ -49,7 +49,7 @@ def variant(link: str) -> str:
 
 
 def has_nf_tables() -> t.Optional[bool]:
-    """Ask the kernel for the generation of its nf_tables, which is the first thing that iptables-nft asks. None where it may not be asked."""
+    """Request the generation of nf_tables from the kernel, which is also the first request of iptables-nft. None without the permission to do so."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as channel:
             channel.settimeout(5)
@@ -62,7 +62,7 @@ def has_nf_tables() -> t.Optional[bool]:
 
 
 def means(answer: bytes) -> t.Optional[bool]:
-    """Whether an answer of the kernel is that of nf_tables: the generation, or an error, which is not about who asks."""
+    """Whether the kernel's answer comes from nf_tables: the generation, or no error. None for a permission error."""
     if len(answer) < _HEADER.size + 4:
         return None
     kind = _HEADER.unpack_from(answer)[1]
@@ -73,7 +73,7 @@ def means(answer: bytes) -> t.Optional[bool]:
 
 
 def _has_legacy(names: str, module: str) -> bool:
-    """Whether the kernel has the older tables, loaded or available. Nothing is loaded to find out."""
+    """Whether the kernel has the older tables, loaded or available as a module. Loads nothing."""
     if os.path.exists(names):
         return True
     try:

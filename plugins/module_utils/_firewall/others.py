@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Other managers of a host's firewall. Two of them at once take each other's rules away, so that they are only ever reported."""
+"""Other managers of a host's firewall. Two managers remove each other's rules, so they are reported."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import typing as t
 from .. import _host
 
 _UNITS = ("firewalld.service", "nftables.service")
-# UFW's package breaks these, which means that apt would take them away with their rules.
+# UFW's package conflicts with these (Breaks), so apt would remove them together with their rules.
 _PACKAGES = ("netfilter-persistent", "iptables-persistent")
 
 
 def managers(packages: t.Collection[str]) -> list[str]:
-    """Other managers that are at work, in words for a person.
+    """Return the other active managers, for messages.
 
     :param packages: names of the installed packages
     """
@@ -32,7 +32,7 @@ def managers(packages: t.Collection[str]) -> list[str]:
 
 
 def filters_input(ruleset: str) -> bool:
-    """Whether tables that are not those of iptables do something about incoming packets, from the output of C(nft --json list ruleset)."""
+    """Whether tables other than those of iptables filter incoming packets, from the output of C(nft --json list ruleset)."""
     try:
         entries = json.loads(ruleset or "{}").get("nftables", [])
     except ValueError:

@@ -9,12 +9,12 @@ import typing as t
 
 from . import rules
 
-# The chain that Docker, and Podman's older networks, put their published ports in.
+# Chains in which Docker and Podman's networks publish ports.
 _CHAINS = ("DOCKER", "CNI-DN-", "NETAVARK-DN-", "NETAVARK-HOSTPORT-DNAT")
 
 
 def ports(saved: str) -> list[int]:
-    """Ports that are published beyond loopback, from the output of iptables-save or ip6tables-save."""
+    """Ports that are published on other addresses than loopback, from the output of iptables-save or ip6tables-save."""
     found = set()
     for line in rules.table(saved, "nat"):
         words = line.split()

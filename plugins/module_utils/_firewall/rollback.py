@@ -1,13 +1,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rollback: the former state of the firewall, kept before a change and put back by a timer of systemd unless somebody confirms the change.
+"""The rollback: the previous state of the firewall is saved before a change, and a systemd timer restores it unless somebody confirms the change.
 
-Below C(<state_dir>/firewall), for root alone:
+In C(<state_dir>/firewall), for root alone:
 
-    before-first-change/   the state before the first change of all, for a person; never written again
-    former/                the state before the change that is not confirmed yet; there only meanwhile
-    returned               when the timer last put a former state back, until a later change is confirmed
-    lock                   held by who changes the firewall
+    before-first-change/   the state before the very first change, for the administrator; never overwritten
+    former/                the state before the unconfirmed change; exists only until it is confirmed
+    returned               when the timer last restored a state; removed when a later change is confirmed
+    lock                   held by the process that changes the firewall
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from contextlib import contextmanager
 from .. import _host, _systemd
 
 UNIT = "inferops-firewall-return"
-# What `systemctl enable` makes of the timer.
+# The link that `systemctl enable` creates for the timer.
 ARMED = f"/etc/systemd/system/timers.target.wants/{UNIT}.timer"
-# What a change of ours can touch.
+# Files that a change can touch.
 CHANGED = ("/etc/default/ufw", "/etc/ufw/ufw.conf", "/etc/ufw/user.rules", "/etc/ufw/user6.rules")
 
 _SCRIPT = """\
 #!/bin/sh
-# {mark}: puts the firewall back as it was before a change that nobody confirmed. {unit}.service runs it.
+# {mark}: restores the state of the firewall before an unconfirmed change. {unit}.service runs it.
 set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 cd '{directory}' || exit 1
@@ -51,19 +51,19 @@ while read -r command chain policy; do
     "$command" -P "$chain" "$policy" || exit 1
 done <former/policies
 [ -e former/boot ] || systemctl disable ufw.service
-# Its unit says what is so; what it would unload is gone already.
+# Stop the unit too, so that its state is right; its rules are unloaded already.
 [ -e former/enabled ] || systemctl stop --no-block ufw.service
 
 date --utc +%Y-%m-%dT%H:%M:%SZ >returned
 rm -rf former
 rm -f {armed}
-echo "the former state of the firewall is back"
+echo "the previous state of the firewall is restored"
 """
 
 _SERVICE = """\
 # {mark}
 [Unit]
-Description=Put the firewall back as it was before a change that nobody confirmed
+Description=Roll back an unconfirmed change of the firewall
 ConditionPathExists={directory}/former
 After=ufw.service
 StartLimitIntervalSec=0
@@ -78,7 +78,7 @@ RestartSec=2
 _TIMER = """\
 # {mark}
 [Unit]
-Description=Wait for a change of the firewall to be confirmed
+Description=Wait for the confirmation of a change of the firewall
 
 [Timer]
 OnActiveSec={seconds}
@@ -90,9 +90,9 @@ WantedBy=timers.target
 
 
 class Rollback:
-    """The rollback on this host.
+    """The rollback of this host.
 
-    :param state_dir: where the collection keeps what it knows of a host
+    :param state_dir: state directory of the collection
     """
 
     def __init__(self, state_dir: str) -> None:
@@ -101,25 +101,25 @@ class Rollback:
         self._returned = os.path.join(self.directory, "returned")
 
     def is_pending(self) -> bool:
-        """Whether a change waits to be confirmed. A state that was kept without the timer is from before a change that was never begun."""
+        """Whether a change is unconfirmed. A saved state without a timer belongs to a change that was never started."""
         return os.path.isdir(self._former) and os.path.islink(ARMED)
 
     def returned(self) -> str:
-        """When a change was last taken back, and none confirmed since; else empty."""
+        """When a change was last rolled back; empty if none was, or if one was confirmed since."""
         return _host.read_text(self._returned).strip()
 
     @contextmanager
     def locked(self) -> t.Iterator[None]:
-        """Hold the lock that keeps the timer's script and other runs away. It goes with the process, whatever ends it."""
+        """Hold the lock that keeps out the timer's script and other runs. The kernel releases it when the process ends."""
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         with open(os.path.join(self.directory, "lock"), "w", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def back_up(self, tables: t.Mapping[int, str]) -> t.Optional[str]:
-        """Keep the state before our first change of all, once. Returns where, or None when that was done before.
+        """Save the state before the very first change, once. Returns its directory, or None when it was saved before.
 
-        :param tables: what iptables-save and ip6tables-save say, by family
+        :param tables: output of iptables-save and ip6tables-save by family
         """
         place = os.path.join(self.directory, "before-first-change")
         if os.path.isdir(place):
@@ -138,11 +138,11 @@ class Rollback:
         return place
 
     def keep_former(self, is_enabled: bool, starts_at_boot: bool, policies: t.Mapping[str, t.Mapping[str, str]], client_port: int) -> None:
-        """Keep the state before this change. That of an earlier change that nobody confirmed is older, and stays.
+        """Save the state before this change. The state before an earlier unconfirmed change stays instead.
 
-        :param is_enabled: whether UFW is at work now
-        :param policies: of the built-in chains, by command, which UFW changes and does not give back
-        :param client_port: of the connection that makes the change; 0 for none
+        :param is_enabled: whether UFW is active now
+        :param policies: policies of the built-in chains by command; UFW changes them and does not restore them
+        :param client_port: client port of the connection that makes the change; 0 for none
         """
         if self.is_pending():
             write(os.path.join(self._former, "client_port"), str(client_port))
@@ -162,7 +162,7 @@ class Rollback:
         os.rename(making, self._former)
 
     def arm(self, seconds: int) -> None:
-        """Have the former state put back after so many seconds, and as long after the next boot. Repeated, the time starts again."""
+        """Start the rollback timer, which also runs after a boot. A repeated call restarts the time."""
         words = {
             "mark": _host.UNIT_MARK.lstrip("# "), "unit": UNIT, "directory": self.directory, "changed": " ".join(CHANGED),
             "seconds": seconds, "armed": ARMED,
@@ -175,13 +175,13 @@ class Rollback:
         _systemd.systemctl("restart", f"{UNIT}.timer")
 
     def client_port(self) -> int:
-        """The client's port of the connection that made the pending change; 0 for none."""
+        """The client port of the connection that made the pending change; 0 for none."""
         text = _host.read_text(os.path.join(self._former, "client_port"))
         return int(text) if text.isdigit() else 0
 
     def disarm(self) -> None:
-        """The change is confirmed: forget the former state, and remove the rollback timer."""
-        # Moved first, which is done or not: without it the script puts nothing back.
+        """The change is confirmed: remove the saved state and the rollback timer."""
+        # Rename first, which is atomic: without this directory the script restores nothing.
         gone = f"{self._former}.gone"
         shutil.rmtree(gone, ignore_errors=True)
         if os.path.isdir(self._former):
@@ -196,7 +196,7 @@ class Rollback:
 
 
 def _copy(path: str, base: str) -> None:
-    """Copy a file with its owner and mode to the same path below a folder; nothing where there is no such file."""
+    """Copy a file with its owner and mode to the same path in a folder. Ignores missing files."""
     if os.path.isfile(path):
         target = base + path
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
@@ -212,7 +212,7 @@ def _only_roots(base: str) -> None:
 
 
 def write(path: str, text: str, mode: int = 0o600) -> bool:
-    """Write a file whole or not at all. Returns whether it said something else before."""
+    """Write a file atomically. Returns whether its text has changed."""
     if _host.read_text(path) == text and os.path.exists(path):
         return False
     making = f"{path}.partial"

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""UFW's rules as it keeps them: one C(### tuple ###) line each in user.rules (IPv4) and user6.rules (IPv6)."""
+"""UFW's rules in its files: one C(### tuple ###) line each in user.rules (IPv4) and user6.rules (IPv6)."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import typing as t
 
 from dataclasses import dataclass
 
-# Begins the comment of every rule of ours; what does not begin so is somebody else's.
+# Prefix of the comment of every managed rule; all other rules are unmanaged.
 OWNER = "inferops: "
 SSH = f"{OWNER}ssh"
 
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
-# UFW appends these to the action of a rule that is logged, and puts this before that of a rule for forwarded packets.
+# UFW appends these to the action of a rule that is logged.
 _LOGGED = re.compile(r"_log(-all)?$")
 
 
 class Unreadable(ValueError):
-    """A rule that is none."""
+    """The text is not a rule."""
 
 
 @dataclass(frozen=True)
 class Rule:
     """A rule for incoming packets of one family, 4 or 6. C(port) is empty for all ports, C(protocol) is then V(any).
 
-    C(elsewhere) holds what only rules of others have, as UFW wrote it: a destination, a source port, an interface, a direction, an application.
+    C(elsewhere) has what only unmanaged rules have, as UFW writes it: a destination, a source port, an interface, a direction, an application.
     """
 
     family: int
@@ -48,23 +48,23 @@ class Rule:
 
     @property
     def match(self) -> tuple[int, str, str, str, str]:
-        """What packets it is about. UFW keeps one rule a match: to add another replaces the first, its action and its comment."""
+        """Which packets the rule matches. UFW has one rule per match: adding another one replaces action and comment of the first."""
         return (self.family, self.port, self.protocol, self.source, self.elsewhere)
 
     @property
     def does(self) -> str:
-        """What becomes of the packets, whether it is logged or not: V(allow), V(limit), V(deny) or V(reject)."""
+        """The action without logging: V(allow), V(limit), V(deny) or V(reject)."""
         return _LOGGED.sub("", self.action)
 
     @property
     def lets_in(self) -> bool:
-        """Whether the packets get in, be it logged or counted."""
+        """Whether the rule admits packets, with or without logging or a rate limit."""
         return self.does in ("allow", "limit")
 
     def arguments(self) -> list[str]:
-        """The rule in the words of UFW's command line, without its comment and what is C(elsewhere).
+        """The rule as arguments of the command ufw, without its comment and C(elsewhere).
 
-        What UFW keeps as V(allow_log-all) is V(allow log-all) there; it deletes a rule for its very action and log alone.
+        UFW's files have V(allow_log-all) where the command has V(allow log-all). UFW deletes a rule only if action and logging are the same.
         """
         words = self.action.split("_", 1)
         if self.protocol != "any":
@@ -74,7 +74,7 @@ class Rule:
         return [*words, "port", self.port] if self.port else words
 
     def deletion(self) -> str:
-        """How a person takes the rule away."""
+        """The command with which an administrator removes the rule."""
         if self.elsewhere:
             return "find its number with `ufw status numbered`, then: ufw delete NUMBER"
         return f"ufw delete {' '.join(self.arguments())}"
@@ -87,13 +87,13 @@ class Rule:
 
 
 def make(port: int | None, protocol: str | None, source: str, comment: str) -> Rule:
-    """The rule of ours that lets a source in. Raises Unreadable when the source is no network."""
+    """Return the managed rule that admits a source. Raises Unreadable when the source is not a network."""
     network, family = _network(source)
     return Rule(family, "allow", "" if port is None else str(port), protocol or "any", network, comment)
 
 
 def parse(text: str, family: int) -> list[Rule]:
-    """The rules in the text of user.rules or user6.rules, in their order. A line that is none is left out, as UFW leaves it out."""
+    """Return the rules in the text of user.rules or user6.rules, in their order. Skips lines that are not rules, as UFW does."""
     found = []
     for line in text.splitlines():
         if line.startswith("### tuple ###"):
@@ -105,7 +105,7 @@ def parse(text: str, family: int) -> list[Rule]:
 
 
 def _parse_tuple(line: str, family: int) -> Rule:
-    """One line: action, protocol, port, destination, source port, source, for applications two names, direction or interface, comment."""
+    """Parse one line: action, protocol, port, destination, source port, source, two names for applications, direction or interface, comment."""
     head, _mark, comment = line.partition(" comment=")
     words = head.split()[3:]
     if not 6 <= len(words) <= 9:
@@ -117,7 +117,7 @@ def _parse_tuple(line: str, family: int) -> Rule:
         "" if source_port == "any" else f"from port {source_port}",
         " ".join(word for word in rest[:-1] if word != "-"),
         "" if not rest or rest[-1] == "in" else rest[-1],
-        # A rule of "route" looks like any other but for its action.
+        # A rule of "ufw route" differs from others only in its action.
         "route" if ":" in action else "",
     ]
     return Rule(
@@ -132,17 +132,17 @@ def _parse_tuple(line: str, family: int) -> Rule:
 
 
 def _network(text: str, strict: bool = True) -> tuple[str, int]:
-    """A network as UFW writes it (a single address bears no length) and its family. C(strict): bits beyond its length are refused."""
+    """Return a network as UFW writes it (a single address without a prefix length) and its family. C(strict) refuses host bits."""
     try:
         network = ipaddress.ip_network(text, strict)
     except ValueError as error:
-        raise Unreadable(f"{text} is no network: {error}") from error
+        raise Unreadable(f"{text} is not a network: {error}") from error
     alone = network.prefixlen == network.max_prefixlen
     return (str(network.network_address) if alone else str(network)), network.version
 
 
 def _text(comment: str) -> str:
-    """A comment as a person wrote it; UFW keeps it in hexadecimal digits."""
+    """Decode a comment; UFW stores it in hexadecimal digits."""
     try:
         return bytes.fromhex(comment).decode("utf-8", "replace")
     except ValueError:
@@ -150,9 +150,9 @@ def _text(comment: str) -> str:
 
 
 def loaded(saved: str, family: int) -> t.Optional[list[str]]:
-    """The rules of UFW's input chain in the output of iptables-save or ip6tables-save; None where UFW has nothing in the kernel.
+    """Return the rules of UFW's input chain in the output of iptables-save or ip6tables-save; None when UFW is not loaded in the kernel.
 
-    UFW rejects or lets in nothing by itself when its chains are not reached from INPUT, so that these jumps count as well.
+    UFW has no effect when INPUT does not jump to its chains, so these jumps must exist as well.
     """
     prefix = "ufw" if family == 4 else "ufw6"
     lines = filter_table(saved)
@@ -163,12 +163,12 @@ def loaded(saved: str, family: int) -> t.Optional[list[str]]:
 
 
 def is_loaded(rule: Rule, lines: t.Iterable[str]) -> bool:
-    """Whether one of the kernel's lines is this rule of ours."""
+    """Whether one of the kernel's lines is this managed rule."""
     return any(_means(line) == (rule.source, rule.protocol, rule.port) for line in lines)
 
 
 def _means(line: str) -> t.Optional[tuple[str, str, str]]:
-    """Source, protocol and port of a line that lets in and asks for nothing else."""
+    """Source, protocol and port of a line that accepts packets and has no other conditions."""
     words = line.split()[2:]
     family = 6 if line.startswith("-A ufw6-") else 4
     found = {"-s": ANYWHERE[family], "-p": "any", "--dport": ""}
@@ -187,15 +187,15 @@ def _means(line: str) -> t.Optional[tuple[str, str, str]]:
 
 
 def expected_lines(text: str, family: int) -> int:
-    """How many lines of the kernel's input chain the text of user.rules or user6.rules makes."""
+    """How many lines of the kernel's input chain the text of user.rules or user6.rules produces."""
     prefix = "-A ufw-user-input " if family == 4 else "-A ufw6-user-input "
     return sum(line.startswith(prefix) for line in text.splitlines())
 
 
 def clearing(saved: str, family: int) -> str:
-    """Input of iptables-restore that takes UFW's chains, and the jumps to them, out of the filter table; empty where there are none.
+    """Input of iptables-restore that removes UFW's chains, and the jumps to them, from the filter table; empty when there are none.
 
-    UFW does not hook chains in that are there already, so that it cannot mend what somebody has flushed.
+    UFW adds no jumps to chains that exist already, so it cannot repair chains that somebody has flushed.
     """
     prefix = "ufw-" if family == 4 else "ufw6-"
     lines = filter_table(saved)

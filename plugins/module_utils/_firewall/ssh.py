@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ports on which SSH comes in, from everything that knows: the present connection, sshd's effective settings, the sockets that listen."""
+"""The ports on which the host accepts SSH, from all sources: the present connection, sshd's effective settings, the listening sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS = ("ssh.socket", "sshd.socket")
 
 @dataclass(frozen=True)
 class Connection:
-    """The SSH connection over which the host is being worked on: addresses and ports of the client and of the host."""
+    """The SSH connection that Ansible uses: addresses and ports of the client and of the host."""
 
     client: str
     client_port: int
@@ -29,7 +29,7 @@ class Connection:
 
 
 def parse_connection(text: str) -> t.Optional[Connection]:
-    """The connection in a value of SSH_CONNECTION: client address, client port, server address, server port."""
+    """Parse a value of SSH_CONNECTION: client address, client port, server address, server port."""
     words = text.split()
     if len(words) != 4 or not words[1].isdigit() or not words[3].isdigit():
         return None
@@ -37,7 +37,7 @@ def parse_connection(text: str) -> t.Optional[Connection]:
 
 
 def _plain(address: str) -> str:
-    """An address without its scope; an IPv4 one that came in by an IPv6 socket as IPv4."""
+    """An address without its scope; an IPv4-mapped IPv6 address as IPv4."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -47,9 +47,9 @@ def _plain(address: str) -> str:
 
 
 def present_connection(pid: int = 0, proc: str = "/proc") -> t.Optional[Connection]:
-    """The connection that a process, this one by default, works over; None where it is not SSH's.
+    """The SSH connection of a process, by default of this one; None without SSH.
 
-    sudo takes SSH_CONNECTION out of the environment, so that it is looked for among the ancestors.
+    sudo removes SSH_CONNECTION from the environment, so the ancestors' environments are read too.
     """
     process = pid or os.getpid()
     while process > 1:
@@ -64,30 +64,30 @@ def present_connection(pid: int = 0, proc: str = "/proc") -> t.Optional[Connecti
 
 
 def ports(listeners: t.Iterable[t.Mapping[str, t.Any]]) -> list[int]:
-    """All ports on which SSH comes in. An empty list where the host has no SSH.
+    """All ports on which the host accepts SSH; an empty list without SSH.
 
-    :param listeners: listening sockets as the facts have them
+    :param listeners: listening sockets from the facts
     """
     connection = present_connection()
     found = {connection.port} if connection is not None else set()
     found.update(settings_ports(_host.run("/usr/sbin/sshd", "-T")))
     rows = list(listeners)
     found.update(listening_ports(rows))
-    # Sockets of systemd's units are the first process's.
+    # Sockets of systemd's socket units belong to process 1.
     if any(row["pid"] == 1 for row in rows):
         found.update(socket_ports(_host.run("systemctl", "show", "--property=Listen,ActiveState", *_UNITS)))
     return sorted(found)
 
 
 def settings_ports(text: str) -> set[int]:
-    """Ports in the output of C(sshd -T). An address to listen on may bear a port of its own."""
+    """Ports in the output of C(sshd -T). A listen address may have its own port."""
     found = set(re.findall(r"^port (\d+)$", text, flags=re.MULTILINE))
     found.update(re.findall(r"^listenaddress \S*:(\d+)$", text, flags=re.MULTILINE))
     return {int(port) for port in found}
 
 
 def listening_ports(listeners: t.Iterable[t.Mapping[str, t.Any]], proc: str = "/proc") -> set[int]:
-    """Ports of SSH servers' listening sockets beyond loopback. What sessions listen on is what their users forward, and not SSH."""
+    """Ports of SSH servers' listening sockets, except on loopback. Sockets of SSH sessions are forwarded ports, not SSH."""
     found = set()
     for row in listeners:
         if row["pid"] and not str(row["address"]).startswith(("127.", "::1")):
@@ -99,7 +99,7 @@ def listening_ports(listeners: t.Iterable[t.Mapping[str, t.Any]], proc: str = "/
 
 
 def socket_ports(text: str) -> set[int]:
-    """Ports in the output of C(systemctl show) about socket units, of those that are active."""
+    """Ports of active socket units in the output of C(systemctl show)."""
     found: set[int] = set()
     for block in text.split("\n\n"):
         if "ActiveState=active" in block.splitlines():

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What UFW's files say and what of it the kernel has, as a plain document: it travels from the host to the controller among the facts."""
+"""UFW's state from its files and from the kernel, as plain data that the facts carry from the host to the controller."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from . import rules
 from .rules import Rule
 
 
-# What the package brings: a bare host will have it once UFW is installed.
+# The package's defaults: a bare host has these after the installation of UFW.
 _AS_PACKAGED: dict[str, t.Any] = {"boot": True, "policies": {"INPUT": "DROP", "OUTPUT": "ACCEPT"}, "logging": "low"}
 
 
 @dataclass(frozen=True)
 class State:
-    """C(policies) are those of /etc/default/ufw, C(loaded) whether the kernel has just the rules of the files.
+    """C(policies) are those of /etc/default/ufw, C(loaded) is whether the kernel has exactly the rules of the files.
 
-    C(ipv6) is whether the kernel knows IPv6, C(ipv6_on) whether UFW is to see to it, C(boot) whether it is started with the host.
-    C(active) is whether systemd has its unit for started. C(pending) is a change that nobody has confirmed, whose way back is armed.
+    C(ipv6) is whether the kernel supports IPv6, C(ipv6_on) whether UFW manages IPv6, C(boot) whether UFW starts at boot.
+    C(active) is whether systemd regards its unit as started. C(pending) is whether a change is unconfirmed and its rollback timer runs.
     """
 
     installed: bool = False
@@ -38,21 +38,21 @@ class State:
     active: bool = True
 
     def to_dict(self) -> dict[str, t.Any]:
-        """The same as plain dictionaries and lists."""
+        """Return the state as plain dictionaries and lists."""
         return {**vars(self), "policies": dict(self.policies), "rules": [vars(rule) for rule in self.rules]}
 
     @classmethod
     def of(cls, state: t.Mapping[str, t.Any]) -> State:
-        """The state from its dictionary; a host of which nothing is known is a bare one."""
+        """Return the state from its dictionary; an unknown host counts as a bare one."""
         known = {name: state[name] for name in cls.__dataclass_fields__ if name in state and name != "rules"}
         return cls(**known, rules=tuple(Rule(**rule) for rule in state.get("rules", ())))
 
 
 def read(files: t.Mapping[str, str], saved: t.Mapping[int, str], ipv6: bool, boot: bool, pending: bool, active: bool = True) -> State:
-    """The state, from texts.
+    """Return the state, from texts.
 
-    :param files: of C(ufw.conf), C(default) (/etc/default/ufw), C(user.rules) and C(user6.rules); empty where there is no such file
-    :param saved: what iptables-save and ip6tables-save said, by family
+    :param files: texts of C(ufw.conf), C(default) (/etc/default/ufw), C(user.rules) and C(user6.rules); empty for missing files
+    :param saved: output of iptables-save and ip6tables-save by family
     """
     if not files["ufw.conf"]:
         return State(ipv6=ipv6, **_AS_PACKAGED)
@@ -79,9 +79,9 @@ def read(files: t.Mapping[str, str], saved: t.Mapping[int, str], ipv6: bool, boo
 
 
 def _is_loaded(text: str, found: t.Iterable[Rule], saved: str, family: int, policies: t.Mapping[str, str]) -> bool:
-    """Whether the kernel has as many rules as the file, ours among them, behind the policies of the settings."""
+    """Whether the kernel has as many rules as the file, the managed ones among them, and the policies of the settings."""
     lines = rules.loaded(saved, family)
-    # UFW carries "reject" out by a rule of its own before a policy of DROP.
+    # UFW implements "reject" with a rule of its own and the policy DROP.
     wanted = {chain: "DROP" if policy == "REJECT" else policy for chain, policy in policies.items()}
     there = rules.policies(saved)
     return (
@@ -93,5 +93,5 @@ def _is_loaded(text: str, found: t.Iterable[Rule], saved: str, family: int, poli
 
 
 def assignments(text: str) -> dict[str, str]:
-    """NAME=value lines of a shell file, quotes taken off; of two with one name the last."""
+    """NAME=value lines of a shell file without quotes; the last one of a name counts."""
     return dict(re.findall(r"""^\s*([A-Z_0-9]+)=["']?([^"'\n]*?)["']?\s*(?:#.*)?$""", text, flags=re.MULTILINE))

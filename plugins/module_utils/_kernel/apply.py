@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Set kernel settings that differ, and report what is in force afterwards and why the rest is not.
+"""Set kernel settings that differ, and report which are in force afterwards and why the others are not.
 
-C(sysctl) and C(ansible.posix.sysctl) fail at what a container refuses, cannot tell it from a value that the kernel does not take, and do not know in
-check mode.
+C(sysctl) and C(ansible.posix.sysctl) are not enough: they fail at parameters that a container may not set, cannot tell that from a value that the
+kernel rejects, and cannot predict either in check mode.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from dataclasses import dataclass, field
 from . import conflicts, files, keys, state
 
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-_NOT_INITIAL = "only the initial network namespace, which is the machine's own and no container's, can set it"
-_OTHER = "the kernel took it and keeps another value"
+_NOT_INITIAL = "only the initial network namespace (the host's, not a container's) can set it"
+_OTHER = "the kernel accepted the value but uses another one"
 _CONNTRACK = "net.netfilter.nf_conntrack"
 
 
 @dataclass
 class Outcome:
-    """What was, or in check mode would be, changed, and what could not be.
+    """What was changed, or would be in check mode, and what could not be set.
 
-    C(not_set) are items of key, wanted, in_force, why, and whether it is kept for the next boot. C(before) and C(after) hold what changed, by
-    parameter or module. C(refused) are parameters whose value the kernel does not take.
+    C(not_set) are items of key, wanted, in_force, why, and kept: whether it is configured for the next boot. C(before) and C(after) have the changes
+    by parameter or module. C(refused) are parameters whose value the kernel rejects.
     """
 
     before: dict[str, str | None] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Outcome:
 
 
 class Setting(t.NamedTuple):
-    """A value that files of /proc/sys or /sys take; C(read) returns the one in force, nothing where there is none."""
+    """A value for files of /proc/sys or /sys; C(read) returns the value in force, None or empty when there is none."""
 
     name: str
     wanted: str
@@ -54,7 +54,7 @@ def apply(
     sysctl: t.Mapping[str, str], modules: t.Sequence[str] = (), hugepages: str = "", governor: str = "", root: str = "/", check_mode: bool = False,
     modprobe: t.Callable[[str], str] = lambda module: "",
 ) -> Outcome:
-    """Bring the settings about. C(modprobe) loads a module, or in check mode sees whether that could be done, and returns why not."""
+    """Apply the settings. C(modprobe) loads a module, or in check mode tests whether it can be loaded, and returns the error."""
     made = Outcome()
     missing = _load_modules(modules, root, modprobe, made)
     why: dict[str, str] = {}
@@ -62,7 +62,7 @@ def apply(
     for setting in wanted:
         if not keys.same(setting.name, setting.wanted, setting.read()):
             why[setting.name] = _set(setting, root, check_mode, missing, made)
-    # Read everything once more: what counts is what is in force, not what was written.
+    # Read everything again: the values in force count, not the written ones.
     for setting in wanted:
         found = setting.read() or None
         if keys.same(setting.name, setting.wanted, found) or (check_mode and made.after.get(setting.name) == setting.wanted):
@@ -87,15 +87,15 @@ def _settings(sysctl: t.Mapping[str, str], hugepages: str, governor: str, root: 
 
 
 def _load_modules(modules: t.Sequence[str], root: str, modprobe: t.Callable[[str], str], made: Outcome) -> str:
-    """Load what is not loaded. Returns why something could not be; empty when all is there, or would be."""
+    """Load the missing modules. Returns why some could not be loaded; empty when all are loaded, or would be."""
     why = {module: modprobe(module) for module in modules if not state.is_loaded(root, module)}
     for module in (module for module, problem in why.items() if not problem):
         made.note(f"module {module}", "not loaded", "loaded")
-    return "; ".join(f"the module {module} can't be loaded: {problem}" for module, problem in why.items() if problem)
+    return "; ".join(f"the module {module} cannot be loaded: {problem}" for module, problem in why.items() if problem)
 
 
 def _set(setting: Setting, root: str, check_mode: bool, missing: str, made: Outcome) -> str:
-    """Set what differs. Returns why it could not be set, or nothing."""
+    """Set a value that differs. Returns why it could not be set; empty on success."""
     name, wanted = setting.name, setting.wanted
     is_parameter = "." in name
     before = setting.read()
@@ -109,12 +109,12 @@ def _set(setting: Setting, root: str, check_mode: bool, missing: str, made: Outc
             return ""
         return keys.absence(root, name) or "this kernel has no such parameter"
     if before is None:
-        return "it cannot be read back, so that nobody could see what is in force"
+        return "it cannot be read, so its value in force is unknown"
     problem = max((_may_write(path) if check_mode else _write(path, wanted) for path in setting.paths), default=0)
     made.note(name, before, wanted if check_mode and not problem else setting.read())
     if problem and problem not in _READ_ONLY:
         made.refused += [name] if is_parameter else []
-        return f"the kernel refuses this value ({os.strerror(problem)})"
+        return f"the kernel rejects this value ({os.strerror(problem)})"
     if not problem:
         return ""
     if name.startswith("net.") and not keys.is_initial_network(root) and problem != errno.EROFS:
@@ -124,7 +124,7 @@ def _set(setting: Setting, root: str, check_mode: bool, missing: str, made: Outc
 
 def _write(path: str, value: str) -> int:
     """Write a value; returns the number of the error, or 0."""
-    # One write: the kernel takes each for a value of its own.
+    # A single write: the kernel treats each write as a complete value.
     try:
         handle = os.open(path, os.O_WRONLY)
     except OSError as error:
@@ -139,7 +139,7 @@ def _write(path: str, value: str) -> int:
 
 
 def _may_write(path: str) -> int:
-    """What _write() would return, without writing."""
+    """Return what _write() would return, without writing."""
     if os.access(path, os.W_OK):
         return 0
     return errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES

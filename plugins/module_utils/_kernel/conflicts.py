@@ -1,9 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Conflicting files: those that set the same parameters, and win over ours.
+"""Conflicting files: files that override the managed file's value of the same parameters.
 
-The order is that of systemd-sysctl: files of all directories by name, of two with one name the one in the first directory, the last word on a
-parameter counts. A pattern never wins over a parameter's own name, and "-name" without a value takes it out (src/sysctl/sysctl.c).
+The order is that of systemd-sysctl: files of all directories sorted by name; of files with the same name only the one in the first directory;
+the last assignment of a parameter counts. A pattern never overrides an explicit name, and "-name" without a value excludes the parameter
+(src/sysctl/sysctl.c).
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/us
 _UFW_DEFAULTS = "/etc/default/ufw"
 _IPT_SYSCTL = re.compile(r'^\s*IPT_SYSCTL=["\']?([^"\'\s]+)', re.MULTILINE)
 
-AT_BOOT = "it is read after ours at boot"
-TAKEN_OUT = "it is read after ours at boot, and says that this one is not to be set"
+AT_BOOT = "systemd-sysctl reads it later at boot"
+TAKEN_OUT = "systemd-sysctl reads it later at boot, and it excludes this parameter"
 BY_UFW = "UFW applies it whenever it starts"
 
 
 class Conflict(t.NamedTuple):
-    """A file that wins over ours with another value; C(value) is None when it takes the parameter out."""
+    """A file that overrides the managed value with another one; C(value) is None when it excludes the parameter."""
 
     key: str
     file: str
@@ -36,7 +37,7 @@ class Conflict(t.NamedTuple):
 
 
 def parse(text: str) -> dict[str, str | None]:
-    """The assignments of a file of sysctl.d: the last one of each name or pattern, None for "-name" without a value."""
+    """Return the assignments of a file of sysctl.d: the last one of each name or pattern, None for "-name" without a value."""
     found: dict[str, str | None] = {}
     for line in text.splitlines():
         stripped = line.strip()
@@ -44,13 +45,13 @@ def parse(text: str) -> dict[str, str | None]:
             continue
         name, assigned, value = stripped.partition("=")
         if assigned or stripped.startswith("-"):
-            # A dash before an assignment only says that failing is no matter.
+            # A dash before an assignment means that errors are ignored.
             found[keys.canonical(name.lstrip("-").strip())] = keys.plain(value) if assigned else None
     return found
 
 
 def later_files(root: str) -> list[str]:
-    """Paths of the files that systemd-sysctl reads after ours, in its order."""
+    """Return the paths of the files that systemd-sysctl reads after the managed one, in its order."""
     chosen: dict[str, str] = {}
     for directory in DIRECTORIES:
         try:
@@ -66,14 +67,14 @@ def later_files(root: str) -> list[str]:
 
 
 def find(root: str, wanted: t.Iterable[str]) -> dict[str, list[tuple[str, str | None, str]]]:
-    """For each of these parameters, the files that have a later word on it than ours: file, value, why it wins."""
+    """Return, for each of these parameters, the files that override the managed one: file, value, reason."""
     wanted = set(wanted)
     found: dict[str, list[tuple[str, str | None, str]]] = {}
     for file in later_files(root):
         for key, value in parse(_read(root, file)).items():
             if key in wanted:
                 found[key] = [(_shown(root, file), value, AT_BOOT if value is not None else TAKEN_OUT)]
-    # UFW hands its file to the command sysctl, for which a pattern is as good as a name.
+    # UFW passes its file to the command sysctl, which treats patterns like names.
     setting = _IPT_SYSCTL.findall(_read(root, _UFW_DEFAULTS))
     if setting:
         assigned = {key: value for key, value in parse(_read(root, setting[-1])).items() if value is not None}
@@ -85,7 +86,7 @@ def find(root: str, wanted: t.Iterable[str]) -> dict[str, list[tuple[str, str | 
 
 
 def of(root: str, sysctl: t.Mapping[str, str]) -> list[Conflict]:
-    """Files that win over ours with another value than ours, in the order of the parameters."""
+    """Return the files that override the managed value with a different one, in the order of the parameters."""
     found = find(root, sysctl)
     return [
         Conflict(key, file, value, why)
@@ -96,7 +97,7 @@ def of(root: str, sysctl: t.Mapping[str, str]) -> list[Conflict]:
 
 
 def _shown(root: str, path: str) -> str:
-    """A file as the user knows it: /etc/sysctl.conf rather than the link to it."""
+    """A path as the user knows it: /etc/sysctl.conf rather than the link to it."""
     full = below(root, path)
     real = os.path.realpath(full)
     top = os.path.realpath(root)
@@ -104,5 +105,5 @@ def _shown(root: str, path: str) -> str:
 
 
 def _read(root: str, path: str) -> str:
-    # A link to /dev/null is how a file is masked: it reads as empty.
+    # A masked file is a link to /dev/null: it reads as empty.
     return _reading.read_text(below(root, path))

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The connection tracking table: how full it is, and how many connections it turned away. Its values are set from roles/kernel/defaults."""
+"""The connection tracking table: how full it is, and how many connections it has dropped. roles/kernel/defaults sets its parameters."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import typing as t
 
 from . import keys
 
-# By the names of host_facts, those of C(conntrack -S). What else it counts is of no concern to an operator.
+# Counters of C(conntrack -S) by their names in host_facts. Its other counters do not matter to an operator.
 _LOSSES = {"drop": "drop", "early_drop": "early_drop", "insert_failed": "insert_failed", "chain_too_long": "chaintoolong"}
 _SECONDS = 10
 
 
 def read(root: str = "/") -> dict[str, t.Any]:
-    """Connections, their limit, buckets of the hash table and losses since boot, of this network namespace; empty without the module.
+    """Return connections, their limit, buckets of the hash table and losses since boot of this network namespace; empty without the module.
 
-    A loss is None where the kernel or C(conntrack) does not count it. Losses are those of all CPUs together.
+    A loss is None when the kernel or C(conntrack) does not count it. Losses are the sums over all CPUs.
     """
     numbers = {name: keys.read_value(root, f"net.netfilter.nf_conntrack_{name}") for name in ("count", "max", "buckets")}
     if not all(value and value.isdigit() for value in numbers.values()):
@@ -29,7 +29,7 @@ def read(root: str = "/") -> dict[str, t.Any]:
 
 
 def statistics() -> str:
-    """What C(conntrack -S) prints; empty where it is not installed or fails."""
+    """The output of C(conntrack -S); empty when it is not installed or fails."""
     command = shutil.which("conntrack", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if command is None:
         return ""
@@ -40,7 +40,7 @@ def statistics() -> str:
 
 
 def losses(text: str) -> dict[str, int | None]:
-    """The losses in the lines of C(conntrack -S), one for each CPU."""
+    """The losses from the output of C(conntrack -S), which has one line for each CPU."""
     found: dict[str, int | None] = {}
     for loss, name in _LOSSES.items():
         counts = re.findall(rf"\b{name}=(\d+)", text)

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names and values of kernel parameters, and whether a name that a host does not have can be right all the same."""
+"""Names and values of kernel parameters, and whether a name may be right although the host does not have it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import difflib
 import os
 import re
 
-# What sysctl.d takes for a pattern (string_is_glob of systemd).
+# What sysctl.d treats as a pattern (string_is_glob of systemd).
 _GLOB = re.compile(r"[*?\[]")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_@:+./-]*[A-Za-z0-9_@:+-]")
 _SWAP = str.maketrans("./", "/.")
 
-# One variable under two names: the kernel shows the limit of the connection table below net as well.
+# One variable with two names: the kernel also shows the limit of the connection table directly in net.
 _ALIASES = {"net.nf_conntrack_max": "net.netfilter.nf_conntrack_max"}
 
-# The hash table of connections takes whole pages of 8-byte slots (nf_ct_alloc_hashtable); pages have up to 64 KiB.
+# The hash table of connections is rounded up to whole pages of 8-byte slots (nf_ct_alloc_hashtable); pages have up to 64 KiB.
 _BUCKETS = "net.netfilter.nf_conntrack_buckets"
 _MOST_ROUNDING = 65536 // 8
 
-# Only the initial network namespace has this one (net_core_table against netns_core_table of net/core/sysctl_net_core.c).
+# Only the initial network namespace has this parameter (net_core_table, not netns_core_table, of net/core/sysctl_net_core.c).
 _INITIAL_MARK = "net.core.netdev_max_backlog"
 
-# What other network namespaces than the initial one do not show: seen on Linux 6.18, and what older kernels hide beyond that.
-# A container lacks them, and they are no mistake there.
+# Parameters that only the initial network namespace shows: on Linux 6.18, and those that older kernels hide as well.
+# A container lacks them, so there they are not a mistake.
 INITIAL_ONLY = frozenset(
     [f"net.core.{name}" for name in (
         "bpf_jit_enable", "bpf_jit_harden", "bpf_jit_kallsyms", "bpf_jit_limit", "busy_poll", "busy_read", "default_qdisc", "dev_weight",
@@ -45,14 +45,14 @@ INITIAL_ONLY = frozenset(
     + ["net.netfilter.nf_log_all_netns", "net.nf_conntrack_max"]
 )
 
-# Directories that come and go with a module or a kernel option. What stands below one that is not there may be right.
+# Directories that depend on a module or a kernel option. Parameters in a missing one may be right.
 _OPTIONAL = ("net.bridge", "net.ipv6", "net.mpls", "net.mptcp", "net.netfilter", "net.nf_conntrack_max", "net.rds", "net.sctp", "net.smc",
              "net.unix", "net.vsock", "fs.binfmt_misc", "fs.lustre", "fs.nfs", "fs.quota", "kernel.sched_domain", "kernel.yama", "lnet", "sunrpc")
 _PER_INTERFACE = re.compile(r"(net\.ipv[46]\.(?:conf|neigh))\.[^.]+\.([^.]+)")
 _INTERFACES = re.compile(r"net/ipv[46]/(?:conf|neigh)")
 _CONNTRACK = re.compile(r"net\.(?:netfilter\.nf_(?:conntrack|flowtable)_\w+|nf_conntrack_max)")
 
-# What this collection may set by itself; users' additions come to it.
+# Parameters that this collection may set by itself; users may add others.
 OWN = (
     "net.core.rmem_max", "net.core.somaxconn", "net.core.wmem_max", "net.ipv4.tcp_max_syn_backlog", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
     "net.netfilter.nf_conntrack_buckets", "net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_tcp_timeout_established",
@@ -64,35 +64,35 @@ _VERY_NEAR = 0.85
 
 
 def path_of(key: str) -> str:
-    """The path of a parameter below /proc/sys. As in sysctl.d, names are split at whichever of '.' and '/' comes first; the other is part of a name."""
+    """The path of a parameter in /proc/sys. As in sysctl.d, the first of '.' and '/' is the separator; the other one is part of a name."""
     first = next((letter for letter in key if letter in "./"), "/")
     return (key.translate(_SWAP) if first == "." else key).strip("/")
 
 
 def canonical(key: str) -> str:
-    """The name of a parameter with dots, whichever way it was written. An alias gives the name that this collection uses."""
+    """The name of a parameter with dots, for both spellings. An alias becomes the name that this collection uses."""
     dotted = path_of(key).translate(_SWAP)
     return _ALIASES.get(dotted, dotted)
 
 
 def is_pattern(key: str) -> bool:
-    """Whether sysctl.d would take this for a pattern of names."""
+    """Whether sysctl.d would treat this as a pattern of names."""
     return bool(_GLOB.search(key))
 
 
 def is_name(key: str) -> bool:
-    """Whether this can be the name of a parameter at all: it is made into a path."""
+    """Whether this can be the name of a parameter. Checked because it becomes a path."""
     parts = path_of(key).split("/")
     return bool(_NAME.fullmatch(key)) and len(parts) > 1 and all(part not in ("", ".", "..") for part in parts)
 
 
 def plain(value: str) -> str:
-    """A value with single spaces: the kernel answers numbers in a row with tabs between them."""
+    """A value with single spaces: the kernel separates several numbers by tabs."""
     return " ".join(value.split())
 
 
 def same(key: str, wanted: str, found: str | None) -> bool:
-    """Whether the value that was found is the one that is wanted."""
+    """Whether the value in force is the wanted one."""
     if found is None:
         return False
     if key == _BUCKETS and wanted.isdigit() and found.isdigit():
@@ -101,7 +101,7 @@ def same(key: str, wanted: str, found: str | None) -> bool:
 
 
 def read_value(root: str, key: str) -> str | None:
-    """The value in force; None where there is none, or none that can be read."""
+    """The value in force; None when there is none, or it cannot be read."""
     try:
         with open(os.path.join(root, "proc/sys", path_of(key)), encoding="utf-8", errors="replace") as file:
             return plain(file.read())
@@ -115,14 +115,14 @@ def exists(root: str, key: str) -> bool:
 
 
 def is_initial_network(root: str) -> bool:
-    """Whether this is the initial network namespace: the one of a machine, and not of a container on it."""
+    """Whether this is the initial network namespace: the host's, not a container's."""
     return exists(root, _INITIAL_MARK)
 
 
 def absence(root: str, key: str) -> str:
-    """Why a parameter that the host does not show may be right all the same; empty where it can only be a mistake."""
+    """Why a parameter may be right although the host does not have it; empty when it must be a mistake."""
     if key.startswith("net.") and not is_initial_network(root) and not _is_misspelt(root, key):
-        return "this network namespace (a container's) does not have it; the initial one may"
+        return "this network namespace (a container's) does not have it; the host's may have it"
     if _CONNTRACK.fullmatch(key) and not exists(root, "net.netfilter.nf_conntrack_max"):
         return "the module nf_conntrack is not loaded"
     interface = _PER_INTERFACE.fullmatch(key)
@@ -130,12 +130,12 @@ def absence(root: str, key: str) -> str:
         return "there is no network interface of this name"
     for directory in _OPTIONAL:
         if (key == directory or key.startswith(directory + ".")) and not os.path.exists(os.path.join(root, "proc/sys", path_of(directory))):
-            return f"nothing here has {directory}: a module or an option of the kernel brings it"
+            return f"this kernel has no {directory}, which needs a kernel module or option"
     return ""
 
 
 def listing(root: str) -> list[str]:
-    """Names of the parameters that the host shows; of those that each network interface has, the ones for all and for new interfaces."""
+    """Names of the host's parameters; of those for each network interface only C(all) and C(default)."""
     top = os.path.join(root, "proc/sys")
     found = []
     for folder, folders, names in os.walk(top):
@@ -147,12 +147,12 @@ def listing(root: str) -> list[str]:
 
 
 def near(root: str, key: str, limit: int = 3) -> list[str]:
-    """Names of the host that are much like this one, best first."""
+    """The host's names that are most similar to this one, best first."""
     return difflib.get_close_matches(key, listing(root), n=limit, cutoff=_NEAR)
 
 
 def _is_misspelt(root: str, key: str) -> bool:
-    """Whether a name that only other namespaces could have is so much like one that is here that it must mean that."""
+    """Whether a name that only other namespaces could have is so similar to an existing one that it must be a typing error."""
     if key in INITIAL_ONLY or _PER_INTERFACE.fullmatch(key) or _CONNTRACK.fullmatch(key):
         return False
     closest = difflib.get_close_matches(key, {*listing(root), *INITIAL_ONLY}, n=1, cutoff=_VERY_NEAR)

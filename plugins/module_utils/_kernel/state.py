@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host has of kernel settings: facts for the plan."""
+"""A host's kernel settings: facts for the plan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import conflicts, files, keys
 
 
 def read(more: t.Iterable[t.Any], root: str = "/") -> dict[str, t.Any]:
-    """The facts C(kernel) of host_facts; C(more) are names of parameters beside our own, or dictionaries by them, of which some may be no names."""
+    """The facts C(kernel) of host_facts. C(more) has further parameters, as names or as dictionaries by name; invalid names are skipped."""
     given = [name for item in more for name in (item if isinstance(item, dict) else [item]) if isinstance(name, str)]
     names = dict.fromkeys([*keys.OWN, *(keys.canonical(name) for name in given if keys.is_name(name))])
     later = conflicts.find(root, names)
@@ -43,18 +43,18 @@ def _parameter(root: str, name: str, later: list[tuple[str, str | None, str]]) -
 
 
 def is_loaded(root: str, module: str) -> bool:
-    """Whether a module is loaded, or part of the kernel and shows itself."""
+    """Whether a module is loaded, or built into the kernel and visible in /sys/module."""
     return os.path.isdir(files.below(root, f"/sys/module/{module}"))
 
 
 def hugepages(root: str) -> str:
-    """The word in brackets, of which /sys shows all; empty where there is none."""
+    """The active value, which /sys marks with brackets; empty when there is none."""
     words = _reading.read_text(files.below(root, files.HUGEPAGES)).split()
     return next((word.strip("[]") for word in words if word.startswith("[")), "")
 
 
 def governor_files(root: str) -> list[str]:
-    """One file for each CPU whose frequency is scaled."""
+    """One file for each CPU with frequency scaling."""
     return sorted(glob.glob(files.below(root, files.GOVERNORS)))
 
 

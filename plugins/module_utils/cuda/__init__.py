@@ -1,3 +1,3 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A release's CUDA toolkit: linked, tried by a smoke test; caches of another CUDA cleared."""
+"""A release's CUDA toolkit: link it, run its smoke test, clear caches that another CUDA has filled."""

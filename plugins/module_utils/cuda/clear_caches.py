@@ -1,11 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clear a service's caches of compiled kernels when another CUDA than its release's filled them, and only then.
+"""Clear a service's caches of compiled kernels when a different CUDA version has filled them.
 
-Run by the service's unit before each start, as the service's account and with its environment, which says where the caches are:
+The service's unit runs it before each start, as the service's account and with its environment, which has the paths of the caches:
 cuda.clear_caches --release FOLDER --cache FOLDER
-Nothing is computing then, and a unit that goes back to a former release clears what the newer one compiled. The file .cuda in the
-service's cache says which CUDA filled it; without it nobody knows. What lies outside the service's cache is left alone.
+No kernel runs then, and a unit that is rolled back to an earlier release clears the kernels of the newer one. The file .cuda in the
+service's cache has the CUDA version that filled it; without it the version is unknown. Folders outside the service's cache are left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .._writing import replace
 
 MARK = ".cuda"
 
-# Where each keeps what it compiled, below a folder that a variable names.
+# Each cache: the variable with its base folder, and the subfolder for compiled kernels.
 CACHES = (
     ("TRITON_CACHE_DIR", ""),
     ("TORCHINDUCTOR_CACHE_DIR", ""),
@@ -32,7 +32,7 @@ CACHES = (
 
 
 def clear(release: str, cache: str) -> list[str]:
-    """Clear what another CUDA compiled, note whose caches they are from now on, and return what was cleared."""
+    """Clear caches of a different CUDA version, record the version that fills them from now on, and return the cleared folders."""
     cuda = _cuda_toolkit.torch_build(release)[1]
     mark = os.path.join(cache, MARK)
     try:
@@ -49,19 +49,19 @@ def clear(release: str, cache: str) -> list[str]:
         if folder and os.path.realpath(folder).startswith(inside) and os.path.isdir(folder):
             shutil.rmtree(folder)
             cleared.append(folder)
-    # Last, so that a run that is cut short is done again.
+    # Written last, so that an interrupted run is repeated.
     replace(mark, cuda + "\n")
     return cleared
 
 
 def main() -> int:
-    """Say what was cleared, for the journal."""
-    parser = argparse.ArgumentParser(description="Clear caches of kernels that another CUDA compiled.")
+    """Print the cleared folders, for the journal."""
+    parser = argparse.ArgumentParser(description="Clear caches of kernels that another CUDA version compiled.")
     parser.add_argument("--release", required=True)
     parser.add_argument("--cache", required=True)
     given = parser.parse_args()
     for folder in clear(given.release, given.cache):
-        print(f"cleared {folder}: it was compiled by another CUDA than that of {os.path.basename(given.release)}")
+        print(f"cleared {folder}: its kernels were compiled with a different CUDA version than that of {os.path.basename(given.release)}")
     return 0
 
 

@@ -1,15 +1,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Link a release's CUDA toolkit as JIT builds look for it, and write the environment that goes with it.
+"""Link a release's CUDA toolkit where JIT builds look for it, and write its environment.
 
 Runs on the host, as a step of the release's build: cuda.link --release FOLDER --final PATH [--toolkit PATH]
-FOLDER is where the release stands now and PATH where it will: no link inside it names either.
+FOLDER is the release's present path and PATH its final one: no link inside the release contains either.
 
-    cuda              the toolkit: a link into the release's own packages, or to the one that --toolkit names
-    cuda.env          the environment, one assignment a line: for units, and for a shell after `set -a`
+    cuda              the toolkit: a link into the release's own packages, or to the toolkit of --toolkit
+    cuda.env          the environment, one assignment per line: for units, and for a shell after `set -a`
     bin/with-cuda     runs a command in that environment
 
-In a toolkit from wheels it adds what they lack: lib64, unversioned names of libraries, a libcuda.so to link against.
+It completes a toolkit from wheels: lib64, unversioned names of libraries, a libcuda.so to link against.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ToolkitError(Exception):
 
 
 def link(target: str, path: str) -> None:
-    """Make a symbolic link, or correct one. What is there and is no link stays."""
+    """Create or correct a symbolic link. A path that exists and is not a link stays."""
     if os.path.islink(path):
         if os.readlink(path) == target:
             return
@@ -54,18 +54,18 @@ def link(target: str, path: str) -> None:
 
 
 def own_toolkit(release: str, torch: str, cuda: str) -> str:
-    """Return the toolkit among a release's own packages. Raises ToolkitError when it is not there."""
+    """Return the toolkit in a release's own packages. Raises ToolkitError when there is none."""
     home = _cuda_toolkit.wheels_home(release, cuda)
     if not os.path.exists(os.path.join(home, "bin", "nvcc")):
         raise ToolkitError(
-            f"torch {torch} is built for CUDA {cuda}, and no nvcc stands beside it. Wheels bring one from CUDA 13 on: for an older CUDA say"
-            " cuda_source: system or packages; else see that nothing in vllm_overrides takes cuda-toolkit away"
+            f"torch {torch} is built for CUDA {cuda}, and its wheels contain no nvcc. Wheels contain nvcc from CUDA 13 on: for an older CUDA set"
+            " cuda_source: system or packages; otherwise make sure that vllm_overrides does not remove cuda-toolkit"
         )
     return home
 
 
 def complete(home: str) -> None:
-    """Give a toolkit from wheels the names that linkers and JIT builds look for. All links stay inside it, so that it may be moved."""
+    """Add the names that linkers and JIT builds look for to a toolkit from wheels. All links are relative, so the toolkit may be moved."""
     libraries = os.path.join(home, "lib")
     link("lib", os.path.join(home, "lib64"))
     for path in sorted(glob.glob(os.path.join(libraries, "lib*.so.*"))):
@@ -78,8 +78,8 @@ def complete(home: str) -> None:
 
 
 def make_stub(path: str) -> None:
-    """Make an empty library that bears the driver's name: shared libraries are linked against it where there is no driver, and find the
-    real one as they are loaded."""
+    """Create an empty library with the name of the driver's: shared libraries are linked against it on a host without a driver, and load the
+    real one at run time."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         source = os.path.join(folder, "empty.c")
@@ -94,19 +94,21 @@ def make_stub(path: str) -> None:
 
 
 def link_toolkit(release: str, final: str, toolkit: str) -> str:
-    """Link the toolkit, write its environment, and return a sentence about both. Raises ToolkitError."""
+    """Link the toolkit, write its environment, and return a summary. Raises ToolkitError."""
     torch, cuda = _cuda_toolkit.torch_build(release)
     if not torch:
-        raise ToolkitError("the release has no torch, so nothing says which CUDA it needs. See that vllm_requirements and vllm_overrides leave torch in")
+        raise ToolkitError(
+            "the release has no torch, so the CUDA version that it needs is unknown. Make sure that vllm_requirements and vllm_overrides do not remove torch"
+        )
     if not cuda:
         raise ToolkitError(
-            f"torch {torch} is a build without CUDA, and the release is one for GPUs. vllm_find_links or an index offers a CPU build, which"
-            " counts as newer than the CUDA build of the same version: take it out of there, or say"
-            f" torch=={torch.partition('+')[0]},!={torch} in vllm_overrides; a release for CPUs says +cpu in vllm_version"
+            f"torch {torch} is a build without CUDA, but the release is for GPUs. vllm_find_links or an index has a CPU build, which"
+            " counts as newer than the CUDA build of the same version: remove it from there, or add"
+            f" torch=={torch.partition('+')[0]},!={torch} to vllm_overrides; for a CPU release add +cpu to vllm_version"
         )
     if toolkit:
         if not os.path.exists(os.path.join(toolkit, "bin", "nvcc")):
-            raise ToolkitError(f"there is no {toolkit}/bin/nvcc. Install a CUDA {cuda} toolkit there, or name another one with cuda_system_path")
+            raise ToolkitError(f"{toolkit}/bin/nvcc does not exist. Install a CUDA {cuda} toolkit there, or set cuda_system_path to another one")
         link(toolkit, os.path.join(release, "cuda"))
     else:
         home = own_toolkit(release, torch, cuda)
@@ -121,10 +123,10 @@ def link_toolkit(release: str, final: str, toolkit: str) -> str:
 
 
 def main() -> int:
-    """Print what was linked, or what is wrong."""
+    """Print the summary, or the error."""
     parser = argparse.ArgumentParser(description="Link a release's CUDA toolkit.")
-    parser.add_argument("--release", required=True, help="folder of the release as it stands now")
-    parser.add_argument("--final", required=True, help="path that the release will have")
+    parser.add_argument("--release", required=True, help="present folder of the release")
+    parser.add_argument("--final", required=True, help="final path of the release")
     parser.add_argument("--toolkit", default="", help="a toolkit outside the release")
     given = parser.parse_args()
     try:

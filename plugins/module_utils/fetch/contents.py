@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a revision is on the disk, and whether it is what the Hub's metadata says: hashes, and a record of what was verified.
+"""Compare the files of a revision on the disk with the Hub's metadata: hashes, and a record of verified files.
 
-A file is hashed once, and again only when its size or time changed. The record stands beside an unfinished download; the manifest
-takes its place when all is there.
+A file is hashed once, and again only when its size or modification time has changed. The record is beside an unfinished download; the manifest
+replaces it when all files are complete.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ File = t.Dict[str, t.Any]
 
 
 def is_full(error: OSError) -> bool:
-    """Whether it says that the disk, or the account's share of it, is full."""
+    """Whether the error means that the disk, or the account's quota, is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def hashes(path: str, size: int) -> tuple[str, str]:
-    """Return the sha256 of a file and the name that git gives its content; what was read is on the disk then, not only in memory."""
+    """Return the sha256 of a file and the object name that git gives its content. Syncs the file to the disk."""
     sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size)
-    # Of a large file the Hub tells the sha256 alone; of a small one git's name.
+    # The Hub states only the sha256 of a large file, and only git's object name of a small one.
     both = size < CHUNK
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
@@ -41,7 +41,7 @@ def hashes(path: str, size: int) -> tuple[str, str]:
 
 
 def git_name(path: str, size: int) -> str:
-    """Return the name that git gives a file's content."""
+    """Return the object name that git gives a file's content."""
     git = hashlib.sha1(b"blob %d\0" % size)
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
@@ -50,7 +50,7 @@ def git_name(path: str, size: int) -> str:
 
 
 def size_of(path: str) -> int:
-    """Return a file's size in bytes, -1 where there is none."""
+    """Return a file's size in bytes; -1 when the file does not exist."""
     try:
         return os.lstat(path).st_size
     except OSError:
@@ -58,7 +58,7 @@ def size_of(path: str) -> int:
 
 
 def entry_of(base: str, file: File) -> File | None:
-    """Hash a file below a directory: its manifest entry, or None when it is not what was announced. Raises OSError."""
+    """Hash a file in a directory: its manifest entry, or None when size or hash differ from the metadata. Raises OSError."""
     path = os.path.join(base, file["path"])
     before = os.stat(path)
     if before.st_size != file["size"]:
@@ -72,7 +72,7 @@ def entry_of(base: str, file: File) -> File | None:
 
 
 class Record:
-    """The manifest entries of verified files of one directory, kept in a JSON file of C({"files": [entry, ...]})."""
+    """The manifest entries of the verified files of one directory, kept in a JSON file C({"files": [entry, ...]})."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -80,7 +80,7 @@ class Record:
         self.entries: dict[str, File] = {row["path"]: row for row in rows if isinstance(row, dict) and "path" in row and "sha256" in row}
 
     def holds(self, base: str, file: File) -> File | None:
-        """The entry of a file that was verified and has not changed since, by size and time."""
+        """The entry of a file that was verified and has not changed since, by size and modification time."""
         entry = self.entries.get(file["path"])
         if entry is None or entry["sha256"] != file.get("sha256", entry["sha256"]):
             return None
@@ -92,7 +92,7 @@ class Record:
         return entry if same else None
 
     def add(self, entry: File) -> None:
-        """Remember a verified file, on the disk too unless that is full: then it is hashed again after the next start."""
+        """Record a verified file. On a full disk the record is only in memory, and the next start hashes the file again."""
         self.entries[entry["path"]] = entry
         try:
             replace_json(self.path, {"files": list(self.entries.values())}, durable=True, indent=1)
@@ -102,6 +102,6 @@ class Record:
 
 
 def digest(entries: list[File]) -> str:
-    """Return one hash for the contents of all files: equal on two hosts just when the weights are."""
+    """Return one hash for the contents of all files: two hosts have the same digest when they have the same weights."""
     rows = sorted(f"{entry['sha256']}  {entry['path']}\n" for entry in entries)
     return hashlib.sha256("".join(rows).encode()).hexdigest()

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Download the files of a revision side by side, and verify each one as it arrives.
+"""Download the files of a revision in parallel, and verify each one when it is complete.
 
-Workers fetch the missing files from the endpoint that is next; verified files go into the record. A watch measures the rate: an endpoint that
-stays below the minimum rate is deprioritised.
+Worker threads fetch the missing files from the endpoint that C(Endpoints) picks; verified files go into the record. A watch measures the rate: an
+endpoint that stays below the minimum rate is deprioritised.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .peer import export_of
 from .progress import Rate, Status, size_text
 from .tools import Curl, Outcome
 
-# Seconds between two looks at how far it is.
+# Seconds between two progress checks.
 LOOK = 1.0
-# Free bytes below which a write error is taken for a full disk, and that are waited for.
+# A write error with less free space (in bytes) counts as a full disk; the download then waits for more.
 ROOM = 16 * 1024 * 1024
-# How often a program may fail to write to a disk that has room.
+# How often curl may fail to write to a disk that has free space.
 WRITE_ERRORS = 5
-# What stands in the place of an endpoint for bytes that an earlier start left.
+# The source of bytes that an earlier start has left, in place of an endpoint.
 EARLIER = "an earlier start"
 
 
@@ -41,15 +41,15 @@ class FetchError(Exception):
 
 
 def free_bytes(path: str) -> int:
-    """Return what can still be written below a path, in bytes."""
+    """Return the free space at a path, in bytes."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize
 
 
 def can_write(path: str) -> bool:
-    """Tell whether a file below a path can be made and filled: a quota, or a file system without inodes, has bytes free all the same.
+    """Whether a file can be written at a path: with a full quota, or without free inodes, statvfs still reports free bytes.
 
-    Raises OSError where it can't for another reason.
+    Raises OSError when it fails for another reason.
     """
     try:
         with tempfile.TemporaryFile(dir=path) as file:
@@ -64,7 +64,7 @@ def can_write(path: str) -> bool:
 
 
 class Download:
-    """One run over the files that are missing. O(files) are fetched into O(base), where partial files may be."""
+    """Downloads the missing files. O(files) are fetched into O(base), which may have partial files."""
 
     def __init__(self, spec: dict[str, t.Any], base: str, files: list[File], record: Record, endpoints: Endpoints, tool: Curl, status: Status) -> None:
         self.spec, self.base, self.record = spec, base, record
@@ -73,9 +73,9 @@ class Download:
         self.lock = threading.Condition()
         self.queue = sorted(files, key=lambda file: -file["size"])
         self.open = {file["path"] for file in files}
-        # Endpoints that each file's bytes came from. What an earlier start left may be from any.
+        # Endpoints that each file's bytes came from. Bytes of an earlier start may be from any endpoint.
         self.sources: dict[str, set[str]] = {file["path"]: {EARLIER} for file in files if tool.bytes_of(file) > 0}
-        # Files that were wrong with bytes from several places: from then on each comes from one endpoint alone, so that it shows who is wrong.
+        # Files that were wrong with bytes from several endpoints: each now comes from a single endpoint, which shows which endpoint sends wrong data.
         self.whole: set[str] = set()
         self.write_errors = 0
         self.error: Exception | None = None
@@ -97,17 +97,17 @@ class Download:
             raise self.error
 
     def guard(self, function: t.Callable[[], None]) -> None:
-        """Run a thread's work; what goes wrong in it ends the whole download."""
+        """Run a thread's work; an error in it ends the whole download."""
         try:
             function()
         except FetchError as error:
             self.fail(error)
         except OSError as error:
-            self.fail(error if is_full(error) else FetchError(str(error), "see that the disk is in order and writable, and run the playbook again"))
+            self.fail(error if is_full(error) else FetchError(str(error), "make sure that the disk is healthy and writable, and run the playbook again"))
         except Exception as error:  # pylint: disable=broad-exception-caught
-            # Nobody would notice a thread that ended, and the download would wait for it.
+            # Otherwise the download would wait for ever for a thread that has ended.
             traceback.print_exc()
-            self.fail(FetchError(f"{type(error).__name__} in the program that downloads", "report it with the unit's journal; run the playbook again"))
+            self.fail(FetchError(f"{type(error).__name__} in the download program", "report it with the unit's journal, and run the playbook again"))
 
     def fail(self, error: Exception) -> None:
         """End everything with an error; the first one counts."""
@@ -137,7 +137,7 @@ class Download:
             self.settle(endpoint, file)
 
     def next_endpoint(self, file: File) -> Endpoint | None:
-        """Wait for an endpoint that can be asked for a file; None when the download is over. Raises FetchError when none ever can."""
+        """Wait for an endpoint that can be used for a file; None when the download is over. Raises FetchError when no endpoint has the file."""
         while not self.over:
             endpoint, seconds = self.endpoints.pick(file["path"], self.holder_of(file))
             if endpoint is not None:
@@ -145,8 +145,8 @@ class Download:
                 return endpoint
             if seconds == float("inf"):
                 raise FetchError(
-                    f"{file['path']} can't be had: {self.endpoints.report(file['path'])}",
-                    "see what each endpoint said; put one that has the file into weights_endpoints and run the playbook again",
+                    f"{file['path']} is not available: {self.endpoints.report(file['path'])}",
+                    "see the answer of each endpoint; add one that has the file to weights_endpoints, and run the playbook again",
                 )
             self.waiting = f"waiting {seconds:.0f} s for an endpoint ({self.endpoints.report()})"
             with self.lock:
@@ -154,7 +154,7 @@ class Download:
         return None
 
     def settle(self, endpoint: Endpoint, file: File) -> None:
-        """Fetch a file from an endpoint and see what came of it."""
+        """Fetch a file from an endpoint and handle the outcome."""
         if not self.may_begin(endpoint, file):
             return
         path = os.path.join(self.base, file["path"])
@@ -173,7 +173,7 @@ class Download:
             self.verify_later(file)
             return
         if size > file["size"] or (not outcome.said and is_wanted):
-            # curl is content, with too much or too little: this endpoint has another file.
+            # curl succeeded, with too many or too few bytes: this endpoint has a different file.
             self.wrong(file, f"{max(size, 0)} bytes instead of {file['size']}")
         self.again(file)
 
@@ -186,13 +186,13 @@ class Download:
             return Outcome(str(error), disk=True)
 
     def holder_of(self, file: File) -> str | None:
-        """Of a file that has to come from one endpoint alone: the one that its bytes are from, or empty. None for all other files."""
+        """The endpoint that has sent the bytes of a file that must come from a single endpoint; empty without bytes. None for all other files."""
         if file["path"] not in self.whole:
             return None
         return next(iter(self.sources.get(file["path"], ())), "")
 
     def may_begin(self, endpoint: Endpoint, file: File) -> bool:
-        """See that a file that has to come from one endpoint alone does. One that never does goes back to the others, and to its end."""
+        """Enforce that a file that must come from a single endpoint does. False when this endpoint has failed too often: the file is queued again."""
         path = os.path.join(self.base, file["path"])
         whole = file["path"] in self.whole and self.sources.get(file["path"]) != {endpoint.url}
         restarts = endpoint.without_ranges and self.tool.bytes_of(file) > 0
@@ -214,7 +214,7 @@ class Download:
             tell()
 
     def blame(self, endpoint: Endpoint, file: File, outcome: Outcome, progress: bool) -> None:
-        """Draw the conclusions from a try that did not get all it should."""
+        """Update the endpoint's state after a failed attempt."""
         if outcome.disk:
             self.wait_for_room(outcome.said)
             return
@@ -226,22 +226,22 @@ class Download:
                 endpoint.said = outcome.said
                 endpoint.lacks[file["path"]] = outcome.said
         elif not progress or outcome.status:
-            # One that sends something before it cuts the connection is asked again at once.
+            # An endpoint that sends data before the connection breaks is used again at once.
             with self.endpoints.lock:
                 endpoint.back_off(outcome.said, outcome.retry_after)
             print(f"{endpoint.url}: {endpoint.said}", flush=True)
 
     def wait_for_room(self, said: str) -> None:
-        """Wait until the disk has room again, for the stall timeout at most. Raises FetchError."""
+        """Wait until the disk has free space again, for the stall timeout at most. Raises FetchError."""
         if free_bytes(self.base) >= ROOM and can_write(self.base):
             self.write_errors += 1
             if self.write_errors >= WRITE_ERRORS:
-                raise FetchError(f"the disk can't be written to: {said}", "see that the disk is in order and writable, and run the playbook again")
+                raise FetchError(f"cannot write to the disk: {said}", "make sure that the disk is healthy and writable, and run the playbook again")
         missing = sum(file["size"] - self.tool.bytes_of(file) for file in self.files)
         if not self.waiting.startswith("the disk"):
-            print(f"the disk is full; waiting for room, {size_text(missing)} are missing", flush=True)
+            print(f"the disk is full; waiting for free space ({size_text(missing)} left to download)", flush=True)
         while not self.over and not (free_bytes(self.base) >= min(missing, 4 * ROOM) and can_write(self.base)):
-            self.waiting = "the disk is full; waiting for room"
+            self.waiting = "the disk is full; waiting for free space"
             with self.lock:
                 self.lock.wait(LOOK)
         self.waiting = ""
@@ -259,20 +259,20 @@ class Download:
         self.pool.submit(self.guard, lambda: self.verify(file))
 
     def verify(self, file: File) -> None:
-        """Hash a file that has all its bytes; into the record with it, or away and once more from the beginning."""
+        """Hash a complete file: record it when it is right, otherwise remove it and fetch it again."""
         try:
             try:
                 entry = entry_of(self.base, file)
             except OSError as error:
                 if not is_full(error):
                     raise
-                # Its last bytes never got to the disk: nobody sent them wrong.
+                # Its last bytes never reached the disk: no endpoint sent wrong data.
                 self.sources.pop(file["path"], None)
                 os.unlink(os.path.join(self.base, file["path"]))
                 self.again(file)
                 return
             if entry is None:
-                self.wrong(file, "a hash that was not announced")
+                self.wrong(file, "a wrong hash")
                 self.again(file)
                 return
             self.export.put(self.base, entry)
@@ -286,12 +286,12 @@ class Download:
                 self.verifying -= 1
 
     def wrong(self, file: File, what: str) -> None:
-        """A file is not what was announced: it is removed and fetched again. Who sent all of it is asked last for it.
+        """A file differs from the metadata: it is removed and fetched again. An endpoint that has sent all of it becomes the last choice for it.
 
-        With bytes from several places nobody knows who is wrong: it comes from one endpoint alone after that.
+        With bytes from several endpoints it is unknown which one sent wrong data: the file then has to come from a single endpoint.
         """
         sources = self.sources.pop(file["path"], set())
-        print(f"{file['path']} from {' and '.join(sorted(sources)) or EARLIER} has {what}; it is fetched again", flush=True)
+        print(f"{file['path']} from {' and '.join(sorted(sources)) or EARLIER} has {what}; fetching it again", flush=True)
         blamed = [endpoint for endpoint in self.endpoints.all if sources == {endpoint.url}]
         with self.endpoints.lock:
             for endpoint in blamed:
@@ -305,11 +305,11 @@ class Download:
     # -- the watch
 
     def there(self) -> int:
-        """Bytes of all files of this download that are there, in whatever state."""
+        """Bytes of all files of this download on the disk, verified or not."""
         return sum(map(self.tool.bytes_of, self.files))
 
     def watch(self) -> None:
-        """Tell how far it is, change the endpoint when it is too slow, and give up when nothing comes any more."""
+        """Report progress, change the endpoint when it is too slow, and give up when no data comes any more."""
         total = sum(file["size"] for file in self.spec["files"])
         others = total - sum(file["size"] for file in self.files)
         rate, size = Rate(self.spec["rate_seconds"]), -1
@@ -320,7 +320,7 @@ class Download:
                 self.last_bytes = now
             pace = rate.add(now, size)
             if not busy or size < before:
-                # Waiting and verifying are not slow.
+                # While the download waits or verifies, the rate says nothing about the endpoint.
                 rate = Rate(self.spec["rate_seconds"])
             elif rate.span >= self.spec["rate_seconds"] and pace < self.spec["min_rate"]:
                 self.change(busy[0], pace)
@@ -333,16 +333,16 @@ class Download:
                 self.lock.wait(LOOK)
 
     def change(self, endpoint: Endpoint, pace: float) -> None:
-        """An endpoint stays below the minimum rate: go on with another one."""
+        """An endpoint stays below the minimum rate: use another one."""
         if self.endpoints.too_slow(endpoint, pace):
-            print(f"{endpoint.url}: {endpoint.said}; going on with the next one", flush=True)
+            print(f"{endpoint.url}: {endpoint.said}; using the next endpoint", flush=True)
             self.tool.stop(endpoint)
 
     def give_up(self, seconds: float) -> t.NoReturn:
-        """Nothing has come for too long. Raises FetchError."""
+        """No data has come for too long. Raises FetchError."""
         if self.waiting.startswith("the disk"):
-            raise FetchError("the disk is full", "make room on the disk and run the playbook again; what was fetched is kept")
+            raise FetchError("the disk is full", "free disk space and run the playbook again; it continues the download")
         raise FetchError(
             f"no data for {seconds:.0f} s: {self.endpoints.report()}",
-            "see that the host reaches one of weights_endpoints, or add one; run the playbook again to go on where it stopped",
+            "make sure that the host can reach one of weights_endpoints, or add one; run the playbook again, which continues the download",
         )

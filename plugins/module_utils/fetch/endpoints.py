@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The places that a file can be fetched from: where each one's data really comes from, and which one is next.
+"""The endpoints that files are fetched from: where each one's data really comes from, and which one to use next.
 
-Endpoints are used in the user's order. The download backs off from an endpoint that fails, longer each time, or for as long as the endpoint asks. It
-deprioritises one that is too slow, and does not ask one for a file again that lacks it.
+Endpoints are used in the user's order. The download backs off from an endpoint that fails, longer each time, or as long as its Retry-After says. It
+deprioritises one that is too slow, and does not request a file again from one that does not have it.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from .._masking import masked
 from .contents import File
 from .progress import size_text
 
-# Seconds for connecting to an endpoint, of the first backoff and of the longest.
+# Seconds: timeout for connecting to an endpoint, the first backoff and the longest.
 CONNECT_SECONDS = 10
 FIRST_BACKOFF = 1.0
 MAX_BACKOFF = 30.0
-# Seconds that an endpoint may ask to be left alone; one that asks for more is asked after them.
+# The longest Retry-After in seconds that is honoured.
 LONGEST_RETRY_AFTER = 3600.0
-# How often a file from one endpoint may turn out wrong, and of how many files, before the endpoint is not asked any more.
+# After how many wrong copies of one file the endpoint is no longer used for that file; after how many wrong files it is not used at all.
 WRONG_TRIES = 3
 WRONG_FILES = 3
-# How often a file that was wrong, with bytes from several places, is begun from one endpoint alone, and how often that one may fail in the
-# middle of it before another one gets its turn, from the beginning.
+# For a file that was wrong with bytes from several endpoints: how often it is started at one single endpoint, and how often that endpoint may fail
+# before another one starts the file from the beginning.
 WHOLE_TRIES = 3
 WHOLE_FAILURES = 3
-# How often a file is started again at an endpoint that has no ranges.
+# How often a file is restarted at an endpoint that does not support ranges.
 RESTARTS = 10
-# Bytes of a large file that are fetched to see how fast they come. Of a small one a single byte, as they are fetched again.
+# How many bytes of a large file are fetched to measure the rate. Of a small file a single byte: the download fetches them again.
 SAMPLE = 1024 * 1024
 LARGE = 1024 * 1024 * 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -44,7 +44,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclasses.dataclass
 class Answer:
-    """What an endpoint said when it was asked for a file. Rate in bytes a second, None when not measured."""
+    """An endpoint's answer to the request for a file. Rate in bytes per second, None when not measured."""
 
     status: int = 0
     host: str = ""
@@ -56,7 +56,7 @@ class Answer:
 
 
 def seconds_of(retry_after: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks to wait: a number of them, or a date."""
+    """Return the seconds to wait that a Retry-After header states, as a number or as a date."""
     if not retry_after:
         return None
     number = whole_number(retry_after)
@@ -70,7 +70,7 @@ def seconds_of(retry_after: str | None) -> float | None:
 
 
 def ask(url: str, token: str, size: int, direct: bool = False) -> Answer:
-    """Fetch the first bytes of a file (O(size) is all of it) and tell where they came from. Raises nothing that the other side causes."""
+    """Fetch the first bytes of a file (O(size) is the whole file's) and report where they came from. Errors are in the answer, not raised."""
     answer = Answer()
     span = SAMPLE if size >= LARGE else 1
     began = time.monotonic()
@@ -80,7 +80,7 @@ def ask(url: str, token: str, size: int, direct: bool = False) -> Answer:
         began = time.monotonic()
         answer.host, answer.status = urllib.parse.urlsplit(address).netloc.rpartition("@")[2], status
         answer.retry_after = seconds_of(headers.get("Retry-After"))
-        # The endpoint itself names the hash; where the data lies the ETag may be anything.
+        # The hash comes from the endpoint itself; the ETag of the storage behind it may be anything.
         answer.sha256 = answer.sha256 or hash_of(headers.get("X-Linked-Etag") or "")
 
     try:
@@ -98,33 +98,33 @@ def ask(url: str, token: str, size: int, direct: bool = False) -> Answer:
 
 
 def hash_of(etag: str) -> str:
-    """Return the sha256 in an ETag, if it is one."""
+    """Return the sha256 in an ETag; empty when the ETag is something else."""
     bare = etag.strip()[:80].removeprefix("W/").strip('"')
     return bare if _SHA256.fullmatch(bare) else ""
 
 
 def total_of(headers: t.Any) -> int | None:
-    """Return the size of the whole file in bytes, as the headers of an answer to a range have it."""
+    """Return the size of the whole file in bytes from the headers of the answer to a range request."""
     return whole_number((headers.get("Content-Range") or "").rpartition("/")[2] or headers.get("Content-Length"))
 
 
 class Endpoint:
-    """One endpoint and what was learned of it. Not to be used by several threads at once: C(Endpoints) sees to that."""
+    """One endpoint and its state. Not thread-safe: C(Endpoints) has the lock."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url, token
         self.backoff_until = 0.0
         self.failures = 0
-        # Deprioritised until then, and the rate at which it was too slow.
+        # Until when it is deprioritised, and its rate then.
         self.slow_until, self.slow_rate = 0.0, 0.0
-        self.said = "not asked"
+        self.said = "not requested yet"
         self.wrong: dict[str, int] = {}
         self.lacks: dict[str, str] = {}
-        # How often a file was begun from here that has to come from one endpoint alone.
+        # How often a file that must come from a single endpoint was started here.
         self.begun: dict[str, int] = {}
         self.restarted: dict[str, int] = {}
         self.without_ranges = False
-        # Asked without the proxies of the environment.
+        # Whether to bypass the proxies of the environment.
         self.direct = False
 
     def address(self, repo: str, commit: str, path: str) -> str:
@@ -132,34 +132,34 @@ class Endpoint:
         return f"{self.url}/{repo}/resolve/{commit}/{urllib.parse.quote(path)}"
 
     def has(self, path: str) -> bool:
-        """Whether it is worth asking for a file."""
+        """Whether this endpoint may have the file."""
         many = sum(1 for count in self.wrong.values() if count) >= WRONG_FILES
         return path not in self.lacks and self.wrong.get(path, 0) < WRONG_TRIES and not many
 
     def begin(self, path: str, whole: bool) -> None:
-        """Begin a file from its first byte: because all of it has to come from here, or because this endpoint can't go on in the middle.
+        """Start a file from its first byte: because all of it must come from here, or because this endpoint does not support ranges.
 
-        One from which it never comes to an end is not asked for it any more.
+        After too many starts the endpoint is no longer used for this file.
         """
         counts, most = (self.begun, WHOLE_TRIES) if whole else (self.restarted, RESTARTS)
         counts[path] = counts.get(path, 0) + 1
         if counts[path] > most:
-            self.lacks[path] = f"begun {most} times, and it never came whole and right"
+            self.lacks[path] = f"started {most} times and never received complete and correct"
 
     def back_off(self, said: str, retry_after: float | None = None) -> None:
-        """Do not ask it for a while: for as long as it requests, else longer with each failure."""
+        """Do not use this endpoint for a while: as long as its Retry-After says, otherwise longer with each failure."""
         if time.monotonic() >= self.backoff_until:
-            # Of several connections that fail at the same time the first one counts.
+            # When several connections fail at the same time, count one failure.
             self.failures += 1
         seconds = min(FIRST_BACKOFF * 2 ** (self.failures - 1), MAX_BACKOFF)
         if retry_after is not None:
             seconds = max(retry_after, FIRST_BACKOFF)
-            said = f"{said}, to be asked again in {retry_after:.0f} s"
+            said = f"{said}, retrying in {retry_after:.0f} s"
         self.backoff_until = max(self.backoff_until, time.monotonic() + seconds)
         self.said = said
 
     def works(self) -> None:
-        """Bytes came."""
+        """The endpoint has sent data."""
         self.failures = 0
         self.said = "works"
 
@@ -170,11 +170,11 @@ class Endpoints:
     def __init__(self, urls: list[str], token: str, token_endpoints: list[str], slow_seconds: float) -> None:
         self.all = [Endpoint(url, token if url in token_endpoints else "") for url in urls]
         self.lock = threading.Lock()
-        # Seconds for which an endpoint that was too slow is deprioritised.
+        # How many seconds an endpoint that was too slow is deprioritised.
         self.slow_seconds = slow_seconds
 
     def probe(self, repo: str, commit: str, file: File) -> None:
-        """Ask every endpoint for a file, all at the same time, and say where each one's data comes from."""
+        """Request a file from every endpoint, all at the same time, and log where each one's data comes from."""
         answers: dict[str, Answer] = {}
 
         def one(endpoint: Endpoint) -> None:
@@ -190,7 +190,7 @@ class Endpoints:
             print(masked(f"{endpoint.url}: {endpoint.said}"), flush=True)
 
     def learn(self, endpoint: Endpoint, file: File, answer: Answer) -> None:
-        """Take over what an endpoint answered about a file."""
+        """Update an endpoint's state from its answer about a file."""
         with self.lock:
             if answer.error:
                 if answer.status in (401, 403, 404, 410):
@@ -209,17 +209,17 @@ class Endpoints:
                 endpoint.said = f"data from {answer.host}{pace}"
 
     def candidates(self) -> list[Endpoint]:
-        """Those that C(pick) chooses among."""
+        """The endpoints that C(pick) chooses from."""
         return self.all
 
     def is_alive(self) -> bool:
-        """Whether somebody who is waited for is known to be at work."""
+        """Whether there is a peer that still makes progress, so that waiting for it is no stall."""
         return False
 
     def pick(self, path: str, holder: str | None = None) -> tuple[Endpoint | None, float]:
-        """The endpoint to fetch a file from now; or None, and the seconds until one can be asked again (infinite when none ever can).
+        """The endpoint to fetch a file from now; or None, and the seconds until one can be used again (infinite when none ever can).
 
-        :param holder: of a file that has to come from one endpoint alone, the one that its bytes are from, empty while there are none
+        :param holder: for a file that must come from a single endpoint, the one that has sent its bytes; empty while there are none
         """
         with self.lock:
             now = time.monotonic()
@@ -229,7 +229,7 @@ class Endpoints:
                 able = [held]
             ready = [endpoint for endpoint in able if endpoint.backoff_until <= now]
             if ready:
-                # A file that was wrong once comes from elsewhere; of those that are too slow the fastest comes first.
+                # Prefer endpoints that have not sent this file wrong; among the too slow ones prefer the fastest.
                 return min(ready, key=lambda one: (
                     one.wrong.get(path, 0), one.begun.get(path, 0) if holder is not None and one is not held else 0,
                     one.slow_until > now, -one.slow_rate if one.slow_until > now else 0.0,
@@ -237,7 +237,7 @@ class Endpoints:
             return None, min((endpoint.backoff_until - now for endpoint in able), default=float("inf"))
 
     def too_slow(self, endpoint: Endpoint, rate: float) -> bool:
-        """Deprioritise an endpoint because of its rate in bytes a second; False when there is no other one to use."""
+        """Deprioritise an endpoint because of its rate in bytes per second; False when there is no other one to use."""
         with self.lock:
             now = time.monotonic()
             others = [one for one in self.all if one is not endpoint and one.backoff_until <= now and one.slow_until <= now and not one.lacks]
@@ -248,11 +248,11 @@ class Endpoints:
             return True
 
     def report(self, path: str = "") -> str:
-        """What each endpoint said last, for one error that tells all; about one file where it is named."""
+        """The last answer of each endpoint, for error messages; about one file when C(path) is given."""
         return "; ".join(f"{masked(one.url)} answered: {one.lacks.get(path) or self._wrong(one, path) or one.said}" for one in self.all)
 
     @staticmethod
     def _wrong(endpoint: Endpoint, path: str) -> str:
-        """How often it sent wrong bytes of a file; without one, of all files."""
+        """How often it has sent wrong bytes of a file; without C(path) of all files."""
         count = endpoint.wrong.get(path, 0) if path else sum(endpoint.wrong.values())
         return f"wrong bytes, {count} times" if count else ""

@@ -1,12 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verify pre-staged weights: a directory, a mount or a prepared copy on the host. The program only reads them, and asks no server.
+"""Verify pre-staged weights: a directory, a mount or a prepared copy on the host. The program only reads them, and connects to no server.
 
 Runs on the host as a systemd unit. Usage: fetch.local SPECIFICATION.json, with the keys that roles/weights/tasks/local.yml writes.
 
 Each file is compared with the manifest that came with the weights: <path>.manifest.json beside the directory or manifest.json in it. Without a manifest
-the first run takes the files for right, and says so; later runs compare with that. The result goes into a record apart from the weights, with size,
-time and sha256 of each file.
+the first run trusts the files and reports that; later runs compare with its record. The record has size, modification time and sha256 of each file,
+and is stored apart from the weights.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .._writing import replace_json
 from .contents import CHUNK, File, digest, is_full
 from .progress import Status, size_text
 
-# A manifest that was put into the folder itself.
+# The manifest's name in the directory itself.
 MANIFEST = "manifest.json"
 
 
 class VerifyError(Exception):
-    """Weights that are not what they should be: what is wrong, and the fix."""
+    """The weights failed verification: what is wrong, and the fix."""
 
     def __init__(self, what: str, fix: str) -> None:
         super().__init__(what)
@@ -37,7 +37,7 @@ class VerifyError(Exception):
 
 
 def list_files(base: str) -> list[str]:
-    """Return the paths of all files below a folder, without those of hidden folders (.git, .cache)."""
+    """Return the paths of all files in a folder and its subfolders, without those of hidden folders (.git, .cache)."""
     found = []
     for folder, folders, names in os.walk(base, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -46,7 +46,7 @@ def list_files(base: str) -> list[str]:
 
 
 def expected_of(spec: dict[str, t.Any]) -> tuple[dict[str, File], str]:
-    """Return the files that are expected, by path, and where that stands; nothing where no manifest came and none was made. Raises VerifyError."""
+    """Return the expected files by path, and the manifest or record that lists them; nothing when there is neither. Raises VerifyError."""
     for path in (f"{spec['path']}.manifest.json", os.path.join(spec["path"], MANIFEST), spec["record"]):
         if not os.path.exists(path):
             continue
@@ -56,7 +56,9 @@ def expected_of(spec: dict[str, t.Any]) -> tuple[dict[str, File], str]:
                 return rows, path
         except (KeyError, TypeError):
             pass
-        raise VerifyError(f"{path} is no manifest: it has no list of files with path, size and sha256", "bring the one that belongs to the weights, or none")
+        raise VerifyError(
+            f"{path} is not a manifest: it has no list of files with path, size and sha256", "replace it with the manifest of these weights, or remove it",
+        )
     return {}, ""
 
 
@@ -77,12 +79,12 @@ def difference(expected: File, found: File | None) -> str:
     if found["size"] != expected["size"]:
         return f"{expected['path']} has {found['size']} bytes instead of {expected['size']}"
     if found["sha256"] != expected["sha256"]:
-        return f"{expected['path']} has other contents than it should"
+        return f"{expected['path']} has a different sha256"
     return ""
 
 
 def hash_all(base: str, paths: list[str], status: Status) -> dict[str, File]:
-    """Hash files side by side and tell how far it is; their entries by path. Raises OSError."""
+    """Hash files in parallel and report progress; return their entries by path. Raises OSError."""
     total = sum(os.path.getsize(os.path.join(base, path)) for path in paths)
     done: list[int] = []
     lock = threading.Lock()
@@ -99,7 +101,7 @@ def hash_all(base: str, paths: list[str], status: Status) -> dict[str, File]:
 
 
 def verify(spec: dict[str, t.Any], status: Status) -> dict[str, t.Any]:
-    """Compare the directory with what is expected of it, and return the record. Raises VerifyError and OSError."""
+    """Compare the directory with the expected files, and return the record. Raises VerifyError and OSError."""
     base = spec["path"]
     if spec["mount"] and not os.path.ismount(spec["mount"]):
         raise VerifyError(f"nothing is mounted at {spec['mount']}", "mount it and run the playbook again")
@@ -111,12 +113,12 @@ def verify(spec: dict[str, t.Any], status: Status) -> dict[str, t.Any]:
         many = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         own = where == spec["record"]
         raise VerifyError(
-            f"{base} is not what {where} says: {'; '.join(wrong[:5])}{many}",
-            f"bring the weights again; where they were changed on purpose, remove {where} on the host" if own
-            else "bring the weights again, or the manifest that belongs to them",
+            f"{base} does not match {where}: {'; '.join(wrong[:5])}{many}",
+            f"copy the weights to the host again; if they were changed on purpose, remove {where} on the host" if own
+            else "copy the weights to the host again, or the manifest that belongs to them",
         )
     if not expected:
-        print(f"{base} came without a manifest: what is there now, {len(found)} files, is taken for right", flush=True)
+        print(f"{base} has no manifest: its {len(found)} files are trusted as they are now", flush=True)
     entries = sorted(found.values(), key=lambda entry: entry["path"])
     return {
         "path": base, "repo": spec["repo"], "revision": spec["revision"], "manifest": where if where != spec["record"] else "",
@@ -125,7 +127,7 @@ def verify(spec: dict[str, t.Any], status: Status) -> dict[str, t.Any]:
 
 
 def main() -> int:
-    """Verify what the specification says; the exit status tells systemd, the status file tells the play."""
+    """Verify what the specification names; report to systemd by the exit status and to the play by the status file."""
     spec = read_json(sys.argv[1])
     status = Status(spec["status_file"])
     start = time.monotonic()
@@ -138,12 +140,12 @@ def main() -> int:
         print(f"{error}. Fix: {error.fix}", flush=True)
         return 3
     except OSError as error:
-        fix = "make room on the disk" if is_full(error) else "see that the account of the services may read the files"
+        fix = "free disk space" if is_full(error) else "make sure that the account of the services may read the files"
         status.write(text="failed", error=str(error), fix=f"{fix}, and run the playbook again")
         print(error, flush=True)
         return 1
     total = record["total_bytes"]
-    first = "" if record["manifest"] else ", taken for right as no manifest came with them"
+    first = "" if record["manifest"] else ", trusted on first use because they have no manifest"
     status.write(text=f"verified: {size_text(total)} in {time.monotonic() - start:.0f} s{first}", bytes=total, total_bytes=total, first_sight=bool(first))
     print(f"{spec['path']}: {len(record['files'])} files, {total} bytes verified in {time.monotonic() - start:.1f} s", flush=True)
     return 0

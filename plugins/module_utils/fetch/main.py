@@ -1,15 +1,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Download one revision of a model, verify every file, and only then show it.
+"""Download one revision of a model, verify every file, and only then give the directory its final name.
 
 Runs on the host as a systemd unit. Usage: fetch SPECIFICATION.json, with the keys that roles/weights/tasks/fetch.yml writes.
-The files land in <path>.partial; when each has the size and hash that the Hub's metadata gives, the directory gets its final name and
-a manifest beside it. The manifest is the mark of completeness. Killed at any point, the next start goes on.
+The files are written to <path>.partial; when each has the size and hash of the Hub's metadata, the directory gets its final name and
+a manifest beside it. The manifest marks the weights as complete. After a kill at any point the next start continues the download.
 
-Where the final directory is there already (a start that died before the manifest, or a file that was changed since), what is right
-in it stays, and what is not is fetched beside it and put in its place.
+When the final directory exists already (a start that died before it wrote the manifest, or a file that was changed since), right files
+stay, and wrong files are fetched into <path>.partial and replaced.
 
-Exit status 0: complete. 3: it can't be completed, and another start would not change that. Anything else: worth another start.
+Exit status 0: complete. 3: failed, and a restart would not help. Anything else: a restart may help.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from .progress import Status, size_text
 from .tools import Curl
 
 FAILED = 3
-# An endpoint that was too slow is tried again after so many times the time that it took to find out.
+# How long an endpoint that was too slow is deprioritised, as a multiple of the time over which the rate is measured.
 SLOW_TIMES = 10
-# Seconds between two looks at a full disk, and of an attempt after which the stall timeout starts again.
+# Seconds between two checks of a full disk; an attempt that takes longer than the second number restarts the stall timeout.
 FULL_LOOK = 5.0
 FULL_ANEW = 60.0
 
 
 def verified(base: str, record: Record, files: list[File], status: Status) -> list[File]:
-    """Hash the files of the final directory that the manifest does not vouch for; the entries of those that are right."""
+    """Verify the files of the final directory, and hash those that the manifest does not list unchanged; return the entries of the right ones."""
     entries = []
     for file in files:
         entry = record.holds(base, file)
@@ -50,12 +50,12 @@ def verified(base: str, record: Record, files: list[File], status: Status) -> li
 
 
 def patterns(spec: dict[str, t.Any]) -> dict[str, list[str]]:
-    """What was chosen of the repository: with other patterns it is looked at again."""
+    """The patterns that select files of the repository; with other patterns the directory is checked again."""
     return {key: spec.get(key, []) for key in ("include", "exclude")}
 
 
 def publish(spec: dict[str, t.Any], partial: str, entries: list[File]) -> None:
-    """Give verified files their final name, then write the manifest that says so."""
+    """Give verified files their final name, then write the manifest."""
     path = spec["path"]
     if os.path.isdir(partial):
         known = {entry["path"] for entry in entries}
@@ -64,7 +64,7 @@ def publish(spec: dict[str, t.Any], partial: str, entries: list[File]) -> None:
                 whole = os.path.join(folder, name)
                 inside = os.path.relpath(whole, partial)
                 if inside not in known:
-                    # Of an earlier selection of files, or what another client keeps for itself.
+                    # From an earlier selection of files, or from another client.
                     os.unlink(whole)
                 elif os.path.isdir(path):
                     os.makedirs(os.path.dirname(os.path.join(path, inside)), exist_ok=True)
@@ -84,16 +84,16 @@ def publish(spec: dict[str, t.Any], partial: str, entries: list[File]) -> None:
 
 
 def check_names(base: str, entries: list[File]) -> None:
-    """See that the file system keeps all files apart: on one that does not tell Readme from README two would share a place. Raises FetchError."""
+    """Check that all files are separate: on a case-insensitive file system Readme and README are the same file. Raises FetchError."""
     known: dict[str, str] = {}
     for entry in entries:
         other = known.setdefault(entry["path"].casefold(), entry["path"])
         if other != entry["path"] and os.path.samefile(os.path.join(base, other), os.path.join(base, entry["path"])):
-            raise FetchError(f"{other} and {entry['path']} are one file on this file system", "set weights_dir to one that tells upper from lower case")
+            raise FetchError(f"{other} and {entry['path']} are the same file on this file system", "set weights_dir to a case-sensitive file system")
 
 
 def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
-    """Bring the weights to their place, whatever an earlier start left there. Raises FetchError."""
+    """Download the weights and publish them; continues what an earlier start has left. Raises FetchError."""
     partial, notes = spec["path"] + ".partial", spec["path"] + ".verified.json"
     there: list[File] = []
     export = export_of(spec)
@@ -113,7 +113,7 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
             export.put(partial, entry)
         if rest:
             endpoints = endpoints_of(spec, token, spec["rate_seconds"] * SLOW_TIMES)
-            status.write(text="asking the endpoints")
+            status.write(text="probing the endpoints")
             endpoints.probe(spec["repo"], spec["commit"], max(rest, key=lambda file: file["size"]))
             Download(spec, partial, rest, record, endpoints, Curl(spec, partial), status).run()
         check_names(partial, missing)
@@ -128,7 +128,7 @@ def fetch(spec: dict[str, t.Any], token: str, status: Status) -> None:
 
 
 def fetch_with_room(spec: dict[str, t.Any], token: str, status: Status) -> None:
-    """The same, but wait until a full disk has room again, for the stall timeout at most. Raises FetchError."""
+    """Call C(fetch), but wait until a full disk has free space again, for the stall timeout at most. Raises FetchError."""
     since: float | None = None
     while True:
         began = time.monotonic()
@@ -141,24 +141,24 @@ def fetch_with_room(spec: dict[str, t.Any], token: str, status: Status) -> None:
             now = time.monotonic()
             since = now if since is None or now - began > FULL_ANEW else since
             if now - since >= spec["stall_timeout"]:
-                raise FetchError(f"the disk is full: {error}", "make room on the disk and run the playbook again; what was fetched is kept") from error
-            print(f"the disk is full; waiting for room ({error})", flush=True)
-            status.write(text="the disk is full; waiting for room")
+                raise FetchError(f"the disk is full: {error}", "free disk space and run the playbook again; it continues the download") from error
+            print(f"the disk is full; waiting for free space ({error})", flush=True)
+            status.write(text="the disk is full; waiting for free space")
             time.sleep(min(FULL_LOOK, spec["stall_timeout"]))
 
 
 def checked(spec: dict[str, t.Any]) -> dict[str, t.Any]:
-    """The specification, in which the commit and the files are what an endpoint said. Raises FetchError."""
+    """Return the specification after validation of commit and files, which come from an endpoint. Raises FetchError."""
     try:
         return {**spec, "commit": commit(spec["commit"]), "files": files(spec["files"])}
     except BadAnswer as error:
-        raise FetchError(f"what the endpoint says of the repository can't be used: {error}", "put another one first in weights_endpoints") from error
+        raise FetchError(f"the endpoint's metadata of the repository is not valid: {error}", "put another endpoint first in weights_endpoints") from error
 
 
 def main() -> int:
-    """Fetch what the specification says; the exit status tells systemd, the status file tells the play."""
+    """Fetch what the specification names; report to systemd by the exit status and to the play by the status file."""
     spec = read_json(sys.argv[1])
-    # Out of the environment, so that programs started from here get it only where they need it.
+    # Remove the token from the environment, so that child processes get it only when they need it.
     token = os.environ.pop("HF_TOKEN", "")
     status = Status(spec["status_file"])
     start = time.monotonic()
@@ -170,7 +170,7 @@ def main() -> int:
         print(f"{error}. Fix: {error.fix}", flush=True)
         return FAILED
     except OSError as error:
-        status.write(text="failed", error=str(error), fix="see that the disk has room and is writable, and run the playbook again")
+        status.write(text="failed", error=str(error), fix="make sure that the disk has free space and is writable, and run the playbook again")
         print(error, flush=True)
         return 1
     seconds = time.monotonic() - start

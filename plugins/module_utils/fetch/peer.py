@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Weights shared between hosts: one host downloads and links what it has verified into an export directory; the others copy from there meanwhile.
+"""Weights shared between hosts: one host downloads and links verified files into an export directory; the others copy from there meanwhile.
 
-The export directory holds hard links under the paths of a Hub's addresses, and is served read-only while a run lasts. For a host that copies it is the
-first of its endpoints, with one difference: a file that is missing now may be there soon.
+The export directory has hard links under the paths of a Hub's URLs, and is served read-only during a run. For a host that copies it is the
+first of its endpoints, with one difference: a file that is missing now may appear soon.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from .contents import File, is_full
 from .endpoints import CONNECT_SECONDS, Endpoint, Endpoints
 from .progress import size_text
 
-# Seconds between two looks at what the peer has.
+# Seconds between two checks of the peer's files.
 LOOK = 3.0
-# Bytes of what a peer says of its progress.
+# Longest progress report of a peer in bytes.
 PROGRESS_BYTES = 64 * 1024
 
 
 class Export:
-    """The export directory, from which other hosts copy verified files. Does nothing without a directory."""
+    """The export directory, from which other hosts copy verified files. Does nothing when no directory is set."""
 
     def __init__(self, folder: str, repo: str, commit: str) -> None:
         self.folder = folder
         self.base = os.path.join(folder, repo, "resolve", commit) if folder else ""
 
     def put(self, base: str, file: File) -> None:
-        """Show a verified file of a directory. On a disk that is full it is not shown: those who copy get it elsewhere. Raises OSError."""
+        """Export a verified file of a directory. On a full disk the file is not exported, and the other hosts fetch it elsewhere. Raises OSError."""
         if not self.base:
             return
         try:
@@ -42,13 +42,13 @@ class Export:
         except OSError as error:
             if not is_full(error):
                 raise
-            print(f"{file['path']} can't be shown to peers: {error.strerror}", flush=True)
+            print(f"cannot export {file['path']} to peers: {error.strerror}", flush=True)
 
     def _put(self, source: str, shown: str) -> None:
         if os.path.exists(shown) and os.path.samefile(source, shown):
             return
         os.makedirs(os.path.dirname(shown), exist_ok=True)
-        # Never a moment in which an older one is gone. No file of a repository has this name.
+        # Replace atomically: the file is never missing. No file of a repository has this name.
         new = os.path.join(self.folder, f".linking-{threading.get_ident()}")
         if os.path.lexists(new):
             os.unlink(new)
@@ -63,26 +63,26 @@ class Peer(Endpoint):
         super().__init__(share["url"], "")
         self.name, self.progress_url, self.stall_timeout = share["source"], share["progress"], share["stall_timeout"]
         self.repo, self.commit = repo, commit
-        # Since when it does not answer (None: it does), when it was last seen to get on, and what its progress was then.
+        # Since when it does not answer (None: it answers), when it last made progress, and its last progress report.
         self.silent_since: float | None = None
         self.moved, self.last, self.is_done = time.monotonic(), "", False
-        # When each file was first asked for and last looked for.
+        # When each file was first requested and last checked.
         self.asked: dict[str, float] = {}
         self.looked: dict[str, float] = {}
         self.gone = False
-        # It is on the site's own network.
+        # The peer is on the site's own network: no proxy.
         self.direct = True
         self.said = f"waiting for {self.name}"
 
     def is_due(self, what: str, now: float) -> bool:
-        """Whether it is time for another look at a file, or at its progress (empty)."""
+        """Whether it is time for another check of a file, or of the progress (empty)."""
         if now - self.looked.get(what, now - LOOK) < LOOK:
             return False
         self.looked[what] = now
         return True
 
     def shows(self, path: str, now: float) -> bool:
-        """Whether it exports a file. A file that it does not export within the stall timeout is left to the other endpoints."""
+        """Whether the peer exports a file. A file that it does not export within the stall timeout comes from the other endpoints."""
         if not self.is_due(path, now):
             return False
         try:
@@ -98,11 +98,11 @@ class Peer(Endpoint):
         return False
 
     def _ask(self, url: str, method: str = "GET") -> t.Any:
-        """Its answer of whatever status: a peer redirects nobody, and says little. Raises HttpError."""
+        """Return its answer with any status; a peer's answers are short and never redirect. Raises HttpError."""
         return HttpClient(CONNECT_SECONDS, direct=True).get(url, limit=PROGRESS_BYTES, method=method, follow=False)
 
     def look(self, now: float) -> None:
-        """Look at its progress. When it does not answer, or makes no progress, within the stall timeout, it is not used any more."""
+        """Check its progress. A peer that does not answer, or makes no progress, within the stall timeout is no longer used."""
         if self.gone or not self.is_due("", now):
             return
         found = self.progress()
@@ -119,11 +119,11 @@ class Peer(Endpoint):
         silent = self.silent_since is not None and now - self.silent_since > self.stall_timeout
         if silent or (found is not None and not self.is_done and now - self.moved > self.stall_timeout):
             self.gone = True
-            what = "has not answered" if silent else "has got no further"
-            print(f"{self.url}: {self.said}; {self.name} {what} for {self.stall_timeout} s, asking the other endpoints", flush=True)
+            what = "has not answered" if silent else "has made no progress"
+            print(f"{self.url}: {self.said}; {self.name} {what} for {self.stall_timeout} s, using the other endpoints", flush=True)
 
     def progress(self) -> dict[str, t.Any] | None:
-        """What its own download last said of itself, empty where it has none; None when it does not answer."""
+        """The last progress report of its own download, empty when it has none; None when it does not answer."""
         try:
             found = self._ask(self.progress_url)
             value = parse_json(found.body) if found.status == 200 else {}
@@ -131,13 +131,13 @@ class Peer(Endpoint):
             self.said = f"no answer: {error}"
             return None
         except ValueError:
-            self.said = "no answer: what it says of itself is no JSON"
+            self.said = "no valid answer: its progress report is not JSON"
             return None
         return value if isinstance(value, dict) else {}
 
 
 def number(value: t.Any) -> int | None:
-    """Return a number of bytes that a peer states, None where it is none."""
+    """Return a number of bytes that a peer states; None when it is not a size."""
     try:
         return size(value)
     except BadAnswer:
@@ -145,7 +145,7 @@ def number(value: t.Any) -> int | None:
 
 
 class PeerEndpoints(Endpoints):
-    """The endpoints of a host that copies: its peer, and after that is gone those that the user wrote."""
+    """The endpoints of a host that copies: its peer, and the user's endpoints when the peer is no longer used."""
 
     def __init__(self, peer: Peer, urls: list[str], token: str, token_endpoints: list[str], slow_seconds: float) -> None:
         super().__init__(urls, token, token_endpoints, slow_seconds)
@@ -153,15 +153,15 @@ class PeerEndpoints(Endpoints):
         self.all.insert(0, peer)
 
     def probe(self, repo: str, commit: str, file: File) -> None:
-        """Nobody is asked before he is needed."""
+        """Probe no endpoint: the others are used only when the peer fails."""
         others = " and ".join(one.url for one in self.others)
-        print(f"{self.peer.url}: copying from {self.peer.name}{'; should it fail, from ' + others if others else ''}", flush=True)
+        print(f"{self.peer.url}: copying from {self.peer.name}{'; if it fails, from ' + others if others else ''}", flush=True)
 
     def candidates(self) -> list[Endpoint]:
         return self.others
 
     def pick(self, path: str, holder: str | None = None) -> tuple[Endpoint | None, float]:
-        """The peer when it shows the file; nobody, for now, while it may yet; else as without it."""
+        """The peer when it exports the file; none for now while it may do so later; otherwise the other endpoints."""
         peer, now = self.peer, time.monotonic()
         peer.look(now)
         if peer.gone or not peer.has(path) or peer.slow_until > now:
@@ -171,7 +171,7 @@ class PeerEndpoints(Endpoints):
         return None, LOOK / 2
 
     def is_alive(self) -> bool:
-        """While there is a peer to wait for, who waits has not been left without data."""
+        """Waiting is no stall while the peer is in use."""
         return not self.peer.gone
 
     def report(self, path: str = "") -> str:
@@ -179,7 +179,7 @@ class PeerEndpoints(Endpoints):
 
 
 def endpoints_of(spec: dict[str, t.Any], token: str, slow_seconds: float) -> Endpoints:
-    """Where a download's files come from: the specification's endpoints, with a peer before them where it names one."""
+    """The endpoints of a download: those of the specification, with the peer before them when it names one."""
     share = spec.get("share") or {}
     if share.get("role") != "follower":
         return Endpoints(spec["endpoints"], token, spec["token_endpoints"], slow_seconds)

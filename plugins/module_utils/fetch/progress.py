@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a download is, for a play that follows it (a status file) and for who reads the journal."""
+"""The progress of a download, for the play that follows it (a status file) and for the journal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typing as t
 
 from .._writing import StatusFile
 
-# Seconds over which the rate is measured that people see, and between two lines in the journal.
+# Seconds over which the reported rate is measured, and between two lines in the journal.
 WINDOW = 10.0
 JOURNAL_SECONDS = 30.0
 
@@ -34,7 +34,7 @@ def duration(seconds: float) -> str:
 
 
 class Rate:
-    """Bytes a second over the last O(window) seconds, from samples of how many there are."""
+    """Bytes per second over the last O(window) seconds, from samples of the number of bytes."""
 
     def __init__(self, window: float) -> None:
         self.window = window
@@ -43,7 +43,7 @@ class Rate:
     def add(self, now: float, size: int) -> float:
         """Take a sample and return the rate; 0 after the first one."""
         if self.samples and size < self.samples[-1][1]:
-            # Bytes went away: a wrong file was removed. What was measured before says nothing about what is to come.
+            # The number has decreased: a wrong file was removed. Earlier samples are then meaningless.
             self.samples.clear()
         self.samples.append((now, size))
         while len(self.samples) > 2 and now - self.samples[1][0] >= self.window:
@@ -58,7 +58,7 @@ class Rate:
 
 
 class Status(StatusFile):
-    """The file in which a play reads how far the download is."""
+    """The status file from which a play reads the download's progress."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -70,7 +70,7 @@ class Status(StatusFile):
         self.put(values)
 
     def progress(self, size: int, total: int, doing: str) -> None:
-        """Tell how far it is: bytes that are there, of how many, and what is being done."""
+        """Report progress: bytes on the disk, total bytes, and the current activity."""
         now = time.monotonic()
         rate = self.rate.add(now, size)
         left = (total - size) / rate if rate > 0 else None

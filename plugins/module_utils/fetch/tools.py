@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The program that downloads: curl, one process and connection for each file.
 
-curl appends to a file as its bytes come, so whatever ends it (a cut connection, a kill, a full disk, a reboot) the next start goes on
-where it stopped, from any endpoint. Secrets go to it on standard input, never on its command line.
+curl appends to a file as data arrives. After a broken connection, a kill, a full disk or a reboot the next start continues
+where it stopped, from any endpoint. curl gets secrets on standard input, never on its command line.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .._masking import masked
 from .contents import File, size_of
 from .endpoints import CONNECT_SECONDS, Endpoint, seconds_of
 
-# curl's exit statuses (its manual): the ones that are not about the connection.
+# curl's exit statuses (see its manual) that are not about the connection.
 WRITE_ERROR, NO_RANGES, HTTP_ERROR = 23, 33, 22
-# Bytes of all headers of one answer that are looked at.
+# How many bytes of an answer's headers are read.
 HEADERS = 256 * 1024
 
 
 class Outcome(t.NamedTuple):
-    """How a program ended: what it said of the endpoint, if anything, and what follows from it."""
+    """How curl ended: its message about the endpoint, if any, and what follows from it."""
 
     said: str = ""
     status: int = 0
@@ -39,9 +39,9 @@ class Outcome(t.NamedTuple):
 
 
 class Curl:
-    """Downloads files of a commit into a directory, and is stopped from another thread if need be."""
+    """Downloads files of a commit into a directory. Another thread may stop it."""
 
-    # Bytes that it may write into one file beyond the size that was announced: enough to see that there are more.
+    # How many bytes a file may exceed its announced size: enough to detect that it is too large.
     beyond = 1024 * 1024
 
     def __init__(self, spec: dict[str, t.Any], base: str) -> None:
@@ -50,23 +50,23 @@ class Curl:
         self.running: dict[subprocess.Popen[str], Endpoint] = {}
 
     def bytes_of(self, file: File) -> int:
-        """How much of a file is there, in bytes."""
+        """How many bytes of a file are on the disk."""
         return min(max(size_of(os.path.join(self.base, file["path"])), 0), file["size"])
 
     def busy(self) -> list[Endpoint]:
-        """The endpoints that are being downloaded from, one entry a process."""
+        """The endpoints in use, one entry for each process."""
         with self.lock:
             return list(self.running.values())
 
     def stop(self, endpoint: Endpoint | None = None) -> None:
-        """End the processes that download from an endpoint, or all."""
+        """Stop the processes that download from an endpoint, or all."""
         with self.lock:
             for process, used in self.running.items():
                 if endpoint in (None, used) and process.poll() is None:
                     os.killpg(process.pid, signal.SIGTERM)
 
     def run(self, endpoint: Endpoint, settings: str, file: File, keep: int) -> tuple[int, str]:
-        """Run curl with these settings to its end and return its status and output. Whatever a server sends, no file gets much larger than announced."""
+        """Run curl with these settings and return its status and output. A limit keeps files from growing far beyond their announced size."""
         process = subprocess.Popen(
             ["curl", "--disable", "--config", "-"], text=True, errors="replace", start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(keep,),
@@ -75,7 +75,7 @@ class Curl:
         try:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
         except (ProcessLookupError, PermissionError, ValueError):
-            # It has ended already, or has a lower limit.
+            # curl has ended already, or has a lower limit.
             pass
         with self.lock:
             self.running[process] = endpoint
@@ -84,11 +84,11 @@ class Curl:
         finally:
             with self.lock:
                 del self.running[process]
-        # It quotes addresses, and what a server has said.
+        # curl's output quotes URLs and the server's messages.
         return process.returncode, masked(said, endpoint.token, endpoint.url)
 
     def fetch(self, endpoint: Endpoint, file: File) -> Outcome:
-        """Fetch what is missing of a file. Returns when curl has ended, for whatever reason."""
+        """Fetch the missing part of a file. Returns when curl has ended."""
         path = os.path.join(self.base, file["path"])
         os.makedirs(os.path.dirname(path), exist_ok=True)
         have = max(size_of(path), 0)
@@ -96,7 +96,7 @@ class Curl:
             os.unlink(path)
             have = 0
         url = endpoint.address(self.spec["repo"], self.spec["commit"], file["path"])
-        # In memory: a disk that is full has no room for them either.
+        # In memory, since the disk may be full.
         headers = os.memfd_create("headers")
         try:
             settings = self.settings(endpoint, url, path, have, f"/proc/self/fd/{headers}")
@@ -105,17 +105,17 @@ class Curl:
         finally:
             os.close(headers)
         if file["size"] == 0 and status == 0:
-            # curl makes no file for nothing.
+            # curl creates no file for an empty answer.
             with open(path, "ab"):
                 pass
         return self.outcome(status, said, head, endpoint.token)
 
     def settings(self, endpoint: Endpoint, url: str, path: str, have: int, headers: str) -> str:
-        """curl's configuration file. It gives an Authorization header to no other host than the first."""
+        """Return curl's configuration file. On a redirect to another host curl does not send the Authorization header."""
         lines = [
             f"url = {quoted(url)}", f"output = {quoted(path)}", f"dump-header = {quoted(headers)}", f"user-agent = {quoted(AGENT)}",
             'proto = "=http,https"', "location", "max-redirs = 10", "globoff", "fail", "silent", "show-error",
-            # A redirect never leads from an encrypted connection to an open one, nor to a file of the host.
+            # A redirect never leads from https to http, nor to a file of the host.
             f"proto-redir = {'=https' if url.startswith('https:') else '=http,https'}",
             f"connect-timeout = {CONNECT_SECONDS}", "speed-limit = 1", f"speed-time = {self.spec['rate_seconds']}",
         ]
@@ -129,7 +129,7 @@ class Curl:
 
     @staticmethod
     def outcome(status: int, said: str, head: str, token: str = "") -> Outcome:
-        """Put curl's exit status, its words and the headers of all answers into an outcome. What it tells is one line without the token."""
+        """Return the outcome from curl's exit status, its output and the headers of all answers. Its message is one line without the token."""
         if status == 0:
             return Outcome()
         answers = re.split(r"(?m)^HTTP/[\d.]+ ", head)
@@ -144,7 +144,7 @@ class Curl:
 
 
 def quoted(text: str) -> str:
-    """Return text as curl's configuration files want it. Raises ValueError of what would not stay on its line."""
+    """Return text quoted for curl's configuration file. Raises ValueError when it has control characters, such as line breaks."""
     if not text.isprintable():
-        raise ValueError("a control character in a setting of curl")
+        raise ValueError("a setting of curl has a control character")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

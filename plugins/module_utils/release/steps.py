@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the steps of a build share: running a program, saying how far it is, and the environment for uv."""
+"""Shared by the steps of a build: running a program, reporting progress, and the environment for uv."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ class BuildError(Exception):
 
 
 class Status(StatusFile):
-    """The file in which a play reads how far the build is."""
+    """The status file from which a play reads the build's progress."""
 
     def write(self, text: str, **values: t.Any) -> None:
-        """Replace the file, and print the same to the journal."""
+        """Replace the file, and print the same text to the journal."""
         print(": ".join(str(part) for part in (text, values.get("error")) if part), flush=True)
         self.put({"text": text, **values})
 
 
 def is_managed(python: str) -> bool:
-    """Tell whether a Python is a version, which uv brings, and not the path of an interpreter."""
+    """Whether a Python is a version, which uv installs, and not the path of an interpreter."""
     return not python.startswith("/")
 
 
 def uv_environment(spec: dict[str, t.Any], wheels: str = "") -> dict[str, str]:
-    """Return the environment for uv, with a folder of wheels to look into as well. Index addresses may hold credentials, so they are never arguments."""
+    """Return the environment for uv, with a folder of wheels as a further source. Index URLs may have credentials, so they are never arguments."""
     index = spec["index"]
     find_links = [*index["find_links"], *([wheels] if os.path.isdir(wheels) else [])]
     environment = {**os.environ, "UV_CACHE_DIR": spec["cache_dir"], "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
     if is_managed(spec["python"]):
-        # A version is a Python that uv brings, never one that happens to be on the host. It stays: releases are built on it.
+        # A version means a Python that uv installs, never one that happens to be on the host. It is kept: releases depend on it.
         environment.update(UV_PYTHON_DOWNLOADS="automatic", UV_MANAGED_PYTHON="1", UV_PYTHON_INSTALL_DIR=spec["python_dir"])
         if spec.get("python_mirror"):
             environment["UV_PYTHON_INSTALL_MIRROR"] = spec["python_mirror"]
@@ -61,22 +61,22 @@ def uv_environment(spec: dict[str, t.Any], wheels: str = "") -> dict[str, str]:
 
 
 def netrc_environment(spec: dict[str, t.Any]) -> dict[str, str]:
-    """Return the variable by which uv and pip find users and passwords of indexes, where the host has such a file."""
+    """Return the variable by which uv and pip find credentials of indexes; nothing when the file does not exist."""
     path = spec.get("netrc", "")
     return {"NETRC": path} if path and os.path.exists(path) else {}
 
 
 def run(command: list[str], environment: dict[str, str], fix: str, folder: str | None = None) -> str:
-    """Run one step, in a folder, and return what it printed. Raises BuildError with its last words."""
+    """Run one step in a folder and return its output. Raises BuildError with the end of the output."""
     try:
         done = subprocess.run(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", check=False,
         )
     except FileNotFoundError as error:
-        raise BuildError(f"there is no {command[0]} on the host", fix) from error
+        raise BuildError(f"{command[0]} does not exist on the host", fix) from error
     if done.returncode != 0:
-        # uv and pip quote the addresses that they were given, whose users and passwords are in the environment.
+        # uv and pip quote index URLs, whose credentials are in the environment.
         said = masked(done.stdout, *(value for value in environment.values() if "://" in value))
         print(said, flush=True)
         raise BuildError(f"{' '.join([os.path.basename(command[0]), *command[1:2]])} {describe(done.returncode)}: {last_words(said)}", fix)
@@ -84,6 +84,6 @@ def run(command: list[str], environment: dict[str, str], fix: str, folder: str |
 
 
 def last_words(text: str) -> str:
-    """Return the end of a program's output on one line: what a person needs to see first."""
+    """Return the end of a program's output on one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(lines[-6:])[-900:] or "no output"

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run by a new release's own interpreter: import what serving imports, build the command-line parser, compile the rest, print versions as JSON."""
+"""Run with a new release's own interpreter: import the modules that serving needs, build the command-line parser, compile the rest, print versions as JSON."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def main() -> None:
 
     _vllm_parser.use_cpu_where_no_gpu_is()
     _vllm_parser.build()
-    # Engines run as accounts that may not write here, and would compile what is missing at every start of each of their processes.
-    # A file that cannot be compiled is one that nothing imports, or its import says so.
+    # Engines run as accounts that may not write here: each of their processes would compile missing bytecode at every start.
+    # Ignore files that cannot be compiled: nothing imports them, or their import fails with an error.
     compileall.compile_dir(os.path.dirname(vllm.__file__), quiet=2, workers=0)
-    # vLLM may print to standard output while it is imported; the last line is the answer.
+    # vLLM may print to standard output during its import; the last line is the result.
     json.dump({
         "version": importlib.metadata.version("vllm"),
         "module": vllm.__version__,
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
-        # What torch was built for; whether the host has one is not asked here.
+        # The accelerator that torch was built for, whether or not the host has one.
         "accelerator": torch.version.cuda or torch.version.hip or getattr(torch.version, "xpu", None),
         "python": sys.version.split()[0],
     }, sys.stdout)

@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fill a folder with the wheels of a release, from its lock, so that the same release can be built where there is no network.
+"""Fill a folder with the wheels of a release, from its lock file, so that the same release can be built without a network.
 
-Usage, as root on a host with the release: release.wheelhouse JOB FOLDER, where JOB is what its build was told (jobs/release-<name>.json below
-the state directory). Every file is checked by the lock's hashes. What an index has no wheel of is built into one; wheels that came from
-the release's own source are copied. PIP_EXTRA_INDEX_URL adds an index, such as PyTorch's where vllm_torch_backend chose it.
+Usage, as root on a host with the release: release.wheelhouse JOB FOLDER, where JOB is the specification of its build (jobs/release-<name>.json in
+the state directory). Every file is checked against the lock file's hashes. Packages without a wheel in the index are built; wheels of
+the release's own source are copied. PIP_EXTRA_INDEX_URL adds an index, such as PyTorch's when vllm_torch_backend has chosen it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .steps import TRUST_STORE, BuildError, is_managed, netrc_environment, run
 
 
 def pip_environment(spec: dict[str, t.Any]) -> dict[str, str]:
-    """Return the environment for pip: the indexes of the build, and those that the caller names beside them."""
+    """Return the environment for pip: the indexes of the build, and those of the caller's environment."""
     index = spec["index"]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **netrc_environment(spec)}
     if os.path.exists(TRUST_STORE):
@@ -33,7 +33,7 @@ def pip_environment(spec: dict[str, t.Any]) -> dict[str, str]:
         words = [*values, *os.environ.get(name, "").split()]
         if words:
             environment[name] = " ".join(words)
-    # Whoever serves them without TLS: the lock's hash checks every file.
+    # Trust indexes without TLS: every file is checked against the lock file's hashes.
     addresses = [environment.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")]
     plain = [urlsplit(address).netloc.rpartition("@")[2] for address in " ".join(addresses).split() if address.startswith("http://")]
     if plain:
@@ -56,12 +56,12 @@ def fill(spec: dict[str, t.Any], folder: str) -> list[str]:
         run([python, "-m", "venv", work], environment, "install python3-venv")
         options = ["--no-index"] if spec["index"]["no_index"] else []
         run([os.path.join(work, "bin", "pip"), "wheel", "--quiet", "--no-deps", "--require-hashes", *options, "--wheel-dir", folder,
-             "--requirement", os.path.join(spec["path"], "requirements.lock")], environment, "see that the host reaches the package indexes")
+             "--requirement", os.path.join(spec["path"], "requirements.lock")], environment, "make sure that the host can reach the package indexes")
     return sorted(name for name in os.listdir(folder) if name.endswith(".whl"))
 
 
 def main() -> int:
-    """Say how many wheels there are, or what went wrong."""
+    """Print how many wheels there are, or the error."""
     if len(sys.argv) != 3:
         print(__doc__, file=sys.stderr)
         return 2
@@ -70,7 +70,7 @@ def main() -> int:
     try:
         wheels = fill(spec, sys.argv[2])
     except (BuildError, OSError) as error:
-        print(f"{error}. Fix: {getattr(error, 'fix', 'see that the disk has room and is writable')}", file=sys.stderr)
+        print(f"{error}. Fix: {getattr(error, 'fix', 'make sure that the disk has free space and is writable')}", file=sys.stderr)
         return 1
     print(f"{len(wheels)} wheels of {spec['name']} in {sys.argv[2]}")
     return 0

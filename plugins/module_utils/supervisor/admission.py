@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 
-# Of one address, and of all addresses together. A worker needs one connection at a time; the engine beside the leader comes from the same address.
+# Limits for one address and for all addresses. A worker needs one connection at a time; the engine beside the leader has the leader's address.
 MAX_PER_ADDRESS = 8
 MAX_TOTAL = 128
 
@@ -19,7 +19,7 @@ class Admission:
         self._pending: dict[str, int] = {}
 
     def enter(self, address: str) -> str:
-        """Count a connection; return why it exceeds a limit, or an empty text. Only a connection that was counted may leave."""
+        """Count a connection; return which limit it exceeds, or an empty text. Call C(leave) only for a connection that was counted."""
         with self._lock:
             if self._pending.get(address, 0) >= MAX_PER_ADDRESS:
                 return f"{MAX_PER_ADDRESS} connections from this address have not authenticated yet"

@@ -21,20 +21,20 @@ from .connection import HEARTBEAT_SECONDS, Connection, one_line
 
 # Environment variables of this process alone.
 OWN_VARIABLES = ("SUPERVISOR_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "MAINPID", "LISTEN_FDS", "LISTEN_PID")
-# The name of the worker that is the engine beside Ray's head node, and no node.
+# The name of the worker that is not a node: the engine beside Ray's head node.
 ENGINE = "engine"
-# Exit status of a program whose arguments are wrong. They stay wrong, so systemd does not start it again.
+# Exit status of a program with wrong arguments. A restart would not help, so systemd does not restart it.
 WRONG_ARGUMENTS = 2
 LOOK_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 300.0
 LAST_WORDS_SECONDS = 3.0
-# Seconds before a start where the state cannot be saved: how many starts have failed is not known then.
+# Seconds before a start when the state cannot be saved: the supervisor then does not know how many starts have failed.
 UNSAVED_BACKOFF_SECONDS = 30.0
 
 
 @dataclasses.dataclass
 class Event:
-    """Something that another thread reports. C(name) is whom it concerns where that is no worker of the service."""
+    """Something that another thread reports. C(name) is the sender's name when it is not a worker of the service."""
 
     kind: str
     connection: Connection | None = None
@@ -51,26 +51,26 @@ class Ended(Exception):
         super().__init__(reason)
         self.reason = reason
         self.status = status
-        # Whether the unit's own program failed, which makes the next generation back off longer.
+        # Whether this is a failure of the unit's own program; then the next generation backs off longer.
         self.count = count
-        # Whether somebody stopped a unit of the service, as for a change or a reboot: no failure.
+        # Whether somebody stopped a unit of the service, for example for a change or a reboot: not a failure.
         self.requested = requested or status == 0
 
 
 class Supervisor:
-    """Supervises the program of one unit. Everything happens in the main thread, but for what other threads wait for."""
+    """Supervises the program of one unit. The main thread acts; other threads only wait and put events into its queue."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.token = os.environ.get("SUPERVISOR_TOKEN", "")
-        # A signal handler puts events as well, in the middle of whatever the main thread does: that thread itself might hold a Queue's lock.
+        # A signal handler puts events too. It interrupts the main thread, which might hold the lock of a queue.Queue: that would be a deadlock.
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self.threads = threads.Threads()
         self.state = state.State(os.environ.get("RUNTIME_DIRECTORY", ""), options.failures)
         self.transport = transport.Transport()
         self.process = process.Process(options.command, self.environment())
         self.is_ready = False
-        # The engine's ranks among the program's processes, once the service serves.
+        # The engine's ranks among the program's processes; filled when the service serves.
         self.ranks: dict[ranks.Rank, str] = {}
         # Why the engine may be about to fail.
         self.warning = ""
@@ -84,7 +84,7 @@ class Supervisor:
             self.run_generation()
         except Ended as ended:
             return self.end(ended)
-        except Exception as error:  # pylint: disable=broad-exception-caught  # Whatever it is, the program does not outlive its supervisor.
+        except Exception as error:  # pylint: disable=broad-exception-caught  # The program must not outlive its supervisor.
             traceback.print_exc()
             return self.end(Ended(f"the supervisor itself has failed: {type(error).__name__}: {error}"))
         raise AssertionError("only an exception ends a generation")
@@ -105,17 +105,17 @@ class Supervisor:
     # The program
 
     def environment(self) -> dict[str, str]:
-        """The program's environment: that of this process without its own variables; for Ray with the token under Ray's name for it."""
+        """The program's environment: that of this process without its own variables; for Ray with the token in Ray's own variable."""
         found = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
         if found.get("RAY_AUTH_MODE") == "token":
             found["RAY_AUTH_TOKEN"] = self.token
         return found
 
     def start(self) -> None:
-        """Start the program, wait for its end in a thread, and, of an engine, probe it with completions."""
+        """Start the program, wait for its end in a thread, and probe an engine with completions."""
         for folder in self.options.clean:
             state.empty(folder)
-        # The sockets of engine and ranks. The directory is in the service's own cache, where root creates nothing.
+        # The directory for the sockets of engine and ranks. It is in the service's own cache, where root creates nothing.
         if os.environ.get("VLLM_RPC_BASE_PATH"):
             os.makedirs(os.environ["VLLM_RPC_BASE_PATH"], mode=0o750, exist_ok=True)
         self.withhold()
@@ -123,7 +123,7 @@ class Supervisor:
         self.threads.start("probes the program", self.watch)
 
     def withhold(self) -> None:
-        """Keep secrets on this host: vLLM copies its environment to the ranks of other hosts, except the variables that this file of its names."""
+        """Keep secrets on this host: vLLM copies its environment to the ranks on other hosts, except the variables that this file lists."""
         folder = os.environ.get("VLLM_CONFIG_ROOT", "")
         if not folder or not self.options.withhold:
             return
@@ -132,14 +132,14 @@ class Supervisor:
             json.dump(sorted({*self.options.withhold, "RAY_AUTH_TOKEN", *OWN_VARIABLES}), file)
 
     def on_line(self, line: str) -> None:
-        """Read what the program prints about NCCL."""
+        """Read NCCL's transport from the program's output."""
         if self.transport.read(line):
             self.events.put(Event("transport"))
 
     def watch(self, heartbeat: threads.Heartbeat) -> None:
-        """Report when the program is ready; probe an engine from then on, and report when it is dead. Runs in a thread of its own."""
+        """Report when the program is ready; then probe an engine, and report when it is dead. Runs in its own thread."""
         options = self.options
-        # An answer may trickle in, timeout after timeout; this thread's heartbeat bounds all of it.
+        # An answer that trickles in never exceeds a socket timeout; this thread's heartbeat limits the total time.
         bound = 10 * (options.probe_timeout + options.probe_interval)
         if options.ready_port:
             address, _colon, port = options.ready_port.rpartition(":")
@@ -157,7 +157,7 @@ class Supervisor:
             time.sleep(options.probe_interval if verdict == probe.WELL else min(5.0, options.probe_interval))
 
     def until(self, met: t.Callable[[], bool], heartbeat: threads.Heartbeat, bound: float) -> None:
-        """Wait for a condition while the program runs; one look takes C(bound) seconds at most."""
+        """Wait for a condition while the program runs; one check takes C(bound) seconds at most."""
         while self.process.runs:
             heartbeat.beat(bound)
             if met():
@@ -167,7 +167,7 @@ class Supervisor:
     # Events
 
     def wait(self, met: t.Callable[[], bool], seconds: float | None, late: t.Callable[[], str]) -> None:
-        """Handle events until a condition is met. Raises Ended, also when that takes longer than C(seconds), with the reason of C(late)."""
+        """Handle events until a condition is met. Raises Ended; after C(seconds) with the reason that C(late) returns."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while not met():
             if deadline is not None and time.monotonic() >= deadline:
@@ -190,7 +190,7 @@ class Supervisor:
         if time.monotonic() - self._last_heartbeat >= HEARTBEAT_SECONDS:
             self._last_heartbeat = time.monotonic()
             self.state.feed_watchdog()
-            # The supervisor limits a start itself.
+            # The supervisor itself limits how long a start may take.
             state.notify("EXTEND_TIMEOUT_USEC=120000000")
             self.send_heartbeat()
 
@@ -209,7 +209,7 @@ class Supervisor:
         if event.kind == "signal":
             raise Ended("it was stopped on request", 0, count=False)
         if event.kind == "exit":
-            # A failed engine exits with status 0, which is no success.
+            # A failed engine may exit with status 0, which is not a success.
             raise Ended(f"{self.what} {_exit_status.describe(event.status)}", WRONG_ARGUMENTS if event.status == WRONG_ARGUMENTS else 1)
         if event.kind == "dead":
             raise Ended(f"{self.what} is dead: {one_line(event.text)}")
@@ -228,10 +228,10 @@ class Supervisor:
         """Wait before this start when the previous ones have failed: twice as long each time."""
         if self.state.failed > 1:
             seconds = min(MAX_BACKOFF_SECONDS, 2.5 * 2 ** min(self.state.failed, 10))
-            self.report(f"starting: {self.state.failed} starts have failed, the next one begins in {seconds:.0f} s")
+            self.report(f"starting: {self.state.failed} starts have failed, the next attempt starts in {seconds:.0f} s")
         elif not self.state.can_save():
             seconds = UNSAVED_BACKOFF_SECONDS
-            self.report(f"starting: the state of previous starts cannot be saved, this one begins in {seconds:.0f} s")
+            self.report(f"starting: the state of previous starts cannot be saved, this attempt starts in {seconds:.0f} s")
         else:
             return
         until = time.monotonic() + seconds
@@ -244,7 +244,7 @@ class Supervisor:
     def finish(self, ended: Ended) -> int:
         """Stop the program, keep the log of a failure, and return the exit status."""
         if self.process.was_started:
-            # A failed program has no requests in flight that it could finish: it only gets the time to print its last lines.
+            # A failed program cannot finish requests: it only gets the time to print its last lines.
             self.process.stop(self.options.stop_timeout if ended.status == 0 else min(LAST_WORDS_SECONDS, self.options.stop_timeout))
         if ended.status == 0:
             self.report(f"stopped: {ended.reason}")

@@ -19,10 +19,10 @@ import threading
 import time
 import typing as t
 
-# Seconds between two heartbeats, and seconds that the other side has to authenticate, all of it together.
+# Seconds between two heartbeats, and seconds that the other side has for the whole authentication.
 HEARTBEAT_SECONDS = 2.0
 HANDSHAKE_SECONDS = 10.0
-# A message is a few hundred bytes; a longer line, or a longer text in a message, is not one of ours.
+# A message is a few hundred bytes. The supervisor rejects a longer line and truncates a longer text.
 LONGEST_LINE = 65536
 LONGEST_TEXT = 4096
 PROTOCOL = 2
@@ -37,33 +37,33 @@ class PeerError(Exception):
 
 
 class Refused(PeerError):
-    """The other side authenticated, and refuses this worker: another plan, or an unknown name."""
+    """The leader has authenticated and refuses this worker: its plan differs, or its name is unknown."""
 
 
 def code(key: bytes, *words: str) -> str:
-    """Return the message authentication code of some words, SHA-256 in hexadecimal."""
+    """Return the message authentication code (HMAC) of some words: SHA-256 in hexadecimal."""
     return hmac.new(key, "\n".join(words).encode(), hashlib.sha256).hexdigest()
 
 
 def matches(given: str, computed: str) -> bool:
-    """Whether a received code is the computed one. As bytes: compare_digest refuses text beyond ASCII, which any sender may send."""
+    """Whether a received code equals the computed one. Compares bytes: compare_digest refuses non-ASCII text, which any sender may send."""
     return hmac.compare_digest(given.encode(errors="replace"), computed.encode())
 
 
 def text_of(message: Message, key: str) -> str:
-    """Return a text of a message, on one line and bounded; empty where the message has none or another type there."""
+    """Return a text of a message, truncated and on one line; empty where the key is missing or has another type."""
     found = message.get(key)
     return one_line(found) if isinstance(found, str) else ""
 
 
 def one_line(words: str) -> str:
-    """Return a text, bounded, and without what a terminal, the journal or systemd's socket would interpret."""
+    """Return a text, truncated, without characters that a terminal, the journal or systemd's socket would interpret."""
     words = words[:LONGEST_TEXT]
     return words if words.isprintable() else "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)
 
 
 class Lines:
-    """Reads lines from a socket, each within a deadline of its own: a sender that trickles bytes holds nobody for ever."""
+    """Reads lines from a socket, each within its own deadline, so that a sender that trickles bytes blocks no thread for ever."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
@@ -85,7 +85,7 @@ class Lines:
         return parse(line)
 
     def _receive(self, deadline: float) -> bytes:
-        # Not by the socket's own timeout: another thread sends on this socket.
+        # Not the socket's own timeout: it would also apply to the thread that sends on this socket.
         number = self._channel.fileno()
         if number < 0:
             raise PeerError("the connection was closed")
@@ -97,7 +97,7 @@ class Lines:
 
 
 def parse(line: bytes) -> Message:
-    """Return a line as a message. Raises PeerError for everything else, whatever the parser raises."""
+    """Return a line as a message. Raises PeerError when the line is not a JSON object."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -135,7 +135,7 @@ class Connection:
         envelope = self._lines.next(time.monotonic() + self._timeout)
         body = envelope.get("body")
         if not isinstance(body, str) or not matches(text_of(envelope, "code"), code(self._key, self._directions[1], str(self._received), body)):
-            raise PeerError("a message has a wrong code")
+            raise PeerError("a message has a wrong authentication code")
         self._received += 1
         return parse(body.encode(errors="replace"))
 
@@ -144,7 +144,7 @@ class Connection:
         try:
             self._channel.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # The other side was faster.
+            pass  # The other side has closed it already.
         self._channel.close()
 
 
@@ -184,7 +184,7 @@ def join(channel: socket.socket, token: str, service: str, name: str, digest: st
 def admit(
     channel: socket.socket, token: str, service: str, digest: str, generation: str, refuse: t.Callable[[str], str], heartbeat_timeout: float,
 ) -> Connection:
-    """Authenticate a worker to this leader, and this leader to the worker. Until then nothing that it sends is trusted.
+    """Authenticate a worker to this leader, and this leader to the worker. Until then the leader trusts nothing that the worker sends.
 
     Raises PeerError and OSError.
 
@@ -200,9 +200,9 @@ def admit(
         raise PeerError("it does not have the token of this service")
     reason = refuse(name)
     if hello.get("protocol") != PROTOCOL:
-        reason = "it runs another version of the supervisor"
+        reason = "it runs a different version of the supervisor"
     elif hello.get("digest") != digest:
-        reason = "it runs another plan of the service"
+        reason = "it runs a different plan of the service"
     answer = {"generation": generation, "refused": reason, "code": code(key, LEADER, service, generation, reason, ours, theirs)}
     channel.sendall(json.dumps(answer).encode() + b"\n")
     if reason:

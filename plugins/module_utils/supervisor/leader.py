@@ -23,9 +23,9 @@ from .base import Ended, Event
 from .connection import HANDSHAKE_SECONDS, Connection, Message, PeerError, admit, listen, one_line, text_of
 from .threads import Heartbeat
 
-# Seconds between two looks of the thread that accepts connections, and after a connection that could not be accepted.
+# Timeout of accept(2) in seconds, and the wait after a connection that could not be accepted.
 ACCEPT_SECONDS = 1.0
-# Errors of accept(2) that mean that the listening socket itself is unusable. All others pass: a connection that was closed again, no file or memory left.
+# Errors of accept(2) that mean that the listening socket itself is unusable. All others are temporary: a closed connection, no file handle, no memory.
 BROKEN_SOCKET = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP)
 # Refused connections that are remembered, and those that the status names.
 MAX_REFUSED = 100
@@ -43,7 +43,7 @@ class Leader(base.Supervisor):
         self.connections: dict[str, Connection] = {}
         self.ready: set[str] = set()
         self.warnings: dict[str, str] = {}
-        # Connections that were refused and why, since a worker last joined; and all of them that the journal has.
+        # Refused connections with the reason, since a worker last joined; and all that were written to the journal.
         self.refused: list[str] = []
         self.logged: set[str] = set()
         # Whether all workers have joined, so that the generation has started.
@@ -73,7 +73,7 @@ class Leader(base.Supervisor):
         try:
             return listen(self.options.listen, self.options.port)
         except OSError as error:
-            raise Ended(f"{self.options.listen}:{self.options.port} cannot be listened on: {error.strerror}", count=False) from error
+            raise Ended(f"cannot listen on {self.options.listen}:{self.options.port}: {error.strerror}", count=False) from error
 
     def accept(self, server: socket.socket, heartbeat: Heartbeat) -> None:
         """Accept connections, each in a thread of its own. Runs in a thread of its own."""
@@ -132,9 +132,9 @@ class Leader(base.Supervisor):
         if name not in self.options.worker:
             return "the service has no such node"
         if self.is_complete:
-            # Its previous generation was cut off, and it is back before the heartbeat timeout.
+            # The worker lost its previous connection, and connects again before the heartbeat timeout.
             self.events.put(Event("rejoined", text=name))
-            return "a generation of the service is running, and ends now"
+            return "the service is running and restarts now"
         return ""
 
     def missing(self) -> list[str]:
@@ -149,7 +149,7 @@ class Leader(base.Supervisor):
             return not missing
 
         seconds = self.options.join_timeout
-        self.wait(all_joined, seconds, lambda: f"{self.waiting_for(self.missing())}; given up after {seconds:.0f} s")
+        self.wait(all_joined, seconds, lambda: f"{self.waiting_for(self.missing())}; gave up after {seconds:.0f} s")
         self.state.note_missing([])
 
     def waiting_for(self, missing: list[str]) -> str:
@@ -161,7 +161,7 @@ class Leader(base.Supervisor):
         reasons = self.refused[-SHOWN_REFUSED:]
         return text + (f" (refused {'; '.join(reasons)})" if reasons else "")
 
-    # The steps of a start, in the order of the backend
+    # The steps of a start; options.order has their order
 
     def start_self(self) -> None:
         """Start this unit's own program."""
@@ -188,11 +188,11 @@ class Leader(base.Supervisor):
         self.begin_to_serve()
 
     def start_check(self) -> None:
-        """Run the check, which for Ray waits until its nodes and GPUs are there."""
-        self.report("starting: looking for Ray's nodes")
-        self.threads.start("looks for Ray's nodes", self.check)
+        """Run the check. For Ray it waits until all nodes and GPUs are registered."""
+        self.report("starting: waiting for Ray's nodes")
+        self.threads.start("waits for Ray's nodes", self.check)
         seconds = self.options.join_timeout
-        self.wait(lambda: self.checked, seconds, lambda: f"Ray did not have its nodes and GPUs after {seconds:.0f} s: {self.state.status}")
+        self.wait(lambda: self.checked, seconds, lambda: f"Ray did not have all nodes and GPUs after {seconds:.0f} s: {self.state.status}")
 
     def check(self, heartbeat: Heartbeat) -> None:
         """Run the check, which prints what it waits for and ends when nothing is missing. Runs in a thread of its own."""
@@ -268,7 +268,7 @@ class Leader(base.Supervisor):
             self.checked = True
         elif event.kind == "rejoined":
             self.state.note_missing([event.text])
-            raise Ended(f"{shown(event.text)} was started again", count=False)
+            raise Ended(f"{shown(event.text)} has restarted", count=False)
         elif connection is None:
             return
         elif event.kind == "connected":
@@ -286,7 +286,7 @@ class Leader(base.Supervisor):
             self.receive(connection.name, event.message)
 
     def log_refused(self, text: str) -> None:
-        """Log a refused connection, each text once: whoever connects again and again must not fill the journal, whatever he sends."""
+        """Log a refused connection, each text once, so that a client that connects again and again cannot fill the journal."""
         if text not in self.logged and len(self.logged) < MAX_REFUSED:
             self.logged.add(text)
             print(f"refused {text}", flush=True)

@@ -1,11 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisor of a multi-node service: the main process of each of its units. The command to supervise stands after C(--).
+"""The supervisor of a multi-node service: the main process of each of its units. The command to supervise follows C(--).
 
     supervisor leader  on the head: of Ray's head node with Ray, of rank 0 with mp
-    supervisor worker  in every other unit, also in that of the engine beside Ray's head node
+    supervisor worker  in every other unit, including the unit of the engine beside Ray's head node
 
-The service's token comes in the environment (SUPERVISOR_TOKEN). No other process gets it under that name.
+The environment variable SUPERVISOR_TOKEN has the service's token. No other process gets it under that name.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--clean", action="append", default=[], help="a directory of this service alone that is emptied before each start")
     parser.add_argument("--logs", action="append", default=[], help="a directory whose log files are kept when the program fails")
     parser.add_argument("--failures", default="", help="directory for the logs of failures")
-    parser.add_argument("--check", action="append", default=[], help="a word of the command that waits until Ray has all nodes and GPUs")
+    parser.add_argument("--check", action="append", default=[], help="an argument of the command that waits until Ray has all nodes and GPUs")
     parser.add_argument("--heartbeat-timeout", type=float, default=20.0, help="seconds without a message after which a unit counts as lost")
     parser.add_argument("--join-timeout", type=float, default=600.0)
     parser.add_argument("--start-timeout", type=float, default=3600.0)

@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The liveness probe: queries an engine with a small request of its task, for text one token. C(/health) returns 200 with a dead node and with an
-engine that hangs.
+"""The liveness probe: sends an engine a small request of its task, for text one token. C(/health) is no substitute: it returns 200 even when a node
+is dead or the engine hangs.
 
-An engine under load may let a request wait for long. When a request gets no answer, the probe therefore reads the engine's own counters: an engine
-that has made tokens meanwhile is busy, one that has made none is dead.
+An engine under load may answer a request late. When a request gets no answer, the probe therefore reads the engine's own counters: an engine
+that has generated tokens meanwhile is busy, one that has generated none is dead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BUSY = "busy"
 UNWELL = "unwell"
 DEAD = "dead"
 
-# Consecutive server errors after which the engine counts as dead: a single one may pass.
+# Consecutive server errors after which the engine counts as dead: a single one may be temporary.
 ERRORS = 2
 
 # The cheapest request: chat models complete a text as well, without a template.
@@ -34,7 +34,7 @@ class Engine:
         self, url: str, model: str, key: str, timeout: float, liveness_timeout: float,
         clock: t.Callable[[], float] = time.monotonic, task: str = _task_checks.AUTO,
     ) -> None:
-        # The engine is on this host, whatever name its certificate is for.
+        # The engine is on this host, so the name in its certificate does not matter.
         self._api = _openai_api.Api(url, key, timeout, _openai_api.Trust(verify=False))
         self._question = _task_checks.Question(model, prompt="Hi", max_tokens=1)
         self._tasks = (_CHEAPEST.get(task, task),) if task != _task_checks.AUTO else (
@@ -59,7 +59,7 @@ class Engine:
         try:
             return self._look()
         except Exception as error:  # pylint: disable=broad-except
-            # The probe must go on: it has to notice an engine that hangs later.
+            # The probe must continue: the engine may hang later.
             return self._waiting(f"{type(error).__name__}: {_openai_api.shown(error)}")
 
     def _look(self) -> tuple[str, str]:
@@ -73,9 +73,9 @@ class Engine:
                     self._errors += 1
                     return (DEAD if self._errors >= ERRORS else UNWELL), f"a {task} was answered with status {error.status}"
                 if 400 <= error.status < 500:
-                    # It does not have this task: perhaps another. With none left, the engine answers, and nothing more can be probed.
+                    # The engine does not have this task: try the next. With none left, the engine answers, and there is nothing more to probe.
                     continue
-            # It has answered, though perhaps with a token that is no text.
+            # It has answered, perhaps with a token that is not text.
             self._tasks = (task,)
             break
         return self._well()
@@ -91,7 +91,7 @@ class Engine:
         if counted and counted != self._counted:
             self._counted = counted
             self._progress = self._clock()
-            return BUSY, "a completion had to wait while the engine makes tokens"
+            return BUSY, "a completion timed out while the engine generates tokens"
         quiet = self._clock() - self._progress
         why = f"no completion ({error}) and no token for {quiet:.0f} s"
         return (DEAD if quiet >= self._liveness_timeout else UNWELL), why

@@ -21,7 +21,7 @@ LONGEST_LINE = 16384
 
 
 class Process:
-    """A program and its output, which is passed on to this process's own output and kept in part."""
+    """A program and its output. The output goes to this process's own output; the last lines are kept."""
 
     def __init__(self, command: t.Sequence[str], environment: t.Mapping[str, str]) -> None:
         self.command = list(command)
@@ -40,12 +40,12 @@ class Process:
         return self._process is not None and not self.ended.is_set()
 
     def start(self, threads: Threads, on_line: t.Callable[[str], None], on_end: t.Callable[[int], None]) -> None:
-        """Start it. Both are called from other threads: with each line of output, and with the exit status. Raises OSError."""
+        """Start the program. Other threads call C(on_line) with each line of output and C(on_end) with the exit status. Raises OSError."""
         self._process = subprocess.Popen(
             self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )
         process = self._process
-        # Neither thread announces heartbeats: a program may print nothing for any time.
+        # Neither thread sends heartbeats: a program may print nothing for a long time.
         threads.start("waits for the program's end", lambda _heartbeat: self._wait(process, on_end))
         threads.start("reads the program's output", lambda _heartbeat: self._read(process, on_line))
 
@@ -65,7 +65,7 @@ class Process:
             sys.stdout.buffer.flush()
 
     def _wait(self, process: subprocess.Popen[bytes], on_end: t.Callable[[int], None]) -> None:
-        # Not until its output ends: a process that it leaves behind may hold that open for ever.
+        # Does not wait for the end of the output: a child process that survives may hold the pipe open for ever.
         self.status = process.wait()
         self.ended.set()
         on_end(self.status)

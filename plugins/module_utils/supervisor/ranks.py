@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine's ranks among the processes of a unit. For minutes nothing else notices a killed rank: Ray goes on without it, and vLLM waits for an
+"""The engine's ranks among the processes of a unit. Nothing else notices a killed rank for minutes: Ray continues without it, and vLLM waits for an
 answer that never comes."""
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import typing as t
 # Process titles of vLLM, and of Ray's actors that are vLLM's workers.
 _RANK = re.compile(rb"VLLM::|ray::RayWorker")
 
-# A process by its number and the time of its start in clock ticks since boot: the kernel reuses numbers.
+# A process by its PID and its start time in clock ticks since boot: the kernel reuses PIDs.
 Rank = t.Tuple[int, str]
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat behind the name (see proc(5)): state, parent, …; empty where there is no such process."""
+    """Return the fields of /proc/PID/stat after the name (see proc(5)): state, parent, …; empty when the process does not exist."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()
@@ -50,10 +50,10 @@ def find() -> dict[Rank, str]:
 
 
 def gone(ranks: t.Mapping[Rank, str]) -> str:
-    """Return the title and number of a rank that has ended; empty while all of them run."""
+    """Return the title and PID of a rank that has ended; empty while all of them run."""
     for (pid, started), title in ranks.items():
         fields = _stat(pid)
-        # Z: it has ended, and its parent has not read its status.
+        # Z, a zombie: it has ended, and its parent has not read its status.
         if not fields or fields[19] != started or fields[0] == "Z":
             return f"{title} (process {pid})"
     return ""

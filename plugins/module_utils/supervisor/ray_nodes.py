@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits until a Ray cluster has all nodes with all GPUs free, and prints what it waits for. The release's own Python runs it, which has Ray.
+"""Waits until a Ray cluster has all nodes with all GPUs free, and prints what it waits for. Runs in the release's own Python, which has Ray.
 
     supervisor.ray_nodes HOST:PORT GPUS NAME=ADDRESS...
 """
@@ -22,7 +22,7 @@ def lacking(ray: t.Any, nodes: dict[str, str], gpus: int) -> str:
         return f"waiting for Ray's node {', '.join(missing)}"
     others = sorted(set(alive) - set(nodes.values()))
     if others:
-        return f"Ray has nodes that are not of this service: {', '.join(others)}"
+        return f"Ray has nodes that do not belong to this service: {', '.join(others)}"
     short = [f"{name} has {alive[address]:g} of {gpus}" for name, address in nodes.items() if alive[address] != gpus]
     if short:
         return f"waiting for GPUs in Ray: {', '.join(short)}"

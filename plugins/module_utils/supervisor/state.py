@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The status that a supervisor reports, and what it saves from one generation to the next.
 
-It reports its status line to systemd (C(systemctl status)), and when the service serves. In the unit's runtime directory it saves since when which
-node is missing, and how many generations have failed in a row. In the host's state directory it keeps the log of the first failure; later failures
-leave that log alone.
+It reports its status line to systemd (C(systemctl status)), and reports READY when the service serves. In the unit's runtime directory it saves which
+nodes are missing since when, and how many generations have failed in a row. In the host's state directory it keeps the log of the first failure; later
+failures do not overwrite that log.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import typing as t
 from .. import _reading, _writing
 from .connection import one_line
 
-# Records of failures that are kept for a unit, bytes of each file that goes into one, and files.
+# How many logs of failures a unit keeps, how many bytes of each log file go into one, and how many files.
 KEPT_FAILURES = 10
 KEPT_BYTES = 256 * 1024
 KEPT_FILES = 200
@@ -42,7 +42,7 @@ def notify(text: str) -> bool:
             channel.connect("\0" + address[1:] if address.startswith("@") else address)
             channel.sendall(text.encode(errors="replace"))
     except OSError as error:
-        print(f"systemd could not be notified: {error}", flush=True)
+        print(f"cannot notify systemd: {error}", flush=True)
         return False
     return True
 
@@ -63,7 +63,7 @@ class State:
         return {name: value for name, value in _reading.read_json(self._path).items() if isinstance(value, kinds.get(name, object))}
 
     def _save(self, **values: t.Any) -> None:
-        """Save values for the next generation. On a full disk this one goes on without."""
+        """Save values for the next generation. On a full disk this generation continues without saved values."""
         self._saved.update(values)
         if not self._path:
             return
@@ -71,7 +71,7 @@ class State:
             keep(self._path, json.dumps(self._saved))
         except OSError as error:
             if self._is_saved:
-                print(f"{self._path} cannot be written: {error.strerror}", flush=True)
+                print(f"cannot write {self._path}: {error.strerror}", flush=True)
             self._is_saved = False
         else:
             self._is_saved = True
@@ -126,7 +126,7 @@ class State:
         :param count: whether it counts among the failures that make the next start back off
         """
         first = self._saved["failure"]
-        # Counted first: without the count the next start would not back off.
+        # Save the count first: without it the next start would not back off.
         self._save(failed=self.failed + count)
         if not first and self._failures:
             first = os.path.join(self._failures, datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ"))
@@ -135,7 +135,7 @@ class State:
                 self._prune()
                 keep_log(first, reason, output, folders)
             except OSError as error:
-                print(f"the log of this failure cannot be kept: {error}", flush=True)
+                print(f"cannot keep the log of this failure: {error}", flush=True)
                 shutil.rmtree(first, ignore_errors=True)
                 return ""
             self._save(failure=first)
@@ -148,7 +148,7 @@ class State:
 
 
 def keep(path: str, text: str) -> None:
-    """Write a file whole or not at all; where the disk has no room for a new one, into the old one's own. Raises OSError."""
+    """Replace a file atomically; when the disk has no space for a second file, overwrite it in place. Raises OSError."""
     data = text.encode()
     try:
         _writing.replace(path, data)
@@ -165,14 +165,14 @@ def keep_log(folder: str, reason: str, output: t.Sequence[str], folders: t.Seque
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "output.log"), "w", encoding="utf-8", errors="replace") as file:
         file.write(f"{now()}: {reason}\n\n" + "".join(line + "\n" for line in output))
-    # Links (Ray's session_latest) lead to what stands beside them.
+    # os.walk does not follow links: Ray's session_latest points to a directory beside it.
     found = [os.path.join(path, name) for source in folders for path, _folders, names in os.walk(source) for name in names if name.endswith(LOGS)]
     try:
         for path in sorted(found, key=_age)[:KEPT_FILES]:
             keep_end(path, os.path.join(folder, os.path.basename(path)))
     except OSError as error:
-        # The program's output is there, which is the most of it.
-        print(f"the log of this failure is kept in part: {error}", flush=True)
+        # The program's output, the most important part, is there.
+        print(f"the log of this failure is incomplete: {error}", flush=True)
 
 
 def _age(path: str) -> float:
@@ -184,11 +184,11 @@ def _age(path: str) -> float:
 
 
 def keep_end(source: str, target: str) -> None:
-    """Copy the end of a file; what is empty, no file of its own (a link, a pipe) or gone is left out. Raises OSError where it can't be written."""
+    """Copy the end of a regular file. Skips empty and missing files, links and pipes. Raises OSError when the target cannot be written."""
     if os.path.exists(target):
         return
     try:
-        # Opening a pipe would wait for a writer.
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
         with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return
@@ -203,7 +203,7 @@ def keep_end(source: str, target: str) -> None:
 
 
 def empty(folder: str) -> None:
-    """Remove what the previous generation has left in a directory of the service. What cannot be removed is reported and left."""
+    """Remove the files that the previous generation has left in a directory of the service. Reports and skips files that cannot be removed."""
     for name in os.listdir(folder) if os.path.isdir(folder) else []:
         path = os.path.join(folder, name)
         try:
@@ -212,4 +212,4 @@ def empty(folder: str) -> None:
             else:
                 os.unlink(path)
         except OSError as error:
-            print(f"a file of the previous generation cannot be removed: {error}", flush=True)
+            print(f"cannot remove a file of the previous generation: {error}", flush=True)

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Threads that cannot fail unnoticed: one that ends by an exception, or misses the heartbeat that it announced, ends the process.
+"""Threads that cannot fail unnoticed: the process ends when one of them raises an exception or misses its heartbeat.
 
-The main thread feeds systemd's watchdog and does not see the other threads by itself. Without this a failed probe would never find a dead engine,
-and a leader that accepts no connection would wait for its workers for ever, under an active unit.
+The main thread feeds systemd's watchdog and does not notice failures of the other threads by itself. Without this module a failed probe would never
+find a dead engine, and a leader that accepts no connections would wait for its workers for ever while its unit is active.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import time
 import traceback
 import typing as t
 
-# Seconds that a late thread has from when it was first seen late: the whole process may have stood still (a machine that was paused), and the
-# thread that runs first again must not blame the others.
+# Seconds that a late thread has after it was first seen late: the whole process may have been paused (a suspended machine), and the thread that
+# resumes first must not blame the others.
 GRACE_SECONDS = 10.0
 
 
 class Heartbeat:
-    """The state of a thread as others see it: its heartbeats, its end, its failure."""
+    """The state of a thread as other threads see it: heartbeats, end, failure."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -31,12 +31,12 @@ class Heartbeat:
         self._late: tuple[float, float] = (0.0, 0.0)
 
     def beat(self, timeout: float) -> None:
-        """A heartbeat, sent by the thread itself: the next one comes within so many seconds."""
+        """Send a heartbeat, from the thread itself: the next one follows within C(timeout) seconds."""
         self._timeout = timeout
         self._due = time.monotonic() + timeout
 
     def suspend(self) -> None:
-        """Announced by the thread itself: what it does now may take any time, as reading a program's output."""
+        """Expect no heartbeat until the next one, called from the thread itself: its work now may take any time, such as reading a program's output."""
         self._due = None
 
     def trouble(self) -> str:
@@ -54,14 +54,14 @@ class Heartbeat:
 
 
 class Threads:
-    """All threads of a process but the main one, which queries C(trouble) now and then."""
+    """All threads of a process except the main one, which calls C(trouble) periodically."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: list[Heartbeat] = []
 
     def start(self, name: str, work: t.Callable[[Heartbeat], None], for_ever: bool = False) -> Heartbeat:
-        """Run something in a thread. Raises RuntimeError where the system has none left.
+        """Run something in a thread. Raises RuntimeError when the system cannot start another thread.
 
         :param name: what the thread does, for messages, as the end of "the thread that"
         :param for_ever: whether its end is a failure too
@@ -82,7 +82,7 @@ class Threads:
         try:
             work(heartbeat)
             heartbeat.failure = "it has ended" if for_ever else ""
-        except BaseException as error:  # pylint: disable=broad-exception-caught  # Whatever it is: no other thread would notice.
+        except BaseException as error:  # pylint: disable=broad-exception-caught  # Otherwise no other thread would notice.
             heartbeat.failure = f"{type(error).__name__}: {error}"[:500]
             traceback.print_exc()
         finally:

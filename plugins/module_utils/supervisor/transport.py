@@ -41,7 +41,7 @@ class Transport:
 
     @property
     def used(self) -> str:
-        # The transport of channels counts more than what NCCL has found and might use.
+        # What the channels use takes precedence over what NCCL has found and might use.
         return ", ".join(sorted(self._channels)) or self._using
 
     def complaint(self, expected: str) -> str:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker: starts its program when the leader says so, and stops it when the leader's generation ends."""
+"""The worker: starts its program when the leader sends the start message, and stops it when the leader's generation ends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Worker(base.Supervisor):
         self.send({"ended": ended.reason, "requested": ended.requested})
 
     def reach_leader(self, heartbeat: Heartbeat) -> None:
-        """Connect to the leader, however long it takes, then pass on its messages. Runs in a thread of its own."""
+        """Connect to the leader without a time limit, then pass on its messages. Runs in its own thread."""
         options = self.options
         while True:
             heartbeat.beat(CONNECT_SECONDS)

@@ -38,14 +38,14 @@ def spoilt(host: Host, release: str) -> Iterator[Callable[..., str]]:
 def test_a_plain_install(spoilt: Callable[..., str]) -> None:
     """What vLLM 0.32.0 brings when nothing but vLLM is asked for: the newest compiler beside torch's runtime."""
     said = spoilt("{install} nvidia-cuda-nvcc==13.5.37 nvidia-nvvm==13.5.37 nvidia-cuda-crt==13.5.37 nvidia-cuda-cccl==13.3.5.0.6")
-    assert "torch is built for CUDA 13.0, and beside it stand nvcc 13.5, ptxas 13.5, nvvm 13.5, crt 13.5, cccl 13.3 (of 13.0: cudart, cupti, nvrtc)" in said
-    assert "resolved in one step with torch" in said
+    assert "torch is built for CUDA 13.0, but the toolkit has nvcc 13.5, ptxas 13.5, nvvm 13.5, crt 13.5, cccl 13.3 (version 13.0: cudart, cupti, nvrtc)" in said
+    assert "resolved together with torch" in said
 
 
 def test_a_floating_nvvm(spoilt: Callable[..., str]) -> None:
     """nvcc --version is all right, and what it compiles is not."""
     said = spoilt("{install} nvidia-nvvm==13.5.37 nvidia-cuda-crt==13.5.37")
-    assert "beside it stand nvvm 13.5, crt 13.5" in said
+    assert "but the toolkit has nvvm 13.5, crt 13.5" in said
 
 
 def test_a_floating_nvvm_that_nobody_speaks_of(spoilt: Callable[..., str]) -> None:
@@ -55,17 +55,17 @@ def test_a_floating_nvvm_that_nobody_speaks_of(spoilt: Callable[..., str]) -> No
         "cd {copy}/lib/python3.*/site-packages && mv nvidia_nvvm-13.5.37.dist-info nvidia_nvvm-13.0.88.dist-info"
         " && mv nvidia_cuda_crt-13.5.37.dist-info nvidia_cuda_crt-13.0.88.dist-info",
     )
-    assert "nvcc does not compile for 9.0" in said and "Unsupported .version 9.5" in said
+    assert "nvcc cannot compile for 9.0" in said and "Unsupported .version 9.5" in said
 
 
 def test_a_missing_libcudart(spoilt: Callable[..., str]) -> None:
     said = spoilt("rm {copy}/cuda/lib/libcudart.so")
-    assert "what nvcc compiled does not link" in said and "cannot find -lcudart" in said
+    assert "nvcc's output cannot be linked" in said and "cannot find -lcudart" in said
 
 
 def test_no_libraries_where_jit_builds_look(spoilt: Callable[..., str]) -> None:
     said = spoilt("rm {copy}/cuda/lib64")
-    assert "there is no nvrtc" in said or "cannot find -lcudart" in said
+    assert "lacks nvrtc" in said or "cannot find -lcudart" in said
 
 
 def test_no_headers_of_cccl(spoilt: Callable[..., str]) -> None:
@@ -105,6 +105,6 @@ def test_gpus_that_do_not_compute_stop_the_play(host: Host, release: str, conver
     assert played.status != 0
     told = " ".join(played.output.split())
     assert "the driver is 580.95.05 now and was not there" in told
-    assert "does not pass the smoke test: the kernel compiles and does not run with driver 580.95.05: GPU 0 (NVIDIA H100 80GB HBM3)" in told
+    assert "does not pass the smoke test: the kernel compiles, but does not run with driver 580.95.05: GPU 0 (NVIDIA H100 80GB HBM3)" in told
     assert "No service was touched." in told
     assert host.file(f"{release}/cuda.json").content_string == former

@@ -120,7 +120,7 @@ def test_never_served_is_not_started_for_ever(host: Host, play: Callable[..., An
     never, other = {**WRONG_TYPE, "name": "never", "port": 8003, "gpus": [2]}, large.main_pid
     done = play(variables=plan(UPGRADED, {**SMALL, "transformers_args": {"dtype": "float32"}}, never))
     said = on_one_line(done.output)
-    assert done.status != 0 and "it has never passed its gate on this host. It was stopped and disabled" in said, done.output
+    assert done.status != 0 and "it has never passed the health gate on this host. It was stopped and disabled" in said, done.output
     unit = Unit(host, "vllm-never.service")
     assert unit.main_pid == "0" and unit.show("SubState") != "auto-restart" and unit.show("UnitFileState") == "disabled"
     assert "--dtype=float32" in kept(host, "qwen3-dev")["unit_text"] and "float32" in small.show("ExecStart")

@@ -76,7 +76,7 @@ def test_the_host_that_downloads_dies(fleet: Fleet, tmp_path: Path) -> None:
     fleet.check("lab-gpu2", "lab-gpu3")
     for name in ("lab-gpu2", "lab-gpu3"):
         said = fleet.journal(name)
-        assert "asking the other endpoints" in said, said
+        assert "using the other endpoints" in said, said
     done = play(CONVERGE, "-l", ",".join(names))
     assert done.status == 0, done.output
     fleet.check(*names)

@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_waits_for_a_part_that_failed_waits_no_longer() -> None:
     Followed("t", [FELL], together="big").follow("a")
     found = Followed("t", [WAITS], together="big").follow("b")
-    assert found["error"] == "Start of big is not waited for any longer, since it is a part of what failed on a: Start of big failed: ValueError: no"
+    assert found["error"] == "Start of big: stopped waiting, because its group has failed on a: Start of big failed: ValueError: no"
 
 
 @pytest.mark.parametrize(("task", "keys"), [("t", {"together": "other"}), ("t", {}), ("the gate after a rollback", {"together": "big"})])

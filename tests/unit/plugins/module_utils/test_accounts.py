@@ -66,7 +66,7 @@ def test_a_group_that_came_later_is_added(host: Host) -> None:
 @pytest.mark.parametrize("comment", ["Somebody,,,", "", "inferops service b"])
 def test_somebody_elses_is_refused_and_not_removed(host: Host, comment: str) -> None:
     host.user("inferops-a", comment)
-    with pytest.raises(RuntimeError, match="was not made by inferops.gpu for service a"):
+    with pytest.raises(RuntimeError, match="was not created by inferops.gpu for service a"):
         ensure()
     if "service" not in comment:
         assert not _accounts.remove("inferops-a")

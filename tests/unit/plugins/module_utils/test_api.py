@@ -101,20 +101,20 @@ def test_no_proxy_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("/health", (503, None), "/health answered 503"),
         ("/health", (302, None), "/health answered 302"),
-        ("/v1/models", (200, {"data": [{"id": "other"}]}), "names other and not m"),
-        ("/v1/models", (200, {"data": ["m", None, 3]}), "names nothing and not m"),
-        ("/v1/models", (200, ["m"]), "something else than a list of data"),
-        ("/v1/models", (200, None), "something else than a list of data"),
-        ("/v1/models", (401, {"error": "Unauthorized"}), "is api_key of the service"),
+        ("/v1/models", (200, {"data": [{"id": "other"}]}), "lists other and not m"),
+        ("/v1/models", (200, {"data": ["m", None, 3]}), "lists nothing and not m"),
+        ("/v1/models", (200, ["m"]), "did not answer with a list of data"),
+        ("/v1/models", (200, None), "did not answer with a list of data"),
+        ("/v1/models", (401, {"error": "Unauthorized"}), "is the service.s api_key"),
         ("/v1/chat/completions", (500, {"error": "EngineDead"}), "answered 500"),
-        ("/v1/chat/completions", (200, {"object": "error"}), "something else than a completion"),
-        ("/v1/chat/completions", (200, {"choices": {}}), "something else than a completion"),
-        ("/v1/chat/completions", (200, {"choices": [["message"]]}), "something else than a completion"),
-        ("/v1/chat/completions", (200, {"choices": [{"message": ["content"]}]}), "something else than a completion"),
+        ("/v1/chat/completions", (200, {"object": "error"}), "did not answer with a completion"),
+        ("/v1/chat/completions", (200, {"choices": {}}), "did not answer with a completion"),
+        ("/v1/chat/completions", (200, {"choices": [["message"]]}), "did not answer with a completion"),
+        ("/v1/chat/completions", (200, {"choices": [{"message": ["content"]}]}), "did not answer with a completion"),
         ("/v1/chat/completions", (200, {"choices": [{"message": {"content": ["a"], "reasoning": 7}}]}), "empty content$"),
         ("/v1/chat/completions", (200, completion("")), "empty content$"),
         ("/v1/chat/completions", (200, completion("  \n")), "empty content$"),
-        ("/v1/chat/completions", (200, completion(None, "all of it")), "take its reasoning_parser away"),
+        ("/v1/chat/completions", (200, completion(None, "all of it")), "remove its reasoning_parser"),
     ],
 )
 def test_what_does_not_serve(server: Server, path: str, answer: tuple[int, Any], error: str) -> None:
@@ -141,7 +141,7 @@ def test_a_thought_alone_counts_unless_the_model_is_known_not_to_think(server: S
     else:
         with pytest.raises(_openai_api.ApiError) as error:
             verify_service(server, thinking, switch=switch)
-        assert ("take its reasoning_parser away" in str(error.value)) == (thinking == "never")
+        assert ("remove its reasoning_parser" in str(error.value)) == (thinking == "never")
 
 
 @pytest.mark.parametrize("switch", ["enable_thinking", "thinking"])
@@ -211,7 +211,7 @@ def test_a_server_that_fails_is_not_asked_for_something_else(server: Server) -> 
 
 def test_who_answers_nothing_is_told_with_the_first_answer(server: Server) -> None:
     server.answers["/v1/chat/completions"] = NO_TEMPLATE
-    with pytest.raises(_openai_api.ApiError, match=r"nothing that a model is asked for \(chat, .*default chat template"):
+    with pytest.raises(_openai_api.ApiError, match=r"supports none of the tasks \(chat, .*default chat template"):
         verify_service(server, task="auto")
 
 
@@ -315,7 +315,7 @@ def test_a_byte_now_and_then_does_not_hold_anybody(wild: Wild, before: bytes) ->
 
     api = wild(drip, 0.6)  # type: ignore[call-arg]
     began = time.monotonic()
-    with pytest.raises(_openai_api.ApiError, match="no whole answer after 1 s"):
+    with pytest.raises(_openai_api.ApiError, match="no complete answer after 1 s"):
         api.call("/x")
     assert time.monotonic() - began < 5
 
@@ -391,7 +391,7 @@ def test_a_certificate_of_somebody_else(encrypted: Server, certificate: Certific
 
 
 def test_a_file_of_authorities_that_is_not_there(encrypted: Server) -> None:
-    with pytest.raises(_openai_api.ApiError, match="the certificates in /nowhere/ca.pem cannot be read: .*No such file"):
+    with pytest.raises(_openai_api.ApiError, match="cannot read the certificates in /nowhere/ca.pem: .*No such file"):
         ask_encrypted(encrypted, _openai_api.Trust(True, "llm.example.org", "/nowhere/ca.pem"))
 
 

@@ -25,12 +25,12 @@ PARSER = SimpleNamespace(__name__="parser", __loader__=SimpleNamespace(get_sourc
         # uv and git have such statuses of their own: no signal bears the number.
         (128, "ended with status 128"),
         (255, "ended with status 255"),
-        (-9, "was killed by SIGKILL (as a rule by the kernel, because the host or the unit's control group ran out of memory"),
+        (-9, "was killed by SIGKILL (usually by the kernel, because the host or the unit's control group ran out of memory"),
         # As a shell tells of it.
-        (137, "was killed by SIGKILL (as a rule by the kernel"),
+        (137, "was killed by SIGKILL (usually by the kernel"),
         (-11, "was killed by SIGSEGV (an error in native code"),
-        (-7, "was killed by SIGBUS (a file that is mapped"),
-        (-6, "was killed by SIGABRT (native code gave up"),
+        (-7, "was killed by SIGBUS (a memory-mapped file"),
+        (-6, "was killed by SIGABRT (native code aborted"),
         (-31, "was killed by SIGSYS (a system call that the unit's SystemCallFilter"),
         (-10, "was killed by SIGUSR1"),
         (-200, "was killed by signal 200"),
@@ -56,7 +56,7 @@ def killed(folder: Path, name: str, words: str = "") -> str:
 @pytest.mark.parametrize("words", ["", "echo a warning before it >&2"])
 def test_a_parser_that_is_killed(tmp_path: Path, words: str) -> None:
     """And not what it happened to say before."""
-    with pytest.raises(RuntimeError, match=r"^It was killed by SIGKILL \(as a rule by the kernel"):
+    with pytest.raises(RuntimeError, match=r"^It was killed by SIGKILL \(usually by the kernel"):
         vllm_arguments.ask(PARSER, killed(tmp_path, "python", words), [], {}, None, None)
 
 

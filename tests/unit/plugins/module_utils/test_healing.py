@@ -82,7 +82,7 @@ EMPTY = {"choices": [{"message": {"content": ""}}]}
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (200, EMPTY, "empty content"), (200, {"choices": []}, "something else"), (200, None, "something else"), (302, {}, "302"),
+        (200, EMPTY, "empty content"), (200, {"choices": []}, "did not answer with"), (200, None, "did not answer with"), (302, {}, "302"),
         (400, {"error": "no chat template"}, "no chat template"), (401, {"error": "Unauthorized"}, "api_key"), (404, {}, "404"), (499, {}, "499"),
     ],
 )
@@ -113,7 +113,7 @@ def test_who_neither_answers_nor_makes_a_step_hangs(engine: tuple[str, Engine]) 
 @pytest.mark.parametrize(
     ("readings", "verdict", "words"),
     [
-        ([10.0, 70.0], "unknown", "60.0 s of processor time"), ([10.0, 10.001], "hangs", "0.0 s of processor time"), ([None, None], "unknown", "systemd"),
+        ([10.0, 70.0], "unknown", "60.0 s of CPU time"), ([10.0, 10.001], "hangs", "0.0 s of CPU time"), ([None, None], "unknown", "systemd"),
         ([10.0, None], "unknown", "systemd"), ([10.0, 1.0], "unknown", "systemd"),
     ],
 )

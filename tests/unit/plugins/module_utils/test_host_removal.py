@@ -128,7 +128,7 @@ def test_all_that_is_ours_goes_and_nothing_else(host: Host) -> None:
     # Whoever owns weights stays with them.
     assert [user.pw_name for user in host.users] == ["inferops", "somebody"]
     left = "\n".join(done.left)
-    assert "o--m/main (o/m, 0.0 GB): weights stay, and the account inferops with them" in left
+    assert "o--m/main (o/m, 0.0 GB): weights are kept, together with the account inferops" in left
     assert all(str(path) in left for path in (host.base / "etc" / "mine.env", host.base / "usr-local" / "lib" / "mine.py", host.base / "state" / "mine"))
 
 

@@ -249,18 +249,18 @@ class TestPages:
     @pytest.mark.parametrize(
         ("entries", "says"),
         [
-            ([{**BIG, "path": "../evil"}], "can't be named '../evil'"),
+            ([{**BIG, "path": "../evil"}], "'../evil' is not a valid file name"),
             ([{**BIG, "path": "a\nproxy = x"}], "line break"),
             ([BIG, BIG], "twice"),
-            ([{**BIG, "lfs": {"oid": "0" * 64, "size": -5}}], "-5 is no size"),
-            ([{**BIG, "lfs": {"oid": "0" * 64, "size": True}}], "True is no size"),
-            ([{**BIG, "lfs": {"oid": "../x", "size": 5}}], "is no sha256"),
-            ([{**BIG, "lfs": None, "oid": None}], "without a hash"),
-            ([{**BIG, "lfs": ["x"], "oid": "0" * 40, "size": "1"}], "'1' is no size"),
+            ([{**BIG, "lfs": {"oid": "0" * 64, "size": -5}}], "-5 is not a size"),
+            ([{**BIG, "lfs": {"oid": "0" * 64, "size": True}}], "True is not a size"),
+            ([{**BIG, "lfs": {"oid": "../x", "size": 5}}], "is not a sha256"),
+            ([{**BIG, "lfs": None, "oid": None}], "has no hash"),
+            ([{**BIG, "lfs": ["x"], "oid": "0" * 40, "size": "1"}], "'1' is not a size"),
             ([{**BIG, "path": "a"}, {**BIG, "path": "a/b"}], "a file and a folder"),
             ([BIG, "text"], "no paths and sizes"),
-            ([{**BIG, "path": 5}], "path that is none"),
-            ([{**BIG, "path": "x" * 100_000}], "path that is none"),
+            ([{**BIG, "path": 5}], "an invalid path"),
+            ([{**BIG, "path": "x" * 100_000}], "an invalid path"),
         ],
     )
     def test_entries_that_are_refused(self, server: Server, entries: Any, says: str) -> None:

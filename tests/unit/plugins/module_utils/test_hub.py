@@ -47,13 +47,13 @@ def test_an_answer_without_a_commit_is_no_hub(monkeypatch: pytest.MonkeyPatch, a
 
 def test_a_repository_with_nothing_wanted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = answering(monkeypatch, {"/api/models/a/b/tree/c1?recursive=true&expand=false": ([SMALL], None)})
-    with pytest.raises(_hub.HubError, match="no file that is wanted"):
+    with pytest.raises(_hub.HubError, match="leave none of the repository's"):
         hub.read_files("a/b", "c1", ["*"])
 
 
 @pytest.mark.parametrize(
     ("code", "token", "says"),
-    [(401, False, "set weights_token"), (403, True, "accept its licence"), (404, False, "no such repository or revision"), (503, False, "503 said")],
+    [(401, False, "set weights_token"), (403, True, "accept its license"), (404, False, "no such repository or revision"), (503, False, "503 said")],
 )
 def test_refusals_name_the_way_out(code: int, token: bool, says: str) -> None:
     assert says in _hub.explain(code, "said", token)

@@ -99,13 +99,13 @@ def file(path: str, **keys: Any) -> dict[str, Any]:
     ("files", "says"),
     [
         ([file("a"), file("b"), file("a")], "'a' is listed twice"),
-        ([file("a/b/c"), file("a/b")], "'a/b' is a file and a folder"),
-        ([file("a", sha256="0" * 63)], "is no sha256"),
-        ([file("a", sha256=None)], "without a hash"),
-        ([file("a", sha256=None, git_sha1="x" * 40)], "is no git_sha1"),
+        ([file("a/b/c"), file("a/b")], "'a/b' is both a file and a folder"),
+        ([file("a", sha256="0" * 63)], "is not a sha256"),
+        ([file("a", sha256=None)], "has no hash"),
+        ([file("a", sha256=None, git_sha1="x" * 40)], "is not a git_sha1"),
         ([file(str(number), size=2**50) for number in range(9)], "larger than"),
         ([file("a")] * (answers.MAX_FILES + 1), "more than"),
-        ({"a": 1}, "no list of files"),
+        ({"a": 1}, "not a list of files"),
     ],
 )
 def test_files_in_each_others_way(files: Any, says: str) -> None:

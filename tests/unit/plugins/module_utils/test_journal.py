@@ -278,7 +278,7 @@ FORMS = [
     (
         "the OOM killer",
         ["vllm-a.service: A process of this unit has been killed by the OOM killer.", *TRACE, GONE],
-        "a process of the unit was killed by SIGKILL (as a rule by the kernel",
+        "a process of the unit was killed by SIGKILL (usually by the kernel",
     ),
     ("an engine that was killed", [*TRACE, GONE.replace("{}", "{'EngineCore_DP0': -9}")], "EngineCore_DP0 was killed by SIGKILL"),
     (

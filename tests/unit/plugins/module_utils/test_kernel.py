@@ -265,7 +265,7 @@ def test_a_value_that_the_kernel_makes_another_of(tree: Tree, monkeypatch: pytes
     wanted = {BACKLOG: "65535"}
     first = applying.apply(wanted, root=tree.root)
     assert first.after[BACKLOG] == "60000"
-    assert "keeps another" in first.not_set[0]["why"]
+    assert "uses another one" in first.not_set[0]["why"]
     second = applying.apply(wanted, root=tree.root)
     assert second.after == {} and len(second.not_set) == 1
 
@@ -325,7 +325,7 @@ def test_an_order_is_not_given(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> N
     tree.write("/proc/sys/vm/compact_memory", "")
     monkeypatch.setattr(keys, "read_value", lambda root, key: None)
     made = applying.apply({"vm.compact_memory": "1"}, root=tree.root)
-    assert [(item["key"], "read back" in item["why"]) for item in made.not_set] == [("vm.compact_memory", True)]
+    assert [(item["key"], "cannot be read" in item["why"]) for item in made.not_set] == [("vm.compact_memory", True)]
     assert tree.read("/proc/sys/vm/compact_memory") == ""
 
 
@@ -363,10 +363,10 @@ def test_warnings() -> None:
     items.append({"key": "e.f", "wanted": "1", "in_force": "2", "why": "so", "kept": False})
     found = [{"key": "a.b", "file": "/etc/x", "value": None, "why": "later"}, {"key": "c.d", "file": "/etc/x", "value": "2", "why": "later"}]
     said = kernel_settings.warnings(items, found)
-    assert [sentence.split(":")[0] for sentence in said] == ["Not set", "Not set", f"/etc/x wins over {files.SYSCTL_FILE} (later)"]
+    assert [sentence.split(":")[0] for sentence in said] == ["Not set", "Not set", f"/etc/x overrides {files.SYSCTL_FILE} (later)"]
     assert "a.b (wanted 1, in force nothing), c.d (wanted 1, in force nothing)" in said[0]
-    assert said[0].endswith("kept for the next boot.") and said[1].startswith("Not set: e.f (wanted 1, in force 2): so. It is not kept")
-    assert said[2].endswith("a.b is taken out, c.d = 2.")
+    assert said[0].endswith("configured for the next boot.") and said[1].startswith("Not set: e.f (wanted 1, in force 2): so. It is not configured")
+    assert said[2].endswith("a.b is excluded, c.d = 2.")
 
 
 # Facts

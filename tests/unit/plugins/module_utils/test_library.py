@@ -212,9 +212,9 @@ def test_what_the_module_does_not_unpack(names: list[str]) -> None:
     with zipfile.ZipFile(made, "w") as file:
         for path in names:
             file.writestr(path, "")
-    with pytest.raises(ValueError, match="the archive holds"):
+    with pytest.raises(ValueError, match="the archive (contains|is empty)"):
         module.unpack(base64.b64encode(made.getvalue()).decode())
-    with pytest.raises(ValueError, match="no zip archive"):
+    with pytest.raises(ValueError, match="not a zip archive"):
         module.unpack(base64.b64encode(b"x").decode())
 
 

@@ -152,11 +152,11 @@ def test_topology_in_colours_and_none_at_all() -> None:
 @pytest.mark.parametrize(
     ("said", "fix"),
     [
-        ("Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.126", "reboot the host, or stop what uses the GPUs"),
+        ("Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.126", "reboot the host, or stop all programs that use the GPUs"),
         ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "the kernel module is not loaded"),
         ("Unable to determine the device handle for GPU0000:19:00.0: Unknown Error", "Xid 79"),
         ("Unable to determine the device handle for GPU 0000:C1:00.0: GPU is lost.  Reboot the system to recover this GPU", "reboot the host"),
-        ("Killed by a signal", "get nvidia-smi to work"),
+        ("Killed by a signal", "run nvidia-smi on the host"),
     ],
     ids=["mismatch", "no module", "no handle", "lost", "else"],
 )

@@ -70,7 +70,7 @@ def test_what_a_stranger_has_put_into_shared_memory_is_not_taken(
         os.chown(place, FORMER, FORMER)
     before = owner(place)
     assert started(own_folders, monkeypatch, "--memory=inferops-a") == 1
-    assert "Take it away" in capsys.readouterr().err
+    assert "Remove it" in capsys.readouterr().err
     assert owner(etc)[:2] == (0, 0) and owner(place) == before
 
 
@@ -157,7 +157,7 @@ def test_a_folder_of_ray_for_another_group_is_emptied_where_all_in_it_is_the_ser
 
 def test_a_unit_that_comes_back_does_not_empty_what_is_somebody_elses(tmp_path: Path) -> None:
     path = planted(tmp_path / "opt" / "nvidia", 0, 0o755, 0)
-    with pytest.raises(_safe_paths.Unsafe, match="it is root's, and what is in it is not of this service"):
+    with pytest.raises(_safe_paths.Unsafe, match="it belongs to root, and its contents do not belong to this service"):
         _former_unit.give_back(UNIT.format(user="nobody", group="nogroup"), ["python3", "own_folders.py", "--user=daemon", f"--ray={path}"])
     assert (path / "file").read_text() == "text" and owner(path) == (0, 0, 0o755)
 

@@ -31,7 +31,7 @@ def test_each_for_itself() -> None:
     """What hangs, raises or dies is told, and takes nothing else along."""
     found, failed = _reading.ask(JOBS, 1)
     assert list(found) == ["first", "after it", "large"] and found["after it"] == {"a": "é"} and len(found["large"]) == 3_000_000
-    assert failed["raises"] == "KeyError: 'x'" and failed["hangs"] == "it did not answer within 1 s" and failed["dies"] == "its process ended"
+    assert failed["raises"] == "KeyError: 'x'" and failed["hangs"] == "it did not answer within 1 s" and failed["dies"] == "its process has ended"
     assert "is no JSON" in failed
 
 

@@ -66,7 +66,7 @@ def test_a_manifest_that_names_other_places(tmp_path: Path, row: dict[str, Any])
     """The account of the services may have written it: root makes no link by such a name."""
     about = {"path": str(tmp_path / "r"), "repo": "a/b", "manifest": str(tmp_path / "r.manifest.json")}
     (tmp_path / "r.manifest.json").write_text(json.dumps({**MANIFEST, "files": [{"size": 3, "sha256": "0" * 64, **row}]}), encoding="utf-8")
-    with pytest.raises(ValueError, match="can't be named"):
+    with pytest.raises(ValueError, match="is not a valid file name"):
         weights_share.links_of(about)
 
 
@@ -83,10 +83,10 @@ def test_a_manifest_that_is_none_tells_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (None, "is not there"),
-        ([], "holds no config.json, nor anything else"),
-        (["x.safetensors"], "holds no config.json"),
-        (["config.json"], "holds no file of weights"),
+        (None, "does not exist"),
+        ([], "has no config.json (it is empty)"),
+        (["x.safetensors"], "has no config.json"),
+        (["config.json"], "has no weights"),
         (["config.json", "x.safetensors"], ""),
     ],
 )

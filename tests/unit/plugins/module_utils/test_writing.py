@@ -64,7 +64,7 @@ def test_a_status_goes_on_without_its_file(tmp_path: Path, capsys: pytest.Captur
     status = _writing.StatusFile(str(tmp_path / "nowhere" / "status.json"))
     status.put({"text": "one"})
     status.put({"text": "two"})
-    assert capsys.readouterr().out.count("can't be written") == 1
+    assert capsys.readouterr().out.count("cannot write ") == 1
     (tmp_path / "nowhere").mkdir()
     status.put({"text": "three"})
     assert json.loads((tmp_path / "nowhere" / "status.json").read_text()) == {"text": "three"}

@@ -40,9 +40,9 @@ def test_a_link_in_a_folder_of_somebody_else_is_not_followed(tmp_path: Path, pla
     os.chown(cache, STRANGER, STRANGER)
     path = cache / "rpc" if planted == "link" else cache / "rpc" / "rpc"
     before = [(found.st_uid, found.st_mode) for found in (etc.stat(), (etc / "rpc").stat())]
-    with pytest.raises(OSError, match="does not follow it"):
+    with pytest.raises(OSError, match="it is not followed"):
         _directories.describe(str(path))
-    with pytest.raises(OSError, match="does not follow it"):
+    with pytest.raises(OSError, match="it is not followed"):
         directories.make(str(path), "nobody", GROUP, 0o777)
     assert [(found.st_uid, found.st_mode) for found in (etc.stat(), (etc / "rpc").stat())] == before
 
@@ -100,7 +100,7 @@ def test_a_folder_of_somebody_else_is_an_error_before_anything_is_changed(tmp_pa
     (tmp_path / "a" / "file").mkdir(parents=True)
     own = {"owner": owner, "group": "nogroup", "mode": "0750", "keep": True, "of": ["nobody", "daemon", "no-such-user"]}
     rows = [{"path": str(tmp_path / "new")}, {"path": str(tmp_path / "a"), **own}, {"path": str(tmp_path / "b"), **own}]
-    for uid, why in ((STRANGER, f"somebody else (user id {STRANGER})"), (0, "it is root's")):
+    for uid, why in ((STRANGER, f"another account (user id {STRANGER})"), (0, "it belongs to root")):
         os.chown(tmp_path / "a", uid, uid)
         said = outcome(monkeypatch, rows)["msg"]
         assert why in said and "Nothing was changed" in said and not (tmp_path / "new").exists()

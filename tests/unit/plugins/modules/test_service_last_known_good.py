@@ -126,7 +126,7 @@ def test_check_mode_changes_nothing(host: Host) -> None:
 
 def test_a_service_that_never_passed_is_stopped_and_disabled(host: Host) -> None:
     done = service_last_known_good.restore(host.item(), check_mode=False)
-    assert done == {"action": "stopped", "why": "it has never passed its gate on this host"}
+    assert done == {"action": "stopped", "why": "it has never passed the health gate on this host"}
     assert [name for name, _files in host.calls] == ["stop", "disable"]
 
 
@@ -143,7 +143,7 @@ def test_a_service_that_cannot_be_restored_does_not_keep_the_others(host: Host, 
     host.change()
     monkeypatch.setattr(_last_known_good.State, "restore", lambda _state: (_ for _ in ()).throw(OSError("disk full")))
     done = service_last_known_good.restore_all([host.item(), {**host.item(), "name": "b", "served": "/no/such"}], check_mode=False)
-    assert done["outcomes"]["a"] == {"action": "failed", "why": "going back failed: disk full"}
+    assert done["outcomes"]["a"] == {"action": "failed", "why": "the rollback failed: disk full"}
     assert (done["outcomes"]["b"]["action"], done["restored"], done["changed"]) == ("stopped", [], True)
     assert done["diff"] == {"before": {"b": "failed"}, "after": {"b": "stopped"}}
 

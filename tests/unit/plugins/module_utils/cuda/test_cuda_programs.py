@@ -77,7 +77,7 @@ def test_another_toolkit(release: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cuda", "said"),
-    [("None", r"torch 2\.13\.0\+cpu is a build without CUDA.*torch==2\.13\.0,!=2\.13\.0\+cpu in vllm_overrides"), ("'12.8'", r"no nvcc stands beside it.*cuda_source: system")],
+    [("None", r"torch 2\.13\.0\+cpu is a build without CUDA.*torch==2\.13\.0,!=2\.13\.0\+cpu to vllm_overrides"), ("'12.8'", r"its wheels contain no nvcc.*cuda_source: system")],
 )
 def test_layouts_that_cannot_be(release: Path, cuda: str, said: str) -> None:
     torch(release, "2.13.0+cpu", cuda)
@@ -91,7 +91,7 @@ def test_parts_of_several_releases() -> None:
     module.check_parts({"nvcc": "13.0", "crt": "13.0"}, "13.0", "Cure.")
     with pytest.raises(module.ToolkitError) as told:
         module.check_parts({"nvcc": "13.5", "cudart": "13.0", "nvvm": "13.5", "cccl": ""}, "13.0", "Cure.")
-    assert str(told.value) == "torch is built for CUDA 13.0, and beside it stand nvcc 13.5, nvvm 13.5 (of 13.0: cudart) and there is no cccl. Cure."
+    assert str(told.value) == "torch is built for CUDA 13.0, but the toolkit has nvcc 13.5, nvvm 13.5 (version 13.0: cudart) and lacks cccl. Cure."
 
 
 def test_bindings_that_two_packages_bring(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_architectures(stated: str, gpus: list[dict[str, Any]], found: list[str]
     assert smoke_test.wanted_architectures(stated, gpus) == found
 
 
-@pytest.mark.parametrize(("stated", "said"), [("", "no GPU here says"), ("sm_90", "no compute capability")])
+@pytest.mark.parametrize(("stated", "said"), [("", "no GPU to compile for"), ("sm_90", "not a compute capability")])
 def test_no_architectures(stated: str, said: str) -> None:
     module = smoke_test
     with pytest.raises(module.ToolkitError, match=said):
@@ -172,11 +172,11 @@ def test_caches_of_another_cuda(release: Path, tmp_path: Path, monkeypatch: pyte
     ("module", "paths", "fix"),
     [
         ("580.95.05", ["cuda-13/compat/libcuda.so.550.54.15", "lib/libcuda.so.580.95.05"], "a reboot does not help"),
-        ("580.95.05", ["old/libcuda.so.535.104.05", "lib/libcuda.so.580.95.05"], "Take its folder out of /etc/ld.so.conf.d"),
-        ("550.54.15", ["lib/libcuda.so.580.95.05"], "reboot, so that the new module is loaded"),
+        ("580.95.05", ["old/libcuda.so.535.104.05", "lib/libcuda.so.580.95.05"], "Remove its folder from /etc/ld.so.conf.d"),
+        ("550.54.15", ["lib/libcuda.so.580.95.05"], "reboot to load the new module"),
         ("580.95.05", [], "ldconfig -p lists no libcuda.so.1"),
-        ("580.95.05", ["lib/libcuda.so.580.95.05"], "if it stays"),
-        ("", ["lib/libcuda.so.580.95.05"], "if it stays"),
+        ("580.95.05", ["lib/libcuda.so.580.95.05"], "if the error persists"),
+        ("", ["lib/libcuda.so.580.95.05"], "if the error persists"),
     ],
 )
 def test_error_803_says_which_library_the_loader_finds(

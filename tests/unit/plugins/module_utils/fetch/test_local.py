@@ -59,7 +59,7 @@ def test_first_sight(local: types.ModuleType, spec: dict[str, Any], monkeypatch:
     (Path(spec["path"]) / ".git").mkdir()
     (Path(spec["path"]) / ".git" / "index").write_text("", encoding="utf-8")
     status, said = run(local, spec, monkeypatch)
-    assert (status, "taken for right as no manifest came" in said["text"]) == (0, True)
+    assert (status, "trusted on first use because they have no manifest" in said["text"]) == (0, True)
     record = json.loads(Path(spec["record"]).read_text(encoding="utf-8"))
     assert [file["path"] for file in record["files"]] == sorted(FILES)
     assert verified(spec) == [spec["path"]]
@@ -68,7 +68,7 @@ def test_first_sight(local: types.ModuleType, spec: dict[str, Any], monkeypatch:
     assert verified(spec) == []
     status, said = run(local, spec, monkeypatch)
     assert status == 3
-    assert "model.safetensors has other contents" in said["error"]
+    assert "model.safetensors has a different sha256" in said["error"]
     assert f"remove {spec['record']}" in said["fix"]
     path.unlink()
     assert "model.safetensors is missing" in run(local, spec, monkeypatch)[1]["error"]
@@ -96,12 +96,12 @@ def test_a_manifest_counts(local: types.ModuleType, spec: dict[str, Any], monkey
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (manifest(**{"model.safetensors": b"weighty"}), "model.safetensors has other contents than it should"),
+        (manifest(**{"model.safetensors": b"weighty"}), "model.safetensors has a different sha256"),
         (manifest(**{"model.safetensors": b"weights and more"}), "model.safetensors has 7 bytes instead of 16"),
         (manifest(**{"absent.json": b"x"}), "absent.json is missing"),
-        ("{}", "is no manifest"),
-        ("not json", "is no manifest"),
-        ('{"files": [{"path": "config.json"}]}', "is no manifest"),
+        ("{}", "is not a manifest"),
+        ("not json", "is not a manifest"),
+        ('{"files": [{"path": "config.json"}]}', "is not a manifest"),
     ],
 )
 def test_what_is_wrong_is_told(local: types.ModuleType, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:

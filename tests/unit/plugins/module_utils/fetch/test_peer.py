@@ -115,7 +115,7 @@ def test_one_that_gets_no_further_is_given_up(endpoints: Any, clock: Clock, tmp_
     clock.now += 5
     assert chosen(endpoints) == "http://mirror"
     assert not endpoints.is_alive()
-    assert "gpu1 has got no further for 60 s, asking the other endpoints" in capsys.readouterr().out
+    assert "gpu1 has made no progress for 60 s, using the other endpoints" in capsys.readouterr().out
     show(tmp_path)
     clock.now += 5
     assert chosen(endpoints) == "http://mirror"

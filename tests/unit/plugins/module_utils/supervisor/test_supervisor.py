@@ -172,7 +172,7 @@ def test_gives_up_with_a_name(service: Service) -> None:
     """The wait has a bound, and its message names the missing node."""
     service.start("head", leader=True, worker=["worker"], join_timeout=1)
     assert service.status("head") == 1
-    assert "waiting for node worker; given up after 1 s" in service.text("head")
+    assert "waiting for node worker; gave up after 1 s" in service.text("head")
     assert service.failures("head") == []
 
 
@@ -230,7 +230,7 @@ def test_comes_back_before_its_heartbeat_timeout(service: Service, engine: str) 
     began = time.monotonic()
     service.start("worker", heartbeat_timeout=60)
     assert service.status("head") == 1 and time.monotonic() - began < 15
-    assert "node worker was started again" in service.text("head")
+    assert "node worker has restarted" in service.text("head")
     former.kill()
     former.wait()
 
@@ -239,8 +239,8 @@ def test_another_plan_is_refused(service: Service) -> None:
     """Two nodes with different plans do not form a service; the one with the leader's plan is admitted."""
     service.start("head", leader=True, worker=["worker"])
     service.start("worker", digest="other")
-    soon(lambda: "worker: it runs another plan of the service" in service.text("head"), "the head says so")
-    assert service.units["worker"].poll() is None and "another plan" in service.text("worker")
+    soon(lambda: "worker: it runs a different plan of the service" in service.text("head"), "the head says so")
+    assert service.units["worker"].poll() is None and "different plan" in service.text("worker")
     service.units["worker"].kill()
     service.start("worker")
     soon(lambda: service.runs("worker"), "the right one is let in")
@@ -313,7 +313,7 @@ def test_the_first_failure_is_kept(service: Service) -> None:
     assert service.failures("head") == first and "consequence" not in (first[0] / "output.log").read_text()
     assert str(first[0]) in service.text("head")
     service.start("head", leader=True, worker=[], engine=nobody, program=failing)
-    soon(lambda: "2 starts have failed, the next one begins in 10 s" in service.output("head"), "it waits")
+    soon(lambda: "2 starts have failed, the next attempt starts in 10 s" in service.output("head"), "it waits")
 
 
 def test_the_token_stays_where_it_is(serving: Service) -> None:

@@ -213,9 +213,9 @@ def test_a_disk_full_of_failures(service: Service) -> None:  # noqa: F811
     (service.folder / "file").write_text("no folder")
     for _generation in range(2):
         service.start("head", leader=True, worker=[], engine=nobody, program=failing, failures=service.folder / "file" / "failures")
-        assert service.status("head") == 1 and "the log of this failure cannot be kept" in service.output("head")
+        assert service.status("head") == 1 and "cannot keep the log of this failure" in service.output("head")
     service.start("head", leader=True, worker=[], engine=nobody, program=failing, failures=service.folder / "file" / "failures")
-    soon(lambda: "2 starts have failed, the next one begins in 10 s" in service.output("head"), "it waits")
+    soon(lambda: "2 starts have failed, the next attempt starts in 10 s" in service.output("head"), "it waits")
 
 
 def test_the_state_is_kept_in_the_room_of_the_former(state: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
