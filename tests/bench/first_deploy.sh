@@ -38,16 +38,20 @@ import json
 import shlex
 import sys
 
+import yaml
+
 work, network = sys.argv[1:]
 with open(f"{work}/plan.json", encoding="utf-8") as file:
     host = json.load(file)["hosts"]["lab-gpu1"]
+with open("roles/host/defaults/main.yml", encoding="utf-8") as file:
+    packages = yaml.safe_load(file)["host_packages"]
 service = host["services"][0]
 arguments = [word for word in service["argv"] if word not in (service["argv"][0], "serve", service["weights_path"])]
 with open(f"{work}/settings", "w", encoding="utf-8") as file:
     for name, value in {
         "REPO": service["repo"], "REVISION": host["weights"][0]["revision"], "MODEL": service["served_model_name"], "PORT": str(service["port"]),
         "HF_ENDPOINT": f"http://{network}.10:8080", "WHEELS": f"http://{network}.10:8080/wheels/", "PIP_INDEX_URL": host["releases"][0]["index"]["index_url"],
-        "ARGUMENTS": shlex.join(arguments), "PACKAGES": "ca-certificates curl g++ libnuma1 python3-dev python3-venv",
+        "ARGUMENTS": shlex.join(arguments), "PACKAGES": " ".join(packages),
     }.items():
         file.write(f"{name}={shlex.quote(value)}\n")
 PY
