@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Make everything that the lab's containers are made from: prepare.sh OUT PYTHON CATALOGUE NAME SUITES [MODEL...].
+# Make everything that the lab's containers are made from: prepare.sh OUT PYTHON CATALOGUE NAME IMAGES [MODEL...].
 #
 # OUT is the lab's folder, PYTHON the one of the project's .venv, CATALOGUE the folder of the catalogue's files (empty in a lab
-# without a mirror: then no wheels and models are made), NAME the lab's name, SUITES the releases of Debian that its machines
-# run, separated by commas, MODEL an entry of the catalogue that the mirror is to have (all without any); the lab's machines
+# without a mirror: then no wheels and models are made), NAME the lab's name, IMAGES what its machines boot from, as
+# image/build.sh names it, separated by commas, MODEL an entry of the catalogue that the mirror is to have (all without any); the lab's machines
 # come on standard input (see machines/write_files.py). Steps that do not need each other run side by side. A step that finds
-# its result already there says nothing; whatever the steps say is shown. The output ends with a line for each suite, in their
-# order: the name of its image.
+# its result already there says nothing; whatever the steps say is shown. The output ends with a line for each image, in
+# their order: its name in the engine.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1
 python=$2
 catalogue=$3
 name=$4
-IFS=, read -ra suites <<<"$5"
+IFS=, read -ra images <<<"$5"
 names=("${@:6}")
 machines=$(cat)
 mkdir -p "$out/log" "$out/cache/apt" "$out/cache/uv"
@@ -30,8 +30,8 @@ wheels_and_models() {
 
 # One image after the other: each keeps a core busy, and the first may have to install what both are made with.
 build_images() {
-    local suite
-    for suite in "${suites[@]}"; do "$here/image/build.sh" "$suite"; done
+    local image
+    for image in "${images[@]}"; do "$here/image/build.sh" "$image"; done
 }
 build_images >"$out/log/image" 2>"$out/log/image.err" &
 image=$!
