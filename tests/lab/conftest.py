@@ -30,9 +30,10 @@ def scenario() -> Scenario:
 
 @pytest.fixture(scope="session")
 def play(scenario: Scenario) -> Callable[..., Play]:
-    """Runs the scenario's playbook to its end and returns how it went."""
+    """Runs the scenario's playbook (or that of another scenario) to its end and returns how it went."""
+    usual = scenario
 
-    def run(*arguments: str, variables: dict[str, Any] | None = None) -> Play:
+    def run(*arguments: str, variables: dict[str, Any] | None = None, scenario: Scenario = usual) -> Play:
         began = time.monotonic()
         done = subprocess.run(
             scenario.command(*arguments, variables=variables), cwd=ROOT, env=ENVIRONMENT, text=True, timeout=1200,

@@ -54,6 +54,11 @@ def over_the_lab(name: str) -> Scenario:
     return Scenario((ROOT / "inventories" / "lab", ROOT / "molecule" / name / "inventory"), "site.yml", GROUP)
 
 
+def role_alone(name: str) -> Scenario:
+    """The scenario of a single role on one machine of the lab."""
+    return Scenario((ROOT / "inventories" / "lab", ROOT / "molecule" / name / "inventory"), f"molecule/{name}/converge.yml", GROUP)
+
+
 # molecule/default.
 SERVED = over_the_lab("default")
 

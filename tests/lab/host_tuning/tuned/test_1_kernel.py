@@ -89,29 +89,3 @@ def test_boot_brings_it_back(machine: Callable[[str], Host], own_kernel: Host) -
         assert in_force(machine(name), EVERYWHERE) == EVERYWHERE
     assert in_force(own_kernel, {**EVERYWHERE, **TABLE}) == {**EVERYWHERE, **TABLE}
     assert own_kernel.check_output("systemctl is-failed systemd-sysctl.service || true") == "active"
-
-
-def test_file_that_wins_is_named(debian12: Host, play: Callable[..., Play]) -> None:
-    """Somebody's own file that sets another value after ours: left as it is, and said."""
-    other = "/etc/sysctl.d/99-theirs.conf"
-    debian12.check_output("echo net.core.somaxconn = 128 > %s", other)
-    try:
-        done = play("--limit", "tuned")
-        assert done.status == 0, done.output
-        said = " ".join(done.output.split())
-        assert other in said and "net.core.somaxconn" in said, done.output
-        assert debian12.file(other).content_string == "net.core.somaxconn = 128\n"
-    finally:
-        debian12.check_output("rm %s", other)
-
-
-def test_additions_win_and_go(debian12: Host, play: Callable[..., Play]) -> None:
-    """The user's own parameters override the role's; without them the role's are back."""
-    key = "net.netfilter.nf_conntrack_tcp_timeout_established"
-    done = play("--limit", "tuned", variables={"kernel_sysctl": {key: 1200, "net.ipv4.tcp_fin_timeout": 20}})
-    assert done.status == 0, done.output
-    assert debian12.check_output("sysctl -n %s net.ipv4.tcp_fin_timeout", key).split() == ["1200", "20"]
-    done = play("--limit", "tuned")
-    assert done.status == 0, done.output
-    assert debian12.check_output("sysctl -n %s", key) == "600"
-    assert "tcp_fin_timeout" not in debian12.file(FILE).content_string

@@ -86,15 +86,3 @@ def comparable(text: str) -> list[str]:
     """A state without the rollback's own files, and without UFW's empty chains, which stay in the kernel when it is turned off."""
     lines = [line for line in text.splitlines() if "inferops-firewall-return" not in line]
     return [line for line in lines if not line.startswith((":", "*", "COMMIT"))]
-
-
-def test_firewall_that_is_not_wanted_is_left_alone(play: Callable[..., Play]) -> None:
-    """Switched off: nothing is removed, and nothing that somebody takes away is put back."""
-    on(FIRST, f"ufw --force delete allow proto tcp from 10.0.0.0/8 to any port {ALONE}")
-    before = state(FIRST)
-    done = play("--limit", "tuned", variables={"firewall_enabled": False})
-    assert done.status == 0, done.output
-    assert state(FIRST) == before
-    done = play("--limit", "tuned")
-    assert done.status == 0, done.output
-    assert [line for line in rules(FIRST) if "10.0.0.0/8" in line and f"--dport {ALONE} " in line]
