@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Make the wheels of the small engine, which stands in for vLLM's CPU build: make_wheels.py FOLDER
 
-They are vllm 0.32.0+cpu.small and a torch with only a version. setproctitle and Ray are the real ones.
+They are vllm 0.32.0+cpu.small and a torch with only a version. What they require is real: setproctitle for the titles of processes, and grpcio, as
+vLLM requires it: Ray opens its client port then.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main() -> None:
     wheels.torch(folder, "2.13.0+cpu.small", None, [])
     files = {str(path.relative_to(HERE)): path.read_text(encoding="utf-8") for path in sorted(HERE.glob("*/**/*.py"))}
     wheels.write(
-        folder, "vllm", f"{VERSION}+cpu.small", ["torch==2.13.0+cpu.small", "setproctitle==1.3.7"], {**files, "small_engine/flags.json": flags()},
+        folder, "vllm", f"{VERSION}+cpu.small", ["torch==2.13.0+cpu.small", "setproctitle==1.3.7", "grpcio"], {**files, "small_engine/flags.json": flags()},
         {"vllm": "small_engine.main:main"},
     )
 
