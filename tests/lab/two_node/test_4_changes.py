@@ -1,102 +1,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Changes of a service over two hosts: both go, or neither; and what is refused before anything is touched."""
+"""A change of which the real engine dies. test_5_mp.py makes one that succeeds, and molecule/multi_node has what needs no real engine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-import pytest
+from changes import files, with_service
 from lab import Play, wait_until
 from pair import Pair
-from testinfra.host import Host
 
 
-@pytest.fixture
-def right(pair: Pair) -> Iterator[str]:
-    """The answer before the change."""
-    wait_until(lambda: pair.status().startswith("serving"), 300, f"it serves: {pair.status()}")
-    yield pair.complete()
-
-
-def with_service(pair: Pair, **keys: Any) -> dict[str, Any]:
-    """Extra variables with the service changed in these keys."""
-    return {"two_node_pair": {**pair.service, **keys}}
-
-
-def files(pair: Pair) -> dict[str, str]:
-    """Checksums of all units and environment files on both hosts."""
-    command = "sha256sum /etc/systemd/system/vllm-pair.service /etc/systemd/system/ray-*.service /etc/inferops/*.env 2>/dev/null"
-    return {name: host.run(command).stdout for name, host in (("head", pair.head), ("worker", pair.worker))}
-
-
-def test_a_failed_change_takes_both_back(pair: Pair, play: Callable[..., Play], right: str) -> None:
+def test_a_failed_change_takes_both_back(pair: Pair, play: Callable[..., Play]) -> None:
     """The parser takes the argument and the engine dies of it: units and environments of both hosts are what they were, and it serves."""
-    before, beside = files(pair), pair.beside()
+    wait_until(lambda: pair.status().startswith("serving"), 300, f"it serves: {pair.status()}")
+    right, before, beside = pair.complete(), files(pair), pair.beside()
     # A cache of one block has no room for a request of the full context, which the engine finds out when it has loaded the model.
-    done = play(variables=with_service(pair, vllm_args={**pair.service["vllm_args"], "num_gpu_blocks_override": 1}))
+    done = play(variables=with_service("two_node_pair", pair, vllm_args={**pair.service["vllm_args"], "num_gpu_blocks_override": 1}))
     assert done.status != 0 and "healthy again" in done.output, done.output[-3000:]
     assert files(pair) == before
     assert pair.complete() == right
     assert pair.beside() == beside, "the model beside was restarted"
-
-
-def test_a_change_is_on_both(pair: Pair, play: Callable[..., Play], right: str) -> None:
-    """Another argument: all units are new, and the answer is the same."""
-    before, beside = pair.pids(), pair.beside()
-    done = play(variables=with_service(pair, vllm_args={**pair.service["vllm_args"], "max_model_len": 1024}))
-    assert done.status == 0, done.output[-3000:]
-    after = pair.pids()
-    assert set(after) == set(before) and all(after[unit] != before[unit] for unit in after)
-    assert pair.complete() == right
-    assert pair.beside() == beside, "the model beside was restarted"
-    print(f"a change of both hosts took {done.seconds:.0f} s")
-
-
-def test_what_the_head_refuses_is_on_no_host(pair: Pair, play: Callable[..., Play]) -> None:
-    """Arguments are checked with the engine's parser on the head alone; what that refuses is not written on the worker either."""
-    before, pids = files(pair), pair.pids()
-    done = play(variables=with_service(pair, vllm_args={**pair.service["vllm_args"], "hf_overrides": "{not json"}))
-    assert done.status != 0 and "pair: two-head failed in this run" in " ".join(done.output.split()), done.output[-3000:]
-    assert files(pair) == before and pair.pids() == pids
-
-
-def test_a_part_of_the_hosts_is_refused(pair: Pair, play: Callable[..., Play]) -> None:
-    before = pair.pids()
-    done = play("--limit", "two-worker")
-    assert done.status != 0 and "two-head is not in this run" in done.output and "-l two-head,two-worker" in done.output
-    assert pair.pids() == before
-
-
-@pytest.fixture
-def shut(pair: Pair) -> Iterator[Host]:
-    """The worker cannot reach the head's port of Ray."""
-    pair.head.run_expect([0], "iptables --insert INPUT --protocol tcp --dport 6507:6640 --jump DROP")
-    yield pair.head
-    pair.head.run_expect([0], "iptables --delete INPUT --protocol tcp --dport 6507:6640 --jump DROP")
-
-
-def test_a_worker_that_cannot_reach_the_head(pair: Pair, play: Callable[..., Play], shut: Host) -> None:
-    """Told with both names and the ports, before any unit is touched."""
-    before = pair.pids()
-    done = play(variables=with_service(pair, distributed={"nodes": 2, "port": 6507}))
-    assert done.status != 0 and "two-worker to two-head" in done.output and "these ports do not answer: 65" in done.output, done.output[-3000:]
-    assert pair.pids() == before
-
-
-BAD: list[tuple[str, dict[str, Any], str]] = [
-    ("interface", {"distributed": {"nodes": 2, "interface": "eth7"}}, "no network interface of this name"),
-    ("three nodes", {"distributed": {"nodes": 3}}, "1 more is missing"),
-    ("GPUs", {"vllm_args": {"tensor_parallel_size": 2, "pipeline_parallel_size": 2}}, "is 4 GPUs and the service has 2"),
-    ("transport", {"distributed": {"nodes": 2, "transport": "token-ring"}}, "there is no such transport"),
-    ("RDMA", {"distributed": {"nodes": 2, "transport": "roce"}}, "needs an RDMA device that is active"),
-]
-
-
-@pytest.mark.parametrize(("keys", "words"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_bad_input(pair: Pair, play: Callable[..., Play], keys: dict[str, Any], words: str) -> None:
-    """One clear error each, before any unit is touched."""
-    before = pair.pids()
-    done = play(variables=with_service(pair, **keys))
-    assert done.status != 0 and words in " ".join(done.output.split()), done.output[-3000:]
-    assert pair.pids() == before

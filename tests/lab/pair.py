@@ -1,17 +1,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A service over two hosts as its users and its operators see it, and what is done to its machines."""
+"""A multi-node service on two hosts as its users and its operators see it, and what is done to its machines."""
 
 from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from lab import wait_until
+import testinfra
+from lab import SSH_CONFIG, wait_until
 from openai import OpenAI, OpenAIError
 from testinfra.host import Host
 
@@ -21,23 +22,25 @@ PROMPT = "The capital of Norway is"
 
 @dataclass
 class Pair:
-    """The two hosts; O(url) is the API's, O(lab) the prefix of the machines' containers."""
+    """The two hosts; O(url) is the API's, O(lab) the prefix of the machines' containers, O(timeout) the seconds that an answer may take."""
 
     head: Host
     worker: Host
     service: dict[str, Any]
     url: str
     lab: str
+    timeout: float = 20
 
     @cached_property
     def client(self) -> OpenAI:
         """The official client, with the service's key. One for all questions: making one takes a processor longer than a question does."""
         return OpenAI(base_url=f"{self.url}/v1", api_key=self.service["api_key"], max_retries=0)
 
-    def complete(self, prompt: str = PROMPT, tokens: int = 16, timeout: float = 20) -> str:
+    def complete(self, prompt: str = PROMPT, tokens: int = 16, timeout: float | None = None) -> str:
         """A greedy answer; the same question has the same one."""
         done = self.client.completions.create(
-            model=self.service["name"], prompt=prompt, max_tokens=tokens, temperature=0, extra_body={"ignore_eos": True}, timeout=timeout,
+            model=self.service["name"], prompt=prompt, max_tokens=tokens, temperature=0, extra_body={"ignore_eos": True},
+            timeout=timeout or self.timeout,
         )
         return done.choices[0].text
 
@@ -52,6 +55,14 @@ class Pair:
         """Wait for the next right answer; return how many seconds it took."""
         wait_until(lambda: self.answers(expected), seconds, f"it answers again; it says: {self.status()}", every=1)
         return time.monotonic() - since
+
+    def inflict(self, failure: Callable[[Pair], None], right: str) -> float:
+        """Inflict a failure and wait until it shows; return when that was."""
+        before = self.pids()
+        began = time.monotonic()
+        failure(self)
+        wait_until(lambda: not self.answers(right) or self.pids() != before, 90, "the failure is noticed")
+        return began
 
     def units(self, host: Host) -> list[str]:
         """Units of the service on a host."""
@@ -75,7 +86,7 @@ class Pair:
 
     def container(self, host: Host) -> str:
         """The container that is a machine."""
-        return f"{self.lab}-{host.backend.get_pytest_id().rpartition('//')[2]}"
+        return f"{self.lab}-{name_of(host)}"
 
     def docker(self, *words: str) -> None:
         """What the lab's engine does to machines, as the mains or a cable would."""
@@ -102,20 +113,45 @@ class Pair:
             for rule in rules:
                 self.head.run_expect([0], f"iptables --delete {rule}")
 
+    def outlasts_a_cut(self, right: str, seconds: float, processes: tuple[tuple[Host, str], ...], during: Callable[[], None] = lambda: None) -> float:
+        """Cut the network for some seconds: the head reports which node is missing and since when, these processes end, and nobody gets an answer.
+
+        Returns when the network was whole again. C(during) looks at something else while it is cut.
+        """
+        with self.cut_off() as since:
+            wait_until(lambda: f"degraded: node {name_of(self.worker)} missing since" in self.status(), 60, f"the head reports it: {self.status()}")
+            for host, words in processes:
+                wait_until(lambda host=host, words=words: self.count(host, words) == 0, 60, f"{words} has ended on {name_of(host)}")
+            assert not self.answers(right)
+            during()
+            time.sleep(max(0.0, seconds - (time.monotonic() - since)))
+        return time.monotonic()
+
     def processes(self, host: Host, words: str) -> list[str]:
         """Processes of the service, and not of the model beside, whose command lines hold these words."""
         command = "for pid in $(pgrep --full %s); do if grep -qs -- -pair.service /proc/$pid/cgroup; then echo $pid; fi; done"
         return host.run(command, apart(words)).stdout.split()
 
-    def kill(self, host: Host, words: str) -> None:
-        """Kill those processes."""
+    def kill(self, host: Host, words: str, signal: str = "KILL") -> None:
+        """Send those processes a signal."""
         found = self.processes(host, words)
         assert found, f"there is no process {words}"
-        host.run_expect([0], f"kill -KILL {' '.join(found)}")
+        host.run_expect([0], f"kill -{signal} {' '.join(found)}")
 
     def count(self, host: Host, words: str) -> int:
         """How many of those processes there are."""
         return len(self.processes(host, words))
+
+
+def machine(name: str) -> Host:
+    """A machine by its name, over one kept SSH connection, with root's rights."""
+    return testinfra.get_host(f"ssh://{name}", ssh_config=SSH_CONFIG, sudo=True)
+
+
+def name_of(host: Host) -> str:
+    """A machine's name in the inventory."""
+    name: str = host.backend.get_pytest_id().rpartition("//")[2]
+    return name
 
 
 def is_reached(host: Host) -> bool:

@@ -1,0 +1,73 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The machines of molecule/multi_node, the service on both of them, and its small engine, which misbehaves on request."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from lab import ENVIRONMENT, ROOT, Scenario, wait_until
+from pair import PROMPT, Pair, machine, name_of
+from testinfra.host import Host
+
+sys.path.insert(0, str(ROOT / "lab" / "small_engine"))
+
+from small_engine import answers, misbehaviour  # noqa: E402
+
+INVENTORY = ROOT / "molecule" / "multi_node" / "inventory"
+SERVICE: dict[str, Any] = yaml.safe_load((INVENTORY / "group_vars" / "pair.yml").read_text(encoding="utf-8"))["pair_service"]
+MISBEHAVIOUR = "/run/small-engine.json"
+
+
+@pytest.fixture(scope="session")
+def scenario() -> Scenario:
+    """The whole job, on the two hosts of the service."""
+    return Scenario((INVENTORY,), "site.yml", "pair")
+
+
+@pytest.fixture(scope="session")
+def pair() -> Pair:
+    """The service and its two hosts."""
+    return Pair(machine("multi-head"), machine("multi-worker"), SERVICE, f"http://{ENVIRONMENT['LAB_NETWORK']}.41:8001", ENVIRONMENT["LAB_NAME"], timeout=3)
+
+
+@pytest.fixture(scope="session")
+def right() -> str:
+    """The one right answer, which passes through both ranks."""
+    return answers.expected(PROMPT, ranks=2, tokens=16)
+
+
+@pytest.fixture(scope="session")
+def table() -> Iterator[dict[str, float]]:
+    """Prints each failure with the seconds until the next right answer at the end."""
+    rows: dict[str, float] = {}
+    yield rows
+    print("\n" + "\n".join(f"| {failure} | {seconds:.1f} s |" for failure, seconds in rows.items()))
+
+
+@pytest.fixture
+def serving(pair: Pair, right: str) -> Iterator[None]:
+    """The service serves before the test, and the service beside has not restarted after it."""
+    wait_until(lambda: pair.status().startswith("serving") and pair.answers(right), 90, f"it serves: {pair.status()}")
+    yield
+
+
+@pytest.fixture
+def misbehave(pair: Pair) -> Iterator[Callable[..., None]]:
+    """Has the engine on a host misbehave (lab/small_engine/small_engine/misbehaviour.py); without settings it behaves again."""
+
+    def write(host: Host, **settings: Any) -> None:
+        assert set(settings) <= set(misbehaviour.KEYS)
+        if settings:
+            host.run_expect([0], "printf %%s %s > %s.new && chmod 644 %s.new && mv %s.new %s", json.dumps(settings), *[MISBEHAVIOUR] * 4)
+        else:
+            host.run_expect([0], "rm -f %s", MISBEHAVIOUR)
+
+    yield write
+    for host in (pair.head, pair.worker):
+        assert name_of(host)
+        write(host)

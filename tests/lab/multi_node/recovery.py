@@ -1,0 +1,43 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What has to be true after each failure: a new generation on both hosts, the right answer, nothing of the previous generation, the rest untouched."""
+
+from __future__ import annotations
+
+import time
+
+from lab import wait_until
+from pair import Pair
+
+# Seconds in which a service is back, on processors that have other tests to run as well; what it takes is printed.
+BACK = 90
+
+# The command of vLLM and not its supervisor, which has it among its arguments.
+API = "bin/python[0-9.]* /opt/inferops/releases/[^ ]*/bin/vllm serve"
+
+# Processes of the service on the head and on the worker, by backend.
+PROCESSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "ray": (("gcs_server", "raylet/raylet", "VLLM::EngineCore", "ray::RayWorkerProc", API), ("raylet/raylet", "ray::RayWorkerProc")),
+    "mp": (("VLLM::EngineCore", "VLLM::Worker_PP0", API), ("VLLM::Worker_PP1", API)),
+}
+
+
+def is_new(pair: Pair, before: dict[str, str]) -> bool:
+    """Whether every unit has another main process than before."""
+    after = pair.pids()
+    return set(after) == set(before) and all(after[unit] not in ("0", before[unit]) for unit in before)
+
+
+def recovers(pair: Pair, right: str, before: dict[str, str], since: float, backend: str) -> float:
+    """Wait for the next generation and its right answer; return the seconds since then. Nothing of the previous generation is left."""
+    wait_until(lambda: pair.answers(right) and is_new(pair, before), BACK, f"it answers again; it reports: {pair.status()}", every=0.3)
+    seconds = time.monotonic() - since
+    wait_until(lambda: pair.status().startswith("serving on "), 20, f"it reports that: {pair.status()}")
+    for host, words in zip((pair.head, pair.worker), PROCESSES[backend]):
+        for word in words:
+            assert pair.count(host, word) == 1, f"{word}: {pair.processes(host, word)}"
+    return seconds
+
+
+def failures_kept(pair: Pair, unit: str = "vllm-pair") -> list[str]:
+    """Directories of kept failures on the head."""
+    return pair.head.run("ls /var/lib/inferops/failures/%s", unit).stdout.split()

@@ -1,0 +1,127 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ways to die that the real engine cannot be asked for: the small one misbehaves, on mp, and the supervisor gets the service back."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from lab import wait_until
+from pair import Pair
+from recovery import API, failures_kept, recovers
+
+pytestmark = pytest.mark.usefixtures("serving")
+
+Misbehave = Callable[..., None]
+
+
+def health(pair: Pair) -> int:
+    """The status of /health."""
+    with urllib.request.urlopen(f"{pair.url}/health", timeout=5) as answer:
+        return int(answer.status)
+
+
+def failed_starts(pair: Pair) -> int:
+    """How many starts in a row have failed, as the head's supervisor has saved it."""
+    found = pair.head.run("python3 -c 'import json; print(json.load(open(\"/run/inferops-supervisor/vllm-pair/state.json\"))[\"failed\"])'").stdout.strip()
+    return int(found or 0)
+
+
+def test_it_hangs_and_is_healthy(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
+    """No answer while /health is 200: within the liveness timeout and a probe, all of it restarts."""
+    before = pair.pids()
+    misbehave(pair.head, hang=True)
+    began = time.monotonic()
+    assert not pair.answers(right)
+    assert health(pair) == 200
+    misbehave(pair.head)
+    wait_until(lambda: pair.pids() != before, 15, "the liveness probe finds it")
+    assert "is dead: no completion" in pair.head.check_output("journalctl --no-pager --unit=vllm-pair --lines=200 --output=cat")
+    table["mp | engine hangs, /health 200"] = recovers(pair, right, before, began, "mp")
+
+
+def test_it_answers_500(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
+    """Two probes with a server error: it restarts."""
+    before = pair.pids()
+    misbehave(pair.head, status=500)
+    began = time.monotonic()
+    wait_until(lambda: pair.pids() != before, 15, "the probe finds it")
+    misbehave(pair.head)
+    assert "was answered with status 500" in pair.head.check_output("journalctl --no-pager --unit=vllm-pair --lines=200 --output=cat")
+    table["mp | every completion 500"] = recovers(pair, right, before, began, "mp")
+
+
+def test_it_exits_while_it_serves(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
+    """With status 0, as vLLM does when its engine has died."""
+    before = pair.pids()
+    misbehave(pair.head, exit_after=0)
+    began = time.monotonic()
+    wait_until(lambda: pair.pids() != before, 15, "the end is noticed")
+    misbehave(pair.head)
+    table["mp | exit with status 0"] = recovers(pair, right, before, began, "mp")
+
+
+def test_it_ignores_sigterm(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
+    """A rank ends, and no other process of the engine reacts to SIGTERM: all of them are killed."""
+    before = pair.pids()
+    for host in (pair.head, pair.worker):
+        misbehave(host, ignore_sigterm=True)
+    began = pair.inflict(lambda pair: pair.kill(pair.worker, "VLLM::Worker"), right)
+    table["mp | SIGTERM ignored"] = recovers(pair, right, before, began, "mp")
+
+
+def test_it_starts_slowly(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
+    """A start that takes longer than the liveness timeout and the heartbeat timeout is waited for: there is one new generation, not several."""
+    before = pair.pids()
+    misbehave(pair.head, start_delay=8)
+    began = pair.inflict(lambda pair: pair.kill(pair.head, "VLLM::EngineCore"), right)
+    starts = pair.head.check_output("systemctl show --value --property=NRestarts vllm-pair")
+    table["mp | slow start (8 s)"] = recovers(pair, right, before, began, "mp")
+    assert int(pair.head.check_output("systemctl show --value --property=NRestarts vllm-pair")) <= int(starts) + 1
+    assert table["mp | slow start (8 s)"] >= 8
+
+
+FAILED_STARTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("exit at start on the head", "head", {"exit_at_start": 1}),
+    ("exit with status 0 while starting", "head", {"start_delay": 20, "exit_after": 1}),
+    ("exit at start on the worker", "worker", {"exit_at_start": 1}),
+]
+
+
+@pytest.mark.parametrize(("failure", "where", "settings"), FAILED_STARTS, ids=[case[0] for case in FAILED_STARTS])
+def test_its_starts_fail(
+    pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave, failure: str, where: str, settings: dict[str, Any],
+) -> None:
+    """The head backs off; the log of the first failure is kept, and none of those after it."""
+    before, kept = pair.pids(), failures_kept(pair)
+    misbehave(getattr(pair, where), **settings)
+    began = pair.inflict(lambda pair: pair.kill(pair.head, "VLLM::EngineCore"), right)
+    wait_until(lambda: "starts have failed, the next attempt starts in 10 s" in pair.status(), 40, f"the head backs off: {pair.status()}", every=0.2)
+    assert failed_starts(pair) == 2
+    new = [name for name in failures_kept(pair) if name not in kept]
+    assert len(new) == 1, new
+    # The engine that was killed, and not the starts that failed after it.
+    first = pair.head.check_output("cat /var/lib/inferops/failures/vllm-pair/%s/output.log", new[0])
+    assert "vLLM's rank 0" in first and "EngineDeadError" in first, first[-2000:]
+    misbehave(getattr(pair, where))
+    table[f"mp | {failure} (with 10 s of back-off)"] = recovers(pair, right, before, began, "mp")
+    assert failed_starts(pair) == 0
+    assert [name for name in failures_kept(pair) if name not in kept] == new
+
+
+def test_wrong_arguments_are_not_tried_again(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
+    """Exit status 2: systemd does not start the unit again, and the worker waits for it."""
+    before = pair.pids()
+    misbehave(pair.head, exit_at_start=2)
+    pair.inflict(lambda pair: pair.kill(pair.head, "VLLM::EngineCore"), right)
+    wait_until(lambda: pair.head.run("systemctl is-failed vllm-pair").stdout.strip() == "failed", 30, "the unit has failed")
+    misbehave(pair.head)
+    time.sleep(4)
+    assert pair.head.run("systemctl is-failed vllm-pair").stdout.strip() == "failed"
+    assert pair.count(pair.head, "VLLM::") == pair.count(pair.worker, "VLLM::") == pair.count(pair.worker, API) == 0
+    began = time.monotonic()
+    pair.head.run_expect([0], "systemctl start --no-block vllm-pair")
+    table["mp | wrong arguments, then started"] = recovers(pair, right, before, began, "mp")
