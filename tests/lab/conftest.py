@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Fixtures of the tests in the lab: the hosts over SSH, plays run to their end or killed, the mirror slowed down.
+"""Fixtures of the tests in the lab: the hosts over SSH, plays run to their end or killed, the service and its client, the mirror slowed down.
 
 The tests expect a lab that is up; a scenario of molecule brings it up and runs them. By hand: `molecule verify`.
 """
@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 import testinfra
-from lab import ENVIRONMENT, MIRROR, ROOT, SERVED, SSH_CONFIG, Play, Scenario, wait_until
+import yaml
+from lab import ENVIRONMENT, GROUP, MIRROR, ROOT, SERVED, SSH_CONFIG, Play, Scenario, Unit, wait_until
+from openai import OpenAI
 from testinfra.host import Host
 
 
@@ -95,6 +97,32 @@ def addresses(scenario: Scenario) -> dict[str, str]:
 def host(addresses: dict[str, str]) -> Host:
     """The first host of the group over one kept SSH connection, with root's rights."""
     return testinfra.get_host(f"ssh://{next(iter(addresses))}", ssh_config=SSH_CONFIG, sudo=True)
+
+
+@pytest.fixture(scope="session")
+def service(scenario: Scenario) -> dict[str, Any]:
+    """The first service, as the scenario's own inventory names it."""
+    variables = yaml.safe_load((scenario.inventories[-1] / "group_vars" / f"{GROUP}.yml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = variables["model_services"][0]
+    return found
+
+
+@pytest.fixture(scope="session")
+def unit(host: Host, service: dict[str, Any]) -> Unit:
+    """The unit of the service."""
+    return Unit(host, f"vllm-{service['name']}.service")
+
+
+@pytest.fixture(scope="session")
+def address(addresses: dict[str, str], service: dict[str, Any]) -> str:
+    """The service's address as the controller reaches it."""
+    return f"http://{next(iter(addresses.values()))}:{service['port']}"
+
+
+@pytest.fixture(scope="session")
+def client(address: str, service: dict[str, Any]) -> OpenAI:
+    """The official client, on the controller, with the service's key."""
+    return OpenAI(base_url=f"{address}/v1", api_key=service["api_key"], timeout=120, max_retries=0)
 
 
 @pytest.fixture

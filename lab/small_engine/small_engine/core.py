@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import time
 import typing as t
 
@@ -28,6 +29,7 @@ def run(channel: Channel, options: argparse.Namespace) -> None:
     time.sleep(misbehaviour.get("start_delay") or 0)
     try:
         check_memory(options)
+        initialize()
         started = start(options)
     except Exception:
         log("EngineCore", "EngineCore failed to start.", "ERROR", "core.py:2")
@@ -44,6 +46,18 @@ def run(channel: Channel, options: argparse.Namespace) -> None:
         log("EngineCore", "EngineCore encountered a fatal error.", "ERROR", "core.py:4")
         log_exception("EngineCore", "core.py:4")
         processes.end(1)
+
+
+def initialize() -> None:
+    """Initialise the engine after the installed plugins have had their turn. Like vLLM, what a plugin itself raises is swallowed."""
+    from vllm.v1.engine.core import EngineCore
+
+    for plugin in importlib.metadata.entry_points(group="vllm.general_plugins"):
+        try:
+            plugin.load()()
+        except Exception:
+            log_exception("EngineCore", "plugins.py:1")
+    EngineCore()._initialize_kv_caches()
 
 
 def check_memory(options: argparse.Namespace) -> None:

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 from awx_jobs import Awx
-from form import SERVICE
-from lab import GROUP, ROOT, Unit
-from testinfra.host import Host
+from lab import GROUP, ROOT
+
 
 def as_in_awx(inventory: dict[str, Any]) -> None:
     """User and key are the machine credential's, and the API key the custom credential's."""
@@ -34,15 +33,3 @@ def awx() -> Iterator[Awx]:
         made.update_inventory("inventories/lab", "molecule/default/inventory", change=as_in_awx)
         yield made
         made.close()
-
-
-@pytest.fixture(scope="session")
-def unit(host: Host) -> Unit:
-    """The unit of the service."""
-    return Unit(host, f"vllm-{SERVICE['name']}.service")
-
-
-@pytest.fixture(scope="session")
-def address(addresses: dict[str, str]) -> str:
-    """The service's address as the controller reaches it."""
-    return f"http://{next(iter(addresses.values()))}:{SERVICE['port']}"

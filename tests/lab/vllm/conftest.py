@@ -1,0 +1,13 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The machine of molecule/vllm, which serves with the small engine."""
+
+from __future__ import annotations
+
+import pytest
+from lab import Scenario, with_small_engine
+
+
+@pytest.fixture(scope="session")
+def scenario() -> Scenario:
+    """The whole job, with the small engine."""
+    return with_small_engine("vllm")
