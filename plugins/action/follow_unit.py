@@ -47,6 +47,8 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {"skipped": True, "changed": False, "msg": f"{arguments['unit']} is not followed in check mode"}
 
+        # Tasks run in processes of their own, in sessions of their own: what ends the run, such as a killed job, does not end them.
+        parent = os.getppid()
         start = time.monotonic()
         host = task_vars.get("inventory_hostname", "")
         next_line = lines_of(host, task_vars.get("ansible_play_batch") or [host])
@@ -61,6 +63,8 @@ class ActionModule(ActionBase):
                 return status
             if status.get("ended"):
                 return self._told_to_others(arguments, host, self._result(arguments, status, seconds))
+            if os.getppid() != parent:
+                return failure(arguments, seconds, f"{arguments['label']}: stopped waiting, because the run has ended; the unit continues on the host")
             other = self._told_by_others(arguments)
             if other:
                 return failure(arguments, seconds, f"{arguments['label']}: stopped waiting, because its group has failed on {other}")

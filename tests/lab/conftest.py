@@ -13,6 +13,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ def play(scenario: Scenario) -> Callable[..., Play]:
     return run
 
 
+def descendants(pid: int) -> list[int]:
+    """The children of a process, theirs, and so on."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += [int(child) for child in path.read_text(encoding="utf-8").split()]
+    return found + [other for child in found for other in descendants(child)]
+
+
 @pytest.fixture
 def killed_play(scenario: Scenario, tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Starts the scenario's playbook, waits for a condition, and kills it with all its workers, as a lost terminal or machine would."""
@@ -53,7 +63,10 @@ def killed_play(scenario: Scenario, tmp_path: Path) -> Iterator[Callable[..., st
 
     def kill(process: subprocess.Popen[str]) -> None:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            # Ansible's workers have sessions of their own.
+            for pid in [process.pid, *descendants(process.pid)]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
 
     def run(met: Callable[[], Any], what: str, *arguments: str, seconds: float = 300, variables: dict[str, Any] | None = None) -> str:

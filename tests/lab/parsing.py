@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Many command lines of `vllm serve` against the parser of a release, in one process of that release's Python.
 
-On a lab host tests/lab/served/test_5_arguments.py does that. By hand, with any vLLM and as many generated services as wanted:
+On a lab host tests/lab/served/test_4_arguments.py does that. By hand, with any vLLM and as many generated services as wanted:
 
     python tests/lab/parsing.py PYTHON [SERVICES]
 """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,6 @@ class PlanError:
 
     words: list[str]
     service: dict[str, Any] = field(default_factory=dict)
-    second: dict[str, Any] | None = None
     variables: dict[str, Any] = field(default_factory=dict)
 
 
@@ -24,24 +24,8 @@ class PlanError:
 SIZES = {"tensor_parallel_size": 1, "max_model_len": 2048, "enforce_eager": True}
 
 ERRORS = {
-    "unknown entry": PlanError(
-        service={"model": "qwen3-235b-a22b-instruct-2507-fp9"}, words=["qwen3-235b-a22b-instruct-2507-fp9", "qwen3-235b-a22b-instruct-2507-fp8"]
-    ),
-    "two services on one port": PlanError(
-        second={"name": "other", "model": "qwen3-235b-a22b-instruct-2507-fp8", "port": 8001}, words=["8001", "qwen3-235b", "other"]
-    ),
-    "SSH's port": PlanError(service={"port": 22}, words=["22", "this is SSH's port"]),
-    "an argument vLLM does not know": PlanError(service={"vllm_args": {"max_model_length": 2048}}, words=["max_model_length", "max_model_len"]),
-    "a GPU that is not there": PlanError(service={"gpus": [0, 9]}, words=["gpus", "9"]),
     "a repository that is not there": PlanError(service={"model": "nobody/no-such-model"}, words=["nobody/no-such-model"]),
     "a version that does not exist": PlanError(variables={"vllm_version": "0.99.0+cpu"}, words=["0.99.0"]),
-    "a context longer than the model's": PlanError(service={"vllm_args": {**SIZES, "max_model_len": 300000}}, words=["max_model_len", "262144"]),
-    "tensor parallel that does not divide the heads": PlanError(
-        service={"gpus": [0, 1, 2], "vllm_args": {**SIZES, "tensor_parallel_size": 3}}, words=["tensor_parallel_size", "64 attention heads"]
-    ),
-    "a key that a flag's dictionary does not have": PlanError(
-        service={"vllm_args": {**SIZES, "compilation_config": {"cudagraph_mod": "NONE"}}}, words=["compilation_config", "cudagraph_mode"]
-    ),
     # The plan cannot know these: the installed release's own code refuses them, on the model's own files.
     "a tool parser that does not go with the tokenizer": PlanError(
         service={"vllm_args": {**SIZES, "tool_call_parser": "mistral"}}, words=["tool_call_parser mistral", "tokenizer", "No service was touched"]
@@ -54,13 +38,31 @@ ERRORS = {
     ),
 }
 
+# What the plan itself refuses, each in a service of its own; the plan reports all of them at once. Alone they are in the plan's unit tests.
+REFUSED_BY_THE_PLAN: dict[str, PlanError] = {
+    "unknown-entry": PlanError(
+        service={"model": "qwen3-235b-a22b-instruct-2507-fp9"}, words=["qwen3-235b-a22b-instruct-2507-fp9", "qwen3-235b-a22b-instruct-2507-fp8"]
+    ),
+    "port-taken": PlanError(service={"port": 8019}, words=[]),
+    "port-taken-too": PlanError(service={"port": 8019}, words=["8019", "port-taken on this host has the same port"]),
+    "port-of-ssh": PlanError(service={"port": 22}, words=["22", "this is SSH's port"]),
+    "unknown-argument": PlanError(service={"vllm_args": {"max_model_length": 2048}}, words=["max_model_length", "max_model_len"]),
+    "no-such-gpu": PlanError(service={"gpus": [0, 9]}, words=["gpus", "9"]),
+    "long-context": PlanError(service={"vllm_args": {**SIZES, "max_model_len": 300000}}, words=["max_model_len", "262144"]),
+    "three-heads": PlanError(
+        service={"gpus": [0, 1, 2], "vllm_args": {**SIZES, "tensor_parallel_size": 3}}, words=["tensor_parallel_size", "64 attention heads"]
+    ),
+    "unknown-key": PlanError(
+        service={"vllm_args": {**SIZES, "compilation_config": {"cudagraph_mod": "NONE"}}}, words=["compilation_config", "cudagraph_mode"]
+    ),
+}
+
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())
 def test_refused(error: PlanError, play: Callable[..., Any], unit: Any, service: dict[str, Any]) -> None:
     """One host says why, in words that name the error; nobody's process id changes."""
     before = unit.main_pid
-    services = [{**service, **error.service}] + ([error.second] if error.second else [])
-    done = play(variables={"model_services": services, **error.variables})
+    done = play(variables={"model_services": [{**service, **error.service}], **error.variables})
     assert done.status != 0, done.output
     assert done.output.count("[ERROR]:") + done.output.count("fatal: [") <= 2, done.output
     missing = [word for word in error.words if word not in done.output]
@@ -70,11 +72,24 @@ def test_refused(error: PlanError, play: Callable[..., Any], unit: Any, service:
     assert unit.show("NRestarts") == "0"
 
 
-def test_all_errors_come_at_once(play: Callable[..., Any], service: dict[str, Any]) -> None:
-    """Three errors, one run."""
-    wrong = {**service, "model": "no-such-entry", "gpus": [9], "vllm_args": {"no_such_flag": 1}}
-    done = play(variables={"model_services": [wrong]})
-    assert [word for word in ("no-such-entry", "gpus", "no_such_flag") if word not in done.output] == [], done.output
+def blocks(output: str) -> list[str]:
+    """The errors of a plan, each on one line."""
+    return [" ".join(block.split()) for block in re.split(r"\n\s*error \d+\n", output)[1:]]
+
+
+def test_all_errors_come_at_once(play: Callable[..., Any], unit: Any, service: dict[str, Any]) -> None:
+    """Every error of the inventory in one run; each names its service and says what is wrong."""
+    before = unit.main_pid
+    services = [{**service, "name": name, "port": 8010 + number, **error.service} for number, (name, error) in enumerate(REFUSED_BY_THE_PLAN.items())]
+    done = play(variables={"model_services": services})
+    assert done.status != 0 and "nothing was changed" in done.output, done.output
+    found = blocks(done.output)
+    missing = {
+        name: error.words for name, error in REFUSED_BY_THE_PLAN.items()
+        if error.words and not any(f"service: {name} key:" in block and all(word in block for word in error.words) for block in found)
+    }
+    assert not missing, f"{missing}\n{done.output}"
+    assert unit.main_pid == before != "0" and unit.show("NRestarts") == "0", unit.journal()
 
 
 def test_inventory_is_fine_again(play: Callable[..., Any], unit: Any) -> None:

@@ -56,3 +56,11 @@ def test_nobody_else_is_told(task: str, keys: dict[str, str]) -> None:
 def test_what_serves_tells_nobody() -> None:
     assert Followed("t", [SERVES], together="big").follow("a")["status"] == "serving on a, b"
     assert Followed("t", [WAITS, SERVES], together="big").follow("b")["state"] == "active"
+
+
+def test_a_task_does_not_outlive_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the run is killed, init adopts its tasks."""
+    parents = iter([100, 100, 1])
+    monkeypatch.setattr(follow_unit.os, "getppid", lambda: next(parents))
+    found = Followed("t", [WAITS, WAITS, SERVES]).follow("a")
+    assert found["error"] == "Start of big: stopped waiting, because the run has ended; the unit continues on the host"
