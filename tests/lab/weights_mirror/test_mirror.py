@@ -12,7 +12,7 @@ from lab import ENVIRONMENT, MIRROR, Play, wait_until
 from testinfra.host import Host
 
 UNIT = "inferops-hub-mirror.service"
-OWN = f"http://{ENVIRONMENT['LAB_NETWORK']}.11:8791"
+OWN = f"http://{ENVIRONMENT['LAB_NETWORK']}.11:8090"
 REPOSITORY = "Qwen/Qwen3-0.6B"
 
 
