@@ -25,10 +25,11 @@ def answers(client: OpenAI, name: str) -> bool:
 
 def engine(unit: Unit) -> str:
     """The process of the service's engine."""
-    for pid, _user in unit.processes():
-        if unit.host.check_output("tr '\\0' ' ' < /proc/%s/cmdline", str(pid)).startswith("VLLM::EngineCore"):
-            return str(pid)
-    raise AssertionError(f"no engine: {unit.journal()}")
+    pids = " ".join(str(pid) for pid, _user in unit.processes())
+    # Others may end meanwhile.
+    found = unit.host.run(f"ps -o pid=,args= -p '{pids}'").stdout.splitlines()
+    [pid] = [line.split()[0] for line in found if line.split()[1].startswith("VLLM::EngineCore")]
+    return pid
 
 
 @pytest.fixture(scope="module", autouse=True)
