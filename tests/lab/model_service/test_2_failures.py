@@ -39,6 +39,18 @@ def serving(play: Callable[..., Play]) -> None:
     assert done.status == 0, done.output
 
 
+def test_site_restarts_what_hangs(host: Host, play: Callable[..., Play], unit: Unit, client: OpenAI, service: dict[str, Any]) -> None:
+    """No request is answered, /health says 200 and the unit is active for ever. A run sees it, restarts it once, and ends well."""
+    before = unit.main_pid
+    with misbehaving(host, hang=True):
+        assert not answers(client, service["name"])
+    assert unit.show("ActiveState") == "active"
+    done = play("-e", "verify_timeout=3", "-e", "model_service_stall_timeout=3")
+    assert done.status == 0, done.output
+    assert f"{service['name']} was restarted: no answer and no step of the engine for 3 s; it passed the health gate" in " ".join(done.output.split())
+    assert unit.main_pid != before and answers(client, service["name"])
+
+
 @pytest.mark.parametrize(
     ("error", "command"),
     [("the engine is killed", "kill -KILL {engine}"), ("the API server is killed", "kill -KILL {main}"), ("the unit's processes are killed", "")],
@@ -51,18 +63,6 @@ def test_systemd_starts_it_again(unit: Unit, client: OpenAI, service: dict[str, 
     wait_until(lambda: unit.main_pid not in (before, "0"), 60, f"{error}, and systemd starts the service again")
     wait_until(lambda: answers(client, service["name"]), 60, "the service answers again")
     assert engine(unit) != killed and unit.host.run("ls -d /proc/%s", killed).rc != 0, "the engine has outlived its server"
-
-
-def test_site_restarts_what_hangs(host: Host, play: Callable[..., Play], unit: Unit, client: OpenAI, service: dict[str, Any]) -> None:
-    """No request is answered, /health says 200 and the unit is active for ever. A run sees it, restarts it once, and ends well."""
-    before = unit.main_pid
-    with misbehaving(host, hang=True):
-        assert not answers(client, service["name"])
-    assert unit.show("ActiveState") == "active"
-    done = play("-e", "verify_timeout=3", "-e", "model_service_stall_timeout=3")
-    assert done.status == 0, done.output
-    assert f"{service['name']} was restarted: no answer and no step of the engine for 3 s; it passed the health gate" in " ".join(done.output.split())
-    assert unit.main_pid != before and answers(client, service["name"])
 
 
 def test_an_engine_that_ignores_its_stop(host: Host, unit: Unit) -> None:
