@@ -8,7 +8,10 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-_TORCH = "from typing import Optional as _Optional\n__all__ = ['__version__', 'cuda']\n__version__ = '{version}'\ndebug = False\ncuda: _Optional[str] = {cuda}\nhip = None\n"
+_TORCH = (
+    "from typing import Optional as _Optional\n"
+    "__all__ = ['__version__', 'cuda']\n__version__ = '{version}'\ndebug = False\ncuda: _Optional[str] = {cuda}\nhip = None\n"
+)
 _TORCH_MODULE = "from torch import version\nfrom torch.version import __version__\n"
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -58,10 +59,10 @@ class Pair:
 
     def inflict(self, failure: Callable[[Pair], None], right: str) -> float:
         """Inflict a failure and wait until it shows; return when that was."""
-        before = self.pids()
+        before = self.runs()
         began = time.monotonic()
         failure(self)
-        wait_until(lambda: not self.answers(right) or self.pids() != before, 90, "the failure is noticed")
+        wait_until(lambda: not self.answers(right) or self.runs() != before, 90, "the failure is noticed")
         return began
 
     def units(self, host: Host) -> list[str]:
@@ -69,16 +70,18 @@ class Pair:
         found = host.check_output("systemctl list-unit-files --no-legend --plain 'vllm-pair*' 'ray-*'").splitlines()
         return [line.split()[0] for line in found]
 
-    def pids(self) -> dict[str, str]:
-        """Main process of each unit on both hosts."""
-        return {
-            f"{name}/{unit}": host.check_output("systemctl show --value --property=MainPID %s", unit)
-            for name, host in (("head", self.head), ("worker", self.worker)) for unit in self.units(host)
-        }
+    def runs(self) -> dict[str, str]:
+        """Of each unit on both hosts that systemd has loaded, the present run: systemd's id of it and the main process, which a boot may number alike."""
+        found = {}
+        for name, host in (("head", self.head), ("worker", self.worker)):
+            blocks = host.check_output("systemctl show --property=Id,InvocationID,MainPID 'vllm-pair*' 'ray-*'").split("\n\n")
+            for unit in (dict(line.split("=", 1) for line in block.splitlines()) for block in blocks if block.strip()):
+                found[f"{name}/{unit['Id']}"] = f"{unit['InvocationID']}/{unit['MainPID']}"
+        return found
 
     def beside(self) -> str:
-        """Main process of the model that the head serves by itself."""
-        return self.head.check_output("systemctl show --value --property=MainPID vllm-beside.service")
+        """The present run of the model that the head serves by itself."""
+        return self.head.check_output("systemctl show --value --property=InvocationID vllm-beside.service")
 
     def status(self) -> str:
         """What systemctl says of the engine's unit."""
@@ -141,6 +144,15 @@ class Pair:
     def count(self, host: Host, words: str) -> int:
         """How many of those processes there are."""
         return len(self.processes(host, words))
+
+    def counts(self, host: Host, patterns: tuple[str, ...]) -> dict[str, int]:
+        """The same for several patterns, in one command."""
+        command = (
+            'for words in "$@"; do count=0; for pid in $(pgrep --full "$words"); do '
+            "if grep -qs -- -pair.service /proc/$pid/cgroup; then count=$((count+1)); fi; done; echo $count; done"
+        )
+        words = " ".join(shlex.quote(apart(pattern)) for pattern in patterns)
+        return dict(zip(patterns, map(int, host.check_output(f"sh -c {shlex.quote(command)} sh {words}").split())))
 
 
 def machine(name: str) -> Host:

@@ -6,11 +6,32 @@ from __future__ import annotations
 
 import compileall
 import importlib.metadata
+import importlib.util
 import json
-import os
 import sys
+import typing as t
 
 from .. import _vllm_parser
+
+
+# vLLM, and Ray with the packages that its processes import: Ray starts about ten Python processes on each node for each start of a service.
+PACKAGES = ("vllm", "ray", "google.protobuf", "grpc", "click", "jsonschema", "yaml", "msgpack", "aiohttp")
+
+
+def compile_packages(names: t.Iterable[str]) -> None:
+    """Write the bytecode of those packages that the release has.
+
+    Engines run as accounts that may not write here: each of their processes would compile missing bytecode at every start.
+    """
+    for name in names:
+        try:
+            found = importlib.util.find_spec(name)
+        except ModuleNotFoundError:
+            # The package around it is missing.
+            continue
+        for folder in (found.submodule_search_locations or ()) if found is not None else ():
+            # Ignore files that cannot be compiled: nothing imports them, or their import fails with an error.
+            compileall.compile_dir(folder, quiet=2, workers=0)
 
 
 def main() -> None:
@@ -19,9 +40,7 @@ def main() -> None:
 
     _vllm_parser.use_cpu_where_no_gpu_is()
     _vllm_parser.build()
-    # Engines run as accounts that may not write here: each of their processes would compile missing bytecode at every start.
-    # Ignore files that cannot be compiled: nothing imports them, or their import fails with an error.
-    compileall.compile_dir(os.path.dirname(vllm.__file__), quiet=2, workers=0)
+    compile_packages(PACKAGES)
     # vLLM may print to standard output during its import; the last line is the result.
     json.dump({
         "version": importlib.metadata.version("vllm"),

@@ -247,6 +247,8 @@ class Supervisor:
             # A failed program cannot finish requests: it only gets the time to print its last lines.
             self.process.stop(self.options.stop_timeout if ended.status == 0 else min(LAST_WORDS_SECONDS, self.options.stop_timeout))
         if ended.status == 0:
+            # Whoever stopped it may have removed the cause of earlier failures, for example with a change: the next start does not back off.
+            self.state.forget_failed()
             self.report(f"stopped: {ended.reason}")
             return 0
         text = f"{'stopped' if ended.requested else 'failed'}: {ended.reason}"

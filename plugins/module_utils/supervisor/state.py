@@ -111,6 +111,10 @@ class State:
             self._serves = notify("READY=1")
         self.report(text)
 
+    def forget_failed(self) -> None:
+        """Count no earlier failure: the next start does not back off. The log of the first failure stays until the service serves."""
+        self._save(failed=0)
+
     def note_missing(self, names: t.Iterable[str]) -> dict[str, str]:
         """Return since when each of these nodes has been missing. All others count as present."""
         before = self._saved["missing"]

@@ -51,7 +51,7 @@ FAILURES: list[tuple[str, Callable[[Pair], None]]] = [
 @pytest.mark.parametrize(("failure", "inflict"), FAILURES, ids=[failure for failure, _inflict in FAILURES])
 def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], failure: str, inflict: Callable[[Pair], None]) -> None:
     """What was there before is gone, and the next right answer comes in time. The service beside is not touched."""
-    before, beside = pair.pids(), pair.beside()
+    before, beside = pair.runs(), pair.beside()
     table[f"ray | {failure}"] = recovers(pair, right, before, pair.inflict(inflict, right), "ray")
     assert "head" in failure or pair.beside() == beside, "the service beside was restarted"
 
@@ -65,7 +65,7 @@ def shown(scenario: Scenario) -> str:
 @pytest.mark.usefixtures("serving")
 def test_a_cut_network(pair: Pair, right: str, table: dict[str, float], scenario: Scenario) -> None:
     """Both sides report which node is missing and since when, and nothing runs on. Counted from when it is whole again."""
-    before = pair.pids()
+    before = pair.runs()
 
     def see_the_status() -> None:
         assert "degraded: node multi-worker missing since" in " ".join(shown(scenario).split())
@@ -88,9 +88,9 @@ def test_nothing_is_left_of_previous_generations(pair: Pair) -> None:
 
 def test_a_rank_that_is_gone_shows(pair: Pair, right: str, table: dict[str, float]) -> None:
     """A right answer shows that all ranks are alive: with one of them paused, none comes, and the liveness probe finds that."""
-    before = pair.pids()
+    before = pair.runs()
     pair.kill(pair.worker, "ray::RayWorkerProc", "STOP")
     began = time.monotonic()
     assert not pair.answers(right)
-    wait_until(lambda: "degraded" in pair.status() or pair.pids() != before, 30, "the liveness probe finds it")
+    wait_until(lambda: "degraded" in pair.status() or pair.runs() != before, 30, "the liveness probe finds it")
     table["ray | Ray's rank paused on the worker"] = recovers(pair, right, before, began, "ray")

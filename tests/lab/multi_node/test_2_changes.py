@@ -18,11 +18,11 @@ NAME = "pair_service"
 
 def test_a_second_run_changes_nothing(pair: Pair, play: Callable[..., Play]) -> None:
     """And restarts nothing."""
-    before = pair.pids()
+    before = pair.runs()
     done = play()
     assert done.status == 0, done.output
     assert all(counts["changed"] == 0 for counts in done.recap.values()), done.output
-    assert pair.pids() == before
+    assert pair.runs() == before
 
 
 def test_a_failed_change_takes_both_back(pair: Pair, play: Callable[..., Play], right: str, table: dict[str, float]) -> None:
@@ -38,10 +38,10 @@ def test_a_failed_change_takes_both_back(pair: Pair, play: Callable[..., Play], 
 
 def test_a_change_is_on_both(pair: Pair, play: Callable[..., Play], right: str, table: dict[str, float]) -> None:
     """Another argument: all units are new, and the answer is the same."""
-    before, beside = pair.pids(), pair.beside()
+    before, beside = pair.runs(), pair.beside()
     done = play(variables=with_service(NAME, pair, vllm_args={**pair.service["vllm_args"], "max_model_len": 1024}))
     assert done.status == 0, done.output[-3000:]
-    after = pair.pids()
+    after = pair.runs()
     assert set(after) == set(before) and all(after[unit] != before[unit] for unit in after)
     assert pair.complete() == right
     assert pair.beside() == beside, "the service beside was restarted"
@@ -50,18 +50,18 @@ def test_a_change_is_on_both(pair: Pair, play: Callable[..., Play], right: str, 
 
 def test_what_the_head_refuses_is_on_no_host(pair: Pair, play: Callable[..., Play]) -> None:
     """Arguments are checked with the engine's parser on the head alone; what that refuses is not written on the worker either."""
-    before, pids = files(pair), pair.pids()
+    before, runs = files(pair), pair.runs()
     done = play(variables=with_service(NAME, pair, vllm_args={**pair.service["vllm_args"], "hf_overrides": "{not json"}))
     assert done.status != 0 and "pair: multi-head failed in this run" in " ".join(done.output.split()), done.output[-3000:]
-    assert files(pair) == before and pair.pids() == pids
+    assert files(pair) == before and pair.runs() == runs
 
 
 def test_a_part_of_the_hosts_is_refused(pair: Pair, play: Callable[..., Play]) -> None:
     """With the limit to write."""
-    before = pair.pids()
+    before = pair.runs()
     done = play("--limit", "multi-worker")
     assert done.status != 0 and "multi-head is not in this run" in done.output and "-l multi-head,multi-worker" in done.output
-    assert pair.pids() == before
+    assert pair.runs() == before
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ def shut(pair: Pair) -> Iterator[Host]:
 @pytest.mark.usefixtures("shut")
 def test_a_worker_that_cannot_reach_the_head(pair: Pair, play: Callable[..., Play]) -> None:
     """Told with both names and the ports, before any unit is touched."""
-    before = pair.pids()
+    before = pair.runs()
     done = play(variables=with_service(NAME, pair, distributed={"nodes": 2, "port": 6507}))
     assert done.status != 0 and "multi-worker to multi-head" in done.output and "these ports do not answer: 65" in done.output, done.output[-3000:]
-    assert pair.pids() == before
+    assert pair.runs() == before
 
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
@@ -93,7 +93,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("keys", "words"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 def test_bad_input(pair: Pair, play: Callable[..., Play], keys: dict[str, Any], words: str) -> None:
     """One clear error each, before any unit is touched."""
-    before = pair.pids()
+    before = pair.runs()
     done = play(variables=with_service(NAME, pair, **keys))
     assert done.status != 0 and words in " ".join(done.output.split()), done.output[-3000:]
-    assert pair.pids() == before
+    assert pair.runs() == before

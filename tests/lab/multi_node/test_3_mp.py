@@ -51,7 +51,7 @@ FAILURES: list[tuple[str, Callable[[Pair], None]]] = [
 @pytest.mark.parametrize(("failure", "inflict"), FAILURES, ids=[failure for failure, _inflict in FAILURES])
 def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], failure: str, inflict: Callable[[Pair], None]) -> None:
     """Both ranks are new, and the next right answer comes in time. The service beside is not touched."""
-    before, beside = pair.pids(), pair.beside()
+    before, beside = pair.runs(), pair.beside()
     table[f"mp | {failure}"] = recovers(pair, right, before, pair.inflict(inflict, right), "mp")
     assert "rebooted" in failure or pair.beside() == beside, "the service beside was restarted"
 
@@ -59,7 +59,7 @@ def test_it_comes_back(pair: Pair, right: str, table: dict[str, float], failure:
 @pytest.mark.usefixtures("serving")
 def test_a_cut_network(pair: Pair, right: str, table: dict[str, float]) -> None:
     """Neither rank outlives the other. Counted from when it is whole again."""
-    before = pair.pids()
+    before = pair.runs()
     whole = pair.outlasts_a_cut(right, 20, ((pair.worker, API), (pair.worker, "VLLM::"), (pair.head, API), (pair.head, "VLLM::")))
     table["mp | network cut (from when it is whole)"] = recovers(pair, right, before, whole, "mp")
 
@@ -67,7 +67,7 @@ def test_a_cut_network(pair: Pair, right: str, table: dict[str, float]) -> None:
 @pytest.mark.usefixtures("serving")
 def test_a_follower_does_not_outlive_its_leader(pair: Pair, right: str, table: dict[str, float]) -> None:
     """With the head's unit stopped the worker's rank ends, and waits for the next leader."""
-    before = pair.pids()
+    before = pair.runs()
     pair.head.run_expect([0], "systemctl stop vllm-pair")
     wait_until(lambda: pair.count(pair.worker, API) == pair.count(pair.worker, "VLLM::") == 0, 30, "the rank has ended")
     # First why the generation ended, then what the next one waits for: both name the head.

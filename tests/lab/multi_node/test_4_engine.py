@@ -32,23 +32,23 @@ def failed_starts(pair: Pair) -> int:
 
 def test_it_hangs_and_is_healthy(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
     """No answer while /health is 200: within the liveness timeout and a probe, all of it restarts."""
-    before = pair.pids()
+    before = pair.runs()
     misbehave(pair.head, hang=True)
     began = time.monotonic()
     assert not pair.answers(right)
     assert health(pair) == 200
     misbehave(pair.head)
-    wait_until(lambda: pair.pids() != before, 15, "the liveness probe finds it")
+    wait_until(lambda: pair.runs() != before, 15, "the liveness probe finds it")
     assert "is dead: no completion" in pair.head.check_output("journalctl --no-pager --unit=vllm-pair --lines=200 --output=cat")
     table["mp | engine hangs, /health 200"] = recovers(pair, right, before, began, "mp")
 
 
 def test_it_answers_500(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
     """Two probes with a server error: it restarts."""
-    before = pair.pids()
+    before = pair.runs()
     misbehave(pair.head, status=500)
     began = time.monotonic()
-    wait_until(lambda: pair.pids() != before, 15, "the probe finds it")
+    wait_until(lambda: pair.runs() != before, 15, "the probe finds it")
     misbehave(pair.head)
     assert "was answered with status 500" in pair.head.check_output("journalctl --no-pager --unit=vllm-pair --lines=200 --output=cat")
     table["mp | every completion 500"] = recovers(pair, right, before, began, "mp")
@@ -56,17 +56,17 @@ def test_it_answers_500(pair: Pair, right: str, table: dict[str, float], misbeha
 
 def test_it_exits_while_it_serves(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
     """With status 0, as vLLM does when its engine has died."""
-    before = pair.pids()
+    before = pair.runs()
     misbehave(pair.head, exit_after=0)
     began = time.monotonic()
-    wait_until(lambda: pair.pids() != before, 15, "the end is noticed")
+    wait_until(lambda: pair.runs() != before, 15, "the end is noticed")
     misbehave(pair.head)
     table["mp | exit with status 0"] = recovers(pair, right, before, began, "mp")
 
 
 def test_it_ignores_sigterm(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
     """A rank ends, and no other process of the engine reacts to SIGTERM: all of them are killed."""
-    before = pair.pids()
+    before = pair.runs()
     for host in (pair.head, pair.worker):
         misbehave(host, ignore_sigterm=True)
     began = pair.inflict(lambda pair: pair.kill(pair.worker, "VLLM::Worker"), right)
@@ -75,7 +75,7 @@ def test_it_ignores_sigterm(pair: Pair, right: str, table: dict[str, float], mis
 
 def test_it_starts_slowly(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
     """A start that takes longer than the liveness timeout and the heartbeat timeout is waited for: there is one new generation, not several."""
-    before = pair.pids()
+    before = pair.runs()
     misbehave(pair.head, start_delay=8)
     began = pair.inflict(lambda pair: pair.kill(pair.head, "VLLM::EngineCore"), right)
     starts = pair.head.check_output("systemctl show --value --property=NRestarts vllm-pair")
@@ -96,7 +96,7 @@ def test_its_starts_fail(
     pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave, failure: str, where: str, settings: dict[str, Any],
 ) -> None:
     """The head backs off; the log of the first failure is kept, and none of those after it."""
-    before, kept = pair.pids(), failures_kept(pair)
+    before, kept = pair.runs(), failures_kept(pair)
     misbehave(getattr(pair, where), **settings)
     began = pair.inflict(lambda pair: pair.kill(pair.head, "VLLM::EngineCore"), right)
     wait_until(lambda: "starts have failed, the next attempt starts in 10 s" in pair.status(), 40, f"the head backs off: {pair.status()}", every=0.2)
@@ -114,7 +114,7 @@ def test_its_starts_fail(
 
 def test_wrong_arguments_are_not_tried_again(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
     """Exit status 2: systemd does not start the unit again, and the worker waits for it."""
-    before = pair.pids()
+    before = pair.runs()
     misbehave(pair.head, exit_at_start=2)
     pair.inflict(lambda pair: pair.kill(pair.head, "VLLM::EngineCore"), right)
     wait_until(lambda: pair.head.run("systemctl is-failed vllm-pair").stdout.strip() == "failed", 30, "the unit has failed")

@@ -99,9 +99,9 @@ def test_the_key_stays_on_the_head(pair: Pair) -> None:
 
 def test_a_second_run_changes_nothing(pair: Pair, play: Callable[..., Play]) -> None:
     """And restarts nothing."""
-    before = pair.pids()
+    before = pair.runs()
     done = play()
     assert done.status == 0, done.output
     assert all(counts["changed"] == 0 for counts in done.recap.values()), done.output
-    assert pair.pids() == before
+    assert pair.runs() == before
     print(f"a second run took {done.seconds:.0f} s")

@@ -20,11 +20,11 @@ VLLM = "bin/python[0-9.]* /opt/inferops/releases/"
 def right(pair: Pair, play: Callable[..., Play]) -> str:
     """The answer on Ray; then the service is changed over, on both hosts, and the one beside is not touched."""
     wait_until(lambda: pair.status().startswith("serving"), 300, f"it serves: {pair.status()}")
-    answer, before, beside = pair.complete(), pair.pids(), pair.beside()
+    answer, before, beside = pair.complete(), pair.runs(), pair.beside()
     variables = with_service("two_node_pair", pair, vllm_args={**pair.service["vllm_args"], "max_model_len": 1024})
     done = play(variables={**variables, "two_node_backend": "mp"})
     assert done.status == 0, done.output[-3000:]
-    after = pair.pids()
+    after = pair.runs()
     assert all(after[unit] != before.get(unit) for unit in after)
     assert pair.beside() == beside, "the model beside was restarted"
     print(f"a change of both hosts took {done.seconds:.0f} s")
@@ -50,10 +50,10 @@ def test_the_units_of_ray_are_gone(pair: Pair, right: str) -> None:
 
 def test_it_comes_back_from_a_killed_engine(pair: Pair, right: str, table: dict[str, float]) -> None:
     """Both ranks are new, and the next right answer comes in time."""
-    before = pair.pids()
+    before = pair.runs()
     began = pair.inflict(lambda pair: pair.kill(pair.head, "VLLM::EngineCore"), right)
     table["engine killed"] = pair.comes_back(right, BACK, began)
-    after = pair.pids()
+    after = pair.runs()
     assert all(after[unit] != before[unit] for unit in before), "a rank has outlived the others"
 
 

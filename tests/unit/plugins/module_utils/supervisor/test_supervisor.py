@@ -316,6 +316,24 @@ def test_the_first_failure_is_kept(service: Service) -> None:
     soon(lambda: "2 starts have failed, the next attempt starts in 10 s" in service.output("head"), "it waits")
 
 
+def test_a_stop_ends_the_back_off(service: Service) -> None:
+    """Whoever stops and starts a failing unit, for example with a change, need not wait for the back-off. The first failure's log stays."""
+    failing = "import sys; sys.exit(1)"
+    nobody = f"http://127.0.0.1:{free_port()}"
+    for _start in range(2):
+        service.start("head", leader=True, worker=[], engine=nobody, program=failing)
+        assert service.status("head") == 1
+    first = service.failures("head")
+    service.start("head", leader=True, worker=[], engine=nobody, program=failing)
+    soon(lambda: "2 starts have failed, the next attempt starts in 10 s" in service.output("head"), "it waits")
+    service.units["head"].terminate()
+    assert service.status("head") == 0
+    began = time.monotonic()
+    service.start("head", leader=True, worker=[], engine=nobody, program=failing)
+    assert service.status("head") == 1 and time.monotonic() - began < 9
+    assert service.failures("head") == first
+
+
 def test_the_token_stays_where_it_is(serving: Service) -> None:
     """Neither the program nor any output gets it; without Ray nobody needs it."""
     for name in ("head", "worker"):
