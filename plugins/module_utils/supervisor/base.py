@@ -148,7 +148,7 @@ class Supervisor:
             self.events.put(Event("ready"))
             return
         key = os.environ.get("VLLM_API_KEY", "")
-        engine = probe.Engine(options.engine, options.model, key, options.probe_timeout, options.liveness_timeout, task=options.task)
+        engine = probe.Engine(options.engine, options.model, key, options.probe_timeout, options.liveness_timeout, time.monotonic, options.task)
         self.until(engine.is_up, heartbeat, bound)
         while self.process.runs:
             heartbeat.beat(bound)
@@ -166,12 +166,12 @@ class Supervisor:
 
     # Events
 
-    def wait(self, met: t.Callable[[], bool], seconds: float | None, late: t.Callable[[], str]) -> None:
-        """Handle events until a condition is met. Raises Ended; after C(seconds) with the reason that C(late) returns."""
+    def wait(self, met: t.Callable[[], bool], seconds: float | None, late: t.Callable[[], str], count: bool = True) -> None:
+        """Handle events until a condition is met. Raises Ended; after C(seconds) with the reason that C(late) returns, and C(count) (see Ended)."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while not met():
             if deadline is not None and time.monotonic() >= deadline:
-                raise Ended(late())
+                raise Ended(late(), count=count)
             self.tick()
             try:
                 event = self.events.get(timeout=LOOK_SECONDS)

@@ -30,6 +30,8 @@ BROKEN_SOCKET = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP)
 # Refused connections that are remembered, and those that the status names.
 MAX_REFUSED = 100
 SHOWN_REFUSED = 3
+# Seconds that a worker has to report that its program was not ready in time.
+WORKER_GRACE_SECONDS = 10.0
 # Longest line of the check's output.
 LONGEST_LINE = 1000
 
@@ -219,9 +221,10 @@ class Leader(base.Supervisor):
         self.report("starting: " + ", ".join(shown(name) for name in names))
         for name in names:
             self.send(self.connections[name], {"start": True})
-        seconds = self.options.start_timeout
+        # Later than the worker itself, which has the same timeout: then the unit whose program has failed counts that and names the cause.
+        seconds = self.options.start_timeout + WORKER_GRACE_SECONDS
         self.wait(lambda: self.ready >= set(names), seconds,
-                  lambda: f"{', '.join(shown(name) for name in names if name not in self.ready)} not ready after {seconds:.0f} s")
+                  lambda: f"{', '.join(shown(name) for name in names if name not in self.ready)} not ready after {seconds:.0f} s", count=False)
 
     def begin_to_serve(self) -> None:
         """Report to systemd and to all workers that the service serves."""
@@ -240,7 +243,8 @@ class Leader(base.Supervisor):
     def send_heartbeat(self) -> None:
         text = self.serving_status() if self.serving else self.state.status
         if self.serving:
-            self.report(text)
+            # Also READY=1, which systemd's socket may have refused before.
+            self.report_serving(text)
         self.broadcast({"serves": self.serving, "text": text})
 
     def broadcast(self, message: dict[str, object]) -> None:
@@ -299,8 +303,8 @@ class Leader(base.Supervisor):
         if ended:
             if self.is_complete:
                 self.state.note_missing([name])
-                requested = message.get("requested") is True
-                raise Ended(f"{shown(name)}: {ended}", count=not requested, requested=requested)
+                # That unit counts its own failures and backs off; this one, whose program has not failed, is ready when it is back.
+                raise Ended(f"{shown(name)}: {ended}", count=False, requested=message.get("requested") is True)
             return
         if message.get("ready") is True:
             self.ready.add(name)

@@ -54,6 +54,8 @@ class State:
         self._path = os.path.join(runtime, "state.json") if runtime else ""
         self._failures = failures
         self.status = ""
+        # Whether systemd has that status: its socket may be full for a moment.
+        self._is_notified = True
         self._serves = False
         self._saved: dict[str, t.Any] = {"served": False, "missing": {}, "failed": 0, "failure": "", **self._load()}
         self._is_saved = True
@@ -98,7 +100,9 @@ class State:
             self.status = text
             print(text, flush=True)
             self._save(text=text)
-            notify(f"STATUS={text}")
+            self._is_notified = False
+        if not self._is_notified:
+            self._is_notified = notify(f"STATUS={text}")
 
     def feed_watchdog(self) -> None:
         """Tell systemd's watchdog that this process runs."""
