@@ -14,6 +14,8 @@ Act = Callable[[World, int, float], None]
 KINDS: dict[str, Act] = {}
 # Moments that an incident may wait for, so that it meets the short races: a program was started, the service serves, a supervisor has ended, …
 MOMENTS = ("", "launched", "program_started", "ready", "supervisor_ended", "program_ended", "stop_requested")
+# Kinds that are no failure of anything.
+STOPS = frozenset({"unit_stopped", "unit_restarted", "service_restarted"})
 # Seconds that it waits for one.
 LONGEST_WAIT = 40.0
 

@@ -98,9 +98,8 @@ class Lock:
         self._waiting: list[SimulatedThread] = []
 
     def __enter__(self) -> None:
-        scheduler = _scheduler()
-        scheduler.preempt()
         while self._is_locked:
+            scheduler = _scheduler()
             assert scheduler.current is not None
             self._waiting.append(scheduler.current)
             scheduler.block(None)
@@ -128,10 +127,13 @@ class Event:
         for thread in self._waiting:
             _scheduler().wake(thread)
 
-    def wait(self, seconds: float) -> bool:
+    def clear(self) -> None:
+        self._is_set = False
+
+    def wait(self, seconds: float | None = None) -> bool:
         scheduler = _scheduler()
-        deadline = scheduler.now + seconds
-        while not self._is_set and scheduler.now < deadline:
+        deadline = None if seconds is None else scheduler.now + seconds
+        while not self._is_set and (deadline is None or scheduler.now < deadline):
             assert scheduler.current is not None
             self._waiting.append(scheduler.current)
             scheduler.block(deadline)
@@ -223,6 +225,8 @@ class _Path:
     @staticmethod
     def isdir(path: str) -> bool:
         return bool(current().host.disk.isdir(path))
+
+    lexists = isdir
 
 
 class _Os:
@@ -321,7 +325,7 @@ _REPLACED: dict[Any, dict[str, Any]] = {
         "_writing": SimpleNamespace(replace=lambda path, data: current().host.disk.replace(path, data)),
     },
     threads: {"threading": _THREADING, "time": _TIME, "traceback": _TRACEBACK},
-    worker: {"time": _TIME},
+    worker: {"threading": _THREADING, "time": _TIME},
     _reading: {"read_text": lambda path: current().host.disk.read_text(path)},
 }
 _MISSING = object()

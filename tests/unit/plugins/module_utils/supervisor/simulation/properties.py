@@ -37,7 +37,9 @@ def on(kind: str) -> Callable[[Property], Property]:
 class Facts:
     """What the properties remember of a history."""
 
-    def __init__(self) -> None:
+    def __init__(self, only_stops: bool) -> None:
+        # Whether nothing happens but stops and starts by an operator.
+        self.only_stops = only_stops
         # Since when the leader does not serve.
         self.down_since: float | None = 0.0
         # Generations whose engine has answered a completion.
@@ -133,6 +135,12 @@ def only_the_first_failure_is_kept(world: World, facts: Facts, host: Any, path: 
     return f"{path} is kept, and {first} was the first" if first != path else ""
 
 
+@on("written")
+def stops_keep_no_log(world: World, facts: Facts, host: Any, path: str, before: bytes | None, after: bytes) -> str:
+    """A stop that an operator requests is no failure: nothing else has happened, so no unit keeps a log."""
+    return f"{path}: {after.decode(errors='replace').splitlines()[0]}" if path.endswith("output.log") and facts.only_stops else ""
+
+
 @on("supervisor_ended")
 def only_own_failures_count(world: World, facts: Facts, unit: Unit, status: int) -> str:
     """A unit counts a failure only when its own program has failed, so that it does not back off for another node's."""
@@ -154,10 +162,13 @@ def only_own_failures_count(world: World, facts: Facts, unit: Unit, status: int)
 @on("program_started")
 def failed_starts_back_off(world: World, facts: Facts, program: Program) -> str:
     """From the third attempt on, a unit whose own program fails waits 2.5 s times two to the power of the failures in a row, 300 s at most."""
-    failures = facts.failures.get(program.unit, 0)
-    waited = world.scheduler.now - facts.launched[program.unit]
-    wanted = min(base.MAX_BACKOFF_SECONDS, 2.5 * 2 ** failures) if failures > 1 else 0.0
-    return f"{program.unit.node} starts after {waited:.0f} s, and after {failures} failures {wanted:.0f} s are due" if waited < wanted else ""
+    return too_early(world, facts, program.unit)
+
+
+@on("could_not_start")
+def attempts_back_off(world: World, facts: Facts, unit: Unit) -> str:
+    """The same for a program that cannot even be started."""
+    return too_early(world, facts, unit)
 
 
 # Ends
@@ -242,6 +253,14 @@ def no_deadlock(world: World, facts: Facts) -> str:
         ):
             return f"the main thread of {unit.node} waits for ever"
     return ""
+
+
+def too_early(world: World, facts: Facts, unit: Unit) -> str:
+    """What is wrong with the time of a start; empty when it is late enough."""
+    failures = facts.failures.get(unit, 0)
+    waited = world.scheduler.now - facts.launched[unit]
+    wanted = min(base.MAX_BACKOFF_SECONDS, 2.5 * 2 ** failures) if failures > 1 else 0.0
+    return f"{unit.node} starts after {waited:.0f} s, and after {failures} failures {wanted:.0f} s are due" if waited < wanted else ""
 
 
 def named(program: Program) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -119,9 +118,8 @@ class Unit:
             self.status = text[7:]
             self.status_since = now
             self.world.emit("status", unit=self)
-        extended = re.fullmatch(r"EXTEND_TIMEOUT_USEC=(\d+)", text)
-        if extended:
-            self._start_deadline = max(self._start_deadline, now + int(extended[1]) / 1e6)
+        elif text.startswith("EXTEND_TIMEOUT_USEC="):
+            self._start_deadline = max(self._start_deadline, now + int(text[20:]) / 1e6)
 
     def look(self) -> None:
         """Enforce the timeouts."""
