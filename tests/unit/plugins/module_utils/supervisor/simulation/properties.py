@@ -154,7 +154,8 @@ def only_own_failures_count(world: World, facts: Facts, unit: Unit, status: int)
     program = unit.program
     if program is None:
         return f"{unit.node} counts a failure without a program: {unit.status}"
-    if program.failed or unit.check_failed or not program.is_ready or any(other.failed for other in program.group):
+    # An engine whose ranks do not reach each other is dead as well.
+    if program.failed or unit.check_failed or " is dead: " in unit.status.partition(":")[2].partition("node ")[0] or not program.is_ready or any(other.failed for other in program.group):
         return ""
     return f"{unit.node} counts a failure of its program, which has not failed: {unit.status}"
 
