@@ -80,8 +80,10 @@ class Leader(base.Supervisor):
             try:
                 return listen(self.options.listen, self.options.port)
             except OSError as error:
-                if time.monotonic() >= deadline:
-                    raise Ended(f"cannot listen on {self.options.listen}:{self.options.port}: {error.strerror}", count=False) from error
+                reason = f"cannot listen on {self.options.listen}:{self.options.port}: {error.strerror}"
+            if time.monotonic() >= deadline:
+                raise Ended(reason, count=False)
+            self.report(f"starting: {reason}")
             # Not a plain sleep: the main thread handles a request to stop meanwhile.
             self.pause(LISTEN_RETRY_SECONDS)
 

@@ -104,6 +104,7 @@ def test_a_port_that_is_free_again(made: leader.Leader, monkeypatch: pytest.Monk
     with socket.create_server(("127.0.0.1", made.options.port)):
         with pytest.raises(base.Ended, match="cannot listen on 127.0.0.1:") as ended:
             made.listen()
+    assert made.state.status == f"starting: cannot listen on 127.0.0.1:{made.options.port}: Address already in use"
     assert not ended.value.count
     made.listen().close()
 

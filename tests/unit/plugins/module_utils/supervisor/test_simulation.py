@@ -82,10 +82,11 @@ def test_the_unit_is_the_templates() -> None:
 
 def histories_until_found(mutation: Mutation) -> tuple[int, dict[str, str]]:
     """Return how many histories a mutation needs, and the properties that found it."""
-    for seed in range(MOST_HISTORIES):
-        violated = Run(drawn(seed, mutation.kinds), steady=mutation.steady).run().violated
+    for number in range(MOST_HISTORIES):
+        history = mutation.history if mutation.history is not None and number == 0 else drawn(number, mutation.kinds)
+        violated = Run(history, steady=mutation.steady).run().violated
         if violated:
-            return seed + 1, violated
+            return number + 1, violated
     return MOST_HISTORIES, {}
 
 

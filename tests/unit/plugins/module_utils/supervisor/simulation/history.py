@@ -61,8 +61,6 @@ class Run:
         world = self.world
         if kind != "sent" and self._keeps_journal:
             self._write(kind, values)
-        if kind == "second":
-            remember(world, self._facts, kind)
         for check in PROPERTIES.get(kind, ()):
             wrong = check(world, self._facts, **values)
             if wrong:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import admission, base, connection, leader, probe, process, state, worker
 
-from .history import STEADY_SECONDS
+from .history import STEADY_SECONDS, History
+from .incidents import Incident
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 RETURNS = "serves_again_within_the_bound"
@@ -19,22 +20,25 @@ RETURNS = "serves_again_within_the_bound"
 @dataclasses.dataclass(frozen=True)
 class Mutation:
     """C(found_by) are properties of which one has to find it, C(kinds) the incidents that it needs (all, if empty), C(steady) for how long a service then
-    has to serve, in seconds."""
+    has to serve, in seconds. C(history) is one that finds it, where drawn ones seldom do."""
 
     name: str
     patch: Patch
     found_by: tuple[str, ...]
     kinds: tuple[str, ...] = ()
     steady: float = STEADY_SECONDS
+    history: History | None = None
 
 
 MUTATIONS: list[Mutation] = []
 
 
-def mutation(*found_by: str, kinds: tuple[str, ...] = (), steady: float = STEADY_SECONDS) -> Callable[[Patch], Patch]:
+def mutation(
+    *found_by: str, kinds: tuple[str, ...] = (), steady: float = STEADY_SECONDS, history: History | None = None,
+) -> Callable[[Patch], Patch]:
     """Add a mutation."""
     def add(patch: Patch) -> Patch:
-        MUTATIONS.append(Mutation(patch.__name__, patch, found_by, kinds, steady))
+        MUTATIONS.append(Mutation(patch.__name__, patch, found_by, kinds, steady, history))
         return patch
 
     return add
@@ -83,13 +87,15 @@ def the_watchdog_is_not_fed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(state.State, "feed_watchdog", nothing)
 
 
-@mutation("systemd_ends_no_healthy_supervisor", kinds=("port_in_use", "unit_restarted", "service_restarted"))
+@mutation("systemd_ends_no_healthy_supervisor", history=History("mp", 1, 0, [
+    Incident(10, "port_in_use", 0, 40.0), Incident(11, "supervisor_killed", 0), Incident(16, "unit_restarted", 0),
+]))
 def a_stop_waits_for_the_port(patch: pytest.MonkeyPatch) -> None:
     """The main thread sleeps until it can listen."""
     patch.setattr(leader.Leader, "pause", lambda self, seconds: base.time.sleep(seconds))
 
 
-@mutation("never_two_generations", RETURNS)
+@mutation("never_two_generations", "ready_after_a_completion", RETURNS)
 def a_second_generation_is_admitted(patch: pytest.MonkeyPatch) -> None:
     """A worker may join a generation that runs."""
     patch.setattr(leader.Leader, "refuse", lambda self, name: "")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import base
+from ansible_collections.inferops.gpu.plugins.module_utils.supervisor.connection import HANDSHAKE_SECONDS
 
 from .systemd import ACTIVE, RESTART_SECONDS, Unit
 from .programs import Program
@@ -21,6 +22,8 @@ PROPERTIES: dict[str, list[Property]] = {}
 # Threads and sockets of one supervisor: its own, and one for each connection of a worker or a client that has not authenticated (128 at most).
 MOST_THREADS = 8
 MOST_SOCKETS = 8
+# Seconds that programs need to start, and all that is in between.
+START_SECONDS = 15.0
 # Seconds that a status may be late: a heartbeat, and delays of a busy host.
 LATE = 5.0
 
@@ -106,11 +109,11 @@ def degraded_is_not_serving(world: World, facts: Facts) -> str:
 def missing_nodes_are_named(world: World, facts: Facts) -> str:
     """While the leader waits for workers, its status names each whose unit does not run."""
     leader = world.leader
-    if leader.process is None or not leader.status.startswith(("degraded", "starting: waiting for node", "starting: waiting for the engine")):
+    if not is_running(leader) or not leader.status.startswith(("degraded", "starting: waiting for node", "starting: waiting for the engine")):
         return ""
     if leader in facts.was_frozen or world.scheduler.now - facts.launched.get(leader, 0.0) < OPTIONS["heartbeat_timeout"] + LATE:
         return ""
-    gone = [unit for unit in world.units if unit is not leader and unit.process is None]
+    gone = [unit for unit in world.units if unit is not leader and not is_running(unit)]
     unnamed = [unit.node for unit in gone if not re.search(rf"\b{unit.node}\b", leader.status)]
     late = [name for name in unnamed if world.scheduler.now - facts.ended_at.get(name, 0.0) > OPTIONS["heartbeat_timeout"] + LATE]
     return f"the leader's status does not name {', '.join(late)}: {leader.status}" if late else ""
@@ -278,12 +281,12 @@ def generation_of(unit: Unit) -> str:
 def remember(world: World, facts: Facts, kind: str, **values: Any) -> None:
     """Keep what properties need later; called after them."""
     now = world.scheduler.now
-    if kind == "second":
-        leader = world.leader
-        serves = leader.process is not None and leader.process.alive and leader.supervisor is not None and leader.supervisor.serving
-        facts.down_since = None if serves else now if facts.down_since is None else facts.down_since
-    elif kind == "journal" and values["text"].startswith("serving on "):
+    if kind in ("supervisor_ended", "crashed") and not is_running(world.leader) and facts.down_since is None:
+        facts.down_since = now
+    if kind == "journal" and values["text"].startswith("serving on "):
         unit = values["process"].unit
+        if unit.is_head:
+            facts.down_since = None
         facts.failures[unit] = facts.counted[unit] = 0
         facts.log_until_served.pop(unit, None)
     elif kind == "completion":
@@ -311,6 +314,11 @@ def remember(world: World, facts: Facts, kind: str, **values: Any) -> None:
             forget(facts, unit)
 
 
+def is_running(unit: Unit) -> bool:
+    """Whether a unit's supervisor runs."""
+    return unit.process is not None and bool(unit.process.alive)
+
+
 def knows_nothing(unit: Unit) -> bool:
     """Whether a unit cannot save its state, or has lost it."""
     text = unit.host.disk.read_text(f"/run/{unit.name}/state.json")
@@ -331,13 +339,12 @@ def forget(facts: Facts, unit: Unit) -> None:
 def seconds_to_serve(failures: int) -> float:
     """The bound within which a service serves again once nothing external is wrong, in seconds.
 
-    What was started before may still have to be found out, once, at the latest by the longest of the timeouts: of the heartbeat, the start, or the liveness
-    probe with two requests of its own. Then all programs are stopped and systemd restarts the units, which back off for up to C(failures) failures. Until
-    the leader and the workers have found each other a handshake may expire. The start itself takes some seconds. All of this may happen twice: a worker
-    that backs off may find out only afterwards that the next generation fails as well.
+    What was started before may still have to be found out, at the latest by the longest of the timeouts: of the heartbeat, the start, or the liveness probe
+    with two requests of its own. Then all programs are stopped and systemd restarts the units, which back off for up to C(failures) failures. Until the
+    leader and the workers have found each other a handshake may expire, and the start itself takes some seconds.
     """
     find = max(OPTIONS["heartbeat_timeout"], OPTIONS["start_timeout"], OPTIONS["liveness_timeout"] + 2 * OPTIONS["probe_timeout"] + OPTIONS["probe_interval"])
     stop = OPTIONS["stop_timeout"] + 10.0 + RESTART_SECONDS
     back_off = min(base.MAX_BACKOFF_SECONDS, 2.5 * 2 ** failures) if failures > 1 else 0.0
-    join_and_start = 2 * 10.0 + 10.0
-    return 2 * (find + stop + join_and_start) + 2 * back_off
+    join_and_start = HANDSHAKE_SECONDS + START_SECONDS
+    return find + stop + back_off + join_and_start
