@@ -69,6 +69,8 @@ class Supervisor:
         self.state = state.State(os.environ.get("RUNTIME_DIRECTORY", ""), options.failures)
         self.transport = transport.Transport()
         self.process = process.Process(options.command, self.environment())
+        # Whether this generation has tried to start the program.
+        self.was_attempted = False
         self.is_ready = False
         # The engine's ranks among the program's processes; filled when the service serves.
         self.ranks: dict[ranks.Rank, str] = {}
@@ -112,7 +114,16 @@ class Supervisor:
         return found
 
     def start(self) -> None:
-        """Start the program, wait for its end in a thread, and probe an engine with completions."""
+        """Start the program, wait for its end in a thread, and probe an engine with completions. Raises Ended when it cannot be started."""
+        self.was_attempted = True
+        try:
+            self.start_program()
+        except OSError as error:
+            raise Ended(f"{self.what} cannot be started: {one_line(str(error))}") from error
+        self.threads.start("probes the program", self.watch)
+
+    def start_program(self) -> None:
+        """Prepare its directories and start the program. Raises OSError."""
         for folder in self.options.clean:
             state.empty(folder)
         # The directory for the sockets of engine and ranks. It is in the service's own cache, where root creates nothing.
@@ -120,7 +131,6 @@ class Supervisor:
             os.makedirs(os.environ["VLLM_RPC_BASE_PATH"], mode=0o750, exist_ok=True)
         self.withhold()
         self.process.start(self.threads, self.on_line, lambda status: self.events.put(Event("exit", status=status)))
-        self.threads.start("probes the program", self.watch)
 
     def withhold(self) -> None:
         """Keep secrets on this host: vLLM copies its environment to the ranks on other hosts, except the variables that this file lists."""
@@ -148,7 +158,7 @@ class Supervisor:
             self.events.put(Event("ready"))
             return
         key = os.environ.get("VLLM_API_KEY", "")
-        engine = probe.Engine(options.engine, options.model, key, options.probe_timeout, options.liveness_timeout, task=options.task)
+        engine = probe.Engine(options.engine, options.model, key, options.probe_timeout, options.liveness_timeout, time.monotonic, options.task)
         self.until(engine.is_up, heartbeat, bound)
         while self.process.runs:
             heartbeat.beat(bound)
@@ -166,18 +176,23 @@ class Supervisor:
 
     # Events
 
-    def wait(self, met: t.Callable[[], bool], seconds: float | None, late: t.Callable[[], str]) -> None:
-        """Handle events until a condition is met. Raises Ended; after C(seconds) with the reason that C(late) returns."""
+    def wait(self, met: t.Callable[[], bool], seconds: float | None, late: t.Callable[[], str], count: bool = True) -> None:
+        """Handle events until a condition is met. Raises Ended; after C(seconds) with the reason that C(late) returns, and C(count) (see Ended)."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while not met():
             if deadline is not None and time.monotonic() >= deadline:
-                raise Ended(late())
+                raise Ended(late(), count=count)
             self.tick()
             try:
                 event = self.events.get(timeout=LOOK_SECONDS)
             except queue.Empty:
                 continue
             self.handle(event)
+
+    def pause(self, seconds: float) -> None:
+        """Handle events for some seconds. Raises Ended."""
+        until = time.monotonic() + seconds
+        self.wait(lambda: time.monotonic() >= until, None, str)
 
     def tick(self) -> None:
         """Check threads and ranks, and send heartbeats when they are due. Raises Ended."""
@@ -234,8 +249,7 @@ class Supervisor:
             self.report(f"starting: the state of previous starts cannot be saved, this attempt starts in {seconds:.0f} s")
         else:
             return
-        until = time.monotonic() + seconds
-        self.wait(lambda: time.monotonic() >= until, None, str)
+        self.pause(seconds)
 
     def report(self, text: str) -> None:
         """Report the status, to systemd and to the journal."""
@@ -252,7 +266,8 @@ class Supervisor:
             self.report(f"stopped: {ended.reason}")
             return 0
         text = f"{'stopped' if ended.requested else 'failed'}: {ended.reason}"
-        if not ended.requested and self.process.was_started:
+        # A program that could not be started has failed as well: without a count the next generation would not back off.
+        if not ended.requested and self.was_attempted:
             kept = self.state.keep_failure(ended.reason, self.process.output(), self.options.logs, ended.count)
             text += f" (log of the first failure: {kept})" if kept else ""
         self.report(text)

@@ -222,14 +222,6 @@ def connect(address: str, port: int, token: str, service: str, name: str, digest
         raise
 
 
-def listen(address: str, port: int, seconds: float = 60.0) -> socket.socket:
-    """Return a listening socket. Retries for some seconds, since the previous generation may still hold the port. Raises OSError."""
-    deadline = time.monotonic() + seconds
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    while True:
-        try:
-            return socket.create_server((address, port), family=family)
-        except OSError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(1)
+def listen(address: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises OSError."""
+    return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)

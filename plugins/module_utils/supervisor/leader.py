@@ -25,11 +25,16 @@ from .threads import Heartbeat
 
 # Timeout of accept(2) in seconds, and the wait after a connection that could not be accepted.
 ACCEPT_SECONDS = 1.0
+# Seconds for which the leader tries to listen, since another program may still hold its port, and between two attempts.
+LISTEN_SECONDS = 60.0
+LISTEN_RETRY_SECONDS = 1.0
 # Errors of accept(2) that mean that the listening socket itself is unusable. All others are temporary: a closed connection, no file handle, no memory.
 BROKEN_SOCKET = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP)
 # Refused connections that are remembered, and those that the status names.
 MAX_REFUSED = 100
 SHOWN_REFUSED = 3
+# Seconds that a worker has to report that its program was not ready in time.
+WORKER_GRACE_SECONDS = 10.0
 # Longest line of the check's output.
 LONGEST_LINE = 1000
 
@@ -70,10 +75,17 @@ class Leader(base.Supervisor):
     def listen(self) -> socket.socket:
         """Return the socket that workers connect to."""
         self.report("starting")
-        try:
-            return listen(self.options.listen, self.options.port)
-        except OSError as error:
-            raise Ended(f"cannot listen on {self.options.listen}:{self.options.port}: {error.strerror}", count=False) from error
+        deadline = time.monotonic() + LISTEN_SECONDS
+        while True:
+            try:
+                return listen(self.options.listen, self.options.port)
+            except OSError as error:
+                reason = f"cannot listen on {self.options.listen}:{self.options.port}: {error.strerror}"
+            if time.monotonic() >= deadline:
+                raise Ended(reason, count=False)
+            self.report(f"starting: {reason}")
+            # Not a plain sleep: the main thread handles a request to stop meanwhile.
+            self.pause(LISTEN_RETRY_SECONDS)
 
     def accept(self, server: socket.socket, heartbeat: Heartbeat) -> None:
         """Accept connections, each in a thread of its own. Runs in a thread of its own."""
@@ -198,7 +210,11 @@ class Leader(base.Supervisor):
         """Run the check, which prints what it waits for and ends when nothing is missing. Runs in a thread of its own."""
         # The main thread limits how long it may take.
         heartbeat.suspend()
-        command = subprocess.Popen(self.options.check, env=self.process.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            command = subprocess.Popen(self.options.check, env=self.process.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        except OSError as error:
+            self.events.put(Event("checked", status=1, text=f"it cannot be started: {one_line(str(error))}"))
+            return
         output = t.cast(t.BinaryIO, command.stdout)
         last = ""
         for raw in iter(lambda: output.readline(LONGEST_LINE), b""):
@@ -219,9 +235,10 @@ class Leader(base.Supervisor):
         self.report("starting: " + ", ".join(shown(name) for name in names))
         for name in names:
             self.send(self.connections[name], {"start": True})
-        seconds = self.options.start_timeout
+        # Later than the worker itself, which has the same timeout: then the unit whose program has failed counts that and names the cause.
+        seconds = self.options.start_timeout + WORKER_GRACE_SECONDS
         self.wait(lambda: self.ready >= set(names), seconds,
-                  lambda: f"{', '.join(shown(name) for name in names if name not in self.ready)} not ready after {seconds:.0f} s")
+                  lambda: f"{', '.join(shown(name) for name in names if name not in self.ready)} not ready after {seconds:.0f} s", count=False)
 
     def begin_to_serve(self) -> None:
         """Report to systemd and to all workers that the service serves."""
@@ -240,7 +257,8 @@ class Leader(base.Supervisor):
     def send_heartbeat(self) -> None:
         text = self.serving_status() if self.serving else self.state.status
         if self.serving:
-            self.report(text)
+            # Also READY=1, which systemd's socket may have refused before.
+            self.report_serving(text)
         self.broadcast({"serves": self.serving, "text": text})
 
     def broadcast(self, message: dict[str, object]) -> None:
@@ -267,11 +285,13 @@ class Leader(base.Supervisor):
                 raise Ended(f"the check of Ray's nodes {_exit_status.describe(event.status)}: {event.text}")
             self.checked = True
         elif event.kind == "rejoined":
-            self.state.note_missing([event.text])
-            raise Ended(f"{shown(event.text)} has restarted", count=False)
+            self.end_for_restarted(event.text)
         elif connection is None:
             return
         elif event.kind == "connected":
+            if self.is_complete:
+                # It was admitted just before the last worker joined: the start message went, or goes, to its previous connection.
+                self.end_for_restarted(connection.name)
             self.refused.clear()
             before = self.connections.get(connection.name)
             if before is not None:
@@ -284,6 +304,11 @@ class Leader(base.Supervisor):
                 raise Ended(f"{shown(connection.name)} was lost: {event.text}", count=False)
         elif event.kind == "message" and self.connections.get(connection.name) is connection:
             self.receive(connection.name, event.message)
+
+    def end_for_restarted(self, name: str) -> t.NoReturn:
+        """End the generation, since a worker of it has connected again. Raises Ended."""
+        self.state.note_missing([name])
+        raise Ended(f"{shown(name)} has restarted", count=False)
 
     def log_refused(self, text: str) -> None:
         """Log a refused connection, each text once, so that a client that connects again and again cannot fill the journal."""
@@ -299,8 +324,8 @@ class Leader(base.Supervisor):
         if ended:
             if self.is_complete:
                 self.state.note_missing([name])
-                requested = message.get("requested") is True
-                raise Ended(f"{shown(name)}: {ended}", count=not requested, requested=requested)
+                # That unit counts its own failures and backs off; this one, whose program has not failed, is ready when it is back.
+                raise Ended(f"{shown(name)}: {ended}", count=False, requested=message.get("requested") is True)
             return
         if message.get("ready") is True:
             self.ready.add(name)

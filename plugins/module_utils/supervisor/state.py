@@ -54,6 +54,8 @@ class State:
         self._path = os.path.join(runtime, "state.json") if runtime else ""
         self._failures = failures
         self.status = ""
+        # Whether systemd has that status: its socket may be full for a moment.
+        self._is_notified = True
         self._serves = False
         self._saved: dict[str, t.Any] = {"served": False, "missing": {}, "failed": 0, "failure": "", **self._load()}
         self._is_saved = True
@@ -98,7 +100,9 @@ class State:
             self.status = text
             print(text, flush=True)
             self._save(text=text)
-            notify(f"STATUS={text}")
+            self._is_notified = False
+        if not self._is_notified:
+            self._is_notified = notify(f"STATUS={text}")
 
     def feed_watchdog(self) -> None:
         """Tell systemd's watchdog that this process runs."""
@@ -133,7 +137,7 @@ class State:
         # Save the count first: without it the next start would not back off.
         self._save(failed=self.failed + count)
         if not first and self._failures:
-            first = os.path.join(self._failures, datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ"))
+            first = self._new_folder()
             try:
                 # Old logs first: the disk may be full of them.
                 self._prune()
@@ -144,6 +148,15 @@ class State:
                 return ""
             self._save(failure=first)
         return str(first)
+
+    def _new_folder(self) -> str:
+        """Return a directory for a log, named by the time. A clock that was set back, as on a host without one after each boot, may give the same name."""
+        wanted = folder = os.path.join(self._failures, datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ"))
+        number = 1
+        while os.path.lexists(folder):
+            number += 1
+            folder = f"{wanted}-{number}"
+        return folder
 
     def _prune(self) -> None:
         """Remove the oldest logs, so that there is room for one more."""

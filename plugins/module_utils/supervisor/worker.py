@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import argparse
+import threading
 import time
 
 from . import base
@@ -21,6 +23,11 @@ class Worker(base.Supervisor):
     connection: Connection | None = None
     was_started = False
     reported_ready = False
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(options)
+        # Whether the main thread has handled the loss of a connection. Until then it may still start the program for the generation of that connection.
+        self.loss_handled = threading.Event()
 
     def run_generation(self) -> None:
         self.back_off()
@@ -55,6 +62,10 @@ class Worker(base.Supervisor):
                 self.events.put(Event("lost", connection, text=str(error)))
             finally:
                 connection.close()
+            # Not before the main thread has decided: a worker that has been told to start belongs to that generation alone, and must not join the next one.
+            heartbeat.suspend()
+            self.loss_handled.wait()
+            self.loss_handled.clear()
             if self.was_started:
                 return
 
@@ -86,6 +97,7 @@ class Worker(base.Supervisor):
             if self.was_started:
                 self.state.note_missing([name])
                 raise Ended(f"node {leader} was lost: {event.text}", count=False)
+            self.loss_handled.set()
         elif event.kind == "message" and event.connection is self.connection:
             self.receive(event.message)
         elif event.kind == "ready" and not self.reported_ready:

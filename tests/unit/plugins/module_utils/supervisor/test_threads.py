@@ -289,6 +289,34 @@ def test_a_socket_that_takes_nothing(state: ModuleType, tmp_path: Path, monkeypa
         assert channel.recv(100) == b"READY=1"
 
 
+def test_a_status_that_systemd_did_not_take(state: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent again with the next heartbeat, although it is the same; and only until it was taken."""
+    path = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", path)
+    found = state.State("", "")
+    found.report("waiting")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(path)
+        channel.settimeout(0.2)
+        for _heartbeat in range(2):
+            found.report("waiting")
+        assert channel.recv(100) == b"STATUS=waiting"
+        with pytest.raises(socket.timeout):
+            channel.recv(100)
+
+
+def test_two_failures_at_the_same_time_of_the_clock(state: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that was set back gives the second log the name of the first, which stays as it is."""
+    import datetime
+    from types import SimpleNamespace
+
+    then = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+    monkeypatch.setattr(state, "datetime", SimpleNamespace(datetime=SimpleNamespace(now=lambda zone: then), timezone=datetime.timezone))
+    kept = [Path(state.State("", str(tmp_path)).keep_failure(reason, [], [], True)) for reason in ("the first", "the second")]
+    assert [path.name for path in kept] == ["20260101T000000Z", "20260101T000000Z-2"]
+    assert ["the first" in (path / "output.log").read_text() for path in kept] == [True, False]
+
+
 
 
 READY = "import socket, sys, time\nready = socket.create_server(('127.0.0.1', PORT))\nprint('up', flush=True)\ntime.sleep(600)\n"
