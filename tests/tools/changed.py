@@ -1,10 +1,15 @@
+#!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The files that differ from the commit that a branch started from: committed since, uncommitted, or new and not ignored."""
+"""The files that differ from the commit that a branch started from: committed since, uncommitted, or new and not ignored.
+
+    tests/tools/changed.py             a line for each
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,3 +47,9 @@ def changes(root: Path, base: str = "") -> Changes:
     differ = _git(root, "diff", "--name-only", "--no-renames", "-z", named)
     new = _git(root, "ls-files", "--others", "--exclude-standard", "-z")
     return Changes(named, tuple(sorted({path for path in (differ + new).split("\0") if path})))
+
+
+if __name__ == "__main__":
+    made = changes(Path(__file__).resolve().parents[2])
+    print(f"compared with {made.base[:12]}", file=sys.stderr)
+    sys.stdout.writelines(f"{path}\n" for path in made.paths)
