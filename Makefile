@@ -25,8 +25,8 @@ lint: setup-test ## YAML, Ansible and shell linters
 unit: setup-test ## unit tests of the plugins
 	@tests/run-unit.sh
 
-fuzz: setup-test ## the plan's generated tests, with FUZZ (10) times as many examples
-	@FUZZ=$${FUZZ:-10} .venv/bin/python -m pytest -q -p no:cacheprovider tests/unit/plugins/plugin_utils/plan/test_garbage.py tests/unit/plugins/plugin_utils/plan/test_garbage_sizes.py
+fuzz: setup-test ## all generated tests (marker fuzz), with FUZZ (10) times as many examples
+	@FUZZ=$${FUZZ:-10} tests/run-unit.sh -m fuzz
 
 sanity: setup-test ## ansible-test sanity on the built collection
 	@tests/run-sanity.sh

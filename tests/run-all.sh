@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Every test: suites that two workers take from one queue, the longest first, so that both end at about the same time. Each worker has a
 # lab of its own. What a suite prints follows whole once it has ended. A suite that fails does not keep the others from running.
+#
+#   tests/run-all.sh [SUITE...]       those suites alone, as "molecule weights"
 # shellcheck source=tests/env.sh
 source "$(dirname "$0")/env.sh"
 
@@ -16,6 +18,15 @@ for file in molecule/*/molecule.yml; do
     *) suites=("molecule $scenario" "${suites[@]}") ;;
   esac
 done
+if [ $# -gt 0 ]; then
+  # In the order above, whatever the order of the arguments.
+  asked=$(printf '%s\n' "$@") chosen=()
+  for suite in "${suites[@]}"; do
+    if grep -qxF "$suite" <<<"$asked"; then chosen+=("$suite"); fi
+  done
+  [ "${#chosen[@]}" -eq $# ] || { printf 'The suites are:\n'; printf '  %s\n' "${suites[@]}"; exit 2; } >&2
+  suites=("${chosen[@]}")
+fi
 
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT

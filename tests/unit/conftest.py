@@ -22,6 +22,13 @@ sys.path.insert(0, str(ROOT / "tests" / "tools"))
 sys.path.insert(0, str(ROOT / "tests" / "unit" / "plugins"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of hypothesis is a generated one. A test that calls hypothesis inside, or another generator, has the marker itself."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("fuzz")
+
+
 class Mirror:
     """The lab's mirror on a port of this machine, over a folder of models."""
 

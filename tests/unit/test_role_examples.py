@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 import yaml
 
@@ -17,7 +16,6 @@ from role_specs import ROLES as FOLDER
 from role_specs import ROOT, load, role_names, tasks
 
 ROLES = role_names()
-PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
 # Runs before the plan, or without it.
 WITHOUT_PLAN = {"plan", "weights_mirror"}
 # Entry points that follow another one of their role, which has checked for the plan.
@@ -37,9 +35,8 @@ def used(play: dict[str, Any]) -> list[str]:
 
 
 def ansible(playbook: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    command = [str(PLAYBOOK), "-i", "localhost,", "-c", "local", str(playbook), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    command = ["-i", "localhost,", "-c", "local", str(playbook), *arguments]
+    return ansible_runs.playbook(*command, env={"ANSIBLE_NOCOLOR": "1"}, config=ROOT / "ansible.cfg", merged=False)
 
 
 @pytest.mark.parametrize("role", ROLES)

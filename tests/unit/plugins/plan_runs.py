@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import textwrap
 
 from dataclasses import dataclass
@@ -14,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_runs import playbook
 
-ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOK = """
 - hosts: all
   gather_facts: false
@@ -49,19 +46,11 @@ def play(tmp_path: Path) -> Any:
 
     def run(inventory: str, *options: str) -> Run:
         (tmp_path / "inventory.yml").write_text(textwrap.dedent(inventory), encoding="utf-8")
-        (tmp_path / "ansible.cfg").touch()
         (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
         output = tmp_path / "planned.json"
         # Nobody outside is asked, unless a test wants it.
         extra = ["-e", f"output={output}", "-e", "plan_lookup=false"]
-        command = [sys.executable, "-m", "ansible", "playbook", "-i", "inventory.yml", "play.yml", "-v", *extra, *options]
-        environment = {
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-            "ANSIBLE_INJECT_FACT_VARS": "false",
-            "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
-        }
-        done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=120)
+        done = playbook("-i", "inventory.yml", "play.yml", "-v", *extra, *options, cwd=tmp_path, env={"ANSIBLE_INJECT_FACT_VARS": "false"})
         planned = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
         return Run(done.returncode, done.stdout, planned)
 

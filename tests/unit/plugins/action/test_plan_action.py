@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import plan_runs
 import pytest
 
-from plan_runs import ROOT, play  # noqa: F401, pytest finds the fixture by its name here
+from ansible_runs import ROOT
+from plan_runs import play  # noqa: F401, pytest finds the fixture by its name here
 
 SECRET = "s3cr3t-of-the-test"
 
@@ -183,10 +182,8 @@ all:
 def test_the_playbook_from_a_laptop(tmp_path: Path, port: int, status: int, hosts: list[str]) -> None:
     """No host is reached; the plan, or its errors, are written where plan_output says, in check mode as well."""
     (tmp_path / "inventory.yml").write_text(LAPTOP % port, encoding="utf-8")
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", "inventory.yml", str(ROOT / "playbooks" / "plan.yml"), "--check"]
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PWD": str(tmp_path)}
-    command += ["-e", "plan_offline=true", "-e", "plan_output=plan.json"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False, timeout=120)
+    arguments = ["-i", "inventory.yml", str(ROOT / "playbooks" / "plan.yml"), "--check", "-e", "plan_offline=true", "-e", "plan_output=plan.json"]
+    done = ansible_runs.playbook(*arguments, cwd=tmp_path, config=ROOT / "ansible.cfg", merged=False)
     assert done.returncode == status, done.stdout
     written = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     assert sorted(written["hosts"]) == hosts

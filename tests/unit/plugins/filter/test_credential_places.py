@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.inferops.gpu.plugins.filter.credentials import credential_places
+from ansible_runs import playbook
 
 ROOT = Path(__file__).resolve().parents[4]
 SECRET = "s3cr3tOfTheTest"
@@ -50,10 +48,7 @@ PLAY = """
 
 
 def run(*command: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", *command], cwd=ROOT, text=True, check=False, timeout=120,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )
+    done = playbook("-i", "localhost,", "-c", "local", *command, env={"ANSIBLE_NOCOLOR": "1"}, config=ROOT / "ansible.cfg")
     assert SECRET not in done.stdout
     return done.returncode, " ".join(done.stdout.split())
 

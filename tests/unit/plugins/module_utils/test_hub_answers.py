@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _hub_answers as answers
+from generated import examples
 from hypothesis import given, settings, strategies as st
 
 SHA = "0" * 64
@@ -42,7 +43,7 @@ def test_names_that_are_none(name: Any) -> None:
 TEXT = st.one_of(st.text(), st.text(alphabet="ab./\\-~\n\r\0 =\"'$`\u202e", max_size=40), st.lists(st.sampled_from(["..", ".", "", "a", "-", "b c"])).map("/".join))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(TEXT)
 def test_whatever_passes_stays_where_it_belongs(name: str) -> None:
     """Below the folder, on its line, and no option."""
@@ -62,7 +63,7 @@ JSON = st.recursive(
 ENTRY = st.fixed_dictionaries({}, optional={"path": st.one_of(TEXT, JSON), "size": st.one_of(st.integers(), JSON), "sha256": JSON, "git_sha1": JSON})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.one_of(JSON, st.lists(ENTRY)))
 def test_whatever_is_answered(value: Any) -> None:
     """Nothing but files, or an error of ours."""

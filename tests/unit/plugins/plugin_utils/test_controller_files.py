@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 import yaml
 
 from ansible_collections.inferops.gpu.plugins.plugin_utils import controller_files as files
+from ansible_runs import playbook
 
 ROOT = Path(__file__).resolve().parents[4]
 PLAY = """
@@ -73,12 +72,7 @@ def played(tmp_path: Path) -> subprocess.CompletedProcess[str]:
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
     (tmp_path / "book" / "play.yml").write_text(PLAY, encoding="utf-8")
     (tmp_path / "inventories" / "mine" / "hosts.yml").write_text(INVENTORY, encoding="utf-8")
-    (tmp_path / "ansible.cfg").touch()
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", str(tmp_path / "inventories" / "mine"), str(tmp_path / "book" / "play.yml")]
-    return subprocess.run(
-        command, cwd=tmp_path / "elsewhere", env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=120,
-    )
+    return playbook("-i", str(tmp_path / "inventories" / "mine"), str(tmp_path / "book" / "play.yml"), cwd=tmp_path / "elsewhere")
 
 
 def test_found_from_any_working_directory(tmp_path: Path) -> None:

@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import ansible_runs
 import yaml
 
 ROOT = Path(__file__).resolve().parents[4]
-PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
 
 # /etc/os-release of a host, what it sets, and its packages of the driver.
 SYSTEMS = {
@@ -36,9 +33,8 @@ def test_driver_packages_are_those_of_the_distribution(tmp_path: Path) -> None:
     ]
     playbook = tmp_path / "play.yml"
     playbook.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"}
-    command = [str(PLAYBOOK), "-i", str(inventory), "-c", "local", str(playbook)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    environment = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"}
+    done = ansible_runs.playbook("-i", str(inventory), "-c", "local", str(playbook), env=environment, config=ROOT / "ansible.cfg", merged=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():

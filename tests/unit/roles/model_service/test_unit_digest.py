@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _host
+from ansible_runs import playbook
 
 ROOT = Path(__file__).resolve().parents[4]
 TEMPLATES = ROOT / "roles" / "model_service" / "templates"
@@ -42,13 +41,10 @@ PLAY = """
 
 def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "play.yml").write_text(PLAY.format(template=TEMPLATES / "vllm.service.j2", folder=tmp_path))
-    (tmp_path / "ansible.cfg").touch()
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
     inventory = f"localhost ansible_connection=local ansible_python_interpreter={sys.executable}"
     (tmp_path / "hosts").write_text(inventory + "\n")
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", "hosts", "play.yml"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = playbook("-i", "hosts", "play.yml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
     unit = tmp_path / "unit"
     found = _host.file_digest(str(unit))
     assert len(found) == 64 and found == (tmp_path / "digest").read_text()

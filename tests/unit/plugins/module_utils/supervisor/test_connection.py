@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import connection
+from generated import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_supervisor import Service, free_port, soon, service  # noqa: F401  # pylint: disable=unused-import  # service is a fixture
@@ -98,12 +99,13 @@ _MESSAGES = st.dictionaries(st.sampled_from(["service", "name", "nonce", "code",
 _LINES = st.lists(st.one_of(st.binary(max_size=200), _MESSAGES, st.just(b"[" * 5000)), max_size=4).map(b"\n".join)
 
 
+@pytest.mark.fuzz
 def test_the_leaders_port_takes_any_bytes(service: Service) -> None:  # noqa: F811
     """After all of them no thread of the leader has failed, and the right worker is admitted."""
     service.start("head", leader=True, worker=["worker"])
     soon(lambda: service.text("head") == "starting: waiting for node worker", "the head waits")
 
-    @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(150), deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(_LINES, st.booleans())
     def say(words: bytes, ends: bool) -> None:
         speak(service.port, words + b"\n" * ends)

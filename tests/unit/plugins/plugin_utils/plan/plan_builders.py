@@ -3,16 +3,9 @@
 
 from __future__ import annotations
 
-import os
-
 from typing import Any
 
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import PlanError
-
-
-def examples(count: int) -> int:
-    """How many examples a generated test gets: O(count) in all of the tests, and as many times that as FUZZ says (`make fuzz`)."""
-    return count * int(os.environ.get("FUZZ", "1"))
 
 
 def service(**keys: Any) -> dict[str, Any]:

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 
 ROOT = Path(__file__).resolve().parents[5]
@@ -18,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[5]
 
 def play(playbook: str, inventory: str, *options: str) -> tuple[int, str]:
     """Exit status of a playbook of this collection over an example inventory, and what it printed."""
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", f"inventories/{inventory}", playbook, "-e", "plan_offline=true", *options]
-    environment = {**os.environ, "ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_FORCE_COLOR": "false"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=120)
+    environment = {"ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_FORCE_COLOR": "false"}
+    arguments = ["-i", f"inventories/{inventory}", playbook, "-e", "plan_offline=true", *options]
+    done = ansible_runs.playbook(*arguments, cwd=ROOT, env=environment, config=ROOT / "ansible.cfg")
     return done.returncode, done.stdout
 
 

@@ -17,8 +17,9 @@ from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.variants 
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.output import table
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import VARIABLES, Plan, resolve
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.tables import Tables
+from generated import examples
 from hypothesis import HealthCheck, given, settings, strategies as st
-from plan_builders import examples, host_facts, service
+from plan_builders import host_facts, service
 
 Planner = Callable[[list[HostInput]], Plan]
 SECRET = "s3cr3t-of-the-test"

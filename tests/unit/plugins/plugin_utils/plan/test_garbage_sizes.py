@@ -12,8 +12,9 @@ from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run impor
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.architecture import Architecture
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.output import table
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
+from generated import examples
 from hypothesis import HealthCheck, given, settings, strategies as st
-from plan_builders import examples, gpus, host_facts, service
+from plan_builders import gpus, host_facts, service
 from test_garbage import ARGUMENTS, SCALARS, VALUES
 
 Planner = Callable[[list[HostInput]], Plan]

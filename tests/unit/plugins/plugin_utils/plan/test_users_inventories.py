@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 import subprocess
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 import yaml
 
@@ -37,11 +37,9 @@ class Run:
 
 def play(folder: Path, inventory: str, *options: str, playbook: str = "plan.yml") -> Run:
     """A playbook over an inventory."""
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "PWD": str(folder)}
-    (folder / "ansible.cfg").touch()
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", inventory, str(ROOT / "playbooks" / playbook), "-e", "plan_offline=true"]
-    command += ["-e", "plan_lookup=false", "-e", "plan_output=plan.json", "-c", "local", *options]
-    done = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=300)
+    arguments = ["-i", inventory, str(ROOT / "playbooks" / playbook), "-e", "plan_offline=true"]
+    arguments += ["-e", "plan_lookup=false", "-e", "plan_output=plan.json", "-c", "local", *options]
+    done = ansible_runs.playbook(*arguments, cwd=folder, timeout=300)
     file = folder / "plan.json"
     found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
     return Run(done.returncode, " ".join(done.stdout.split()), found, stat.S_IMODE(file.stat().st_mode) if file.exists() else 0)

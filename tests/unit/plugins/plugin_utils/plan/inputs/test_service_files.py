@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from ansible_collections.inferops.gpu.plugins.modules import service_files
 from ansible_collections.inferops.gpu.plugins.plugin_utils import controller_files
+from ansible_runs import playbook
 from plan_builders import keys_of, service
 
 ROOT = Path(__file__).resolve().parents[6]
@@ -111,7 +111,6 @@ PLAY = """
 def test_the_role_brings_them(tmp_path: Path) -> None:
     """On a bare host a dry run makes nothing; then they are there, for all to read and root's; again nothing changes; what was spoilt is mended."""
     (tmp_path / "chat.jinja").write_text("{{ hello }}\n", encoding="utf-8")
-    (tmp_path / "ansible.cfg").touch()
     (tmp_path / "play.yml").write_text(PLAY.format(role=ROOT / "roles" / "model_service"), encoding="utf-8")
     root = tmp_path / "etc" / "files" / "qwen"
     files = {"root": str(root), "folder": str(root / "0123"), "named_by": [str(tmp_path / "unit")]}
@@ -121,9 +120,7 @@ def test_the_role_brings_them(tmp_path: Path) -> None:
     (tmp_path / "vars.json").write_text(json.dumps(variables), encoding="utf-8")
 
     def run(*options: str) -> int:
-        command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", str(tmp_path / "play.yml"), "-e", f"@{tmp_path}/vars.json", *options]
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
-        done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=120)
+        done = playbook("-i", "localhost,", str(tmp_path / "play.yml"), "-e", f"@{tmp_path}/vars.json", *options, cwd=tmp_path)
         assert done.returncode == 0, done.stdout
         return int(re.search(r"changed=(\d+)", done.stdout)[1])  # type: ignore[index]
 

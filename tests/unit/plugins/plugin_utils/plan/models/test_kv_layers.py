@@ -14,7 +14,8 @@ from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalog
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models import kv_layers
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.memory import GIB, Demand, cache_of, estimate
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.parallel import Parallel
-from hypothesis import given, strategies as st
+from generated import examples
+from hypothesis import given, settings, strategies as st
 
 DEFAULTS = json.loads((Path(__file__).resolve().parents[6] / "roles/plan/files/transformers_defaults.json").read_text(encoding="utf-8"))["models"]
 H100 = 85520809984
@@ -157,6 +158,7 @@ VALUES = st.none() | st.booleans() | st.integers(-3, 10**9) | st.text("MLG*-E", 
 )
 
 
+@settings(max_examples=examples(100))
 @given(st.dictionaries(st.sampled_from(sorted({key for case in CASES for key in {**case[0], **case[0].get("text_config", {})}} - {"text_config"})), VALUES))
 def test_anything_is_read(text: dict[str, Any]) -> None:
     """Whatever stands there: kinds of as many layers, or nothing."""

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.catalogue import Catalogue
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models import architecture
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.model_config import facts_of
+from generated import examples
 from hypothesis import given, settings, strategies as st
 from plan_builders import LLAMA
 
@@ -336,7 +337,7 @@ JSON = st.recursive(
 KEYS = sorted({key for config in (*MODELS.values(), FP8_CHANNELS) for key in config} | {"text_config", "layer_types", "rope_parameters", "dtype", "head_dim"})
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), JSON), st.sampled_from(sorted(MODELS)))
 def test_anything_is_read(keys: dict[str, Any], name: str) -> None:
     """Whatever stands in a config.json, there is an answer; contradictions are for the reader of architectures."""

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The answer of a minute: linters on the files that changed since the branch left main (BASE names another commit), generated tables, and the unit
+# tests that these files can break, without the generated ones (make fuzz). ALL=1 runs every unit test. Prints what it leaves out.
+# shellcheck source=tests/env.sh
+source "$(dirname "$0")/env.sh"
+
+began=$SECONDS
+mapfile -t changed < <(python tests/tools/changed.py)
+# present PATTERN: the changed files that match the extended regular expression, and still exist.
+present() {
+  local file
+  for file in "${changed[@]}"; do
+    if [[ $file =~ $1 ]] && [ -f "$file" ] && [ ! -L "$file" ]; then echo "$file"; fi
+  done
+}
+# touches PATTERN: whether a changed file matches it, deleted ones included.
+touches() { printf '%s\n' "${changed[@]}" | grep -qE "$1"; }
+
+mapfile -t yaml < <(present '\.ya?ml$' | grep -vE '^changelogs/(changelog|\.plugin-cache)\.yaml$')
+# What ansible-lint reads as Ansible's own; of other YAML it says what yamllint says.
+mapfile -t ansible < <(printf '%s\n' "${yaml[@]}" | grep -E '^(roles|playbooks|molecule|inventories|lab|tests/lab|meta)/|^[^/]+\.yml$' || true)
+mapfile -t shell < <(present '' | while read -r file; do
+  if head -n 1 "$file" | grep -qaE '^#!.*\b(ba)?sh\b|^# shellcheck shell='; then echo "$file"; fi
+done)
+
+printf '%d changed files\n' "${#changed[@]}"
+[ "${#yaml[@]}" -eq 0 ] || check yamllint yamllint --strict "${yaml[@]}"
+[ "${#ansible[@]}" -eq 0 ] || check ansible-lint env ANSIBLE_COLLECTIONS_PATH="$ROOT/collections" ansible-lint --offline --nocolor "${ansible[@]}"
+[ "${#shell[@]}" -eq 0 ] || check shellcheck shellcheck --severity=warning --external-sources "${shell[@]}"
+if touches '^changelogs/'; then check changelog antsibull-changelog lint; fi
+if touches '^(roles/|plugins/|docs/|tests/tools/)'; then check "generated tables" tests/run-tables.sh; fi
+
+tests=() left=0
+if [ -z "${ALL:-}" ]; then
+  selected=$(python tests/tools/affected.py "${changed[@]}")
+  mapfile -t tests < <(grep '^run ' <<<"$selected" | cut -d' ' -f2)
+  left=$(grep -c '^leave ' <<<"$selected" || true)
+  # Beyond this share pytest's own search is the better list.
+  [ "$left" -gt 0 ] || tests=()
+fi
+if [ -n "${ALL:-}" ] || [ "${#tests[@]}" -gt 0 ] || [ "$left" -eq 0 ]; then
+  check "unit tests" python -m pytest -q -p no:cacheprovider -n "${WORKERS:-2}" --dist worksteal -m 'not fuzz' "${tests[@]:-tests/unit}"
+fi
+printf '\nleft out: generated tests (make fuzz)'
+[ "$left" -eq 0 ] || printf ', %d files of unit tests that no changed file reaches (ALL=1 make check)' "$left"
+printf ', the rules of ansible-lint that look across files (make lint), sanity, awx, molecule (make test-changed)\n%d s\n' $((SECONDS - began))
+finish
