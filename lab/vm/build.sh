@@ -28,7 +28,16 @@ work=$(mktemp -d "$out/.building-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 root=$work/root
 echo "making $disk.ext4 with mmdebstrap" >&2
-mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" "$suite" "$root" >&2
+# The wheelhouse has torch's CPU build for Debian 12's Python alone (lab/wheelhouse/make_wheelhouse.sh). Debian 13 gets that Python
+# beside its own, for vllm_python.
+hooks=()
+if [ "$suite" != bookworm ]; then
+    hooks=(--customize-hook='echo "deb http://deb.debian.org/debian bookworm main" >"$1/etc/apt/sources.list.d/python.list"
+        chroot "$1" apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive chroot "$1" apt-get -qq install --yes --no-install-recommends python3.11-venv python3.11-dev
+        rm "$1/etc/apt/sources.list.d/python.list"')
+fi
+mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" "${hooks[@]}" "$suite" "$root" >&2
 
 # What a container of the lab has as well, but for the shared package cache and for dpkg's unsafe writes: here the power does go.
 cp -r ../image/files/etc/ssh ../image/files/usr "$work"
