@@ -17,7 +17,7 @@ import sys
 import time
 import typing as t
 
-from .. import _library, _releases
+from .. import _library, _releases, _writing
 from . import power, source
 from .steps import BuildError, Status, is_managed, run, uv_environment
 
@@ -157,9 +157,10 @@ def build(spec: dict[str, t.Any], status: Status) -> None:
             json.dump(record, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        power.sync(folder)
+        # A power cut must not leave the final name with empty files.
+        _writing.sync_filesystem(folder)
         os.rename(folder, spec["path"])
-        power.sync(directory)
+        _writing.sync_filesystem(directory)
     finally:
         # A failed build is useless and takes several GiB.
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,17 +1,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a power cut must not do to releases.
+"""uv's cache after a power cut.
 
-uv syncs nothing to the disk. A file system may write the new name of a folder long before the contents of its files (30 s on ext4). So a power
-cut right after a build would leave a release with its final name and empty files. The same happens in uv's cache, whose packages uv does not
-verify again. Therefore a build syncs before it renames, and marks the cache while it runs: a mark from before this boot means that the cache may
-have empty files.
+uv syncs nothing to the disk, and does not verify again what it has unpacked into its cache. A file system may write the new name of a folder long
+before the contents of its files (30 s on ext4), so a power cut during a build leaves packages with empty files in the cache, for all later builds.
+Therefore a build marks the cache while it runs: a mark from before this boot means that the cache may have empty files.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import glob
 import os
 import socket
@@ -22,32 +20,18 @@ _MARK = ".inferops-building-"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-def sync(folder: str) -> None:
-    """Write everything of the folder's file system to the disk. Raises OSError.
-
-    Not os.sync(): that waits for every file system, also for one whose server does not respond.
-    """
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(number) != 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error), folder)
-    finally:
-        os.close(number)
-
-
 def mark(cache: str, release: str) -> None:
     """Mark the cache: a build uses it. Raises OSError."""
     os.makedirs(cache, exist_ok=True)
     _writing.replace_json(_path(cache, release), _here(), durable=True)
-    sync(cache)
+    _writing.sync_filesystem(cache)
 
 
 def unmark(cache: str, release: str) -> None:
     """Remove the mark of a build that has ended, after what it wrote is on the disk. Raises OSError."""
     # uv creates the cache, and some commands of uv remove it.
     if os.path.isdir(cache):
-        sync(cache)
+        _writing.sync_filesystem(cache)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_path(cache, release))
 
