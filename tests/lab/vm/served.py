@@ -54,7 +54,7 @@ class Service:
             pytest.fail(f"another answer than before: {said!r}")
         return bool(said)
 
-    def answers_since(self, began: float, seconds: float = 900) -> float:
+    def answers_since(self, began: float, seconds: float = 1800) -> float:
         """Wait for the right answer. The seconds since O(began), a value of time.monotonic()."""
         wait_until(self.answers, began + seconds - time.monotonic(), f"the right answer of {self.unit}", every=1)
         return time.monotonic() - began

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lab import wait_until
 from served import Service
 from virtual import Machine
 

@@ -15,14 +15,16 @@ from virtual import Machine
 LATER = {"vllm_version": "0.32.0.post1+cpu"}
 # Takes all that the root user may take, too.
 FILL = "df --output=avail -B1 / | tail -n 1 | xargs -I{} fallocate -l {} /full; dd if=/dev/zero of=/full2 bs=4k 2>/dev/null; sync; df --output=avail / | tail -n 1"
-# Touches memory until the kernel kills somebody; would be killed itself last.
+# Takes memory until the kernel has killed the engine, or itself; holds it for half a minute. The kernel spares it as long as it can.
 HOG = """
-import itertools
+import glob, os, time
+[engine] = [path for path in glob.glob("/proc/[0-9]*") if "EngineCore" in open(path + "/comm").read() + open(path + "/cmdline").read()][:1]
 with open("/proc/self/oom_score_adj", "w") as file:
     file.write("-900")
 kept = []
-for number in itertools.count():
+while os.path.exists(engine):
     kept.append(b"x" * (16 << 20))
+time.sleep(30)
 """
 
 
@@ -41,8 +43,8 @@ def clock(machine: Machine) -> Iterator[Callable[[str], None]]:
     machine.output(f"date --set @{time.time():.0f}")
 
 
-def test_full_disk_while_serving(full_disk: None, service: Service, play: Callable[..., Any], measured: Callable[[str, float], None]) -> None:
-    """The service answers, and answers after a restart; a run that wants to install something says that there is no room."""
+def test_full_disk_while_serving(full_disk: None, service: Service, measured: Callable[[str, float], None]) -> None:
+    """The service answers, and answers after a restart."""
     assert service.answers()
     began = time.monotonic()
     service.machine.output(f"systemctl restart --no-block {service.unit}")
@@ -53,7 +55,7 @@ def test_full_disk_while_serving(full_disk: None, service: Service, play: Callab
 def test_site_on_a_full_disk(full_disk: None, service: Service, play: Callable[..., Any]) -> None:
     """A change that needs room ends with an error that names the disk; the service is left alone."""
     before = service.show("MainPID")
-    done = play(variables={"vllm_version": "0.32.0+cpu", "vllm_keep_releases": 0})
+    done = play(variables={**LATER, "vllm_requirements": ["tabulate==0.9.0"]})
     assert done.status != 0
     said = " ".join(done.output.split()).lower()
     assert "no space left" in said or "disk" in said or "free" in said, done.output
@@ -70,16 +72,14 @@ def test_site_once_there_is_room(service: Service, play: Callable[..., Any], mea
 
 
 def test_full_memory(machine: Machine, service: Service, measured: Callable[[str, float], None]) -> None:
-    """Something else takes all memory: the kernel kills the engine, the largest process, and systemd starts the service again."""
+    """Something else takes all memory: the kernel kills the engine, and systemd starts the service again until there is room for it."""
     restarts = int(service.show("NRestarts"))
     machine.output(f"cat >/root/hog.py <<'END'\n{HOG}\nEND")
     began = time.monotonic()
     machine.output("systemd-run --unit=hog --collect python3 /root/hog.py")
-    wait_until(lambda: "Out of memory" in machine.run("dmesg").stdout, 300, "the kernel runs out of memory", every=2)
-    wait_until(lambda: int(service.show("NRestarts")) > restarts or "hog" not in machine.run("systemctl list-units hog*").stdout, 120, "a kill", every=2)
-    machine.run("systemctl stop hog")
-    measured("memory full", service.answers_since(began))
-    # SSH and the journal outlived it.
+    wait_until(lambda: int(service.show("NRestarts")) > restarts, 600, "the kernel kills the engine", every=3)
+    assert "Out of memory" in machine.output("dmesg")
+    measured("memory full, the kernel kills the engine", service.answers_since(began))
     assert machine.output("systemctl is-active ssh systemd-journald").split() == ["active", "active"]
 
 
