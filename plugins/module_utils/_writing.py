@@ -8,6 +8,7 @@ For directories that only root, or the account that writes, may write. For other
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import typing as t
@@ -51,6 +52,22 @@ def replace_link(path: str, target: str) -> None:
         os.unlink(new)
     os.symlink(target, new)
     os.replace(new, path)
+
+
+def sync_filesystem(folder: str) -> None:
+    """Write everything of the folder's file system to the disk. Raises OSError.
+
+    For what other programs wrote there, such as uv and pip, which sync nothing: a file system may write a new name long before the contents of the
+    file (30 s on ext4), so a power cut would leave empty files. Not os.sync(): that waits for every file system, also for one whose server does not
+    respond.
+    """
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(number) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), folder)
+    finally:
+        os.close(number)
 
 
 class StatusFile:

@@ -86,7 +86,7 @@ from ..module_utils._exit_status import describe
 from ..module_utils import _proxy
 from ..module_utils._index import installer_environment
 from ..module_utils._masking import masked
-from ..module_utils._writing import replace_link
+from ..module_utils._writing import replace_link, sync_filesystem
 
 
 def install(module: AnsibleModule, path: str) -> None:
@@ -138,6 +138,8 @@ def main() -> None:
     if not done and not module.check_mode:
         os.makedirs(os.path.join(base, "bin"), exist_ok=True)
         install(module, path)
+        # pip syncs nothing: after a power cut the link would lead to an empty program, which looks installed.
+        sync_filesystem(path)
         for name, target in links.items():
             replace_link(name, target)
     module.exit_json(changed=not done, path=path, diff={"before": current, "after": links})

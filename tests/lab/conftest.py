@@ -39,7 +39,7 @@ def play(scenario: Scenario) -> Callable[..., Play]:
     def run(*arguments: str, variables: dict[str, Any] | None = None, scenario: Scenario = usual) -> Play:
         began = time.monotonic()
         done = subprocess.run(
-            scenario.command(*arguments, variables=variables), cwd=ROOT, env=ENVIRONMENT, text=True, timeout=1200,
+            scenario.command(*arguments, variables=variables), cwd=ROOT, env=ENVIRONMENT, text=True, timeout=scenario.seconds,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )
         return Play(done.returncode, done.stdout, time.monotonic() - began)

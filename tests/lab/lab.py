@@ -33,11 +33,15 @@ MIRROR = f"http://{ENVIRONMENT['LAB_NETWORK']}.10:8080"
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the tests of a scenario play: O(playbook), with O(inventories), for the hosts of O(group); a later inventory goes over an earlier one."""
+    """What the tests of a scenario play: O(playbook), with O(inventories), for the hosts of O(group); a later inventory goes over an earlier one.
+
+    A run may take O(seconds).
+    """
 
     inventories: tuple[Path, ...]
     playbook: str
     group: str
+    seconds: float = 1200
 
     def inventory_arguments(self) -> list[str]:
         """The inventories as arguments of Ansible's commands."""

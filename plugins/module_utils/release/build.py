@@ -4,8 +4,8 @@
 
 Runs on the host as a systemd unit. Usage: release.build SPECIFICATION.json, with the keys that roles/vllm/tasks/build.yml writes.
 The folder is built as .building-<name>. The build then verifies that the engine can be imported, has the requested version, can build its
-command-line parser, and passes the verify_commands of the specification. Then it writes release.json and renames the folder. A folder without
-its final name is never used.
+command-line parser, and passes the verify_commands of the specification. Then it writes release.json, syncs everything to the disk and renames
+the folder. A folder without its final name is never used.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import sys
 import time
 import typing as t
 
-from .. import _library, _releases
-from . import source
+from .. import _library, _releases, _writing
+from . import power, source
 from .steps import BuildError, Status, is_managed, run, uv_environment
 
 # The keys of the specification that are kept in release.json: those that the name of the release depends on. Not the indexes: they may have credentials.
@@ -144,6 +144,10 @@ def build(spec: dict[str, t.Any], status: Status) -> None:
     # The releases in use now count as used until this moment, so pruning keeps them before older ones.
     _releases.mark_used(directory)
     start = time.monotonic()
+    if power.interrupted(spec["cache_dir"]):
+        status.write("emptying uv's cache: the host lost its power during an earlier build, so packages in the cache may be incomplete")
+        run([spec["uv"], "cache", "clean"], uv_environment(spec), f"remove {spec['cache_dir']} by hand")
+    power.mark(spec["cache_dir"], spec["name"])
     try:
         resolved = install(spec, folder, status)
         found = verify(spec, folder, status)
@@ -153,10 +157,14 @@ def build(spec: dict[str, t.Any], status: Status) -> None:
             json.dump(record, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
+        # A power cut must not leave the final name with empty files.
+        _writing.sync_filesystem(folder)
         os.rename(folder, spec["path"])
+        _writing.sync_filesystem(directory)
     finally:
         # A failed build is useless and takes several GiB.
         shutil.rmtree(folder, ignore_errors=True)
+        power.unmark(spec["cache_dir"], spec["name"])
     status.write(f"complete in {time.monotonic() - start:.0f} s: {spec['engine']} {found['version']}, torch {found['torch']}, CUDA {found['cuda'] or 'none'}")
 
 

@@ -42,7 +42,7 @@ def test_the_plan_of_a_host(planned: Callable[..., tuple[Play, dict[str, Any]]],
     assert done.status == 0, done.output
     [service] = plan["hosts"]["lab-gpu1"]["services"]
     assert (service["name"], service["unit"], service["gpus"]) == ("qwen3-235b", "vllm-qwen3-235b.service", [0, 1, 2, 3])
-    assert "qwen3-235b" in done.output and "NVIDIA H100 80GB HBM3" in done.output
+    assert "qwen3-235b" in done.output
     assert listing() == before
 
 

@@ -9,6 +9,8 @@ import os
 def register() -> str | None:
     """The platform's class for vLLM, which asks here when it looks for its platform. Without one of the variables the CPU platform stays as it is."""
     # Named and not imported: what they are made of asks for the platform in turn.
+    if os.environ.get("LAB_NO_NUMA"):
+        return "lab_cpu.platform.NoNumaCpuPlatform"
     if os.environ.get("LAB_CPU_OVER_HOSTS"):
         return "lab_cpu.platform.LabCpuPlatform"
     return "lab_cpu.platform.ForkingCpuPlatform" if os.environ.get("LAB_FORK") else None

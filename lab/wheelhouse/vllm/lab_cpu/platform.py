@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from vllm.platforms.cpu import CpuPlatform
 
+from lab_cpu.no_numa import patch
+
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
@@ -23,6 +25,21 @@ class ForkingCpuPlatform(CpuPlatform):
         super().check_and_update_config(vllm_config)
         if os.environ.get("LAB_FORK"):
             os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+
+
+class NoNumaCpuPlatform(ForkingCpuPlatform):
+    """On a kernel without NUMA."""
+
+    @classmethod
+    def check_and_update_config(cls, vllm_config: VllmConfig) -> None:
+        super().check_and_update_config(vllm_config)
+        patch()
+
+    @classmethod
+    def import_kernels(cls) -> None:
+        # Each process of vLLM comes by here before its worker looks for nodes.
+        super().import_kernels()
+        patch()
 
 
 class LabCpuPlatform(ForkingCpuPlatform):

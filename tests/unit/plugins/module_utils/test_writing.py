@@ -78,3 +78,10 @@ def test_one_writer_for_all() -> None:
         if any(ast.unparse(call.func) == "os.replace" for call in calls):
             found.add(path.relative_to(PLUGINS).as_posix())
     assert found == OTHERS
+
+
+def test_a_file_system_is_synced(tmp_path: Path) -> None:
+    """The kernel takes the call, and says when it cannot."""
+    _writing.sync_filesystem(str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        _writing.sync_filesystem(str(tmp_path / "missing"))

@@ -21,6 +21,9 @@ import json, os, sys
 here = os.path.dirname(__file__)
 with open(os.path.join(here, "calls"), "a") as file:
     file.write(json.dumps([sys.argv[1:], {{key: value for key, value in os.environ.items() if key.startswith("UV_")}}]) + "\\n")
+if sys.argv[1:3] == ["cache", "clean"]:
+    import shutil
+    shutil.rmtree(os.environ["UV_CACHE_DIR"])
 if sys.argv[1] == "venv":
     os.makedirs(os.path.join(sys.argv[-1], "bin"))
     python = os.path.join(sys.argv[-1], "bin", "python")
