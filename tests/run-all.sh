@@ -8,8 +8,9 @@ source "$(dirname "$0")/env.sh"
 
 # By what they take, the longest first. A scenario that is new comes before all of them, until it is named here.
 suites=(
-  "molecule default" "molecule two_node" "molecule weights_share" "molecule weights" "molecule cuda" "molecule host_tuning"
-  sanity unit awx lint
+  "molecule default" "molecule two_node" "molecule weights_share" "molecule multi_node" "molecule weights" "molecule host_tuning"
+  "molecule model_service" sanity unit "molecule cuda" lint awx "molecule vllm" "molecule host" "molecule kernel" "molecule firewall" "molecule verify"
+  "molecule weights_mirror" "molecule plan"
 )
 for file in molecule/*/molecule.yml; do
   scenario=${file#molecule/} scenario=${scenario%/molecule.yml}
