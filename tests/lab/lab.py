@@ -96,6 +96,11 @@ class Play:
     seconds: float
 
     @property
+    def said(self) -> str:
+        """The output on one line, without the line breaks that it has for readers."""
+        return " ".join(self.output.split())
+
+    @property
     def recap(self) -> dict[str, dict[str, int]]:
         """Counts of the recap by host, for example V({"lab-gpu1": {"ok": 9, "changed": 0, ...}})."""
         lines = self.output.rpartition("PLAY RECAP")[2].splitlines()[1:]

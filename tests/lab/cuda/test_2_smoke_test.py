@@ -103,7 +103,7 @@ def test_gpus_that_do_not_compute_stop_the_play(host: Host, release: str, conver
     finally:
         host.check_output("rm /usr/local/bin/nvidia-smi")
     assert played.status != 0
-    told = " ".join(played.output.split())
+    told = played.said
     assert "the driver is 580.95.05 now and was not there" in told
     assert "does not pass the smoke test: the kernel compiles, but does not run with driver 580.95.05: GPU 0 (NVIDIA H100 80GB HBM3)" in told
     assert "No service was touched." in told

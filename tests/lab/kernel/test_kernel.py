@@ -53,7 +53,7 @@ def test_file_that_wins_is_named(host: Host, play: Callable[..., Play]) -> None:
     try:
         done = play()
         assert done.status == 0, done.output
-        said = " ".join(done.output.split())
+        said = done.said
         assert other in said and "net.core.somaxconn" in said, done.output
         assert host.file(other).content_string == "net.core.somaxconn = 128\n"
     finally:

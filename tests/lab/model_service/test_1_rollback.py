@@ -6,14 +6,13 @@ The tests run in this order. What fails fails at run time only: the release impo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 from lab import GROUP, ROOT, Unit, wait_until
-from openai import OpenAI
+from services import answer, kept
 from testinfra.host import Host
 
 VARIABLES = ROOT / "molecule" / "model_service" / "inventory" / "group_vars" / f"{GROUP}.yml"
@@ -33,26 +32,6 @@ small = pytest.fixture(scope="module", name="small")(lambda host: Unit(host, "vl
 def plan(*services: dict[str, Any]) -> dict[str, Any]:
     """Variables of a run that serves these."""
     return {"model_services": list(services)}
-
-
-def kept(host: Host, name: str) -> dict[str, Any]:
-    """The last state of a service that has passed its gate."""
-    return dict(json.loads(host.file(f"/var/lib/inferops/served/{name}.json").content_string))
-
-
-def answer(addresses: dict[str, str], service: dict[str, Any]) -> str:
-    """What the service says to the official client, asked from the controller."""
-    url = f"http://{next(iter(addresses.values()))}:{service['port']}/v1"
-    client = OpenAI(base_url=url, api_key=service.get("api_key", "none"), timeout=120, max_retries=0)
-    # Room for what a model says to itself first.
-    question = [{"role": "user", "content": "Say one word."}]
-    done = client.chat.completions.create(model=service["name"], messages=question, max_tokens=64, temperature=0)
-    return str(done.choices[0].message.content)
-
-
-def on_one_line(output: str) -> str:
-    """Output of a play without the line breaks that it has for readers."""
-    return " ".join(output.split())
 
 
 def test_upgrade(host: Host, play: Callable[..., Any], large: Unit, addresses: dict[str, str]) -> None:
@@ -82,7 +61,7 @@ def test_failed_upgrade_goes_back(host: Host, play: Callable[..., Any], large: U
     """Unit, environment and release are the former ones, it answers, the run fails with the engine's own words, and nobody else was restarted."""
     before, other = kept(host, "qwen3-235b"), small.main_pid
     done = play("--diff", variables=plan({**BROKEN, "secret_environment": {"LAB_SECRET": "changed-77"}}, SMALL))
-    said = on_one_line(done.output)
+    said = done.said
     assert done.status != 0
     assert "RuntimeError: the engine of this release is broken, as the lab wanted it" in said, done.output
     assert f"rolled back to its last known good state, release {before['release']}" in said and "is healthy again" in said, done.output
@@ -107,7 +86,7 @@ def test_the_next_run_takes_it_back(host: Host, play: Callable[..., Any], large:
     """The same wrong plan again, which finds a service that falls and falls: it is tried, and goes back to what served before the dead run."""
     before, other = kept(host, "qwen3-dev"), large.main_pid
     done = play(variables=plan(UPGRADED, WRONG))
-    said = on_one_line(done.output)
+    said = done.said
     assert done.status != 0 and "To serve at least one request with the models's max seq len (2048)" in said and "is healthy again" in said, done.output
     assert host.file(before["unit_file"]).content_string == before["unit_text"]
     assert answer(addresses, SMALL) and large.main_pid == other
@@ -117,7 +96,7 @@ def test_never_served_is_not_started_for_ever(host: Host, play: Callable[..., An
     """A new service with nothing to go back to is stopped; together with the corrected plan of another, which goes forward."""
     never, other = {**WRONG, "name": "never", "port": 8003, "gpus": [2]}, large.main_pid
     done = play(variables=plan(UPGRADED, {**SMALL, "vllm_args": {"max_model_len": 1024}}, never))
-    said = on_one_line(done.output)
+    said = done.said
     assert done.status != 0 and "it has never passed the health gate on this host. It was stopped and disabled" in said, done.output
     unit = Unit(host, "vllm-never.service")
     assert unit.main_pid == "0" and unit.show("SubState") != "auto-restart" and unit.show("UnitFileState") == "disabled"
@@ -129,7 +108,7 @@ def test_a_refused_argument_touches_nothing(play: Callable[..., Any], small: Uni
     """What the release's own parser refuses, though the plan takes it, never gets as far as a restart."""
     before = small.main_pid
     done = play(variables=plan(UPGRADED, {**SMALL, "vllm_args": {"max_model_len": 1024, "hf_overrides": "{not json"}}))
-    said = on_one_line(done.output)
+    said = done.said
     assert done.status != 0 and "--hf-overrides" in said and "No service was touched" in said, done.output
     assert small.main_pid == before != "0"
 

@@ -52,7 +52,7 @@ def test_what_the_head_refuses_is_on_no_host(pair: Pair, play: Callable[..., Pla
     """Arguments are checked with the engine's parser on the head alone; what that refuses is not written on the worker either."""
     before, runs = files(pair), pair.runs()
     done = play(variables=with_service(NAME, pair, vllm_args={**pair.service["vllm_args"], "hf_overrides": "{not json"}))
-    assert done.status != 0 and "pair: multi-head failed in this run" in " ".join(done.output.split()), done.output[-3000:]
+    assert done.status != 0 and "pair: multi-head failed in this run" in done.said, done.output[-3000:]
     assert files(pair) == before and pair.runs() == runs
 
 
@@ -95,5 +95,5 @@ def test_bad_input(pair: Pair, play: Callable[..., Play], keys: dict[str, Any], 
     """One clear error each, before any unit is touched."""
     before = pair.runs()
     done = play(variables=with_service(NAME, pair, **keys))
-    assert done.status != 0 and words in " ".join(done.output.split()), done.output[-3000:]
+    assert done.status != 0 and words in done.said, done.output[-3000:]
     assert pair.runs() == before

@@ -55,7 +55,7 @@ def test_errors_are_told_with_what_the_host_has(host: Host, planned: Callable[..
         done, plan = planned(model_services=[service])
         assert done.status != 0
         assert len(plan["errors"]) == 2, plan["errors"]
-        said = " ".join(done.output.split())
+        said = done.said
         assert "lab-listener.service (on 0.0.0.0) already listens on it" in said and "the host has no GPU 4" in said, done.output
         assert listing() == before
     finally:

@@ -7,13 +7,12 @@ are ones that the parser takes. molecule/model_service has every way of failing,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from lab import Unit
-from openai import OpenAI
+from services import answer, kept
 from testinfra.host import Host
 
 SMALL: dict[str, Any] = {"name": "qwen3-dev", "model": "qwen3-0.6b", "engine": "transformers", "port": 8002, "gpus": [1]}
@@ -35,26 +34,6 @@ def _broken(large: dict[str, Any]) -> dict[str, Any]:
     return {**large, "vllm_version": "0.32.0.post1+cpu", "vllm_requirements": ["lab-broken-engine==1.0"], "environment": {"LAB_FORK": None}}
 
 
-def kept(host: Host, name: str) -> dict[str, Any]:
-    """The last state of a service that has passed its gate."""
-    return dict(json.loads(host.file(f"/var/lib/inferops/served/{name}.json").content_string))
-
-
-def answer(addresses: dict[str, str], service: dict[str, Any]) -> str:
-    """What the service says to the official client, asked from the controller."""
-    url = f"http://{next(iter(addresses.values()))}:{service['port']}/v1"
-    client = OpenAI(base_url=url, api_key=service.get("api_key", "none"), timeout=120, max_retries=0)
-    # Room for what a model says to itself first.
-    question = [{"role": "user", "content": "Say one word."}]
-    done = client.chat.completions.create(model=service["name"], messages=question, max_tokens=64, temperature=0)
-    return str(done.choices[0].message.content)
-
-
-def on_one_line(output: str) -> str:
-    """Output of a play without the line breaks that it has for readers."""
-    return " ".join(output.split())
-
-
 def test_a_stopped_service_starts_and_another_comes(
     host: Host, play: Callable[..., Any], unit: Unit, small: Unit, large: dict[str, Any], addresses: dict[str, str],
 ) -> None:
@@ -62,7 +41,7 @@ def test_a_stopped_service_starts_and_another_comes(
     assert unit.main_pid == "0"
     done = play(variables={"model_services": [large, SMALL]})
     assert done.status == 0, done.output
-    assert "does not check API keys" in on_one_line(done.output)
+    assert "does not check API keys" in done.said
     assert kept(host, "qwen3-dev")["release"].startswith("transformers-")
     assert answer(addresses, large) and answer(addresses, SMALL)
     for name in ("qwen3-235b", "qwen3-dev"):
@@ -84,7 +63,7 @@ def test_failed_changes_go_back(
     """Unit, environment and release of both are the former ones, they answer, and the run fails with each engine's own words."""
     before = {name: kept(host, name) for name in ("qwen3-235b", "qwen3-dev")}
     done = play("--diff", variables={"model_services": [{**broken, "secret_environment": {"LAB_SECRET": "changed-77"}}, WRONG_TYPE]})
-    said = on_one_line(done.output)
+    said = done.said
     assert done.status != 0
     assert "RuntimeError: the engine of this release is broken, as the lab wanted it" in said, done.output
     assert "ValueError: Unsupported dtype: 'float99'" in said, done.output
@@ -104,7 +83,7 @@ def test_a_refused_argument_touches_nothing(play: Callable[..., Any], small: Uni
     """What the parser of Transformers refuses never gets as far as a restart."""
     before = small.main_pid
     done = play(variables={"model_services": [large, {**SMALL, "transformers_args": {"dtyp": "float32"}}]})
-    said = on_one_line(done.output)
+    said = done.said
     assert done.status != 0 and "No such option '--dtyp'" in said and "No service was touched" in said, done.output
     assert small.main_pid == before != "0"
 

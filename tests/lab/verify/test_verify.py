@@ -44,7 +44,7 @@ def test_what_does_not(host: Host, verified: Callable[..., Play], service: dict[
     with misbehaving(host, **settings):
         done = verified()
     assert done.status != 0, done.output
-    said = " ".join(done.output.split())
+    said = done.said
     assert [word for word in (service["name"], "lab-gpu1", *words) if word not in said] == [], done.output
     assert service["api_key"] not in done.output and "Traceback" not in done.output
 
@@ -53,5 +53,5 @@ def test_a_key_that_it_does_not_take(verified: Callable[..., Play], service: dic
     """The inventory has another key than the service that runs."""
     done = verified(model_services=[{**service, "api_key": "sk-lab-another-77"}])
     assert done.status != 0, done.output
-    said = " ".join(done.output.split())
+    said = done.said
     assert service["name"] in said and "401" in said and "sk-lab-another-77" not in said, done.output

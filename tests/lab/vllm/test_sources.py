@@ -36,11 +36,6 @@ def standing(host: Host) -> set[str]:
     return set(host.check_output(f"cd {RELEASES} && ls -A").split())
 
 
-def on_one_line(output: str) -> str:
-    """Output of a play without the line breaks that it has for readers."""
-    return " ".join(output.split())
-
-
 def record(host: Host, name: str) -> dict[str, Any]:
     """What a release says of itself."""
     return dict(json.loads(host.file(f"{RELEASES}/{name}/release.json").content_string))
@@ -114,7 +109,7 @@ def from_git(host: Host, play: Callable[..., Any], running: str, tmp_path_factor
     before = standing(host)
     done = play(*ONLY_RELEASES, variables={"vllm_source": "git+file:///srv/vllm.git@main"})
     assert done.status == 0, done.output
-    assert "main is not pinned and can become a different vLLM" in on_one_line(done.output)
+    assert "main is not pinned and can become a different vLLM" in done.said
     [name] = standing(host) - before
     return name, commit
 
@@ -138,14 +133,14 @@ def test_the_service_s_release_stays_while_nobody_names_it(host: Host, play: Cal
 def test_a_release_that_does_not_exist_is_told_of_and_leaves_nothing(host: Host, play: Callable[..., Any], running: str, from_git: tuple[str, str]) -> None:
     """The resolver's own words, no folder, the service untouched; the failed unit is forgotten by the next run, its journal is not."""
     done = play(*ONLY_RELEASES, variables={"vllm_version": "0.32.9+cpu.small"})
-    assert done.status != 0 and "no version of vllm==0.32.9+cpu.small" in on_one_line(done.output) and "vllm_version" in done.output, done.output
+    assert done.status != 0 and "no version of vllm==0.32.9+cpu.small" in done.said and "vllm_version" in done.output, done.output
     assert standing(host) == {running, from_git[0]}
     [failed] = host.check_output("systemctl --failed --plain --no-legend").splitlines()
     unit = failed.split()[0]
     assert unit.startswith("inferops-release-vllm-0.32.9-")
     done = play("--tags", "always,vllm")
     assert done.status == 0, done.output
-    assert f"Removed: {unit}" in on_one_line(done.output)
+    assert f"Removed: {unit}" in done.said
     assert host.check_output("systemctl --failed --plain --no-legend") == ""
     assert "no version of vllm==0.32.9+cpu.small" in host.check_output("journalctl --no-pager --unit %s", unit)
     assert host.run(f"ls {JOBS}/*0.32.9*").rc != 0 and not host.file(f"/etc/systemd/system/{unit}").exists
@@ -196,12 +191,12 @@ def test_releases_that_nothing_needs_go(host: Host, play: Callable[..., Any], ru
     host.run_expect([0], f"mkdir {RELEASES}/.building-vllm-0.1.0-dead {RELEASES}/mine && echo '{{}}' > {RELEASES}/mine/release.json")
     before = standing(host)
     checked = play("--tags", "always,vllm", "--check", variables={"vllm_keep_releases": 1})
-    assert f"Would be removed: .building-vllm-0.1.0-dead, {from_git[0]}, " in on_one_line(checked.output), checked.output
+    assert f"Would be removed: .building-vllm-0.1.0-dead, {from_git[0]}, " in checked.said, checked.output
     assert standing(host) == before
     done = play("--tags", "always,vllm", variables={"vllm_keep_releases": 1})
     assert done.status == 0, done.output
     assert before - standing(host) == {from_git[0], ".building-vllm-0.1.0-dead"}
-    freed = re.search(r"(\d+\.\d+) GB freed", on_one_line(done.output))
+    freed = re.search(r"(\d+\.\d+) GB freed", done.said)
     assert freed and float(freed[1]) > 0, done.output
     again = play("--tags", "always,vllm", variables={"vllm_keep_releases": 1})
     assert [counts["changed"] for counts in again.recap.values()] == [0] * len(again.recap), again.output

@@ -93,7 +93,7 @@ def test_nodes_of_a_service_hold_the_same(fleet: Fleet) -> None:
     try:
         done = play(playbook, *arguments)
         assert done.status != 0
-        said = " ".join(done.output.split())
+        said = done.said
         assert "shards: lab-gpu2 has weights with the digest" in said and "lab-gpu3 has weights with the digest" in said
     finally:
         fleet.hosts["lab-gpu3"].run_expect([0], f"mv /root/kept {manifest}")

@@ -46,7 +46,7 @@ def test_first_without_a_manifest_then_changed(host: Host) -> None:
     before = listing(host)
     done = bring()
     assert done.status == 0, done.output
-    assert "trusted on first use because they have no manifest" in " ".join(done.output.split())
+    assert "trusted on first use because they have no manifest" in done.said
     assert listing(host) == before
     record = json.loads(host.check_output("cat /var/lib/inferops/verified/*.json"))
     assert (record["path"], record["manifest"], len(record["files"])) == (FOLDER, "", 10)
@@ -56,7 +56,7 @@ def test_first_without_a_manifest_then_changed(host: Host) -> None:
     host.run_expect([0], f"printf x | dd of={FOLDER}/model-00002-of-00006.safetensors bs=1 seek=9 conv=notrunc")
     spoilt = bring()
     assert spoilt.status != 0
-    assert "model-00002-of-00006.safetensors has a different sha256" in " ".join(spoilt.output.split())
+    assert "model-00002-of-00006.safetensors has a different sha256" in spoilt.said
 
 
 def test_with_its_manifest(host: Host) -> None:
@@ -76,7 +76,7 @@ def test_an_empty_folder_and_a_mount_that_is_not_there(host: Host) -> None:
     host.run_expect([0], f"rm -rf {FOLDER}/*")
     assert "has no config.json (it is empty)" in " ".join(bring().output.split())
     done = bring(weights_mount="/srv/models")
-    assert "nothing is mounted there" in " ".join(done.output.split())
+    assert "nothing is mounted there" in done.said
 
 
 def test_brought_to_the_usual_place(host: Host) -> None:

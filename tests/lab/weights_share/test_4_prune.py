@@ -47,7 +47,7 @@ ALL = {OLD, FORMER, OPEN, UNMANAGED, f"{BEGUN}.partial", f"{HOME}/main"}
 def test_listed_then_removed(host: Host) -> None:
     """Nothing goes unasked, nor in check mode; then what nothing uses and no more."""
     listed = play(PLAYBOOK, "-l", NAME)
-    said = " ".join(listed.output.split())
+    said = listed.said
     assert listed.recap[NAME]["changed"] == 0
     assert f"unused: 3.0 MB lab/old@main in {OLD}" in said
     assert f"unfinished, unused: 3.0 MB lab/begun@main in {BEGUN}.partial" in said
@@ -57,11 +57,11 @@ def test_listed_then_removed(host: Host) -> None:
     assert "lab/unmanaged" not in said
     checked = play(PLAYBOOK, "-l", NAME, "--check", weights_prune=True)
     assert checked.recap[NAME]["changed"] == 1
-    assert "would be removed: 3.0 MB lab/old@main" in " ".join(checked.output.split())
+    assert "would be removed: 3.0 MB lab/old@main" in checked.said
     assert there(host) == ALL
     refused = play(PLAYBOOK, "-l", NAME, weights_prune=["lab/open@main"])
     assert refused.status != 0
-    assert "Cannot remove lab/open@main (a process uses it)" in " ".join(refused.output.split())
+    assert "Cannot remove lab/open@main (a process uses it)" in refused.said
     assert play(PLAYBOOK, "-l", NAME, weights_prune=["lab/old@main"]).status == 0
     assert there(host) == ALL - {OLD}
     removed = play(PLAYBOOK, "-l", NAME, "-e", "weights_prune=true")

@@ -23,7 +23,7 @@ def test_unreachable_mirror(play: Callable[..., Play]) -> None:
         for name in (FIRST, SECOND):
             on(name, f"rm {BROKEN}")
     assert done.status != 0, done.output
-    said = " ".join(done.output.split())
+    said = done.said
     assert "ufw" in said and "127.0.0.1" in said and "mirror" in said and "Traceback" not in said, done.output
     assert [counts["failed"] for counts in done.recap.values()] == [1, 1], done.output
     assert {name: state(name) for name in (FIRST, SECOND)} == before

@@ -50,7 +50,7 @@ def test_what_a_container_cannot_set_is_named_and_kept(debian12: Host, own_kerne
     own_kernel.check_output("sysctl -w net.netfilter.nf_conntrack_max=262144")
     done = play("--limit", "tuned", variables={"kernel_swappiness": 7})
     assert done.status == 0, done.output
-    said = " ".join(done.output.split())
+    said = done.said
     for key, value in {"net.netfilter.nf_conntrack_max": "1048576", "vm.swappiness": "7"}.items():
         assert re.search(rf"Not set: [^:]*{re.escape(key)} \(wanted {value}, in force \d+\)", said), done.output
         assert f"{key} = {value}" in debian12.file(FILE).content_string.splitlines()

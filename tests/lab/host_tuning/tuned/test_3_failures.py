@@ -69,7 +69,7 @@ def test_shut_out(play: Callable[..., Play]) -> None:
         done = play("--limit", "tuned", variables={"firewall_rollback_timeout": RETURN_AFTER, "ansible_ssh_timeout": 5})
         assert done.status != 0, done.output
         assert done.recap[FIRST]["failed"] == 0, done.output
-        said = " ".join(done.output.split())
+        said = done.said
         assert "no longer answers by SSH" in said and SECOND in said and "Traceback" not in said, done.output
         wait_until(lambda: not is_pending(SECOND), RETURN_AFTER + 30, "the former state is back")
         assert not is_active(SECOND)

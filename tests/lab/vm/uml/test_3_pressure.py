@@ -57,7 +57,7 @@ def test_site_on_a_full_disk(full_disk: None, service: Service, play: Callable[.
     before = service.show("MainPID")
     done = play(variables={**LATER, "vllm_requirements": ["tabulate==0.9.0"]})
     assert done.status != 0
-    said = " ".join(done.output.split()).lower()
+    said = done.said.lower()
     assert "no space left" in said or "disk" in said or "free" in said, done.output
     assert "Traceback" not in done.output, done.output
     assert service.show("MainPID") == before and service.answers()
