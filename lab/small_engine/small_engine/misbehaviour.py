@@ -9,17 +9,21 @@
 | C(hang) | the engine answers no request any more; C(/health) still answers 200 |
 | C(status) | HTTP status of every completion |
 | C(ignore_sigterm) | SIGTERM ends no process of the engine |
+| C(once) | all of this is for engines that had started before the file was written, and not for the next one |
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 import typing as t
 
 # In memory: a machine that is rebooted starts without misbehaviour.
 PATH = os.environ.get("SMALL_ENGINE_MISBEHAVIOUR", "/run/small-engine.json")
-KEYS = ("exit_at_start", "start_delay", "exit_after", "exit_status", "hang", "status", "ignore_sigterm")
+KEYS = ("exit_at_start", "start_delay", "exit_after", "exit_status", "hang", "status", "ignore_sigterm", "once")
+# When this engine started; its other processes are forked.
+START = time.time()
 
 
 def read() -> dict[str, t.Any]:
@@ -32,7 +36,7 @@ def read() -> dict[str, t.Any]:
     unknown = set(found) - set(KEYS)
     if unknown:
         raise ValueError(f"{PATH}: no such keys: {', '.join(sorted(unknown))}")
-    return found
+    return {} if found.get("once") and os.stat(PATH).st_mtime < START else found
 
 
 def get(key: str) -> t.Any:

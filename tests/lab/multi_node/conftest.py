@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from lab import ENVIRONMENT, ROOT, Scenario, wait_until
-from pair import PROMPT, Pair, machine, name_of
+from pair import PROMPT, Pair, machine
 from testinfra.host import Host
 
 sys.path.insert(0, str(ROOT / "lab" / "small_engine"))
@@ -50,10 +50,9 @@ def table() -> Iterator[dict[str, float]]:
 
 
 @pytest.fixture
-def serving(pair: Pair, right: str) -> Iterator[None]:
-    """The service serves before the test, and the service beside has not restarted after it."""
-    wait_until(lambda: pair.status().startswith("serving") and pair.answers(right), 90, f"it serves: {pair.status()}")
-    yield
+def serving(pair: Pair, right: str) -> None:
+    """The service serves before the test."""
+    wait_until(lambda: pair.status().startswith("serving") and pair.answers(right), 180, f"it serves: {pair.status()}")
 
 
 @pytest.fixture
@@ -69,5 +68,4 @@ def misbehave(pair: Pair) -> Iterator[Callable[..., None]]:
 
     yield write
     for host in (pair.head, pair.worker):
-        assert name_of(host)
         write(host)

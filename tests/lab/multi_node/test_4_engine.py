@@ -33,12 +33,11 @@ def failed_starts(pair: Pair) -> int:
 def test_it_hangs_and_is_healthy(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
     """No answer while /health is 200: within the liveness timeout and a probe, all of it restarts."""
     before = pair.runs()
-    misbehave(pair.head, hang=True)
+    misbehave(pair.head, hang=True, once=True)
     began = time.monotonic()
     assert not pair.answers(right)
     assert health(pair) == 200
-    misbehave(pair.head)
-    wait_until(lambda: pair.runs() != before, 15, "the liveness probe finds it")
+    wait_until(lambda: pair.runs() != before, 30, "the liveness probe finds it")
     assert "is dead: no completion" in pair.head.check_output("journalctl --no-pager --unit=vllm-pair --lines=200 --output=cat")
     table["mp | engine hangs, /health 200"] = recovers(pair, right, before, began, "mp")
 
@@ -46,10 +45,9 @@ def test_it_hangs_and_is_healthy(pair: Pair, right: str, table: dict[str, float]
 def test_it_answers_500(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
     """Two probes with a server error: it restarts."""
     before = pair.runs()
-    misbehave(pair.head, status=500)
+    misbehave(pair.head, status=500, once=True)
     began = time.monotonic()
-    wait_until(lambda: pair.runs() != before, 15, "the probe finds it")
-    misbehave(pair.head)
+    wait_until(lambda: pair.runs() != before, 30, "the probe finds it")
     assert "was answered with status 500" in pair.head.check_output("journalctl --no-pager --unit=vllm-pair --lines=200 --output=cat")
     table["mp | every completion 500"] = recovers(pair, right, before, began, "mp")
 
@@ -57,10 +55,9 @@ def test_it_answers_500(pair: Pair, right: str, table: dict[str, float], misbeha
 def test_it_exits_while_it_serves(pair: Pair, right: str, table: dict[str, float], misbehave: Misbehave) -> None:
     """With status 0, as vLLM does when its engine has died."""
     before = pair.runs()
-    misbehave(pair.head, exit_after=0)
+    misbehave(pair.head, exit_after=0, once=True)
     began = time.monotonic()
-    wait_until(lambda: pair.runs() != before, 15, "the end is noticed")
-    misbehave(pair.head)
+    wait_until(lambda: pair.runs() != before, 30, "the end is noticed")
     table["mp | exit with status 0"] = recovers(pair, right, before, began, "mp")
 
 
