@@ -12,6 +12,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import adm
 
 from .history import STEADY_SECONDS, History
 from .incidents import Incident
+from .world import MP, RAY
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 RETURNS = "serves_again_within_the_bound"
@@ -20,21 +21,21 @@ RETURNS = "serves_again_within_the_bound"
 @dataclasses.dataclass(frozen=True)
 class Mutation:
     """C(found_by) are properties of which one has to find it, C(kinds) the incidents that it needs (all, if empty), C(steady) for how long a service then
-    has to serve, in seconds. C(history) is one that finds it, where drawn ones seldom do."""
+    has to serve, in seconds. C(history) returns one for a seed, where drawn ones seldom find it."""
 
     name: str
     patch: Patch
     found_by: tuple[str, ...]
     kinds: tuple[str, ...] = ()
     steady: float = STEADY_SECONDS
-    history: History | None = None
+    history: Callable[[int], History] | None = None
 
 
 MUTATIONS: list[Mutation] = []
 
 
 def mutation(
-    *found_by: str, kinds: tuple[str, ...] = (), steady: float = STEADY_SECONDS, history: History | None = None,
+    *found_by: str, kinds: tuple[str, ...] = (), steady: float = STEADY_SECONDS, history: Callable[[int], History] | None = None,
 ) -> Callable[[Patch], Patch]:
     """Add a mutation."""
     def add(patch: Patch) -> Patch:
@@ -87,7 +88,7 @@ def the_watchdog_is_not_fed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(state.State, "feed_watchdog", nothing)
 
 
-@mutation("systemd_ends_no_healthy_supervisor", history=History("mp", 1, 0, [
+@mutation("systemd_ends_no_healthy_supervisor", history=lambda seed: History(MP, 1, seed, [
     Incident(10, "port_in_use", 0, 40.0), Incident(11, "supervisor_killed", 0), Incident(16, "unit_restarted", 0),
 ]))
 def a_stop_waits_for_the_port(patch: pytest.MonkeyPatch) -> None:
@@ -102,7 +103,7 @@ def a_second_generation_is_admitted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leader.Leader, "end_for_restarted", nothing)
 
 
-@mutation("never_two_generations", kinds=("host_pauses", "connections_reset", "supervisor_killed", "unit_restarted"))
+@mutation("never_two_generations", history=lambda seed: History(RAY, 2, seed, [Incident(1, "host_pauses", 1, 25.0)]))
 def a_started_worker_joins_again(patch: pytest.MonkeyPatch) -> None:
     """It reconnects before its main thread has handled the start message of the lost connection."""
     wrapped = worker.Worker.__init__
@@ -121,7 +122,7 @@ def the_lost_leader_is_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(worker.Worker, "handle", lambda self, event: None if event.kind == "lost" and self.was_started else wrapped(self, event))
 
 
-@mutation("only_the_first_failure_is_kept")
+@mutation("only_the_first_failure_is_kept", kinds=("crashes", "program_exits"))
 def each_failure_is_kept(patch: pytest.MonkeyPatch) -> None:
     wrapped = state.State.keep_failure
 
