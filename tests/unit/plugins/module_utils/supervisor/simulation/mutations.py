@@ -133,7 +133,7 @@ def each_failure_is_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(state.State, "keep_failure", keep)
 
 
-@mutation("logs_are_kept")
+@mutation("logs_are_kept", kinds=("crashes", "program_exits"))
 def the_log_is_overwritten(patch: pytest.MonkeyPatch) -> None:
     """All logs have the same name."""
     patch.setattr(state.State, "_new_folder", lambda self: self._failures + "/latest")
@@ -205,7 +205,7 @@ def only_one_missing_node_is_named(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leader.Leader, "waiting_for", lambda self, missing: wrapped(self, missing[:1]))
 
 
-@mutation(RETURNS, kinds=("stranger_sends_garbage", "service_restarted", "supervisor_killed"))
+@mutation(RETURNS, history=lambda seed: History(MP, 2, seed, [Incident(10, "unit_stopped", 1, 25.0), Incident(20, "strangers_hold_connections", 1, 3.0)]))
 def connections_are_counted_for_ever(patch: pytest.MonkeyPatch) -> None:
     """The limit of connections that have not authenticated counts those that have ended."""
     patch.setattr(admission.Admission, "leave", nothing)
@@ -220,11 +220,6 @@ def plans_are_not_compared(patch: pytest.MonkeyPatch) -> None:
         wrapped(self, options)
 
     patch.setattr(base.Supervisor, "__init__", init)
-
-
-@mutation(RETURNS, "nothing_leaks")
-def connections_are_not_closed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(connection.Connection, "close", nothing)
 
 
 @mutation(RETURNS, kinds=("notify_refused", "service_restarted"))
@@ -248,8 +243,8 @@ def a_stop_waits_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutation("nothing_unexpected")
-def garbage_is_unexpected(patch: pytest.MonkeyPatch) -> None:
-    """A message that is no JSON raises what nothing catches."""
+def a_missing_key_is_unexpected(patch: pytest.MonkeyPatch) -> None:
+    """A message without a certain key raises what nothing catches."""
     patch.setattr(connection, "parse", lambda line: connection.json.loads(line)["nonce"] and connection.json.loads(line))
 
 
