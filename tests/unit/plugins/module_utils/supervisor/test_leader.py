@@ -38,8 +38,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> leader.Leader:
     (tmp_path / "run").mkdir()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     words = [
-        "leader", "--service=big", "--name=head", "--backend=mp", "--digest=d", f"--port={free_port()}", "--listen=127.0.0.1", "--worker=worker", "--what=rank 0",
-        f"--failures={tmp_path / 'failures'}", "--start-timeout=0.1", "--", "true",
+        "leader", "--service=big", "--name=head", "--backend=mp", "--digest=d", f"--port={free_port()}", "--listen=127.0.0.1", "--worker=worker",
+        "--what=rank 0", f"--failures={tmp_path / 'failures'}", "--start-timeout=0.1", "--", "true",
     ]
     return leader.Leader(main.read_options(words))
 

@@ -19,7 +19,7 @@ from simulation.world import MP, RAY
 FUZZ = int(os.environ.get("FUZZ", "0"))
 TEMPLATE = Path(__file__).parents[5] / "roles" / "model_service" / "templates" / "supervisor.service.j2"
 # Histories in which a mutation has to be found.
-MOST_HISTORIES = 400
+MOST_HISTORIES = 300
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,7 +83,7 @@ def test_the_unit_is_the_templates() -> None:
 def histories_until_found(mutation: Mutation) -> tuple[int, dict[str, str]]:
     """Return how many histories a mutation needs, and the properties that found it."""
     for number in range(MOST_HISTORIES):
-        history = mutation.history if mutation.history is not None and number == 0 else drawn(number, mutation.kinds)
+        history = mutation.history(number) if mutation.history is not None else drawn(number, mutation.kinds)
         violated = Run(history, steady=mutation.steady).run().violated
         if violated:
             return number + 1, violated

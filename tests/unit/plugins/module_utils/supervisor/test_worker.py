@@ -33,8 +33,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> worker.Worker:
     """A worker whose connections are lost at once; it counts them."""
     monkeypatch.setattr(base.signal, "signal", lambda number, handler: None)
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    words = ["worker", "--service=big", "--name=worker", "--backend=mp", "--digest=d", "--port=1", "--leader-address=127.0.0.1", "--leader-name=head", "--", "true"]
-    found = worker.Worker(main.read_options(words))
+    words = ["--service=big", "--name=worker", "--backend=mp", "--digest=d", "--port=1", "--leader-address=127.0.0.1", "--leader-name=head"]
+    found = worker.Worker(main.read_options(["worker", *words, "--", "true"]))
     found.joined = []  # type: ignore[attr-defined]
 
     def connect(*_words: Any) -> Lost:

@@ -238,6 +238,8 @@ def port_in_use(world: World, where: int, seconds: float) -> None:
 def _stranger(world: World, where: int) -> Endpoint | None:
     """A connection to the leader by something that is no supervisor, from one of the hosts."""
     head, host = world.hosts[0], _host(world, where)
+    # Each holds a thread of the leader until its time to authenticate is over.
+    head.give("strangers", 60.0)
     listener = world.network.listeners.get((head.address, LEADER_PORT))
     if listener is None or not world.network.reaches(host, head) or not host.is_up:
         return None
@@ -281,7 +283,6 @@ def stranger_trickles(world: World, where: int, seconds: float) -> None:
 @incident
 def strangers_hold_connections(world: World, where: int, seconds: float) -> None:
     """Many connections that send nothing, from one host."""
-    world.hosts[0].give("strangers", seconds + 15)
     clients = [client for client in (_stranger(world, where) for _number in range(40)) if client is not None]
     for client in clients:
         world.scheduler.after(seconds, client.close)

@@ -285,7 +285,10 @@ def _cached_options(arguments: list[str]) -> argparse.Namespace:
     return argparse.Namespace(**vars(_OPTIONS[key]))
 
 
-_CONSTANTS = {name: getattr(socket, name) for name in ("AF_INET", "AF_INET6", "AF_UNIX", "SOCK_DGRAM", "SOCK_CLOEXEC", "SHUT_RDWR", "IPPROTO_TCP", "TCP_NODELAY", "timeout")}
+_CONSTANTS = {
+    name: getattr(socket, name)
+    for name in ("AF_INET", "AF_INET6", "AF_UNIX", "SOCK_DGRAM", "SOCK_CLOEXEC", "SHUT_RDWR", "IPPROTO_TCP", "TCP_NODELAY", "timeout")
+}
 _OS, _SYS = _Os(), _Sys()
 _TIME = SimpleNamespace(monotonic=lambda: MONOTONIC + _Here.world.scheduler.now, sleep=lambda seconds: _scheduler().sleep(seconds))
 _SOCKET = SimpleNamespace(

@@ -12,6 +12,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import adm
 
 from .history import STEADY_SECONDS, History
 from .incidents import Incident
+from .world import MP, RAY
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 RETURNS = "serves_again_within_the_bound"
@@ -20,21 +21,21 @@ RETURNS = "serves_again_within_the_bound"
 @dataclasses.dataclass(frozen=True)
 class Mutation:
     """C(found_by) are properties of which one has to find it, C(kinds) the incidents that it needs (all, if empty), C(steady) for how long a service then
-    has to serve, in seconds. C(history) is one that finds it, where drawn ones seldom do."""
+    has to serve, in seconds. C(history) returns one for a seed, where drawn ones seldom find it."""
 
     name: str
     patch: Patch
     found_by: tuple[str, ...]
     kinds: tuple[str, ...] = ()
     steady: float = STEADY_SECONDS
-    history: History | None = None
+    history: Callable[[int], History] | None = None
 
 
 MUTATIONS: list[Mutation] = []
 
 
 def mutation(
-    *found_by: str, kinds: tuple[str, ...] = (), steady: float = STEADY_SECONDS, history: History | None = None,
+    *found_by: str, kinds: tuple[str, ...] = (), steady: float = STEADY_SECONDS, history: Callable[[int], History] | None = None,
 ) -> Callable[[Patch], Patch]:
     """Add a mutation."""
     def add(patch: Patch) -> Patch:
@@ -87,7 +88,7 @@ def the_watchdog_is_not_fed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(state.State, "feed_watchdog", nothing)
 
 
-@mutation("systemd_ends_no_healthy_supervisor", history=History("mp", 1, 0, [
+@mutation("systemd_ends_no_healthy_supervisor", history=lambda seed: History(MP, 1, seed, [
     Incident(10, "port_in_use", 0, 40.0), Incident(11, "supervisor_killed", 0), Incident(16, "unit_restarted", 0),
 ]))
 def a_stop_waits_for_the_port(patch: pytest.MonkeyPatch) -> None:
@@ -102,7 +103,7 @@ def a_second_generation_is_admitted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leader.Leader, "end_for_restarted", nothing)
 
 
-@mutation("never_two_generations", kinds=("host_pauses", "connections_reset", "supervisor_killed", "unit_restarted"))
+@mutation("never_two_generations", history=lambda seed: History(RAY, 2, seed, [Incident(1, "host_pauses", 1, 25.0)]))
 def a_started_worker_joins_again(patch: pytest.MonkeyPatch) -> None:
     """It reconnects before its main thread has handled the start message of the lost connection."""
     wrapped = worker.Worker.__init__
@@ -121,7 +122,7 @@ def the_lost_leader_is_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(worker.Worker, "handle", lambda self, event: None if event.kind == "lost" and self.was_started else wrapped(self, event))
 
 
-@mutation("only_the_first_failure_is_kept")
+@mutation("only_the_first_failure_is_kept", kinds=("crashes", "program_exits"))
 def each_failure_is_kept(patch: pytest.MonkeyPatch) -> None:
     wrapped = state.State.keep_failure
 
@@ -132,7 +133,7 @@ def each_failure_is_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(state.State, "keep_failure", keep)
 
 
-@mutation("logs_are_kept")
+@mutation("logs_are_kept", kinds=("crashes", "program_exits"))
 def the_log_is_overwritten(patch: pytest.MonkeyPatch) -> None:
     """All logs have the same name."""
     patch.setattr(state.State, "_new_folder", lambda self: self._failures + "/latest")
@@ -204,7 +205,7 @@ def only_one_missing_node_is_named(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leader.Leader, "waiting_for", lambda self, missing: wrapped(self, missing[:1]))
 
 
-@mutation(RETURNS, kinds=("stranger_sends_garbage", "service_restarted", "supervisor_killed"))
+@mutation(RETURNS, history=lambda seed: History(MP, 2, seed, [Incident(10, "unit_stopped", 1, 25.0), Incident(20, "strangers_hold_connections", 1, 3.0)]))
 def connections_are_counted_for_ever(patch: pytest.MonkeyPatch) -> None:
     """The limit of connections that have not authenticated counts those that have ended."""
     patch.setattr(admission.Admission, "leave", nothing)
@@ -219,11 +220,6 @@ def plans_are_not_compared(patch: pytest.MonkeyPatch) -> None:
         wrapped(self, options)
 
     patch.setattr(base.Supervisor, "__init__", init)
-
-
-@mutation(RETURNS, "nothing_leaks")
-def connections_are_not_closed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(connection.Connection, "close", nothing)
 
 
 @mutation(RETURNS, kinds=("notify_refused", "service_restarted"))
@@ -247,8 +243,8 @@ def a_stop_waits_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutation("nothing_unexpected")
-def garbage_is_unexpected(patch: pytest.MonkeyPatch) -> None:
-    """A message that is no JSON raises what nothing catches."""
+def a_missing_key_is_unexpected(patch: pytest.MonkeyPatch) -> None:
+    """A message without a certain key raises what nothing catches."""
     patch.setattr(connection, "parse", lambda line: connection.json.loads(line)["nonce"] and connection.json.loads(line))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import base
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor.connection import HANDSHAKE_SECONDS
 
-from .systemd import ACTIVE, RESTART_SECONDS, Unit
 from .programs import Program
+from .systemd import ACTIVE, RESTART_SECONDS, Unit
 from .world import KEY, OPTIONS, TOKEN, World
 
 Property = Callable[..., str]
@@ -157,8 +157,11 @@ def only_own_failures_count(world: World, facts: Facts, unit: Unit, status: int)
     program = unit.program
     if program is None:
         return f"{unit.node} counts a failure without a program: {unit.status}"
-    # An engine whose ranks do not reach each other is dead as well.
-    if program.failed or unit.check_failed or " is dead: " in unit.status.partition(":")[2].partition("node ")[0] or not program.is_ready or any(other.failed for other in program.group):
+    own = f"failed: {supervisor.what} "
+    # An engine whose ranks do not reach each other is dead as well, and its supervisor cannot know why.
+    if unit.status.startswith(f"{own}is dead: ") or (unit.status.startswith(f"{own}was not ready after ") and not program.is_ready):
+        return ""
+    if program.failed or unit.check_failed or any(other.failed for other in program.group):
         return ""
     return f"{unit.node} counts a failure of its program, which has not failed: {unit.status}"
 
@@ -326,7 +329,9 @@ def knows_nothing(unit: Unit) -> bool:
         saved = json.loads(text)
     except ValueError:
         return True
-    return unit.supervisor is None or not isinstance(saved, dict) or any(saved.get(name) != unit.supervisor.state._saved[name] for name in ("failed", "failure"))
+    if unit.supervisor is None or not isinstance(saved, dict):
+        return True
+    return any(saved.get(name) != unit.supervisor.state._saved[name] for name in ("failed", "failure"))
 
 
 def forget(facts: Facts, unit: Unit) -> None:
