@@ -20,16 +20,6 @@ def answers(client: OpenAI, name: str) -> bool:
     return bool(done.choices[0].message.content)
 
 
-def test_engine_dies(unit: Any, client: OpenAI, service: dict[str, Any]) -> None:
-    """The engine is killed under the server, which then ends with status 0; systemd starts it again."""
-    before = unit.main_pid
-    engine = unit.host.check_output("pgrep --full 'VLLM::EngineCore' --oldest")
-    unit.host.run_expect([0], "kill -KILL %s", engine)
-    wait_until(lambda: unit.main_pid not in (before, "0"), 150, "systemd starts the service again")
-    wait_until(lambda: answers(client, service["name"]), 500, "the service answers again")
-    assert unit.show("NRestarts") == "1", unit.journal()
-
-
 def test_site_restarts_what_hangs(play: Callable[..., Any], unit: Any, client: OpenAI, service: dict[str, Any]) -> None:
     """The engine's process stands still: /health says 200 and the unit is active for ever. A run sees it, restarts it once, and ends well."""
     before = unit.main_pid
@@ -38,6 +28,16 @@ def test_site_restarts_what_hangs(play: Callable[..., Any], unit: Any, client: O
     assert done.status == 0, done.output
     assert f"{service['name']} was restarted: no answer and no step of the engine for 10 s; it passed the health gate" in done.said
     assert unit.main_pid != before and answers(client, service["name"])
+
+
+def test_engine_dies(unit: Any, client: OpenAI, service: dict[str, Any]) -> None:
+    """The engine is killed under the server, which then ends with status 0; systemd starts it again."""
+    before = unit.main_pid
+    engine = unit.host.check_output("pgrep --full 'VLLM::EngineCore' --oldest")
+    unit.host.run_expect([0], "kill -KILL %s", engine)
+    wait_until(lambda: unit.main_pid not in (before, "0"), 150, "systemd starts the service again")
+    wait_until(lambda: answers(client, service["name"]), 500, "the service answers again")
+    assert unit.show("NRestarts") == "1", unit.journal()
 
 
 def test_stop_leaves_nothing(unit: Any) -> None:
