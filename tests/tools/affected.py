@@ -35,8 +35,9 @@ _LISTING = ("pkgutil", "iter_modules", "import_module")
 class Sources:
     """The Python files of a checkout, and what each imports."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, library: bool = True) -> None:
+        """:param library: whether what installs the host library counts as importing all of it"""
+        self.root, self.library = root, library
         folders = ("plugins", *_BARE)
         self.files = {str(path.relative_to(root)) for folder in folders for path in (root / folder).rglob("*.py")}
         self._bare: dict[str, list[str]] = {}
@@ -91,7 +92,7 @@ class Sources:
         if file.startswith("plugins/") and any(word in text for word in _LISTING):
             folder = f"{Path(file).parent}/"
             found.update(other for other in self.files if other.startswith(folder))
-        if file == _LIBRARY:
+        if self.library and file == _LIBRARY:
             found.update(other for other in self.files if other.startswith("plugins/module_utils/"))
         return frozenset(found - {file})
 
