@@ -7,7 +7,6 @@ cosmic-ray's own runner is not used: it calls one command for all modules of a p
 from __future__ import annotations
 
 import ast
-import contextlib
 import difflib
 import sys
 from collections.abc import Iterator
@@ -64,20 +63,21 @@ def of(file: str, root: Path = ROOT) -> Iterator[Mutant]:
                 yield Mutant(file, name, occurrence, start[0])
 
 
-@contextlib.contextmanager
-def applied(mutant: Mutant, root: Path) -> Iterator[str]:
-    """Has the mutant in the file under O(root), and yields what differs; the file is restored."""
+def mutated(mutant: Mutant, source: str) -> str:
+    """The source with the mutant in it.
+
+    :raises ValueError: it would change nothing
+    """
     from cosmic_ray.mutating import mutate_code  # noqa: PLC0415
     from cosmic_ray.plugins import get_operator  # noqa: PLC0415
 
-    path = root / mutant.file
-    source = path.read_text(encoding="utf-8")
-    mutated = mutate_code(source, get_operator(mutant.operator)(), mutant.occurrence)
-    if mutated is None or mutated == source:
+    made = mutate_code(source, get_operator(mutant.operator)(), mutant.occurrence)
+    if made is None or made == source:
         raise ValueError(f"{mutant} changes nothing")
-    path.write_text(mutated, encoding="utf-8")
-    try:
-        lines = difflib.unified_diff(source.splitlines(), mutated.splitlines(), mutant.file, mutant.file, lineterm="", n=0)
-        yield "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
-    finally:
-        path.write_text(source, encoding="utf-8")
+    return str(made)
+
+
+def difference(source: str, made: str) -> str:
+    """The lines that differ."""
+    lines = difflib.unified_diff(source.splitlines(), made.splitlines(), lineterm="", n=0)
+    return "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))

@@ -8,8 +8,8 @@
     SECONDS_EACH=120  a mutant whose tests take longer counts as seen: it hangs
     FILES=...         files or folders instead of the plan's checks and the supervisor
 
-A mutant is tried with the tests of its own folder first (tests mirror paths), then with the other unit tests that import it. Generated tests
-(`make fuzz`) and plays are left out. Results are in .cache/mutation-results.json too.
+A mutant is tried with the tests of its own folder first (tests mirror paths), then with the other unit tests that import it: in a fork of a process that
+has imported them (forked.py), or with the mutated file in a copy of the checkout. Generated tests (`make fuzz`) and plays are left out. Results are in .cache/mutation-results.json too.
 """
 
 from __future__ import annotations
@@ -68,6 +68,40 @@ def fails(tests: list[str], root: Path, limit: float) -> str:
     return "test" if done.returncode else ""
 
 
+class Session:
+    """A process that has collected tests, and tries mutants in forks (forked.py)."""
+
+    def __init__(self, tests: list[str], limit: float) -> None:
+        ours, theirs = os.pipe(), os.pipe()
+        environment = {
+            **os.environ, "MUTANTS": str(ours[0]), "ANSWERS": str(theirs[1]), "SECONDS_EACH": str(limit),
+            "PYTHONPATH": str(ROOT / "tests" / "mutation"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        }
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "forked", "-m", "not fuzz", *tests]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, pass_fds=(ours[0], theirs[1]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        os.close(ours[0])
+        os.close(theirs[1])
+        self.requests, self.answers = os.fdopen(ours[1], "w", buffering=1), os.fdopen(theirs[0])
+
+    def try_(self, file: str, source: str, mutated: str) -> str:
+        """How the tests see a mutant: V(test), V(time), empty when they do not, V(import) when only a new import would show it.
+
+        :raises RuntimeError: the session has ended, for example because it could not collect its tests
+        """
+        self.requests.write(json.dumps({"file": file, "source": source, "mutated": mutated}) + "\n")
+        answer = self.answers.readline()
+        if not answer:
+            raise RuntimeError(f"the session of the tests ended: status {self.process.wait()}")
+        return str(json.loads(answer))
+
+    def end(self) -> None:
+        self.requests.close()
+        self.answers.close()
+        self.process.wait()
+
+
 class Sample:
     """What was tried so far, by several threads."""
 
@@ -78,20 +112,36 @@ class Sample:
         self.lock = threading.Lock()
 
     def work(self, root: Path) -> None:
-        """Tries mutants in a copy of the checkout, until the time is over."""
+        """Tries mutants until the time is over; O(root) is a copy of the checkout."""
+        sessions: dict[str, Session] = {}
         while time.monotonic() < self.until:
             with self.lock:
                 if not self.waiting:
-                    return
+                    break
                 mutant = self.waiting.pop()
                 near, far = tests_of(mutant.file, self.sources)
-            with mutants.applied(mutant, root) as difference:
+            source = (ROOT / mutant.file).read_text(encoding="utf-8")
+            made = mutants.mutated(mutant, source)
+            seen = "import"
+            # Programs of the host library run as processes, from their files.
+            if not mutant.file.startswith("plugins/module_utils/"):
+                for tests in (near, far):
+                    key = " ".join(tests)
+                    if key not in sessions:
+                        sessions[key] = Session(tests, self.limit)
+                    seen = sessions[key].try_(mutant.file, source, made)
+                    if seen:
+                        break
+            if seen == "import":
+                (root / mutant.file).write_text(made, encoding="utf-8")
                 seen = fails(near, root, self.limit) or fails(far, root, self.limit)
+                (root / mutant.file).write_text(source, encoding="utf-8")
             with self.lock:
-                self.tried.append({**asdict(mutant), "seen": seen, "difference": difference})
-                print(f"{seen or 'SURVIVED':<8} {mutant.file}:{mutant.line} {mutant.operator}", flush=True)
-                if not seen:
-                    print(difference, flush=True)
+                what = mutants.difference(source, made)
+                self.tried.append({**asdict(mutant), "seen": seen, "difference": what})
+                print(f"{seen or 'SURVIVED':<8} {mutant.file}:{mutant.line} {mutant.operator}" + ("" if seen else f"\n{what}"), flush=True)
+        for session in sessions.values():
+            session.end()
 
 
 def main() -> int:
@@ -104,11 +154,8 @@ def main() -> int:
     sample = Sample(every, time.monotonic() + 60 * minutes, float(os.environ.get("SECONDS_EACH", "120")))
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         roots = [copies.copy(Path(folder) / str(number)) for number in range(int(os.environ.get("WORKERS", "2")))]
-        for file in sorted({mutant.file for mutant in every[-50:]}):
-            near, far = tests_of(file, sample.sources)
-            if not near + far:
-                print(f"no test imports {file}")
-        if fails(sorted({test for target in files(targets)[:1] for test in tests_of(target, sample.sources)[0]}), roots[0], 600):
+        first = sorted({test for file in files(targets) for test in tests_of(file, sample.sources)[0]})
+        if not first or fails(first, roots[0], 600):
             print("The tests fail without a mutant as well.")
             return 1
         threads = [threading.Thread(target=sample.work, args=(root,)) for root in roots]
