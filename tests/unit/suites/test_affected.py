@@ -18,6 +18,9 @@ UNIT = "tests/unit/plugins/"
     # Found by listing its folder, through what resolves a plan.
     ("plugins/plugin_utils/plan/checks/tls.py", ["plugin_utils/plan/checks/test_checks.py", "plugin_utils/plan/host/test_tls.py", "action/test_plan_action.py"]),
     ("tests/unit/plugins/plan_runs.py", ["action/test_plan_action.py", "plugin_utils/plan/inputs/test_uncatalogued.py"]),
+    # A play finds plugins by their names.
+    ("plugins/filter/credentials.py", ["filter/test_credential_places.py", "plugin_utils/plan/test_users_inventories.py"]),
+    ("playbooks/plan.yml", ["plugin_utils/plan/test_example_inventories.py"]),
     ("lab/mirror/hub_mirror.py", ["module_utils/fetch/test_fetch.py"]),
     ("tests/unit/plugins/plugin_utils/plan/conftest.py", ["plugin_utils/plan/models/test_memory.py"]),
     # Data of the plan's fixtures, and what tests read themselves.
@@ -34,6 +37,8 @@ def test_what_a_file_reaches(path: str, some: list[str]) -> None:
     ("plugins/plugin_utils/plan/checks/tls.py", "module_utils/fetch/test_fetch.py"),
     ("roles/kernel/tasks/main.yml", "plugin_utils/plan/models/test_memory.py"),
     ("docs/lab.md", "module_utils/test_masking.py"),
+    ("docs/lab.md", "action/test_plan_action.py"),
+    ("plugins/module_utils/supervisor/ranks.py", "plugin_utils/plan/test_users_inventories.py"),
 ])
 def test_what_a_file_does_not_reach(path: str, none: str) -> None:
     assert f"{UNIT}{none}" in affected(ROOT, [path])[1]
