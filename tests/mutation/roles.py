@@ -74,7 +74,9 @@ def main() -> int:
             log = ROOT / ".cache" / f"mutation-{mutation['name']}.log"
             environment = {**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg")}
             with log.open("w", encoding="utf-8") as output:
-                done = subprocess.run(command(mutation), cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False)
+                done = subprocess.run(
+                    command(mutation), cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
+                )
         seen = done.returncode != 0
         print(f"{'red' if seen else 'GREEN'}: {mutation['name']}: {mutation['red']}, {time.monotonic() - began:.0f} s, {log.relative_to(ROOT)}", flush=True)
         if not seen:

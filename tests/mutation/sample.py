@@ -9,7 +9,8 @@
     FILES=...         files or folders instead of the plan's checks and the supervisor
 
 A mutant is tried with the tests of its own folder first (tests mirror paths), then with the other unit tests that import it: in a fork of a process that
-has imported them (forked.py), or with the mutated file in a copy of the checkout. Generated tests (`make fuzz`) and plays are left out. Results are in .cache/mutation-results.json too.
+has imported them (forked.py), or with the mutated file in a copy of the checkout. Generated tests (`make fuzz`) and plays are left out. Results are
+in .cache/mutation-results.json too.
 """
 
 from __future__ import annotations
