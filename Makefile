@@ -2,7 +2,8 @@
 PLAYBOOK := .venv/bin/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit fuzz sanity awx molecule vm docs release bench bench-conntrack
+.PHONY: help demo test check test-changed setup setup-test engine lab-up lab-down lint unit fuzz sanity awx molecule scenario vm mutation mutation-roles docs \
+	release bench bench-conntrack
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +14,12 @@ demo: ## build the lab, serve a model in it, talk to it
 test: setup-test engine ## every test (80 minutes)
 	@tests/run-all.sh
 
+check: setup-test ## an answer in a minute: linters on what changed, the unit tests that it can break (ALL=1: every one)
+	@tests/run-check.sh
+
+test-changed: setup-test engine ## the suites that the changed files can break, and why (tests/suites.yml)
+	@tests/run-changed.sh
+
 lab-up: setup engine ## start the lab's machines
 	@$(PLAYBOOK) playbooks/lab_up.yml
 
@@ -22,7 +29,7 @@ lab-down: setup engine ## remove the lab and all it made (KEEP=1 keeps images, m
 lint: setup-test ## YAML, Ansible and shell linters
 	@tests/run-lint.sh
 
-unit: setup-test ## unit tests of the plugins
+unit: setup-test ## unit tests of the plugins (a tenth of the generated examples)
 	@tests/run-unit.sh
 
 fuzz: setup-test ## all generated tests (marker fuzz), with FUZZ (10) times as many examples
@@ -39,6 +46,15 @@ molecule: setup-test engine ## the scenarios under molecule/
 
 vm: setup-test engine ## virtual machines with their own kernels (PART=uml|qemu, SUITE=bookworm|trixie, KEEP=1; as root)
 	@tests/run-vm.sh
+
+scenario: setup-test engine ## one scenario: NAME=kernel; without NAME, their list. KEEP=1 leaves the machines of one that fails up
+	@tests/run-molecule.sh "$(NAME)"
+
+mutation: setup-test ## a sample of mutants of the plan's checks and the supervisor: MINUTES=10 SEED=1
+	@tests/run-mutation.sh
+
+mutation-roles: setup-test ## role mutations (tests/mutation/roles.yml): NAME=..., ROLE=... or UNIT=1; without, their list
+	@tests/run-mutation.sh roles
 
 docs: setup-test ## write the generated tables: variables, the plan's document, models
 	@.venv/bin/python tests/tools/role_docs.py

@@ -5,7 +5,8 @@
     tests/tools/affected.py PATH...      a line "run FILE" or "leave FILE" for each file of unit tests
 
 Python is followed by its imports: a test's own, those of its conftest.py files, and all that these import in turn. A test that reads files of the
-checkout always runs; one whose fixtures read the plan's data runs when these have changed. Settings that all tests share pick all of them.
+checkout always runs (one that runs plays: if what plays read has changed); one whose fixtures read the plan's data runs when these have changed.
+Settings that all tests share pick all of them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ _FIRST = "tests/unit/conftest.py"
 _SHARED = ("requirements", "ansible.cfg", "tests/env.sh", "tests/pytest.ini", "tests/run-unit.sh", "tests/run-check.sh")
 # Helpers that tests import by their bare names.
 _BARE = ("tests/unit", "tests/tools", "lab")
+# Runs ansible-playbook, which finds these plugins by their names. No play of a unit test installs the host library.
+_PLAYS = "tests/unit/plugins/ansible_runs.py"
+_PLUGINS = ("plugins/action/", "plugins/filter/", "plugins/lookup/controller_file.py")
+# What plays read, and no other file.
+_READ_BY_PLAYS = ("roles/", "playbooks/", "inventories/", "site.yml", "meta/")
 # Reads all of the host library.
 _LIBRARY = "plugins/plugin_utils/host_library.py"
 # Imports what it finds in its folder.
@@ -35,8 +41,9 @@ _LISTING = ("pkgutil", "iter_modules", "import_module")
 class Sources:
     """The Python files of a checkout, and what each imports."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, library: bool = True) -> None:
+        """:param library: whether what installs the host library counts as importing all of it"""
+        self.root, self.library = root, library
         folders = ("plugins", *_BARE)
         self.files = {str(path.relative_to(root)) for folder in folders for path in (root / folder).rglob("*.py")}
         self._bare: dict[str, list[str]] = {}
@@ -91,7 +98,9 @@ class Sources:
         if file.startswith("plugins/") and any(word in text for word in _LISTING):
             folder = f"{Path(file).parent}/"
             found.update(other for other in self.files if other.startswith(folder))
-        if file == _LIBRARY:
+        if file == _PLAYS:
+            found.update(other for other in self.files if other.startswith(_PLUGINS))
+        if self.library and file == _LIBRARY:
             found.update(other for other in self.files if other.startswith("plugins/module_utils/"))
         return frozenset(found - {file})
 
@@ -123,6 +132,8 @@ def affected(root: Path, paths: Iterable[str]) -> tuple[list[str], list[str]]:
     for test in tests:
         needs = sources.needs(test)
         reading = {file for file in needs if sources.reads_files(file) and file != _FIRST}
+        if _PLAYS in needs and not any(path.startswith(_READ_BY_PLAYS) for path in changed):
+            reading = set()
         if needs & python or (reading if data else {file for file in reading if Path(file).name != "conftest.py"}):
             run.add(test)
     return sorted(run), sorted(tests - run)
