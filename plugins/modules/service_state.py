@@ -188,7 +188,7 @@ def main() -> None:
 
 
 def bring(services: list[_service.Service], start: bool, rewritten: list[str], check_mode: bool) -> tuple[dict[str, str], list[str]]:
-    """Carry out the action that each service needs, or in check mode only return it. Raises RuntimeError with systemctl's message."""
+    """Carry out the action that each service needs, or in check mode only return it. Raises RuntimeError with systemctl's message, OSError."""
     if not check_mode:
         _service.reload_if_needed(services)
         # Units of a service share folders. No process may use them while another unit takes them over.
@@ -197,11 +197,16 @@ def bring(services: list[_service.Service], start: bool, rewritten: list[str], c
                 service.stop()
     actions: dict[str, str] = {}
     waiting: list[str] = []
+    synced = check_mode
     for service in services:
         action = service.needed_action(start)
         if start and action in ("none", "enable") and service.state == "present" and service.unit in rewritten:
             action = "restart"
         actions[service.unit] = action
+        if not synced and action != "none":
+            # Ansible does not sync the unit files that it writes. After a power cut an empty one would count as masked.
+            _writing.sync_filesystem(_service.UNIT_DIRECTORY)
+            synced = True
         if not check_mode:
             service.do(action)
         if service.state == "present" and start and (action != "none" or not service.was_checked() or not service.is_kept()):

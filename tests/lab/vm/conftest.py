@@ -46,7 +46,7 @@ def machine(addresses: dict[str, str]) -> Machine:
 
 @pytest.fixture
 def measured(record_property: Callable[[str, object], None]) -> Callable[[str, float], None]:
-    """Takes a fault and the seconds until the right answer, for the table at the end."""
+    """Takes a disturbance and the seconds until the right answer, for the table at the end."""
 
     def keep(what: str, seconds: float) -> None:
         record_property("seconds", (what, seconds))

@@ -85,3 +85,23 @@ def test_environment_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert all(there for command, there in starts if command in ("start", "restart"))
     if check_mode:
         assert result["restarts"] == ["vllm-same.service", "vllm-open.service", "vllm-new.service"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_unit_files_are_on_the_disk_before_a_service_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], check_mode: bool
+) -> None:
+    """Once for all services, and only when one is started: Ansible syncs nothing, and systemd takes an empty unit file for a masked unit."""
+    order: list[str] = []
+    monkeypatch.setattr(_service, "UNIT_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(_service, "RECORD_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(_systemd, "show", lambda unit, *properties: {name: STOPPED.get(name, "") for name in properties})
+    monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: order.append(arguments[0]) or "")
+    monkeypatch.setattr(service_state._writing, "sync_filesystem", lambda folder: order.append(f"sync {folder}"))
+    rows = [{"unit": f"vllm-{name}.service", "environment_file": str(tmp_path / name)} for name in ("one", "two")]
+    with patch_module_args({"services": rows, "_ansible_check_mode": check_mode}), pytest.raises(SystemExit):
+        service_state.main()
+    capsys.readouterr()
+    syncs = [command for command in order if command.startswith("sync")]
+    assert syncs == ([] if check_mode else [f"sync {tmp_path}"])
+    assert check_mode or order.index(syncs[0]) < order.index("start")
