@@ -2,7 +2,7 @@
 PLAYBOOK := .venv/bin/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit fuzz sanity awx molecule docs release bench bench-conntrack
+.PHONY: help demo test setup setup-test engine lab-up lab-down lint unit fuzz sanity awx molecule compatibility docs release bench bench-conntrack
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ awx: setup-test ## what AWX is given, without an AWX
 
 molecule: setup-test engine ## the scenarios under molecule/
 	@tests/run-molecule.sh
+
+compatibility: setup-test ## test suites of others against a deployed service (the lab's, or URL= API_KEY= from the environment)
+	@tests/run-compatibility.sh
 
 docs: setup-test ## write the generated tables: variables, the plan's document, models
 	@.venv/bin/python tests/tools/role_docs.py
