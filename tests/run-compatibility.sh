@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Test suites of others, as they are, against a deployed service. By default that of the lab (make lab-up, ansible-playbook site.yml -l qwen235b).
 # From the environment, so that no key is in a command line:
-#   URL=http://gpu1:8001      another service; MODEL: its name, if it serves several (LoRA adapters)
+#   URL=http://gpu1:8001      another service
 #   API_KEY                   its key
-#   EMBEDDINGS=1              it serves embeddings, not chat
-# Takes names of the parts to run (chat, responses, embeddings, schema); none is all that fit.
+#   MODEL                     the model, if the service lists several (LoRA adapters)
+#   EMBEDDINGS=1              the service has embeddings, not chat
+# Takes names of the parts to run (chat_completions, responses, embeddings, schema); without any, all that fit the service.
 # shellcheck source=tests/env.sh
 source "$(dirname "$0")/env.sh"
 # shellcheck source=scripts/lib.sh
@@ -40,7 +41,10 @@ model() {
 
 pytest_of() { "$OWN/bin/python" -m pytest "$SUITES/test_$1.py"; }
 
-schema() { (cd "$SUITES" && "$OWN/bin/schemathesis" --no-color --config-file schemathesis.toml run "$URL/openapi.json"); }
+# The mode here and not in the configuration, which the command line's default overrides.
+schema() {
+  (cd "$SUITES" && "$OWN/bin/schemathesis" --no-color --config-file schemathesis.toml run --mode positive "$URL/openapi.json")
+}
 
 check "suites in .cache/compatibility" install
 [ "${#failed[@]}" -eq 0 ] || finish
