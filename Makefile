@@ -2,8 +2,8 @@
 PLAYBOOK := .venv/bin/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-changed setup setup-test engine lab-up lab-down lint unit fuzz sanity awx molecule scenario vm mutation mutation-roles docs \
-	release bench bench-conntrack
+.PHONY: help demo test check test-changed setup setup-test engine lab-up lab-down lint unit fuzz sanity awx molecule scenario compatibility vm mutation \
+	mutation-roles docs release bench bench-conntrack
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ mutation: setup-test ## a sample of mutants of the plan's checks and the supervi
 
 mutation-roles: setup-test ## role mutations (tests/mutation/roles.yml): NAME=..., ROLE=... or UNIT=1; without, their list
 	@tests/run-mutation.sh roles
+
+compatibility: setup-test ## test suites of others against a deployed service (the lab's, or URL= API_KEY= from the environment)
+	@tests/run-compatibility.sh
 
 docs: setup-test ## write the generated tables: variables, the plan's document, models
 	@.venv/bin/python tests/tools/role_docs.py
