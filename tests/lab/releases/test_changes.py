@@ -68,7 +68,7 @@ def test_failed_changes_go_back(
     assert "RuntimeError: the engine of this release is broken, as the lab wanted it" in said, done.output
     assert "ValueError: Unsupported dtype: 'float99'" in said, done.output
     assert f"rolled back to its last known good state, release {before['qwen3-235b']['release']}" in said, done.output
-    assert said.count("is healthy again") == 2, done.output
+    assert [name for name in before if f"Service {name} failed the health gate" not in said] == [] and said.count("is healthy again") >= 2, done.output
     assert [secret for secret in [large["api_key"], *large["secret_environment"].values(), "changed-77"] if secret in done.output] == []
     for name, found in (("qwen3-235b", unit), ("qwen3-dev", small)):
         assert kept(host, name) == before[name]
