@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from service import MODEL, needs_sense
@@ -52,6 +53,10 @@ class TestChatCompletions(ChatModelIntegrationTests):
     @needs_sense("call a function once, without arguments")
     def test_tool_calling_with_no_arguments(self, model: BaseChatModel) -> None:
         super().test_tool_calling_with_no_arguments(model)
+
+    @needs_sense("write arguments that match the function")
+    def test_structured_few_shot_examples(self, model: BaseChatModel, my_adder_tool: BaseTool) -> None:
+        super().test_structured_few_shot_examples(model, my_adder_tool)
 
     @needs_sense("write arguments that match the function, which stands for the schema here")
     def test_structured_output_pydantic_2_v1(self, model: BaseChatModel) -> None:
