@@ -39,7 +39,7 @@ model() {
   echo "$URL: $MODEL"
 }
 
-pytest_of() { "$OWN/bin/python" -m pytest "$SUITES/test_$1.py"; }
+pytest_of() { "$OWN/bin/python" -m pytest --benchmark-storage="file://$OWN/benchmarks" "$SUITES/test_$1.py"; }
 
 # The mode here and not in the configuration, which the command line's default overrides.
 schema() {

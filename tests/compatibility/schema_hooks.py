@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What Schemathesis cannot know from /openapi.json: the model's name, how much one request may ask for, and one fault of the document."""
+"""What Schemathesis cannot know from /openapi.json: the model's name, how much one request may ask for, and one error in the document."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
-from service import MODEL, needs_sense
+from service import MODEL, RANDOM_WEIGHTS, needs_sense
 
 
 class TestChatCompletions(ChatModelIntegrationTests):
@@ -20,7 +20,9 @@ class TestChatCompletions(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"model": MODEL, "stream_usage": True}
+        params: dict[str, Any] = {"model": MODEL, "stream_usage": True}
+        # Random weights may end an answer before its first word, at temperature 0 as well: tokens differ with what else is computed.
+        return {**params, "extra_body": {"min_tokens": 4}} if RANDOM_WEIGHTS else params
 
     @property
     def supports_json_mode(self) -> bool:
