@@ -18,6 +18,7 @@ import socket
 import stat
 import struct
 import subprocess
+import time
 import typing as t
 
 from . import _reading, _safe_paths
@@ -30,6 +31,9 @@ NETWORK_PROBE = "inferops-probe"
 UNIT_MARK = "# Managed by inferops.gpu"
 # Timeouts in seconds: of a command, and of statvfs on a network file system.
 RUN_SECONDS = 60
+# How often listening sockets are read while processes that have them end, and the seconds between.
+READINGS = 3
+READING_PAUSE_SECONDS = 0.5
 MOUNT_SECONDS = 5
 # Types of file systems that depend on a server or on another program (FUSE), and may hang.
 _REMOTE = ("nfs", "cifs", "smb", "ceph", "gluster", "lustre", "gpfs", "beegfs", "fuse", "9p", "afs", "ocfs", "gfs", "pvfs", "orangefs", "weka",
@@ -240,7 +244,22 @@ def network_probes() -> list[int]:
 
 
 def read_listeners(protocol: str = "tcp") -> list[dict[str, t.Any]]:
-    """Return the listening sockets with process, program name and systemd unit, without those of an interrupted network check."""
+    """Return the listening sockets with process, program name and systemd unit, without those of an interrupted network check.
+
+    A process that ends meanwhile would have no unit, and look like somebody else's: then they are read again.
+    """
+    rows = _listeners(protocol)
+    for _attempt in range(READINGS - 1):
+        # Without a process it may be a socket of the kernel, or of a container.
+        if all(not row["pid"] or os.path.exists(f"/proc/{row['pid']}") for row in rows):
+            break
+        time.sleep(READING_PAUSE_SECONDS)
+        rows = _listeners(protocol)
+    return rows
+
+
+def _listeners(protocol: str) -> list[dict[str, t.Any]]:
+    """Read them once."""
     sockets = parse_listeners(read_text(f"/proc/net/{protocol}"), socket.AF_INET, protocol)
     sockets += parse_listeners(read_text(f"/proc/net/{protocol}6"), socket.AF_INET6, protocol)
     owners = socket_owners({inode for port, address, inode in sockets})

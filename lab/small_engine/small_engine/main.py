@@ -54,11 +54,12 @@ def serve(options: argparse.Namespace) -> None:
     processes.on_sigterm(processes.end)
     processes.fork("VLLM::EngineCore", lambda: core.run(theirs, options), theirs)
     stop = threading.Event()
+    threading.Thread(target=exit_on_request, daemon=True).start()
     wait_for_engine(ours)
     engine = server.Engine(ours)
     http = server.make(engine, options)
     processes.on_sigterm(stop.set)
-    for work in (engine.read, http.serve_forever, exit_on_request):
+    for work in (engine.read, http.serve_forever):
         threading.Thread(target=work, daemon=True).start()
     log("APIServer", f"Starting vLLM server on http://{options.host}:{options.port}", source="launcher.py:1")
     log("APIServer", "Application startup complete.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import secrets
 import socket
 import subprocess
@@ -80,7 +81,7 @@ class Leader(base.Supervisor):
             try:
                 return listen(self.options.listen, self.options.port)
             except OSError as error:
-                reason = f"cannot listen on {self.options.listen}:{self.options.port}: {error.strerror}"
+                reason = f"cannot listen on {self.options.listen}:{self.options.port}: {os.strerror(error.errno or 0)}"
             if time.monotonic() >= deadline:
                 raise Ended(reason, count=False)
             self.report(f"starting: {reason}")

@@ -7,6 +7,7 @@ import time
 
 from lab import wait_until
 from pair import Pair
+from testinfra.host import Host
 
 # Seconds in which a service is back, on processors that have other tests to run as well; what it takes is printed.
 BACK = 180
@@ -39,6 +40,6 @@ def recovers(pair: Pair, right: str, before: dict[str, str], since: float, backe
     return seconds
 
 
-def failures_kept(pair: Pair, unit: str = "vllm-pair") -> list[str]:
-    """Directories of kept failures on the head."""
-    return pair.head.run("ls /var/lib/inferops/failures/%s", unit).stdout.split()
+def failures_kept(host: Host, unit: str = "vllm-pair") -> list[str]:
+    """Directories of kept failures on a host."""
+    return list(host.run("ls /var/lib/inferops/failures/%s", unit).stdout.split())

@@ -77,7 +77,7 @@ def test_a_cut_network(pair: Pair, right: str, table: dict[str, float], scenario
 
 def test_the_first_failure_is_kept(pair: Pair) -> None:
     """A log for each time that it fell, and none for the tries between."""
-    assert failures_kept(pair)
+    assert failures_kept(pair.head)
     assert "EngineCore" in pair.head.check_output("cat /var/lib/inferops/failures/vllm-pair/*/output.log")
 
 

@@ -64,6 +64,17 @@ def test_a_listener_of_our_own_is_found_with_its_process() -> None:
     assert [(row["address"], row["pid"]) for row in rows] == [("127.0.0.1", os.getpid())]
 
 
+def test_a_listener_that_ends_meanwhile_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that restarts: between the list of sockets and the look at the process, the process has gone, and its unit is unknown."""
+    ended = {"port": 8001, "address": "0.0.0.0", "pid": 2**22 + 1, "unit": "", "program": ""}
+    next_one = {**ended, "pid": os.getpid(), "unit": "vllm-a.service", "program": "vllm"}
+    of_the_kernel = {**ended, "port": 2049, "pid": None}
+    readings = iter([[ended, of_the_kernel], [next_one, of_the_kernel]])
+    monkeypatch.setattr(_host, "_listeners", lambda protocol: next(readings))
+    monkeypatch.setattr(_host, "READING_PAUSE_SECONDS", 0)
+    assert _host.read_listeners() == [next_one, of_the_kernel]
+
+
 def test_complete_releases_and_weights(tmp_path: Path) -> None:
     records = {"vllm-1": '{"name": "vllm-1"}', "copy": '{"name": "vllm-1"}', "empty": "", "unmanaged": "[]"}
     for name, record in records.items():

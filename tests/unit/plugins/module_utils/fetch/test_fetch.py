@@ -34,7 +34,7 @@ class Lab:
         self.spec: dict[str, Any] = {
             "repo": "a/b", "revision": "r1", "commit": self.commit, "endpoint": urls[0], "endpoints": urls, "token_endpoints": urls[:1],
             "files": [describe(row) for row in rows if row["path"] in NAMES], "max_workers": 2,
-            "min_rate": 1, "rate_seconds": 5, "stall_timeout": 1,
+            "min_rate": 1, "rate_seconds": 5, "stall_timeout": 5,
             "path": str(self.path), "manifest": str(base / "r1.manifest.json"), "status_file": str(base / "status.json"),
         }
         self.size = sum(file["size"] for file in self.spec["files"])

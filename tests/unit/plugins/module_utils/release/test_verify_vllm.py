@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ def test_packages_are_compiled_with_all_their_modules(tmp_path: Path, monkeypatc
         (tmp_path / name).write_text("value = 1\n", encoding="utf-8")
     (tmp_path / "lab_ray" / "template.py").write_text("{{ no python }}\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
+    # The tests keep their own byte code elsewhere.
+    monkeypatch.setattr(sys, "pycache_prefix", None)
     verify_vllm.compile_packages(["lab_ray", "lab_missing", "lab_missing.part"])
     found = {path.relative_to(tmp_path).as_posix().partition(".")[0] for path in tmp_path.rglob("*.pyc")}
     assert found == {"lab_ray/__pycache__/__init__", "lab_ray/dashboard/__pycache__/agent"}

@@ -332,6 +332,6 @@ def test_all_steps_of_ray(service: Service, engine: str) -> None:  # noqa: F811
     )
     service.start("worker", backend="ray", what="Ray's worker", ready_port=f"127.0.0.1:{ports[1]}", program=READY.replace("PORT", str(ports[1])))
     service.start("engine", backend="ray", what="the engine", engine=engine, model="m", probe_interval=0.5)
-    soon(lambda: all(service.text(name) == "serving on head, worker" for name in ("head", "worker", "engine")), "it serves", 60)
+    soon(lambda: all(service.text(name) == "serving on head, worker" for name in ("head", "worker", "engine")), "it serves", 180)
     time.sleep(2)
     assert all(unit.poll() is None for unit in service.units.values())
