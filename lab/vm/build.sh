@@ -34,7 +34,7 @@ echo "making $disk.ext4 with mmdebstrap" >&2
 hooks=()
 if [ "$suite" != bookworm ]; then
     # shellcheck disable=SC2016  # mmdebstrap's shell expands it
-    hooks=(--customize-hook='set -e; echo "deb http://deb.debian.org/debian bookworm main" >"$1/etc/apt/sources.list.d/python.list"
+    hooks=(--customize-hook='set -e; sed -n "s/^\(deb .*\) '"$suite"' /\1 bookworm /p" "$1/etc/apt/sources.list" >"$1/etc/apt/sources.list.d/python.list"
         chroot "$1" apt-get -qq update
         DEBIAN_FRONTEND=noninteractive chroot "$1" apt-get -qq install --yes --no-install-recommends python3.11
         rm "$1/etc/apt/sources.list.d/python.list"')
