@@ -24,6 +24,10 @@ mapfile -t shell < <(present '' | while read -r file; do
 done)
 
 printf '%d changed files\n' "${#changed[@]}"
+if [ "${#changed[@]}" -eq 0 ] && [ -z "${ALL:-}" ]; then
+  echo "Nothing to check: ALL=1 make check runs every unit test, BASE=COMMIT make check compares with another commit."
+  exit 0
+fi
 [ "${#yaml[@]}" -eq 0 ] || check yamllint yamllint --strict "${yaml[@]}"
 [ "${#ansible[@]}" -eq 0 ] || check ansible-lint env ANSIBLE_COLLECTIONS_PATH="$ROOT/collections" ansible-lint --offline --nocolor "${ansible[@]}"
 [ "${#shell[@]}" -eq 0 ] || check shellcheck shellcheck --severity=warning --external-sources "${shell[@]}"
