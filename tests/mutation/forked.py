@@ -14,7 +14,6 @@ import os
 import select
 import signal
 import sys
-import time
 from types import CodeType, FunctionType
 from typing import Any
 
