@@ -69,7 +69,9 @@ def test_a_cut_network(pair: Pair, right: str, table: dict[str, float], scenario
 
     def see_the_status() -> None:
         assert "degraded: node multi-worker missing since" in " ".join(shown(scenario).split())
-        assert "missing since" in pair.worker.check_output("systemctl show --value --property=StatusText ray-worker-pair")
+        # While systemd waits to start the unit again, it has no words at all.
+        shows = "systemctl show --value --property=StatusText ray-worker-pair"
+        wait_until(lambda: "missing since" in pair.worker.check_output(shows), 30, "the worker reports which node is missing")
 
     whole = pair.outlasts_a_cut(right, 20, ((pair.worker, "raylet/raylet"), (pair.head, "VLLM::EngineCore")), see_the_status)
     table["ray | network cut (from when it is whole)"] = recovers(pair, right, before, whole, "ray")
@@ -86,11 +88,12 @@ def test_nothing_is_left_of_previous_generations(pair: Pair) -> None:
     assert len(pair.head.check_output("ls -d /var/lib/inferops/ray/pair/session_2*").split()) == 1
 
 
+@pytest.mark.usefixtures("serving")
 def test_a_rank_that_is_gone_shows(pair: Pair, right: str, table: dict[str, float]) -> None:
     """A right answer shows that all ranks are alive: with one of them paused, none comes, and the liveness probe finds that."""
     before = pair.runs()
     pair.kill(pair.worker, "ray::RayWorkerProc", "STOP")
     began = time.monotonic()
     assert not pair.answers(right)
-    wait_until(lambda: "degraded" in pair.status() or pair.runs() != before, 30, "the liveness probe finds it")
+    wait_until(lambda: "degraded" in pair.status() or pair.runs() != before, 60, "the liveness probe finds it")
     table["ray | Ray's rank paused on the worker"] = recovers(pair, right, before, began, "ray")
