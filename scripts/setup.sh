@@ -48,6 +48,7 @@ fi
 use_pip_settings .venv/bin/python
 .venv/bin/uv pip install --quiet --python .venv/bin/python --requirement "$requirements"
 # Tests write no bytecode (tests/env.sh), and without it each start of Ansible compiles for two seconds. Compiling what they start takes ten.
+    # It fails for files that are no valid Python, such as templates, which nothing imports.
 if [ "$requirements" = requirements-test.txt ]; then
     site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     .venv/bin/python -m compileall -q -j 0 -x '/(ansible_collections|openai|pip|sphinx|docutils|setuptools|pygments|babel)/' "$site" >/dev/null || true

@@ -31,10 +31,10 @@ NETWORK_PROBE = "inferops-probe"
 UNIT_MARK = "# Managed by inferops.gpu"
 # Timeouts in seconds: of a command, and of statvfs on a network file system.
 RUN_SECONDS = 60
+MOUNT_SECONDS = 5
 # How often listening sockets are read while processes that have them end, and the seconds between.
 READINGS = 3
 READING_PAUSE_SECONDS = 0.5
-MOUNT_SECONDS = 5
 # Types of file systems that depend on a server or on another program (FUSE), and may hang.
 _REMOTE = ("nfs", "cifs", "smb", "ceph", "gluster", "lustre", "gpfs", "beegfs", "fuse", "9p", "afs", "ocfs", "gfs", "pvfs", "orangefs", "weka",
            "virtiofs", "autofs")

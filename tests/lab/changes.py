@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from lab import Play
 from pair import Pair
 
 
@@ -17,3 +19,21 @@ def files(pair: Pair) -> dict[str, str]:
     """Checksums of all units and environment files on both hosts."""
     command = "sha256sum /etc/systemd/system/vllm-pair.service /etc/systemd/system/ray-*.service /etc/inferops/*.env 2>/dev/null"
     return {name: host.run(command).stdout for name, host in (("head", pair.head), ("worker", pair.worker))}
+
+
+def assert_that_nothing_is_left_to_do(pair: Pair, play: Callable[..., Play]) -> Play:
+    """A second run changes nothing, and restarts nothing; returns it."""
+    before = pair.runs()
+    done = play()
+    assert done.status == 0, done.output
+    assert all(counts["changed"] == 0 for counts in done.recap.values()), done.output
+    assert pair.runs() == before
+    return done
+
+
+def assert_that_ray_is_gone(pair: Pair) -> None:
+    """Neither units of Ray nor its processes are on the hosts."""
+    assert pair.units(pair.head) == pair.units(pair.worker) == ["vllm-pair.service"]
+    for host in (pair.head, pair.worker):
+        assert host.check_output("systemctl list-units --all --no-legend 'ray-*'") == ""
+        assert pair.count(host, "raylet/raylet") == pair.count(host, "gcs_server") == 0

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from engine_misbehaviour import misbehaving
 from lab import Play, Unit, wait_until
 from openai import OpenAI, OpenAIError
-from small_engine_of import misbehaving
 from testinfra.host import Host
 
 

@@ -3,24 +3,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import engine_misbehaviour
 import pytest
 import yaml
 from lab import ENVIRONMENT, ROOT, Scenario, wait_until
 from pair import PROMPT, Pair, machine
-from testinfra.host import Host
 
 sys.path.insert(0, str(ROOT / "lab" / "small_engine"))
 
-from small_engine import answers, misbehaviour  # noqa: E402
+from small_engine import answers  # noqa: E402
 
 INVENTORY = ROOT / "molecule" / "multi_node" / "inventory"
 SERVICE: dict[str, Any] = yaml.safe_load((INVENTORY / "group_vars" / "pair.yml").read_text(encoding="utf-8"))["pair_service"]
-MISBEHAVIOUR = "/run/small-engine.json"
 
 
 @pytest.fixture(scope="session")
@@ -57,15 +55,7 @@ def serving(pair: Pair, right: str) -> None:
 
 @pytest.fixture
 def misbehave(pair: Pair) -> Iterator[Callable[..., None]]:
-    """Has the engine on a host misbehave (lab/small_engine/small_engine/misbehaviour.py); without settings it behaves again."""
-
-    def write(host: Host, **settings: Any) -> None:
-        assert set(settings) <= set(misbehaviour.KEYS)
-        if settings:
-            host.run_expect([0], "printf %%s %s > %s.new && chmod 644 %s.new && mv %s.new %s", json.dumps(settings), *[MISBEHAVIOUR] * 4)
-        else:
-            host.run_expect([0], "rm -f %s", MISBEHAVIOUR)
-
-    yield write
+    """Has the engine on a host misbehave; afterwards both behave again."""
+    yield engine_misbehaviour.misbehave
     for host in (pair.head, pair.worker):
-        write(host)
+        engine_misbehaviour.misbehave(host)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from changes import files, with_service
+from changes import assert_that_nothing_is_left_to_do, files, with_service
 from lab import Play
 from pair import Pair
 from testinfra.host import Host
@@ -18,11 +18,7 @@ NAME = "pair_service"
 
 def test_a_second_run_changes_nothing(pair: Pair, play: Callable[..., Play]) -> None:
     """And restarts nothing."""
-    before = pair.runs()
-    done = play()
-    assert done.status == 0, done.output
-    assert all(counts["changed"] == 0 for counts in done.recap.values()), done.output
-    assert pair.runs() == before
+    assert_that_nothing_is_left_to_do(pair, play)
 
 
 def test_a_failed_change_takes_both_back(pair: Pair, play: Callable[..., Play], right: str, table: dict[str, float]) -> None:

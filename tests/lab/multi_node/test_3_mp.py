@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from changes import assert_that_ray_is_gone
 from lab import Play, wait_until
 from pair import Pair
 from recovery import API, is_new, recovers
@@ -23,10 +24,7 @@ def mp(pair: Pair, play: Callable[..., Play]) -> None:
 
 def test_the_units_of_ray_are_gone(pair: Pair, right: str) -> None:
     """And nothing of Ray runs; the answer is the same."""
-    assert pair.units(pair.head) == pair.units(pair.worker) == ["vllm-pair.service"]
-    for host in (pair.head, pair.worker):
-        assert host.check_output("systemctl list-units --all --no-legend 'ray-*'") == ""
-        assert pair.count(host, "raylet/raylet") == pair.count(host, "gcs_server") == 0
+    assert_that_ray_is_gone(pair)
     assert pair.complete() == right
 
 

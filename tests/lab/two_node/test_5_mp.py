@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from changes import with_service
+from changes import assert_that_ray_is_gone, with_service
 from lab import Play, wait_until
 from pair import Pair
 
@@ -41,10 +41,7 @@ def table() -> Iterator[dict[str, float]]:
 
 def test_the_units_of_ray_are_gone(pair: Pair, right: str) -> None:
     """And nothing of Ray runs; the answer is the same."""
-    assert pair.units(pair.head) == pair.units(pair.worker) == ["vllm-pair.service"]
-    for host in (pair.head, pair.worker):
-        assert host.check_output("systemctl list-units --all --no-legend 'ray-*'") == ""
-        assert pair.count(host, "raylet/raylet") == pair.count(host, "gcs_server") == 0
+    assert_that_ray_is_gone(pair)
     assert pair.complete() == right
 
 

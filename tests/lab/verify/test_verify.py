@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from engine_misbehaviour import misbehaving
 from lab import Play, Scenario, Unit
-from small_engine_of import misbehaving
 from testinfra.host import Host
 
 

@@ -49,10 +49,11 @@ def pins(host: Host, name: str) -> dict[str, str]:
     return found
 
 
-# The build backend is the one of the lab's other projects.
+# What builds an sdist: the wheelhouse has it beside the packages of the lock.
+BACKEND = "hatchling==1.33.0"
 PROJECT = """
 [build-system]
-requires = ["hatchling==1.33.0"]
+requires = ["{backend}"]
 build-backend = "hatchling.build"
 
 [project]
@@ -74,7 +75,7 @@ def project(folder: Path, version: str) -> Path:
     for path, text in make_wheels.sources(version).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
-    (folder / "pyproject.toml").write_text(PROJECT.format(version=version, dependencies=json.dumps(make_wheels.requirements())), encoding="utf-8")
+    (folder / "pyproject.toml").write_text(PROJECT.format(backend=BACKEND, version=version, dependencies=json.dumps(make_wheels.requirements())), encoding="utf-8")
     return folder
 
 
@@ -157,7 +158,7 @@ def wheelhouse(host: Host, from_git: tuple[str, str], tmp_path_factory: pytest.T
     subprocess.run([uv, "build", "--quiet", "--sdist", "--out-dir", str(base / "out"), str(tree)], check=True)
     python = str(Path(uv).parent / "python")
     subprocess.run(
-        [python, "-m", "pip", "--quiet", "download", "--only-binary=:all:", "--python-version=3.11", "--dest", str(base / "out"), "hatchling==1.33.0"],
+        [python, "-m", "pip", "--quiet", "download", "--only-binary=:all:", "--python-version=3.11", "--dest", str(base / "out"), BACKEND],
         check=True,
     )
     send(host, base / "out", WHEELHOUSE)

@@ -51,7 +51,7 @@ def checkout(tmp_path: Path) -> Checkout:
     for name, text in {"ansible-playbook": "#!/bin/sh\n", "molecule": MOLECULE, "docker": DOCKER}.items():
         (tmp_path / "venv" / "bin" / name).write_text(text, encoding="utf-8")
         (tmp_path / "venv" / "bin" / name).chmod(0o755)
-    (tmp_path / "molecule" / "one" / "molecule.yml").write_text("---\n# One role on one machine. More of it.\nansible: {}\n", encoding="utf-8")
+    (tmp_path / "molecule" / "one" / "molecule.yml").write_text("---\n# One role on one machine. More of it.\nscenario:\n  test_sequence:\n    - verify ../../tests/lab/one\n", encoding="utf-8")
     (tmp_path / "molecule" / "two" / "molecule.yml").write_text("---\n# Two machines\n# that talk.\n", encoding="utf-8")
     (tmp_path / ".lab" / "ssh" / "config-labo").write_text("\nHost gpu1\n    HostName 10.9.8.11\n\nHost *\n    User ops\n", encoding="utf-8")
     return Checkout(tmp_path)
@@ -85,6 +85,7 @@ def test_a_failing_scenario_leaves_its_machines_up_when_asked_to(checkout: Check
     assert "docker exec -it labo-mirror bash" in lines and not [line for line in lines if line.startswith("ssh") and "mirror" in line]
     [remove] = [line.removeprefix("Remove them:").strip() for line in lines if line.startswith("Remove them:")]
     assert remove == "LAB_NAME=labo LAB_NETWORK=10.9.8 tests/run-molecule.sh --destroy one"
+    assert "Run its tests again:  (cd molecule/one && LAB_NAME=labo LAB_NETWORK=10.9.8 ../../.venv/bin/pytest ../../tests/lab/one)" in lines
     assert checkout.run("--destroy", "one").returncode == 0 and checkout.calls[2:] == ["destroy --scenario-name one"]
 
 
