@@ -63,11 +63,8 @@ def role_alone(name: str) -> Scenario:
     return Scenario((ROOT / "inventories" / "lab", ROOT / "molecule" / name / "inventory"), f"molecule/{name}/converge.yml", GROUP)
 
 
-def with_small_engine(name: str) -> Scenario:
-    """site.yml on one machine of the lab, whose engine is the small one."""
-    inventories = (ROOT / "inventories" / "lab", ROOT / "lab" / "small_engine" / "inventory", ROOT / "molecule" / name / "inventory")
-    return Scenario(inventories, "site.yml", GROUP)
-
+# site.yml on one machine of the lab, whose engine is the small one: molecule/vllm, model_service and verify.
+WITH_SMALL_ENGINE = Scenario((ROOT / "inventories" / "lab", ROOT / "lab" / "small_engine" / "inventory"), "site.yml", GROUP)
 
 # molecule/default.
 SERVED = over_the_lab("default")

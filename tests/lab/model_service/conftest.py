@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from lab import Scenario, with_small_engine
+from lab import WITH_SMALL_ENGINE, Scenario
 
 
 @pytest.fixture(scope="session")
 def scenario() -> Scenario:
     """The whole job, with the small engine."""
-    return with_small_engine("model_service")
+    return WITH_SMALL_ENGINE

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
-from lab import GROUP, ROOT, Unit, wait_until
+from lab import GROUP, WITH_SMALL_ENGINE, Unit, wait_until
 from services import answer, kept
 from testinfra.host import Host
 
-VARIABLES = ROOT / "molecule" / "model_service" / "inventory" / "group_vars" / f"{GROUP}.yml"
+VARIABLES = WITH_SMALL_ENGINE.inventories[-1] / "group_vars" / f"{GROUP}.yml"
 LARGE: dict[str, Any] = {**yaml.safe_load(VARIABLES.read_text(encoding="utf-8"))["model_services"][0], "gpus": [0]}
 SMALL: dict[str, Any] = {"name": "qwen3-dev", "model": "qwen3-0.6b", "port": 8002, "gpus": [1], "vllm_args": {"max_model_len": 2048}}
 UPGRADED = {**LARGE, "vllm_version": "0.32.0.post1+cpu.small"}
