@@ -20,6 +20,7 @@ lab's bridge, so the machine reaches what the lab's containers reach.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -73,7 +74,8 @@ class Machine:
 
     def running(self) -> bool:
         """Whether the process that this program started is alive; a process with its number that started at another time is not it."""
-        return "pid" in self.state and started_at(self.state["pid"]) == self.state["started"]
+        # Without a time of start, it had ended before that could be read.
+        return self.state.get("started") is not None and started_at(self.state["pid"]) == self.state["started"]
 
     def create(self, options: dict[str, Any]) -> None:
         """Copy the disk and write into it who this machine is."""
@@ -154,7 +156,8 @@ class Machine:
         if not self.running():
             return False
         group = self.state["pid"]
-        os.killpg(group, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # It ended by itself meanwhile.
+            os.killpg(group, signal.SIGKILL)
         deadline = time.monotonic() + 30
         while alive_in(group):
             if time.monotonic() > deadline:

@@ -72,6 +72,18 @@ def test_a_machine_that_ends_at_once_shows_its_console(program: ModuleType, mach
     monkeypatch.setattr(program.Machine, "command", lambda _self: ["sh", "-c", "echo no such disk; exit 1"])
     with pytest.raises(SystemExit, match="no such disk"):
         machine.start({"kind": "uml"})
+    assert not machine.running() and not machine.cut()
+
+
+def test_a_machine_that_had_ended_before_its_start_was_recorded_is_off(
+    program: ModuleType, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(program.Machine, "command", lambda _self: ["true"])
+        patch.setattr(program, "started_at", lambda _pid: None)
+        with pytest.raises(SystemExit, match="ended at once"):
+            machine.start({"kind": "uml"})
+    assert not machine.running() and not machine.cut()
 
 
 def test_interfaces_differ_and_fit(program: ModuleType, tmp_path: Path) -> None:
