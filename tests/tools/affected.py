@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The files of unit tests that changed files can break, for C(make check).
 
-    tests/tools/affected.py PATH...      a line "run FILE" or "leave FILE" for each file of unit tests
+    tests/tools/affected.py PATH...      a line "run FILE" or "leave FILE" for each file of unit tests, the nearest to the change first
 
 Python is followed by its imports: a test's own, those of its conftest.py files, and all that these import in turn. A test that reads files of the
 checkout always runs (one that runs plays: if what plays read has changed); one whose fixtures read the plan's data runs when these have changed.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import heapq
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,8 @@ _PLUGINS = ("plugins/action/", "plugins/filter/", "plugins/lookup/controller_fil
 _READ_BY_PLAYS = ("roles/", "playbooks/", "inventories/", "site.yml", "meta/")
 # Reads all of the host library.
 _LIBRARY = "plugins/plugin_utils/host_library.py"
+# Distances in imports: of a test that reads files from what changed, and of what lists a folder from each file in it.
+_READS, _FAR = 3, 10
 # Imports what it finds in its folder.
 _LISTING = ("pkgutil", "iter_modules", "import_module")
 
@@ -104,21 +107,26 @@ class Sources:
             found.update(other for other in self.files if other.startswith("plugins/module_utils/"))
         return frozenset(found - {file})
 
-    def needs(self, test: str) -> set[str]:
-        """The files that a test executes: itself, its conftest.py files, and all that they import."""
-        found: set[str] = set()
-        waiting = [test, *self.conftests(test)]
+    @functools.cache
+    def needs(self, test: str) -> dict[str, int]:
+        """The files that a test executes: itself, its conftest.py files, and all that they import, each with its distance from the test."""
+        found: dict[str, int] = {}
+        waiting = [(0, file) for file in (test, *self.conftests(test))]
         while waiting:
-            file = waiting.pop()
+            distance, file = heapq.heappop(waiting)
             if file not in found:
-                found.add(file)
-                waiting += self.imports(file)
+                found[file] = distance
+                step = _FAR if file in (_LIBRARY, _PLAYS) else 1
+                for other in self.imports(file):
+                    heapq.heappush(waiting, (distance + step, other))
         return found
 
 
-def affected(root: Path, paths: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The files of unit tests that the changed O(paths) can break, and those that they cannot."""
-    sources = Sources(root)
+def affected(sources: Sources, paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The files of unit tests that the changed O(paths) can break, the nearest first, and those that they cannot.
+
+    Near is a test that imports what changed itself; far is one that reads files, or finds what changed in a folder that it lists.
+    """
     tests = set(sources.tests)
     changed = set(paths)
     python = changed & sources.files
@@ -128,19 +136,21 @@ def affected(root: Path, paths: Iterable[str]) -> tuple[list[str], list[str]]:
         return sorted(tests), []
     # The plan's fixtures read these; a test that reads others does so itself.
     data = any(path.startswith("roles/plan/files/") or re.match(r"roles/[^/]+/defaults/", path) for path in changed)
-    run: set[str] = set()
+    run: dict[str, int] = {}
     for test in tests:
         needs = sources.needs(test)
         reading = {file for file in needs if sources.reads_files(file) and file != _FIRST}
         if _PLAYS in needs and not any(path.startswith(_READ_BY_PLAYS) for path in changed):
             reading = set()
-        if needs & python or (reading if data else {file for file in reading if Path(file).name != "conftest.py"}):
-            run.add(test)
-    return sorted(run), sorted(tests - run)
+        if needs.keys() & python:
+            run[test] = min(needs[file] for file in needs.keys() & python)
+        elif reading if data else {file for file in reading if Path(file).name != "conftest.py"}:
+            run[test] = _READS
+    return sorted(run, key=lambda test: (run[test], test)), sorted(tests - run.keys())
 
 
 def main() -> int:
-    run, left = affected(Path(__file__).resolve().parents[2], sys.argv[1:])
+    run, left = affected(Sources(Path(__file__).resolve().parents[2]), sys.argv[1:])
     print("\n".join([*(f"run {test}" for test in run), *(f"leave {test}" for test in left)]))
     return 0
 

@@ -9,7 +9,8 @@ import pytest
 from affected import Sources, affected
 
 ROOT = Path(__file__).resolve().parents[3]
-EVERY = Sources(ROOT).tests
+SOURCES = Sources(ROOT)
+EVERY = SOURCES.tests
 UNIT = "tests/unit/plugins/"
 
 
@@ -28,7 +29,7 @@ UNIT = "tests/unit/plugins/"
     ("roles/kernel/tasks/main.yml", ["plugin_utils/plan/test_users_inventories.py"]),
 ])
 def test_what_a_file_reaches(path: str, some: list[str]) -> None:
-    run, left = affected(ROOT, [path])
+    run, left = affected(SOURCES, [path])
     assert {f"{UNIT}{test}" for test in some} <= set(run) and sorted(run + left) == EVERY
 
 
@@ -41,16 +42,26 @@ def test_what_a_file_reaches(path: str, some: list[str]) -> None:
     ("plugins/module_utils/supervisor/ranks.py", "plugin_utils/plan/test_users_inventories.py"),
 ])
 def test_what_a_file_does_not_reach(path: str, none: str) -> None:
-    assert f"{UNIT}{none}" in affected(ROOT, [path])[1]
+    assert f"{UNIT}{none}" in affected(SOURCES, [path])[1]
 
 
 @pytest.mark.parametrize("path", ["requirements.txt", "ansible.cfg", "tests/env.sh", "tests/unit/conftest.py", "plugins/module_utils/gone.py"])
 def test_what_all_depend_on(path: str) -> None:
     """A deleted module as well: what imported it is no longer to be seen."""
-    assert affected(ROOT, [path]) == (EVERY, [])
+    assert affected(SOURCES, [path]) == (EVERY, [])
 
 
 def test_tests_that_read_the_checkout_always_run() -> None:
     """Even for a file that nothing is known of: words, links and tables are everywhere."""
-    run, left = affected(ROOT, ["somewhere/else.txt"])
+    run, left = affected(SOURCES, ["somewhere/else.txt"])
     assert {"tests/unit/test_vocabulary.py", "tests/unit/test_links.py", "tests/unit/test_repository.py"} <= set(run) and len(left) > 50
+
+
+def test_the_nearest_come_first() -> None:
+    """`make check` stops after a minute: what imports the changed file itself has run by then."""
+    run, _left = affected(SOURCES, ["plugins/module_utils/supervisor/ranks.py"])
+    own, reader, installer = (run.index(f"{UNIT}{test}") for test in (
+        "module_utils/supervisor/test_worker.py", "plugin_utils/plan/checks/test_checks.py", "module_utils/fetch/test_fetch.py"
+    ))  # fmt: skip
+    assert own < reader < installer, "imports it, reads files, installs the folder that it is in"
+    assert affected(SOURCES, [f"{UNIT}module_utils/test_masking.py"])[0][0] == f"{UNIT}module_utils/test_masking.py"
