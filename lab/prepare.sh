@@ -16,7 +16,7 @@ name=$4
 IFS=, read -ra images <<<"$5"
 names=("${@:6}")
 machines=$(cat)
-mkdir -p "$out/log" "$out/cache/apt" "$out/cache/uv"
+mkdir -p "$out/log" "$out/cache/apt" "$out/cache/uv" "$out/cache/bytecode"
 
 # Two labs share the folder: one at a time.
 exec 9>"$out/lock"
