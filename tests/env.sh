@@ -8,7 +8,8 @@ VENV=${VENV:-$ROOT/.venv}
 [ -x "$VENV/bin/ansible-playbook" ] || { echo "No tools in $VENV: run 'make setup' first, or name another environment in VENV." >&2; exit 2; }
 export VENV PATH="$VENV/bin:$PATH"
 export ANSIBLE_CONFIG="$ROOT/ansible.cfg" ANSIBLE_NOCOLOR=1 ANSIBLE_INJECT_FACT_VARS=false ANSIBLE_GALAXY_DISPLAY_PROGRESS=false
-export PYTHONDONTWRITEBYTECODE=1
+# Bytecode is kept aside, for each start of Ansible and for the tests themselves, and stays out of the checkout.
+export PYTHONPYCACHEPREFIX="$ROOT/.cache/pycache"
 
 passed=0 failed=() skipped=()
 

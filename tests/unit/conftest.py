@@ -15,11 +15,6 @@ from ansible.utils.collection_loader._collection_finder import _AnsibleCollectio
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# tests/env.sh keeps bytecode out of the checkout. Of the tests themselves it is kept aside: pytest takes 10 s to compile them.
-if sys.dont_write_bytecode and sys.pycache_prefix is None:
-    sys.pycache_prefix = str(ROOT / ".cache" / "pycache")
-    sys.dont_write_bytecode = False
-
 # The loader is asked for, rather than sys.path: PyPI's `ansible` package owns the name `ansible_collections` there.
 _AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
 sys.path.insert(0, str(ROOT / "tests" / "tools"))
