@@ -9,6 +9,7 @@ VENV=${VENV:-$ROOT/.venv}
 export VENV PATH="$VENV/bin:$PATH"
 export ANSIBLE_CONFIG="$ROOT/ansible.cfg" ANSIBLE_NOCOLOR=1 ANSIBLE_INJECT_FACT_VARS=false ANSIBLE_GALAXY_DISPLAY_PROGRESS=false
 # Bytecode is kept aside, for each start of Ansible and for the tests themselves, and stays out of the checkout.
+unset PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX="$ROOT/.cache/pycache"
 
 passed=0 failed=() skipped=()
