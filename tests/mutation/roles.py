@@ -7,12 +7,14 @@
     UNIT=1                 those that unit tests see; no lab is needed
     without any            their list
 
-A scenario runs in the lab of LAB_NAME and LAB_NETWORK, as tests/run-molecule.sh has it. The exit status is 1 if a mutation stays green.
+A scenario runs in the lab of LAB_NAME and LAB_NETWORK, as tests/run-molecule.sh has it, and ends with its first failed test. What failed is printed, for
+a reader to judge whether it is what the line is for. The exit status is 1 if a mutation stays green, or something failed that is neither task nor test.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -52,6 +54,12 @@ def command(mutation: dict[str, Any]) -> list[str]:
     return ["tests/run-molecule.sh", name] if kind == "molecule" else [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutation["red"]]
 
 
+def reason(log: str) -> str:
+    """The first test or task that failed, from what a scenario or pytest printed. Empty without any: then the lab itself did not work."""
+    found = re.search(r"^(?:FAILED|ERROR) (\S+::\S+)|^(?:CRITICAL|ERROR) +(.*[Ii]dempotence.*)|^\[ERROR\]: (.+)|^fatal: \[\S+\]: (.+)", log, re.MULTILINE)
+    return next(filter(None, found.groups()))[:160] if found else ""
+
+
 def wanted(mutation: dict[str, Any]) -> bool:
     """Whether NAME, ROLE or UNIT asks for it."""
     name, role, unit = (os.environ.get(key, "") for key in ("NAME", "ROLE", "UNIT"))
@@ -72,16 +80,17 @@ def main() -> int:
             apply(mutation, root)
             began = time.monotonic()
             log = ROOT / ".cache" / f"mutation-{mutation['name']}.log"
-            environment = {**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg")}
+            environment = {**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg"), "PYTEST_ADDOPTS": "-x"}
             with log.open("w", encoding="utf-8") as output:
                 done = subprocess.run(
                     command(mutation), cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
                 )
-        seen = done.returncode != 0
-        print(f"{'red' if seen else 'GREEN'}: {mutation['name']}: {mutation['red']}, {time.monotonic() - began:.0f} s, {log.relative_to(ROOT)}", flush=True)
-        if not seen:
+        what = reason(log.read_text(encoding="utf-8", errors="replace")) if done.returncode else ""
+        outcome = "red" if what else "BROKEN" if done.returncode else "GREEN"
+        print(f"{outcome}: {mutation['name']}: {mutation['red']}, {time.monotonic() - began:.0f} s: {what or log.relative_to(ROOT)}", flush=True)
+        if not what:
             green.append(mutation["name"])
-    print(f"{len(chosen) - len(green)} of {len(chosen)} turned red" + (f"; green: {', '.join(green)}" if green else ""))
+    print(f"{len(chosen) - len(green)} of {len(chosen)} turned red" + (f"; not: {', '.join(green)}" if green else ""))
     return 1 if green else 0
 
 

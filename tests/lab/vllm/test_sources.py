@@ -115,6 +115,12 @@ def from_git(host: Host, play: Callable[..., Any], running: str, tmp_path_factor
     return name, commit
 
 
+def test_what_a_build_is_given_is_roots_alone(host: Host) -> None:
+    """The URLs of package indexes in it may have passwords."""
+    files = host.check_output(f"stat --format '%n %a %U' {JOBS}/release-*.json").splitlines()
+    assert files and {line.partition(" ")[2] for line in files} == {"600 root"}
+
+
 def test_a_branch_becomes_a_release_of_a_commit(host: Host, from_git: tuple[str, str]) -> None:
     """The record names the commit, the wheel is kept, and all of the lock has hashes."""
     name, commit = from_git

@@ -63,3 +63,15 @@ def test_a_text_that_is_gone_or_repeated_is_refused(tmp_path: Path) -> None:
     for text in ("y: 1", "x: 1"):
         with pytest.raises(ValueError, match="times"):
             role_mutations.apply({"name": "m", "file": "a", "find": text}, tmp_path)
+
+
+@pytest.mark.parametrize(("log", "reason"), [
+    ("...\nFAILED ../../tests/lab/kernel/test_kernel.py::test_values - assert 1\n", "../../tests/lab/kernel/test_kernel.py::test_values"),
+    ("ok\n[ERROR]: Task failed: no such user\nfatal: [lab-gpu1]: FAILED! =>\n", "Task failed: no such user"),
+    ("fatal: [lab-gpu1]: UNREACHABLE! =>\n", "UNREACHABLE! =>"),
+    ("CRITICAL Idempotence test failed because of the following tasks:\n", "Idempotence test failed because of the following tasks:"),
+    ("Cannot connect to the Docker daemon\n3 passed\n", ""),
+])
+def test_what_turned_red_is_named(log: str, reason: str) -> None:
+    """A lab that does not work is no test that saw something."""
+    assert role_mutations.reason(log) == reason
