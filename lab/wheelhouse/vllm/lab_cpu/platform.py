@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vllm.platforms.cpu import CpuPlatform
 
-from lab_cpu.no_numa import patch
+from lab_cpu import idle, no_numa
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -23,8 +23,16 @@ class ForkingCpuPlatform(CpuPlatform):
     @classmethod
     def check_and_update_config(cls, vllm_config: VllmConfig) -> None:
         super().check_and_update_config(vllm_config)
+        # Processes that are forked from this one inherit it; others come by import_kernels.
+        idle.patch(load=True)
         if os.environ.get("LAB_FORK"):
             os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+
+    @classmethod
+    def import_kernels(cls) -> None:
+        # Each process of vLLM comes by here before its worker begins.
+        super().import_kernels()
+        idle.patch()
 
 
 class NoNumaCpuPlatform(ForkingCpuPlatform):
@@ -33,13 +41,12 @@ class NoNumaCpuPlatform(ForkingCpuPlatform):
     @classmethod
     def check_and_update_config(cls, vllm_config: VllmConfig) -> None:
         super().check_and_update_config(vllm_config)
-        patch()
+        no_numa.patch()
 
     @classmethod
     def import_kernels(cls) -> None:
-        # Each process of vLLM comes by here before its worker looks for nodes.
         super().import_kernels()
-        patch()
+        no_numa.patch()
 
 
 class LabCpuPlatform(ForkingCpuPlatform):
