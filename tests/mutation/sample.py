@@ -5,12 +5,13 @@
     MINUTES=10        how long; no mutant is begun after that
     SEED=1            the order of the mutants; the same seed tries the same ones, as far as it gets
     WORKERS=2         mutants at a time, each in its own copy of the checkout
-    SECONDS_EACH=120  a mutant whose tests take longer counts as seen: it hangs
+    SECONDS_EACH=120  in a process of its own, a mutant whose tests take longer counts as seen: it hangs
     FILES=...         files or folders instead of the plan's checks and the supervisor
 
 A mutant is tried with the tests of its own folder first (tests mirror paths), then with the other unit tests that import it: in a fork of a process that
-has imported them (forked.py), or with the mutated file in a copy of the checkout. Generated tests (`make fuzz`) and plays are left out. Results are
-in .cache/mutation-results.json too.
+has imported them (forked.py), then, if it is of a program that hosts run, with the mutated file in a copy of the checkout, where tests start it. Generated
+tests (`make fuzz`) are left out, but for those of the supervisor as `make unit` has them; plays are left out. Results are in
+.cache/mutation-results.json too.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ sys.path.insert(0, str(ROOT / "tests" / "tools"))
 
 from affected import Sources  # noqa: E402
 
-TARGETS = ("plugins/plugin_utils/plan/checks", "plugins/module_utils/supervisor")
+SUPERVISOR = "plugins/module_utils/supervisor"
+SIMULATION = "tests/unit/plugins/module_utils/supervisor/test_simulation.py"
+TARGETS = ("plugins/plugin_utils/plan/checks", SUPERVISOR)
 RESULTS = ROOT / ".cache" / "mutation-results.json"
 # Start ansible-playbook: too slow for each mutant, and what they would see of a check its own tests see first.
 _PLAYS = ("ansible_runs", "plan_runs")
@@ -48,20 +51,25 @@ def files(targets: list[str]) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in found if path.name != "__init__.py"]
 
 
+def mirrored(file: str) -> str:
+    """The folder of the tests beside a file: they mirror paths."""
+    return f"tests/unit/{Path(file).parent}/"
+
+
 def tests_of(file: str, sources: Sources) -> tuple[list[str], list[str]]:
-    """The files of tests that can see a mutant of a file: those beside it, as tests mirror paths, and the others that import it."""
-    mirrored = f"tests/unit/{Path(file).parent}/"
+    """The files of tests that can see a mutant of a file: those beside it, and the others that import it."""
     seeing = [test for test in sources.tests if file in sources.needs(test) and not any(f"{name}.py" in " ".join(sources.needs(test)) for name in _PLAYS)]
-    return [test for test in seeing if test.startswith(mirrored)], [test for test in seeing if not test.startswith(mirrored)]
+    beside = mirrored(file)
+    return [test for test in seeing if test.startswith(beside)], [test for test in seeing if not test.startswith(beside)]
 
 
-def fails(tests: list[str], root: Path, limit: float) -> str:
+def fails(tests: list[str], root: Path, limit: float, marks: str = "not fuzz") -> str:
     """How the tests see the mutant in a copy of the checkout: V(test), V(time), or empty when they do not."""
     if not tests:
         return ""
     # The bytecode of a former mutant must not be taken for this one's: file times count in seconds.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": str(root / "none"), "ANSIBLE_CONFIG": str(root / "ansible.cfg")}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not fuzz", *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", marks, *tests]
     try:
         done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
@@ -72,10 +80,10 @@ def fails(tests: list[str], root: Path, limit: float) -> str:
 class Session:
     """A process that has collected tests, and tries mutants in forks (forked.py)."""
 
-    def __init__(self, tests: list[str], limit: float) -> None:
+    def __init__(self, tests: list[str]) -> None:
         ours, theirs = os.pipe(), os.pipe()
         environment = {
-            **os.environ, "MUTANTS": str(ours[0]), "ANSWERS": str(theirs[1]), "SECONDS_EACH": str(limit),
+            **os.environ, "MUTANTS": str(ours[0]), "ANSWERS": str(theirs[1]),
             "PYTHONPATH": str(ROOT / "tests" / "mutation"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         }
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "forked", "-m", "not fuzz", *tests]
@@ -91,7 +99,9 @@ class Session:
 
         :raises RuntimeError: the session has ended, for example because it could not collect its tests
         """
-        self.requests.write(json.dumps({"file": file, "source": source, "mutated": mutated}) + "\n")
+        # pytest names files from the folder of its settings.
+        beside = mirrored(file).removeprefix("tests/")
+        self.requests.write(json.dumps({"file": file, "source": source, "mutated": mutated, "beside": beside}) + "\n")
         answer = self.answers.readline()
         if not answer:
             raise RuntimeError(f"the session of the tests ended: status {self.process.wait()}")
@@ -109,12 +119,31 @@ class Sample:
     def __init__(self, waiting: list[mutants.Mutant], until: float, limit: float) -> None:
         self.waiting, self.until, self.limit = waiting, until, limit
         self.sources = Sources(ROOT, library=False)
+        self.every = sorted({test for file in {mutant.file for mutant in waiting} for tests in tests_of(file, self.sources) for test in tests})
         self.tried: list[dict[str, Any]] = []
+        # Files of tests that pass without a mutant.
+        self.sound: set[str] = set()
         self.lock = threading.Lock()
+
+    def fails(self, file: str, made: str, root: Path, tests: list[str], marks: str) -> str:
+        """How tests see a mutant in a copy of the checkout.
+
+        :raises RuntimeError: they fail without it as well
+        """
+        if str(tests) not in self.sound:
+            if fails(tests, root, 600, marks):
+                raise RuntimeError(f"without a mutant these fail as well: {' '.join(tests)}")
+            self.sound.add(str(tests))
+        source = (root / file).read_text(encoding="utf-8")
+        (root / file).write_text(made, encoding="utf-8")
+        try:
+            return fails(tests, root, self.limit, marks)
+        finally:
+            (root / file).write_text(source, encoding="utf-8")
 
     def work(self, root: Path) -> None:
         """Tries mutants until the time is over; O(root) is a copy of the checkout."""
-        sessions: dict[str, Session] = {}
+        session: Session | None = None
         while time.monotonic() < self.until:
             with self.lock:
                 if not self.waiting:
@@ -123,25 +152,20 @@ class Sample:
                 near, far = tests_of(mutant.file, self.sources)
             source = (ROOT / mutant.file).read_text(encoding="utf-8")
             made = mutants.mutated(mutant, source)
-            seen = "import"
-            # Programs of the host library run as processes, from their files.
-            if not mutant.file.startswith("plugins/module_utils/"):
-                for tests in (near, far):
-                    key = " ".join(tests)
-                    if key not in sessions:
-                        sessions[key] = Session(tests, self.limit)
-                    seen = sessions[key].try_(mutant.file, source, made)
+            session = session or Session(self.every)
+            seen = session.try_(mutant.file, source, made)
+            # Programs of the host library run as processes too, from their files.
+            if seen == "import" or (not seen and mutant.file.startswith("plugins/module_utils/")):
+                runs = [(near, "not fuzz"), (far, "not fuzz"), *([([SIMULATION], "fuzz")] if mutant.file.startswith(SUPERVISOR) else [])]
+                for tests, marks in runs:
+                    seen = self.fails(mutant.file, made, root, tests, marks)
                     if seen:
                         break
-            if seen == "import":
-                (root / mutant.file).write_text(made, encoding="utf-8")
-                seen = fails(near, root, self.limit) or fails(far, root, self.limit)
-                (root / mutant.file).write_text(source, encoding="utf-8")
             with self.lock:
                 what = mutants.difference(source, made)
                 self.tried.append({**asdict(mutant), "seen": seen, "difference": what})
                 print(f"{seen or 'SURVIVED':<8} {mutant.file}:{mutant.line} {mutant.operator}" + ("" if seen else f"\n{what}"), flush=True)
-        for session in sessions.values():
+        if session:
             session.end()
 
 
@@ -155,10 +179,6 @@ def main() -> int:
     sample = Sample(every, time.monotonic() + 60 * minutes, float(os.environ.get("SECONDS_EACH", "120")))
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         roots = [copies.copy(Path(folder) / str(number)) for number in range(int(os.environ.get("WORKERS", "2")))]
-        first = sorted({test for file in files(targets) for test in tests_of(file, sample.sources)[0]})
-        if not first or fails(first, roots[0], 600):
-            print("The tests fail without a mutant as well.")
-            return 1
         threads = [threading.Thread(target=sample.work, args=(root,)) for root in roots]
         for thread in threads:
             thread.start()

@@ -53,13 +53,14 @@ def test_code_is_replaced_wherever_the_function_is_held(module: ModuleType, old:
     """In methods, in functions in functions, and in comprehensions; others keep theirs."""
     thing, outer, many = module.Thing(), module.outer, module.many
     assert [thing.over(4), outer(2), many([1])] == [True, 3, [2]]
-    assert SOURCE.count(old) == 1 and forked.replace("module_to_mutate", SOURCE, SOURCE.replace(old, new))
+    assert SOURCE.count(old) == 1 and forked.replace("module_to_mutate", forked.changed("module_to_mutate", SOURCE, SOURCE.replace(old, new)))
     assert [thing.over(4), outer(2), many([1])] == result
 
 
 @pytest.mark.parametrize(("old", "new"), [("LIMIT = 3", "LIMIT = 4"), ("@keep\n", "")])
 def test_what_only_an_import_shows_is_not_replaced(module: ModuleType, old: str, new: str) -> None:
-    assert module.LIMIT == 3 and not forked.replace("module_to_mutate", SOURCE, SOURCE.replace(old, new))
+    new_code = forked.changed("module_to_mutate", SOURCE, SOURCE.replace(old, new))
+    assert module.LIMIT == 3 and new_code == {} and not forked.replace("module_to_mutate", new_code)
 
 
 def test_a_mutant_is_tried_with_the_tests_beside_it_first() -> None:
