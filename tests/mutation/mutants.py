@@ -66,7 +66,7 @@ def of(file: str, root: Path = ROOT) -> Iterator[Mutant]:
 def mutated(mutant: Mutant, source: str) -> str:
     """The source with the mutant in it.
 
-    :raises ValueError: it would change nothing
+    :raises ValueError: it would change nothing, or be no Python (C({*a, **b}))
     """
     from cosmic_ray.mutating import mutate_code  # noqa: PLC0415
     from cosmic_ray.plugins import get_operator  # noqa: PLC0415
@@ -74,6 +74,10 @@ def mutated(mutant: Mutant, source: str) -> str:
     made = mutate_code(source, get_operator(mutant.operator)(), mutant.occurrence)
     if made is None or made == source:
         raise ValueError(f"{mutant} changes nothing")
+    try:
+        compile(str(made), mutant.file, "exec")
+    except SyntaxError as error:
+        raise ValueError(f"{mutant} is no Python: {error}") from error
     return str(made)
 
 

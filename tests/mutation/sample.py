@@ -25,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,11 @@ class Sample:
                 mutant = self.waiting.pop()
                 near, far = tests_of(mutant.file, self.sources)
             source = (ROOT / mutant.file).read_text(encoding="utf-8")
-            made = mutants.mutated(mutant, source)
+            try:
+                made = mutants.mutated(mutant, source)
+            except ValueError:
+                # No mutant at all.
+                continue
             session = session or Session(self.every)
             seen = session.try_(mutant.file, source, made)
             # Programs of the host library run as processes too, from their files.
@@ -179,11 +184,9 @@ def main() -> int:
     sample = Sample(every, time.monotonic() + 60 * minutes, float(os.environ.get("SECONDS_EACH", "120")))
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         roots = [copies.copy(Path(folder) / str(number)) for number in range(int(os.environ.get("WORKERS", "2")))]
-        threads = [threading.Thread(target=sample.work, args=(root,)) for root in roots]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(len(roots)) as pool:
+            # An exception in one of them ends the program, with what it says.
+            list(pool.map(sample.work, roots))
     RESULTS.write_text(json.dumps({"seed": seed, "minutes": minutes, "mutants": total, "tried": sample.tried}, indent=1), encoding="utf-8")
     print()
     for target in targets:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT / "tests" / "mutation"))
 
 import forked  # noqa: E402
+import mutants  # noqa: E402
 import sample  # noqa: E402
 from affected import Sources  # noqa: E402
 
@@ -68,3 +69,16 @@ def test_a_mutant_is_tried_with_the_tests_beside_it_first() -> None:
     assert "tests/unit/plugins/plugin_utils/plan/checks/test_checks.py" in near and "tests/unit/plugins/plugin_utils/plan/host/test_tls.py" in far
     # Not those that start ansible-playbook.
     assert not [test for test in near + far if test.endswith(("test_plan_action.py", "test_users_inventories.py"))]
+
+
+def test_what_is_no_python_is_no_mutant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cosmic-ray takes the stars of {**a} for an operator."""
+    mutant = mutants.Mutant("a.py", "core/ReplaceBinaryOperator_Pow_Mul", 0, 1)
+    cosmic = {"cosmic_ray.mutating": ModuleType("mutating"), "cosmic_ray.plugins": ModuleType("plugins")}
+    monkeypatch.setattr(cosmic["cosmic_ray.plugins"], "get_operator", lambda _name: lambda: None, raising=False)
+    monkeypatch.setattr(cosmic["cosmic_ray.mutating"], "mutate_code", lambda source, *_rest: source.replace("**", "*", 1), raising=False)
+    for name, module in cosmic.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    with pytest.raises(ValueError, match="is no Python"):
+        mutants.mutated(mutant, "x = {**a, **b}\n")
+    assert mutants.mutated(mutant, "x = 2 ** 3\n") == "x = 2 * 3\n"

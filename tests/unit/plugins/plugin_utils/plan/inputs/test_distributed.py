@@ -391,6 +391,21 @@ def test_numbers_as_text(over_hosts: Planner) -> None:
     assert parts(over_hosts(two(over(distributed={"nodes": "2", "port": "6400"}))))["gpu1"]["node"]["rendezvous_port"] == 6400
 
 
+def test_gpus_that_the_service_does_not_use_do_not_matter(over_hosts: Planner) -> None:
+    """They may be others on each node."""
+    hosts = two(over(gpus=[0, 1, 2, 3], vllm_args={"max_model_len": 8192}))
+    more = [{**gpu, "index": 8, "name": "NVIDIA L4"} for gpu in hosts["gpu2"]["plan_gpus"][:1]]
+    hosts["gpu2"] = {**hosts["gpu2"], "plan_gpus": [*hosts["gpu2"]["plan_gpus"], *more]}
+    made = over_hosts(hosts)
+    assert made.errors == [] and not [warning for warning in made.warnings if "different GPUs" in warning]
+
+
+def test_a_head_that_is_no_node_with_one_that_is(over_hosts: Planner) -> None:
+    """The error is about one host as well as about two."""
+    made = over_hosts({"gpu1": on(over(head="gpu3"))})
+    assert "this host does not define the service; gpu1 does" in [error.why for error in made.errors if error.key == "distributed.head"]
+
+
 WARNINGS: list[tuple[str, Hosts, str]] = [
     ("tensor parallel between hosts", two(over(vllm_args={"tensor_parallel_size": 16})), "runs tensor parallel across hosts"),
     ("other GPUs", spoilt("gpu2", plan_gpus=gpus(8, memory_bytes=97871 * 2**20)), "different GPUs (NVIDIA H20 on gpu1, NVIDIA H100 80GB HBM3 on gpu2)"),
