@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The collection on machines with a kernel of their own, one after the other. Not part of `make test`; see docs/development.md.
 #
-#   PART=uml|qemu, SUITE=bookworm|trixie   one kind, one release of Debian; all without them
-#   TESTS=tests/lab/vm/uml/test_2_power.py  these files alone
-#   KEEP=1                                  the machines stay as they are, and the last lines say how to enter them
+#   PART=uml|qemu, SUITE=bookworm|trixie     one kind, one release of Debian; all without them
+#   TESTS=tests/lab/vm/uml/test_2_serving.py  these files alone
+#   KEEP=1                                    the machines stay as they are, and the last lines say how to enter them
 # shellcheck source=tests/env.sh
 source "$(dirname "$0")/env.sh"
 
@@ -23,6 +23,10 @@ down() { ansible-playbook -i "$inventory" playbooks/lab_down.yml "$@" >/dev/null
 test_on() {
   local host=$1 before=${#failed[@]} file
   check "$host: start" ansible-playbook -i "$inventory" playbooks/lab_up.yml -l "$host"
+  # What the service is changed to later on.
+  if [ "$2" = uml ] && [ "${#failed[@]}" -eq "$before" ]; then
+    check "$host: the small engine's wheels" ansible-playbook -i "$inventory" lab/small_engine/copy_wheels.yml -l "$host"
+  fi
   for file in ${TESTS:-tests/lab/vm/"$2"/test_*.py}; do
     if [ "${#failed[@]}" -gt "$before" ]; then
       skip "$host: $(basename "$file")" "what it goes on from failed"

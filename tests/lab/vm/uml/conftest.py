@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,3 +18,9 @@ def service(machine: Machine, scenario: Scenario) -> Service:
     """The service of the inventory."""
     variables = yaml.safe_load(Path(scenario.inventories[0], "group_vars", "uml.yml").read_text(encoding="utf-8"))
     return Service(machine, variables["model_services"][0], machine.folder / "answer")
+
+
+@pytest.fixture(scope="session")
+def small_engine() -> dict[str, Any]:
+    """Variables of the small engine (lab/small_engine) in the place of vLLM: an upgrade like another one, which is built and starts in a moment."""
+    return {"vllm_version": "0.32.0+cpu.small", "vllm_find_links": ["/srv/small-wheels"], "vllm_overrides": [], "vllm_torch_backend": ""}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The whole of what an error offers: every way out that works, and no other. And findings that are to be there once, or not at all."""
+"""The whole of what an error offers: every fix that works, and no other. And findings that are to be there once, or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from test_gpu_rules import Plans, on
 
 L4 = {"name": "NVIDIA L4", "memory_bytes": 24576 * 2**20, "compute_capability": "8.9"}
 
-# A service, its GPUs, and the ways out.
+# A service, its GPUs, and the fixes.
 OFFERS: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
     (
         "a context that half of the cache or two GPUs would take",
@@ -33,10 +33,10 @@ OFFERS: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("one", "there", "ways"), [case[1:] for case in OFFERS], ids=[case[0] for case in OFFERS])
-def test_ways_out_of_too_little_memory(plan: Plans, one: dict[str, Any], there: list[dict[str, Any]], ways: list[str]) -> None:
+@pytest.mark.parametrize(("one", "there", "fixes"), [case[1:] for case in OFFERS], ids=[case[0] for case in OFFERS])
+def test_fixes_of_too_little_memory(plan: Plans, one: dict[str, Any], there: list[dict[str, Any]], fixes: list[str]) -> None:
     [error] = plan(one, plan_gpus=there).errors
-    assert error.fix == "; or ".join([*ways, "accept it as memory in plan_accept, with a reason"])
+    assert error.fix == "; or ".join([*fixes, "accept it as memory in plan_accept, with a reason"])
 
 
 def test_of_smaller_sizes_the_largest_is_offered(plan: Plans) -> None:
