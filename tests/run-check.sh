@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The answer of a minute: linters on the files that changed since the branch left main (BASE names another commit), generated tables, and the unit
 # tests that these files can break, without the generated ones (make fuzz), the nearest to the change first. No test starts after WITHIN seconds
-# (55; 0: no limit). ALL=1 runs every unit test, without a limit. Prints what it leaves out.
+# (50; 0: no limit). ALL=1 runs every unit test, without a limit. Prints what it leaves out.
 # shellcheck source=tests/env.sh
 source "$(dirname "$0")/env.sh"
 
-began=$SECONDS within=${WITHIN:-55}
+began=$SECONDS within=${WITHIN:-50}
 [ -z "${ALL:-}" ] || within=0
 mapfile -t changed < <(python tests/tools/changed.py)
 # present PATTERN: the changed files that match the extended regular expression, and still exist.
