@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The collection on machines with a kernel of their own, one after the other. Not part of `make test`; see docs/development.md.
 #
-#   PART=uml|qemu, SUITE=bookworm|trixie     one kind, one release of Debian; all without them
+#   PART=uml|qemu, SUITE=bookworm|trixie      one kind, one release of Debian; all without them
 #   TESTS=tests/lab/vm/uml/test_2_serving.py  these files alone
-#   KEEP=1                                    the machines stay as they are, and the last lines say how to enter them
+#   KEEP=1                                     the machines stay as they are, and the last lines say how to enter them
 # shellcheck source=tests/env.sh
 source "$(dirname "$0")/env.sh"
 

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Keep the compiled form of what Python imports from zip files, on machines that tests run against.
 
-Ansible sends each task's module to its host as a zip file of sources, and the host's Python compiles them again for each task, which takes two thirds of
-a module's processor time. Here the same source is compiled once. It is mounted into a machine, with a .pth file that imports it (lab_keeps_bytecode).
+Ansible sends each task's module to its host as a zip file of sources, and the host's Python compiles them again for each task, which takes a third of
+a task's processor time there. Here the same source is compiled once. It is mounted into a machine, with a .pth file that imports it (lab_keeps_bytecode).
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def apply(mutation: dict[str, Any], root: Path) -> None:
 def command(mutation: dict[str, Any]) -> list[str]:
     """What has to fail."""
     kind, _space, name = mutation["red"].partition(" ")
-    return ["tests/run-molecule.sh", name] if kind == "molecule" else [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutation["red"]]
+    return ["tests/run-molecule.sh", name] if kind == "molecule" else [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", mutation["red"]]
 
 
 def reason(log: str) -> str:

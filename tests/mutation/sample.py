@@ -8,8 +8,7 @@
     SECONDS_EACH=120  in a process of its own, a mutant whose tests take longer counts as seen: it hangs
     FILES=...         files or folders instead of the plan's checks and the supervisor
 
-A mutant is tried with the tests of its own folder first (tests mirror paths), then with the other unit tests that import it: in a fork of a process that
-has imported them (forked.py), then, if it is of a program that hosts run, with the mutated file in a copy of the checkout, where tests start it. Generated
+A mutant is tried in a fork of a process that has imported the unit tests, with those that call what it changes (forked.py); then, if it is of a program that hosts run, with the mutated file in a copy of the checkout, where tests start it. Generated
 tests (`make fuzz`) are left out, but for those of the supervisor as `make unit` has them; plays are left out. Results are in
 .cache/mutation-results.json too.
 """

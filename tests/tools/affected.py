@@ -35,7 +35,7 @@ _PLUGINS = ("plugins/action/", "plugins/filter/", "plugins/lookup/controller_fil
 _READ_BY_PLAYS = ("roles/", "playbooks/", "inventories/", "site.yml", "meta/")
 # Reads all of the host library.
 _LIBRARY = "plugins/plugin_utils/host_library.py"
-# Distances in imports: of a test that reads files from what changed, and of what lists a folder from each file in it.
+# Distances in imports: of a test that reads files from what changed; of what installs the host library, or plays, from each file that these can reach.
 _READS, _FAR = 3, 10
 # Imports what it finds in its folder.
 _LISTING = ("pkgutil", "iter_modules", "import_module")
@@ -125,7 +125,7 @@ class Sources:
 def affected(sources: Sources, paths: Iterable[str]) -> tuple[list[str], list[str]]:
     """The files of unit tests that the changed O(paths) can break, the nearest first, and those that they cannot.
 
-    Near is a test that imports what changed itself; far is one that reads files, or finds what changed in a folder that it lists.
+    Near is a test that imports what changed itself; far is one that reads files, installs the host library, or plays.
     """
     tests = set(sources.tests)
     changed = set(paths)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from lab import Scenario
+from lab import ROOT, Scenario
 from served import Service
 from virtual import Machine
 
@@ -23,4 +23,5 @@ def service(machine: Machine, scenario: Scenario) -> Service:
 @pytest.fixture(scope="session")
 def small_engine() -> dict[str, Any]:
     """Variables of the small engine (lab/small_engine) in the place of vLLM: an upgrade like another one, which is built and starts in a moment."""
-    return {"vllm_version": "0.32.0+cpu.small", "vllm_find_links": ["/srv/small-wheels"], "vllm_overrides": [], "vllm_torch_backend": ""}
+    inventory = ROOT / "lab" / "small_engine" / "inventory" / "group_vars" / "all.yml"
+    return {name: value for name, value in yaml.safe_load(inventory.read_text(encoding="utf-8")).items() if name.startswith("vllm_")}
