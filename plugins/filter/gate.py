@@ -43,7 +43,7 @@ def passed_units(services: t.Sequence[Result], errors: t.Mapping[str, str], as_p
             "name": service["name"], **{key: unit[key] for key in RECORDED}, **{key: service[key] for key in RELEASED},
             "arguments": {"stamp": service["arguments_stamp"], "digest": service["digest"]} if as_planned else None,
         }
-        for service in services if service["name"] not in errors for unit in reversed(service["units"] or [service])
+        for service in services if service["name"] not in errors for unit in reversed(service["units"])
     ]
 
 
@@ -52,7 +52,7 @@ def failed_units(services: t.Sequence[Result], errors: t.Mapping[str, str]) -> l
     items = []
     for service in services:
         if service["name"] in errors:
-            units = service["units"] or [service]
+            units = service["units"]
             # The main unit comes last. Only its item has the service's name, by which the outcomes are looked up.
             items += [{"name": f"{service['name']} ({unit['unit']})", **{key: unit[key] for key in RESTORED}} for unit in reversed(units[1:])]
             items.append({"name": service["name"], **{key: units[0][key] for key in RESTORED}})

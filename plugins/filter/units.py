@@ -21,8 +21,6 @@ def unit_items(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[
     for service in services:
         if service["state"] != "present":
             continue
-        if not service["units"]:
-            items.append({**service, "words": list(service["argv"]), "supervised": None})
         for unit in reversed(service["units"]):
             own = {key: unit[key] for key in ("unit", "environment_file", "served", "environment", "own_folders")}
             items.append({**service, **own, "supervised": unit, "words": command(unit, secrets.get(service["name"], {}))})
@@ -41,10 +39,8 @@ def unit_environments(
         if service["state"] == "present":
             own = dict(secrets.get(service["name"], {}))
             for unit in reversed(service["units"]):
-                values = {**(own if unit["has_secrets"] else {}), "SUPERVISOR_TOKEN": tokens.get(service["name"], "")}
-                found.append(_environment(service["name"], unit, values))
-            if not service["units"]:
-                found.append(_environment(service["name"], service, own))
+                token = {"SUPERVISOR_TOKEN": tokens.get(service["name"], "")} if service["node"] else {}
+                found.append(_environment(service["name"], unit, {**(own if unit["has_secrets"] else {}), **token}))
     return found
 
 

@@ -60,7 +60,9 @@ _CONSEQUENCE = re.compile(
     r"Engine core initialization failed|EngineCore encountered an issue|EngineCore failed to start|Failed core proc|WorkerProc initialization failed|"
     r"WorkerProc failed to start|EngineDeadError|^SystemExit|^KeyboardInterrupt|CancelledError|BrokenPipeError|EOFError|ChildFailedError|"
     r"Exception in ASGI application|Application startup failed|^Worker failed with error|(?:Ray)?ActorDied?Error|"
-    r"[Ss]ee (?:the )?(?:root cause|stack trace)|stack trace above for the root cause|died unexpectedly, shutting down"
+    r"[Ss]ee (?:the )?(?:root cause|stack trace)|stack trace above for the root cause|died unexpectedly, shutting down|"
+    # What faulthandler prints after the message of whoever aborted the process, which may have been the supervisor (supervisor/stacks.py).
+    r"^Fatal Python error: Aborted"
 )
 # Messages of processes that have lost the connection to the failed one.
 _LOST_PEER = re.compile(

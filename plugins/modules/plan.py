@@ -375,7 +375,7 @@ hosts:
               type: list
               elements: str
         units:
-          description: Units of a multi-node service on this host, the main unit first; empty for other services.
+          description: Units of the service on this host, the main unit first; empty for a removed service.
           type: list
           elements: dict
         unit_states:

@@ -89,6 +89,9 @@ def serve(channel: Channel, started: Ranks) -> None:
         request = channel.receive()
         # The engine's own counters; they stand still while it hangs.
         channel.send(running=1)
+        if misbehaviour.get("device_error"):
+            log("EngineCore", misbehaviour.get("device_error"), "ERROR", "core.py:5")
+            hang()
         if misbehaviour.get("hang"):
             hang()
         state = started.step(request["prompt"].encode())

@@ -11,12 +11,13 @@ import os
 import queue
 import signal
 import socket
+import threading
 import time
 import traceback
 import typing as t
 
 from .. import _exit_status
-from . import probe, process, ranks, state, threads, transport
+from . import device_errors, probe, process, processes, progress, ranks, stacks, state, threads, transport
 from .connection import HEARTBEAT_SECONDS, Connection, one_line
 
 # Environment variables of this process alone.
@@ -42,14 +43,18 @@ class Event:
     text: str = ""
     status: int = 0
     name: str = ""
+    # What the status line shows beside the text, and the journal does not repeat each time it changes.
+    detail: str = ""
 
 
 class Ended(Exception):
     """This generation has ended. C(status) is the exit status; 0 when this unit was stopped on request."""
 
-    def __init__(self, reason: str, status: int = 1, count: bool = True, requested: bool = False) -> None:
+    def __init__(self, reason: str, status: int = 1, count: bool = True, requested: bool = False, hangs: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        # Whether the program is there and makes no progress: then what it waits for is recorded before it is stopped.
+        self.hangs = hangs
         self.status = status
         # Whether this is a failure of the unit's own program; then the next generation backs off longer.
         self.count = count
@@ -72,10 +77,17 @@ class Supervisor:
         # Whether this generation has tried to start the program.
         self.was_attempted = False
         self.is_ready = False
-        # The engine's ranks among the program's processes; filled when the service serves.
-        self.ranks: dict[ranks.Rank, str] = {}
-        # Why the engine may be about to fail.
+        # The engine's ranks among the program's processes; known when the service serves.
+        self.ranks = ranks.Ranks()
+        # Why the engine may be about to fail, and what changes about that with each probe.
         self.warning = ""
+        self.warning_detail = ""
+        # The engine's running and waiting requests, for the status.
+        self.load = ""
+        # An error of a GPU that the engine has printed; the next probe decides what it means.
+        self.device_error = ""
+        # Set when there is something to probe at once.
+        self.probe_now = threading.Event()
         self._last_heartbeat = 0.0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda given, frame: self.events.put(Event("signal", status=given)))
@@ -111,6 +123,8 @@ class Supervisor:
         found = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
         if found.get("RAY_AUTH_MODE") == "token":
             found["RAY_AUTH_TOKEN"] = self.token
+        # Python then prints the stacks of its threads on a crash, and when the supervisor asks for them (stacks.py).
+        found.setdefault("PYTHONFAULTHANDLER", "1")
         return found
 
     def start(self) -> None:
@@ -142,9 +156,17 @@ class Supervisor:
             json.dump(sorted({*self.options.withhold, "RAY_AUTH_TOKEN", *OWN_VARIABLES}), file)
 
     def on_line(self, line: str) -> None:
-        """Read NCCL's transport from the program's output."""
+        """Read NCCL's transport, errors of a GPU and the progress of the start from the program's output."""
         if self.transport.read(line):
             self.events.put(Event("transport"))
+        error = device_errors.read(line)
+        if error and not self.device_error:
+            self.device_error = error
+            self.probe_now.set()
+        if not self.is_ready:
+            found = progress.read(line)
+            if found is not None:
+                self.events.put(Event("progress", text=found.stage, detail=found.text))
 
     def watch(self, heartbeat: threads.Heartbeat) -> None:
         """Report when the program is ready; then probe an engine, and report when it is dead. Runs in its own thread."""
@@ -158,13 +180,21 @@ class Supervisor:
             self.events.put(Event("ready"))
             return
         key = os.environ.get("VLLM_API_KEY", "")
-        engine = probe.Engine(options.engine, options.model, key, options.probe_timeout, options.liveness_timeout, time.monotonic, options.task)
+        engine = probe.Engine(
+            options.engine, options.model, key, options.probe_timeout, options.liveness_timeout, time.monotonic, options.task, processes.cpu_seconds,
+        )
         self.until(engine.is_up, heartbeat, bound)
         while self.process.runs:
             heartbeat.beat(bound)
-            verdict, why = engine.look()
-            self.events.put(Event({probe.WELL: "ready", probe.DEAD: "dead"}.get(verdict, "warning"), text=why))
-            time.sleep(options.probe_interval if verdict == probe.WELL else min(5.0, options.probe_interval))
+            self.probe_now.clear()
+            error = self.device_error
+            verdict, why = engine.look(error)
+            if error and verdict == probe.WELL:
+                # It answers in spite of it; the next one is looked into again.
+                self.device_error = ""
+            kind = {probe.WELL: "ready", probe.DEAD: "dead"}.get(verdict, "warning")
+            self.events.put(Event(kind, text=why, detail=engine.due, name=engine.load))
+            self.probe_now.wait(options.probe_interval if verdict == probe.WELL else min(5.0, options.probe_interval))
 
     def until(self, met: t.Callable[[], bool], heartbeat: threads.Heartbeat, bound: float) -> None:
         """Wait for a condition while the program runs; one check takes C(bound) seconds at most."""
@@ -199,9 +229,12 @@ class Supervisor:
         trouble = self.threads.trouble()
         if trouble:
             raise Ended(trouble)
-        gone = ranks.gone(self.ranks)
+        gone = self.ranks.gone()
         if gone:
             raise Ended(f"{gone} has ended")
+        stopped = self.ranks.stopped(self.process.pid)
+        if stopped:
+            raise Ended(f"{stopped} has been stopped (SIGSTOP) for {ranks.STOPPED_SECONDS:.0f} s", hangs=True)
         if time.monotonic() - self._last_heartbeat >= HEARTBEAT_SECONDS:
             self._last_heartbeat = time.monotonic()
             self.state.feed_watchdog()
@@ -211,9 +244,8 @@ class Supervisor:
 
     def report_serving(self, text: str) -> None:
         """Report that the service serves, and watch its ranks from then on."""
-        if not self.ranks:
-            self.ranks = ranks.find()
-        self.state.report_serving(text)
+        self.ranks.find()
+        self.state.report_serving(text, ", ".join(filter(None, (text, self.load, self.warning_detail))))
 
     def send_heartbeat(self) -> None:
         """Send a heartbeat to the other side."""
@@ -227,12 +259,10 @@ class Supervisor:
             # A failed engine may exit with status 0, which is not a success.
             raise Ended(f"{self.what} {_exit_status.describe(event.status)}", WRONG_ARGUMENTS if event.status == WRONG_ARGUMENTS else 1)
         if event.kind == "dead":
-            raise Ended(f"{self.what} is dead: {one_line(event.text)}")
-        if event.kind == "ready":
-            self.is_ready = True
-            self.warning = ""
-        if event.kind == "warning":
-            self.warning = one_line(event.text)
+            raise Ended(f"{self.what} is dead: {one_line(event.text)}", hangs=True)
+        if event.kind in ("ready", "warning"):
+            self.is_ready = self.is_ready or event.kind == "ready"
+            self.warning, self.warning_detail, self.load = one_line(event.text), event.detail, event.name
 
     @property
     def what(self) -> str:
@@ -257,6 +287,11 @@ class Supervisor:
 
     def finish(self, ended: Ended) -> int:
         """Stop the program, keep the log of a failure, and return the exit status."""
+        # The GPUs as they are before anything is ended.
+        gpus = stacks.GpuState() if self.process.was_started and not ended.requested else None
+        if ended.hangs and self.process.runs:
+            self.report(f"failed: {ended.reason}; recording the stacks of its threads")
+            stacks.dump([*self.ranks.pids(), self.process.pid])
         if self.process.was_started:
             # A failed program cannot finish requests: it only gets the time to print its last lines.
             self.process.stop(self.options.stop_timeout if ended.status == 0 else min(LAST_WORDS_SECONDS, self.options.stop_timeout))
@@ -268,7 +303,9 @@ class Supervisor:
         text = f"{'stopped' if ended.requested else 'failed'}: {ended.reason}"
         # A program that could not be started has failed as well: without a count the next generation would not back off.
         if not ended.requested and self.was_attempted:
-            kept = self.state.keep_failure(ended.reason, self.process.output(), self.options.logs, ended.count)
+            kept = self.state.keep_failure(
+                ended.reason, self.process.output(), self.options.logs, ended.count, {"nvidia-smi.log": gpus.text() if gpus is not None else ""},
+            )
             text += f" (log of the first failure: {kept})" if kept else ""
         self.report(text)
         return ended.status

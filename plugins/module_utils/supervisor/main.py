@@ -1,11 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisor of a multi-node service: the main process of each of its units. The command to supervise follows C(--).
+"""The supervisor: the main process of each unit of a service. The command to supervise follows C(--).
 
-    supervisor leader  on the head: of Ray's head node with Ray, of rank 0 with mp
-    supervisor worker  in every other unit, including the unit of the engine beside Ray's head node
+    supervisor single  of a service on one host
+    supervisor leader  of a multi-node service, on its head: of Ray's head node with Ray, of rank 0 with mp
+    supervisor worker  in every other unit of a multi-node service, including the unit of the engine beside Ray's head node
 
-The environment variable SUPERVISOR_TOKEN has the service's token. No other process gets it under that name.
+The environment variable SUPERVISOR_TOKEN has the token of a multi-node service. No other process gets it under that name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import os
 import sys
 
-from . import leader, worker
+from . import leader, single, worker
 
 # The order in which the leader starts the units, by backend.
 ORDERS = {"ray": ("self", "nodes", "check", "engine", "serve"), "mp": ("nodes", "self", "serving")}
@@ -26,12 +27,12 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
         raise SystemExit("supervisor: the command to supervise is missing: -- PROGRAM ARGUMENT...")
     split = arguments.index("--")
     parser = argparse.ArgumentParser(prog="supervisor", allow_abbrev=False)
-    parser.add_argument("role", choices=["leader", "worker"])
+    parser.add_argument("role", choices=["single", "leader", "worker"])
     parser.add_argument("--service", required=True, help="name of the service")
     parser.add_argument("--name", required=True, help="name of this unit among those of the service: its node, or engine")
-    parser.add_argument("--backend", choices=list(ORDERS), required=True)
-    parser.add_argument("--digest", required=True, help="checksum of the plan, the same in all units of the service")
-    parser.add_argument("--port", type=int, required=True, help="port of the leader")
+    parser.add_argument("--backend", choices=list(ORDERS), help="backend of a multi-node service")
+    parser.add_argument("--digest", help="checksum of the plan, the same in all units of the service")
+    parser.add_argument("--port", type=int, help="port of the leader")
     parser.add_argument("--listen", help="address that the leader listens on")
     parser.add_argument("--leader-address", help="address at which a worker reaches the leader")
     parser.add_argument("--leader-name", help="node of the leader")
@@ -56,6 +57,10 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--liveness-timeout", type=float, default=300.0, help="seconds without a token after which a busy engine counts as dead")
     options = parser.parse_args(arguments[:split])
     options.command = arguments[split + 1:]
+    if options.role == "single":
+        return options
+    if None in (options.backend, options.digest, options.port):
+        parser.error(f"{options.role} needs --backend, --digest and --port")
     options.order = ORDERS[options.backend]
     options.wait_self = options.backend == "ray"
     return options
@@ -64,11 +69,11 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
 def main() -> int:
     """Run one generation of the service. systemd starts the next one."""
     options = read_options(sys.argv[1:])
-    if not os.environ.get("SUPERVISOR_TOKEN"):
+    if options.role != "single" and not os.environ.get("SUPERVISOR_TOKEN"):
         print("supervisor: SUPERVISOR_TOKEN is not set: the unit's environment file has no token", file=sys.stderr)
         return 2
-    supervisor = leader.Leader(options) if options.role == "leader" else worker.Worker(options)
-    status = supervisor.run()
+    roles = {"single": single.Single, "leader": leader.Leader, "worker": worker.Worker}
+    status = roles[options.role](options).run()
     # Threads still wait in reads that will not return.
     try:
         sys.stdout.flush()

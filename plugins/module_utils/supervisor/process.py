@@ -36,6 +36,11 @@ class Process:
         return self._process is not None
 
     @property
+    def pid(self) -> int:
+        """Its PID; 0 when it does not run."""
+        return self._process.pid if self._process is not None and self.runs else 0
+
+    @property
     def runs(self) -> bool:
         return self._process is not None and not self.ended.is_set()
 

@@ -54,7 +54,8 @@ class State:
         self._path = os.path.join(runtime, "state.json") if runtime else ""
         self._failures = failures
         self.status = ""
-        # Whether systemd has that status: its socket may be full for a moment.
+        # The status line with all details, and whether systemd has it: its socket may be full for a moment.
+        self._shown = ""
         self._is_notified = True
         self._serves = False
         self._saved: dict[str, t.Any] = {"served": False, "missing": {}, "failed": 0, "failure": "", **self._load()}
@@ -93,27 +94,36 @@ class State:
         """How many generations have failed since the service last served."""
         return int(self._saved["failed"])
 
-    def report(self, text: str) -> None:
-        """Report a status line to systemd, and to the journal when it is a new one."""
-        text = one_line(text)
+    def report(self, text: str, shown: str = "") -> None:
+        """Report a status line to systemd, and to the journal when it is a new one.
+
+        :param shown: the status line with details that change all the time, which the journal does not have
+        """
+        text, shown = one_line(text), one_line(shown or text)
         if text != self.status:
             self.status = text
             print(text, flush=True)
             self._save(text=text)
+        if shown != self._shown:
+            self._shown = shown
             self._is_notified = False
+        self.repeat()
+
+    def repeat(self) -> None:
+        """Report the status line again if systemd does not have it."""
         if not self._is_notified:
-            self._is_notified = notify(f"STATUS={text}")
+            self._is_notified = notify(f"STATUS={self._shown}")
 
     def feed_watchdog(self) -> None:
         """Tell systemd's watchdog that this process runs."""
         notify("WATCHDOG=1")
 
-    def report_serving(self, text: str) -> None:
-        """Report that the service serves: earlier failures no longer count."""
+    def report_serving(self, text: str, shown: str = "") -> None:
+        """Report that the service serves (see C(report)): earlier failures no longer count."""
         if not self._serves:
             self._save(served=True, missing={}, failed=0, failure="")
             self._serves = notify("READY=1")
-        self.report(text)
+        self.report(text, shown)
 
     def forget_failed(self) -> None:
         """Count no earlier failure: the next start does not back off. The log of the first failure stays until the service serves."""
@@ -127,11 +137,14 @@ class State:
             self._save(missing=missing)
         return missing
 
-    def keep_failure(self, reason: str, output: t.Sequence[str], folders: t.Sequence[str], count: bool) -> str:
+    def keep_failure(
+        self, reason: str, output: t.Sequence[str], folders: t.Sequence[str], count: bool, more: t.Mapping[str, str] | None = None,
+    ) -> str:
         """Keep the log of a failed generation when it is the first failure since the service served; return the path of that log.
 
         :param folders: directories with log files, whose ends are kept as well
         :param count: whether it counts among the failures that make the next start back off
+        :param more: further texts to keep, by file name; empty ones are left out
         """
         first = self._saved["failure"]
         # Save the count first: without it the next start would not back off.
@@ -141,7 +154,7 @@ class State:
             try:
                 # Old logs first: the disk may be full of them.
                 self._prune()
-                keep_log(first, reason, output, folders)
+                keep_log(first, reason, output, folders, more or {})
             except OSError as error:
                 print(f"cannot keep the log of this failure: {error}", flush=True)
                 shutil.rmtree(first, ignore_errors=True)
@@ -177,11 +190,13 @@ def keep(path: str, text: str) -> None:
         file.truncate()
 
 
-def keep_log(folder: str, reason: str, output: t.Sequence[str], folders: t.Sequence[str]) -> None:
-    """Write the log of a failure: its reason, the program's output, and the ends of the newest log files. Raises OSError."""
+def keep_log(folder: str, reason: str, output: t.Sequence[str], folders: t.Sequence[str], more: t.Mapping[str, str]) -> None:
+    """Write the log of a failure: its reason, the program's output, further texts, and the ends of the newest log files. Raises OSError."""
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "output.log"), "w", encoding="utf-8", errors="replace") as file:
-        file.write(f"{now()}: {reason}\n\n" + "".join(line + "\n" for line in output))
+    for name, text in {"output.log": f"{now()}: {reason}\n\n" + "".join(line + "\n" for line in output), **more}.items():
+        if text:
+            with open(os.path.join(folder, name), "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
     # os.walk does not follow links: Ray's session_latest points to a directory beside it.
     found = [os.path.join(path, name) for source in folders for path, _folders, names in os.walk(source) for name in names if name.endswith(LOGS)]
     try:

@@ -14,7 +14,7 @@ from .base import check
 # The unit that serves weights to peers.
 _OWN_UNIT = "inferops-share.service"
 
-# Directories that a service's unit cannot see: ProtectHome= and PrivateTmp= (roles/model_service/templates/vllm.service.j2).
+# Directories that a service's unit cannot see: ProtectHome= and PrivateTmp= (roles/model_service/templates/service.j2).
 HIDDEN_PATHS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
 

@@ -122,17 +122,17 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "argv": argv,
         "environment": draft.environment,
         "account": _account(host, service),
-        "own_folders": units[0]["own_folders"] if units else node_units.own_folders(host, draft, [draft.cache]),
-        "environment_file": units[0]["environment_file"] if units else _environment_file(host, service),
-        "served": units[0]["served"] if units else _served_file(host, service),
+        "own_folders": units[0]["own_folders"],
+        "environment_file": units[0]["environment_file"],
+        "served": units[0]["served"],
         "cache": draft.cache,
         "before_start": _before_start(draft, weights["path"]),
         "has_api_key": service.has_api_key,
         "node": _node_identity(draft),
-        # The units of a multi-node service on this host, the main unit first.
+        # The units of the service on this host, the main unit first.
         "units": units,
         # Units that it may have had in another role or with another backend, which are removed.
-        "former_units": node_units.other_units(host, service, [unit["unit"] for unit in units] or [service.unit]),
+        "former_units": node_units.other_units(host, service, [unit["unit"] for unit in units]),
         "timeouts": {"start": settings.model_service_start_timeout, "stop": settings.model_service_stop_timeout, "shutdown": draft.shutdown_timeout},
     }
     # Two runs of the plan give a service the same digest if and only if its configuration is the same. Estimates are not part of it.

@@ -40,8 +40,6 @@ def unit_states(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     keys = ("unit", "environment_file", "served", "folders")
     items = [{key: unit[key] for key in keys} for unit in reversed(service["units"])]
-    if not items and service["state"] == "present":
-        items = [{**{key: service[key] for key in keys[:-1]}, "folders": []}]
     found = [{**{key: unit[key] for key in keys}, "state": "absent"} for unit in service["former_units"]]
     found += [{**item, "state": service["state"]} for item in items]
     last = {"cache": service["cache"], "account": service["account"]["user"]}

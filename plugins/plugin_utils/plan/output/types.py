@@ -220,7 +220,7 @@ class RemovedService:
     served: str = doc("File with the last known good state of the service.")
     cache: str = doc("Directory of compile and kernel caches.")
     files: Files = doc("Files of the controller that the service needs.")
-    units: list[dict[str, Any]] = doc("Units of a multi-node service on this host, the main unit first; empty for other services.")
+    units: list[dict[str, Any]] = doc("Units of the service on this host, the main unit first; empty for a removed service.")
     unit_states: list[dict[str, Any]] = doc("Units and their states, in the form of the options of M(inferops.gpu.service_state).")
     former_units: list[dict[str, Any]] = doc("Units that the service may have had with another backend or role. They are removed.")
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The units of a multi-node service: the command that each of them supervises, its role and its ports.
+"""The units of a service on a host, and for a multi-node service the command that each of them supervises, its role and its ports.
 
 With Ray the head has two units: C(ray-head-<service>), Ray's head node, whose supervisor is the leader, and C(vllm-<service>), the engine. Each worker
 has C(ray-worker-<service>). With mp each node has C(vllm-<service>), and the head's supervisor is the leader.
@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Iterable
 
 from ..inputs.distributed import MP, RAY, NodePlacement
 from ..inputs.services import Service
-from ..inputs.settings.accounts import account_name
-from ..programs import library, program
+from ..programs import library
 from .draft import HostDraft, ServiceDraft
+from .service_unit import ServiceUnit, engine_flags, service_unit, single_unit
 
 # Ports of a Ray cluster on its nodes, as offsets from the rendezvous port. They should be below Linux's ephemeral ports (32768).
 _RAY_PORTS = {
@@ -34,35 +34,6 @@ _HEAD_ALONE = frozenset({"rendezvous", "supervisor", "dashboard", "client", "aut
 # The longest path of a socket on Linux, minus what Ray appends to its temporary directory: /session_<date>_<time>_<us>_<pid>/sockets/plasma_store
 # (see ray/_private/node.py).
 LONGEST_TEMP_DIR = 107 - 64
-
-
-@dataclass(frozen=True)
-class NodeUnit:
-    """One unit of a multi-node service on a host. C(supervisor) is the command line of the supervisor, C(command) that of the supervised program."""
-
-    unit: str
-    environment_file: str
-    served: str
-    environment: dict[str, str]
-    supervisor: list[str]
-    command: list[str]
-    runtime: str
-    failures: str
-    writable: list[str]
-    # Ray's directory for sockets and logs, empty without Ray. It belongs to root, and the service's group may write it.
-    ray_folder: str
-    # A directory in the host's shared memory that the service's units on this host share; empty where a unit has its own shared memory.
-    shared_memory: str
-    # The command that changes the owner of these directories to the service's account. It runs as root before each start.
-    own_folders: list[str]
-    # Whether the unit gets the service's own secrets. Ray's daemons do not need them.
-    has_secrets: bool
-    what: str
-    # Directories that are removed with the service.
-    folders: list[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
 
 
 def ports(placement: NodePlacement) -> dict[str, int]:
@@ -139,11 +110,11 @@ def other_units(host: HostDraft, service: Service, present: Iterable[str] = ()) 
     ]
 
 
-def units_of(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: str | None) -> list[NodeUnit]:
-    """The units of a multi-node service on this host, the main unit first. Empty for a service on one host."""
+def units_of(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: str | None) -> list[ServiceUnit]:
+    """The units of a service on this host, the main unit first."""
     placement = draft.placement
     if placement is None:
-        return []
+        return [single_unit(host, draft, argv, local_url)]
     if placement.backend == MP:
         return [_mp_unit(host, draft, placement, argv, local_url)]
     if not placement.is_head:
@@ -151,27 +122,27 @@ def units_of(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: s
     return [_engine_unit(host, draft, placement, argv, local_url), _ray_unit(host, draft, placement, "head")]
 
 
-def _mp_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, argv: list[str], local_url: str | None) -> NodeUnit:
+def _mp_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, argv: list[str], local_url: str | None) -> ServiceUnit:
     flags = {"what": f"vLLM's rank {placement.rank}"}
     workers = _others(placement) if placement.is_head else []
     return _unit(
-        host, draft, placement, draft.service.unit, str(draft.service.name), {**flags, **(_engine_flags(host, draft, local_url) if placement.is_head else {})},
+        host, draft, placement, draft.service.unit, str(draft.service.name), {**flags, **(engine_flags(host, draft, local_url) if placement.is_head else {})},
         workers, argv, draft.environment, has_secrets=True, is_leader=placement.is_head,
     )
 
 
-def _engine_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, argv: list[str], local_url: str | None) -> NodeUnit:
+def _engine_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, argv: list[str], local_url: str | None) -> ServiceUnit:
     environment = {
         **draft.environment,
         **_ray_environment(draft, placement),
         "RAY_ADDRESS": _address(placement.head.address, placement.rendezvous_port),
         "VLLM_CONFIG_ROOT": f"{draft.cache}/config",
     }
-    flags = {"name": "engine", "what": "the engine", **_engine_flags(host, draft, local_url)}
+    flags = {"name": "engine", "what": "the engine", **engine_flags(host, draft, local_url)}
     return _unit(host, draft, placement, draft.service.unit, str(draft.service.name), flags, [], argv, environment, has_secrets=True, is_leader=False)
 
 
-def _ray_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, role: str) -> NodeUnit:
+def _ray_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, role: str) -> ServiceUnit:
     is_head = placement.is_head
     numbers = ports(placement)
     temp = temp_dir(host, draft)
@@ -252,26 +223,12 @@ def _rpc_dir(draft: ServiceDraft) -> str:
     return f"{draft.cache}/rpc"
 
 
-def _engine_flags(host: HostDraft, draft: ServiceDraft, local_url: str | None) -> dict[str, Any]:
-    settings = host.settings
-    return {
-        "engine": local_url,
-        "model": draft.service.served_model_name or draft.service.name,
-        "task": draft.task,
-        "probe_interval": settings.multi_node_probe_interval,
-        "probe_timeout": settings.multi_node_probe_timeout,
-        "liveness_timeout": settings.multi_node_liveness_timeout,
-    }
-
-
 def _unit(
     host: HostDraft, draft: ServiceDraft, placement: NodePlacement, unit: str, name: str, flags: dict[str, Any], workers: list[str], command: list[str],
     environment: dict[str, str], has_secrets: bool, is_leader: bool,
-) -> NodeUnit:
+) -> ServiceUnit:
     settings = host.settings
-    failures = f"{settings.host_state_dir}/failures/{unit.rpartition('.')[0]}"
     given = {
-        "service": draft.service.name,
         "name": placement.node.host,
         "backend": placement.backend,
         "digest": digest(draft, placement),
@@ -279,49 +236,17 @@ def _unit(
         **({"listen": placement.head.address} if is_leader else {"leader_address": placement.head.address, "leader_name": placement.head.host}),
         "worker": workers,
         "transport": draft.transport.expects if draft.transport is not None else "",
-        "failures": failures,
         "heartbeat_timeout": settings.multi_node_heartbeat_timeout,
         "join_timeout": settings.multi_node_join_timeout,
-        "start_timeout": settings.model_service_start_timeout,
-        "stop_timeout": max(1, settings.model_service_stop_timeout - 10),
         **flags,
     }
-    lists = {key: values if isinstance(values, list) else [values] for key, values in given.items()}
-    words = [f"--{key.replace('_', '-')}={value}" for key, values in lists.items() for value in values if value != ""]
     is_ray = placement.backend == RAY
-    ray_folder = temp_dir(host, draft) if is_ray else ""
-    shared_memory = f"/dev/shm/inferops-{draft.service.name}" if is_ray and placement.is_head else ""
-    return NodeUnit(
-        unit=unit,
-        environment_file=f"{settings.host_config_dir}/{name}.env",
-        served=f"{settings.host_state_dir}/served/{name}.json",
-        environment=dict(sorted(environment.items())),
-        supervisor=program(settings.host_install_dir, "supervisor", "leader" if is_leader else "worker", *words),
-        command=command,
-        runtime=f"inferops-supervisor/{unit.rpartition('.')[0]}",
-        failures=failures,
-        writable=[draft.cache, failures, *([ray_folder] if is_ray else [])],
-        ray_folder=ray_folder,
-        shared_memory=shared_memory,
-        own_folders=own_folders(host, draft, [draft.cache, failures], ray_folder, shared_memory),
+    return service_unit(
+        host, draft, unit, name, "leader" if is_leader else "worker", given, command, environment,
+        ray_folder=temp_dir(host, draft) if is_ray else "",
+        shared_memory=f"/dev/shm/inferops-{draft.service.name}" if is_ray and placement.is_head else "",
         has_secrets=has_secrets,
-        what=str(given["what"]),
-        folders=[failures, *([ray_folder] if is_ray else [])],
     )
-
-
-def own_folders(host: HostDraft, draft: ServiceDraft, folders: list[str], ray_folder: str = "", shared_memory: str = "") -> list[str]:
-    """The command with which a unit changes the owner of its directories to its account, as root (module_utils/own_folders.py)."""
-    settings = host.settings
-    name = account_name(settings.model_service_account_prefix, str(draft.service.name))
-    return [
-        *program(settings.host_install_dir, "own_folders", f"--user={name}", f"--group={name}"),
-        # The account that all services shared in earlier versions.
-        f"--former={settings.host_user}",
-        *(f"--folder={folder}" for folder in folders),
-        *([f"--ray={ray_folder}"] if ray_folder else []),
-        *([f"--memory={shared_memory.rpartition('/')[2]}"] if shared_memory else []),
-    ]
 
 
 def digest(draft: ServiceDraft, placement: NodePlacement) -> str:

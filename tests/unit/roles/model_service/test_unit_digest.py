@@ -27,9 +27,10 @@ PLAY = """
       environment_file: /e
       before_start: [[a, b]]
       words: [vllm, serve, "x y"]
-      own_folders: [own]
       timeouts: {{start: 9, stop: 9}}
       tls: null
+      node: null
+      supervised: {{what: the engine, runtime: r, writable: [/c], own_folders: [own], shared_memory: ""}}
       unit: vllm-m.service
       account: {{user: u, group: g}}
     plan_host: {{account: {{group: g}}}}
@@ -40,7 +41,7 @@ PLAY = """
 
 
 def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
-    (tmp_path / "play.yml").write_text(PLAY.format(template=TEMPLATES / "vllm.service.j2", folder=tmp_path))
+    (tmp_path / "play.yml").write_text(PLAY.format(template=TEMPLATES / "service.j2", folder=tmp_path))
     inventory = f"localhost ansible_connection=local ansible_python_interpreter={sys.executable}"
     (tmp_path / "hosts").write_text(inventory + "\n")
     done = playbook("-i", "hosts", "play.yml", cwd=tmp_path)

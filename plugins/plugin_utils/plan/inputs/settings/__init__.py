@@ -149,6 +149,9 @@ class Settings:
     model_service_start_timeout: int = setting(_SECONDS)
     model_service_stop_timeout: int = setting(_SECONDS)
     model_service_shutdown_timeout: int = setting(values.integer(0, 24 * 3600))
+    model_service_probe_interval: int = setting(_SECONDS)
+    model_service_probe_timeout: int = setting(_SECONDS)
+    model_service_liveness_timeout: int = setting(_SECONDS)
     model_service_restart: bool
     model_service_environment: dict[str, str | None]
     multi_node_ray_version: Version
@@ -158,9 +161,6 @@ class Settings:
     multi_node_ray_dashboard: bool
     multi_node_join_timeout: int = setting(_SECONDS)
     multi_node_heartbeat_timeout: int = setting(values.integer(5, 3600))
-    multi_node_probe_interval: int = setting(_SECONDS)
-    multi_node_probe_timeout: int = setting(_SECONDS)
-    multi_node_liveness_timeout: int = setting(_SECONDS)
     firewall_enabled: bool
     firewall_api_sources: tuple[str, ...] = setting(networks.sources)
     firewall_ssh_sources: tuple[str, ...] = setting(networks.sources)

@@ -32,6 +32,8 @@ class Api:
     def __init__(self) -> None:
         self.status: int | None = 200
         self.tokens = 0
+        # Tokens that it makes while a completion waits.
+        self.tokens_meanwhile = 0
         self.keys: list[str | None] = []
 
 
@@ -48,6 +50,7 @@ def api() -> Iterator[tuple[str, Api]]:
                 state.keys.append(self.headers.get("Authorization"))
                 self.rfile.read(int(self.headers["Content-Length"]))
                 if state.status is None:
+                    state.tokens += state.tokens_meanwhile
                     time.sleep(1)
                     return
             self.send_response(200 if self.path != "/v1/completions" else state.status or 0)
@@ -97,18 +100,47 @@ def test_who_refuses_the_question_is_well(probe: ModuleType, api: tuple[str, Api
     assert engine(probe, api[0], Clock()).look()[0] == "well"
 
 
+def test_who_has_made_tokens_since_is_asked_for_nothing(probe: ModuleType, api: tuple[str, Api]) -> None:
+    """After its first answer: before that, tokens alone do not show that it has started."""
+    found = engine(probe, api[0], Clock())
+    api[1].status, api[1].tokens = None, 7
+    assert found.look()[0] == "busy" and len(api[1].keys) == 1
+    api[1].tokens = 8
+    assert found.look()[0] != "well" and len(api[1].keys) == 2
+    api[1].status = 200
+    assert found.look()[0] == "well" and len(api[1].keys) == 3
+    api[1].status, api[1].tokens = None, 9
+    assert found.look() == ("well", "") and len(api[1].keys) == 3
+    assert found.look()[0] != "well" and len(api[1].keys) == 4
+
+
+def test_after_an_error_of_the_gpu_tokens_count_for_nothing(probe: ModuleType, api: tuple[str, Api]) -> None:
+    """It is asked, and dead without an answer, unless it makes tokens meanwhile."""
+    found = engine(probe, api[0], Clock())
+    found.look()
+    api[1].tokens = 9
+    assert found.look("CUDA error: x")[0] == "well" and len(api[1].keys) == 2
+    api[1].status, api[1].tokens_meanwhile = None, 1
+    assert found.look("CUDA error: x")[0] == "busy"
+    api[1].tokens_meanwhile = 0
+    verdict, why = found.look("CUDA error: x")
+    assert verdict == "dead" and why.endswith("after CUDA error: x")
+
+
 def test_who_makes_tokens_is_busy_and_who_makes_none_is_dead(probe: ModuleType, api: tuple[str, Api]) -> None:
     clock = Clock()
     found = engine(probe, api[0], clock)
     found.look()
-    api[1].status, api[1].tokens = None, 7
+    api[1].status, api[1].tokens_meanwhile = None, 7
     clock.now += 1000
     assert found.look()[0] == "busy"
+    api[1].tokens_meanwhile = 0
+    # The first reading after the timeout shows work.
+    assert found.look()[0] == "well"
     clock.now += 59
-    assert found.look()[0] == "unwell"
-    api[1].tokens = 8
-    assert found.look()[0] == "busy"
-    clock.now += 60
+    verdict, why = found.look()
+    assert verdict == "unwell" and why.startswith("not answering since 20") and found.due == "restarting in 1 s"
+    clock.now += 1
     verdict, why = found.look()
     assert verdict == "dead" and "no token for 60 s" in why
 

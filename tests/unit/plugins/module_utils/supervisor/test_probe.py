@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import _task_checks
+from ansible_collections.inferops.gpu.plugins.module_utils import _liveness, _task_checks
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import probe as supervisor_probe
 
 
@@ -27,6 +27,7 @@ def probe() -> ModuleType:
 ANSWERS: dict[str, Any] = {
     "/health": None,
     "/v1/completions": {"choices": [{"text": "a"}]},
+    "/v1/chat/completions": {"choices": [{"message": {"content": "a"}}]},
     "/v1/embeddings": {"data": [{"embedding": [1.0]}]},
     "/v1/audio/transcriptions": {"text": ""},
 }
@@ -78,14 +79,23 @@ def engine(probe: ModuleType, server: Any, task: str = "auto", scheme: str = "ht
 def test_it_asks_for_what_the_engine_is_there_for(probe: ModuleType, serve: Any, task: str, path: str) -> None:
     server = serve(path)
     assert engine(probe, server, task).look() == ("well", "")
-    assert server.asked == [path]
+    assert [asked for asked in server.asked if asked != "/metrics"] == [path]
+
+
+def test_a_server_that_completes_no_text_is_asked_for_a_chat(probe: ModuleType, serve: Any) -> None:
+    """As C(transformers serve) does; otherwise nothing would ever be asked of it."""
+    server = serve("/v1/chat/completions")
+    found = engine(probe, server, "chat")
+    assert [found.look(), found.look()] == [("well", "")] * 2
+    assert [path for path in server.asked if path != "/metrics"] == ["/v1/completions", "/v1/chat/completions", "/v1/chat/completions"]
 
 
 def test_what_nobody_knows_is_found_once(probe: ModuleType, serve: Any) -> None:
     server = serve("/v1/audio/transcriptions")
     found = engine(probe, server)
     assert [found.look()[0], found.look()[0]] == ["well", "well"]
-    assert server.asked[-2:] == ["/v1/audio/transcriptions"] * 2 and server.asked.count("/v1/completions") == 1
+    asked = [path for path in server.asked if path != "/metrics"]
+    assert asked[-2:] == ["/v1/audio/transcriptions"] * 2 and asked.count("/v1/completions") == 1
 
 
 def test_no_proxy_is_asked(probe: ModuleType, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,3 +160,16 @@ def test_not_even_an_error_of_its_own_ends_it(probe: ModuleType, monkeypatch: py
     monkeypatch.setattr(_task_checks, "ask", lambda *words: 1 / 0)
     verdict, why = found.look()
     assert verdict == "unwell" and "ZeroDivisionError" in why
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.5, "busy"), (0.01, "dead")])
+def test_without_counters_cpu_time_counts(probe: ModuleType, share: float, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transformers answers one request after the other: a long one before the probe's own is no hang."""
+    monkeypatch.setattr(probe.metrics, "SECONDS", 0.1)
+    monkeypatch.setattr(_liveness, "_METRICS_SECONDS", 0.1)
+    listener = socket.create_server(("127.0.0.1", 0))
+    now = [1000.0]
+    found = probe.Engine(f"http://127.0.0.1:{listener.getsockname()[1]}", "m", "", 0.1, 60, lambda: now[0], "chat", lambda: share * now[0])
+    now[0] += 61
+    assert found.look()[0] == verdict
+    listener.close()

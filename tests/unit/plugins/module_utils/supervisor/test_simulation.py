@@ -17,7 +17,7 @@ from simulation.mutations import MUTATIONS, Mutation
 from simulation.world import MP, RAY
 
 FUZZ = int(os.environ.get("FUZZ", "0"))
-TEMPLATE = Path(__file__).parents[5] / "roles" / "model_service" / "templates" / "supervisor.service.j2"
+TEMPLATE = Path(__file__).parents[5] / "roles" / "model_service" / "templates" / "service.j2"
 # Histories in which a mutation has to be found.
 MOST_HISTORIES = 300
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _openai_api, _reading
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import (
-    admission, base, connection, leader, main, probe, process, ranks, state, threads, worker,
+    admission, base, connection, leader, main, metrics, probe, process, processes, ranks, state, threads, worker,
 )
 
 from . import programs
@@ -310,17 +310,23 @@ _API = SimpleNamespace(Api=programs.Api, Trust=_openai_api.Trust, ApiError=_open
 
 _REPLACED: dict[Any, dict[str, Any]] = {
     admission: {"threading": _THREADING},
-    base: {"os": _OS, "queue": _QUEUE, "signal": _SIGNAL, "socket": _SOCKET, "time": _TIME, "traceback": _TRACEBACK},
+    base: {
+        "os": _OS, "queue": _QUEUE, "signal": _SIGNAL, "socket": _SOCKET, "threading": _THREADING, "time": _TIME, "traceback": _TRACEBACK,
+        "stacks": SimpleNamespace(GpuState=lambda: SimpleNamespace(text=str), dump=lambda _pids: None),
+    },
     connection: {"secrets": _Secrets, "select": _SELECT, "socket": _SOCKET, "threading": _THREADING, "time": _TIME},
     leader: {"secrets": _Secrets, "socket": _SOCKET, "subprocess": _SUBPROCESS, "time": _TIME, "print": _print},
     main: {"os": _OS, "sys": _SYS, "print": _print, "read_options": _cached_options},
-    probe: {"_openai_api": _API},
+    metrics: {"_openai_api": _API},
+    probe: {"_openai_api": _API, "now": lambda: state.now()},
     process: {"os": _OS, "signal": _SIGNAL, "subprocess": _SUBPROCESS, "sys": _SYS, "threading": _THREADING, "time": _TIME},
-    ranks: {
+    processes: {
         "os": _OS,
-        "_stat": lambda pid: current().host.processes.get(pid, ((), b""))[0],
-        "_title": lambda pid: current().host.processes.get(pid, ((), b""))[1],
+        "cpu_seconds": lambda: 0.0,
+        "stat": lambda pid: current().host.processes.get(pid, ((), ""))[0],
+        "title": lambda pid: current().host.processes.get(pid, ((), ""))[1],
     },
+    ranks: {"time": _TIME},
     state: {
         "os": _OS, "socket": _SOCKET, "datetime": _DATETIME, "print": _print,
         "open": lambda path, mode, **options: current().host.disk.open(path, mode, **options),

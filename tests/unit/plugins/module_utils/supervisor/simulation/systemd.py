@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""systemd on a simulated host, as the units of roles/model_service/templates/supervisor.service.j2 use it."""
+"""systemd on a simulated host, as the units of roles/model_service/templates/service.j2 use it."""
 
 from __future__ import annotations
 

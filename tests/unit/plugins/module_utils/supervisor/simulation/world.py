@@ -43,7 +43,7 @@ class Host:
         self.reserved: set[int] = set()
         # Error of the wall clock in seconds.
         self.clock_error = 0.0
-        self.processes: dict[int, tuple[list[str], bytes]] = {}
+        self.processes: dict[int, tuple[list[str], str]] = {}
         self._has_until: dict[str, float] = {}
 
     def has(self, trouble: str) -> bool:
@@ -64,7 +64,7 @@ class Host:
     def add_process(self, pid: int, parent: int, title: str) -> None:
         """Add a process to /proc."""
         stat = ["S", str(parent), *["0"] * 17, str(int(100 * self.world.scheduler.now))]
-        self.processes[pid] = (stat, title.encode())
+        self.processes[pid] = (stat, title)
 
     @property
     def units(self) -> list[Unit]:

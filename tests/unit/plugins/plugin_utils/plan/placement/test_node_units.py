@@ -1,8 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Units of multi-node services: the supervisor understands the options that the plan gives it, and the template writes all of them."""
+"""Units of services on one host and on several: the supervisor understands the options that the plan gives it, and the template writes all of them."""
 
 from __future__ import annotations
 
+import base64
 import shlex
 
 from collections.abc import Callable
@@ -53,14 +54,55 @@ def test_the_supervisor_reads_its_options(planned: dict[str, list[dict[str, Any]
     assert [options.liveness_timeout for options in found.values() if options.engine] == [300.0]
 
 
-def test_the_template_writes_a_unit(planned: dict[str, list[dict[str, Any]]]) -> None:
-    """With every name that it uses, and each word of the command as one word."""
+@pytest.fixture
+def single(plan_hosts: Callable[[list[HostInput]], Plan]) -> dict[str, Any]:
+    """The unit of a service on one host, as the template gets it."""
+    variables = {
+        "model_services": [service(name="small", model="qwen3-0.6b", api_key="k", gpus=[0])], "plan_gpus": gpus(1), "model_service_liveness_timeout": 77,
+    }
+    made = plan_hosts([HostInput("gpu1", variables, None)])
+    assert made.errors == []
+    (found,) = units.unit_items(made.hosts["gpu1"]["services"], {"small": {"VLLM_API_KEY": "k"}})
+    return found
+
+
+def test_a_service_on_one_host_has_the_supervisor_too(single: dict[str, Any]) -> None:
+    """With the API that it probes, and without anything of several hosts."""
+    options = supervisor.read_options(single["words"][4:])
+    assert (options.role, options.service, options.name, options.model) == ("single", "small", "gpu1", "small")
+    assert options.command == single["argv"] and options.command[0].endswith("/bin/vllm")
+    assert options.engine == single["local_url"] and (options.liveness_timeout, options.start_timeout, options.task) == (77.0, 3600.0, "chat")
+    assert (options.port, options.worker, options.withhold, options.clean) == (None, [], [], [])
+    assert single["supervised"]["writable"] == [single["cache"], "/var/lib/inferops/failures/vllm-small"]
+    (environment,) = units.unit_environments([single], {"small": {"VLLM_API_KEY": "k"}}, {})
+    text = base64.b64decode(environment["content"]).decode()
+    assert "VLLM_API_KEY" in text and "SUPERVISOR_TOKEN" not in text
+
+
+def test_the_template_writes_a_unit_of_one_host(single: dict[str, Any]) -> None:
+    text = render(single)
+    assert "\nDescription=vLLM serving small (Qwen/Qwen3-0.6B)\n" in text and "\nTemporaryFileSystem=/dev/shm:mode=1777\n" in text
+    assert "\nType=notify\n" in text and "BindPaths" not in text and "LoadCredential" not in text
+
+
+def test_only_the_unit_that_reads_them_gets_the_files(single: dict[str, Any]) -> None:
+    tls = {"unit": single["unit"], "copied": {"ssl_keyfile": "/etc/letsencrypt/live/a/privkey.pem"}}
+    assert "\nLoadCredential=ssl_keyfile:/etc/letsencrypt/live/a/privkey.pem\n" in render({**single, "tls": tls})
+    assert "Credential=" not in render({**single, "tls": {**tls, "unit": "other.service"}})
+
+
+def render(row: dict[str, Any]) -> str:
+    """The text of a unit file."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROLE / "templates"), undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters.update({f"inferops.gpu.{name}": function for name, function in systemd.FilterModule().filters().items()})
-    template = environment.get_template("supervisor.service.j2")
+    return environment.get_template("service.j2").render(item=row, __model_service_unit_directory="/etc/systemd/system")
+
+
+def test_the_template_writes_a_unit(planned: dict[str, list[dict[str, Any]]]) -> None:
+    """With every name that it uses, and each word of the command as one word."""
     for rows in planned.values():
         for row in rows:
-            text = template.render(item=row, __model_service_unit_directory="/etc/systemd/system")
+            text = render(row)
             start = text.partition("\nExecStart=")[2].partition("\n# ")[0]
             assert shlex.split(start.replace("\\\n", " ")) == row["words"]
             assert f"\nRuntimeDirectory=inferops-supervisor/{row['unit'].rpartition('.')[0]}\n" in text
