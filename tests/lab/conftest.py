@@ -84,7 +84,7 @@ def killed_play(scenario: Scenario, tmp_path: Path) -> Iterator[Callable[..., st
             return bool(met())
 
         # What is to be caught in the middle may be short.
-        wait_until(reached, seconds, what, every=0.1)
+        wait_until(reached, seconds, what, every=0.1, slower=False)
         kill(process)
         return log.read_text(encoding="utf-8")
 

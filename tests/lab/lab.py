@@ -70,17 +70,18 @@ WITH_SMALL_ENGINE = Scenario((ROOT / "inventories" / "lab", ROOT / "lab" / "smal
 SERVED = over_the_lab("default")
 
 
-def wait_until(met: Callable[[], Any], seconds: float, what: str, every: float = 0.5) -> Any:
+def wait_until(met: Callable[[], Any], seconds: float, what: str, every: float = 0.5, slower: bool = True) -> Any:
     """Polls until O(met) returns something true, and returns that; fails the test after O(seconds).
 
-    O(every) is the seconds between two looks. Most looks are a command over SSH, and the machine that waits computes for the others.
+    O(every) is the seconds between two looks at first; with O(slower), what has taken long is looked at less often. Most looks are a command over SSH,
+    and the machine that waits computes for the others.
     """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    while time.monotonic() < began + seconds:
         value = met()
         if value:
             return value
-        time.sleep(every)
+        time.sleep(max(every, min(2.0, (time.monotonic() - began) / 20)) if slower else every)
     pytest.fail(f"not within {seconds:.0f} s: {what}")
 
 
