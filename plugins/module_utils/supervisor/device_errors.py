@@ -13,7 +13,7 @@ import re
 _LOST_CONTEXT = re.compile(
     r"CUDA error: (?!out of memory)[^\n]{0,200}|an illegal memory access was encountered|device-side assert triggered|unspecified launch failure|"
     r"uncorrectable (?:NVLink |ECC )?error|misaligned address|illegal instruction was encountered|CUDA-capable device\(s\) is/are busy or unavailable|"
-    r"CUBLAS_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR)|GPU is lost|GPU has fallen off the bus|"
+    r"CUBLAS_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR)|GPU is lost|"
     r"NCCL WARN (?:Cuda failure|NET/IB : Got completion)[^\n]{0,200}|unhandled (?:cuda|system) error"
 )
 

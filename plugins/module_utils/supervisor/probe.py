@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The liveness probe. It asks an engine for work only when nothing else shows that it works.
 
-An engine under load proves itself by its own metrics: tokens and finished requests. Of an engine that has done nothing since the last probe it
+The metrics of an engine under load show that it works: tokens and finished requests. Of an engine that has done nothing since the last probe it
 requests an answer of its task, for text one token. C(/health) is no substitute: it returns 200 even when a node is dead or the engine hangs.
 
 An engine under load may answer late. When a request gets no answer, the probe therefore reads the engine's counters again: an engine that has
@@ -59,7 +59,7 @@ class Engine:
         self._progress = clock()
         self._errors = 0
         self._timeout = timeout
-        # The metrics after the last answer; None until there has been one, since work alone does not prove that a service has started.
+        # The metrics after the last answer; None until there has been one, since work alone does not show that a service has started.
         self._seen: t.Optional[metrics.Metrics] = None
         self._has_answered = False
         self._has_counters = False
@@ -80,7 +80,7 @@ class Engine:
     def look(self, device_error: str = "") -> tuple[str, str]:
         """Probe once; return one of WELL, BUSY, UNWELL (the next probe decides) and DEAD, and why. Raises nothing.
 
-        :param device_error: an error of a GPU that the engine has printed. Then its metrics prove nothing, and it has less time to answer.
+        :param device_error: an error of a GPU that the engine has printed. Then its metrics do not count, and it has less time to answer.
         """
         try:
             return self._look(device_error)

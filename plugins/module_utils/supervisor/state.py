@@ -25,6 +25,7 @@ KEPT_FAILURES = 10
 KEPT_BYTES = 256 * 1024
 KEPT_FILES = 200
 LOGS = (".log", ".err", ".out")
+_NOTHING: t.Mapping[str, str] = {}
 
 
 def now() -> str:
@@ -138,7 +139,7 @@ class State:
         return missing
 
     def keep_failure(
-        self, reason: str, output: t.Sequence[str], folders: t.Sequence[str], count: bool, more: t.Mapping[str, str] | None = None,
+        self, reason: str, output: t.Sequence[str], folders: t.Sequence[str], count: bool, more: t.Mapping[str, str] = _NOTHING,
     ) -> str:
         """Keep the log of a failed generation when it is the first failure since the service served; return the path of that log.
 
@@ -154,7 +155,7 @@ class State:
             try:
                 # Old logs first: the disk may be full of them.
                 self._prune()
-                keep_log(first, reason, output, folders, more or {})
+                keep_log(first, reason, output, folders, more)
             except OSError as error:
                 print(f"cannot keep the log of this failure: {error}", flush=True)
                 shutil.rmtree(first, ignore_errors=True)
@@ -190,7 +191,7 @@ def keep(path: str, text: str) -> None:
         file.truncate()
 
 
-def keep_log(folder: str, reason: str, output: t.Sequence[str], folders: t.Sequence[str], more: t.Mapping[str, str]) -> None:
+def keep_log(folder: str, reason: str, output: t.Sequence[str], folders: t.Sequence[str], more: t.Mapping[str, str] = _NOTHING) -> None:
     """Write the log of a failure: its reason, the program's output, further texts, and the ends of the newest log files. Raises OSError."""
     os.makedirs(folder, exist_ok=True)
     for name, text in {"output.log": f"{now()}: {reason}\n\n" + "".join(line + "\n" for line in output), **more}.items():

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Packed modules that runs of the tests share: a changed source is packed anew, and a run that changes nothing packs nothing."""
+"""Packed modules that runs of the tests share: a changed source is packed again, and a run that changes nothing packs nothing."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def plan_service(name: str, state: str = "present") -> dict[str, object]:
         "name": name, "state": state, "unit": f"vllm-{name}.service", "environment_file": f"/etc/inferops/{name}.env", "cache": f"/c/{name}",
         "account": {"user": f"inferops-{name}", "group": f"inferops-{name}"}, "own_folders": ["own", name],
         "release": "r", "release_path": "/r", "weights_path": "/w", "served": f"/s/{name}.json",
-        "units": [], "former_units": [unit] if state == "absent" else [], "node": None,
+        "units": [{**unit, "has_secrets": True}] if state == "present" else [], "former_units": [unit] if state == "absent" else [], "node": None,
         "url": "http://h:1", "local_url": "http://127.0.0.1:1", "served_model_name": name, "thinking": "never",
         "thinking_switch": "", "task": "chat", "tls": None, "port": 1,
         "files": {"root": f"/etc/inferops/files/{name}", "folder": None, "named_by": []},

@@ -11,7 +11,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import tra
 
 def service(name: str) -> dict[str, Any]:
     files = {"unit": f"vllm-{name}.service", "environment_file": f"/e/{name}", "served": f"/s/{name}", "own_folders": ["own"], "arguments_stamp": f"/k/{name}", "digest": "d"}
-    return {"name": name, "release": "new", "release_path": "/r", "weights_path": "/w", "argv": [], "units": [], **files}
+    return {"name": name, "release": "new", "release_path": "/r", "weights_path": "/w", "argv": [], "units": [files], **files}
 
 
 def followed(name: str, **keys: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ RAISED = {
     ),
     "a connection": ("leader.admit = lambda *words: 1 / 0", "has failed: ZeroDivisionError"),
     "the output": ("leader.Leader.on_line = lambda self, line: 1 / 0", "the supervisor's thread that reads the program's output has failed: ZeroDivisionError"),
-    "the main thread": ("state.State.report_serving = lambda self, text: 1 / 0", "the supervisor itself has failed: ZeroDivisionError"),
+    "the main thread": ("state.State.report_serving = lambda *words: 1 / 0", "the supervisor itself has failed: ZeroDivisionError"),
     "the main thread at its beginning": ("leader.Leader.listen = lambda self: 1 / 0", "the supervisor itself has failed: ZeroDivisionError"),
 }
 

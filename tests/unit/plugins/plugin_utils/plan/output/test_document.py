@@ -17,6 +17,7 @@ from plan_builders import gpus, host_facts, service
 Plans = Callable[..., Plan]
 COMMIT = "e156cb4efae43fbee1a1ab073f946a1377e6b969"
 MODEL_PATH = f"/var/lib/inferops/models/Qwen--Qwen3-235B-A22B-Instruct-2507-FP8/{COMMIT}"
+FAILURES = "/var/lib/inferops/failures/vllm-qwen"
 CACHE = "/var/cache/inferops/qwen"
 
 
@@ -97,7 +98,25 @@ def test_a_whole_host(plan: Plans) -> None:
     }
     assert present.pop("memory") is None and present.pop("stages") is None and present.pop("all_weights") == [weights["name"]]
     assert present.pop("extra_repositories") == []
-    assert [item["path"] for item in present.pop("directories")] == ["/var/cache/inferops", CACHE]
+    assert [item["path"] for item in present.pop("directories")] == ["/var/cache/inferops", CACHE, "/var/lib/inferops/failures", FAILURES]
+    [unit] = present.pop("units")
+    assert unit.pop("supervisor")[:5] == [*PROGRAM, "supervisor", "single"]
+    assert unit == {
+        "unit": "vllm-qwen.service",
+        "environment_file": "/etc/inferops/qwen.env",
+        "served": "/var/lib/inferops/served/qwen.json",
+        "environment": present["environment"],
+        "command": present["argv"],
+        "runtime": "inferops-supervisor/vllm-qwen",
+        "failures": FAILURES,
+        "writable": [CACHE, FAILURES],
+        "ray_folder": "",
+        "shared_memory": "",
+        "own_folders": present["own_folders"],
+        "has_secrets": True,
+        "what": "the engine",
+        "folders": [FAILURES],
+    }
     assert [(item["unit"], item["state"]) for item in present.pop("unit_states")] == [
         ("ray-worker-qwen.service", "absent"), ("ray-head-qwen.service", "absent"), ("vllm-qwen.service", "present"),
     ]
@@ -156,7 +175,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "account": {"user": "inferops-qwen", "group": "inferops-qwen"},
         "own_folders": [
             *PROGRAM, "own_folders", "--user=inferops-qwen", "--group=inferops-qwen", "--former=inferops",
-            f"--folder={CACHE}",
+            f"--folder={CACHE}", f"--folder={FAILURES}",
         ],
         "environment_file": "/etc/inferops/qwen.env",
         "served": "/var/lib/inferops/served/qwen.json",
@@ -168,7 +187,6 @@ def test_a_whole_host(plan: Plans) -> None:
         "arguments_stamp": "/var/lib/inferops/checked/qwen",
         "has_api_key": False,
         "node": None,
-        "units": [],
         "former_units": [
             {
                 "unit": f"ray-{part}-qwen.service",

@@ -25,8 +25,10 @@ def service(state: str = "present", units: tuple[str, ...] = (), former: tuple[s
 
 def test_one_host() -> None:
     """The files that the controller copied go with the last unit."""
-    (present,) = service_items.unit_states(service())
-    assert (present["unit"], present["state"], present["folders"], present["account"]) == ("vllm-a.service", "present", ["/files/a"], "inferops-a")
+    (present,) = service_items.unit_states(service(units=("vllm-a",)))
+    assert (present["unit"], present["state"], present["folders"], present["account"]) == (
+        "vllm-a.service", "present", ["/f/vllm-a", "/files/a"], "inferops-a",
+    )
     (absent,) = service_items.unit_states(service("absent", former=("vllm-a",)))
     assert (absent["unit"], absent["state"], absent["folders"]) == ("vllm-a.service", "absent", ["/f/vllm-a", "/files/a"])
 
