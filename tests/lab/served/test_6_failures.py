@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from lab import wait_until
@@ -20,24 +19,28 @@ def answers(client: OpenAI, name: str) -> bool:
     return bool(done.choices[0].message.content)
 
 
-def test_site_restarts_what_hangs(play: Callable[..., Any], unit: Any, client: OpenAI, service: dict[str, Any]) -> None:
-    """The engine's process stands still: /health says 200 and the unit is active for ever. A run sees it, restarts it once, and ends well."""
+FAILURES = "/var/lib/inferops/failures/vllm-qwen3-235b"
+
+
+def test_engine_stands_still(unit: Any, client: OpenAI, service: dict[str, Any]) -> None:
+    """The engine's process is stopped: /health says 200. The supervisor notices, keeps the stacks of vLLM's own threads, and starts it again."""
     before = unit.main_pid
+    unit.host.run_expect([0], "rm -rf %s/*", FAILURES)
     unit.host.run_expect([0], "kill -STOP %s", unit.host.check_output("pgrep --full 'VLLM::EngineCore' --oldest"))
-    done = play("-e", "verify_timeout=10", "-e", "model_service_stall_timeout=10")
-    assert done.status == 0, done.output
-    assert f"{service['name']} was restarted: no answer and no step of the engine for 10 s; it passed the health gate" in done.said
-    assert unit.main_pid != before and answers(client, service["name"])
+    wait_until(lambda: unit.main_pid not in (before, "0"), 60, "systemd starts the service again")
+    wait_until(lambda: answers(client, service["name"]), 500, "the service answers again")
+    kept = unit.host.check_output("cat %s/*/output.log", FAILURES)
+    assert "has been stopped (SIGSTOP) for 5 s" in kept.splitlines()[0] and "in run_busy_loop" in kept, kept[-3000:]
 
 
 def test_engine_dies(unit: Any, client: OpenAI, service: dict[str, Any]) -> None:
     """The engine is killed under the server, which then ends with status 0; systemd starts it again."""
-    before = unit.main_pid
+    before, restarts = unit.main_pid, int(unit.show("NRestarts"))
     engine = unit.host.check_output("pgrep --full 'VLLM::EngineCore' --oldest")
     unit.host.run_expect([0], "kill -KILL %s", engine)
     wait_until(lambda: unit.main_pid not in (before, "0"), 150, "systemd starts the service again")
     wait_until(lambda: answers(client, service["name"]), 500, "the service answers again")
-    assert unit.show("NRestarts") == "1", unit.journal()
+    assert int(unit.show("NRestarts")) == restarts + 1, unit.journal()
 
 
 def test_stop_leaves_nothing(unit: Any) -> None:
