@@ -15,6 +15,8 @@ from ._host import UNIT_DIRECTORY, UNIT_MARK, read_text
 
 # The unit writes its record at each start; a reboot removes it together with the process. Only root can read it.
 RECORD_DIRECTORY = "/run/inferops"
+# What the supervisors remember from one start to the next (RuntimeDirectory= of the units): failed starts, missing nodes.
+SUPERVISOR_DIRECTORY = "/run/inferops-supervisor"
 
 
 @dataclasses.dataclass
@@ -47,6 +49,11 @@ class Service:
         """The file with the invocation id of the start that has passed the health gate."""
         return os.path.join(RECORD_DIRECTORY, self.unit + ".checked")
 
+    @property
+    def supervisor_folder(self) -> str:
+        """The directory in which the unit's supervisor remembers failed starts. It belongs to the service's account."""
+        return os.path.join(SUPERVISOR_DIRECTORY, self.unit.rpartition(".")[0])
+
     def is_unmanaged(self) -> bool:
         """Whether an unmanaged unit file of this name exists."""
         return os.path.exists(self.path) and not read_text(self.path).startswith(UNIT_MARK)
@@ -77,7 +84,7 @@ class Service:
 
     def leftovers(self) -> list[str]:
         """Return the paths that are removed with an absent service."""
-        return [path for path in (self.path, self.environment_file, self.cache, self.served, *self.folders) if path]
+        return [path for path in (self.path, self.environment_file, self.cache, self.served, *self.folders, self.supervisor_folder) if path]
 
     def was_checked(self) -> bool:
         """Whether the present start has passed the health gate."""
@@ -101,6 +108,9 @@ class Service:
         if action in ("enable", "start", "restart"):
             _systemd.systemctl("enable", "--quiet", self.unit)
         if action in ("start", "restart"):
+            if self.properties()["ActiveState"] != "active":
+                # Its failures may be those of another configuration: this start does not back off for them.
+                _safe_paths.remove(os.path.join(self.supervisor_folder, "state.json"))
             # systemd does not start a unit that has failed too often until its counter is reset.
             _systemd.systemctl("reset-failed", self.unit)
             _systemd.systemctl(action, "--no-block", self.unit)

@@ -23,6 +23,7 @@ class Lab:
         self.calls: list[tuple[str, ...]] = []
         monkeypatch.setattr(_service, "UNIT_DIRECTORY", str(base))
         monkeypatch.setattr(_service, "RECORD_DIRECTORY", str(base))
+        monkeypatch.setattr(_service, "SUPERVISOR_DIRECTORY", str(base / "supervisor"))
         monkeypatch.setattr(_systemd, "show", lambda unit, *properties: {name: self.found.get(name, "") for name in properties})
         monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: self.calls.append(arguments) or "")
         self.service = _service.Service("vllm-a.service", str(base / "a.env"), str(base / "cache"), "present")
@@ -85,14 +86,29 @@ def test_a_start_is_checked_once(lab: Lab) -> None:
     assert not lab.service.was_checked()
 
 
+@pytest.mark.parametrize(("found", "stays"), [("active", True), ("activating", False), ("failed", False), ("inactive", False)])
+def test_a_start_does_not_back_off_for_what_failed_before(lab: Lab, found: str, stays: bool) -> None:
+    """For example after a rollback, while systemd waits before it starts the failed change once more. One that serves has no failures."""
+    state = Path(lab.service.supervisor_folder) / "state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text('{"failed": 7}')
+    lab.found["ActiveState"] = found
+    lab.service.do("enable")
+    assert state.exists()
+    lab.service.do("restart")
+    assert state.exists() is stays and ("restart", "--no-block", "vllm-a.service") in lab.calls
+
+
 def test_an_absent_service_loses_its_files_and_nothing_else(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
+    Path(lab.service.supervisor_folder).mkdir(parents=True)
     other = tmp_path / "vllm-b.service"
     other.touch()
     lab.service.state = "absent"
     assert lab.service.needed_action(start=True) == "remove"
     lab.service.do("remove")
     assert not lab.unit.exists() and not lab.environment.exists() and not (tmp_path / "cache").exists() and other.exists()
+    assert not Path(lab.service.supervisor_folder).exists() and (tmp_path / "supervisor").exists()
     assert ("disable", "--quiet", "--now", "vllm-a.service") in lab.calls
     lab.found["LoadState"] = "not-found"
     assert lab.service.needed_action(start=True) == "none"
