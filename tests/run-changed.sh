@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The suites that the changed files can break (tests/suites.yml), with two workers as tests/run-all.sh has them. BASE names another commit to
+# The suites that the changed files can break (tests/suites.yml), with three workers as tests/run-all.sh has them. BASE names another commit to
 # compare with than the one where the branch left main; --list only prints what would run.
 # shellcheck source=tests/env.sh
 source "$(dirname "$0")/env.sh"

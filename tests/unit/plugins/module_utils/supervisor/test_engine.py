@@ -32,7 +32,8 @@ class Api:
     def __init__(self) -> None:
         self.status: int | None = 200
         self.tokens = 0
-        # Tokens that it makes while a completion waits.
+        # Tokens that it makes for each answer, and while a completion waits.
+        self.tokens_of_answer = 0
         self.tokens_meanwhile = 0
         self.keys: list[str | None] = []
 
@@ -49,6 +50,7 @@ def api() -> Iterator[tuple[str, Api]]:
             elif self.path == "/v1/completions":
                 state.keys.append(self.headers.get("Authorization"))
                 self.rfile.read(int(self.headers["Content-Length"]))
+                state.tokens += state.tokens_of_answer
                 if state.status is None:
                     state.tokens += state.tokens_meanwhile
                     time.sleep(1)
@@ -112,6 +114,13 @@ def test_who_has_made_tokens_since_is_asked_for_nothing(probe: ModuleType, api: 
     api[1].status, api[1].tokens = None, 9
     assert found.look() == ("well", "") and len(api[1].keys) == 3
     assert found.look()[0] != "well" and len(api[1].keys) == 4
+
+
+def test_its_own_answer_is_no_work_for_others(probe: ModuleType, api: tuple[str, Api]) -> None:
+    """An idle engine is asked at each look, although each answer adds a token."""
+    found = engine(probe, api[0], Clock())
+    api[1].tokens_of_answer = 1
+    assert [found.look()[0] for _look in range(3)] == ["well"] * 3 and len(api[1].keys) == 3
 
 
 def test_after_an_error_of_the_gpu_tokens_count_for_nothing(probe: ModuleType, api: tuple[str, Api]) -> None:

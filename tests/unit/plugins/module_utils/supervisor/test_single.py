@@ -240,13 +240,15 @@ def test_a_killed_engine_core(serving: Unit) -> None:
     assert f"VLLM::EngineCore (process {serving.pid('core.pid')}) has ended" in serving.output()
 
 
-def test_an_error_of_the_gpu_after_which_nothing_answers(serving: Unit) -> None:
-    """It is not given the time that a busy engine has."""
+def test_an_error_of_the_gpu_after_which_nothing_answers(unit: Unit) -> None:
+    """It is asked at once, and not given the time that a busy engine has."""
+    unit.start(probe_interval=300, liveness_timeout=300)
+    soon(lambda: unit.serves, "it serves")
     began = time.monotonic()
-    (serving.folder / "hangs").touch()
-    (serving.folder / "line").write_text("RuntimeError: CUDA error: an illegal memory access was encountered")
-    assert serving.status() == 1 and time.monotonic() - began < 15
-    assert "after CUDA error: an illegal memory access was encountered" in serving.kept()["output.log"].splitlines()[0]
+    (unit.folder / "hangs").touch()
+    (unit.folder / "line").write_text("RuntimeError: CUDA error: an illegal memory access was encountered")
+    assert unit.status() == 1 and time.monotonic() - began < 15
+    assert "after CUDA error: an illegal memory access was encountered" in unit.kept()["output.log"].splitlines()[0]
 
 
 def test_an_error_of_the_gpu_after_which_it_answers(serving: Unit) -> None:
