@@ -43,8 +43,9 @@ class Event:
     text: str = ""
     status: int = 0
     name: str = ""
-    # What the status line shows beside the text, and the journal does not repeat each time it changes.
+    # What the status line shows beside the text, and the journal does not repeat each time it changes: a percentage or a time, and an engine's requests.
     detail: str = ""
+    load: str = ""
 
 
 class Ended(Exception):
@@ -193,7 +194,7 @@ class Supervisor:
                 # It answers in spite of it; the next one is looked into again.
                 self.device_error = ""
             kind = {probe.WELL: "ready", probe.DEAD: "dead"}.get(verdict, "warning")
-            self.events.put(Event(kind, text=why, detail=engine.due, name=engine.load))
+            self.events.put(Event(kind, text=why, detail=engine.due, load=engine.load))
             self.probe_now.wait(options.probe_interval if verdict == probe.WELL else min(5.0, options.probe_interval))
 
     def until(self, met: t.Callable[[], bool], heartbeat: threads.Heartbeat, bound: float) -> None:
@@ -262,7 +263,7 @@ class Supervisor:
             raise Ended(f"{self.what} is dead: {one_line(event.text)}", hangs=True)
         if event.kind in ("ready", "warning"):
             self.is_ready = self.is_ready or event.kind == "ready"
-            self.warning, self.warning_detail, self.load = one_line(event.text), event.detail, event.name
+            self.warning, self.warning_detail, self.load = one_line(event.text), event.detail, event.load
 
     @property
     def what(self) -> str:

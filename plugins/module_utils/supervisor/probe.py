@@ -30,7 +30,7 @@ ERRORS = 2
 # Share of one CPU from which on the processes of an engine without counters count as busy. A server that only waits uses less.
 BUSY_CPU = 0.05
 # Seconds that an engine has to answer after an error of its GPU, since it probably never will.
-DEVICE_ERROR_SECONDS = 20.0
+DEVICE_ERROR_SECONDS = 15.0
 
 # The cheapest request: chat models complete a text as well, without a template. Where a server does not, its own task.
 _CHEAPEST = {_task_checks.CHAT: (_task_checks.COMPLETION, _task_checks.CHAT)}
@@ -92,6 +92,9 @@ class Engine:
         if self._has_worked() and not device_error:
             return self._well()
         self._api.timeout = min(self._timeout, DEVICE_ERROR_SECONDS) if device_error else self._timeout
+        if device_error:
+            # What it did before the error does not count.
+            self._counted = _liveness.counters(self._api) or self._counted
         for task in self._tasks:
             try:
                 _task_checks.ask(self._api, task, self._question)

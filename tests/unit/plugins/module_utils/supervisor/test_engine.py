@@ -129,6 +129,8 @@ def test_after_an_error_of_the_gpu_tokens_count_for_nothing(probe: ModuleType, a
     found.look()
     api[1].tokens = 9
     assert found.look("CUDA error: x")[0] == "well" and len(api[1].keys) == 2
+    api[1].status, api[1].tokens = None, 10
+    assert found.look("CUDA error: x")[0] == "dead"
     api[1].status, api[1].tokens_meanwhile = None, 1
     assert found.look("CUDA error: x")[0] == "busy"
     api[1].tokens_meanwhile = 0

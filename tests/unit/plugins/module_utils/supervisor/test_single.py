@@ -30,6 +30,8 @@ if len(sys.argv) > 3:
     (folder / "core.pid").write_text(str(os.getpid()))
     engine_core_waits_for_ever()
 core = os.spawnve(os.P_NOWAIT, sys.executable, ["VLLM::EngineCore", __file__, *sys.argv[1:], "core"], os.environ)
+while not (folder / "core.pid").exists():
+    time.sleep(0.05)
 (folder / "pid").write_text(str(os.getpid()))
 print("Loading safetensors checkpoint shards:  43% Completed | 3/7", flush=True)
 tokens = [0]
