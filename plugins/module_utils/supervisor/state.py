@@ -25,7 +25,6 @@ KEPT_FAILURES = 10
 KEPT_BYTES = 256 * 1024
 KEPT_FILES = 200
 LOGS = (".log", ".err", ".out")
-_NOTHING: t.Mapping[str, str] = {}
 
 
 def now() -> str:
@@ -139,7 +138,7 @@ class State:
         return missing
 
     def keep_failure(
-        self, reason: str, output: t.Sequence[str], folders: t.Sequence[str], count: bool, more: t.Mapping[str, str] = _NOTHING,
+        self, reason: str, output: t.Sequence[str], folders: t.Sequence[str], count: bool, more: t.Mapping[str, str] | None = None,
     ) -> str:
         """Keep the log of a failed generation when it is the first failure since the service served; return the path of that log.
 
@@ -191,10 +190,10 @@ def keep(path: str, text: str) -> None:
         file.truncate()
 
 
-def keep_log(folder: str, reason: str, output: t.Sequence[str], folders: t.Sequence[str], more: t.Mapping[str, str] = _NOTHING) -> None:
+def keep_log(folder: str, reason: str, output: t.Sequence[str], folders: t.Sequence[str], more: t.Mapping[str, str] | None = None) -> None:
     """Write the log of a failure: its reason, the program's output, further texts, and the ends of the newest log files. Raises OSError."""
     os.makedirs(folder, exist_ok=True)
-    for name, text in {"output.log": f"{now()}: {reason}\n\n" + "".join(line + "\n" for line in output), **more}.items():
+    for name, text in {"output.log": f"{now()}: {reason}\n\n" + "".join(line + "\n" for line in output), **(more or {})}.items():
         if text:
             with open(os.path.join(folder, name), "w", encoding="utf-8", errors="replace") as file:
                 file.write(text)
