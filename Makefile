@@ -11,7 +11,7 @@ help: ## this list
 demo: ## build the lab, serve a model in it, talk to it
 	@scripts/demo.sh
 
-test: setup-test engine ## every test (an hour)
+test: setup-test engine ## every test (three quarters of an hour to an hour)
 	@tests/run-all.sh
 
 check: setup-test ## an answer in a minute: linters on what changed, the unit tests that it can break (ALL=1: every one)
