@@ -3,6 +3,7 @@
 #
 #   PART=uml|qemu, SUITE=bookworm|trixie      one kind, one release of Debian; all without them
 #   TESTS=tests/lab/vm/uml/test_2_serving.py  these files alone
+#   ENGINE=vllm                               vLLM itself in the place of the small engine: hours
 #   KEEP=1                                     the machines stay as they are, and the last lines say how to enter them
 # shellcheck source=tests/env.sh
 source "$(dirname "$0")/env.sh"
@@ -23,7 +24,7 @@ down() { ansible-playbook -i "$inventory" playbooks/lab_down.yml "$@" >/dev/null
 test_on() {
   local host=$1 before=${#failed[@]} file
   check "$host: start" ansible-playbook -i "$inventory" playbooks/lab_up.yml -l "$host"
-  # What the service is changed to later on.
+  # What the service runs on, or with ENGINE=vllm what it is changed to later on.
   if [ "$2" = uml ] && [ "${#failed[@]}" -eq "$before" ]; then
     check "$host: the small engine's wheels" ansible-playbook -i "$inventory" lab/small_engine/copy_wheels.yml -l "$host"
   fi

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,17 @@ from served import Service
 from virtual import Machine
 
 
+# vLLM itself takes hours here, where the start of a process takes half a second.
+IS_VLLM = os.environ.get("ENGINE") == "vllm"
+SMALL_ENGINE = ROOT / "lab" / "small_engine" / "inventory"
+
+
+@pytest.fixture(scope="session")
+def scenario(vm_name: str, vm_inventory: Path) -> Scenario:
+    """The whole deployment on one virtual machine, of the small engine unless ENGINE is C(vllm)."""
+    return Scenario((vm_inventory, *([] if IS_VLLM else [SMALL_ENGINE])), "site.yml", vm_name, seconds=3600)
+
+
 @pytest.fixture(scope="session")
 def service(machine: Machine, scenario: Scenario) -> Service:
     """The service of the inventory."""
@@ -21,7 +33,9 @@ def service(machine: Machine, scenario: Scenario) -> Service:
 
 
 @pytest.fixture(scope="session")
-def small_engine() -> dict[str, Any]:
-    """Variables of the small engine (lab/small_engine) in the place of vLLM: an upgrade like another one, which is built and starts in a moment."""
-    inventory = ROOT / "lab" / "small_engine" / "inventory" / "group_vars" / "all.yml"
-    return {name: value for name, value in yaml.safe_load(inventory.read_text(encoding="utf-8")).items() if name.startswith("vllm_")}
+def upgrade() -> dict[str, Any]:
+    """Variables of an upgrade: from vLLM to the small engine, which is built and starts in a moment; from the small engine to one with a package more."""
+    if not IS_VLLM:
+        return {"vllm_requirements": ["tabulate==0.9.0"]}
+    variables = yaml.safe_load((SMALL_ENGINE / "group_vars" / "all.yml").read_text(encoding="utf-8"))
+    return {name: value for name, value in variables.items() if name.startswith("vllm_")}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A machine on which vLLM serves reboots, loses its power, and runs out of memory: it serves again without anybody's help."""
+"""A machine that serves reboots, loses its power, and runs out of memory: it serves again without anybody's help."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Power cuts in the middle of a change: it has changed nothing, and the next run makes it. The change is to the small engine, whose starts take seconds."""
+"""Power cuts in the middle of a change: it has changed nothing, and the next run makes it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MODELS = "/var/lib/inferops/models"
 
 
 def test_power_cut_while_building_the_next_release(
-    machine: Machine, service: Service, small_engine: dict[str, Any], killed_play: Callable[..., str], measured: Callable[[str, float], None]
+    machine: Machine, service: Service, upgrade: dict[str, Any], killed_play: Callable[..., str], measured: Callable[[str, float], None]
 ) -> None:
     """The service comes back on the release that it had."""
     before = machine.found(f"{RELEASES}/vllm-*")
-    killed_play(lambda: machine.found(f"{RELEASES}/.building-*/lib/python*/site-packages/torch"), "the build is under way", seconds=1500, variables=small_engine)
+    killed_play(lambda: machine.found(f"{RELEASES}/.building-*/lib/python*/site-packages/torch"), "the build is under way", seconds=1500, variables=upgrade)
     began = time.monotonic()
     machine.power_cut()
     measured("power cut while building an upgrade: the previous release", service.answers_since(began))
@@ -27,12 +27,12 @@ def test_power_cut_while_building_the_next_release(
 
 
 def test_site_completes_the_upgrade(
-    machine: Machine, play: Callable[..., Any], service: Service, small_engine: dict[str, Any], measured: Callable[[str, float], None]
+    machine: Machine, play: Callable[..., Any], service: Service, upgrade: dict[str, Any], measured: Callable[[str, float], None]
 ) -> None:
     """The next run builds it, whatever the cut left in uv's cache, and the service answers on it."""
     before = service.show("ExecStart")
     began = time.monotonic()
-    done = play(variables=small_engine)
+    done = play(variables=upgrade)
     assert done.status == 0, done.output
     service.keep_answer()
     measured("power cut while building an upgrade: site.yml, the new release", service.answers_since(began))
@@ -41,15 +41,15 @@ def test_site_completes_the_upgrade(
 
 
 def test_power_cut_while_downloading_again(
-    machine: Machine, service: Service, small_engine: dict[str, Any], killed_play: Callable[..., str], slow_mirror: None, play: Callable[..., Any],
+    machine: Machine, service: Service, upgrade: dict[str, Any], killed_play: Callable[..., str], slow_mirror: None, play: Callable[..., Any],
     measured: Callable[[str, float], None],
 ) -> None:  # fmt: skip
     """Weights that are gone are downloaded again; a power cut meanwhile leaves a service without weights, which the next run mends."""
     machine.output(f"systemctl stop {service.unit} && rm -rf {MODELS}/*/*.manifest.json {MODELS}/*/????????????????????????????????????????")
-    killed_play(lambda: machine.found(f"{MODELS}/*/*.partial/*"), "the download is under way", seconds=1500, variables=small_engine)
+    killed_play(lambda: machine.found(f"{MODELS}/*/*.partial/*"), "the download is under way", seconds=1500, variables=upgrade)
     machine.power_cut()
     assert not machine.found(f"{MODELS}/*/*.manifest.json")
     began = time.monotonic()
-    done = play(variables=small_engine)
+    done = play(variables=upgrade)
     assert done.status == 0, done.output
     measured("power cut while downloading weights: site.yml", service.answers_since(began))

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A full disk, a clock that jumps, an sshd on two ports: the service, the small engine, goes on, or comes back once the cause has passed."""
+"""A full disk, a clock that jumps, an sshd on two ports: the service goes on, or comes back once the cause has passed."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_full_disk_while_serving(full_disk: None, service: Service, measured: Ca
     measured("disk full, the service restarts", service.answers_since(began))
 
 
-def test_site_on_a_full_disk(full_disk: None, service: Service, small_engine: dict[str, Any], play: Callable[..., Any]) -> None:
+def test_site_on_a_full_disk(full_disk: None, service: Service, upgrade: dict[str, Any], play: Callable[..., Any]) -> None:
     """A change that needs room ends with an error that names the disk; the service is left alone."""
     before = service.show("MainPID")
-    done = play(variables={**small_engine, "vllm_requirements": ["tabulate==0.9.0"]})
+    done = play(variables={**upgrade, "vllm_requirements": ["wcwidth==0.2.13"]})
     assert done.status != 0
     said = done.said.lower()
     assert "no space left" in said or "disk" in said or "free" in said, done.output
@@ -50,17 +50,17 @@ def test_site_on_a_full_disk(full_disk: None, service: Service, small_engine: di
     assert service.show("MainPID") == before and service.answers()
 
 
-def test_site_once_there_is_room(service: Service, small_engine: dict[str, Any], play: Callable[..., Any], measured: Callable[[str, float], None]) -> None:
+def test_site_once_there_is_room(service: Service, upgrade: dict[str, Any], play: Callable[..., Any], measured: Callable[[str, float], None]) -> None:
     """Nothing that was written by half stands in the way."""
     began = time.monotonic()
-    done = play(variables=small_engine)
+    done = play(variables=upgrade)
     assert done.status == 0, done.output
     measured("disk full, then room again: site.yml", service.answers_since(began))
 
 
 @pytest.mark.parametrize("jump", ["+400 days", "-3 days"])
 def test_clock_jumps(
-    jump: str, service: Service, small_engine: dict[str, Any], clock: Callable[[str], None], play: Callable[..., Any], measured: Callable[[str, float], None]
+    jump: str, service: Service, upgrade: dict[str, Any], clock: Callable[[str], None], play: Callable[..., Any], measured: Callable[[str, float], None]
 ) -> None:
     """The service answers on, restarts in the usual time, and a run finds nothing to do."""
     clock(jump)
@@ -69,15 +69,15 @@ def test_clock_jumps(
     service.machine.output(f"systemctl restart --no-block {service.unit}")
     time.sleep(2)
     measured(f"clock {jump}, the service restarts", service.answers_since(began))
-    done = play(variables=small_engine)
+    done = play(variables=upgrade)
     assert done.status == 0 and [counts["changed"] for counts in done.recap.values()] == [0], done.output
 
 
-def test_two_ports(machine: Machine, service: Service, small_engine: dict[str, Any], play: Callable[..., Any], measured: Callable[[str, float], None]) -> None:
+def test_two_ports(machine: Machine, service: Service, upgrade: dict[str, Any], play: Callable[..., Any], measured: Callable[[str, float], None]) -> None:
     """An sshd on two ports: a run opens the second in the firewall before anyone needs it, and both are open after a reboot."""
     machine.output("echo 'Port 2222' >/etc/ssh/sshd_config.d/second.conf && systemctl restart ssh")
     assert not machine.listens(2222), "the firewall had the port open before the run"
-    done = play(variables=small_engine)
+    done = play(variables=upgrade)
     assert done.status == 0, done.output
     assert machine.listens(22) and machine.listens(2222)
     began = time.monotonic()
