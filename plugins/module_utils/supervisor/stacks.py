@@ -27,7 +27,8 @@ MOST_BYTES = 512 * 1024
 def dump(pids: t.Iterable[int], seconds: float = PRINT_SECONDS) -> None:
     """Have Python processes print the stacks of their threads, which ends them; wait until they have."""
     asked = {}
-    for pid in pids:
+    # 0 is a program that has just ended. A signal to it would go to the supervisor's own process group.
+    for pid in filter(None, pids):
         fields = processes.stat(pid)
         try:
             os.kill(pid, signal.SIGABRT)
