@@ -4,7 +4,7 @@
 """A virtual machine of the lab: machine.py start|cut|remove|status FOLDER [OPTIONS]
 
 C(start) creates FOLDER with a copy of the disk that C(build.sh) made, and starts the machine. The options of the first start are kept in
-FOLDER: C(start FOLDER) alone starts the same machine again, on its own disk. C(cut) takes the power away: what the machine has not
+FOLDER: C(start FOLDER) alone starts the same machine again, on its own disk; so goes on one of kind V(uml) that reboots, which ends. C(cut) takes the power away: what the machine has not
 written to its disk is lost. C(remove) does that and removes the machine's disk and its network interface. C(status) prints V(running) or
 V(off). A command that finds nothing to do says nothing.
 
@@ -115,6 +115,8 @@ class Machine:
             return [
                 "linux.uml", f"mem={memory}M", f"ubd0={self.disk}", "root=/dev/ubda", "rw", f"vec0:transport=tap,ifname={self.interface},depth=128,gro=1",
                 f"uml_dir={self.folder}/", "umid=uml", "con=null", "con0=null,fd:1", "console=tty0",
+                # It ends at a reboot. It would replace itself otherwise, and could not open its network interface, which it still has open.
+                "noreboot",
             ]  # fmt: skip
         # icount: the machine's clock counts its instructions. With the controller's clock the kernel's own limits (the test of its timer, ACPI's
         # loops, the wait for a disk) expire on a controller whose CPUs are busy. It emulates one CPU at a time.

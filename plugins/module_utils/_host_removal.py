@@ -29,7 +29,7 @@ _UNITS = ("vllm-*.service", "ray-head-*.service", "ray-worker-*.service", "infer
 # Managed files in each folder of the state directory.
 _STATE = {
     "checked": ("*",), "jobs": ("inferops-*.json", "inferops-share.conf", "release-*.json", "release-*.json.new"),
-    "served": ("*.json", "*.json.new", ".*.json.new"),
+    "served": ("*.json", "*.json.new", ".*.json.new", "*.previous", "*.previous.new", ".*.previous.new"),
     "progress": ("inferops-*.json", "inferops-*.json.new"),
     "failures": ("vllm-*", "ray-head-*", "ray-worker-*"), "verified": ("*.json", "*.json.new"),
     "firewall": ("before-first-change", "before-first-change.partial", "former", "former.partial", "returned", "return.sh", "lock"),

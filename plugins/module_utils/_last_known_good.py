@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The last known good state of a service, which has passed the health gate: unit, environment file, and the release and weights that they need.
 
-It is one file, readable by root alone and replaced atomically: after a crash it has either the previous or the new state.
+It is one file, readable by root alone and replaced atomically: after a crash it has either the previous or the new state. Beside it are the states that
+it has replaced, to which an operator or a stopped rollout can go back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import json
 import os
 
 from . import _writing
+
+
+# How many earlier states are kept.
+EARLIER = 3
 
 
 @dataclasses.dataclass
@@ -32,6 +37,10 @@ class State:
     def differs(self) -> bool:
         """Whether the files on the disk differ from these."""
         return [read(self.unit_file), read(self.environment_file)] != [self.unit_text, self.environment_text]
+
+    def has_files_of(self, other: State) -> bool:
+        """Whether both states have the same files."""
+        return (self.unit_text, self.environment_text) == (other.unit_text, other.environment_text)
 
     def missing(self) -> list[str]:
         """Return the paths that it needs and that no longer exist on the host."""
@@ -58,10 +67,40 @@ def load(path: str) -> State | None:
         return None
 
 
+def earlier_file(path: str) -> str:
+    """The file of the states before the one in a file. Its name does not end in .json: their releases and weights may be pruned."""
+    return path[: -len(".json")] + ".previous" if path.endswith(".json") else path + ".previous"
+
+
+def earlier(path: str) -> list[State]:
+    """Return the states before the one in a file, the latest first."""
+    try:
+        with open(earlier_file(path), encoding="utf-8") as file:
+            return [State(**item) for item in json.load(file)]
+    except (FileNotFoundError, ValueError, TypeError):
+        return []
+
+
 def write(path: str, state: State) -> None:
-    """Replace the previous state by a new one."""
+    """Replace the present state by a new one, and keep it among the earlier ones."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    former = load(path)
+    if former is not None and not former.has_files_of(state):
+        keep_earlier(path, [former, *(one for one in earlier(path) if not one.has_files_of(state) and not one.has_files_of(former))])
     _writing.replace_json(path, dataclasses.asdict(state), 0o600, durable=True, indent=1)
+
+
+def keep_earlier(path: str, states: list[State]) -> None:
+    """Replace the earlier states."""
+    _writing.replace_json(earlier_file(path), [dataclasses.asdict(state) for state in states[:EARLIER]], 0o600, durable=True, indent=1)
+
+
+def abandon(path: str) -> None:
+    """Make the latest earlier state the last known good one, and forget the present one, which one replica alone has had."""
+    states = earlier(path)
+    if states:
+        _writing.replace_json(path, dataclasses.asdict(states[0]), 0o600, durable=True, indent=1)
+        keep_earlier(path, states[1:])
 
 
 def read(path: str) -> str:

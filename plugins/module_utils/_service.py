@@ -84,7 +84,8 @@ class Service:
 
     def leftovers(self) -> list[str]:
         """Return the paths that are removed with an absent service."""
-        return [path for path in (self.path, self.environment_file, self.cache, self.served, *self.folders, self.supervisor_folder) if path]
+        served = [self.served, _last_known_good.earlier_file(self.served)] if self.served else []
+        return [path for path in (self.path, self.environment_file, self.cache, *served, *self.folders, self.supervisor_folder) if path]
 
     def was_checked(self) -> bool:
         """Whether the present start has passed the health gate."""

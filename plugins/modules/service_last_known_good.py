@@ -16,13 +16,19 @@ description:
   - V(restore) stops and disables a service without a last known good state, or whose previous release or weights no longer exist, since it would fail
     again on each restart. The next run of M(inferops.gpu.service_state) enables and starts it again.
   - If the files of a service are those of the last known good state, V(restore) leaves the service unchanged, and systemd keeps restarting it.
+  - V(revert) goes one state further back. It restores the last known good state if the files differ from it, else the state before that one. A service
+    without such a state, or whose release or weights no longer exist, stays unchanged.
   - Does not wait until the services are ready. Use M(inferops.gpu.follow_unit) for that.
 options:
   action:
     description: What to do.
     type: str
-    choices: [record, restore]
+    choices: [record, restore, revert]
     required: true
+  abandon:
+    description: For V(revert), whether to forget the state that the service leaves, so that no later V(revert) returns to it.
+    type: bool
+    default: false
   services:
     description: The units of the services.
     type: list
@@ -109,11 +115,11 @@ outcomes:
   description: >-
     By service, the C(action), one of V(restored), V(unchanged), V(stopped) and V(failed), the restored C(release), the time when that state was recorded
     (C(kept)), and, if nothing was restored, the reason (C(why)).
-  returned: with O(action=restore)
+  returned: with O(action=restore) and O(action=revert)
   type: dict
 restored:
-  description: Names of the services that were restored to their last known good state.
-  returned: with O(action=restore)
+  description: Names of the services of which a state was restored.
+  returned: with O(action=restore) and O(action=revert)
   type: list
   elements: str
 """
@@ -127,12 +133,14 @@ from ..module_utils import _former_unit, _last_known_good, _service, _systemd, _
 from ..module_utils._service_options import UNIT, services
 
 Item = t.Mapping[str, t.Any]
+Find = t.Callable[[Item], t.Optional[_last_known_good.State]]
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "action": {"type": "str", "choices": ["record", "restore"], "required": True},
+            "action": {"type": "str", "choices": ["record", "restore", "revert"], "required": True},
+            "abandon": {"type": "bool", "default": False},
             "services": services(UNIT, {
                 "name": {"type": "str", "required": True},
                 "served": {"type": "path", "required": True},
@@ -146,8 +154,15 @@ def main() -> None:
         supports_check_mode=True,
     )
     items = module.params["services"]
-    if module.params["action"] == "restore":
-        module.exit_json(**restore_all(items, module.check_mode))
+    if module.params["action"] != "record":
+        find = last_known_good if module.params["action"] == "restore" else one_back
+        found = restore_all(items, find, module.check_mode)
+        for item in items if module.params["abandon"] and not module.check_mode else []:
+            # Unless it went back to the last known good state, which stays what it is.
+            kept = _last_known_good.load(item["served"])
+            if found["outcomes"][item["name"]]["action"] == "restored" and kept is not None and kept.differs():
+                _last_known_good.abandon(item["served"])
+        module.exit_json(**found)
     for item in items if not module.check_mode else []:
         try:
             record(item)
@@ -172,18 +187,34 @@ def record(item: Item) -> None:
         file.write(service.properties()["InvocationID"])
 
 
-def restore_all(items: t.Sequence[Item], check_mode: bool) -> dict[str, t.Any]:
-    """Restore what can be restored, and return the module's result."""
+def last_known_good(item: Item) -> _last_known_good.State | None:
+    """Return the last known good state of a service."""
+    return _last_known_good.load(item["served"])
+
+
+def one_back(item: Item) -> _last_known_good.State | None:
+    """Return the last known good state of a service whose files differ from it, else the state before."""
+    kept = _last_known_good.load(item["served"])
+    if kept is not None and kept.differs():
+        return kept
+    return next(iter(_last_known_good.earlier(item["served"])), None)
+
+
+def restore_all(items: t.Sequence[Item], find: Find, check_mode: bool) -> dict[str, t.Any]:
+    """Restore what can be restored, and return the module's result.
+
+    :param find: returns the state of a service to restore
+    """
     # Stop all units before restoring any: units of one service share folders, whose owner may change.
     for item in items if not check_mode else []:
         try:
-            stop_what_goes_back(item)
+            stop_what_goes_back(item, find(item))
         except RuntimeError:
             continue  # C(restore) below stops it again and reports the error.
     outcomes: dict[str, dict[str, t.Any]] = {}
     for item in items:
         try:
-            outcomes[item["name"]] = restore(item, check_mode)
+            outcomes[item["name"]] = restore(item, find, check_mode)
         except (RuntimeError, OSError) as error:
             # Continue with the other services.
             outcomes[item["name"]] = {"action": "failed", "why": f"the rollback failed: {error}"}
@@ -194,19 +225,20 @@ def restore_all(items: t.Sequence[Item], check_mode: bool) -> dict[str, t.Any]:
     }
 
 
-def stop_what_goes_back(item: Item) -> None:
+def stop_what_goes_back(item: Item, kept: _last_known_good.State | None) -> None:
     """Stop a service that is going to be rolled back, with the settings of the unit that started it. Raises RuntimeError."""
     service = _service.Service(item["unit"], item["environment_file"], None, "present", item["served"])
-    kept = _last_known_good.load(item["served"])
     if kept is not None and kept.differs() and not nothing_to_go_back_to(service, kept):
         service.stop()
 
 
-def restore(item: Item, check_mode: bool) -> dict[str, t.Any]:
-    """Restore one service, or stop it when there is nothing to restore, and return the outcome. Raises RuntimeError and OSError."""
+def restore(item: Item, find: Find, check_mode: bool) -> dict[str, t.Any]:
+    """Restore one service, and return the outcome. Without a last known good state stop it. Raises RuntimeError and OSError."""
     service = _service.Service(item["unit"], item["environment_file"], None, "present", item["served"])
-    kept = _last_known_good.load(item["served"])
+    kept = find(item)
     why = nothing_to_go_back_to(service, kept)
+    if (kept is None or why) and find is one_back:
+        return {"action": "unchanged", "why": why if kept is not None else "this host has no state from before the last known good one"}
     if kept is None or why:
         if not check_mode:
             service.stop()

@@ -9,6 +9,7 @@
 | C(hang) | the engine answers no request any more; C(/health) still answers 200 |
 | C(device_error) | the next request has the engine print this error of a GPU, and then hang |
 | C(status) | HTTP status of every completion |
+| C(token_delay) | seconds between two tokens of a stream |
 | C(ignore_sigterm) | SIGTERM ends no process of the engine |
 | C(once) | all of this is for engines that had started before the file was written, and not for the next one |
 """
@@ -22,7 +23,7 @@ import typing as t
 
 # In memory: a machine that is rebooted starts without misbehaviour.
 PATH = os.environ.get("SMALL_ENGINE_MISBEHAVIOUR", "/run/small-engine.json")
-KEYS = ("exit_at_start", "start_delay", "exit_after", "exit_status", "hang", "device_error", "status", "ignore_sigterm", "once")
+KEYS = ("exit_at_start", "start_delay", "exit_after", "exit_status", "hang", "device_error", "status", "token_delay", "ignore_sigterm", "once")
 # When this engine started; its other processes are forked.
 START = time.time()
 

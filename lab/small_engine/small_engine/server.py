@@ -16,6 +16,8 @@ import typing as t
 from . import VERSION, misbehaviour
 from .channel import Channel
 
+# Held while the number of streams changes.
+COUNTING = threading.Lock()
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
 
 
@@ -34,6 +36,8 @@ class Engine:
         self._channel = channel
         self._numbers = itertools.count()
         self._waiting: dict[int, queue.SimpleQueue[dict[str, t.Any] | None]] = {}
+        # Streams that are being sent. vLLM counts them as running until their last token.
+        self.streams = 0
         self.counters = {"prompt_tokens_total": 0, "generation_tokens_total": 0, "num_requests_running": 0}
         self.died = threading.Event()
 
@@ -56,8 +60,8 @@ class Engine:
 
     @property
     def in_flight(self) -> int:
-        """How many requests wait for their answers."""
-        return len(self._waiting)
+        """How many requests wait for their answers, or are being answered."""
+        return len(self._waiting) + self.streams
 
     def complete(self, prompt: str, tokens: int) -> str:
         """The engine's answer. Raises Refused when the engine ends before it."""
@@ -114,7 +118,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(404, {"detail": "Not Found"})
             return
         try:
-            self.answer(200, self.completion(path, body))
+            found = self.completion(path, body)
+            if json.loads(body).get("stream"):
+                self.stream(path, found)
+            else:
+                self.answer(200, found)
         except Refused as refused:
             self.answer(refused.status, {"error": {"message": str(refused), "type": refused.kind, "param": None, "code": refused.status}})
 
@@ -130,8 +138,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             prompt = asked["prompt"] if path == COMPLETIONS else asked["messages"][-1]["content"]
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise Refused(400, "BadRequestError", f"the request is not valid: {type(error).__name__}: {error}") from None
-        if not isinstance(prompt, str) or not isinstance(tokens, int) or tokens < 1 or asked.get("stream"):
-            raise Refused(400, "BadRequestError", "the small engine takes one text as prompt, a positive max_tokens, and does not stream")
+        if not isinstance(prompt, str) or not isinstance(tokens, int) or tokens < 1:
+            raise Refused(400, "BadRequestError", "the small engine takes one text as prompt, and a positive max_tokens")
         if model is not None and model not in self.names:
             raise Refused(404, "NotFoundError", f"The model `{model}` does not exist.")
         size = len(prompt.split())
@@ -154,7 +162,39 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def metrics(self) -> bytes:
         """The engine's counters in the format of Prometheus."""
         labels = f'{{engine="0",model_name="{self.names[0]}"}}'
-        return "".join(f"vllm:{name}{labels} {float(value)}\n" for name, value in self.engine.counters.items()).encode()
+        counters = {**self.engine.counters, "num_requests_running": self.engine.counters["num_requests_running"] + self.engine.streams}
+        return "".join(f"vllm:{name}{labels} {float(value)}\n" for name, value in counters.items()).encode()
+
+    def stream(self, path: str, found: dict[str, t.Any]) -> None:
+        """Send an answer word by word, as server-sent events in chunks."""
+        choice = found["choices"][0]
+        text = choice["message"]["content"] if path == CHAT else choice["text"]
+        words = [f" {word}" for word in text.split()]
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with COUNTING:
+            self.engine.streams += 1
+        try:
+            for number, word in enumerate(words):
+                time.sleep(misbehaviour.get("token_delay") or 0)
+                said = {"delta": {"content": word}} if path == CHAT else {"text": word}
+                reason = "length" if number == len(words) - 1 else None
+                self.event({**found, "object": found["object"] + (".chunk" if path == CHAT else ""), "choices": [{"index": 0, **said, "finish_reason": reason}]})
+            self.chunk(b"data: [DONE]\n\n")
+            self.chunk(b"")
+        finally:
+            with COUNTING:
+                self.engine.streams -= 1
+
+    def event(self, body: t.Any) -> None:
+        """Send an event of a stream."""
+        self.chunk(b"data: " + json.dumps({key: value for key, value in body.items() if key != "usage"}).encode() + b"\n\n")
+
+    def chunk(self, data: bytes) -> None:
+        """Send a chunk; an empty one ends the answer."""
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     def answer(self, status: int, body: t.Any) -> None:
         """Send an answer: bytes, or an object as JSON."""

@@ -35,6 +35,11 @@ def read(api: _openai_api.Api) -> Metrics | None:
         text = api.read("/metrics", timeout=SECONDS).decode(errors="replace")
     except _openai_api.ApiError:
         return None
+    return parse(text)
+
+
+def parse(text: str) -> Metrics | None:
+    """Return the reading in the text of /metrics; None when it is not that of vLLM."""
     try:
         work = [float(value) for value in _WORK.findall(text)]
         running, waiting = (int(sum(map(float, pattern.findall(text)))) for pattern in (_RUNNING, _WAITING))

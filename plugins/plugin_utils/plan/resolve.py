@@ -20,6 +20,7 @@ from .inputs.settings import proxies
 from .output.document import host_document
 from .placement.draft import HostDraft, draft_service
 from .placement.multi_node import assemble
+from .placement.replicas import replicas_of
 from .vllm.tables import Tables
 
 # Checks that run while the inventory is read, outside the package checks.
@@ -79,7 +80,8 @@ def resolve(
             errors.append(finding)
         else:
             warnings.append(finding)
-    documents = {} if errors else {draft.name: host_document(draft, defined_in[draft.name]) for draft in drafts}
+    replicas = replicas_of(drafts)
+    documents = {} if errors else {draft.name: host_document(draft, defined_in[draft.name], replicas) for draft in drafts}
     return Plan(documents, list(dict.fromkeys(errors)), render_warnings(warnings))
 
 

@@ -69,7 +69,14 @@ class Machine:
         before = self.boot_id()
         # The connection may end before the command does.
         self.run("systemctl reboot")
+        wait_until(lambda: self.is_off() or self.boot_id() not in ("", before), 600, f"{self.name} goes down", every=2)
+        # User Mode Linux ends there.
+        self.power("start")
         self.booted(before)
+
+    def is_off(self) -> bool:
+        """Whether the machine has ended."""
+        return subprocess.run([POWER, "status", str(self.folder)], check=True, capture_output=True, text=True).stdout.strip() == "off"
 
     def found(self, pattern: str) -> list[str]:
         """Paths that match a shell pattern."""

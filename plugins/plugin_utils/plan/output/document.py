@@ -37,10 +37,11 @@ T = TypeVar("T")
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def host_document(host: HostDraft, defined_in: list[str]) -> dict[str, Any]:
+def host_document(host: HostDraft, defined_in: list[str], replicas: Mapping[str, list[str]]) -> dict[str, Any]:
     """The resolved plan of a host without errors.
 
     :param defined_in: the variables that define its services
+    :param replicas: hosts of each service's replicas
     """
     settings = host.settings
     releases = {draft.release.name: _release(draft) for draft in host.services}
@@ -67,7 +68,7 @@ def host_document(host: HostDraft, defined_in: list[str]) -> dict[str, Any]:
         releases=list(releases.values()),
         weights=[weights[name] for name in dict.fromkeys(one.name for one in needed)],
         weights_share_peers=_share_peers(host),
-        services=[_present(host, draft) for draft in host.services] + [_absent(host, service) for service in host.absent],
+        services=[_present(host, draft, replicas) for draft in host.services] + [_absent(host, service) for service in host.absent],
         defined_in=defined_in,
     )
     return asdict(plan)
@@ -88,7 +89,7 @@ def _release(draft: ServiceDraft) -> types.Release:
     return types.Release(**{**found, "source": types.Source(**found["source"]), "index": types.Index(**found["index"])})
 
 
-def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
+def _present(host: HostDraft, draft: ServiceDraft, replicas: Mapping[str, list[str]]) -> types.Service:
     service = draft.service
     settings = host.settings
     weights = draft.weights.to_dict() if draft.weights else {}
@@ -152,6 +153,7 @@ def _present(host: HostDraft, draft: ServiceDraft) -> types.Service:
         "served_model_names": list(service.served_model_names) or [service.name],
         "node": _node(draft),
         "missing_account": _missing_account(host, document),
+        "replicas": [] if draft.is_distributed else replicas.get(str(service.name), []),
     }
     beside |= {"memory": _typed(types.Memory, memory_document(host, draft)), "stages": _typed(types.Stages, stages_document(host, draft))}
     return types.Service(**{

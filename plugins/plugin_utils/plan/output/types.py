@@ -257,6 +257,7 @@ class Service(RemovedService):
     arguments_checked: bool = doc("Whether the plan has checked all argument values by the rules of this version's own parser.")
     arguments_stamp: str = doc("File with the digest of the service when the engine last accepted its arguments.")
     has_api_key: bool = doc("Whether the service has an API key. The key itself is never part of the plan.")
+    replicas: list[str] = doc("Hosts with a replica of the service, this one too, in the order of the inventory; empty for multi-node services.")
     node: Optional[dict[str, Any]] = doc("This host's node of a multi-node service; null for other services.")
     timeouts: Timeouts = doc("Timeouts of the unit.")
     all_weights: list[str] = doc("Names of all weights that the service reads.")

@@ -5,7 +5,7 @@ on one host; those of multi-node services are in node_units."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
 from ..inputs.settings.accounts import account_name
@@ -37,6 +37,10 @@ class ServiceUnit:
     what: str
     # Directories that are removed with the service.
     folders: list[str]
+    # Commands that run as root: the first closes the API's port to new connections and waits for running requests, before the unit stops; the second
+    # opens the port again. Empty for units without an API of their own, and for multi-node services, whose nodes stop together.
+    drain: list[str] = field(default_factory=list)
+    undrain: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -46,7 +50,20 @@ def single_unit(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url
     """The unit of a service on one host."""
     unit = draft.service.unit
     flags = {"name": host.name, "what": "the engine", **engine_flags(host, draft, local_url)}
-    return service_unit(host, draft, unit, str(draft.service.name), "single", flags, argv, draft.environment)
+    made = service_unit(host, draft, unit, str(draft.service.name), "single", flags, argv, draft.environment)
+    if local_url is None:
+        return made
+    drain, undrain = (
+        program(host.settings.host_install_dir, "drain", action, f"--unit={unit}", f"--engine={local_url}", *options)
+        for action, options in (("close", [f"--timeout={_drain_seconds(host, draft)}"]), ("open", []))
+    )
+    return replace(made, drain=drain, undrain=undrain)
+
+
+def _drain_seconds(host: HostDraft, draft: ServiceDraft) -> int:
+    """Seconds that running requests get before the unit stops: the engine's own shutdown timeout, or the setting where the engine has none
+    (Transformers, vLLM before 0.18)."""
+    return draft.shutdown_timeout if "shutdown_timeout" in draft.arguments else host.settings.model_service_shutdown_timeout
 
 
 def engine_flags(host: HostDraft, draft: ServiceDraft, local_url: str | None) -> dict[str, Any]:

@@ -30,7 +30,7 @@ PLAY = """
       timeouts: {{start: 9, stop: 9}}
       tls: null
       node: null
-      supervised: {{what: the engine, runtime: r, writable: [/c], own_folders: [own], shared_memory: ""}}
+      supervised: {{drain: [], undrain: [], what: the engine, runtime: r, writable: [/c], own_folders: [own], shared_memory: ""}}
       unit: vllm-m.service
       account: {{user: u, group: g}}
     plan_host: {{account: {{group: g}}}}

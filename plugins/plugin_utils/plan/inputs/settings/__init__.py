@@ -14,7 +14,7 @@ from ... import values
 from ...errors import InvalidValue, PlanError, is_secret_name, shown
 from ...versions import Version
 from ...vllm import environments
-from . import accounts, cuda as cuda_settings, interpreters, kernel, networks, proxies, sharing, sources
+from . import accounts, cuda as cuda_settings, interpreters, kernel, networks, proxies, rollout, sharing, sources
 
 _SECONDS = values.integer(1, 7 * 24 * 3600)
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[A-Za-z0-9._,\s-]*\])?\s*")
@@ -153,6 +153,8 @@ class Settings:
     model_service_probe_timeout: int = setting(_SECONDS)
     model_service_liveness_timeout: int = setting(_SECONDS)
     model_service_restart: bool
+    model_service_max_unavailable: str = setting(rollout.max_unavailable)
+    model_service_min_ready_seconds: int = setting(values.integer(0, 3600))
     model_service_environment: dict[str, str | None]
     multi_node_ray_version: Version
     multi_node_ray_temp_dir: str = setting(values.path)

@@ -1,0 +1,31 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""C(model_service_max_unavailable): how many replicas of a service may be unavailable at the same time, as a number or as a percentage.
+
+The name and the rounding (down) are those of Kubernetes' rolling updates; at least one replica changes at a time.
+"""
+
+from __future__ import annotations
+
+import re
+
+from typing import Any
+
+from ...errors import InvalidValue
+
+_NUMBER = re.compile(r"[1-9]\d{0,4}")
+_PERCENTAGE = re.compile(r"([1-9]\d?|100)%")
+
+
+def max_unavailable(value: Any) -> str:
+    """Read the setting. Raises InvalidValue."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or not (_NUMBER.fullmatch(text) or _PERCENTAGE.fullmatch(text)):
+        raise InvalidValue("this is neither a number of replicas from 1 on nor a percentage of them", "write a number, such as 1, or a percentage, such as 25%")
+    return text
+
+
+def batch_size(value: int | str, replicas: int) -> int:
+    """Return how many of these replicas change at the same time."""
+    match = _PERCENTAGE.fullmatch(str(value).strip())
+    return max(1, replicas * int(match[1]) // 100) if match else int(value)
