@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.settings.rollout import batch_size
-
 Service = t.Mapping[str, t.Any]
+
+
+def batch_size(max_unavailable: int | str, replicas: int) -> int:
+    """Return how many of these replicas change at the same time: a number, or a percentage of them, rounded down, at least one."""
+    text = str(max_unavailable).strip()
+    return max(1, replicas * int(text[:-1]) // 100) if text.endswith("%") else max(1, int(text))
 
 
 def rollout_steps(

@@ -330,10 +330,13 @@ def service_of(unit: str) -> str:
 
 
 def unit_holds(text: str) -> dict[str, t.Any]:
-    """Return what a unit occupies according to its text: the port of its API, and GPUs by their indexes."""
+    """Return what a unit occupies according to its text: the port of its API, and GPUs by their indexes. And whether it is one of a multi-node service."""
     port = re.search(r"^\s+--port=(\d+)", text, flags=re.MULTILINE)
     named = re.search(r"CUDA_VISIBLE_DEVICES=([0-9]+(?:,[0-9]+)*)", text)
-    return {"port": int(port[1]) if port else 0, "gpus": [int(index) for index in named[1].split(",")] if named else None}
+    return {
+        "port": int(port[1]) if port else 0, "gpus": [int(index) for index in named[1].split(",")] if named else None,
+        "multi_node": re.search(r"^ExecStart=.*(?:\\\n.*)*?\bsupervisor\b[\s\\]+(?:leader|worker)\b", text, flags=re.MULTILINE) is not None,
+    }
 
 
 def complete_weights(directory: str) -> list[str]:

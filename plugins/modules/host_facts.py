@@ -177,8 +177,8 @@ host:
     services:
       description: >-
         Units of model services of this collection, with C(unit), C(service), the C(active) state (C(ActiveState)), C(enabled) (C(UnitFileState)),
-        C(status) (C(StatusText)), the C(port) of the API (0 without one), the C(gpus) that the service uses (null if unknown), and the C(digest)
-        (sha256) of the unit file (empty unless root owns the file and its mode is 0644).
+        C(status) (C(StatusText)), the C(port) of the API (0 without one), the C(gpus) that the service uses (null if unknown), whether the
+        service is a C(multi_node) service, and the C(digest) (sha256) of the unit file (empty unless root owns the file and its mode is 0644).
       type: list
     releases:
       description: Names of complete releases.

@@ -52,7 +52,9 @@ options:
         type: path
         required: true
       release:
-        description: For V(record), the name of the unit's release. Releases of recorded states are not pruned.
+        description: >-
+          For V(record), the name of the unit's release. Releases of recorded states are not pruned. If empty, release and weights are those of the earlier
+          state with the same files.
         type: str
         default: ""
       release_path:
@@ -180,7 +182,10 @@ def record(item: Item) -> None:
     # The running process may be older than the files: then nothing is known about the files.
     if service.runs_current_files() and not dataclasses.replace(service, served=item["served"]).is_kept():
         places = (item["release"], item["release_path"], item["weights_path"])
-        _last_known_good.write(item["served"], _last_known_good.of_disk(item["name"], service.path, service.environment_file, *places))
+        state = _last_known_good.of_disk(item["name"], service.path, service.environment_file, *places)
+        # After a return to an earlier state only its record has the release.
+        known = None if item["release"] else next((one for one in _last_known_good.earlier(item["served"]) if one.has_files_of(state)), None)
+        _last_known_good.write(item["served"], state if known is None else dataclasses.replace(known, kept=state.kept))
     if service.runs_current_files() and item["arguments"]:
         _writing.replace(item["arguments"]["stamp"], item["arguments"]["digest"], durable=True)
     with open(service.checked_record, "w", encoding="utf-8") as file:

@@ -78,11 +78,6 @@ options:
     type: list
     elements: str
     default: []
-  restart:
-    description: Units to restart even if nothing has changed.
-    type: list
-    elements: str
-    default: []
   held:
     description: Units to leave unchanged, even if they need a restart.
     type: list
@@ -157,7 +152,6 @@ def main() -> None:
                 },
             },
             "rewritten": {"type": "list", "elements": "str", "default": []},
-            "restart": {"type": "list", "elements": "str", "default": []},
             "held": {"type": "list", "elements": "str", "default": []},
             "start": {"type": "bool", "default": True},
         },
@@ -179,7 +173,6 @@ def main() -> None:
         for item in written if not module.check_mode else []:
             _writing.replace(item["path"], texts[item["path"]], 0o600, durable=True)
         rewritten = [*module.params["rewritten"], *(item["unit"] for item in written)] if module.check_mode else []
-        rewritten += module.params["restart"]
         actions, waiting = bring([service for service in wanted if service.unit not in held], module.params["start"], rewritten, module.check_mode)
     except (RuntimeError, OSError) as error:
         module.fail_json(msg=str(error))

@@ -149,8 +149,8 @@ def test_what_operators_get_wrong(pair: Pair, play: Callable[..., Play], scenari
     """A service that does not exist, and no service at all for a whole inventory: refused, and nothing is touched."""
     before = generations(pair)
     for name, variables, words in (
-        ("stop", {"stop_service": "twni"}, "stop_service: there is no service twni"),
-        ("rollback", {}, "rollback_service: there is no service"),
+        ("stop", {"stop_service": "twni"}, "stop_service: no host of this run has a service twni"),
+        ("rollback", {}, "rollback_service: no host of this run has a service with an empty name"),
     ):
         done = play(variables=variables, scenario=replace(scenario, playbook=f"playbooks/{name}.yml"))
         assert done.status != 0 and words in done.said, done.output[-2000:]

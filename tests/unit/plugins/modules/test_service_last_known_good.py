@@ -56,10 +56,14 @@ class Host:
 
     def passed(self) -> None:
         """What follows an answer of the service; the process runs what is on the disk."""
+        self.passed_files()
+        self.mark()
+
+    def passed_files(self) -> None:
+        """The process runs what is on the disk."""
         service = _service.Service("vllm-a.service", str(self.environment), None, "present")
         lines = [f"{_service.checksum(str(path))}  {path}\n" for path in (self.unit, self.environment)]
         Path(service.started_record).write_text("".join(lines) + "NeedDaemonReload=no\n")
-        self.mark()
 
     def mark(self) -> None:
         service_last_known_good.record(self.item())
@@ -110,7 +114,7 @@ def test_a_run_that_dies_between_keeping_and_marking_is_followed_by_a_check(host
 def test_going_back_puts_both_files_back_after_the_stop(host: Host) -> None:
     host.keep()
     host.change()
-    done = service_last_known_good.restore(host.item(), check_mode=False)
+    done = service_last_known_good.restore(host.item(), service_last_known_good.last_known_good, check_mode=False)
     assert (done["action"], done["release"]) == ("restored", "r1")
     assert host.unit.read_text() == UNIT and host.environment.read_bytes() == SECRETS.encode()
     assert (os.stat(host.unit).st_mode & 0o777, os.stat(host.environment).st_mode & 0o777) == (0o644, 0o600)
@@ -120,12 +124,12 @@ def test_going_back_puts_both_files_back_after_the_stop(host: Host) -> None:
 def test_check_mode_changes_nothing(host: Host) -> None:
     host.keep()
     host.change()
-    assert service_last_known_good.restore(host.item(), check_mode=True)["action"] == "restored"
+    assert service_last_known_good.restore(host.item(), service_last_known_good.last_known_good, check_mode=True)["action"] == "restored"
     assert host.calls == [] and "new" in host.unit.read_text()
 
 
 def test_a_service_that_never_passed_is_stopped_and_disabled(host: Host) -> None:
-    done = service_last_known_good.restore(host.item(), check_mode=False)
+    done = service_last_known_good.restore(host.item(), service_last_known_good.last_known_good, check_mode=False)
     assert done == {"action": "stopped", "why": "it has never passed the health gate on this host"}
     assert [name for name, _files in host.calls] == ["stop", "disable"]
 
@@ -133,7 +137,7 @@ def test_a_service_that_never_passed_is_stopped_and_disabled(host: Host) -> None
 def test_what_served_before_is_left_to_systemd(host: Host) -> None:
     """The same files fail that served before: a GPU is taken, a disk full. There is nothing to go back to."""
     host.keep()
-    assert service_last_known_good.restore(host.item(), check_mode=False)["action"] == "unchanged"
+    assert service_last_known_good.restore(host.item(), service_last_known_good.last_known_good, check_mode=False)["action"] == "unchanged"
     assert host.calls == []
 
 
@@ -142,7 +146,7 @@ def test_a_service_that_cannot_be_restored_does_not_keep_the_others(host: Host, 
     host.keep()
     host.change()
     monkeypatch.setattr(_last_known_good.State, "restore", lambda _state: (_ for _ in ()).throw(OSError("disk full")))
-    done = service_last_known_good.restore_all([host.item(), {**host.item(), "name": "b", "served": "/no/such"}], check_mode=False)
+    done = service_last_known_good.restore_all([host.item(), {**host.item(), "name": "b", "served": "/no/such"}], service_last_known_good.last_known_good, check_mode=False)
     assert done["outcomes"]["a"] == {"action": "failed", "why": "the rollback failed: disk full"}
     assert (done["outcomes"]["b"]["action"], done["restored"], done["changed"]) == ("stopped", [], True)
     assert done["diff"] == {"before": {"b": "failed"}, "after": {"b": "stopped"}}
@@ -156,7 +160,7 @@ def test_without_the_former_release_or_weights_nothing_is_put_back(host: Host, g
         (host.release / "release.json").unlink()
     else:
         host.weights.rmdir()
-    done = service_last_known_good.restore(host.item(), check_mode=False)
+    done = service_last_known_good.restore(host.item(), service_last_known_good.last_known_good, check_mode=False)
     assert done["action"] == "stopped" and gone in done["why"]
     assert "new" in host.unit.read_text()
 
@@ -182,3 +186,71 @@ def test_what_a_dead_write_has_left_is_written_over(host: Host) -> None:
     left.chmod(0o644)
     _writing.replace(str(host.environment), "KEY=3\n", 0o600)
     assert host.environment.read_text() == "KEY=3\n" and not left.exists() and os.stat(host.environment).st_mode & 0o777 == 0o600
+
+
+def changed_and_passed(host: Host, text: str) -> None:
+    """Another unit passes the health gate."""
+    host.unit.write_text(f"# Managed by inferops.gpu\n# {text}\n")
+    host.passed()
+
+
+def unit_texts(states: list[_last_known_good.State]) -> list[str]:
+    return [state.unit_text.splitlines()[1] for state in states]
+
+
+def test_earlier_states_are_kept_for_root_alone(host: Host) -> None:
+    """The latest first, a few of them, each once, and under no name that keeps a release from being pruned."""
+    host.passed()
+    for text in ("b", "c", "b", "d", "e"):
+        changed_and_passed(host, text)
+    path = str(host.record)
+    assert unit_texts(_last_known_good.earlier(path)) == ["# d", "# b", "# c"]
+    earlier = Path(_last_known_good.earlier_file(path))
+    assert os.stat(earlier).st_mode & 0o777 == 0o600 and earlier.suffix != ".json"
+
+
+def revert(host: Host) -> dict[str, Any]:
+    return service_last_known_good.restore_all([host.item()], service_last_known_good.one_back, False)
+
+
+def test_an_operator_goes_one_state_back_and_forth(host: Host) -> None:
+    """Twice is where it began; a change that has not passed goes back to the last known good state."""
+    host.passed()
+    changed_and_passed(host, "b")
+    host.change()
+    assert revert(host)["outcomes"]["a"]["action"] == "restored" and "# b" in host.unit.read_text()
+    assert revert(host)["outcomes"]["a"]["action"] == "restored" and host.unit.read_text() == UNIT
+    # The release is that of the state's record.
+    item = {**host.item(), "release": "", "release_path": "", "weights_path": ""}
+    host.passed_files()
+    service_last_known_good.record(item)
+    kept = _last_known_good.load(str(host.record))
+    assert kept is not None and kept.release == "r1" and kept.unit_text == UNIT
+    assert revert(host)["outcomes"]["a"]["action"] == "restored" and "# b" in host.unit.read_text()
+
+
+def test_without_an_earlier_state_nothing_is_touched(host: Host) -> None:
+    """Not even stopped: it serves."""
+    host.passed()
+    host.calls.clear()
+    found = revert(host)
+    assert found["outcomes"]["a"] == {"action": "unchanged", "why": "this host has no state from before the last known good one"} and host.calls == []
+
+
+def test_an_earlier_state_whose_release_is_gone_is_not_restored(host: Host) -> None:
+    host.passed()
+    changed_and_passed(host, "b")
+    (host.release / "release.json").unlink()
+    host.calls.clear()
+    assert revert(host)["outcomes"]["a"]["action"] == "unchanged" and "# b" in host.unit.read_text() and host.calls == []
+
+
+def test_a_state_that_one_replica_alone_has_had_is_forgotten(host: Host) -> None:
+    """No later rollback returns to it."""
+    host.passed()
+    changed_and_passed(host, "b")
+    changed_and_passed(host, "c")
+    assert revert(host)["restored"] == ["a"]
+    _last_known_good.abandon(str(host.record))
+    kept = _last_known_good.load(str(host.record))
+    assert kept is not None and not kept.differs() and unit_texts(_last_known_good.earlier(str(host.record))) == ["# former"]

@@ -23,9 +23,3 @@ def max_unavailable(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, str)) or not (_NUMBER.fullmatch(text) or _PERCENTAGE.fullmatch(text)):
         raise InvalidValue("this is neither a number of replicas from 1 on nor a percentage of them", "write a number, such as 1, or a percentage, such as 25%")
     return text
-
-
-def batch_size(value: int | str, replicas: int) -> int:
-    """Return how many of these replicas change at the same time."""
-    match = _PERCENTAGE.fullmatch(str(value).strip())
-    return max(1, replicas * int(match[1]) // 100) if match else int(value)

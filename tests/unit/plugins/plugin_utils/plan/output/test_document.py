@@ -116,7 +116,10 @@ def test_a_whole_host(plan: Plans) -> None:
         "has_secrets": True,
         "what": "the engine",
         "folders": [FAILURES],
+        "drain": [*PROGRAM, "drain", "close", "--unit=vllm-qwen.service", f"--engine={present['local_url']}", "--timeout=30"],
+        "undrain": [*PROGRAM, "drain", "open", "--unit=vllm-qwen.service", f"--engine={present['local_url']}"],
     }
+    assert present.pop("replicas") == ["gpu1"]
     assert [(item["unit"], item["state"]) for item in present.pop("unit_states")] == [
         ("ray-worker-qwen.service", "absent"), ("ray-head-qwen.service", "absent"), ("vllm-qwen.service", "present"),
     ]
