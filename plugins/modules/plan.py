@@ -490,6 +490,10 @@ hosts:
         has_api_key:
           description: Whether the service has an API key. The key itself is never part of the plan.
           type: bool
+        replicas:
+          description: Hosts with a replica of the service, this one too, in the order of the inventory; empty for multi-node services.
+          type: list
+          elements: str
         node:
           description: This host's node of a multi-node service; null for other services.
           type: dict
