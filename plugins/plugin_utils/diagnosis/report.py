@@ -14,6 +14,7 @@ from . import clock, disk, firewall, fleet, gpus, kernel, ports, reach, versions
 from .host import Findings, Host
 
 WELL = "well"
+_UNPLANNED = "without a valid plan kernel parameters, names in certificates, nodes and servers of downloads are not compared"
 CHECKS: tuple[Callable[[Host], Findings], ...] = (ports.check, disk.check, gpus.check, firewall.check, kernel.check, clock.check)
 
 
@@ -63,9 +64,10 @@ def _plan(hosts: Sequence[Host], errors: Sequence[Mapping[str, Any]], message: s
 
 def _host(host: Host, findings: list[dict[str, Any]]) -> dict[str, Any]:
     order = {ERROR: 0, WARNING: 1}
+    unplanned = {} if host.plan or host.unreachable else {"what only the plan knows": _UNPLANNED}
     unique = {(item["check"], item["service"], item["cause"]): item for item in findings}
     ordered = sorted(unique.values(), key=lambda item: (order.get(item["level"], 2), item["service"] or "", item["check"]))
-    unknown = {**{f"the fact {name}": reason for name, reason in host.facts.get("unanswered", {}).items()}, **host.found.get("unknown", {})}
+    unknown = {**unplanned, **{f"the fact {name}": reason for name, reason in host.facts.get("unanswered", {}).items()}, **host.found.get("unknown", {})}
     named = {item["service"] for item in ordered if item["service"]}
     services = {
         service: {"verdict": verdict([item for item in ordered if item["service"] == service]), "status": _status(host, service)}
