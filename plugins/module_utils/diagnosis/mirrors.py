@@ -21,6 +21,8 @@ AT_ONCE = 8
 SLOW = 5.0
 # What a server sends to a client without, or with a wrong, token or password.
 _REFUSED = (401, 403)
+# The server is there, and this one file is not: not every index has every package.
+_MISSING = 404
 
 
 class Answer(t.NamedTuple):
@@ -64,7 +66,7 @@ def judge(mirror: t.Mapping[str, t.Any], answer: Answer, min_rate: int) -> Resul
     what, command = f"{mirror['name']} {place} ({mirror['setting']})", f"curl -sS -o /dev/null -w '%{{http_code}} %{{time_total}} s\\n' {place}/"
     if answer.status in _REFUSED:
         yield warning("mirror-refuses", f"{what} refuses this host's request with {answer.status}: a token or password is missing or wrong", command)
-    elif answer.error:
+    elif answer.error and answer.status != _MISSING:
         yield error("mirror-unreachable", f"{what} is not usable from this host: {answer.error}", command)
     elif answer.rate is not None and answer.rate < min_rate:
         yield warning("mirror-slow", f"{what} sends {answer.rate / 1e6:.2f} MB a second, less than weights_min_rate ({min_rate / 1e6:.2f} MB)", command)

@@ -21,6 +21,7 @@ VARIABLES = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DO, _IP_MTU = 10, 2, 14
 # Headers of IPv4 and UDP in bytes; IPv4 and ICMP have the same.
 _HEADERS = 28
+_LONGEST = 65535
 # The discard service: whatever listens there ignores what it gets.
 _DISCARD = 9
 # Seconds that a router gets for its answer that a packet is too large.
@@ -106,7 +107,8 @@ def _packets(service: str, host: str, address: str, links: Links) -> Result:
     except OSError as problem:
         yield Unknown(f"packet size to {host}", problem.strerror or str(problem))
         return
-    mtu = max((link["mtu"] for link in links.values() if device in link["addresses"]), default=0)
+    # A packet of IPv4 has 65535 bytes at most; loopback's MTU is one more.
+    mtu = min(_LONGEST, max((link["mtu"] for link in links.values() if device in link["addresses"]), default=0))
     look = f"tracepath -n {address}"
     if mtu and known < mtu:
         cause = f"packets to the node {host} ({address}) may have {known} bytes, and this host's interface sends {mtu}: a hop between them has a smaller MTU"
@@ -122,7 +124,7 @@ def path_mtu(address: str) -> tuple[str, int]:
         probe.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DO)
         probe.connect((address, _DISCARD))
         try:
-            probe.send(b"\0" * (min(probe.getsockopt(socket.IPPROTO_IP, _IP_MTU), 65535) - _HEADERS))
+            probe.send(b"\0" * (min(probe.getsockopt(socket.IPPROTO_IP, _IP_MTU), _LONGEST) - _HEADERS))
             time.sleep(_WAIT)
         except OSError as problem:
             # Refused: the other node answered the packet. Too large: the kernel knows a smaller size.
