@@ -28,6 +28,7 @@ options:
     required: true
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
+  - inferops.gpu.attributes.internal
 seealso:
   - module: inferops.gpu.host_diagnosis
 """

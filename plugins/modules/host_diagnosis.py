@@ -96,6 +96,7 @@ options:
     default: /var/lib/inferops
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
+  - inferops.gpu.attributes.internal
   - inferops.gpu.options.proxy
 seealso:
   - module: inferops.gpu.diagnosis_report

@@ -60,6 +60,7 @@ options:
     default: /opt/inferops/releases
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
+  - inferops.gpu.attributes.internal
 """
 
 EXAMPLES = r"""
