@@ -51,9 +51,8 @@ class ActionModule(ActionBase):
 def _host(name: str, variables: Mapping[str, Any], facts: str, found: str, plans: Mapping[str, Any]) -> Host:
     """A host from its registered results. A task that failed there, or that could not reach it, has registered that too."""
     results = {"host_facts": _plain(variables.get(facts) or {}), "host_diagnosis": _plain(variables.get(found) or {})}
-    failed = {
-        task: masked(str(one.get("msg") or "no message").strip().splitlines()[-1]) for task, one in results.items() if one.get("failed") and not one.get("unreachable")
-    }
+    broken = {task: one for task, one in results.items() if one.get("failed") and not one.get("unreachable")}
+    failed = {task: masked(str(one.get("msg") or "no message").strip().splitlines()[-1]) for task, one in broken.items()}
     unreachable = next((masked(str(one.get("msg") or "no message").strip()) for one in results.values() if one.get("unreachable")), "")
     return Host(name, unreachable, failed, results["host_facts"].get("host") or {}, results["host_diagnosis"], _plain(plans.get(name) or {}))
 

@@ -77,6 +77,8 @@ def _job(read: t.Callable[[], str]) -> t.Callable[[], tuple[str, str]]:
             text = _reading.clean(read())
         except Unread as problem:
             return "", str(problem)
-        return text if len(text) <= contents.LONGEST else f"… ({len(text) - contents.LONGEST} characters before this are left out)\n{text[-contents.LONGEST:]}", ""
+        if len(text) > contents.LONGEST:
+            text = f"… ({len(text) - contents.LONGEST} characters before this are left out)\n{text[-contents.LONGEST:]}"
+        return text, ""
 
     return run

@@ -28,6 +28,8 @@ PREFIX = "inferops-bundle-"
 ABANDONED = 3600
 MANIFEST = "MANIFEST.txt"
 _PIECE = 1024 * 1024
+# Of the headers, which are numbers besides the names, only longer forms are searched for, in bytes: "0000" is in each of them.
+_LONG = 8
 
 
 class SecretFound(Exception):
@@ -101,6 +103,7 @@ def search(path: str, searched: t.Sequence[bytes]) -> str:
             if secrets.has_any(data, searched):
                 return member.name
     # What is between the members: headers.
+    searched = [form for form in searched if len(form) >= _LONG]
     overlap = max(map(len, searched), default=1)
     with gzip.open(path, "rb") as stream:
         rest = b""

@@ -145,7 +145,8 @@ def kernel_messages() -> str:
 
 def of_environments(directory: str) -> list[Item]:
     """The environment files of units."""
-    return [(f"environment/{os.path.basename(path)}", functools.partial(environment_names, path)) for path in sorted(glob.glob(os.path.join(directory, "*.env")))]
+    paths = sorted(glob.glob(os.path.join(directory, "*.env")))
+    return [(f"environment/{os.path.basename(path)}", functools.partial(environment_names, path)) for path in paths]
 
 
 def safe(name: str) -> str:

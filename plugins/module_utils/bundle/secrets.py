@@ -88,7 +88,9 @@ def forms(secrets: t.Iterable[str]) -> list[bytes]:
         # Shorter ones match by accident: base64 carries six bits in each character.
         if len(raw) >= 6:
             found.update(in_base64(raw))
-    return sorted((form for form in found if len(form.strip()) >= SHORTEST), key=len, reverse=True)
+    mask = _masking.MASK.encode()
+    # What the mask itself has cannot be masked.
+    return sorted((form for form in found if len(form.strip()) >= SHORTEST and form not in mask), key=len, reverse=True)
 
 
 def in_base64(raw: bytes) -> set[bytes]:

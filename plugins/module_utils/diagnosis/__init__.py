@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from .. import _reading
+from .. import _masking, _reading
 from . import certificates, clock, engines, loader, memory, mirrors, network, numa, pci, proxy, systemd, units
 from .commands import Unread
 from .context import Context
@@ -45,11 +45,18 @@ def run(context: Context, seconds: float = SECONDS) -> dict[str, t.Any]:
     unknown.update(failed)
     for result in results.values():
         unknown.update(result["unknown"])
+    # A log that a finding quotes may quote the service's own key.
+    secrets = [value for unit in known.units for name, value in unit.environment.items() if _masking.is_secret_name(name)]
     return {
-        "findings": [finding for result in results.values() for finding in result["findings"]],
-        "unknown": unknown,
+        "findings": [_masked(finding, secrets) for result in results.values() for finding in result["findings"]],
+        "unknown": _masked(unknown, secrets),
         "running": [running(unit) for unit in known.units],
     }
+
+
+def _masked(texts: t.Mapping[str, t.Any], secrets: t.Sequence[str]) -> dict[str, t.Any]:
+    """Return a dictionary of texts without these secrets."""
+    return {name: _masking.masked(text, *secrets) if isinstance(text, str) else text for name, text in texts.items()}
 
 
 def collect(check: t.Callable[[Context], t.Iterator[t.Any]], context: Context) -> dict[str, t.Any]:

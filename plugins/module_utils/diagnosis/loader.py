@@ -19,7 +19,8 @@ from .context import Context
 from .finding import Result, Unknown, error, warning
 
 NAME = "libcuda.so.1"
-_DEFAULT = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
+_DEFAULT = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu",
+            "/lib64", "/usr/lib64", "/lib", "/usr/lib")
 _VERSION = re.compile(r"\.so\.(\d+\.\d+(?:\.\d+)?)$")
 _CACHED = re.compile(r"^\s*libcuda\.so\.1 \(([^)]*)\) => (\S+)$", re.MULTILINE)
 
@@ -53,7 +54,8 @@ def check(context: Context) -> Result:
         if found is None:
             # nvidia-smi may answer in a container that has no driver of its own; the kernel module means a host with GPUs.
             if os.path.exists(context.path("/sys/module/nvidia/version")):
-                yield error("libcuda-missing", f"no {NAME} is where the loader looks for it, so CUDA finds no driver", "ldconfig -p | grep libcuda", unit.service)
+                cause = f"no {NAME} is where the loader looks for it, so CUDA finds no driver"
+                yield error("libcuda-missing", cause, "ldconfig -p | grep libcuda", unit.service)
         else:
             yield from judge(found, module, unit.name, unit.service)
 

@@ -57,7 +57,7 @@ def _iommu(context: Context, gpus: t.Sequence[str]) -> Result:
         if kind.startswith("DMA"):
             translated[os.path.basename(gpu)] = kind
     if translated:
-        cause = f"the IOMMU translates the addresses of {len(translated)} GPUs, so transfers between GPUs go through the CPU: boot with iommu=pt, or without IOMMU"
+        cause = f"the IOMMU translates the addresses of {len(translated)} GPUs, so transfers between GPUs go through the CPU: boot with iommu=pt"
         detail = f"{translated}; kernel command line: {context.text('/proc/cmdline')}"
         yield warning("iommu", cause, "grep -o '[^ ]*iommu[^ ]*' /proc/cmdline; dmesg | grep -i iommu", detail=detail)
 

@@ -21,8 +21,9 @@ def check(host: Host) -> Findings:
         return
     look = "ufw status verbose"
     if not state.get("installed") or not state.get("enabled"):
-        cause = "UFW is off, so every host that reaches this one reaches its services" if state.get("installed") else "UFW is not installed, and the plan relies on it"
-        yield error("firewall-off", cause, look if state.get("installed") else "ansible-playbook site.yml --tags firewall")
+        there = state.get("installed")
+        cause = "UFW is off, so every host that reaches this one reaches its services" if there else "UFW is not installed, and the plan relies on it"
+        yield error("firewall-off", cause, look if there else "ansible-playbook site.yml --tags firewall")
     elif not state.get("loaded") or not state.get("active", True):
         yield error("firewall-not-loaded", "UFW is enabled, and the kernel does not have its rules", "systemctl status ufw; ufw reload")
     elif not state.get("boot"):

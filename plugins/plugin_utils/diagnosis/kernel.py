@@ -30,7 +30,8 @@ def _parameters(host: Host) -> Findings:
         if found is None or not found.get("exists"):
             continue
         if not keys.same(key, value, found.get("value")):
-            yield warning("sysctl", f"the kernel parameter {key} is {found.get('value')}, and the plan sets {value}", f"sysctl {key}; grep -rn {key} /etc/sysctl.d")
+            cause = f"the kernel parameter {key} is {found.get('value')}, and the plan sets {value}"
+            yield warning("sysctl", cause, f"sysctl {key}; grep -rn {key} /etc/sysctl.d")
         for other in found.get("conflicts", ()):
             if not keys.same(key, value, other):
                 cause = f"a file sets the kernel parameter {key} to {other or 'its default'} at the next boot, and the plan sets {value}"
@@ -47,7 +48,8 @@ def _connections(host: Host) -> Findings:
     count, most = table.get("count"), table.get("max")
     if isinstance(count, int) and isinstance(most, int) and most and count >= NEARLY * most:
         build = error if count >= FULL * most else warning
-        yield build("conntrack-full", f"the connection tracking table has {count} of at most {most} connections", "conntrack -S; sysctl net.netfilter.nf_conntrack_max")
+        cause = f"the connection tracking table has {count} of at most {most} connections"
+        yield build("conntrack-full", cause, "conntrack -S; sysctl net.netfilter.nf_conntrack_max")
     lost = {name: table[name] for name in _LOSSES if table.get(name)}
     if lost:
         text = ", ".join(f"{name} {number}" for name, number in lost.items())

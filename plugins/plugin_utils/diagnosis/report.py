@@ -14,6 +14,8 @@ from . import clock, disk, firewall, fleet, gpus, kernel, ports, reach, versions
 from .host import Findings, Host
 
 WELL = "well"
+# Of a service whose host could not be read.
+UNKNOWN = "unknown"
 _UNPLANNED = "without a valid plan kernel parameters, names in certificates, nodes and servers of downloads are not compared"
 CHECKS: tuple[Callable[[Host], Findings], ...] = (ports.check, disk.check, gpus.check, firewall.check, kernel.check, clock.check)
 
@@ -69,17 +71,18 @@ def _host(host: Host, findings: list[dict[str, Any]]) -> dict[str, Any]:
     ordered = sorted(unique.values(), key=lambda item: (order.get(item["level"], 2), item["service"] or "", item["check"]))
     unknown = {**unplanned, **{f"the fact {name}": reason for name, reason in host.facts.get("unanswered", {}).items()}, **host.found.get("unknown", {})}
     named = {item["service"] for item in ordered if item["service"]}
+    blind = bool(host.unreachable or host.failed)
     services = {
-        service: {"verdict": verdict([item for item in ordered if item["service"] == service]), "status": _status(host, service)}
+        service: {"verdict": verdict([item for item in ordered if item["service"] == service], blind), "status": _status(host, service)}
         for service in sorted({*host.names(), *named})
     }
     return {"verdict": verdict(ordered), "services": services, "findings": ordered, "unknown": unknown}
 
 
-def verdict(findings: Sequence[Mapping[str, Any]]) -> str:
-    """The worst level of findings, or C(WELL)."""
+def verdict(findings: Sequence[Mapping[str, Any]], blind: bool = False) -> str:
+    """The worst level of findings, else C(WELL), or C(UNKNOWN) if not everything could be read (C(blind))."""
     levels = {item["level"] for item in findings}
-    return ERROR if ERROR in levels else WARNING if WARNING in levels else WELL
+    return ERROR if ERROR in levels else WARNING if WARNING in levels else UNKNOWN if blind else WELL
 
 
 def _status(host: Host, service: str) -> str:

@@ -104,7 +104,8 @@ def doctor(play: Callable[..., Play], tmp_path: Path) -> Callable[..., Findings]
 
 def on_the_host(**options: Any) -> Findings:
     """What the module alone finds, without the facts: in a third of the playbook's time."""
-    command = ["ansible", *WITH_SMALL_ENGINE.inventory_arguments(), GROUP, "-b", "-m", "inferops.gpu.host_diagnosis", "-a", json.dumps(options or {"mirrors": []})]
+    arguments = json.dumps(options or {"mirrors": []})
+    command = ["ansible", *WITH_SMALL_ENGINE.inventory_arguments(), GROUP, "-b", "-m", "inferops.gpu.host_diagnosis", "-a", arguments]
     environment = {**ENVIRONMENT, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     done = subprocess.run(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -155,7 +156,8 @@ def test_planted_causes(host: Host, doctor: Callable[..., Findings]) -> None:
 def watched_closely(host: Host, unit: Unit) -> Iterator[None]:
     """The supervisor probes every two seconds, and does not end an engine that hangs."""
     restart = f"systemctl daemon-reload; systemctl restart {UNIT}"
-    host.run_expect([0], f"cp -p {FILE} /run/unit.kept; sed -i 's/--probe-interval=[0-9]*/--probe-interval=2/; s/--probe-timeout=[0-9]*/--probe-timeout=3/' {FILE}; {restart}")
+    edit = "s/--probe-interval=[0-9]*/--probe-interval=2/; s/--probe-timeout=[0-9]*/--probe-timeout=3/"
+    host.run_expect([0], f"cp -p {FILE} /run/unit.kept; sed -i '{edit}' {FILE}; {restart}")
     wait_until(lambda: unit.show("StatusText").startswith("serving"), 30, "the service serves", every=0.2)
     yield
     host.run_expect([0], f"cp -p /run/unit.kept {FILE}; rm /run/unit.kept; {restart}")

@@ -17,9 +17,11 @@ def service(**others: Any) -> dict[str, Any]:
 
 def test_services() -> None:
     facts = {"interfaces": {"eth0": ["192.0.2.1"], "eth1": ["10.0.0.1"]}}
-    plan = {"host": "gpu1", "services": [service(), service(name="gone", state="absent"), service(name="tls", tls={"name": ""}),
-                                         service(name="named", tls={"name": "q.example"}), service(name="node", node={"nodes": NODES})]}
-    assert diagnosis_services(plan, facts) == [
+    services = [
+        service(), service(name="gone", state="absent"), service(name="tls", tls={"name": ""}), service(name="named", tls={"name": "q.example"}),
+        service(name="node", node={"nodes": NODES}),
+    ]
+    assert diagnosis_services({"host": "gpu1", "services": services}, facts) == [
         {"service": "q"}, {"service": "tls", "names": ["gpu1.example"]}, {"service": "named", "names": ["q.example"]},
         {"service": "node", "address": "10.0.0.1", "interface": "eth1", "peers": [{"host": "gpu2", "address": "10.0.0.2"}]},
     ]
@@ -32,7 +34,8 @@ def test_mirrors() -> None:
     plan = {"weights": [weights, {**weights, "repo": "o/n"}, {**weights, "local": True, "endpoints": ["https://z"]}], "releases": [release]}
     found = {mirror["url"]: mirror for mirror in diagnosis_mirrors(plan)}
     assert list(found) == [
-        "https://a/o/m/resolve/abc/tokenizer.json", "https://b/o/m/resolve/abc/tokenizer.json", "https://i/simple/vllm/", "https://j/vllm/", "https://k/wheels/",
+        "https://a/o/m/resolve/abc/tokenizer.json", "https://b/o/m/resolve/abc/tokenizer.json", "https://i/simple/vllm/", "https://j/vllm/",
+        "https://k/wheels/",
     ]
     assert [mirror.get("authenticate", False) for mirror in found.values()] == [False, True, False, False, False]
     off = {"weights": [], "releases": [{**release, "index": {**index, "no_index": True}}]}

@@ -42,6 +42,8 @@ def test_other_text_stays() -> None:
     text = "A page about s3cr3t things\nPort 8001\n".encode()
     assert secrets.clean(text, secrets.forms([SECRET, "sk-lab-key-9f2c41"])) == text
     assert secrets.forms(["", "a", "abc"]) == []
+    # The mask has it, so that it would be found in each file that is clean.
+    assert secrets.forms(["hidden"]) == [form for form in secrets.forms(["hidden"]) if form != b"hidden"]
 
 
 def test_secrets_of_unknown_value_are_masked_by_their_form() -> None:
@@ -124,6 +126,12 @@ def test_a_secret_that_is_left_removes_the_archive(path: str, monkeypatch: pytes
     with pytest.raises(archive.SecretFound, match="the name of a member"):
         archive.write(path, "x", [archive.Member("own-key-1234", b"")], {}, secrets.forms(["own-key-1234"]), 1000)
     assert not os.path.exists(path)
+
+
+def test_short_numbers_do_not_match_headers(path: str) -> None:
+    """A tar header has many zeros."""
+    assert archive.write(path, "x", [archive.Member("a.txt", b"pin 0000")], {}, secrets.forms(["0000"]), 1000)["members"] == 2
+    assert texts(path)["x/a.txt"] == "pin (hidden)"
 
 
 def test_an_interrupted_archive_is_removed(path: str) -> None:

@@ -62,7 +62,10 @@ def test_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names(systemd.check(Context(units=[unit()]))) == ["host-unit-failed"]
 
 
-KILL = "2026-11-26T14:03:11+00:00 gpu1 kernel: oom-kill:constraint={},nodemask=(null),cpuset=vllm-q.service,mems_allowed=0,{}task_memcg=/system.slice/{},task=VLLM::EngineCor,pid=42,uid=998\n"
+KILL = (
+    "2026-11-26T14:03:11+00:00 gpu1 kernel: oom-kill:constraint={},nodemask=(null),cpuset=vllm-q.service,mems_allowed=0,{}"
+    "task_memcg=/system.slice/{},task=VLLM::EngineCor,pid=42,uid=998\n"
+)
 
 
 @pytest.mark.parametrize(("text", "expected"), [

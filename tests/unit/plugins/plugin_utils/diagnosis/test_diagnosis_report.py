@@ -171,7 +171,8 @@ def test_known_bugs_of_what_runs(changes: dict[str, Any], expected: list[str]) -
 
 def test_a_bug_is_named_with_its_fix() -> None:
     (found,) = versions.check(host(found={"running/0/ray": "2.53.0"}), ADVISORIES)
-    assert found.cause.startswith("CVE-2026-27482 applies to vllm-q.service (vllm-0.32.0-aa): ") and "2.54.0" in found.command and "nvd.nist.gov" in found.detail
+    assert found.cause.startswith("CVE-2026-27482 applies to vllm-q.service (vllm-0.32.0-aa): ")
+    assert "2.54.0" in found.command and "nvd.nist.gov" in found.detail
 
 
 NODE = {"nodes": [{"host": "gpu1", "address": "10.0.0.1"}, {"host": "gpu2", "address": "10.0.0.2"}, {"host": "gpu3", "address": "10.0.0.3"}]}
@@ -218,11 +219,12 @@ def test_connecting() -> None:
 
 def test_hosts_without_anything() -> None:
     """Unreachable, without a plan, with tasks that failed."""
-    bare = Host("gpu9", unreachable="No route to host")
+    bare = Host("gpu9", unreachable="No route to host", plan=PLAN)
     failed = Host("gpu8", failed={"host_facts": "it broke"})
     found = report.report([bare, failed, host()], [], "", ADVISORIES, lambda address: "")
     assert [found[name]["verdict"] for name in ("gpu9", "gpu8", "gpu1")] == ["error", "error", "well"]
-    assert "No route to host" in report.lines(found)[2] and "what only the plan knows" in found["gpu8"]["unknown"] and not found["gpu9"]["unknown"]
+    assert found["gpu9"]["services"]["q"]["verdict"] == "unknown"
+    assert "No route to host" in report.lines(found)[3] and "what only the plan knows" in found["gpu8"]["unknown"] and not found["gpu9"]["unknown"]
 
 
 ERRORS = [
