@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import errno
 import json
 import socket
@@ -11,7 +12,7 @@ import time
 import typing as t
 
 from .commands import Unread, is_installed, output
-from .context import Context, Known
+from .context import Context, Known, Peer
 from .finding import Result, Unknown, error, warning
 from .units import Unit
 
@@ -24,6 +25,8 @@ _HEADERS = 28
 _LONGEST = 65535
 # The discard service: whatever listens there ignores what it gets.
 _DISCARD = 9
+# Nodes that are checked at the same time.
+AT_ONCE = 16
 # Seconds that a router gets for its answer that a packet is too large.
 _WAIT = 0.5
 
@@ -40,10 +43,11 @@ def check(context: Context) -> Result:
         for name in VARIABLES:
             yield from _variable(name, unit, known, links)
     # Units of one service on a host have the same peers.
-    for service, known in {unit.service: known for unit, known in nodes}.items():
-        for peer in known.peers:
-            yield from _route(service, known, peer.host, peer.address)
-            yield from _packets(service, peer.host, peer.address, links)
+    ways = [(service, known, peer) for service, known in {unit.service: known for unit, known in nodes}.items() for peer in known.peers]
+    # A node that does not answer costs seconds.
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for found in pool.map(lambda way: [*_route(*way), *_packets(way[0], way[2], links)], ways):
+            yield from found
 
 
 def read_links() -> dict[str, dict[str, t.Any]]:
@@ -86,7 +90,8 @@ def _variable(name: str, unit: Unit, known: Known, links: Links) -> Result:
         yield error("network-interface", cause, look, unit.service)
 
 
-def _route(service: str, known: Known, host: str, address: str) -> Result:
+def _route(service: str, known: Known, peer: Peer) -> Result:
+    host, address = peer
     try:
         device = json.loads(output("ip", "-json", "route", "get", address))[0].get("dev", "")
     except (Unread, ValueError, LookupError, AttributeError) as problem:
@@ -97,8 +102,9 @@ def _route(service: str, known: Known, host: str, address: str) -> Result:
         yield warning("network-route", cause, f"ip route get {address}", service)
 
 
-def _packets(service: str, host: str, address: str, links: Links) -> Result:
+def _packets(service: str, peer: Peer, links: Links) -> Result:
     """Whether packets of the interface's size reach another node: by what the kernel learns, and by ping where it is installed."""
+    host, address = peer
     if ":" in address:
         # The smallest packet of IPv6 always passes, and routers never fragment: nothing to find out with IPv4's flag.
         return

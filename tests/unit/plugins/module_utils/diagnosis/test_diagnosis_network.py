@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils.diagnosis import network
 from ansible_collections.inferops.gpu.plugins.module_utils.diagnosis.commands import Unread
 from ansible_collections.inferops.gpu.plugins.module_utils.diagnosis.context import Context, Known, Peer
-from diagnosis_builders import names, unit
+from diagnosis_builders import names, only, unit
 
 ADDRESSES = """[
  {"ifname": "lo", "flags": ["LOOPBACK", "UP"], "operstate": "UNKNOWN", "mtu": 65536, "addr_info": [{"local": "127.0.0.1"}]},
@@ -57,6 +57,12 @@ def test_variables(host: Host, value: str, expected: list[str]) -> None:
     assert names(network.check(of(NCCL_SOCKET_IFNAME=value))) == expected
 
 
+def test_what_is_wrong_with_an_interface(host: Host) -> None:
+    for value, words in (("ib0", "names no interface of this host, which has eth0, eth1, eth2"), ("eth2", "names eth2, which is down"),
+                         ("eth0", "names eth0, which does not have the node's address 10.1.0.1")):
+        assert words in only(network.check(of(NCCL_SOCKET_IFNAME=value))).cause
+
+
 def test_each_variable_is_read(host: Host) -> None:
     assert names(network.check(of(NCCL_SOCKET_IFNAME="a", GLOO_SOCKET_IFNAME="b", TP_SOCKET_IFNAME="c"))) == ["network-interface"] * 3
 
@@ -65,6 +71,7 @@ PATHS = [
     ("eth1", 9000, [0, 8972], []),
     ("eth0", 9000, [0, 8972], ["network-route"]),
     ("eth1", 1500, [0], ["mtu-path"]),
+    ("eth1", 1500, [0, 8972], ["mtu-path"]),
     ("eth1", 9000, [0], ["mtu-path"]),
     # A host that answers no ping at all says nothing about sizes.
     ("eth1", 9000, [], []),
@@ -92,4 +99,4 @@ def test_loopback_is_no_path_with_a_smaller_packet(host: Host) -> None:
     host.device, host.pings = "lo", [0, 65507]
     links = {"lo": {"mtu": 65536, "is_up": True, "addresses": ["10.1.0.1"]}}
     host.mtu = 65535
-    assert names(network._packets("q", "gpu2", "127.0.0.1", links)) == []
+    assert names(network._packets("q", Peer("gpu2", "127.0.0.1"), links)) == []

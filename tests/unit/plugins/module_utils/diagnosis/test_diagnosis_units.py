@@ -25,7 +25,7 @@ START = (
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """One unit, with a drop-in's environment, the manager's, and a file of secrets."""
-    secrets = put(tmp_path, "q.env", '# Managed\nVLLM_API_KEY=sk-of-the-file\nhttp_proxy="http://of.the.file:1"\n')
+    secrets = put(tmp_path, "q.env", '# Managed\nVLLM_API_KEY=own-key-of-the-file\nhttp_proxy="http://of.the.file:1"\n')
     shown = (
         f"Id=vllm-q.service\nActiveState=active\nEnvironment=A=1 \"B=two words\" http_proxy=http://of.the.unit:1\n"
         f"EnvironmentFiles={secrets} (ignore_errors=no)\nExecStart={START}\n"
@@ -38,7 +38,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_unit(systemd: Path) -> None:
     """The file overrides the unit, which overrides the manager (systemd.exec(5))."""
     (unit,) = units.read()
-    assert unit.environment == {"LANG": "C", "A": "1", "B": "two words", "http_proxy": "http://of.the.file:1", "VLLM_API_KEY": "sk-of-the-file"}
+    assert unit.environment == {"LANG": "C", "A": "1", "B": "two words", "http_proxy": "http://of.the.file:1", "VLLM_API_KEY": "own-key-of-the-file"}
     assert unit.release() == ("/opt/inferops/releases/vllm-0.20.1-170296bd", "vllm", "0.20.1") and unit.stem == "vllm-q"
     assert unit.flags() == {
         "port": 8001, "pipeline_parallel_size": 2, "async_scheduling": False, "enable_lora": True, "tool_call_parser": "hermes",
@@ -63,8 +63,8 @@ def hangs(_context: Context) -> Iterator[Any]:
 
 def finds(_context: Context) -> Iterator[Any]:
     yield error("found", "a cause with \x1b[31mcolours\nand lines, https://user:s3cr3t@x.example/", "a command")
-    yield error("quotes", "the key sk-of-the-file is wrong", "a command")
-    yield Unknown("a file", "no permission, says sk-of-the-file")
+    yield error("quotes", "the key own-key-of-the-file is wrong", "a command")
+    yield Unknown("a file", "no permission, says own-key-of-the-file")
     raise commands.Unread("a tool is missing")
 
 
