@@ -47,6 +47,9 @@ _TOKEN = re.compile(r"\b(?:hf_(?!overrides\b|config_path\b)|sk-|ghp_|gho_|ghs_|g
 # A text without any of these has no secrets of the above forms; this is true for most texts.
 _TRIGGER = re.compile(r"(?i)@|bearer|authorization|[?&]|hf_|sk-|gh[ops]_|github_pat_|glpat-|nvapi-")
 
+# Names whose values are secrets. The anchors exclude names like "max_num_batched_tokens".
+_SECRET_NAME = re.compile(r"(?:^|[_-])(?:api[_-]?key\w*|key|keys|token|secrets?(?:[_-]\w+)?|passw(?:or)?d|credentials?)$", re.IGNORECASE)
+
 # Schemes whose user name is not a secret, since authentication uses a key.
 _BY_KEY = ("ssh", "git+ssh", "sftp", "rsync", "scp", "svn+ssh")
 
@@ -57,7 +60,7 @@ def masked(text: t.Any, *secrets: t.Any) -> str:
     In a secret that is a URL, only the user and password are masked. Ignores secrets that are empty or too short to be distinguished from other text.
     """
     found = str(text)
-    for form in sorted(_forms(secrets), key=len, reverse=True):
+    for form in sorted(forms_of(secrets), key=len, reverse=True):
         found = found.replace(form, MASK)
     if _TRIGGER.search(found) is None:
         return found
@@ -66,6 +69,11 @@ def masked(text: t.Any, *secrets: t.Any) -> str:
     found = _HEADER.sub(lambda match: match[0][:match.start("value") - match.start()] + MASK, found)
     found = _hidden(found, _values(found))
     return _TOKEN.sub(MASK, found)
+
+
+def is_secret_name(name: t.Any) -> bool:
+    """Whether a variable, key or flag of this name would hold a secret."""
+    return bool(_SECRET_NAME.search(str(name)))
 
 
 def has_credentials(text: str) -> bool:
@@ -149,8 +157,8 @@ def _values(text: str) -> t.Iterator[tuple[int, int]]:
                 yield value.span()
 
 
-def _forms(secrets: t.Iterable[t.Any]) -> set[str]:
-    """Return all forms of a secret in messages: unchanged, without surrounding white space, escaped, and line by line."""
+def forms_of(secrets: t.Iterable[t.Any]) -> set[str]:
+    """Return all forms of secrets in messages: unchanged, without surrounding white space, escaped, and line by line."""
     texts: set[str] = set()
     for secret in secrets:
         text = str(secret) if secret else ""

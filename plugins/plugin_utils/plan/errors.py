@@ -11,12 +11,10 @@ import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Iterable, Mapping, Sequence
 
-from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials, has_token, masked
+from ansible_collections.inferops.gpu.plugins.module_utils._masking import has_credentials, has_token, is_secret_name, masked
 
 HIDDEN = "(hidden)"
 
-# Names whose values are never shown. The anchors exclude names like "max_num_batched_tokens".
-_SECRET_NAME = re.compile(r"(?:^|[_-])(?:api[_-]?key\w*|key|keys|token|secrets?(?:[_-]\w+)?|passw(?:or)?d|credentials?)$", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"(?:key|token|secret|passw|credential)\w*['\"]?\s*[:=]|://[^/\s]*:[^/\s]*@|\bsk-", re.IGNORECASE)
 _SHOWN_LENGTH = 120
 
@@ -65,11 +63,6 @@ class InvalidValue(ValueError):
         super().__init__(why)
         self.why = why
         self.fix = fix
-
-
-def is_secret_name(name: Any) -> bool:
-    """Whether a variable, key or flag of this name would hold a secret."""
-    return bool(_SECRET_NAME.search(str(name)))
 
 
 def shown(value: Any, name: Any = "") -> str:

@@ -1,0 +1,24 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the module host_diagnosis on the host, between two readings of the controller's clock. Documented in plugins/modules/host_diagnosis.py."""
+
+from __future__ import annotations
+
+import time
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    """The host's times lie between these two, unless its clock differs."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        before = time.time()
+        result.update(self._execute_module(module_args=self._task.args, task_vars=task_vars))
+        result["controller"] = {"before": before, "after": time.time()}
+        return result
