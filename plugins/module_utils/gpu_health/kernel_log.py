@@ -161,18 +161,20 @@ def _run(command: t.Sequence[str]) -> tuple[str, str]:
     outputs = {t.cast(t.BinaryIO, process.stdout).fileno(): b"", t.cast(t.BinaryIO, process.stderr).fileno(): b""}
     waiting = list(outputs)
     deadline = time.monotonic() + SECONDS
-    while waiting:
+    is_full = False
+    while waiting and not is_full:
         ready = select.select(waiting, [], [], max(0.0, deadline - time.monotonic()))[0]
         if not ready:
             break
         for number in ready:
             piece = os.read(number, 1024 * 1024)
             outputs[number] += piece
-            if not piece or len(outputs[number]) > MOST_BYTES:
+            is_full = is_full or len(outputs[number]) > MOST_BYTES
+            if not piece:
                 waiting.remove(number)
-    late = bool(waiting)
-    if late or process.poll() is None:
-        _end(process, late)
+    late = bool(waiting) and not is_full
+    if late or is_full or process.poll() is None:
+        _end(process, late or is_full)
     out, err = outputs.values()
     t.cast(t.BinaryIO, process.stdout).close()
     t.cast(t.BinaryIO, process.stderr).close()
@@ -183,10 +185,10 @@ def _run(command: t.Sequence[str]) -> tuple[str, str]:
     return out.decode(errors="replace"), f"{command[0]}: {said}" if process.returncode != 0 and said else ""
 
 
-def _end(process: subprocess.Popen[bytes], late: bool) -> None:
-    """Wait for a command's end. Kill one that is late or still has output; one that waits in the kernel is abandoned."""
+def _end(process: subprocess.Popen[bytes], kill: bool) -> None:
+    """Wait for a command's end, or kill it; one that waits in the kernel is abandoned."""
     try:
-        if not late:
+        if not kill:
             process.wait(timeout=1)
             return
     except subprocess.TimeoutExpired:

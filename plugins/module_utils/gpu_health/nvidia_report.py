@@ -49,7 +49,7 @@ def _gpu(index: int, gpu: ElementTree.Element) -> dict[str, t.Any]:
         "broken": next((value for value in (_raw(gpu, path) for path in _STATE) if is_broken(value)), ""),
         # Since driver 570; and what older drivers have, which newer ones call deprecated.
         "recovery": _text(gpu, "gpu_recovery_action"),
-        "reset_required": _yes(gpu, "gpu_reset_status/reset_required"),
+        "reset_required": _either(_yes(gpu, "gpu_reset_status/reset_required"), _yes(gpu, "gpu_reset_status/drain_and_reset_recommended")),
         "state": _text(gpu, "performance_state") or _text(gpu, "pstate"),
         "persistence": _text(gpu, "persistence_mode"),
         "mig": _text(gpu, "mig_mode/current_mig") == "Enabled",
@@ -82,7 +82,7 @@ def _ecc(gpu: ElementTree.Element) -> dict[str, t.Any]:
         **{which: _uncorrectable(gpu.find(f"ecc_errors/{which}")) for which in ("volatile", "aggregate")},
         "sram_threshold": _yes(gpu, "ecc_errors/aggregate/sram_threshold_exceeded"),
         "pending": _yes(gpu, "remapped_rows/remapped_row_pending"),
-        "failure": _yes(gpu, "remapped_rows/remapped_row_failure"),
+        "failure": _either(_yes(gpu, "remapped_rows/remapped_row_failure"), _yes(gpu, "ecc_errors/unrepairable_memory")),
         "remapped": _number(gpu, "remapped_rows/remapped_row_unc"),
         # GPUs before Ampere retire pages instead of remapping rows.
         "retirement": _yes(gpu, "retired_pages/pending_retirement"),
@@ -132,6 +132,11 @@ def _text(gpu: ElementTree.Element, path: str) -> str:
 
 def _yes(gpu: ElementTree.Element, path: str) -> bool | None:
     return {"yes": True, "no": False}.get(_text(gpu, path).lower())
+
+
+def _either(first: bool | None, second: bool | None) -> bool | None:
+    """Whether one of them is true; None when neither is known."""
+    return None if first is None and second is None else bool(first or second)
 
 
 def _number(gpu: ElementTree.Element, path: str) -> int | None:

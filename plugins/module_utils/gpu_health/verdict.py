@@ -117,7 +117,7 @@ def _memory(gpu: Gpu) -> list[Finding]:
     ecc = gpu["ecc"]
     count = f"{ecc['volatile']} uncorrectable ECC error{'s' if ecc['volatile'] != 1 else ''} since the driver was loaded" if ecc["volatile"] else ""
     if ecc["failure"]:
-        return [_finding(ECC, gpu, WARNING, "has memory that can no longer be remapped (row remapping failure)", REPLACE, _REPLACE_FIX)]
+        return [_finding(ECC, gpu, WARNING, "has memory that cannot be repaired (row remapping failure)", REPLACE, _REPLACE_FIX)]
     if ecc["sram_threshold"]:
         return [_finding(ECC, gpu, WARNING, "has more uncorrectable SRAM errors than NVIDIA's threshold", REPLACE, _REPLACE_FIX)]
     if ecc["pending"] or ecc["retirement"]:
