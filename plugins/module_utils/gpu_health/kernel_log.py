@@ -30,7 +30,7 @@ _XID = re.compile(r"NVRM: Xid \((?:PCI:)?((?:[0-9a-fA-F]{1,8}:)?[0-9a-fA-F]{2}:[
 _LOST = re.compile(r"NVRM: (?:GPU |The NVIDIA GPU )((?:[0-9a-fA-F]{1,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2})\.0(:\s+GPU has fallen off the bus)?")
 _LOST_SECOND = re.compile(r"NVRM:\s+(?:\S.{0,120} )?fallen off the bus and is not responding to commands")
 _SXID = re.compile(r"nvidia-nvswitch\d+: SXid \(PCI:([0-9a-fA-F:]+)(?:\.\d)?\): (\d{1,6}), (Fatal|Non-fatal), (.*)")
-# The driver was loaded anew, after which no GPU has an error of before.
+# The driver was loaded again, after which no GPU has an error of before.
 _LOADED = re.compile(r"NVRM: loading NVIDIA UNIX ")
 # XID 154: "GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)".
 _RECOVERED = re.compile(r"GPU recovery action changed from .* to 0x0 ")

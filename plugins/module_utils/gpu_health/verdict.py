@@ -28,7 +28,7 @@ _RECOVERY = {"reset": RESET_GPU, "drain and reset": RESET_GPU, "bus reset": RESE
 # An XID of a program is old news after a day: the supervisor has long restarted the program.
 _PROGRAMS_SECONDS = 24 * 3600
 _MOST_XIDS = 3
-# Errors of nvidia-smi with which CUDA does not work either. Others, such as a missing permission or no answer, prove nothing.
+# Errors of nvidia-smi with which CUDA does not work either. Others, such as a missing permission or no answer, say nothing about it.
 _DEAD_DRIVER = ("version mismatch", "couldn't communicate with the NVIDIA driver", "Driver Not Loaded")
 
 Finding = t.Dict[str, t.Any]
@@ -316,7 +316,7 @@ def of_unread(what: str) -> list[Finding]:
 def of_named(gpus: t.Sequence[Gpu], named: t.Sequence[str] | None) -> tuple[list[Gpu], list[Finding]]:
     """Return the GPUs that a service uses, and a finding for each one that is not there.
 
-    :param named: indexes, UUIDs or unique beginnings of UUIDs, also of MIG slices, as in CUDA_VISIBLE_DEVICES; None for all
+    :param named: indexes, UUIDs or unique prefixes of UUIDs, also of MIG slices, as in CUDA_VISIBLE_DEVICES; None for all
     """
     if named is None:
         return list(gpus), []

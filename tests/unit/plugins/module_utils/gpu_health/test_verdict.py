@@ -165,7 +165,7 @@ def test_driver(what: str) -> None:
 ERRORS = {
     "": "", "nvidia-smi failed with status 18: Failed to initialize NVML: Driver/library version mismatch": "error",
     "nvidia-smi failed with status 9: NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.": "error",
-    # These prove nothing about CUDA.
+    # These say nothing about CUDA.
     "nvidia-smi gave no answer: timed out": "warning", "nvidia-smi failed with status 4: Failed to initialize NVML: Insufficient Permissions": "warning",
 }
 
