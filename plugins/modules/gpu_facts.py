@@ -142,7 +142,7 @@ def main() -> None:
     found = _nvidia.read_all()
     health = []
     if found["gpus"] or found["error"]:
-        health = collect.read(found["error"], _host.read_services(), _gpu_driver.driver_packages(), _gpu_driver.count_nvswitches())
+        health = collect.read_within(found["error"], _host.read_services(), _gpu_driver.driver_packages(), _gpu_driver.count_nvswitches())
     module.exit_json(changed=False, health=_reading.clean(health), **found)
 
 

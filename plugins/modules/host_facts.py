@@ -342,7 +342,7 @@ def main() -> None:
         conntrack=conntrack.read(),
         gpus=gpus,
         gpu_error=gpu_error,
-        gpu_health=collect.read(gpu_error, services, driver_packages, nvswitches) if gpus or gpu_error else [],
+        gpu_health=collect.read_within(gpu_error, services, driver_packages, nvswitches) if gpus or gpu_error else [],
         nvswitches=nvswitches,
         fabric_manager=_gpu_driver.fabric_manager(driver_packages),
         driver_module=_gpu_driver.loaded_module(),

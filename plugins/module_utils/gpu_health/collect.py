@@ -7,8 +7,19 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .. import _gpu_driver, _nvidia
+from .. import _gpu_driver, _nvidia, _reading
 from . import driver, fabric_manager, kernel_log, nvidia_report, processes, verdict
+
+# Seconds that all readings together may take. Each command has its own limit.
+SECONDS = 180.0
+
+
+def read_within(
+    gpu_error: str, services: t.Sequence[t.Mapping[str, t.Any]], packages: t.Mapping[str, t.Mapping[str, t.Any]], nvswitches: int, seconds: float = SECONDS,
+) -> list[verdict.Finding]:
+    """Return what C(read) returns, read in a process of its own; one that hangs or fails is a finding, and does not hinder what calls this."""
+    found, failed = _reading.ask({"health": lambda: read(gpu_error, services, packages, nvswitches)}, seconds)
+    return verdict.of_error(failed["health"]) if failed else t.cast("list[verdict.Finding]", found["health"])
 
 
 def read(

@@ -49,7 +49,9 @@ def said(finding: t.Mapping[str, t.Any], with_uuid: bool = False) -> str:
     return f"GPU {finding['gpu']}{uuid} {finding['cause']}" if finding["gpu"] is not None else str(finding["cause"])
 
 
-def of_gpus(gpus: t.Sequence[Gpu], events: Events = (), nvswitches: int = 0, now: float = 0.0, used_since: t.Mapping[int, float] | None = None) -> list[Finding]:
+def of_gpus(
+    gpus: t.Sequence[Gpu], events: Events = (), nvswitches: int = 0, now: float = 0.0, used_since: t.Mapping[int, float] | None = None,
+) -> list[Finding]:
     """Return the findings about single GPUs.
 
     :param gpus: from C(nvidia_report.parse)
@@ -128,7 +130,8 @@ def _memory(gpu: Gpu) -> list[Finding]:
             return [_finding(ECC, gpu, ERROR, f"has to be reset: {count}, {what} pending", RESET_GPU, _reset_fix(gpu))]
         return [_finding(ECC, gpu, WARNING, cause, RESET_GPU, f"when no service uses it: {_reset_fix(gpu)}")]
     if ecc["volatile"]:
-        return [_finding(ECC, gpu, WARNING, f"has had {count}", INVESTIGATE, "see its XIDs in the kernel's log; if there are more, reset it, then have it replaced")]
+        fix = "see its XIDs in the kernel's log; if there are more errors, reset it, then have it replaced"
+        return [_finding(ECC, gpu, WARNING, f"has had {count}", INVESTIGATE, fix)]
     return []
 
 
@@ -207,11 +210,11 @@ def _fabric(gpu: Gpu, nvswitches: int) -> list[Finding]:
         return []
     if state in ("not started", "in progress"):
         # Without a switch in sight it may be a virtual machine that has the GPU alone.
-        level = ERROR if nvswitches else WARNING
-        return [_finding(FABRIC, gpu, level, f"is not registered with the NVSwitches (fabric state: {fabric['state']}): CUDA fails with error 802", INVESTIGATE, fix)]
+        cause = f"is not registered with the NVSwitches (fabric state: {fabric['state']}): CUDA fails with error 802"
+        return [_finding(FABRIC, gpu, ERROR if nvswitches else WARNING, cause, INVESTIGATE, fix)]
     if state == "completed" and status not in ("success", ""):
-        level = ERROR if nvswitches else WARNING
-        return [_finding(FABRIC, gpu, level, f"could not be registered with the NVSwitches (fabric status: {fabric['status']})", INVESTIGATE, fix)]
+        cause = f"could not be registered with the NVSwitches (fabric status: {fabric['status']})"
+        return [_finding(FABRIC, gpu, ERROR if nvswitches else WARNING, cause, INVESTIGATE, fix)]
     bad = {"bandwidth": ("degraded",), "summary": ("unhealthy", "limited capacity"), "route_unhealthy": ("true",), "route_recovery_in_progress": ("true",),
            "access_timeout_recovery": ("true",)}
     parts = [f"{key} {fabric['health'][key]}" for key, values in bad.items() if fabric["health"].get(key, "").lower() in values]
@@ -244,10 +247,8 @@ def of_switches(events: Events) -> list[Finding]:
     """Return the fatal errors of NVSwitches."""
     fix = "reset all GPUs of the host together with the NVSwitches (nvidia-smi --gpu-reset) and restart nvidia-fabricmanager, or reboot the host"
     fatal = [event for event in events if event["kind"] == "sxid" and event["fatal"]]
-    return [
-        _finding(FABRIC, None, WARNING, f"NVSwitch {event['bus']} has reported the fatal SXid {event['code']} at {_time(event['time'])}: {event['text']}", REBOOT, fix)
-        for event in fatal[:_MOST_XIDS]
-    ]
+    causes = [f"NVSwitch {event['bus']} has reported the fatal SXid {event['code']} at {_time(event['time'])}: {event['text']}" for event in fatal[:_MOST_XIDS]]
+    return [_finding(FABRIC, None, WARNING, cause, REBOOT, fix) for cause in causes]
 
 
 def of_fabric_manager(nvswitches: int, state: str) -> list[Finding]:
@@ -302,7 +303,8 @@ def of_error(error: str) -> list[Finding]:
     if not error:
         return []
     dead = any(words.lower() in error.lower() for words in _DEAD_DRIVER)
-    return [_finding(DRIVER if dead else UNREAD, None, ERROR if dead else WARNING, f"The GPUs' health cannot be read: {error}", REBOOT if dead else INVESTIGATE, fix_of(error))]
+    name, level, action = (DRIVER, ERROR, REBOOT) if dead else (UNREAD, WARNING, INVESTIGATE)
+    return [_finding(name, None, level, f"The GPUs' health cannot be read: {error}", action, fix_of(error))]
 
 
 def of_unread(what: str) -> list[Finding]:

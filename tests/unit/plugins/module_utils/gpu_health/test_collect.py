@@ -64,3 +64,16 @@ def test_an_unreadable_log_is_said(commands: Path) -> None:
     command(commands, "journalctl", "exit 1")
     command(commands, "dmesg", "echo 'dmesg: read kernel buffer failed: Operation not permitted' >&2; exit 1")
     assert names() == [("gpu-health", "warning")]
+
+
+def test_a_reading_that_hangs_or_fails_is_a_finding(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts are read all the same."""
+    command(commands, "nvidia-smi", f"cat {DATA}/a800-reset.xml")
+    assert [one["name"] for one in collect.read_within("", [], {}, 0)] == ["gpu-recovery"]
+    command(commands, "nvidia-smi", "exec sleep 3")
+    (late,) = collect.read_within("", [], {}, 0, 0.5)
+    assert (late["name"], late["level"]) == ("gpu-health", "warning") and "did not answer within 0.5 s" in late["cause"]
+    command(commands, "nvidia-smi", f"cat {DATA}/a800-reset.xml")
+    monkeypatch.setattr(collect.verdict, "of_gpus", lambda *_arguments: 1 / 0)
+    (failed,) = collect.read_within("", [], {}, 0)
+    assert "ZeroDivisionError" in failed["cause"]

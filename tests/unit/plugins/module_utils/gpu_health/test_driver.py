@@ -12,10 +12,14 @@ from ansible_collections.inferops.gpu.plugins.module_utils.gpu_health import dri
 # Of Ubuntu with its own driver, of NVIDIA's repository, of Debian; and packages that are not the driver's.
 DRIVER = (
     "nvidia-driver-580-server-open", "nvidia-dkms-580-open", "nvidia-kernel-common-580", "nvidia-utils-580", "nvidia-compute-utils-580", "nvidia-open-580",
-    "libnvidia-compute-580", "libnvidia-cfg1-580", "nvidia-fabricmanager-580", "nvidia-persistenced", "cuda-drivers-580", "linux-modules-nvidia-580-open-generic",
+    "libnvidia-compute-580", "libnvidia-cfg1-580", "nvidia-fabricmanager-580", "nvidia-persistenced", "cuda-drivers-580",
+    "linux-modules-nvidia-580-open-generic",
     "nvidia-smi", "nvidia-alternative", "nvidia-headless-580",
 )
-OTHERS = ("nvidia-container-toolkit", "libnvidia-container1", "libnvidia-container-tools", "cuda-toolkit-13-0", "cuda-nvcc-13-0", "nvidia-cuda-toolkit", "nvidia-settings")
+OTHERS = (
+    "nvidia-container-toolkit", "libnvidia-container1", "libnvidia-container-tools", "cuda-toolkit-13-0", "cuda-nvcc-13-0", "nvidia-cuda-toolkit",
+    "nvidia-settings",
+)
 
 
 @pytest.mark.parametrize("name", [*DRIVER, *OTHERS])
@@ -26,7 +30,9 @@ def test_packages_of_the_driver(name: str) -> None:
 
 ON = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
 SETTINGS = {
-    "on": (ON, "loaded", True), "off": (ON.replace('Upgrade "1"', 'Upgrade "0"'), "loaded", False), "all of it off": (ON + 'APT::Periodic::Enable "0";\n', "loaded", False),
+    "on": (ON, "loaded", True),
+    "off": (ON.replace('Upgrade "1"', 'Upgrade "0"'), "loaded", False),
+    "all of it off": (ON + 'APT::Periodic::Enable "0";\n', "loaded", False),
     "not configured": ("", "loaded", False), "masked": (ON, "masked", False), "every week": (ON.replace('Upgrade "1"', 'Upgrade "7d"'), "", True),
 }
 

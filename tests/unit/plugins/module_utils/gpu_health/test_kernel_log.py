@@ -41,7 +41,10 @@ LINES: dict[str, tuple[tuple[str, ...], list[tuple[str, int, str, int]]]] = {
     "one loss, two lines": ((XID_79, "NVRM: GPU 0000:05:00.0: GPU has fallen off the bus."), [("xid", 79, "0000:05:00", 1)]),
     "short address": (("NVRM: GPU 18:00.0: GPU has fallen off the bus.",), [("xid", 79, "0000:18:00", 1)]),
     "NVSwitch": (
-        ("nvidia-nvswitch0: SXid (PCI:0000:a9:00.0): 20034, Fatal, Link 30 LTSSM Fault Up", "nvidia-nvswitch0: SXid (PCI:0000:a9:00.0): 20034, Data {0x50610002}"),
+        (
+            "nvidia-nvswitch0: SXid (PCI:0000:a9:00.0): 20034, Fatal, Link 30 LTSSM Fault Up",
+            "nvidia-nvswitch0: SXid (PCI:0000:a9:00.0): 20034, Data {0x50610002}",
+        ),
         [("sxid", 20034, "0000:a9:00", 1)],
     ),
     "newest first": (
@@ -56,14 +59,18 @@ LINES: dict[str, tuple[tuple[str, ...], list[tuple[str, int, str, int]]]] = {
     "not the driver": (("program[7]: segfault NVRM: Xid (PCI:0000:05:00): 79, GPU has fallen off the bus",), []),
     "driver loaded since": ((XID_79, "NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64  580.95.05"), []),
     "recovered since": (
-        ("NVRM: Xid (PCI:0000:05:00): 95, Uncontained", "NVRM: Xid (PCI:0000:05:00): 154, GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)"),
+        (
+            "NVRM: Xid (PCI:0000:05:00): 95, Uncontained",
+            "NVRM: Xid (PCI:0000:05:00): 154, GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)",
+        ),
         [],
     ),
     "another GPU recovered": (
         (XID_79, "NVRM: Xid (PCI:0000:06:00): 154, GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)"), [("xid", 79, "0000:05:00", 1)],
     ),
     "a reset is required now": (
-        ("NVRM: Xid (PCI:0019:01:00): 154, GPU recovery action changed from 0x4 (Drain and Reset) to 0x1 (GPU Reset Required)",), [("xid", 154, "0019:01:00", 1)],
+        ("NVRM: Xid (PCI:0019:01:00): 154, GPU recovery action changed from 0x4 (Drain and Reset) to 0x1 (GPU Reset Required)",),
+        [("xid", 154, "0019:01:00", 1)],
     ),
 }
 

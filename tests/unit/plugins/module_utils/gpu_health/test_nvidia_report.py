@@ -35,7 +35,8 @@ def test_an_older_driver_with_mig() -> None:
 
 def test_a_gpu_that_has_to_be_reset() -> None:
     gpu = one("a800-reset.xml")
-    assert (gpu["recovery"], gpu["ecc"]["volatile"], gpu["ecc"]["aggregate"], gpu["ecc"]["pending"], gpu["ecc"]["failure"]) == ("Drain and Reset", 32, 71, True, False)
+    ecc = gpu["ecc"]
+    assert (gpu["recovery"], ecc["volatile"], ecc["aggregate"], ecc["pending"], ecc["failure"]) == ("Drain and Reset", 32, 71, True, False)
     assert gpu["processes"] == [{"pid": 456, "name": "", "type": ""}]
 
 
@@ -81,7 +82,8 @@ def test_clocks(what: str) -> None:
 
 def test_counters_of_old_drivers() -> None:
     """One sum for all memory with double-bit errors."""
-    assert xml("<ecc_errors><volatile><double_bit><device_memory>2</device_memory><total>3</total></double_bit></volatile></ecc_errors>")["ecc"]["volatile"] == 3
+    gpu = xml("<ecc_errors><volatile><double_bit><device_memory>2</device_memory><total>3</total></double_bit></volatile></ecc_errors>")
+    assert gpu["ecc"]["volatile"] == 3
 
 
 def test_links() -> None:

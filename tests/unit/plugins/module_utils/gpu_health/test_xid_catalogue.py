@@ -34,7 +34,10 @@ def test_an_unknown_code_has_to_be_investigated() -> None:
 def test_the_documentation_has_the_same_table() -> None:
     """Each code is in the row of its action, and in no other."""
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", PAGE, re.MULTILINE))
-    written = {action: sorted(map(int, re.findall(r"\d+", codes))) for action, codes in rows.items() if action in xid_catalogue.ACTIONS and re.match(r"\d", codes)}
+    written = {
+        action: sorted(map(int, re.findall(r"\d+", codes)))
+        for action, codes in rows.items() if action in xid_catalogue.ACTIONS and re.match(r"\d", codes)
+    }
     expected: dict[str, list[int]] = {}
     for xid in xid_catalogue.XIDS.values():
         expected.setdefault(xid.action, []).append(xid.code)

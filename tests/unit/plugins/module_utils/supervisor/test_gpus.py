@@ -87,5 +87,6 @@ def test_a_query_that_hangs_prevents_no_start(tmp_path: Path, monkeypatch: pytes
 
 def test_the_sentence() -> None:
     found, _failed = gpus.of_text(SICK, 0, ["0"])
-    text = gpus.sentence(found)
-    assert text.startswith("GPU 0 (GPU-one) has to be reset: the driver's recovery action is Drain and Reset, 32 uncorrectable ECC errors, row remapping pending; fix: ")
+    assert gpus.sentence(found).startswith(
+        "GPU 0 (GPU-one) has to be reset: the driver's recovery action is Drain and Reset, 32 uncorrectable ECC errors, row remapping pending; fix: "
+    )

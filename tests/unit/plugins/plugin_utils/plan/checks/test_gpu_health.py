@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from plan_builders import gpus, host_facts, service
 
-FINDING = {"name": "gpu-ecc", "gpu": 3, "uuid": "GPU-3", "level": "error", "cause": "has to be reset: row remapping pending", "action": "reset_gpu", "fix": "reset it"}
+FINDING = {
+    "name": "gpu-ecc", "gpu": 3, "uuid": "GPU-3", "level": "error", "cause": "has to be reset: row remapping pending", "action": "reset_gpu", "fix": "reset it",
+}
 SLICE = "MIG-377e0049-554c-540b-93c6-d0976f8426cb"
 SPLIT = [{"index": 3, "split": True, "slices": [{"uuid": SLICE, "profile": "1g.10gb", "memory_bytes": 10 * 2**30}]}]
 
@@ -29,7 +31,9 @@ def test_a_slice_belongs_to_its_gpu(plan: Any) -> None:
 
 
 OTHER_FACTS: dict[str, dict[str, Any]] = {
-    "not a finding": {"gpu_health": ["x", {"name": ""}, 7]}, "older facts": {}, "nvidia-smi fails, which another check reports": {"gpu_error": "x", "gpu_health": [FINDING]},
+    "not a finding": {"gpu_health": ["x", {"name": ""}, 7]},
+    "older facts": {},
+    "nvidia-smi fails, which another check reports": {"gpu_error": "x", "gpu_health": [FINDING]},
 }
 
 
