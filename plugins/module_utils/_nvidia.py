@@ -17,13 +17,15 @@ from ._exit_status import describe, signal_of
 QUERY = ("index", "uuid", "name", "memory.total", "driver_version", "compute_cap")
 # Fields about a GPU's state. A lost GPU still reports its name and memory, which the driver has cached, but an error for these fields.
 STATE = ("mig.mode.current", "pstate", "temperature.gpu", "utilization.gpu")
-# Since driver 570: None, Reset, Reboot, Drain P2P, Drain and Reset.
+# Since driver 570: None, Reset, Reboot, Drain P2P, Drain and Reset; later also Recover IMEX Domain, Bus Reset and System Reboot.
 RECOVERY = "gpu_recovery_action"
 MIB = 1024 * 1024
 
 # NVML's errors in place of a value. Others ("[N/A]", "[Not Supported]", "[Insufficient Permissions]") mean that there is no such value.
 _BROKEN = re.compile(r"GPU is lost|GPU requires reset|Unknown Error|ERR!", re.IGNORECASE)
 _NO_ACTION = ("", "none", "n/a", "[n/a]", "[not supported]", "not supported")
+# Actions that are not about this GPU alone, and after which the driver names another one, or none.
+_ELSEWHERE = ("drain p2p", "recover imex")
 _UNKNOWN_FIELD = "is not a valid field"
 # `nvidia-smi -L` lists the slices of a GPU indented after it.
 _LISTED_GPU = re.compile(r"GPU (\d+): ")
@@ -60,13 +62,18 @@ def parse_gpus(text: str, fields: t.Sequence[str] = QUERY) -> list[dict[str, t.A
     return gpus
 
 
+def is_broken(value: str) -> bool:
+    """Whether nvidia-smi shows an error of NVML in place of a value."""
+    return bool(_BROKEN.search(value))
+
+
 def _state_error(state: t.Mapping[str, str]) -> str:
     """Return the error of a GPU in nvidia-smi's words: an error in place of a value, otherwise the driver's recovery action."""
     broken = [f"{name} {cell}" for name, cell in state.items() if _BROKEN.search(cell)]
     if broken:
         return broken[0]
     action = state.get(RECOVERY, "")
-    return "" if action.lower() in _NO_ACTION or action.lower().startswith("drain p2p") else f"{RECOVERY} {action}"
+    return "" if action.lower() in _NO_ACTION or action.lower().startswith(_ELSEWHERE) else f"{RECOVERY} {action}"
 
 
 def parse_slices(listed: str, details: t.Mapping[int, t.Sequence[t.Mapping[str, t.Any]]]) -> dict[int, list[dict[str, t.Any]]]:

@@ -12,6 +12,7 @@ author: inferops contributors (@inferops)
 description:
   - Reads the machine-readable output of C(nvidia-smi) (its XML log and its queries), and the topology matrix of the GPUs.
   - On a host without C(nvidia-smi), or with a driver and no GPU, the list is empty and there is no error.
+  - Judges the health of the GPUs and of their driver. On a host without C(nvidia-smi) there is nothing to judge.
   - A driver that does not work does not fail the module. The module returns the problem in RV(error) and the fix in RV(fix).
 options: {}
 extends_documentation_fragment:
@@ -29,6 +30,10 @@ EXAMPLES = r"""
   ansible.builtin.fail:
     msg: "{{ found.error }}. {{ found.fix }}"
   when: found.error | length > 0
+
+- name: Show what is wrong with the GPUs
+  ansible.builtin.debug:
+    msg: "{{ found.health | selectattr('level', 'eq', 'error') }}"
 
 - name: Show the GPUs with MIG enabled
   ansible.builtin.debug:
@@ -117,16 +122,28 @@ fix:
   description: How to fix the error. Empty if there is no error.
   returned: always
   type: str
+health:
+  description: >-
+    Findings about the health of the GPUs and their driver, each with C(name), the C(gpu) (index, null if it is about the whole host), its C(uuid), the
+    C(level) (V(error) if the GPU must not be used, otherwise V(warning)), the C(cause), the C(action) and the C(fix).
+  returned: always
+  type: list
+  elements: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _nvidia
+from ..module_utils import _gpu_driver, _host, _nvidia, _reading
+from ..module_utils.gpu_health import collect
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    module.exit_json(changed=False, **_nvidia.read_all())
+    found = _nvidia.read_all()
+    health = []
+    if found["gpus"] or found["error"]:
+        health = collect.read_within(found["error"], _host.read_services(), _gpu_driver.driver_packages(), _gpu_driver.count_nvswitches())
+    module.exit_json(changed=False, health=_reading.clean(health), **found)
 
 
 if __name__ == "__main__":

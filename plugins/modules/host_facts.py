@@ -134,6 +134,12 @@ host:
         GPUs in the order of C(nvidia-smi), with memory in bytes. C(error) is the error message for a GPU that is lost or has to be reset. C(split) is
         whether MIG divides the GPU into C(slices), each with C(uuid), C(profile) and C(memory_bytes).
       type: list
+    gpu_health:
+      description: >-
+        Findings about the health of the GPUs and their driver, each with C(name), the C(gpu) (index, null if it is about the whole host), its C(uuid), the
+        C(level) (V(error) if the GPU must not be used, otherwise V(warning)), the C(cause), the C(action) (V(none), V(restart_service),
+        V(update_driver), V(investigate), V(reset_gpu), V(reboot) or V(replace)), and the C(fix). Empty on a host without C(nvidia-smi).
+      type: list
     unanswered:
       description: Facts that could not be read, with the reason, by the name of the fact or the mount point. The value of such a fact is empty.
       type: dict
@@ -261,6 +267,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _accounts, _cuda_toolkit, _directories, _gpu_driver, _host, _library, _local_weights, _nvidia, _prune, _reading, _releases
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
+from ..module_utils.gpu_health import collect
 
 # Seconds that each check of a folder may take. A weights directory with thousands of files on a slow disk takes a while.
 SECONDS = 60
@@ -287,6 +294,8 @@ def main() -> None:
     given = module.params
     sysctl = given["sysctl"]
     driver_packages = _gpu_driver.driver_packages()
+    nvswitches = _gpu_driver.count_nvswitches()
+    services = _host.read_services()
     host = _host.read_system()
     mounts, silent = _host.ask_mounts()
     # These may wait: folders may be on a network file system, and accounts may come from a directory service.
@@ -324,7 +333,7 @@ def main() -> None:
         unanswered={**failed, **silent},
         listeners=_host.read_listeners(),
         udp_listeners=_host.read_listeners("udp"),
-        services=_host.read_services(),
+        services=services,
         release_builds=_releases.builds(_host.UNIT_DIRECTORY),
         download_units=_prune.download_units(),
         mount_points=_host.mount_points(),
@@ -333,7 +342,8 @@ def main() -> None:
         conntrack=conntrack.read(),
         gpus=gpus,
         gpu_error=gpu_error,
-        nvswitches=_gpu_driver.count_nvswitches(),
+        gpu_health=collect.read_within(gpu_error, services, driver_packages, nvswitches) if gpus or gpu_error else [],
+        nvswitches=nvswitches,
         fabric_manager=_gpu_driver.fabric_manager(driver_packages),
         driver_module=_gpu_driver.loaded_module(),
         driver_packages=driver_packages,

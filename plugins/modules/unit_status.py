@@ -64,7 +64,7 @@ ended:
   returned: always
   type: bool
 failed_start:
-  description: Whether the unit failed or systemd had to restart it.
+  description: Whether the unit failed, systemd had to restart it, or its supervisor waits until a GPU may be used.
   returned: always
   type: bool
 restarts:
@@ -84,7 +84,9 @@ progress:
   returned: always
   type: dict
 cause:
-  description: Cause of the failure that the module found in the journal of a failed unit. Empty if it found no known cause.
+  description: >-
+    Cause of the failure that the module found in the journal of a failed unit, or what is wrong with a GPU that the unit waits for. Empty if it found no
+    known cause.
   returned: always
   type: str
 journal:
@@ -103,6 +105,10 @@ from ..module_utils import _exit_status, _journal, _systemd
 
 # Lines that are searched for the cause: enough for a traceback of each process of an engine and the log before it.
 CAUSE_LINES = 600
+# What a supervisor's status begins with while it does not start its program, because a GPU must not be used (supervisor/base.py), and for how many
+# seconds a unit has to report that: a unit that is just being restarted still has the status of its previous start.
+HELD = "not starting: "
+HELD_SECONDS = 3.0
 # How the main process ended.
 MAIN = ("ExecMainCode", "ExecMainStatus")
 
@@ -121,6 +127,16 @@ def ended_by(state: t.Mapping[str, str]) -> str:
     return f"its program {_exit_status.describe(-int(state['ExecMainStatus'] or 0))}" if killed else ""
 
 
+def is_held(state: t.Mapping[str, str]) -> bool:
+    """Whether a unit waits with its start until a GPU may be used: that may take days, and needs somebody who mends the GPU."""
+    return state["ActiveState"] == "activating" and state["StatusText"].startswith(HELD)
+
+
+def cause_of(state: t.Mapping[str, str], journal: t.Sequence[str], held: bool) -> str:
+    """Return why a unit has failed: the status of one that waits for a GPU, otherwise the cause in its journal, otherwise the signal that ended it."""
+    return state["StatusText"][len(HELD):] if held else _journal.cause(journal) or ended_by(state)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -135,20 +151,24 @@ def main() -> None:
     )
     unit = module.params["unit"]
     deadline = time.monotonic() + module.params["wait"]
+    held_since: t.Optional[float] = None
     while True:
         state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job", "StatusText", *MAIN)
         restarts = int(state["NRestarts"] or 0)
         fell = not module.params["rejoin"] and has_failed(state["ActiveState"], state["SubState"], restarts, module.params["restarts"])
         # A unit whose job is queued still shows the state of its previous generation.
         running = state["ActiveState"] in ("activating", "deactivating", "reloading") or state["Job"] not in ("", "0")
-        ended = fell or not running
+        held_since = (held_since or time.monotonic()) if is_held(state) else None
+        held = held_since is not None and time.monotonic() - held_since >= min(HELD_SECONDS, module.params["wait"])
+        ended = fell or held or not running
         if ended or time.monotonic() >= deadline:
             break
         time.sleep(0.25)
-    failed = fell or (ended and (state["Result"] != "success" or state["LoadState"] == "not-found"))
+    failed = fell or held or (ended and (state["Result"] != "success" or state["LoadState"] == "not-found"))
     # The next attempt may have started; its messages are not about the failure.
     of_next_try = fell and state["SubState"] != "auto-restart"
-    journal = _systemd.journal(unit, "" if of_next_try else state["InvocationID"], CAUSE_LINES) if failed else []
+    # A unit that waits for a GPU has no program, and its status says all.
+    journal = _systemd.journal(unit, "" if of_next_try else state["InvocationID"], CAUSE_LINES) if failed and not held else []
     module.exit_json(
         changed=False,
         state=state["ActiveState"],
@@ -159,7 +179,7 @@ def main() -> None:
         restarts=restarts,
         status=state["StatusText"],
         progress=_systemd.read_progress(module.params["status_file"]),
-        cause=(_journal.cause(journal) or ended_by(state)) if failed else "",
+        cause=cause_of(state, journal, held) if failed else "",
         journal=_journal.excerpt(journal, module.params["lines"]),
     )
 

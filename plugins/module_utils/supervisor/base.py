@@ -17,7 +17,7 @@ import traceback
 import typing as t
 
 from .. import _exit_status
-from . import device_errors, probe, process, processes, progress, ranks, stacks, state, threads, transport
+from . import device_errors, gpus, probe, process, processes, progress, ranks, stacks, state, threads, transport
 from .connection import HEARTBEAT_SECONDS, Connection, one_line
 
 # Environment variables of this process alone.
@@ -31,6 +31,11 @@ MAX_BACKOFF_SECONDS = 300.0
 LAST_WORDS_SECONDS = 3.0
 # Seconds before a start when the state cannot be saved: the supervisor then does not know how many starts have failed.
 UNSAVED_BACKOFF_SECONDS = 30.0
+# Seconds between two looks at GPUs that must not be used: at first, doubled each time, and at most. A GPU may only need the seconds after a boot.
+GPU_LOOK_SECONDS = 5.0
+MAX_GPU_LOOK_SECONDS = 60.0
+# Seconds after which a look at GPUs is repeated before the program starts.
+GPU_FRESH_SECONDS = 15.0
 
 
 @dataclasses.dataclass
@@ -90,6 +95,8 @@ class Supervisor:
         # Set when there is something to probe at once.
         self.probe_now = threading.Event()
         self._last_heartbeat = 0.0
+        # When the GPUs were last looked at.
+        self._gpus_seen = 0.0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda given, frame: self.events.put(Event("signal", status=given)))
 
@@ -281,6 +288,35 @@ class Supervisor:
         else:
             return
         self.pause(seconds)
+
+    def await_gpus(self) -> None:
+        """Wait until the unit's GPUs may be used. That is no failed start; afterwards earlier failures do not count, since the GPU may have caused them."""
+        seconds = GPU_LOOK_SECONDS
+        while True:
+            found = self.look_at_gpus()
+            if not found:
+                return
+            self.report(f"not starting: {found}")
+            self.state.forget_failed()
+            self.pause(seconds)
+            seconds = min(MAX_GPU_LOOK_SECONDS, 2 * seconds)
+
+    def recheck_gpus(self) -> None:
+        """Look at the GPUs again when much time has passed since the generation began, as while it backed off. Raises Ended; the next generation waits."""
+        if time.monotonic() - self._gpus_seen > GPU_FRESH_SECONDS:
+            found = self.look_at_gpus()
+            if found:
+                raise Ended(found, count=False)
+
+    def look_at_gpus(self) -> str:
+        """Return why the unit's GPUs must not be used, and the fix; empty when they may. GPUs that cannot be looked at do not prevent a start."""
+        look = gpus.Look(gpus.named(self.options.gpus, self.process.environment))
+        self.wait(look.is_done, None, str)
+        found, failed = look.result(self.options.accept_gpu)
+        if failed:
+            print(f"the health of the GPUs is unknown: {one_line(failed)}", flush=True)
+        self._gpus_seen = time.monotonic()
+        return gpus.sentence(found) if found else ""
 
     def report(self, text: str) -> None:
         """Report the status, to systemd and to the journal."""

@@ -59,6 +59,7 @@ class Leader(base.Supervisor):
         self.admission = admission.Admission()
 
     def run_generation(self) -> None:
+        self.await_gpus()
         self.back_off()
         server = self.listen()
         self.threads.start("accepts workers", lambda heartbeat: self.accept(server, heartbeat), for_ever=True)
@@ -178,6 +179,7 @@ class Leader(base.Supervisor):
 
     def start_self(self) -> None:
         """Start this unit's own program."""
+        self.recheck_gpus()
         self.report(f"starting: {self.what}")
         self.start()
         if self.options.wait_self:

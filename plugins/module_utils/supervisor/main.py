@@ -15,7 +15,7 @@ import argparse
 import os
 import sys
 
-from . import leader, single, worker
+from . import gpus, leader, single, worker
 
 # The order in which the leader starts the units, by backend.
 ORDERS = {"ray": ("self", "nodes", "check", "engine", "serve"), "mp": ("nodes", "self", "serving")}
@@ -48,6 +48,8 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--logs", action="append", default=[], help="a directory whose log files are kept when the program fails")
     parser.add_argument("--failures", default="", help="directory for the logs of failures")
     parser.add_argument("--check", action="append", default=[], help="an argument of the command that waits until Ray has all nodes and GPUs")
+    parser.add_argument("--gpus", choices=[gpus.NAMED, gpus.ALL], default=gpus.NAMED, help="the unit's GPUs where CUDA_VISIBLE_DEVICES does not name them")
+    parser.add_argument("--accept-gpu", action="append", default=[], help="name of a finding about GPUs with which the program starts all the same")
     parser.add_argument("--heartbeat-timeout", type=float, default=20.0, help="seconds without a message after which a unit counts as lost")
     parser.add_argument("--join-timeout", type=float, default=600.0)
     parser.add_argument("--start-timeout", type=float, default=3600.0)

@@ -18,7 +18,9 @@ class Single(base.Supervisor):
         self.serving = False
 
     def run_generation(self) -> None:
+        self.await_gpus()
         self.back_off()
+        self.recheck_gpus()
         self.report(f"starting: {self.what}")
         self.start()
         seconds = self.options.start_timeout

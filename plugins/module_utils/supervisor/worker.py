@@ -30,9 +30,11 @@ class Worker(base.Supervisor):
         self.loss_handled = threading.Event()
 
     def run_generation(self) -> None:
+        self.await_gpus()
         self.back_off()
         self.threads.start("talks to the leader", self.reach_leader)
         self.wait(lambda: self.was_started, None, str)
+        self.recheck_gpus()
         self.start()
         self.wait(lambda: self.is_ready, self.options.start_timeout, lambda: f"{self.what} was not ready after {self.options.start_timeout:.0f} s")
         self.wait(lambda: False, None, str)

@@ -160,5 +160,6 @@ def _draft_host(
         absent=tuple(service for service in read_services if service.state == services.ABSENT),
         catalogue=own_catalogue,
         tables=tables,
+        accepted=frozenset(accepted),
     )
     return draft, accepted, errors

@@ -13,6 +13,10 @@ from . import stated_gpus
 from .settings import kernel
 
 
+# Names of findings about GPUs with which a supervisor does not start its program, and which a user may accept.
+HELD_BY = ("gpu-recovery", "gpu-ecc", "gpu-fabric")
+
+
 @dataclass(frozen=True)
 class Gpu:
     """One GPU, or one slice of a GPU that is split by MIG; memory in bytes, 0 when unknown.
@@ -143,6 +147,18 @@ class UnitFacts:
 
 
 @dataclass(frozen=True)
+class GpuFinding:
+    """A finding about the health of the GPUs: C(name), C(gpu) (None when it is about the whole host), whether the GPU must not be used, the cause as a
+    sentence, and the fix."""
+
+    name: str
+    gpu: int | None
+    is_error: bool
+    cause: str
+    fix: str
+
+
+@dataclass(frozen=True)
 class HostFacts:
     """Facts of one host.
 
@@ -196,6 +212,7 @@ class HostFacts:
     account_groups: tuple[str, ...] = ()
     # Owner, group and mode of directories by path.
     directories: Mapping[str, str] = field(default_factory=dict)
+    gpu_health: tuple[GpuFinding, ...] = ()
 
     @property
     def lacks_ipv4(self) -> bool:
@@ -251,6 +268,16 @@ def read(raw: Any) -> HostFacts | None:
         account_members=_memberships(raw.get("accounts")),
         account_groups=tuple(item for item in _items(raw.get("account_groups")) if isinstance(item, str)),
         directories=_strings(raw.get("directories")),
+        gpu_health=tuple(_gpu_finding(item) for item in _dicts(raw.get("gpu_health")) if item.get("name")),
+    )
+
+
+def _gpu_finding(item: Mapping[str, Any]) -> GpuFinding:
+    gpu = item.get("gpu")
+    index = gpu if isinstance(gpu, int) else None
+    cause = _text(item.get("cause"))
+    return GpuFinding(
+        _text(item.get("name")), index, item.get("level") == "error", cause if index is None else f"GPU {index} {cause}", _text(item.get("fix")),
     )
 
 

@@ -132,7 +132,8 @@ class ServiceDraft:
 class HostDraft:
     """A host: C(gpus) from its facts, else as stated by the user, else None.
 
-    C(weights_clients) are ports with the networks that may fetch weights there. C(proxy) is the proxy of the host.
+    C(weights_clients) are ports with the networks that may fetch weights there. C(proxy) is the proxy of the host. C(accepted) are the names of findings
+    that the user accepts.
     """
 
     name: str
@@ -147,6 +148,7 @@ class HostDraft:
     tables: Tables
     weights_clients: tuple[tuple[int, str], ...] = ()
     proxy: Proxy = Proxy()
+    accepted: frozenset[str] = frozenset()
 
     @property
     def flags(self) -> FlagTable:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
 from ..inputs.settings.accounts import account_name
+from ..inputs.facts import HELD_BY
 from ..programs import program
 from .draft import HostDraft, ServiceDraft
 
@@ -97,6 +98,9 @@ def service_unit(
         "failures": failures,
         "start_timeout": settings.model_service_start_timeout,
         "stop_timeout": max(1, settings.model_service_stop_timeout - 10),
+        # Without CUDA_VISIBLE_DEVICES a service uses all GPUs of the host.
+        "gpus": "all" if draft.service.gpus is None and not draft.on_cpu else "",
+        "accept_gpu": [name for name in HELD_BY if name in host.accepted],
         **flags,
     }
     lists = {key: values if isinstance(values, list) else [values] for key, values in given.items()}

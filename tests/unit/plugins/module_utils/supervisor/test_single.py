@@ -295,3 +295,49 @@ def test_the_key_stays_where_it_is(serving: Unit) -> None:
     assert not [text for text in words if "nobody-may-see" in text]
 
 
+
+
+SICK = """<nvidia_smi_log><gpu id="00000000:01:00.0"><uuid>GPU-a</uuid><gpu_recovery_action>None</gpu_recovery_action></gpu>
+<gpu id="00000000:02:00.0"><uuid>GPU-b</uuid><gpu_recovery_action>Reset</gpu_recovery_action></gpu></nvidia_smi_log>"""
+
+
+def smi(unit: Unit, text: str) -> None:
+    """Have nvidia-smi print this, and count its calls."""
+    (unit.folder / "smi.xml").write_text(text)
+    program = unit.folder / "bin" / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho call >>{unit.folder}/calls\nexec cat {unit.folder}/smi.xml\n")
+    program.chmod(0o755)
+
+
+def test_it_waits_for_a_gpu_that_has_to_be_reset(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status says why, the journal once; no start counts as failed; it starts without an operator when the GPU is well."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    smi(unit, SICK)
+    unit.start()
+    said = "not starting: GPU 1 (GPU-b) has to be reset: the driver's recovery action is Reset; fix: "
+    soon(lambda: any(line.startswith(f"STATUS={said}") for line in unit.told()), "the status says so")
+    soon(lambda: (unit.folder / "calls").read_text().count("call") >= 2, "it looks again")
+    assert not (unit.folder / "pid").exists() and unit.output().count("not starting") == 1
+    assert "EXTEND_TIMEOUT_USEC=120000000" in unit.told()
+    smi(unit, SICK.replace("Reset", "None"))
+    soon(lambda: unit.serves, "it serves")
+    assert json.loads((unit.folder / "run" / "state.json").read_text())["failed"] == 0 and list((unit.folder / "failures").iterdir()) == []
+
+
+def test_a_stop_ends_the_wait_for_a_gpu(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    smi(unit, SICK)
+    unit.start()
+    soon(lambda: "not starting" in unit.output(), "it waits")
+    assert unit.process is not None
+    unit.process.send_signal(signal.SIGTERM)
+    assert unit.status() == 0 and not (unit.folder / "pid").exists()
+
+
+@pytest.mark.parametrize("gpu", ["0", ""])
+def test_other_gpus_are_none_of_its_business(unit: Unit, monkeypatch: pytest.MonkeyPatch, gpu: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
+    smi(unit, SICK)
+    unit.start()
+    soon(lambda: unit.serves, "it serves")
+    assert (unit.folder / "calls").exists() is bool(gpu)

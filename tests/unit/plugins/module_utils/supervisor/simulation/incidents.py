@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from .modules import SICK_GPU
 from .network import Endpoint
 from .systemd import Unit
 from .world import Host, LEADER_PORT, World
@@ -125,6 +126,18 @@ _trouble("check_fails", "The check of Ray's nodes ends with an error.")
 _trouble("no_threads", "The system starts no further thread.")
 _trouble("no_files", "accept(2) gets no file.")
 _trouble("notify_refused", "systemd's socket takes nothing.")
+
+
+@incident
+def gpu_fails(world: World, where: int, seconds: float) -> None:
+    """A GPU has to be reset: the programs of its host end, and one that starts before that ends as well."""
+    host = _host(world, where)
+    if not host.has(SICK_GPU):
+        host.sick_since = world.scheduler.now
+    host.give(SICK_GPU, seconds)
+    for unit in host.units:
+        if unit.program is not None:
+            unit.program.fail(-6)
 
 
 # Hosts

@@ -33,6 +33,8 @@ from .scheduler import Scheduler, Thread as SimulatedThread
 
 # The monotonic clock when a history starts: it counts from a host's boot, and is never near 0 in a unit.
 MONOTONIC = 1000.0
+# The trouble of a host whose GPU must not be used.
+SICK_GPU = "sick_gpu"
 # When histories take place, in seconds since 1970.
 EPOCH = 1_800_000_000.0
 
@@ -259,6 +261,21 @@ def _popen(command: list[str], **_options: Any) -> programs.Program:
     return _Here.world.start_program(current().unit, command)
 
 
+class _Look:
+    """C(gpus.Look): the GPUs of a host are well, unless it has that trouble."""
+
+    def __init__(self, _names: object) -> None:
+        pass
+
+    @staticmethod
+    def is_done() -> bool:
+        return True
+
+    @staticmethod
+    def result(_accepted: object) -> tuple[list[str], str]:
+        return (["GPU 0 has to be reset; fix: reset it"] if current().host.has(SICK_GPU) else []), ""
+
+
 class _DateTime:
     @staticmethod
     def now(zone: datetime.timezone) -> datetime.datetime:
@@ -312,6 +329,7 @@ _REPLACED: dict[Any, dict[str, Any]] = {
     admission: {"threading": _THREADING},
     base: {
         "os": _OS, "queue": _QUEUE, "signal": _SIGNAL, "socket": _SOCKET, "threading": _THREADING, "time": _TIME, "traceback": _TRACEBACK,
+        "gpus": SimpleNamespace(named=lambda _which, _environment: None, Look=_Look, sentence="; ".join),
         "stacks": SimpleNamespace(GpuState=lambda: SimpleNamespace(text=str), dump=lambda _pids: None),
     },
     connection: {"secrets": _Secrets, "select": _SELECT, "socket": _SOCKET, "threading": _THREADING, "time": _TIME},

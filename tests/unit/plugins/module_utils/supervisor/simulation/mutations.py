@@ -55,6 +55,11 @@ def an_end_is_not_announced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(worker.Worker, "announce_end", nothing)
 
 
+@mutation("none_on_a_sick_gpu", kinds=("gpu_fails",))
+def gpus_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(base.Supervisor, "look_at_gpus", lambda self: "")
+
+
 @mutation("only_own_failures_count")
 def others_failures_count(patch: pytest.MonkeyPatch) -> None:
     """The loss of a node counts as well."""

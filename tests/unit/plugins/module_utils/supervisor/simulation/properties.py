@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import base
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor.connection import HANDSHAKE_SECONDS
 
+from .modules import SICK_GPU
 from .programs import Program
 from .systemd import ACTIVE, RESTART_SECONDS, Unit
 from .world import KEY, OPTIONS, TOKEN, World
@@ -79,6 +80,14 @@ def one_plan(world: World, facts: Facts, program: Program) -> str:
     """Programs of different plans never run at the same time."""
     others = [other for other in world.running() if other.digest != program.digest]
     return f"{named(program)} of plan {program.digest} starts while {', '.join(map(named, others))} of {others[0].digest} runs" if others else ""
+
+
+@on("program_started")
+def none_on_a_sick_gpu(world: World, facts: Facts, program: Program) -> str:
+    """No program starts on a host whose GPU must not be used. A supervisor may have looked at it some seconds earlier."""
+    host = program.unit.host
+    seconds = world.scheduler.now - host.sick_since
+    return f"{named(program)} starts {seconds:.0f} s after its GPU has failed" if host.has(SICK_GPU) and seconds > base.GPU_FRESH_SECONDS + LATE else ""
 
 
 # Status

@@ -44,6 +44,8 @@ class Host:
         # Error of the wall clock in seconds.
         self.clock_error = 0.0
         self.processes: dict[int, tuple[list[str], str]] = {}
+        # Since when its GPU must not be used, while it has that trouble.
+        self.sick_since = 0.0
         self._has_until: dict[str, float] = {}
 
     def has(self, trouble: str) -> bool:

@@ -1,0 +1,99 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What nvidia-smi reports about GPUs' health: recorded outputs, read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils.gpu_health import nvidia_report
+
+DATA = Path(__file__).parent / "data"
+
+
+def one(name: str) -> dict[str, Any]:
+    (gpu,) = nvidia_report.parse((DATA / name).read_text())
+    return gpu
+
+
+def test_an_idle_workstation_card() -> None:
+    gpu = one("rtx-4000-ada.xml")
+    assert (gpu["index"], gpu["bus"], gpu["recovery"], gpu["reset_required"], gpu["state"]) == (0, "0000:06:00", "None", None, "P8")
+    assert gpu["pcie"] == {"width": 16, "max_width": 16, "generation": 1, "max_generation": 4}
+    assert gpu["clocks"] == [] and gpu["persistence"] == "Enabled" and not gpu["mig"] and gpu["broken"] == ""
+    assert gpu["ecc"] == {"volatile": None, "aggregate": None, "sram_threshold": None, "pending": False, "failure": False, "remapped": 0, "retirement": None}
+    assert gpu["fabric"]["state"] == "" and gpu["fabric"]["health"]["route_unhealthy"] == "N/A"
+
+
+def test_an_older_driver_with_mig() -> None:
+    """No recovery action, but whether a reset is required; rows are not reported with MIG."""
+    gpu = one("a100-mig.xml")
+    assert (gpu["recovery"], gpu["reset_required"], gpu["mig"], gpu["persistence"]) == ("", False, True, "Disabled")
+    assert gpu["ecc"] == {"volatile": 0, "aggregate": 0, "sram_threshold": None, "pending": None, "failure": None, "remapped": None, "retirement": None}
+
+
+def test_a_gpu_that_has_to_be_reset() -> None:
+    gpu = one("a800-reset.xml")
+    ecc = gpu["ecc"]
+    assert (gpu["recovery"], ecc["volatile"], ecc["aggregate"], ecc["pending"], ecc["failure"]) == ("Drain and Reset", 32, 71, True, False)
+    assert gpu["processes"] == [{"pid": 456, "name": "", "type": ""}]
+
+
+def xml(inner: str) -> dict[str, Any]:
+    (gpu,) = nvidia_report.parse(f'<nvidia_smi_log><gpu id="00000000:01:00.0">{inner}</gpu></nvidia_smi_log>')
+    return gpu
+
+
+BROKEN = {
+    "lost": ("<temperature><gpu_temp>GPU is lost</gpu_temp></temperature>", "GPU is lost"),
+    "to be reset": ("<performance_state>GPU requires reset</performance_state>", "GPU requires reset"),
+    "healthy": ("<performance_state>P0</performance_state>", ""),
+    "no such value": ("<performance_state>N/A</performance_state>", ""),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_errors_in_place_of_values(what: str) -> None:
+    inner, expected = BROKEN[what]
+    assert xml(inner)["broken"] == expected
+
+
+CLOCKS = {
+    "events": ("<clocks_event_reasons><clocks_event_reason_sw_thermal_slowdown>Active</clocks_event_reason_sw_thermal_slowdown></clocks_event_reasons>",
+               ["sw_thermal_slowdown"]),
+    "throttle reasons of older drivers": (
+        "<clocks_throttle_reasons><clocks_throttle_reason_hw_slowdown>Active</clocks_throttle_reason_hw_slowdown>"
+        "<clocks_throttle_reason_hw_power_brake_slowdown>Active</clocks_throttle_reason_hw_power_brake_slowdown></clocks_throttle_reasons>",
+        ["hw_power_brake_slowdown"],
+    ),
+    "normal operation": (
+        "<clocks_event_reasons><clocks_event_reason_sw_power_cap>Active</clocks_event_reason_sw_power_cap>"
+        "<clocks_event_reason_gpu_idle>Active</clocks_event_reason_gpu_idle></clocks_event_reasons>", [],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CLOCKS)
+def test_clocks(what: str) -> None:
+    inner, expected = CLOCKS[what]
+    assert xml(inner)["clocks"] == expected
+
+
+def test_counters_of_old_drivers() -> None:
+    """One sum for all memory with double-bit errors."""
+    gpu = xml("<ecc_errors><volatile><double_bit><device_memory>2</device_memory><total>3</total></double_bit></volatile></ecc_errors>")
+    assert gpu["ecc"]["volatile"] == 3
+
+
+def test_links() -> None:
+    links = nvidia_report.parse_nvlinks((DATA / "v100.nvlink").read_text())
+    assert list(links) == [0, 1, 2, 3] and all(links[0].values())
+    assert links[3] == {0: True, 1: True, 2: True, 3: False, 4: True, 5: False}
+    assert nvidia_report.parse_nvlinks("GPU 0: NVIDIA L4 (UUID: GPU-x)\n") == {}
+
+
+@pytest.mark.parametrize("text", ["", "No devices were found", "<other/>", "<nvidia_smi_log>"])
+def test_other_text_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="nvidia-smi -q -x"):
+        nvidia_report.parse(text)
