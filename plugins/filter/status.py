@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 Item = t.Mapping[str, t.Any]
 
 
@@ -26,10 +24,8 @@ def status_document(names: t.Sequence[str], variables: t.Mapping[str, Item], pla
     planned: Item = plan if isinstance(plan, t.Mapping) else {}
     # Hosts without services have left the play, and have no result.
     read = [name for name in names if "__status_read" in variables[name]]
-    try:
-        return document.build([hosts.host_of(name, variables[name], planned.get("hosts") or {}) for name in read], planned, str(service or ""))
-    except document.UnknownService as error:
-        raise AnsibleFilterError(str(error)) from None
+    found = [hosts.host_of(name, variables[name], planned.get("hosts") or {}) for name in read]
+    return document.build(found, planned, str(service or ""))
 
 
 def status_lines(found: Item) -> list[str]:

@@ -16,29 +16,22 @@ from .services import services_of
 FORMAT = 1
 
 
-class UnknownService(ValueError):
-    """No service of the run has this name."""
-
-
 def build(hosts: Sequence[Host], plan: Item, service: str = "") -> dict[str, Any]:
-    """The state of the services of the hosts. Raises UnknownService.
+    """The state of the services of the hosts.
 
     :param plan: result of M(inferops.gpu.plan)
-    :param service: name of the only service to show; empty for all
+    :param service: name of the only service to return, with its hosts; empty for all
     """
     services = services_of(hosts)
     if service:
-        names = sorted({item["service"] for item in services})
         services = [item for item in services if item["service"] == service]
-        if not services:
-            raise UnknownService(f"no host of this run has a service {service!r}. Services: {', '.join(names) or 'none'}. Fix: correct status_service, or -l")
         chosen = {host for item in services for host in item["hosts"]}
         hosts = [host for host in hosts if host.name in chosen]
     found = {
         "format": FORMAT,
         "plan": _plan(plan),
         "services": services,
-        "hosts": [_host(host, services) for host in hosts],
+        "hosts": [_host(host, services, service) for host in hosts],
     }
     clean: dict[str, Any] = cleaned(found)
     return clean
@@ -55,8 +48,9 @@ def _plan(plan: Item) -> dict[str, Any]:
     return {"valid": not message, "errors": len(errors), "message": message}
 
 
-def _host(host: Host, services: Sequence[Item]) -> dict[str, Any]:
+def _host(host: Host, services: Sequence[Item], service: str) -> dict[str, Any]:
     status, facts = host.status, host.facts
+    orphaned = [unit for unit in host.units if host.defined is not None and unit["service"] not in host.defined]
     return {
         "host": host.name,
         "address": host.address,
@@ -69,7 +63,7 @@ def _host(host: Host, services: Sequence[Item]) -> dict[str, Any]:
         "downloads": status.get("downloads", []),
         "builds": status.get("builds", []),
         "connections": status.get("connections", {}),
-        "orphaned": [_orphaned(unit, host) for unit in host.units if host.defined is not None and unit["service"] not in host.defined],
+        "orphaned": [_orphaned(unit, host) for unit in orphaned if service in ("", unit["service"])],
         "unmanaged": [{**item, "ports": _ports(item, facts)} for item in status.get("unmanaged", [])],
         "differs": drift.differences(host),
         "unread": {**status.get("unread", {}), **facts.get("unanswered", {})},

@@ -33,10 +33,13 @@ def lines(document: Item) -> list[str]:
 
 
 def _summary(document: Item) -> Iterator[str]:
-    services, hosts = document["services"], document["hosts"]
+    services = [item for item in document["services"] if item["inventory"] != "none"]
+    hosts = document["hosts"]
     counts = Counter(item["state"] for item in services)
     words = ", ".join(f"{counts[state]} {state}" for state in states.ORDER if counts[state])
-    yield f"{_count(len(services), 'service')}{': ' + words if words else ''}; {_count(len(hosts), 'host')}"
+    others = len(document["services"]) - len(services)
+    extra = f"; {others} not in the inventory" if others else ""
+    yield f"{_count(len(services), 'service')}{': ' + words if words else ''}{extra}; {_count(len(hosts), 'host')}"
     for host in hosts:
         if host["state"] != "read":
             word = "unreachable" if host["state"] == "unreachable" else "not read"
@@ -80,6 +83,8 @@ def _notes(item: Item, read: Mapping[str, str]) -> Iterator[str]:
         yield "nodes: " + ", ".join(item["hosts"])
     if item["state"] not in (states.SERVING, states.HOLD, states.NOT_DEPLOYED) and item["status"]:
         yield item["status"]
+    if item["failed_starts"] and item["state"] != states.SERVING:
+        yield f"{_count(item['failed_starts'], 'start')} in a row failed"
     if item["error"]:
         yield f"the engine does not answer: {item['error']}"
     for missing in item["missing"]:
