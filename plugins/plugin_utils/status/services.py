@@ -49,8 +49,8 @@ def _planned(hosts: Sequence[Host]) -> dict[Key, dict[str, Any]]:
 
 
 def _defined(hosts: Sequence[Host], units: Mapping[Key, Sequence[tuple[Host, Item]]], planned: Mapping[Key, Item]) -> list[Key]:
-    """Services of the inventory that neither the plan nor a unit of the host has, for example because the plan is not valid."""
-    known = {(name, host.name) for (name, _leader), found in units.items() for host, _unit in found}
+    """Services of the inventory that neither the plan nor a unit of any of its hosts has, for example because the plan is not valid."""
+    known = {(name, node) for (name, leader), found in units.items() for node in _nodes(leader, found, None)}
     known |= {(name, node) for (name, _leader), about in planned.items() for node in about["nodes"]}
     wanted = [(name, host.name) for host in hosts for name, state in (host.defined or {}).items() if state == PRESENT]
     return [key for key in wanted if key not in known]
