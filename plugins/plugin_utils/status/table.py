@@ -81,8 +81,7 @@ def _notes(item: Item, read: Mapping[str, str]) -> Iterator[str]:
     yield from filter(None, [", ".join(filter(None, (item["release"], revision, memory)))])
     if len(item["hosts"]) > 1:
         yield "nodes: " + ", ".join(item["hosts"])
-    if item["state"] not in (states.SERVING, states.HOLD, states.NOT_DEPLOYED) and item["status"]:
-        yield item["status"]
+    yield from _statuses(item)
     if item["failed_starts"] and item["state"] != states.SERVING:
         yield f"{_count(item['failed_starts'], 'start')} in a row failed"
     if item["error"]:
@@ -103,6 +102,14 @@ def _notes(item: Item, read: Mapping[str, str]) -> Iterator[str]:
     for change in item["changed"]:
         where = f"{change['host']}: " if len(item["hosts"]) > 1 else ""
         yield f"changed outside: {where}{change['text']}"
+
+
+def _statuses(item: Item) -> Iterable[str]:
+    """The supervisors' status lines while the service does not serve; the nodes of a service may each know another part."""
+    if item["state"] in (states.SERVING, states.HOLD):
+        return []
+    found = [(unit["host"], unit["status"]) for unit in item["units"] if unit["status"] and unit["state"] != states.SERVING]
+    return dict.fromkeys(f"{host}: {text}" if len(item["hosts"]) > 1 else text for host, text in found)
 
 
 def _certificate(item: Item, read: Mapping[str, str]) -> Iterator[str]:

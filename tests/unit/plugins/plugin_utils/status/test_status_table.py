@@ -77,6 +77,17 @@ def test_hosts_that_were_not_read() -> None:
     assert "pair     gpu1+1  serving" in "\n".join(said) and "  nodes: gpu1, gpu2" in said and "  node gpu2 was not read: Connection timed out" in said
 
 
+def test_each_node_says_what_it_knows() -> None:
+    """Without those that serve, and once each."""
+    first, second = pair(active="activating", status="starting: waiting for the leader")
+    first.units[1].update(active="activating", status="degraded: node gpu2 missing since 2026-11-26 13:00:00 UTC", failed_starts=5)
+    said = lines_of(first, second)
+    assert "pair     gpu1+1  degraded" in "\n".join(said)
+    assert [line for line in said if "missing" in line or "waiting" in line] == [
+        "  gpu1: degraded: node gpu2 missing since 2026-11-26 13:00:00 UTC", "  gpu2: starting: waiting for the leader",
+    ]
+
+
 def test_a_plan_that_is_not_valid() -> None:
     said = lines_of(host("gpu1", unit()), plan={"hosts": {}, "errors": [{}]})
     assert said[1] == "plan not valid: 1 error, see playbooks/plan.yml. Hosts are not compared"
