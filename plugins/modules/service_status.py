@@ -128,6 +128,9 @@ status:
         scheme:
           description: V(http) or V(https); empty for a unit without an API.
           type: str
+        command_digest:
+          description: sha256 of the unit's command.
+          type: str
         model:
           description: Name of the model in the API.
           type: str

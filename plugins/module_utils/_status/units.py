@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import re
-import shlex
 import typing as t
 
 _ENVIRONMENT = re.compile(r"^EnvironmentFile=(\S+)$", re.MULTILINE)
 _COPIED_CERTIFICATE = re.compile(r"^LoadCredential=ssl_certfile:(\S+)$", re.MULTILINE)
 _START = re.compile(r"^ExecStart=(.+)$", re.MULTILINE)
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]\S*)')
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +24,7 @@ class About:
     C(role) is that of the supervisor: C(single), C(leader) or C(worker). C(node) is the unit's name among those of its service, C(leader) that of the
     leader's node, and C(workers) are the names of a leader's workers. C(engine) is the URL of the engine's API on this host, C(host) the address that it
     listens on, and C(weights) the path. C(certificate) is the file of the API's certificate, and C(served_certificate) the copy that the service reads.
+    C(digest) is that of the whole command (C(digest())).
     """
 
     service: str = ""
@@ -39,6 +42,7 @@ class About:
     failures: str = ""
     certificate: str = ""
     served_certificate: str = ""
+    digest: str = ""
     readable: bool = True
 
 
@@ -69,19 +73,26 @@ def about(unit: str, text: str) -> About:
         release=_release(program), weights=program[2] if program[1:2] == ["serve"] and len(program) > 2 else "",
         environment_file=environment[1] if environment else "", failures=one("failures"),
         certificate=copied[1] if copied else served, served_certificate=served,
-        readable=bool(own),
+        # The names of secret variables follow from secrets, which the plan does not have.
+        digest=digest([word for position, word in enumerate(words) if position > split or not word.startswith("--withhold=")]), readable=bool(own),
     )
 
 
 def command(text: str) -> list[str]:
-    """Return the words of a unit's ExecStart; empty when there is none, or its quotes do not match."""
+    """Return the words of a unit's ExecStart, as the collection quotes them (filter/systemd.py); empty when there is none."""
     found = _START.search(text.replace("\\\n", " "))
-    try:
-        words = shlex.split(found[1]) if found else []
-    except ValueError:
-        return []
-    # How systemd writes these two characters (systemd.service(5)).
-    return [word.replace("%%", "%").replace("$$", "$") for word in words]
+    return [_word(quoted, plain) for quoted, plain in _WORD.findall(found[1])] if found else []
+
+
+def _word(quoted: str, plain: str) -> str:
+    """Return a word without its quotes and escapes (systemd.syntax(7)), and the two characters that are doubled (systemd.service(5))."""
+    text = plain or re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), quoted)
+    return text.replace("%%", "%").replace("$$", "$")
+
+
+def digest(words: t.Sequence[str]) -> str:
+    """Return the sha256 of a command, by which the controller compares it with the plan's: the command itself stays on the host."""
+    return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _release(program: t.Sequence[str]) -> str:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.inferops.gpu.plugins.module_utils._status.units import digest
+
 from . import states
 from .hosts import ABSENT, PRESENT, Host, Item
 
@@ -69,7 +71,7 @@ def _service(key: Key, units: Sequence[tuple[Host, Item]], planned: Item | None,
     main = next((pair for pair in units if pair[1]["scheme"]), units[0] if units else None)
     # The unit to which the state is due.
     telling = next((unit for (_host, unit), word in zip(units, each) if word == state), main[1] if main else None)
-    pending = _pending(entry, hosts, nodes) if units else None
+    pending = _pending(name, entry, units)
     if state == states.SERVING and pending and any(host.holds for host, _unit in units):
         state = states.HOLD
     engine = (main[1]["engine"] if main else None) or {}
@@ -117,12 +119,26 @@ def _missing_text(host: Host | None) -> str:
     return "has no unit of the service"
 
 
-def _pending(entry: Item | None, hosts: Mapping[str, Host], nodes: Sequence[str]) -> bool | None:
-    """Whether the inventory has another configuration than the one whose arguments were checked last on the host; None if unknown."""
-    if entry is None:
+def _pending(name: str, entry: Item | None, units: Sequence[tuple[Host, Item]]) -> bool | None:
+    """Whether the plan has another configuration than the one that runs; None if unknown.
+
+    C(checked) has the digest of the whole configuration whose arguments were accepted last. A deployment that was rolled back leaves it, and the unit with
+    its previous command.
+    """
+    if entry is None or not units:
         return None
-    checked = hosts[nodes[0]].facts.get("checked") if nodes[0] in hosts else None
-    return None if checked is None else checked.get(entry["name"]) != entry["digest"]
+    checked = next((host.facts.get("checked") for host, unit in units if unit["scheme"]), None)
+    if checked is not None and checked.get(name) != entry["digest"]:
+        return True
+    wanted = {
+        (host.name, unit["unit"]): digest([*unit["supervisor"], "--", *unit["command"]])
+        for host in {host.name: host for host, _unit in units}.values()
+        for service in host.plan.get("services", []) if service["name"] == name
+        for unit in service["units"]
+    }
+    if any(wanted.get((host.name, unit["unit"])) not in (None, unit["command_digest"]) for host, unit in units):
+        return True
+    return None if checked is None else False
 
 
 def _inventory(name: str, hosts: Sequence[Host]) -> str:

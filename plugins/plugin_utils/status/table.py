@@ -96,7 +96,7 @@ def _notes(item: Item, read: Mapping[str, str]) -> Iterator[str]:
             yield f"the logs of failures cannot be read: {unit['last_failure_error']}"
     yield from _certificate(item, read)
     if item["pending"]:
-        yield "the inventory has changed since the deployment: site.yml applies it" + (" (on hold)" if item["state"] == states.HOLD else "")
+        yield "the plan has another configuration: site.yml applies it" + (" (on hold)" if item["state"] == states.HOLD else "")
     if item["inventory"] == "absent":
         yield "state: absent in the inventory: site.yml removes it"
     for change in item["changed"]:

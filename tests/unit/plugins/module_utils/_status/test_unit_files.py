@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.inferops.gpu.plugins.filter.systemd import unit_word
 from ansible_collections.inferops.gpu.plugins.module_utils._status import texts, units
 
 SINGLE = r"""# Managed by inferops.gpu (role model_service).
@@ -52,6 +53,20 @@ def test_a_service_on_one_host() -> None:
     assert (found.certificate, found.served_certificate) == ("/etc/ssl/qwen3.pem", "/run/credentials/vllm-qwen3.service/ssl_certfile")
     assert found.failures == "/var/lib/inferops/failures/vllm-qwen3" and found.readable
     assert units.command(SINGLE)[-1] == "--chat-template={{ a }} 100% $HOME"
+    assert found.digest == units.digest(units.command(SINGLE)) != units.about("vllm-qwen3.service", SINGLE.replace("8001", "8002")).digest
+
+
+def test_the_digest_leaves_out_names_of_secrets() -> None:
+    with_names = WORKER.replace("--leader-name=gpu1", "--leader-name=gpu1 --withhold=VLLM_API_KEY")
+    after = WORKER.replace("--headless", "--headless --withhold=VLLM_API_KEY")
+    found = [units.about("vllm-pair.service", text).digest for text in (WORKER, with_names, after)]
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize("word", ["plain", "", "two words", 'a "quote"', "it's", "back\\slash", "$HOME", "100%", "%%", "line\nbreak", "tab\t", '{"a": "b\\n"}', "äöü", ";"])
+def test_words_are_read_as_the_unit_writes_them(word: str) -> None:
+    """The digest of the command is compared with that of the plan."""
+    assert units.command(f"ExecStart=/bin/x \\\n    {unit_word(word)}\n") == ["/bin/x", word]
 
 
 def test_the_nodes_of_a_service() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.inferops.gpu.plugins.module_utils._status.units import digest
 from ansible_collections.inferops.gpu.plugins.plugin_utils.status.hosts import Host
 
 READ_AT = "2026-11-26T14:00:00+00:00"
+COMMAND = ["supervisor", "single", "--", "vllm", "serve", "/m"]
 ENGINE = {
     "requests_running": 3, "requests_waiting": 0, "kv_cache_used": 0.125, "prompt_tokens_per_second": 40.0, "generation_tokens_per_second": 812.5, "error": "",
 }
@@ -19,7 +21,7 @@ def unit(service: str = "qwen3", kind: str = "vllm", **keys: Any) -> dict[str, A
         "unit": f"{kind}-{service}.service", "service": service, "role": "single", "node": "gpu1", "leader": "", "workers": [], "active": "active",
         "sub": "running", "result": "success", "enabled": "enabled", "since": "2026-11-26T11:00:00+00:00", "status": "serving, 3 running, 0 waiting",
         "main_pid": 7, "restarts": 0, "failed_starts": 0, "missing_nodes": [], "memory_bytes": 2**30, "last_failure": None, "last_failure_error": "",
-        "listens": "0.0.0.0", "port": 8001, "scheme": "http", "model": service, "task": "chat", "release": "vllm-0.32.0-170296bd",
+        "listens": "0.0.0.0", "port": 8001, "scheme": "http", "model": service, "command_digest": digest(COMMAND), "task": "chat", "release": "vllm-0.32.0-170296bd",
         "weights": "/models/Qwen--Qwen3/0123456789abcdef", "revision": "0123456789abcdef", "gpus": [0], "engine": ENGINE, "certificate": None, "changed": [],
         **keys,
     }
@@ -37,6 +39,7 @@ def planned(name: str = "qwen3", nodes: tuple[str, ...] = (), **keys: Any) -> di
     return {
         "name": name, "state": "present", "url": "http://10.0.0.1:8001", "port": 8001, "digest": "d1", "served_model_name": name, "task": "chat",
         "release": "vllm-0.33.0-ffffffff", "weights_path": "/models/new", "revision": "main",
+        "units": [{"unit": f"vllm-{name}.service", "supervisor": COMMAND[:2], "command": COMMAND[3:]}],
         "node": {"nodes": [{"host": node} for node in nodes]} if nodes else None, **keys,
     }
 

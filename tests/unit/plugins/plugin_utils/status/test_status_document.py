@@ -104,6 +104,12 @@ def test_a_change_of_the_inventory(checked: dict[str, str], holds: bool, pending
     assert found["pending"] is None
 
 
+def test_a_deployment_that_was_rolled_back() -> None:
+    """Its arguments were accepted, and the unit has its previous command."""
+    [found] = services_of([host("gpu1", unit(command_digest="previous"), plan=plan_of(planned()), facts={"checked": {"qwen3": "d1"}})])
+    assert found["pending"] is True
+
+
 @pytest.mark.parametrize(
     ("keys", "entry", "endpoint"),
     [

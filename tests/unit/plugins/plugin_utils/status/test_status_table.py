@@ -64,7 +64,7 @@ def test_what_else_there_is_to_know(keys: dict[str, Any], expected: str) -> None
 
 def test_the_inventory() -> None:
     said = lines_of(host("gpu1", unit(), plan=plan_of(planned()), facts={"checked": {}}))
-    assert "  the inventory has changed since the deployment: site.yml applies it" in said
+    assert "  the plan has another configuration: site.yml applies it" in said
     assert "  state: absent in the inventory: site.yml removes it" in lines_of(host("gpu1", unit(), defined={"qwen3": "absent"}))
     said = lines_of(host("gpu1", unit(), unit("old", gpus=None), defined={"qwen3": "present"}))
     assert said[0] == "1 service: 1 serving; 1 not in the inventory; 1 host"
