@@ -45,7 +45,8 @@ def _files(path: str, environment_file: str, record: str) -> t.Iterator[Change]:
     kept = _last_known_good.load(record) if record else None
     if kept is None:
         return
-    since = f"since the service passed the health gate ({kept.kept})"
+    gate = kept.kept.replace("T", " ").replace("+00:00", " UTC")
+    since = f"since the service passed the health gate ({gate})"
     if (kept.unit_file, kept.environment_file) != (path, environment_file):
         yield Change("environment_file", environment_file, f"{path} has another environment file {since}: {environment_file or 'none'}")
     elif _last_known_good.read(environment_file) != kept.environment_text:

@@ -71,10 +71,10 @@ def _host(host: Host, services: Sequence[Item], service: str) -> dict[str, Any]:
 
 
 def _gpu(gpu: Item, host: Host, services: Sequence[Item]) -> dict[str, Any]:
-    """A GPU with the services that use it."""
+    """A GPU with the services that use it: those of the inventory, and others that run."""
     users = {
         item["service"] for item in services for unit in item["units"]
-        if unit["host"] == host.name and gpu["index"] in (unit["gpus"] or ())
+        if unit["host"] == host.name and gpu["index"] in (unit["gpus"] or ()) and (item["inventory"] != "none" or unit["active"] not in ("inactive", "failed"))
     }
     return {**gpu, "services": sorted(users)}
 

@@ -62,7 +62,7 @@ def test_a_service_that_serves_and_what_was_changed_outside(scenario: Scenario, 
     assert [change["what"] for change in service["changed"]] == ["environment_file", "unit_file", "drop_in"]
     [machine] = found["hosts"]
     assert [item["unit"] for item in machine["orphaned"]] == ["vllm-old.service"] and machine["unmanaged"] == []
-    assert len(machine["gpus"]) == 4 and machine["gpus"][0]["services"] == ["old", "qwen3-235b"] and machine["disks"][0]["free_bytes"] > 0
+    assert len(machine["gpus"]) == 4 and machine["gpus"][0]["services"] == ["qwen3-235b"] and machine["disks"][0]["free_bytes"] > 0
     assert found["plan"] == {"valid": True, "errors": 0, "message": ""}
     assert "1 service: 1 serving; 1 not in the inventory; 1 host" in play.said
     assert "changed outside: the drop-in" in play.said and f"{DROP_IN}/nice.conf" in play.said and "remove_service=old" in play.said

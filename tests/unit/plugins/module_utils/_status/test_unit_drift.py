@@ -46,6 +46,7 @@ def test_files_that_differ(host: Path) -> None:
     (host / UNIT).write_text("[Service]\nNice=5\n", encoding="utf-8")
     (host / "a.env").write_text(SECRET + "X=1\n", encoding="utf-8")
     assert whats(host) == ["environment_file", "unit_file"]
+    assert "health gate (20" in (text := drift.changes(UNIT, LOADED, str(host / "a.env"), str(host / "served" / "a.json"))[0]["text"]) and " UTC)" in text
     assert drift.changes(UNIT, LOADED, "/other.env", str(host / "served" / "a.json"))[0]["what"] == "environment_file"
 
 

@@ -196,6 +196,10 @@ def test_gpus_with_their_health_and_services() -> None:
     found = document.build([there], VALID)["hosts"][0]
     assert [gpu["services"] for gpu in found["gpus"]] == [["qwen3"], []]
     assert [(item["gpu"], item["cause"]) for item in found["gpu_health"]] == [(0, "Xid 79"), (1, "GPU requires reset"), (None, "nvidia-smi failed")]
+    # An orphaned unit uses a GPU while it runs.
+    for active, users in (("active", ["old"]), ("inactive", [])):
+        there = host("gpu1", status=status(unit("old", active=active), gpus=[card]), defined={})
+        assert document.build([there], VALID)["hosts"][0]["gpus"][0]["services"] == users
     # Facts without gpu_health.
     found = document.build([host("gpu1", unit(), facts=facts)], VALID)["hosts"][0]
     assert [item["gpu"] for item in found["gpu_health"]] == [0, 1, None]
