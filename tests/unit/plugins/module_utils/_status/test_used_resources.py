@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 import subprocess
 from pathlib import Path
@@ -79,6 +80,8 @@ def test_certificates(tmp_path: Path) -> None:
     new, old = str(tmp_path / "new.pem"), str(tmp_path / "old.pem")
     same = certificates.read(new, new)
     assert same["expires"] == same["served_expires"] > "2026" and not same["renewed"] and same["error"] == ""
+    left = datetime.datetime.fromisoformat(same["expires"]) - datetime.datetime.now(datetime.timezone.utc)
+    assert 89 < left.total_seconds() / 86400 <= 90
     other = certificates.read(new, old)
     assert other["renewed"] and other["served_expires"] < other["expires"] == same["expires"]
     assert certificates.read(str(tmp_path / "none.pem"))["error"] == "the file does not exist, or cannot be read"
