@@ -80,7 +80,7 @@ def _unit(
         "active": state.active, "sub": state.sub, "result": state.result, "enabled": state.enabled, "since": state.since,
         "status": state.status or record.text, "main_pid": state.main_pid, "restarts": state.restarts, "failed_starts": record.failed,
         "missing_nodes": list(record.missing), "memory_bytes": state.memory_bytes, "last_failure": failure, "last_failure_error": failure_error,
-        "listens": about.host, "port": service["port"], "scheme": about.engine.partition(":")[0] if about.engine else "",
+        "listens": about.host, "port": about.port, "scheme": about.engine.partition(":")[0] if about.engine else "",
         "command_digest": about.digest, "model": about.model, "task": about.task, "release": about.release, "weights": about.weights,
         "revision": unit_files.revision_of(about.weights, weights_dir), "gpus": service["gpus"], "engine": engine,
         "certificate": certificates.read(about.certificate, about.served_certificate) if about.certificate else None,

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import typing as t
+import urllib.parse
 
 _ENVIRONMENT = re.compile(r"^EnvironmentFile=(\S+)$", re.MULTILINE)
 _COPIED_CERTIFICATE = re.compile(r"^LoadCredential=ssl_certfile:(\S+)$", re.MULTILINE)
@@ -22,8 +23,8 @@ class About:
     """A unit's command. What the unit does not name is empty.
 
     C(role) is that of the supervisor: C(single), C(leader) or C(worker). C(node) is the unit's name among those of its service, C(leader) that of the
-    leader's node, and C(workers) are the names of a leader's workers. C(engine) is the URL of the engine's API on this host, C(host) the address that it
-    listens on, and C(weights) the path. C(certificate) is the file of the API's certificate, and C(served_certificate) the copy that the service reads.
+    leader's node, and C(workers) are the names of a leader's workers. C(engine) is the URL of the engine's API on this host, C(host) and C(port) are
+    where it listens, and C(weights) is the path. C(certificate) is the file of the API's certificate, and C(served_certificate) the copy that the service reads.
     C(digest) is that of the whole command (C(digest())).
     """
 
@@ -36,6 +37,7 @@ class About:
     model: str = ""
     task: str = ""
     host: str = ""
+    port: int = 0
     release: str = ""
     weights: str = ""
     environment_file: str = ""
@@ -69,7 +71,7 @@ def about(unit: str, text: str) -> About:
     environment = _ENVIRONMENT.search(text)
     return About(
         service=one("service"), role=own[0] if own else "", node=one("name"), leader=one("leader-name") or (one("name") if own[:1] == ["leader"] else ""),
-        workers=tuple(given.get("worker", ())), engine=one("engine"), model=one("model"), task=one("task"), host=flags.get("--host", ""),
+        workers=tuple(given.get("worker", ())), engine=one("engine"), model=one("model"), task=one("task"), host=flags.get("--host", ""), port=_port(one("engine")),
         release=_release(program), weights=program[2] if program[1:2] == ["serve"] and len(program) > 2 else "",
         environment_file=environment[1] if environment else "", failures=one("failures"),
         certificate=copied[1] if copied else served, served_certificate=served,
@@ -93,6 +95,14 @@ def _word(quoted: str, plain: str) -> str:
 def digest(words: t.Sequence[str]) -> str:
     """Return the sha256 of a command, by which the controller compares it with the plan's: the command itself stays on the host."""
     return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _port(url: str) -> int:
+    """Return the port of the engine's URL. C(--port) is also an option of the supervisor and of Ray."""
+    try:
+        return urllib.parse.urlsplit(url).port or 0
+    except ValueError:
+        return 0
 
 
 def _release(program: t.Sequence[str]) -> str:

@@ -76,6 +76,9 @@ def _gpu(gpu: Item, host: Host, services: Sequence[Item]) -> dict[str, Any]:
         item["service"] for item in services for unit in item["units"]
         if unit["host"] == host.name and gpu["index"] in (unit["gpus"] or ()) and (item["inventory"] != "none" or unit["active"] not in ("inactive", "failed"))
     }
+    # Ray's units do not name their GPUs, but the plan does.
+    unnamed = {unit["service"] for unit in host.units if unit["gpus"] is None} & {item["service"] for item in services}
+    users |= {service["name"] for service in host.plan.get("services", []) if service["name"] in unnamed and gpu["index"] in service.get("gpus", ())}
     return {**gpu, "services": sorted(users)}
 
 

@@ -38,7 +38,7 @@ ExecStart=/usr/bin/python3 \
 TimeoutStartSec=300
 """
 LEADER = """[Service]
-ExecStart=/usr/bin/python3 lib supervisor leader --service=pair --name=gpu1 --worker=gpu2 --worker=engine -- /opt/r/vllm-1/bin/ray start --head
+ExecStart=/usr/bin/python3 lib supervisor leader --service=pair --port=6380 --name=gpu1 --worker=gpu2 --worker=engine -- /opt/r/vllm-1/bin/ray start --head --port=6379
 """
 WORKER = """[Service]
 ExecStart=/usr/bin/python3 lib supervisor worker --service=pair --name=gpu2 --leader-name=gpu1 -- /opt/r/vllm-1/bin/vllm serve /m --headless
@@ -48,7 +48,7 @@ ExecStart=/usr/bin/python3 lib supervisor worker --service=pair --name=gpu2 --le
 def test_a_service_on_one_host() -> None:
     found = units.about("vllm-qwen3.service", SINGLE)
     assert (found.service, found.role, found.node, found.leader, found.task, found.model) == ("qwen3", "single", "gpu1", "", "chat", "qwen3")
-    assert (found.engine, found.host, found.release) == ("https://127.0.0.1:8001", "0.0.0.0", "vllm-0.32.0-170296bd")
+    assert (found.engine, found.host, found.port, found.release) == ("https://127.0.0.1:8001", "0.0.0.0", 8001, "vllm-0.32.0-170296bd")
     assert (found.weights, found.environment_file) == ("/var/lib/inferops/models/Qwen--Qwen3/0123abcd", "/etc/inferops/qwen3.env")
     assert (found.certificate, found.served_certificate) == ("/etc/ssl/qwen3.pem", "/run/credentials/vllm-qwen3.service/ssl_certfile")
     assert found.failures == "/var/lib/inferops/failures/vllm-qwen3" and found.readable
@@ -72,6 +72,7 @@ def test_words_are_read_as_the_unit_writes_them(word: str) -> None:
 def test_the_nodes_of_a_service() -> None:
     leader, worker = units.about("ray-head-pair.service", LEADER), units.about("vllm-pair.service", WORKER)
     assert (leader.role, leader.leader, leader.workers, leader.release, leader.weights) == ("leader", "gpu1", ("gpu2", "engine"), "vllm-1", "")
+    assert leader.port == 0 and units.about("x", LEADER.replace("--port=6380", "--port=6380 --engine=http://127.0.0.1:8001")).port == 8001
     assert (worker.role, worker.leader, worker.workers, worker.weights, worker.engine) == ("worker", "gpu1", (), "/m", "")
 
 

@@ -200,6 +200,9 @@ def test_gpus_with_their_health_and_services() -> None:
     for active, users in (("active", ["old"]), ("inactive", [])):
         there = host("gpu1", status=status(unit("old", active=active), gpus=[card]), defined={})
         assert document.build([there], VALID)["hosts"][0]["gpus"][0]["services"] == users
+    # A unit that does not name its GPUs.
+    there = host("gpu1", status=status(unit(gpus=None), gpus=[card, {**card, "index": 1}]), plan=plan_of(planned(gpus=[1])))
+    assert [gpu["services"] for gpu in document.build([there], VALID)["hosts"][0]["gpus"]] == [[], ["qwen3"]]
     # Facts without gpu_health.
     found = document.build([host("gpu1", unit(), facts=facts)], VALID)["hosts"][0]
     assert [item["gpu"] for item in found["gpu_health"]] == [0, 1, None]
