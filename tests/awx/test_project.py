@@ -28,9 +28,10 @@ SITE_PACKAGES = sysconfig.get_path("purelib")
 SKIPPED = {"roles", "tasks", "group_vars", "host_vars"}
 A_PLAYBOOK = re.compile(r"\s*-?\s*(?:hosts|(?:ansible\.builtin\.)?(?:include|import_playbook)):")
 
-# What jobs may have Ansible do on the controller. None of it writes there, but for the plan when somebody names a file for it.
+# What jobs may have Ansible do on the controller. None of it writes there, but for the plan and the status when somebody names a file for them.
 ON_THE_CONTROLLER = {
     ("playbooks/tasks/write_plan.yml", "ansible.builtin.copy"),
+    ("playbooks/tasks/write_status.yml", "ansible.builtin.copy"),
     ("roles/verify/tasks/query.yml", "inferops.gpu.api_check"),
 }
 KEYWORDS = {"name", "when", "register", "vars", "loop", "loop_control", "tags", "become", "delegate_to", "run_once", "connection", "check_mode", "no_log"}
@@ -167,6 +168,8 @@ def test_nothing_is_written_into_the_project() -> None:
         if local or "ansible.builtin.fetch" in task or "local_action" in task:
             there |= {(path, name) for name in task if name.count(".") == 2 and name not in KEYWORDS}
     assert there == ON_THE_CONTROLLER
-    [written] = [task for path, task in job_tasks() if path == "playbooks/tasks/write_plan.yml"]
-    assert "plan_output | default('') | length > 0" in written["when"]
-    assert "plan_output" not in {question["variable"] for question in DATA["controller_survey_questions"]}
+    asked = {question["variable"] for question in DATA["controller_survey_questions"]}
+    for name in ("plan", "status"):
+        [written] = [task for path, task in job_tasks() if path == f"playbooks/tasks/write_{name}.yml"]
+        assert f"{name}_output | default('') | length > 0" in written["when"]
+        assert f"{name}_output" not in asked

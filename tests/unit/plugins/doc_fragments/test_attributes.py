@@ -17,7 +17,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils import _proxy
 ROOT = Path(__file__).resolve().parents[4]
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
 # Those that playbooks of users may call.
-PUBLIC = {"api_check", "gpu_facts", "host_facts", "plan", "service_state", "unit_status"}
+PUBLIC = {"api_check", "gpu_facts", "host_facts", "plan", "service_state", "service_status", "unit_status"}
 NOTE = "This module is for the roles of this collection."
 
 
