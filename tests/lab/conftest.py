@@ -139,13 +139,19 @@ def client(address: str, service: dict[str, Any]) -> OpenAI:
 
 
 @pytest.fixture
-def slow_mirror() -> Iterator[None]:
-    """Lets the mirror send 50 kB a second and response, so that a download can be caught in the middle."""
+def slow_rate() -> int:
+    """Bytes a second of the slow mirror, for each response."""
+    return 50_000
+
+
+@pytest.fixture
+def slow_mirror(slow_rate: int) -> Iterator[None]:
+    """Lets the mirror send so slowly that a download can be caught in the middle."""
 
     def rate(value: int | None) -> None:
         request = urllib.request.Request(f"{MIRROR}/_lab/settings", data=json.dumps({"rate": value}).encode(), method="POST")
         urllib.request.urlopen(request, timeout=10).close()
 
-    rate(50_000)
+    rate(slow_rate)
     yield
     rate(None)

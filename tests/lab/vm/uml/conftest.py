@@ -32,6 +32,12 @@ def service(machine: Machine, scenario: Scenario) -> Service:
     return Service(machine, variables["model_services"][0], machine.folder / "answer")
 
 
+@pytest.fixture
+def slow_rate() -> int:
+    """Slower than elsewhere: on a controller whose CPUs are busy the test itself takes a minute to see the download."""
+    return 1000
+
+
 @pytest.fixture(scope="session")
 def upgrade() -> dict[str, Any]:
     """Variables of an upgrade: from vLLM to the small engine, which is built and starts in a moment; from the small engine to one with a package more."""
