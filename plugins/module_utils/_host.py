@@ -331,7 +331,10 @@ def service_of(unit: str) -> str:
 
 def unit_holds(text: str) -> dict[str, t.Any]:
     """Return what a unit occupies according to its text: the port of its API, and GPUs by their indexes. And whether it is one of a multi-node service."""
-    port = re.search(r"^\s+--port=(\d+)", text, flags=re.MULTILINE)
+    # After "--": before it are the supervisor's own options, with another port.
+    command = re.split(r"^\s+--\s*\\?$", text, maxsplit=1, flags=re.MULTILINE)[-1]
+    has_api = re.search(r"^(?:ExecStart=\S+|\s+)\s*serve\b|\bserve \\$", command, flags=re.MULTILINE)
+    port = re.search(r"^\s+--port=(\d+)", command, flags=re.MULTILINE) if has_api else None
     named = re.search(r"CUDA_VISIBLE_DEVICES=([0-9]+(?:,[0-9]+)*)", text)
     return {
         "port": int(port[1]) if port else 0, "gpus": [int(index) for index in named[1].split(",")] if named else None,

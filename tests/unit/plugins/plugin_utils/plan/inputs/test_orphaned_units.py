@@ -97,5 +97,32 @@ def test_it_is_reached_as_long_as_it_runs(plan: Plans, active: str, kept: bool) 
 def test_what_a_unit_says_that_it_holds() -> None:
     """As the roles write it, with one flag a line."""
     text = "[Service]\nEnvironment=CUDA_VISIBLE_DEVICES=0,1\nExecStart=/r/bin/vllm serve \\\n    /m \\\n    --host=0.0.0.0 \\\n    --port=8001 \\\n    --max-model-len=1\n"
-    assert unit_holds(text) == {"port": 8001, "gpus": [0, 1]}
-    assert unit_holds("[Service]\nExecStart=ray start --node-manager-port=7 --metrics-export-port=8\n") == {"port": 0, "gpus": None}
+    assert unit_holds(text) == {"port": 8001, "gpus": [0, 1], "multi_node": False}
+    ray = "[Service]\nExecStart=ray start --node-manager-port=7 --metrics-export-port=8\n"
+    assert unit_holds(ray) == {"port": 0, "gpus": None, "multi_node": False}
+
+
+SUPERVISED = """[Service]
+ExecStart=/usr/bin/python3 \\
+    -EsB \\
+    /opt/inferops/lib/current \\
+    supervisor \\
+    {0} \\
+    --service=pair \\
+    --port=6380 \\
+    -- \\
+    /r/bin/{1} \\
+    --port=8001
+TimeoutStartSec=300
+"""
+
+
+@pytest.mark.parametrize(("role", "command", "port", "multi_node"), [
+    ("single", "vllm \\\n    serve \\\n    /m", 8001, False),
+    ("leader", "vllm \\\n    serve \\\n    /m", 8001, True),
+    ("worker", "vllm \\\n    serve \\\n    /m", 8001, True),
+    ("leader", "ray \\\n    start \\\n    --head", 0, True),
+])
+def test_the_port_is_the_engines(role: str, command: str, port: int, multi_node: bool) -> None:
+    """Not that of the supervisor before it, nor Ray's."""
+    assert unit_holds(SUPERVISED.format(role, command)) == {"port": port, "gpus": None, "multi_node": multi_node}
