@@ -46,6 +46,7 @@ def write(folder: str, base: str, report: dict[str, Any], page: str, keep: int) 
     :param keep: number of reports that stay in the folder; 0 for all
     """
     _make(folder)
+    paths: tuple[str, ...] = ()
     try:
         name = _free(folder, base)
         paths = (os.path.join(folder, f"{name}.json"), os.path.join(folder, f"{name}.html"))
@@ -56,8 +57,12 @@ def write(folder: str, base: str, report: dict[str, Any], page: str, keep: int) 
         if keep:
             _prune(folder, keep)
     except OSError as error:
+        # A page without its JSON file is no report.
+        if paths and not os.path.lexists(paths[0]):
+            with contextlib.suppress(OSError):
+                os.unlink(paths[1])
         raise Unusable(f"run_report_dir {folder}: {error.strerror or error}. Fix: name a folder that this user can write, or empty it for no reports") from None
-    return paths
+    return paths[0], paths[1]
 
 
 def _make(folder: str) -> None:
