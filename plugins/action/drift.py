@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(_missing(missing, hosts, named or folder, bool(named)))
         compared = []
         for name, (path, report) in found.items():
-            deployed = hostvars.raw_get(name).get("__run_report_deployed")
+            deployed = hostvars.raw_get(name).get("run_report_deployed")
             now = deployed if isinstance(deployed, Mapping) and "state" in deployed else {"unread": {"state": "the host could not be read"}}
             compared.append(compare.compare(name, path, report["run"], report["hosts"][name], now))
         result.update(

@@ -67,7 +67,7 @@ class ActionModule(ActionBase):
         parts = {
             key: value if isinstance(value, Mapping) else {} for key, value in (
                 ("plan", raw.get("plan_host")), ("outcomes", raw.get("model_service_outcomes")), ("verified", raw.get("verify_result")),
-                ("deployed", raw.get("__run_report_deployed")), ("gate_errors", raw.get("__model_service_first_errors")),
+                ("deployed", raw.get("run_report_deployed")), ("gate_errors", raw.get("__model_service_first_errors")),
             )
         }
         if "state" not in parts["deployed"]:

@@ -44,6 +44,7 @@ options:
     default: []
 extends_documentation_fragment:
   - inferops.gpu.attributes.read
+  - inferops.gpu.attributes.internal
 seealso:
   - module: inferops.gpu.run_report
   - module: inferops.gpu.drift

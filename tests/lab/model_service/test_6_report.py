@@ -79,7 +79,7 @@ def test_nothing_differs(drift: Callable[..., Play], folder: Path) -> None:
 def test_each_change_by_hand_is_named(drift: Callable[..., Play], unit: Any, service: dict[str, Any], tmp_path: Path) -> None:
     output = tmp_path / "drift.json"
     done = drift(drift_fail=True, drift_output=str(output))
-    assert done.status != 0 and "Differences on 1 hosts" in done.said, done.output
+    assert done.status != 0 and "Hosts that differ from their report: lab-gpu1." in done.said, done.output
     [compared] = json.loads(output.read_text(encoding="utf-8")).values()
     found = {(one["part"], one["item"]): (one["was"], one["now"]) for one in compared["differences"]}
     assert found["units", unit.name] == ("active, enabled", "inactive, enabled")

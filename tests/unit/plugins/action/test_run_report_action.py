@@ -28,7 +28,7 @@ SITE: list[dict[str, Any]] = [{
             },
         ],
         "always": [
-            {"name": "Set what the module would return", "ansible.builtin.set_fact": {"__run_report_deployed": DEPLOYED}},
+            {"name": "Set what the module would return", "ansible.builtin.set_fact": {"run_report_deployed": DEPLOYED}},
             {
                 "name": "Write", "inferops.gpu.run_report": {"folder": "{{ run_report_dir }}", "keep": 2, "include_report": True}, "run_once": True,
                 "register": "written",
@@ -39,7 +39,7 @@ SITE: list[dict[str, Any]] = [{
 }]
 DRIFT: list[dict[str, Any]] = [{
     "hosts": "all", "gather_facts": False, "tasks": [
-        {"ansible.builtin.set_fact": {"__run_report_deployed": "{{ deployed }}"}},
+        {"ansible.builtin.set_fact": {"run_report_deployed": "{{ deployed }}"}},
         {
             "inferops.gpu.drift": {"folder": "{{ run_report_dir }}", "report": "{{ drift_report | default('') }}", "hosts": "{{ ansible_play_hosts }}"},
             "register": "found", "run_once": True,
