@@ -13,7 +13,9 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.inferops.gpu.plugins.action.run_report import address_of
 from ansible_collections.inferops.gpu.plugins.plugin_utils.run_report import compare, store
 
-_OPTIONS = {"folder": {"type": "str", "required": True}, "report": {"type": "str", "default": ""}, "hosts": {"type": "list", "elements": "str", "required": True}}
+_OPTIONS = {
+    "folder": {"type": "str", "required": True}, "report": {"type": "str", "default": ""}, "hosts": {"type": "list", "elements": "str", "required": True},
+}
 
 
 class ActionModule(ActionBase):

@@ -145,7 +145,9 @@ def _verifications(host: HostRun) -> Iterable[dict[str, Any]]:
     """The health gate on the host, and the request from the controller, each with its seconds."""
     for name, outcome in host.outcomes.items():
         if outcome.get("seconds") is not None:
-            yield {"service": name, "what": "health gate on the host", "passed": True, "seconds": outcome["seconds"], "tokens": None, "detail": outcome["action"]}
+            yield {
+                "service": name, "what": "health gate on the host", "passed": True, "seconds": outcome["seconds"], "tokens": None, "detail": outcome["action"],
+            }
     for name, error in host.gate_errors.items():
         yield {"service": name, "what": "health gate on the host", "passed": False, "seconds": None, "tokens": None, "detail": error}
     for name, answer in (host.verified.get("answers") or {}).items():

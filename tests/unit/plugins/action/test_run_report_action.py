@@ -60,7 +60,9 @@ class Runs:
         (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {**hosts, "other": {"ansible_connection": "local"}}, "children": {
             "serving": {"hosts": dict.fromkeys(hosts, {}), "vars": both}}}}), encoding="utf-8")
 
-    def play(self, plays: list[dict[str, Any]], *arguments: str, callbacks: str = "inferops.gpu.run_record", **variables: Any) -> subprocess.CompletedProcess[str]:
+    def play(
+        self, plays: list[dict[str, Any]], *arguments: str, callbacks: str = "inferops.gpu.run_record", **variables: Any
+    ) -> subprocess.CompletedProcess[str]:
         path = self.folder / "site.yml"
         path.write_text(yaml.safe_dump(plays), encoding="utf-8")
         given = json.dumps({"run_report_dir": str(self.reports), **variables})

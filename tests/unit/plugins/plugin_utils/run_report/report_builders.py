@@ -109,7 +109,8 @@ def of_many(number: int) -> dict[str, Any]:
     hosts = [host(f"gpu{index}", address=f"192.0.2.{index}") for index in range(1, number)]
     failed = host(f"gpu{number}", failed=True, address=f"192.0.2.{number}", outcomes={}, verified={}, deployed={})
     found = record(*(one.name for one in hosts))
-    found.add("failed", failed.name, {"task": "build | Follow the build", "role": "vllm", "items": [], "message": "Build failed.\nCause: no space left on device"})
+    said = "Build failed.\nCause: no space left on device"
+    found.add("failed", failed.name, {"task": "build | Follow the build", "role": "vllm", "items": [], "message": said})
     accepted = [
         {"host": one.name, "service": "qwen3-235b", "check": "memory", "reason": "measured in the staging cluster", "finding": "gpu_memory_utilization 0.97"}
         for one in hosts

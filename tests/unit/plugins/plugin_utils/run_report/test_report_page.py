@@ -39,8 +39,10 @@ def everywhere() -> dict[str, object]:
         recorded.add(kind, HOSTILE, {"task": HOSTILE, "role": HOSTILE, "items": [HOSTILE], "message": HOSTILE})
     listener = {"protocol": HOSTILE, "port": 1, "address": HOSTILE, "owner": HOSTILE, "random": False}
     state = {"system": dict.fromkeys(("OS", "kernel", "NVIDIA driver"), HOSTILE), "gpus": {"GPU 0": HOSTILE}}
-    deployed = builders.deployed(state=state, listeners=[listener], firewall=None, unread={HOSTILE: HOSTILE}, weights={HOSTILE: {"digest": HOSTILE, "unchanged": False}},
-                                 releases={HOSTILE: dict.fromkeys(("engine", "version", "torch", "cuda", "python", "lock"), HOSTILE)})
+    deployed = builders.deployed(
+        state=state, listeners=[listener], firewall=None, unread={HOSTILE: HOSTILE}, weights={HOSTILE: {"digest": HOSTILE, "unchanged": False}},
+        releases={HOSTILE: dict.fromkeys(("engine", "version", "torch", "cuda", "python", "lock"), HOSTILE)},
+    )
     service = builders.service(HOSTILE, **dict.fromkeys(("repo", "revision", "address", "port"), HOSTILE), served_model_names=[HOSTILE], gpus=[HOSTILE],
                                argv=[HOSTILE, HOSTILE], environment={HOSTILE: HOSTILE}, node={"rank": 0, "backend": HOSTILE, "nodes": [{"host": HOSTILE}]})
     plan = builders.plan(service)

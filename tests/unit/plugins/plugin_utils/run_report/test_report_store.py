@@ -113,7 +113,8 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("", "is not JSON"), ("[1", "is not JSON"), ("[" * 100000, "is not JSON"), ("[]", "is not a report"), ('{"run": {}}', "is not a report"),
-        ('{"run": {}, "hosts": [], "format": 1}', "is not a report"), ('{"run": {}, "hosts": {}, "format": 2}', "has format 2, and this version reads format 1"),
+        ('{"run": {}, "hosts": [], "format": 1}', "is not a report"),
+        ('{"run": {}, "hosts": {}, "format": 2}', "has format 2, and this version reads format 1"),
     ],
 )
 def test_what_is_no_report(tmp_path: Path, text: str, why: str) -> None:
