@@ -98,17 +98,20 @@ def _host(host: HostRun, results: list[dict[str, Any]], record: Record) -> dict[
     unread = dict(deployed.get("unread") or {})
     if not deployed:
         unread["state"] = "the host could not be read at the end of the run"
+    errors = {**host.gate_errors, **(host.verified.get("errors") or {})}
+    # The item says that the service was not verified, since the run ended before.
+    services = [{**row, "state": FAILED} if row["service"] in errors else row for row in results]
     failures = [{key: task[key] for key in ("task", "role", "message", "items")} for task in record.failed.get(host.name, [])]
     return {
         "address": host.address,
         "result": UNREACHABLE if host.name in record.unreachable else FAILED if host.failed else SUCCEEDED,
-        "services": results,
+        "services": services,
         "plan": _plan(host.plan),
         # Without the callback the actions on the services' units are known all the same.
         "changes": record.changed.get(host.name, []),
         "omitted_tasks": record.omitted.get(host.name, 0),
         "failures": failures,
-        "service_errors": {**host.gate_errors, **(host.verified.get("errors") or {})},
+        "service_errors": errors,
         "verifications": list(_verifications(host)),
         "releases": deployed.get("releases") or {},
         "weights": deployed.get("weights") or {},

@@ -60,7 +60,7 @@ def render(report: Mapping[str, Any]) -> str:
 @functools.lru_cache(maxsize=1)
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(time=_time, duration=_duration, number=_number, short=_digits, gib=_gib, command=_command)
+    environment.filters.update(time=_time, duration=_duration, number=_number, short=_digits, gib=_gib, command=_command, first_line=_first_line)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
@@ -123,6 +123,10 @@ def _number(value: Any) -> str:
 def _digits(text: Any) -> str:
     """The first digits of a commit; a branch or tag as it is."""
     return str(text)[:_SHOWN_DIGITS] if _COMMIT.fullmatch(str(text)) else str(text)
+
+
+def _first_line(text: Any) -> str:
+    return str(text or "").partition("\n")[0]
 
 
 def _gib(value: Any) -> str:

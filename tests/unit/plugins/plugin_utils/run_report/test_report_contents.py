@@ -62,6 +62,7 @@ def test_without_the_callback() -> None:
     assert (run["tasks_recorded"], run["started"], run["seconds"]) == (False, None, None)
     assert host["changes"] == host["failures"] == [] and host["service_errors"] == {"qwen3-235b": "did not start"}
     assert [(one["passed"], one["detail"]) for one in host["verifications"]] == [(False, "did not start")]
+    assert [row["state"] for row in host["services"]] == ["failed"]
 
 
 def test_a_host_that_could_not_be_read_says_so() -> None:

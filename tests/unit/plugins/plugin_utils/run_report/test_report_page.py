@@ -86,9 +86,10 @@ def test_errors_of_the_plan_are_listed_once() -> None:
 
 
 def test_without_the_callback_the_page_says_so() -> None:
-    failed = builders.host(failed=True, outcomes={}, verified={}, gate_errors={"qwen3-235b": "did not start"})
+    failed = builders.host(failed=True, outcomes={}, verified={}, gate_errors={"qwen3-235b": "did not start\nfrom its journal"})
     text = page.render(builders.report(failed, recorded=Record()))
-    assert "Tasks were not recorded" in text and "not recorded</dd>" in text and "<pre>did not start</pre>" in text
+    assert "Tasks were not recorded" in text and "not recorded</dd>" in text and "<pre>did not start\nfrom its journal</pre>" in text
+    assert "<td>did not start</td>" in text
 
 
 @pytest.mark.parametrize(
