@@ -2,7 +2,7 @@
 PLAYBOOK := .venv/bin/ansible-playbook
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-changed setup setup-test engine lab-up lab-down lint unit fuzz sanity awx molecule scenario compatibility vm mutation \
+.PHONY: help demo test check test-changed setup setup-test engine browser lab-up lab-down lint unit fuzz sanity awx molecule scenario compatibility vm mutation \
 	mutation-roles docs release bench bench-conntrack
 
 help: ## this list
@@ -11,7 +11,7 @@ help: ## this list
 demo: ## build the lab, serve a model in it, talk to it
 	@scripts/demo.sh
 
-test: setup-test engine ## every test (three quarters of an hour to an hour)
+test: setup-test engine browser ## every test (three quarters of an hour to an hour)
 	@tests/run-all.sh
 
 check: setup-test ## an answer in a minute: linters on what changed, the unit tests that it can break (ALL=1: every one)
@@ -29,10 +29,10 @@ lab-down: setup engine ## remove the lab and all it made (KEEP=1 keeps images, m
 lint: setup-test ## YAML, Ansible and shell linters
 	@tests/run-lint.sh
 
-unit: setup-test ## unit tests of the plugins (a tenth of the generated examples)
+unit: setup-test browser ## unit tests of the plugins (a tenth of the generated examples)
 	@tests/run-unit.sh
 
-fuzz: setup-test ## all generated tests (marker fuzz), with FUZZ (10) times as many examples
+fuzz: setup-test browser ## all generated tests (marker fuzz), with FUZZ (10) times as many examples
 	@FUZZ=$${FUZZ:-10} tests/run-unit.sh -m fuzz
 
 sanity: setup-test ## ansible-test sanity on the built collection

@@ -11,6 +11,8 @@ export ANSIBLE_CONFIG="$ROOT/ansible.cfg" ANSIBLE_NOCOLOR=1 ANSIBLE_INJECT_FACT_
 # Bytecode is kept aside, for each start of Ansible and for the tests themselves, and stays out of the checkout.
 unset PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX="$ROOT/.cache/pycache"
+# Reports of runs stay out of this user's home.
+export XDG_STATE_HOME="${XDG_STATE_HOME:-$ROOT/.cache/state}"
 # Packed modules are kept from run to run (tests/callback_plugins/kept_modules.py).
 export ANSIBLE_CALLBACK_PLUGINS="$ROOT/tests/callback_plugins"
 

@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
@@ -73,6 +73,7 @@ class ActionModule(ActionBase):
             summary=table.summary(hosts),
             errors=[error.to_dict() for error in plan.errors],
             warnings=plan.warnings,
+            accepted=[asdict(one) for one in plan.accepted],
         )
         if plan.errors:
             result.update(failed=True, msg=render_errors(plan.errors))

@@ -610,6 +610,12 @@ warnings:
   returned: always
   type: list
   elements: str
+accepted:
+  description: >-
+    Findings that C(plan_accept) accepts, with C(host), C(service), C(check) (the name of the check), C(reason) (the user's) and C(finding).
+  returned: always
+  type: list
+  elements: dict
 summary:
   description: >-
     The plan of the hosts of this play as a table, the pipeline stages of services that have them, and the command of each service, as lines

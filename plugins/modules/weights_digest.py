@@ -42,26 +42,9 @@ digests:
   type: dict
 """
 
-import hashlib
-import json
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _accounts, _safe_paths
-
-
-def digests(weights: list[dict[str, t.Any]]) -> dict[str, str]:
-    """Return a digest of size and sha256 of all files, by path of the weights. Runs as their owner."""
-    found = {}
-    for row in weights:
-        try:
-            files = json.loads(_safe_paths.read_bytes(row.get("record") or row["manifest"]))["files"]
-            lines = sorted(f"{file['sha256']} {file['size']} {file['path']}\n" for file in files)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue
-        found[row["path"]] = hashlib.sha256("".join(lines).encode()).hexdigest()
-    return found
+from ..module_utils import _accounts, _weights_digest
 
 
 def main() -> None:
@@ -70,7 +53,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        found = _accounts.as_account(module.params["owner"], digests, module.params["weights"])
+        found = _accounts.as_account(module.params["owner"], _weights_digest.digests, module.params["weights"])
     except KeyError:
         # Without the account there are no weights of its own.
         found = {}

@@ -34,6 +34,7 @@ class Plan:
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors: list[PlanError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    accepted: list[acceptance.Accepted] = field(default_factory=list)
 
 
 # Variables of a host that the plan reads: settings, and variables without a default in a role.
@@ -63,17 +64,18 @@ def resolve(
     warnings: list[PlanWarning] = []
     alone: list[HostDraft] = []
     accepted: dict[str, dict[str, str]] = {}
+    taken: list[acceptance.Accepted] = []
     defined_in: dict[str, list[str]] = {}
     for host in hosts:
         draft, accepted[host.name], found = _draft_host(host, defaults, catalogue, tables, keys, answers)
         alone.append(draft)
         errors += found
-        warnings += _not_accepted(host.warnings, accepted[host.name])
+        warnings += _not_accepted(host.warnings, accepted[host.name], taken)
         defined_in[host.name] = list(host.defined_in)
     assembled, multi_node_services = assemble(alone)
     known = frozenset(name for draft in assembled for name in (draft.name, draft.address))
     drafts = [replace(draft, proxy=proxy_between(draft, known)) for draft in share_out(assembled, run)]
-    findings = [finding for draft in drafts for finding in _findings(draft, accepted[draft.name])]
+    findings = [finding for draft in drafts for finding in _findings(draft, accepted[draft.name], taken)]
     findings += [finding for service in multi_node_services for check in MULTI_NODE_CHECKS for finding in check.findings(service, run)]
     for finding in findings:
         if isinstance(finding, PlanError):
@@ -82,7 +84,7 @@ def resolve(
             warnings.append(finding)
     replicas = replicas_of(drafts)
     documents = {} if errors else {draft.name: host_document(draft, defined_in[draft.name], replicas) for draft in drafts}
-    return Plan(documents, list(dict.fromkeys(errors)), render_warnings(warnings))
+    return Plan(documents, list(dict.fromkeys(errors)), render_warnings(warnings), list(dict.fromkeys(taken)))
 
 
 def questions(host: HostInput, defaults: Mapping[str, Any], catalogue: Catalogue) -> list[uncatalogued.Question]:
@@ -109,21 +111,35 @@ def acceptable(tables: Tables) -> tuple[str, ...]:
     return (*(check.accept for check in HOST_CHECKS if check.accept), *_OF_INPUTS, *tables.advisories.names)
 
 
-def _not_accepted(warnings: Iterable[PlanWarning], accepted: Mapping[str, str]) -> Iterator[PlanWarning]:
-    """Warnings from reading the inventory, without the accepted ones."""
+def _not_accepted(
+    warnings: Iterable[PlanWarning], accepted: Mapping[str, str], taken: list[acceptance.Accepted]
+) -> Iterator[PlanWarning]:
+    """Warnings from reading the inventory, without the accepted ones, which are added to C(taken)."""
     for warning in warnings:
-        remaining = acceptance.apply(warning, warning.check, accepted) if warning.check else warning
+        remaining = _remaining(warning, warning.check, accepted, taken)
         if isinstance(remaining, PlanWarning):
             yield remaining
 
 
-def _findings(draft: HostDraft, accepted: Mapping[str, str]) -> Iterator[PlanError | PlanWarning]:
+def _findings(draft: HostDraft, accepted: Mapping[str, str], taken: list[acceptance.Accepted]) -> Iterator[PlanError | PlanWarning]:
+    """Findings of the checks. Accepted ones are added to C(taken)."""
     for check in HOST_CHECKS:
         for finding in check.findings(draft):
-            name = finding.check or check.accept
-            remaining = acceptance.apply(finding, name, accepted) if name else finding
+            remaining = _remaining(finding, finding.check or check.accept, accepted, taken)
             if remaining is not None:
                 yield remaining
+
+
+def _remaining(
+    finding: PlanError | PlanWarning, name: str, accepted: Mapping[str, str], taken: list[acceptance.Accepted]
+) -> PlanError | PlanWarning | None:
+    """What remains of a finding after plan_accept. C(name) is that by which it can be accepted, or empty."""
+    if not name:
+        return finding
+    record = acceptance.taken(finding, name, accepted)
+    if record is not None:
+        taken.append(record)
+    return acceptance.apply(finding, name, accepted)
 
 
 def _draft_host(

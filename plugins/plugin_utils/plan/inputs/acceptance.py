@@ -4,16 +4,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Collection, Mapping
 
 from .. import values
-from ..errors import InvalidValue, PlanError, PlanWarning, did_you_mean, shown
+from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
+
+from ..errors import InvalidValue, PlanError, PlanWarning, did_you_mean, one_line, shown
 
 KEY = "plan_accept"
 
 # Former names of checks, each with the current one.
 RENAMED: Mapping[str, str] = {"held-gpus": "gpus-in-use", "open-world": "public-access", "shut-ports": "blocked-ports"}
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A finding that a user has accepted: the name of the check, the user's reason, and the finding. All fields are text on one line, without secrets."""
+
+    host: str
+    service: str
+    check: str
+    reason: str
+    finding: str
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, masked(one_line(getattr(self, field.name))))
 
 
 def read(host: str, raw: Any, acceptable: Collection[str], others: Collection[str]) -> tuple[dict[str, str], list[PlanError]]:
@@ -56,8 +73,20 @@ def apply(finding: PlanError | PlanWarning, check: str, accepted: Mapping[str, s
     if check in accepted:
         if isinstance(finding, PlanWarning):
             return None
-        what = f"{finding.key} {finding.value}: {finding.why}" if finding.key else finding.why
-        return PlanWarning(finding.host, finding.service, f"accepted as {check} ({accepted[check]}): {what}")
+        return PlanWarning(finding.host, finding.service, f"accepted as {check} ({accepted[check]}): {_text(finding)}")
     if isinstance(finding, PlanWarning):
         return replace(finding, text=f"{finding.text} [{check}]")
     return replace(finding, check=check, fix=f"{finding.fix}; or accept it as {check} in {KEY}, with a reason")
+
+
+def taken(finding: PlanError | PlanWarning, check: str, accepted: Mapping[str, str]) -> Accepted | None:
+    """The record of a finding that C(apply) accepts; None for others."""
+    if check not in accepted:
+        return None
+    return Accepted(finding.host, finding.service, check, accepted[check], _text(finding))
+
+
+def _text(finding: PlanError | PlanWarning) -> str:
+    if isinstance(finding, PlanWarning):
+        return finding.text
+    return f"{finding.key} {finding.value}: {finding.why}" if finding.key else finding.why

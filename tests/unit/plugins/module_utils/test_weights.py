@@ -14,8 +14,8 @@ import pytest
 
 from ansible.module_utils import basic
 from ansible_collections.inferops.gpu.plugins.filter import weights
-from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _local_weights, _prune, _safe_paths, _systemd
-from ansible_collections.inferops.gpu.plugins.modules import weights_digest, weights_folder, weights_share, weights_units
+from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _local_weights, _prune, _safe_paths, _systemd, _weights_digest
+from ansible_collections.inferops.gpu.plugins.modules import weights_folder, weights_share, weights_units
 
 MANIFEST = {"repo": "a/b", "revision": "main", "commit": "c0ffee" * 6 + "c0ff", "files": [{"path": "sub/x.safetensors", "size": 3, "sha256": "0" * 64}]}
 
@@ -45,7 +45,7 @@ def test_digests_tell_contents_and_sizes(tmp_path: Path) -> None:
 
     def digest(*files: dict[str, Any]) -> str:
         (tmp_path / "manifest").write_text(json.dumps({"files": files, "endpoint": id(files)}), encoding="utf-8")
-        return weights_digest.digests([{"path": "/m", "manifest": str(tmp_path / "manifest"), "record": ""}])["/m"]
+        return _weights_digest.digests([{"path": "/m", "manifest": str(tmp_path / "manifest"), "record": ""}])["/m"]
 
     one, two = {"path": "a", "size": 1, "sha256": "x"}, {"path": "b", "size": 2, "sha256": "y"}
     assert digest(one, two) == digest(two, one)
@@ -77,7 +77,7 @@ def test_a_manifest_that_is_none_tells_nothing(tmp_path: Path) -> None:
     for number, text in enumerate(texts):
         (tmp_path / f"{number}.json").write_text(text, encoding="utf-8")
         read.append({"path": f"/m{number}", "manifest": str(tmp_path / f"{number}.json"), "record": ""})
-    assert weights_digest.digests(read) == {}
+    assert _weights_digest.digests(read) == {}
 
 
 @pytest.mark.parametrize(

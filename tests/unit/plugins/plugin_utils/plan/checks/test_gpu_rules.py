@@ -218,6 +218,16 @@ def test_accepted(plan: Plans) -> None:
     assert "accepted as memory (tried on 3 May)" in warning and "10.0 GiB of KV cache" in warning
 
 
+def test_accepted_findings_are_listed_with_their_reasons(plan: Plans) -> None:
+    """For the report of a run. Without plan_accept there are none. A secret in the reason is hidden."""
+    [error] = plan(on("qwen3-32b", 1), plan_gpus=gpus(1), plan_accept={"open-port": "lab"}).errors
+    accepted = plan(on("qwen3-32b", 1), plan_gpus=gpus(1), plan_accept={"memory": "see http://ada:hunter22@wiki.example/", "open-port": "lab"}).accepted
+    assert [(one.host, one.service, one.reason) for one in accepted if one.check == "memory"] == [
+        (error.host, error.service, "see http://(hidden)@wiki.example/"),
+    ]
+    assert error.why in next(one.finding for one in accepted if one.check == "memory")
+
+
 ACCEPTS: list[tuple[Any, str, str]] = [
     ({"memry": "x"}, "plan_accept.memry", "memory"),
     ({"zzz": "x"}, "plan_accept.zzz", "GHSA-v97p-wpxp-px84"),
