@@ -103,7 +103,9 @@ def test_project_is_updated_and_its_collections_installed(data: dict[str, Any]) 
 
 def test_what_the_jobs_are_is_there(data: dict[str, Any]) -> None:
     """The templates that people are promised."""
-    assert named(data, "controller_templates") == {f"inferops {job}" for job in ("deploy", "plan", "verify", "status", "weights only", "remove")}
+    assert named(data, "controller_templates") == {f"inferops {job}" for job in (
+        "deploy", "plan", "verify", "status", "weights only", "remove", "doctor", "restart", "stop", "start", "rollback", "maintenance",
+    )}
 
 
 def test_cluster_and_group_are_asked_for_and_nothing_free(data: dict[str, Any]) -> None:
