@@ -14,6 +14,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._masking import maske
 from ansible_collections.inferops.gpu.plugins.plugin_utils import role_options
 from ansible_collections.inferops.gpu.plugins.plugin_utils.diagnosis import report
 from ansible_collections.inferops.gpu.plugins.plugin_utils.diagnosis.host import Host
+from ansible_collections.inferops.gpu.plugins.plugin_utils.native import native
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import definitions
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.advisories import Advisories
 
@@ -50,22 +51,8 @@ class ActionModule(ActionBase):
 
 def _host(name: str, variables: Mapping[str, Any], facts: str, found: str, plans: Mapping[str, Any]) -> Host:
     """A host from its registered results. A task that failed there, or that could not reach it, has registered that too."""
-    results = {"host_facts": _plain(variables.get(facts) or {}), "host_diagnosis": _plain(variables.get(found) or {})}
+    results = {"host_facts": native(variables.get(facts) or {}), "host_diagnosis": native(variables.get(found) or {})}
     broken = {task: one for task, one in results.items() if one.get("failed") and not one.get("unreachable")}
     failed = {task: masked(str(one.get("msg") or "no message").strip().splitlines()[-1]) for task, one in broken.items()}
     unreachable = next((masked(str(one.get("msg") or "no message").strip()) for one in results.values() if one.get("unreachable")), "")
-    return Host(name, unreachable, failed, results["host_facts"].get("host") or {}, results["host_diagnosis"], _plain(plans.get(name) or {}))
-
-
-def _plain(value: Any) -> Any:
-    """The value in Python's built-in types, without Ansible's tags."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    for native in (str, int, float):
-        if isinstance(value, native):
-            return native(value)
-    return str(value)
+    return Host(name, unreachable, failed, results["host_facts"].get("host") or {}, results["host_diagnosis"], native(plans.get(name) or {}))

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import os
-
 from typing import Any, Mapping
 
 from ansible.errors import AnsibleActionFail
@@ -29,7 +27,7 @@ class ActionModule(ActionBase):
         _checked, arguments = self.validate_argument_spec(argument_spec=_OPTIONS)
         hostvars = (task_vars or {})["hostvars"]
         hosts = {name: address_of(name, hostvars) for name in arguments["hosts"]}
-        folder, named = (_path(arguments[key]) for key in ("folder", "report"))
+        folder, named = (store.user_path(arguments[key]) for key in ("folder", "report"))
         try:
             reports = [(named, store.load(named))] if named else store.newest_first(folder)
             found = store.of_hosts(reports, hosts)
@@ -51,11 +49,6 @@ class ActionModule(ActionBase):
             hosts={one.host: one.to_dict() for one in compared},
         )
         return result
-
-
-def _path(text: str) -> str:
-    """Relative to the user's working directory, as for ansible-playbook's own arguments."""
-    return os.path.join(os.environ.get("PWD", os.getcwd()), os.path.expanduser(text)) if text else ""
 
 
 def _missing(names: list[str], hosts: Mapping[str, str], place: str, is_file: bool) -> str:

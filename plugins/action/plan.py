@@ -21,6 +21,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils import _proxy
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
 from ansible_collections.inferops.gpu.plugins.plugin_utils import controller_files, role_options
 from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup, cache_folder
+from ansible_collections.inferops.gpu.plugins.plugin_utils.native import native
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import HIDDEN, PlanError, PlanWarning, is_secret_name, render_errors, shown
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import catalogue, credential_key, definitions, near_names, overrides, renamed, secrets
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput, Run
@@ -84,7 +85,7 @@ class ActionModule(ActionBase):
         defaults = role_options.defaults(options)
         families = [_load(path) for path in sorted((_FILES / "catalogue").glob("*.yml"))]
         read = frozenset(VARIABLES).difference(secrets.VARIABLES)
-        templated_defaults = {name: _plain(self._templar.template(value)) for name, value in defaults.items() if name in read}
+        templated_defaults = {name: native(self._templar.template(value)) for name, value in defaults.items() if name in read}
         hosts = overrides.apply_overrides([credential_key.apply_key(host) for host in self._read_hosts(variables["hostvars"], defaults, options)], run)
         try:
             known = catalogue.built_in(families)
@@ -134,7 +135,7 @@ class ActionModule(ActionBase):
         """The errors of missing files on the controller that the host's variables name."""
         for name in controller_files.VARIABLES:
             try:
-                value = _plain(templar.template(raw.get(name, defaults.get(name))))
+                value = native(templar.template(raw.get(name, defaults.get(name))))
             except AnsibleError as error:
                 yield PlanError(host, "", name, shown(str(raw.get(name)), name), _reason(error, False), "define what it refers to, or correct the expression")
                 continue
@@ -232,7 +233,7 @@ class _Groups:
 
 def _plain_raw(value: Any) -> Any:
     """An untemplated value for comparisons, never shown: encrypted values stay unchanged."""
-    return value if type(value).__name__ in _ENCRYPTED else _plain(value)
+    return value if type(value).__name__ in _ENCRYPTED else native(value)
 
 
 def _read_host(name: str, raw: Mapping[str, Any], templar: Templar, options: Mapping[str, Mapping[str, Any]]) -> HostInput:
@@ -250,7 +251,7 @@ def _read_host(name: str, raw: Mapping[str, Any], templar: Templar, options: Map
     facts = found.get("host") if isinstance(found, Mapping) else None
     defined_in = definitions.names_of(raw)
     variables[definitions.NAME], bad = definitions.merged(name, {key: reader.services(key, raw[key]) for key in defined_in})
-    return HostInput(name, variables, _plain(facts), (*reader.errors, *bad, *bad_types), defined_in=tuple(defined_in))
+    return HostInput(name, variables, native(facts), (*reader.errors, *bad, *bad_types), defined_in=tuple(defined_in))
 
 
 class _Reader:
@@ -265,7 +266,7 @@ class _Reader:
     def value(self, service: str, key: str, name: str, raw: Any) -> Any:
         """One variable, or UNREADABLE."""
         try:
-            return _plain(self._templar.template(raw))
+            return native(self._templar.template(raw))
         except AnsibleError as error:
             # A variable with any name may refer to a secret, and errors of filters quote their input.
             secret = is_secret_name(name) or name in SECRETS
@@ -326,17 +327,3 @@ def _reason(error: str, secret: bool) -> str:
         found = _UNDEFINED.search(text)
         return found.group(0) if found else "the expression cannot be evaluated, or the value cannot be decrypted"
     return text
-
-
-def _plain(value: Any) -> Any:
-    """The value in Python's built-in types, without Ansible's tags."""
-    if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    for native in (str, int, float):
-        if isinstance(value, native):
-            return native(value)
-    return value

@@ -35,10 +35,7 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         report = self._build(variables)
         result.update(changed=False, json="", html="")
-        folder = os.path.expanduser(arguments["folder"])
-        if not os.path.isabs(folder):
-            # Relative to the user's working directory, as plan_output is.
-            folder = os.path.join(os.environ.get("PWD", os.getcwd()), folder)
+        folder = store.user_path(arguments["folder"])
         try:
             result["json"], result["html"] = store.write(
                 folder, store.base_name(report["run"]["ended"], report["run"]["limit"]), report, page.render(report), arguments["keep"],

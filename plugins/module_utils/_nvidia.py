@@ -199,17 +199,23 @@ def gpu_fix(error: str, index: str) -> str:
     return f"see `dmesg` for Xid messages, reboot the host; or {reset}"
 
 
-def parse_details(text: str) -> dict[str, t.Any]:
-    """Parse `nvidia-smi -q -x`: C(driver_version), C(cuda_version) and, by UUID, the C(gpus). Raises ValueError for other text.
-
-    Memory is in bytes; values that nvidia-smi does not have ("N/A") are None.
-    """
+def read_log(text: str) -> ElementTree.Element:
+    """Return the root of what C(nvidia-smi -q -x) prints. Raises ValueError for other text."""
     try:
         log = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(f"nvidia-smi -q -x printed no XML: {error}") from error
     if log.tag != "nvidia_smi_log":
         raise ValueError(f"nvidia-smi -q -x printed <{log.tag}> instead of its log")
+    return log
+
+
+def parse_details(text: str) -> dict[str, t.Any]:
+    """Parse `nvidia-smi -q -x`: C(driver_version), C(cuda_version) and, by UUID, the C(gpus). Raises ValueError for other text.
+
+    Memory is in bytes; values that nvidia-smi does not have ("N/A") are None.
+    """
+    log = read_log(text)
     gpus = {_known(gpu.findtext("uuid")) or gpu.get("id", ""): _details(gpu) for gpu in log.findall("gpu")}
     return {"driver_version": _known(log.findtext("driver_version")), "cuda_version": _known(log.findtext("cuda_version")), "gpus": gpus}
 

@@ -12,7 +12,7 @@ import typing as t
 
 from xml.etree import ElementTree
 
-from .._nvidia import is_broken
+from .._nvidia import is_broken, read_log
 from . import kernel_log
 
 # Elements in which a GPU that is lost or has to be reset shows an error instead of a value.
@@ -31,13 +31,7 @@ _LINK = re.compile(r"\s+Link (\d+): (\S.*)")
 
 def parse(text: str) -> list[dict[str, t.Any]]:
     """Parse C(nvidia-smi -q -x): the GPUs in the order of their indexes. Raises ValueError for other text."""
-    try:
-        log = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"nvidia-smi -q -x printed no XML: {error}") from error
-    if log.tag != "nvidia_smi_log":
-        raise ValueError(f"nvidia-smi -q -x printed <{log.tag}> instead of its log")
-    return [_gpu(index, gpu) for index, gpu in enumerate(log.findall("gpu"))]
+    return [_gpu(index, gpu) for index, gpu in enumerate(read_log(text).findall("gpu"))]
 
 
 def _gpu(index: int, gpu: ElementTree.Element) -> dict[str, t.Any]:

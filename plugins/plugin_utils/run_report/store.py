@@ -28,6 +28,11 @@ class Unusable(Exception):
     """A folder or report that cannot be used; the message has the reason and the fix."""
 
 
+def user_path(text: str) -> str:
+    """A path relative to the user's working directory, as Ansible's own arguments are; empty for an empty one."""
+    return os.path.join(os.environ.get("PWD", os.getcwd()), os.path.expanduser(text)) if text else ""
+
+
 def base_name(ended: str, limit: str) -> str:
     """The name of a run's files without its ending.
 
