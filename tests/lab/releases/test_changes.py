@@ -92,5 +92,6 @@ def test_removed_with_its_record(host: Host, play: Callable[..., Any], large: di
     """An absent service leaves neither record nor unit."""
     done = play(variables={"model_services": [large, {"name": "qwen3-dev", "state": "absent"}]})
     assert done.status == 0, done.output
-    assert host.check_output("ls /var/lib/inferops/served") == "qwen3-235b.json"
+    # Nor the states before it.
+    assert set(host.check_output("ls /var/lib/inferops/served").split()) == {"qwen3-235b.json", "qwen3-235b.previous"}
     assert host.run("systemctl cat vllm-qwen3-dev.service").rc != 0
