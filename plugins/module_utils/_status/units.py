@@ -24,7 +24,8 @@ class About:
 
     C(role) is that of the supervisor: C(single), C(leader) or C(worker). C(node) is the unit's name among those of its service, C(leader) that of the
     leader's node, and C(workers) are the names of a leader's workers. C(engine) is the URL of the engine's API on this host, C(host) and C(port) are
-    where it listens, and C(weights) is the path. C(certificate) is the file of the API's certificate, and C(served_certificate) the copy that the service reads.
+    where it listens, and C(weights) is the path. C(certificate) is the file of the API's certificate, and C(served_certificate) the copy that the
+    service reads.
     C(digest) is that of the whole command (C(digest())).
     """
 
@@ -71,7 +72,8 @@ def about(unit: str, text: str) -> About:
     environment = _ENVIRONMENT.search(text)
     return About(
         service=one("service"), role=own[0] if own else "", node=one("name"), leader=one("leader-name") or (one("name") if own[:1] == ["leader"] else ""),
-        workers=tuple(given.get("worker", ())), engine=one("engine"), model=one("model"), task=one("task"), host=flags.get("--host", ""), port=_port(one("engine")),
+        workers=tuple(given.get("worker", ())), engine=one("engine"), model=one("model"), task=one("task"),
+        host=flags.get("--host", ""), port=_port(one("engine")),
         release=_release(program), weights=program[2] if program[1:2] == ["serve"] and len(program) > 2 else "",
         environment_file=environment[1] if environment else "", failures=one("failures"),
         certificate=copied[1] if copied else served, served_certificate=served,

@@ -72,7 +72,7 @@ def _acs(gpus: t.Sequence[str]) -> Result:
         elif bits & sum(_REDIRECT):
             redirecting[os.path.basename(bridge)] = "+".join(name for bit, name in _REDIRECT.items() if bits & bit)
     if redirecting:
-        first = next(iter(redirecting))
+        first = list(redirecting)[0]
         cause = f"PCI ACS is on in {len(redirecting)} bridges above the GPUs (first: {first}), so transfers between GPUs go through the CPU"
         yield warning("acs", cause, f"setpci -s {first} ECAP_ACS+0x6.w=0000", detail=str(redirecting))
     if unread:
