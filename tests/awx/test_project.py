@@ -28,11 +28,12 @@ SITE_PACKAGES = sysconfig.get_path("purelib")
 SKIPPED = {"roles", "tasks", "group_vars", "host_vars"}
 A_PLAYBOOK = re.compile(r"\s*-?\s*(?:hosts|(?:ansible\.builtin\.)?(?:include|import_playbook)):")
 
-# What jobs may have Ansible do on the controller. None of it writes there, but for the plan, the status and the drift when somebody names a file for them.
+# What jobs may have Ansible do on the controller. None of it writes there, but for the plan, the status, the drift and the verdicts when somebody names a file for them.
 ON_THE_CONTROLLER = {
     ("playbooks/tasks/write_plan.yml", "ansible.builtin.copy"),
     ("playbooks/tasks/write_status.yml", "ansible.builtin.copy"),
     ("playbooks/tasks/write_drift.yml", "ansible.builtin.copy"),
+    ("playbooks/doctor.yml", "ansible.builtin.copy"),
     ("roles/verify/tasks/query.yml", "inferops.gpu.api_check"),
 }
 KEYWORDS = {"name", "when", "register", "vars", "loop", "loop_control", "tags", "become", "delegate_to", "run_once", "connection", "check_mode", "no_log"}
