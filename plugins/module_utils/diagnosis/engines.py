@@ -38,7 +38,8 @@ def _state(context: Context, unit: Unit) -> Result:
     elif hung:
         cause = f"the engine has hung since {hung[1].strip()}: its port is open and it answers no request"
         yield error("engine-hung", cause, look, unit.service, status)
-    elif sub == "auto-restart" or (active == "activating" and (failed or unit.get("NRestarts") not in ("", "0"))):
+    # Between two starts the unit is "deactivating" for a moment. The supervisor forgets failures when somebody stops the unit.
+    elif sub == "auto-restart" or (active == "deactivating" and failed) or (active == "activating" and (failed or unit.get("NRestarts") not in ("", "0"))):
         times = max(int(failed or 0), int(unit.get("NRestarts") or 0))
         yield error("restart-loop", f"{unit.name} fails and restarts again and again ({times} times): {_cause(context, unit)}", look, unit.service, status)
     elif active == "inactive" and unit.get("UnitFileState") == "enabled":

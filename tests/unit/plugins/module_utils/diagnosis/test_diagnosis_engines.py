@@ -50,6 +50,13 @@ def test_the_record_of_the_supervisor_shows_a_loop(tmp_path: Path) -> None:
     assert found.check == "restart-loop" and "4 times" in found.cause
 
 
+@pytest.mark.parametrize(("record", "expected"), [('{"failed": 4}', ["restart-loop"]), ('{"failed": 0}', [])])
+def test_between_two_starts_it_is_a_loop(tmp_path: Path, record: str, expected: list[str]) -> None:
+    """The unit is then deactivating, as it is when somebody stops it: the supervisor has no failures then."""
+    put(tmp_path, "/run/inferops-supervisor/vllm-q/state.json", record)
+    assert names(engines.check(context(tmp_path, unit(ActiveState="deactivating", SubState="stop-post")))) == expected
+
+
 def test_the_first_failures_log_has_the_cause(tmp_path: Path, journal: list[str]) -> None:
     journal.append("RuntimeError: of the journal")
     failed = unit(ActiveState="failed")
