@@ -21,7 +21,6 @@ def deployed_services(units: t.Sequence[Row], name: str = "all") -> list[dict[st
             # The engine's unit, which starts last; on a worker Ray's.
             "unit": min((row["unit"] for row in rows), key=lambda unit: not unit.startswith("vllm-")),
             "units": sorted((row["unit"] for row in rows), key=lambda unit: unit.startswith("vllm-")),
-            "runs": all(row["active"] in ("active", "activating") for row in rows),
             "multi_node": any(row["multi_node"] for row in rows),
         }
         for service, rows in found.items()

@@ -122,7 +122,7 @@ def _is_state(folder: str, path: str) -> bool:
             return False
         if folder == "served" and isinstance(record, list):
             # The earlier states of a service.
-            return all(isinstance(state, dict) and "unit_text" in state for state in record)
+            return bool(record) and all(isinstance(state, dict) and "unit_text" in state for state in record)
         return isinstance(record, dict) and ("unit_text" in record if folder == "served" else "files" in record and "path" in record)
     return True
 

@@ -20,9 +20,9 @@ UNITS = [
 def test_services_have_their_units_in_the_order_of_the_start() -> None:
     """The engine comes after Ray, and its unit is the main one."""
     assert deployed_services(UNITS) == [
-        {"name": "a", "unit": "vllm-a.service", "units": ["vllm-a.service"], "runs": True, "multi_node": False},
-        {"name": "pair", "unit": "vllm-pair.service", "units": ["ray-head-pair.service", "vllm-pair.service"], "runs": False, "multi_node": True},
-        {"name": "far", "unit": "ray-worker-far.service", "units": ["ray-worker-far.service"], "runs": True, "multi_node": True},
+        {"name": "a", "unit": "vllm-a.service", "units": ["vllm-a.service"], "multi_node": False},
+        {"name": "pair", "unit": "vllm-pair.service", "units": ["ray-head-pair.service", "vllm-pair.service"], "multi_node": True},
+        {"name": "far", "unit": "ray-worker-far.service", "units": ["ray-worker-far.service"], "multi_node": True},
     ]
     assert [service["name"] for service in deployed_services(UNITS, "pair")] == ["pair"] and deployed_services(UNITS, "x") == []
 

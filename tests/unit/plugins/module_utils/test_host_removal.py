@@ -69,6 +69,7 @@ class Host:
             self.file("usr-local/tools/uv-0.1/bin/uv", ""),
             self.file("usr-local/releases/r1/release.json", json.dumps({"name": "r1"})),
             self.file("state/served/a.json", '{"unit_text": ""}'),
+            self.file("state/served/a.previous", '[{"unit_text": ""}]'),
             self.file("state/failures/vllm-a/x/output.log", ""),
             self.file("cache/uv/wheel", ""),
             self.file("cache/a/triton/kernel", ""),
@@ -189,8 +190,8 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(host: Host) -> None:
 
 
 STRANGERS = (
-    "state/jobs/thesis.json", "state/progress/plot.csv", "state/firewall/rules.v4", "state/served/cake.json", "state/verified/sums.json", "state/checked/list",
-    "state/failures/vllm-mine/log", "etc/tokens/mine", "etc/files/notes/list",
+    "state/jobs/thesis.json", "state/progress/plot.csv", "state/firewall/rules.v4", "state/served/cake.json", "state/served/cake.previous",
+    "state/verified/sums.json", "state/checked/list", "state/failures/vllm-mine/log", "etc/tokens/mine", "etc/files/notes/list",
 )
 
 
