@@ -62,3 +62,8 @@ class Service:
     def show(self, name: str) -> str:
         """A property of its unit."""
         return self.machine.output(f"systemctl show --value --property={name} {self.unit}")
+
+    def restarts(self) -> int:
+        """How often systemd has started its unit again; -1 while the machine does not answer, as one without free memory may not."""
+        done = self.machine.run(f"systemctl show --value --property=NRestarts {self.unit}")
+        return int(done.stdout) if done.returncode == 0 else -1

@@ -44,6 +44,9 @@ _WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0,
 # Bytes of one element of the KV cache. Other types are unknown.
 _KV_BYTES = {"bfloat16": 2.0, "float16": 2.0, "half": 2.0, "float32": 4.0, "float": 4.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0}
 
+# MLA expands at most this many cached tokens at once for the requests of a batch (attention/mla_attention.py).
+_EXPANDED_TOKENS = 65536
+
 # DeepSeek's sparse attention keeps 512 latent elements in FP8, their scales and the rotary part in BF16 in 656 bytes a layer.
 _SPARSE_MLA_BYTES = 656
 # Its indexer keeps a key of index_head_dim FP8 elements and one float scale for each 128 of them.
@@ -288,7 +291,19 @@ def reserve_of_stage(model: Architecture, parallel: Parallel, demand: Demand, la
     logits = _LOGIT_BYTES * samples * (model.vocab_size or 0)
     graphs = (_GRAPHS + _GRAPHS_A_LAYER * layers) if demand.graphs and demand.graphs_count else 0
     communication = _COMMUNICATION if parallel.world > 1 else 0
-    return int(max(routed if model.is_moe else 0, 0 if model.is_moe and not model.first_k_dense else dense) + logits) + _WORKSPACE + graphs + communication
+    activations = max(routed if model.is_moe else 0, 0 if model.is_moe and not model.first_k_dense else dense)
+    return int(activations + logits) + _expanded_bytes(model, parallel, demand, samples) + _WORKSPACE + graphs + communication
+
+
+def _expanded_bytes(model: Architecture, parallel: Parallel, demand: Demand, samples: int) -> int:
+    """Memory of a rank for the keys and values that MLA expands from cached vectors, which vLLM counts when it profiles: 2 bytes for each element of each
+    head, without the rotary part (attention/mla_attention.py, determine_chunked_prefill_workspace_size and forward). It does so for sparse attention too."""
+    mla = model.mla
+    if mla is None or not (mla.qk_nope_head_dim and mla.v_head_dim and model.num_attention_heads):
+        return 0
+    tokens = _EXPANDED_TOKENS if demand.max_model_len is None else min(max(8 * demand.max_model_len, 4 * samples * BLOCK), _EXPANDED_TOKENS)
+    heads = model.num_attention_heads / parallel.tensor
+    return int(2 * max(tokens, samples * BLOCK) * heads * (mla.qk_nope_head_dim + mla.v_head_dim))
 
 
 def estimate(

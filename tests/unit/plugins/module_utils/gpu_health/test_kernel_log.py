@@ -89,6 +89,14 @@ def test_recorded_logs() -> None:
     assert events(*silent) == [("xid", 119, "0000:9b:00", 4)]
 
 
+def test_a_recorded_log_of_programs_errors() -> None:
+    """A write to a wrong address, a trap, a misaligned address, on a real GPU: dmesg of the boot, with what else the driver writes there."""
+    lines = kernel_log.parse_dmesg((DATA / "xid-31.log").read_text(), 1000.0)
+    found = kernel_log.events(lines)
+    assert [(event["code"], event["bus"], event["count"]) for event in found] == [(31, "0000:00:06", 2), (13, "0000:00:06", 7), (43, "0000:00:06", 1)]
+    assert found[0]["time"] == pytest.approx(1035.17, abs=0.01)
+
+
 def test_texts_are_short_and_printable() -> None:
     (event,) = kernel_log.events([(1.0, "NVRM: Xid (PCI:0000:05:00): 13, pid=7, name=\x1b[31m" + "x" * 10**6)])
     assert len(event["text"]) < 200 and event["text"].isprintable()

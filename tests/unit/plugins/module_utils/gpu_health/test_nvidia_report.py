@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils.gpu_health import nvidia_report
+from ansible_collections.inferops.gpu.plugins.module_utils.gpu_health import nvidia_report, verdict
 
 DATA = Path(__file__).parent / "data"
 
@@ -38,6 +38,17 @@ def test_a_gpu_that_has_to_be_reset() -> None:
     ecc = gpu["ecc"]
     assert (gpu["recovery"], ecc["volatile"], ecc["aggregate"], ecc["pending"], ecc["failure"]) == ("Drain and Reset", 32, 71, True, False)
     assert gpu["processes"] == [{"pid": 456, "name": "", "type": ""}]
+
+
+def test_a_data_center_gpu_that_serves() -> None:
+    """An H100 in a virtual machine (no state of a fabric) with nothing to do, and with an engine on it."""
+    idle, serving = one("h100-idle.xml"), one("h100-vllm.xml")
+    assert serving["processes"] == [{"pid": 1255, "name": "VLLM::EngineCore", "type": "C"}] and idle["processes"] == []
+    assert {**serving, "processes": []} == idle
+    assert (idle["recovery"], idle["state"], idle["broken"], idle["clocks"], idle["fabric"]["state"]) == ("None", "P0", "", [], "")
+    assert idle["pcie"] == {"width": 16, "max_width": 16, "generation": 5, "max_generation": 5}
+    assert idle["ecc"] == {"volatile": 0, "aggregate": 0, "sram_threshold": False, "pending": False, "failure": False, "remapped": 0, "retirement": None}
+    assert verdict.of_gpus([idle, {**serving, "index": 1}], [], 0, 0.0, {}) == []
 
 
 def xml(inner: str) -> dict[str, Any]:
