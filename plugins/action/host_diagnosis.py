@@ -8,17 +8,16 @@ import time
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
+from ..plugin_utils.read_host import ReadHost
 
 
-class ActionModule(ActionBase):
+class ActionModule(ReadHost):
     """The host's times lie between these two, unless its clock differs."""
 
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
         before = time.time()
-        result.update(self._execute_module(module_args=self._task.args, task_vars=task_vars))
+        result = super().run(tmp, task_vars)
         result["controller"] = {"before": before, "after": time.time()}
         return result
