@@ -10,6 +10,7 @@ from lab import ENVIRONMENT, Play, wait_until
 from testinfra.host import Host
 
 FILE = "/etc/sysctl.d/90-inferops.conf"
+LIMITS = "/etc/security/limits.d/90-inferops.conf"
 IN_FORCE = {
     "net.netfilter.nf_conntrack_tcp_timeout_established": "600",
     "net.netfilter.nf_conntrack_tcp_timeout_time_wait": "30",
@@ -70,6 +71,15 @@ def test_additions_win_and_go(host: Host, play: Callable[..., Play]) -> None:
     assert done.status == 0, done.output
     assert host.check_output("sysctl -n %s", key) == "600"
     assert "tcp_fin_timeout" not in host.file(FILE).content_string
+
+
+def test_file_that_holds_nothing_any_more_goes(host: Host, play: Callable[..., Play]) -> None:
+    """Users who may pin memory; without them the file of limits is away."""
+    done = play(variables={"kernel_memlock_users": ["nobody"]})
+    assert done.status == 0 and "nobody - memlock unlimited" in host.file(LIMITS).content_string, done.output
+    done = play()
+    assert done.recap["lab-gpu1"]["changed"] == 1, done.output
+    assert not host.file(LIMITS).exists
 
 
 def test_boot_brings_it_back(host: Host) -> None:
