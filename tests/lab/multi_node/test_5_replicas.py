@@ -145,6 +145,25 @@ def test_operators_lose_no_request(pair: Pair, play: Callable[..., Play], scenar
     assert not any(rules(host) for host in (pair.head, pair.worker))
 
 
+@pytest.mark.usefixtures("slow")
+def test_a_rollout_that_was_killed_is_completed(pair: Pair, play: Callable[..., Play], killed_play: Callable[..., str], balancer: str) -> None:
+    """The run dies after the first replica has begun to change. The next one changes the second, the first only if it has to, and no request is lost."""
+    changed: dict[str, Any] = {"twin_max_model_len": 256}
+    before = generations(pair)
+    with load(balancer, SERVICE["api_key"], "twin", TOKENS) as found:
+        wait_until(lambda: found.complete > 20, 60, f"the load runs: {found}")
+        killed_play(lambda: generations(pair)[0] != before[0], "the first replica starts again", variables=changed)
+        assert "--max-model-len=512" in arguments(pair.worker)
+        between = generations(pair)
+        done = play(variables=changed)
+    assert done.status == 0, done.output[-3000:]
+    assert found.errors == [], found
+    after = generations(pair)
+    assert after[0] == between[0] and after[1] != between[1]
+    assert all("--max-model-len=256" in arguments(host) for host in (pair.head, pair.worker))
+    assert not any(rules(host) for host in (pair.head, pair.worker))
+
+
 def test_what_operators_get_wrong(pair: Pair, play: Callable[..., Play], scenario: Scenario) -> None:
     """A service that does not exist, and no service at all for a whole inventory: refused, and nothing is touched."""
     before = generations(pair)
