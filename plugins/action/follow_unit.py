@@ -12,6 +12,7 @@ import typing as t
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
+from ansible.playbook.task import Task
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -62,7 +63,7 @@ class ActionModule(ActionBase):
             if status.get("failed"):
                 return status
             if status.get("ended"):
-                return self._told_to_others(arguments, host, self._result(arguments, status, seconds))
+                return self._told_to_others(arguments, host, result_of(arguments, status, seconds))
             if os.getppid() != parent:
                 return failure(arguments, seconds, f"{arguments['label']}: stopped waiting, because the run has ended; the unit continues on the host")
             other = self._told_by_others(arguments)
@@ -94,16 +95,11 @@ class ActionModule(ActionBase):
             time.sleep(LOOK_SECONDS)
             return {"ended": False, "progress": {"text": "connection lost, reconnecting"}}
 
-    def _marker(self, arguments: dict[str, t.Any]) -> str:
-        """The file with which a task reports a failure to the same task on other hosts, which run in other processes on the controller."""
-        name = hashlib.sha256(f"{self._task._uuid} {arguments['together']}".encode()).hexdigest()[:16]
-        return os.path.join(str(constants.DEFAULT_LOCAL_TMP), f"inferops-follow-{name}")
-
     def _told_to_others(self, arguments: dict[str, t.Any], host: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the result. If it is a failure, write it to the marker file, for the tasks that follow other units of the group."""
         error = result.get("error") or (result.get("msg") if result.get("failed") else "")
         if arguments["together"] and error:
-            with open(self._marker(arguments), "w", encoding="utf-8") as file:
+            with open(marker(self._task, arguments["together"]), "w", encoding="utf-8") as file:
                 file.write(f"{host}: {error.splitlines()[0]}")
         return result
 
@@ -112,30 +108,10 @@ class ActionModule(ActionBase):
         if not arguments["together"]:
             return ""
         try:
-            with open(self._marker(arguments), encoding="utf-8") as file:
+            with open(marker(self._task, arguments["together"]), encoding="utf-8") as file:
                 return file.read()
         except FileNotFoundError:
             return ""
-
-    def _result(self, arguments: dict[str, t.Any], status: dict[str, t.Any], seconds: float) -> dict[str, t.Any]:
-        """Return the task's result from the last status. For a failure, the program's own error message comes first, then the journal."""
-        progress = status.get("progress", {})
-        told = {"state": status["state"], "status": status.get("status", ""), "progress": progress}
-        result: dict[str, t.Any] = {"changed": False, "seconds": round(seconds, 1), **told}
-        if not status["failed_start"]:
-            return result
-        if status.get("load") == "not-found":
-            reason = f"the host has no unit {arguments['unit']}"
-        else:
-            # The program's own message, in the status file or else in the journal, is more specific than systemd's result.
-            reason = progress.get("error") or status.get("cause") or f"{arguments['unit']} ended with result {status['result']}"
-        parts = [f"{arguments['label']} failed: {reason}"]
-        if progress.get("fix"):
-            parts.append(f"Fix: {progress['fix']}")
-        journal = status.get("journal", [])
-        if journal:
-            parts.append(f"From its journal (journalctl -u {arguments['unit']}):\n" + "\n".join(f"  {line}" for line in journal))
-        return failure(arguments, seconds, "\n".join(parts))
 
 
 def lines_of(host: str, hosts: t.Sequence[str]) -> t.Callable[[float], float]:
@@ -152,6 +128,33 @@ def lines_of(host: str, hosts: t.Sequence[str]) -> t.Callable[[float], float]:
         return turn + rounds * period
 
     return next_line
+
+
+def marker(task: Task, group: str) -> str:
+    """The file with which a task reports a failure to the same task on other hosts, which run in other processes on the controller."""
+    name = hashlib.sha256(f"{task._uuid} {group}".encode()).hexdigest()[:16]
+    return os.path.join(str(constants.DEFAULT_LOCAL_TMP), f"inferops-follow-{name}")
+
+
+def result_of(arguments: dict[str, t.Any], status: dict[str, t.Any], seconds: float) -> dict[str, t.Any]:
+    """Return the task's result from the last status. For a failure, the program's own error message comes first, then the journal."""
+    progress = status.get("progress", {})
+    told = {"state": status["state"], "status": status.get("status", ""), "progress": progress}
+    result: dict[str, t.Any] = {"changed": False, "seconds": round(seconds, 1), **told}
+    if not status["failed_start"]:
+        return result
+    if status.get("load") == "not-found":
+        reason = f"the host has no unit {arguments['unit']}"
+    else:
+        # The program's own message, in the status file or else in the journal, is more specific than systemd's result.
+        reason = progress.get("error") or status.get("cause") or f"{arguments['unit']} ended with result {status['result']}"
+    parts = [f"{arguments['label']} failed: {reason}"]
+    if progress.get("fix"):
+        parts.append(f"Fix: {progress['fix']}")
+    journal = status.get("journal", [])
+    if journal:
+        parts.append(f"From its journal (journalctl -u {arguments['unit']}):\n" + "\n".join(f"  {line}" for line in journal))
+    return failure(arguments, seconds, "\n".join(parts))
 
 
 def failure(arguments: dict[str, t.Any], seconds: float, text: str) -> dict[str, t.Any]:

@@ -12,7 +12,8 @@ description:
   - Some tasks print nothing for minutes, for example the installation of packages over a slow network. AWX and similar systems cancel jobs that are silent
     for too long, and users think that the run hangs.
   - When nothing has been printed for a while, the plugin prints a line with the running task, the hosts that have not finished it and the elapsed seconds.
-  - The plugin prints nothing for tasks that print their own progress for each host (M(inferops.gpu.follow_unit) with up to three hosts).
+  - The plugin prints nothing for tasks that print their own progress for each host (M(inferops.gpu.follow_unit) and
+    M(inferops.gpu.follow_units) with up to three hosts).
 requirements:
   - The plugin has to be enabled in C(callbacks_enabled), as in the C(ansible.cfg) of this collection's repository.
 options:
@@ -34,7 +35,7 @@ import typing as t
 from ansible.plugins.callback import CallbackBase
 
 # These actions print their own lines, at least as often as this plugin. With more hosts the hosts take turns, and the next host may have finished already.
-TALKATIVE = frozenset({"inferops.gpu.follow_unit"})
+TALKATIVE = frozenset({"inferops.gpu.follow_unit", "inferops.gpu.follow_units"})
 TALKATIVE_HOSTS = 3
 
 # Number of host names in a line. Further hosts are only counted.

@@ -26,7 +26,17 @@ def systemctl(*arguments: str) -> str:
 
 def show(unit: str, *properties: str) -> dict[str, str]:
     """Return properties of a unit by name; a unit that does not exist has LoadState "not-found"."""
-    text = systemctl("show", "--property=" + ",".join(properties), unit)
+    return _parse(systemctl("show", "--property=" + ",".join(properties), unit), properties)
+
+
+def show_all(units: t.Sequence[str], *properties: str) -> dict[str, dict[str, str]]:
+    """Return the same for several units, by unit, from one call of systemctl."""
+    # A block for each unit, in the order of the arguments.
+    blocks = systemctl("show", "--property=" + ",".join(properties), *units).strip().split("\n\n")
+    return {unit: _parse(block, properties) for unit, block in zip(units, blocks)}
+
+
+def _parse(text: str, properties: t.Sequence[str]) -> dict[str, str]:
     pairs = (line.partition("=") for line in text.splitlines())
     # systemctl omits properties without a value, such as Job when none is queued.
     return {**dict.fromkeys(properties, ""), **{name: value for name, _equals, value in pairs}}

@@ -11,12 +11,24 @@ version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
   - Reads the state of a unit, the progress that its program wrote and, after a failure, the end of its journal.
-  - Changes nothing. M(inferops.gpu.follow_unit) calls this module until the unit has ended.
+  - Changes nothing. M(inferops.gpu.follow_unit) and M(inferops.gpu.follow_units) call this module until the unit has ended.
 options:
   unit:
-    description: Name of the unit.
+    description: Name of the unit. Either this or O(units) is required.
     type: str
-    required: true
+  units:
+    description: Several units. The module waits until one of them has ended, and returns RV(units).
+    type: list
+    elements: dict
+    suboptions:
+      unit:
+        description: Name of the unit.
+        type: str
+        required: true
+      restarts:
+        description: As O(restarts).
+        type: int
+        default: -1
   status_file:
     description: JSON file to which the unit's program writes its progress.
     type: path
@@ -42,6 +54,7 @@ extends_documentation_fragment:
   - inferops.gpu.attributes.read
 seealso:
   - module: inferops.gpu.follow_unit
+  - module: inferops.gpu.follow_units
 """
 
 EXAMPLES = r"""
@@ -53,47 +66,51 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description: C(ActiveState) of the unit.
-  returned: always
+  returned: with O(unit)
   type: str
 result:
   description: C(Result) of the unit, for example V(success) or V(exit-code).
-  returned: always
+  returned: with O(unit)
   type: str
 ended:
   description: Whether the unit has finished starting or stopping, or its start has failed.
-  returned: always
+  returned: with O(unit)
   type: bool
 failed_start:
   description: Whether the unit failed, systemd had to restart it, or its supervisor waits until a GPU may be used.
-  returned: always
+  returned: with O(unit)
   type: bool
 restarts:
   description: Number of automatic restarts since the unit was last started explicitly (C(NRestarts)).
-  returned: always
+  returned: with O(unit)
   type: int
 status:
   description: Status text that the unit's program sent to systemd (C(StatusText)). Empty if it sent none.
-  returned: always
+  returned: with O(unit)
   type: str
 load:
   description: C(LoadState) of the unit. V(not-found) if the unit does not exist.
-  returned: always
+  returned: with O(unit)
   type: str
 progress:
   description: Content of the status file. Empty if there is none.
-  returned: always
+  returned: with O(unit)
   type: dict
 cause:
   description: >-
     Cause of the failure that the module found in the journal of a failed unit, or what is wrong with a GPU that the unit waits for. Empty if it found no
     known cause.
-  returned: always
+  returned: with O(unit)
   type: str
 journal:
   description: Last journal lines of the unit's latest start, if it failed.
-  returned: always
+  returned: with O(unit)
   type: list
   elements: str
+units:
+  description: By unit, a dictionary with the other return values, without RV(progress).
+  returned: with O(units)
+  type: dict
 """
 
 import time
@@ -109,8 +126,10 @@ CAUSE_LINES = 600
 # seconds a unit has to report that: a unit that is just being restarted still has the status of its previous start.
 HELD = "not starting: "
 HELD_SECONDS = 3.0
-# How the main process ended.
-MAIN = ("ExecMainCode", "ExecMainStatus")
+# The last two: how the main process ended.
+PROPERTIES = (
+    "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job", "StatusText", "ExecMainCode", "ExecMainStatus",
+)
 
 
 def has_failed(active: str, sub: str, restarts: int, before: int) -> bool:
@@ -137,51 +156,84 @@ def cause_of(state: t.Mapping[str, str], journal: t.Sequence[str], held: bool) -
     return state["StatusText"][len(HELD):] if held else _journal.cause(journal) or ended_by(state)
 
 
+class Watched:
+    """A unit that is watched until it has ended."""
+
+    def __init__(self, unit: str, restarts: int, rejoin: bool, held_timeout: float) -> None:
+        """:param held_timeout: seconds for which a unit has to wait for a GPU, until that counts as a failed start"""
+        self.unit, self.before, self.rejoin, self.held_timeout = unit, restarts, rejoin, held_timeout
+        self.state: dict[str, str] = {}
+        self.held_since: t.Optional[float] = None
+        self.fell = self.held = self.ended = False
+
+    @property
+    def restarts(self) -> int:
+        """Automatic restarts of the unit so far."""
+        return int(self.state["NRestarts"] or 0)
+
+    def look(self, state: dict[str, str]) -> None:
+        """Take the unit's present state."""
+        self.state = state
+        self.fell = not self.rejoin and has_failed(state["ActiveState"], state["SubState"], self.restarts, self.before)
+        # A unit whose job is queued still shows the state of its previous generation.
+        running = state["ActiveState"] in ("activating", "deactivating", "reloading") or state["Job"] not in ("", "0")
+        self.held_since = (self.held_since or time.monotonic()) if is_held(state) else None
+        self.held = self.held_since is not None and time.monotonic() - self.held_since >= self.held_timeout
+        self.ended = self.fell or self.held or not running
+
+    def result(self, lines: int) -> dict[str, t.Any]:
+        """Return the unit's status, with its journal if it has failed."""
+        state = self.state
+        failed = self.fell or self.held or (self.ended and (state["Result"] != "success" or state["LoadState"] == "not-found"))
+        # The next attempt may have started; its messages are not about the failure.
+        of_next_try = self.fell and state["SubState"] != "auto-restart"
+        # A unit that waits for a GPU has no program, and its status says all.
+        journal = _systemd.journal(self.unit, "" if of_next_try else state["InvocationID"], CAUSE_LINES) if failed and not self.held else []
+        return {
+            "state": state["ActiveState"],
+            "result": state["Result"],
+            "load": state["LoadState"],
+            "ended": self.ended,
+            "failed_start": failed,
+            "restarts": self.restarts,
+            "status": state["StatusText"],
+            "cause": cause_of(state, journal, self.held) if failed else "",
+            "journal": _journal.excerpt(journal, lines),
+        }
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "unit": {"type": "str", "required": True},
+            "unit": {"type": "str"},
+            "units": {
+                "type": "list", "elements": "dict",
+                "options": {"unit": {"type": "str", "required": True}, "restarts": {"type": "int", "default": -1}},
+            },
             "status_file": {"type": "path"},
             "wait": {"type": "float", "default": 0},
             "restarts": {"type": "int", "default": -1},
             "rejoin": {"type": "bool", "default": False},
             "lines": {"type": "int", "default": 30},
         },
+        mutually_exclusive=[("unit", "units")],
+        required_one_of=[("unit", "units")],
         supports_check_mode=True,
     )
-    unit = module.params["unit"]
-    deadline = time.monotonic() + module.params["wait"]
-    held_since: t.Optional[float] = None
+    given = module.params
+    items = given["units"] or [{"unit": given["unit"], "restarts": given["restarts"]}]
+    watched = [Watched(item["unit"], item["restarts"], given["rejoin"], min(HELD_SECONDS, given["wait"])) for item in items]
+    deadline = time.monotonic() + given["wait"]
     while True:
-        state = _systemd.show(unit, "ActiveState", "SubState", "Result", "InvocationID", "LoadState", "NRestarts", "Job", "StatusText", *MAIN)
-        restarts = int(state["NRestarts"] or 0)
-        fell = not module.params["rejoin"] and has_failed(state["ActiveState"], state["SubState"], restarts, module.params["restarts"])
-        # A unit whose job is queued still shows the state of its previous generation.
-        running = state["ActiveState"] in ("activating", "deactivating", "reloading") or state["Job"] not in ("", "0")
-        held_since = (held_since or time.monotonic()) if is_held(state) else None
-        held = held_since is not None and time.monotonic() - held_since >= min(HELD_SECONDS, module.params["wait"])
-        ended = fell or held or not running
-        if ended or time.monotonic() >= deadline:
+        states = _systemd.show_all([one.unit for one in watched], *PROPERTIES)
+        for one in watched:
+            one.look(states[one.unit])
+        if any(one.ended for one in watched) or time.monotonic() >= deadline:
             break
         time.sleep(0.25)
-    failed = fell or held or (ended and (state["Result"] != "success" or state["LoadState"] == "not-found"))
-    # The next attempt may have started; its messages are not about the failure.
-    of_next_try = fell and state["SubState"] != "auto-restart"
-    # A unit that waits for a GPU has no program, and its status says all.
-    journal = _systemd.journal(unit, "" if of_next_try else state["InvocationID"], CAUSE_LINES) if failed and not held else []
-    module.exit_json(
-        changed=False,
-        state=state["ActiveState"],
-        result=state["Result"],
-        load=state["LoadState"],
-        ended=ended,
-        failed_start=failed,
-        restarts=restarts,
-        status=state["StatusText"],
-        progress=_systemd.read_progress(module.params["status_file"]),
-        cause=cause_of(state, journal, held) if failed else "",
-        journal=_journal.excerpt(journal, module.params["lines"]),
-    )
+    if given["units"]:
+        module.exit_json(changed=False, units={one.unit: one.result(given["lines"]) for one in watched})
+    module.exit_json(changed=False, progress=_systemd.read_progress(given["status_file"]), **watched[0].result(given["lines"]))
 
 
 if __name__ == "__main__":

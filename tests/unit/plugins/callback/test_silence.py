@@ -108,10 +108,11 @@ def test_a_line_names_few_hosts(watch: heartbeat.CallbackModule) -> None:
     assert watch.line(50.0) == "  still at: Install packages (gpu0, gpu1, gpu2 and 2 more: 50 s)"
 
 
+@pytest.mark.parametrize("action", ["follow_unit", "follow_units"])
 @pytest.mark.parametrize(("hosts", "expected"), [(3, ""), (4, "  still at: Follow (gpu3: 100 s)")])
-def test_what_talks_by_itself_is_left_alone_while_each_host_does(watch: heartbeat.CallbackModule, hosts: int, expected: str) -> None:
+def test_what_talks_by_itself_is_left_alone_while_each_host_does(watch: heartbeat.CallbackModule, hosts: int, expected: str, action: str) -> None:
     """Of many hosts that take turns those that are left may have none for long."""
-    follow = task("Follow", "inferops.gpu.follow_unit")
+    follow = task("Follow", f"inferops.gpu.{action}")
     watch.v2_playbook_on_task_start(follow, False)
     for number in range(hosts):
         watch.v2_runner_on_start(host(f"gpu{number}"), follow)
