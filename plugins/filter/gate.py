@@ -22,7 +22,7 @@ WRONG_TRANSPORT = re.compile(r"NCCL uses .+, and the inventory expects \S+")
 def gate_errors(followed: t.Sequence[Result], asked: Result) -> dict[str, str]:
     """Return, by service, why it failed the health gate: its unit did not start, NCCL uses the wrong transport, or the API did not answer correctly.
 
-    `followed` are the results of the loop over `follow_unit`, `asked` is the result of `api_check` (empty if no service was queried).
+    `followed` are the results of the loop over `follow_unit`, or of `follow_units`; `asked` is the result of `api_check` (empty if no service was queried).
     """
     starts = {result["item"]["name"]: result["error"] for result in followed if result.get("error")}
     for result in followed:
@@ -98,11 +98,46 @@ def standing(name: str, service: Result, outcome: Result, error: str) -> str:
     return f"It was not rolled back: {why}. systemd restarts it whenever it exits (systemctl status {service['unit']})."
 
 
+def units_to_follow(services: t.Sequence[Result]) -> list[dict[str, t.Any]]:
+    """Return the main units of services as `follow_units` takes them."""
+    return [
+        {"name": service["name"], "unit": service["unit"], "label": f"Start of {service['name']}", "timeout": service["timeouts"]["start"] + 60}
+        for service in services
+    ]
+
+
+def next_round(before: Result, followed: Result, asked: Result, errors: t.Mapping[str, str], rollback: Result) -> dict[str, t.Any]:
+    """Return the state of a health gate of several services after a round, in which some of them have started or failed.
+
+    `followed` is the result of `follow_units`, `asked` that of `api_check`, `errors` are those of `gate_errors` for this round, and `rollback` is the result
+    of `service_last_known_good` for services that failed and had not been rolled back before. The state has the keys
+
+    - `waiting`: units that `follow_units` follows next;
+    - `returned`: services that were rolled back;
+    - `errors` and `again`: errors by service, of the change and after the rollback;
+    - `outcomes`: of the rollback, by service;
+    - `followed` and `answers`: all results so far.
+    """
+    restored = rollback.get("restored", [])
+    # A service that was rolled back starts once more, and has all of its time again.
+    starting = [{**result["item"], "seconds": 0.0, "restarts": -1} for result in followed["results"] if result["item"]["name"] in restored]
+    first = {name: error for name, error in errors.items() if name not in before["returned"]}
+    return {
+        "waiting": [*followed["waiting"], *starting],
+        "returned": [*before["returned"], *restored],
+        "errors": {**before["errors"], **first},
+        "again": {**before["again"], **{name: error for name, error in errors.items() if name not in first}},
+        "outcomes": {**before["outcomes"], **rollback.get("outcomes", {})},
+        "followed": [*before["followed"], *followed["results"]],
+        "answers": {**before["answers"], **asked.get("answers", {})},
+    }
+
+
 class FilterModule:
     """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
             "gate_errors": gate_errors, "passed_units": passed_units, "failed_units": failed_units, "unchanged_errors": unchanged_errors,
-            "gate_report": gate_report,
+            "gate_report": gate_report, "next_round": next_round, "units_to_follow": units_to_follow,
         }

@@ -22,8 +22,8 @@ HELD = "held"
 def service_outcomes(services: t.Sequence[Row], actions: t.Mapping[str, str], followed: Row, asked: Row) -> dict[str, dict[str, t.Any]]:
     """Return, by service, the action on its unit, and the seconds from the action to a completed answer (None if it was not started).
 
-    `actions` are those of `service_state` by unit, `followed` is the result of the loop over `follow_unit`, `asked` is that of `api_check`. The
-    last two are empty if the health gate did not run.
+    `actions` are those of `service_state` by unit, `followed` has the results of `follow_unit` or `follow_units`, `asked` is that of `api_check`. The
+    last two are empty if the health gate did not run. Of a service that was followed twice, the last start counts.
     """
     starts = {result["item"]["name"]: result["seconds"] for result in followed.get("results", [])}
     answers = {name: answer["seconds"] for name, answer in asked.get("answers", {}).items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.filter.gate import failed_units, gate_errors, gate_report, passed_units, unchanged_errors
+from ansible_collections.inferops.gpu.plugins.filter.gate import failed_units, gate_errors, gate_report, next_round, passed_units, unchanged_errors, units_to_follow
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import transport
 
 
@@ -82,3 +82,41 @@ def test_every_service_is_told_of_with_both_reasons() -> None:
     assert "never passed" in second and "stopped and disabled (vllm-b.service)" in second and second.endswith("  no answer")
     assert "not rolled back" in third and "served before" in third
     assert "which fails too" in fourth and fourth.index("the GPU is gone") < fourth.index("it fell too")
+
+
+BEGIN: dict[str, Any] = {"waiting": [], "returned": [], "errors": {}, "again": {}, "outcomes": {}, "followed": [], "answers": {}}
+
+
+def unit(name: str) -> dict[str, Any]:
+    return {"name": name, "unit": f"vllm-{name}.service", "label": f"Start of {name}", "timeout": 60, "seconds": 55.0, "restarts": 0}
+
+
+def test_a_failed_service_goes_back_while_another_starts() -> None:
+    """Round by round: b fails and is rolled back, with all of its time again; a passes; b passes after the rollback."""
+    ended = {"item": unit("b"), "error": "it fell", "seconds": 55.0}
+    first = next_round(BEGIN, {"results": [ended], "waiting": [unit("a")]}, {}, {"b": "it fell"}, {"restored": ["b"], "outcomes": {"b": {"action": "restored"}}})
+    assert [(row["name"], row["restarts"], row["seconds"], row["timeout"]) for row in first["waiting"]] == [("a", 0, 55.0, 60), ("b", -1, 0.0, 60)]
+    assert first["errors"] == {"b": "it fell"} and first["returned"] == ["b"] and first["outcomes"] == {"b": {"action": "restored"}}
+    passed = {"item": unit("a"), "state": "active", "seconds": 59.0}
+    second = next_round(first, {"results": [passed], "waiting": [unit("b")]}, {"answers": {"a": {"seconds": 1}}}, {}, {"skipped": True})
+    assert [row["name"] for row in second["waiting"]] == ["b"] and second["answers"] == {"a": {"seconds": 1}}
+    last = next_round(second, {"results": [{"item": unit("b"), "state": "active"}], "waiting": []}, {"answers": {"b": {}}}, {}, {"skipped": True})
+    assert last["waiting"] == [] and last["errors"] == {"b": "it fell"} and last["again"] == {} and set(last["answers"]) == {"a", "b"}
+    assert [row["item"]["name"] for row in last["followed"]] == ["b", "a", "b"] and last["outcomes"] == first["outcomes"]
+
+
+def test_a_service_that_fails_after_its_rollback_too_is_not_rolled_back_again() -> None:
+    before = {**BEGIN, "returned": ["b"], "errors": {"b": "it fell"}}
+    found = next_round(before, {"results": [{"item": unit("b"), "error": "again"}], "waiting": []}, {}, {"b": "again"}, {"skipped": True})
+    assert found["waiting"] == [] and found["errors"] == {"b": "it fell"} and found["again"] == {"b": "again"}
+
+
+def test_a_service_that_cannot_go_back_is_not_followed() -> None:
+    outcomes = {"b": {"action": "stopped", "why": "it has never passed"}}
+    found = next_round(BEGIN, {"results": [{"item": unit("b"), "error": "x"}], "waiting": []}, {}, {"b": "x"}, {"restored": [], "outcomes": outcomes})
+    assert found["waiting"] == [] and found["outcomes"] == outcomes
+
+
+def test_units_are_followed_a_little_longer_than_they_may_start() -> None:
+    [row] = units_to_follow([{"name": "a", "unit": "vllm-a.service", "timeouts": {"start": 100}}])
+    assert row == {"name": "a", "unit": "vllm-a.service", "label": "Start of a", "timeout": 160}

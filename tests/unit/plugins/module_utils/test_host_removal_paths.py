@@ -25,7 +25,8 @@ ROLES = Path(__file__).resolve().parents[4] / "roles"
 READ = {
     "builtin": "apt assert command debug fail group getent import_role import_tasks include_role include_tasks include_vars meta reboot set_fact set_stats stat systemd_service "
                "user wait_for",
-    "inferops.gpu": "api_check deployed_state firewall_confirm follow_unit gpu_facts host_facts kernel_settings plan prune_releases run_report service_heal "
+    "inferops.gpu": "api_check deployed_state firewall_confirm follow_unit follow_units gpu_facts host_facts kernel_settings plan prune_releases run_report "
+                    "service_heal "
                     "multi_node_network weights_digest weights_folder weights_probe weights_units service_accounts",
 }
 # Of modules that write: where. What a module's own code says stands here as it says it.
