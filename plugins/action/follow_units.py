@@ -8,11 +8,13 @@ import os
 import time
 import typing as t
 
+from pathlib import Path
+
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.inferops.gpu.plugins.action.follow_unit import LOOK_SECONDS, describe, failure, lines_of, result_of
+from ansible_collections.inferops.gpu.plugins.action.follow_unit import LOOK_SECONDS, describe, failure, lines_of, marker, result_of
 
 display = Display()
 
@@ -57,7 +59,11 @@ class ActionModule(ActionBase):
                 results = [_stopped(unit) for unit in units]
             else:
                 results = [result for result in (_result(unit, statuses[unit["unit"]], arguments["lines"]) for unit in units) if result]
-            if results:
+            # Ansible waits for all hosts before the next task, so a failure on one host ends the task on all of them.
+            failed_somewhere = Path(marker(self._task, ""))
+            if any(result.get("error") for result in results):
+                failed_somewhere.touch()
+            if results or failed_somewhere.exists():
                 ended = [result["item"]["name"] for result in results]
                 return {"changed": False, "results": results, "waiting": [unit for unit in units if unit["name"] not in ended]}
             if time.monotonic() >= quiet_until:

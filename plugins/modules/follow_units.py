@@ -12,6 +12,7 @@ author: inferops contributors (@inferops)
 description:
   - Like M(inferops.gpu.follow_unit), for several units that start side by side. The task ends as soon as one of them has finished or failed, so that a
     failed one can be handled while the others still start. Call it again for RV(waiting).
+  - The task also ends, on all hosts that run it, when a unit has failed on one of them. Otherwise that host would have to wait for the others.
   - A failed unit does not fail the task.
 options:
   units:
@@ -73,7 +74,7 @@ EXAMPLES = r"""
 RETURN = r"""
 results:
   description: >-
-    Units that have finished or failed. Each has C(item), which is its entry of O(units), and the return values of M(inferops.gpu.follow_unit) with
+    Units that have finished or failed, on this host; empty if the task has ended because of another host. Each has C(item), which is its entry of O(units), and the return values of M(inferops.gpu.follow_unit) with
     O(inferops.gpu.follow_unit#module:fail=false).
   returned: always
   type: list

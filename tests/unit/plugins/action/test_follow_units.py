@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.inferops.gpu.plugins.action import follow_units
 
@@ -22,7 +24,7 @@ class Followed(follow_units.ActionModule):
         given = {"timeout": 100, "seconds": 0.0, "restarts": -1}
         units = [{"name": name, "unit": f"vllm-{name}.service", "label": f"Start of {name}", **given} for name in "ab"]
         units[0].update(changes)
-        self._task = SimpleNamespace(check_mode=False, args={"units": units})
+        self._task = SimpleNamespace(_uuid="t", check_mode=False, args={"units": units})
         self.looks, self.asked = iter(looks), []
 
     def validate_argument_spec(self, argument_spec: dict[str, Any]) -> tuple[None, dict[str, Any]]:
@@ -47,7 +49,8 @@ class Lost(Followed):
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
     monkeypatch.setattr(follow_units.ActionModule.__mro__[1], "run", lambda self, tmp, task_vars: {})
     monkeypatch.setattr(follow_units.time, "sleep", lambda seconds: None)
 
@@ -112,6 +115,23 @@ def test_nothing_is_followed_in_check_mode() -> None:
     action = Followed([])
     action._task.check_mode = True
     assert action.follow()["skipped"] and action.asked == []
+
+
+def test_a_failure_ends_the_task_on_other_hosts() -> None:
+    """Nothing is known of their own units, which are followed on; what has ended there is reported."""
+    Followed([{"a": WAITS, "b": FELL}]).follow()
+    found = Followed([{"a": WAITS, "b": WAITS}]).follow()
+    assert found["results"] == [] and [unit["name"] for unit in found["waiting"]] == ["a", "b"]
+    found = Followed([{"a": SERVES, "b": WAITS}]).follow()
+    assert [one["item"]["name"] for one in found["results"]] == ["a"]
+
+
+def test_a_failure_ends_no_other_task_and_a_start_ends_none() -> None:
+    Followed([{"a": WAITS, "b": FELL}]).follow()
+    for task in ("next", "next"):
+        action = Followed([{"a": WAITS, "b": WAITS}, {"a": SERVES, "b": WAITS}])
+        action._task._uuid = task
+        assert [one["item"]["name"] for one in action.follow()["results"]] == ["a"]
 
 
 def test_a_module_that_fails_fails_the_task() -> None:

@@ -164,6 +164,7 @@ HOSTS = {
     "first": [service("broad", ("first", "second"))],
     "second": [service("broad", ("first", "second")), service("single")],
     "hangs": [service("hanging"), service("beside")],
+    "later": [service("slowest")],
 }
 SCRIPT = {
     "slow": [{"after": "record broken", "ends": "serving"}], "broken": [{"after": 1, "ends": "failed"}, SERVES],
@@ -171,6 +172,7 @@ SCRIPT = {
     "wide": [FALLS, SERVES], "alone": [{"after": 1, "ends": "serving"}], "wrong": [FALLS, SERVES],
     "broad": [SERVES], "single": [{"after": 1, "ends": "serving"}],
     "hanging": [{"ends": "serving", "answers": False, "outcome": "unchanged"}, SERVES], "beside": [{"after": 1, "ends": "serving"}],
+    "slowest": [{"after": "record broken", "ends": "serving"}],
 }
 
 
@@ -214,7 +216,7 @@ def gated(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Gated:
         "__model_service_secrets": dict.fromkeys(SCRIPT, {}),
         "__model_service_state": {"actions": {item["unit"]: "restart" for items in HOSTS.values() for item in items}},
     }
-    arguments = ("-i", str(folder / "hosts.json"), "-c", "local", "--forks", "6", "-e", json.dumps(variables), str(folder / "play.json"))
+    arguments = ("-i", str(folder / "hosts.json"), "-c", "local", "--forks", "7", "-e", json.dumps(variables), str(folder / "play.json"))
     env = {"ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_NOCOLOR": "1", "STAND_IN": str(folder)}
     done = ansible_runs.playbook(*arguments, cwd=folder, env=env)
     return Gated(done.stdout, (folder / "log").read_text(encoding="utf-8").splitlines())
@@ -226,6 +228,8 @@ def test_one_that_fails_goes_back_while_another_starts(gated: Gated) -> None:
     assert gated.order("record broken", "serving vllm-slow.service 0", "ask slow 0", "record slow as planned"), gated.log
     said = gated.failed("many")
     assert "Service broken failed the health gate on release vllm-now. It was rolled back to its last known good state, release vllm-before" in said
+    # Nor does it wait for other hosts.
+    assert gated.order("restore broken", "serving vllm-slowest.service 0", "record slowest as planned") and not gated.failed("later"), gated.log
     assert "is healthy again" in said and "the engine of broken fell in generation 0" in said and "slow" not in said
 
 
