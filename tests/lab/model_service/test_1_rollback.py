@@ -6,6 +6,7 @@ The tests run in this order. What fails fails at run time only: the release impo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ UPGRADED = {**LARGE, "vllm_version": "0.32.0.post1+cpu.small"}
 BROKEN = {**UPGRADED, "vllm_requirements": ["lab-broken-engine==1.0"]}
 # The parser takes it. A cache of one block has no room for a request of the full context, which the engine finds out at its start.
 WRONG = {**SMALL, "vllm_args": {"max_model_len": 2048, "num_gpu_blocks_override": 1}}
+# How the engine of one service misbehaves (lab/small_engine/small_engine/misbehaviour.py), beside another that does not.
+SLOW = "/run/slow-engine.json"
 SECRETS = [LARGE["api_key"], *LARGE["secret_environment"].values()]
 
 large = pytest.fixture(scope="module", name="large")(lambda host: Unit(host, "vllm-qwen3-235b.service"))
@@ -111,6 +114,28 @@ def test_a_refused_argument_touches_nothing(play: Callable[..., Any], small: Uni
     said = done.said
     assert done.status != 0 and "--hf-overrides" in said and "No service was touched" in said, done.output
     assert small.main_pid == before != "0"
+
+
+def test_a_failed_change_goes_back_while_another_starts(
+    host: Host, play: Callable[..., Any], large: Unit, small: Unit, addresses: dict[str, str],
+) -> None:
+    """Of two services that change, the second fails: it answers again before the first, which takes long, has started. That one keeps its change."""
+    before = kept(host, "qwen3-dev")
+    slow = {**UPGRADED, "environment": {"SMALL_ENGINE_MISBEHAVIOUR": SLOW}}
+    host.run_expect([0], "printf %%s %s > %s && chmod 644 %s", json.dumps({"start_delay": 45}), SLOW, SLOW)
+    try:
+        done = play(variables=plan(slow, WRONG))
+    finally:
+        host.run_expect([0], "rm %s", SLOW)
+    said = done.said
+    assert done.status != 0 and done.output.count("fatal: [") == 1, done.output
+    assert "Service qwen3-dev failed the health gate" in said and "is healthy again" in said and "Service qwen3-235b failed" not in said, done.output
+    since = {unit.name: int(unit.show("ActiveEnterTimestampMonotonic")) / 1e6 for unit in (small, large)}
+    print(f"the service that failed was back {since[large.name] - since[small.name]:.0f} s before the other had started")
+    assert since[small.name] < since[large.name], done.output
+    assert kept(host, "qwen3-dev") == before and host.file(before["unit_file"]).content_string == before["unit_text"]
+    assert SLOW in kept(host, "qwen3-235b")["unit_text"] and SLOW in large.show("Environment")
+    assert answer(addresses, slow) and answer(addresses, SMALL)
 
 
 def test_removed_with_its_record(host: Host, play: Callable[..., Any]) -> None:
