@@ -45,7 +45,8 @@ class ActionModule(ActionBase):
         start = time.monotonic()
         host = task_vars.get("inventory_hostname", "")
         next_line = lines_of(host, task_vars.get("ansible_play_batch") or [host])
-        quiet_until = start
+        # Units that an earlier call has followed have had their first line.
+        quiet_until = start + (next_line(0.0) if all(unit["seconds"] for unit in arguments["units"]) else 0)
         restarts = {unit["unit"]: unit["restarts"] for unit in arguments["units"]}
         while True:
             found = self._look(restarts, arguments["lines"], task_vars)
@@ -59,13 +60,15 @@ class ActionModule(ActionBase):
                 results = [_stopped(unit) for unit in units]
             else:
                 results = [result for result in (_result(unit, statuses[unit["unit"]], arguments["lines"]) for unit in units) if result]
-            # Ansible waits for all hosts before the next task, so a failure on one host ends the task on all of them.
-            failed_somewhere = Path(marker(self._task, ""))
-            if any(result.get("error") for result in results):
-                failed_somewhere.touch()
-            if results or failed_somewhere.exists():
-                ended = [result["item"]["name"] for result in results]
-                return {"changed": False, "results": results, "waiting": [unit for unit in units if unit["name"] not in ended]}
+            ended = [result["item"]["name"] for result in results]
+            waiting = [unit for unit in units if unit["name"] not in ended]
+            # Ansible waits for all hosts before the next task. So the task ends on all of them if one has to go on: with a unit that has failed, or with
+            # units that nobody watches meanwhile.
+            one_goes_on = Path(marker(self._task, ""))
+            if any(result.get("error") for result in results) or (results and waiting):
+                one_goes_on.touch()
+            if results or one_goes_on.exists():
+                return {"changed": False, "results": results, "waiting": waiting}
             if time.monotonic() >= quiet_until:
                 for unit in units:
                     display.display(f"  {host}: {unit['label']}: {describe(statuses[unit['unit']])} ({unit['seconds']:.0f} s)")

@@ -12,7 +12,8 @@ author: inferops contributors (@inferops)
 description:
   - Like M(inferops.gpu.follow_unit), for several units that start side by side. The task ends as soon as one of them has finished or failed, so that a
     failed one can be handled while the others still start. Call it again for RV(waiting).
-  - The task also ends, on all hosts that run it, when a unit has failed on one of them. Otherwise that host would have to wait for the others.
+  - When a unit has failed on one host, or has finished there before the others of that host, the task ends on all hosts that run it. Otherwise that host
+    would have to wait for them.
   - A failed unit does not fail the task.
 options:
   units:

@@ -111,27 +111,40 @@ def test_progress_is_shown_for_each_unit(monkeypatch: pytest.MonkeyPatch) -> Non
     assert lines == ["  h: Start of a: starting: loading weights, 43 % (0 s)", "  h: Start of b: activating (0 s)"]
 
 
+def test_a_later_round_begins_without_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round would have lines otherwise. The next ones come in their turn."""
+    lines: list[str] = []
+    monkeypatch.setattr(follow_units.display, "display", lines.append)
+    action = Followed([{"a": WAITS, "b": WAITS}, {"a": SERVES, "b": WAITS}])
+    for unit in action._task.args["units"]:
+        unit["seconds"] = 5.0
+    action.follow()
+    assert lines == []
+
+
 def test_nothing_is_followed_in_check_mode() -> None:
     action = Followed([])
     action._task.check_mode = True
     assert action.follow()["skipped"] and action.asked == []
 
 
-def test_a_failure_ends_the_task_on_other_hosts() -> None:
-    """Nothing is known of their own units, which are followed on; what has ended there is reported."""
-    Followed([{"a": WAITS, "b": FELL}]).follow()
+@pytest.mark.parametrize("ends", [{"a": FELL, "b": FELL}, {"a": SERVES, "b": WAITS}], ids=["a failure", "a unit of several"])
+def test_what_has_to_go_on_ends_the_task_on_other_hosts(ends: dict[str, Any]) -> None:
+    """Their own units are waited for still; what has ended there is reported."""
+    Followed([ends]).follow()
     found = Followed([{"a": WAITS, "b": WAITS}]).follow()
     assert found["results"] == [] and [unit["name"] for unit in found["waiting"]] == ["a", "b"]
     found = Followed([{"a": SERVES, "b": WAITS}]).follow()
     assert [one["item"]["name"] for one in found["results"]] == ["a"]
 
 
-def test_a_failure_ends_no_other_task_and_a_start_ends_none() -> None:
-    Followed([{"a": WAITS, "b": FELL}]).follow()
-    for task in ("next", "next"):
-        action = Followed([{"a": WAITS, "b": WAITS}, {"a": SERVES, "b": WAITS}])
-        action._task._uuid = task
-        assert [one["item"]["name"] for one in action.follow()["results"]] == ["a"]
+@pytest.mark.parametrize(("ends", "task"), [({"a": SERVES, "b": SERVES}, "t"), ({"a": FELL, "b": WAITS}, "the next round")])
+def test_nothing_else_ends_it_there(ends: dict[str, Any], task: str) -> None:
+    """Not a host of which all units serve, nor what has ended in another round."""
+    Followed([ends]).follow()
+    action = Followed([{"a": WAITS, "b": WAITS}, {"a": SERVES, "b": WAITS}])
+    action._task._uuid = task
+    assert [one["item"]["name"] for one in action.follow()["results"]] == ["a"]
 
 
 def test_a_module_that_fails_fails_the_task() -> None:

@@ -253,7 +253,7 @@ def test_one_with_nothing_to_go_back_to_is_restarted_if_it_hangs(gated: Gated) -
 
 
 def test_a_multi_node_service_goes_back_on_all_of_its_nodes(gated: Gated) -> None:
-    """Together, and after the services that its host alone runs: of these, those that pass stay, and those that fail go back first."""
+    """Together, and after the single-node services: of these, those that pass stay, and those that fail go back first."""
     assert gated.order("restore wrong", "record alone as planned", "failed vllm-wide.service 0", "restore wide", "record wide"), gated.log
     assert gated.log.count("restore wide") == gated.log.count("record wide") == 2 and "restore alone" not in gated.log
     assert "Service wide" in gated.failed("worker") and "Service wrong" in gated.failed("head") and "Service wide" in gated.failed("head")
