@@ -75,8 +75,8 @@ EXAMPLES = r"""
 RETURN = r"""
 results:
   description: >-
-    Units that have finished or failed, on this host; empty if the task has ended because of another host. Each has C(item), which is its entry of O(units), and the return values of M(inferops.gpu.follow_unit) with
-    O(inferops.gpu.follow_unit#module:fail=false).
+    Units that have finished or failed, on this host; empty if the task has ended because of another host. Each has C(item), which is its entry of
+    O(units), and the return values of M(inferops.gpu.follow_unit) with O(inferops.gpu.follow_unit#module:fail=false).
   returned: always
   type: list
   elements: dict

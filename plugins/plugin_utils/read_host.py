@@ -14,7 +14,8 @@ _FULL = ("No usable temporary directory found", "No space left on device")
 
 def full_disk_error(host: str, result: t.Mapping[str, t.Any]) -> str:
     """Return the error if a module could not start on a host because its disk is full, otherwise an empty text."""
-    if not result.get("failed") or result.get("_ansible_parsed", True) or not any(text in str(result.get("module_stderr", "")) for text in _FULL):
+    # A module that did not run leaves module_stderr. Newer versions of ansible-core do not say whether they have parsed a result.
+    if not result.get("failed") or result.get("_ansible_parsed") or not any(text in str(result.get("module_stderr", "")) for text in _FULL):
         return ""
     return (
         f"{host}: no module can start there, because there is no free space for temporary files in /tmp, /var/tmp or the login's home: a disk is full, or has"
