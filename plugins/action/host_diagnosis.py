@@ -14,8 +14,6 @@ from ..plugin_utils.read_host import ReadHost
 class ActionModule(ReadHost):
     """The host's times lie between these two, unless its clock differs."""
 
-    TRANSFERS_FILES = False
-
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         before = time.time()
         result = super().run(tmp, task_vars)

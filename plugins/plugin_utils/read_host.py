@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action import ActionBase
+from ansible.plugins.action.normal import ActionModule as NormalAction
 
 # What Python prints when it finds no place for a module's files, and what any program prints whose file does not fit.
 _FULL = ("No usable temporary directory found", "No space left on device")
@@ -23,11 +23,10 @@ def full_disk_error(host: str, result: t.Mapping[str, t.Any]) -> str:
     )
 
 
-class ReadHost(ActionBase):
-    """Runs the module of the task. Its result is that of the module, but for the error of a full disk."""
+class ReadHost(NormalAction):
+    """Runs the module of the task as Ansible does without an action of ours. Its result is that of the module, but for the error of a full disk."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        result.update(self._execute_module(task_vars=task_vars, wrap_async=self._task.async_val))
         error = full_disk_error((task_vars or {}).get("inventory_hostname", ""), result)
         return {"failed": True, "changed": False, "msg": error} if error else result

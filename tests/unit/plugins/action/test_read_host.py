@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.plugin_utils.read_host import full_disk_error
+from ansible_runs import playbook
 
 # Recorded on a machine whose file system of / was full: Ansible's wrapper of a module, run by Python.
 RECORDED = (
@@ -41,10 +41,17 @@ def test_a_task_fails_with_that_error_alone(module: str, tmp_path: Path) -> None
     python = tmp_path / "python3"
     python.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{RECORDED}END\nexit 1\n")
     python.chmod(0o755)
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible"), "localhost", "-i", "localhost,", "-c", "local", "-m", f"inferops.gpu.{module}",
-         "-e", f"ansible_python_interpreter={python} ansible_pipelining=true"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60,
-    )
+    play = tmp_path / "play.yml"
+    play.write_text(f"- hosts: all\n  gather_facts: false\n  tasks: [{{inferops.gpu.{module}: {{}}}}]\n")
+    done = playbook("-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={python} ansible_pipelining=true", str(play))
     assert done.returncode != 0 and "localhost: no module can start there" in done.stdout, done.stdout
     assert "Traceback" not in done.stdout and "deserialization" not in done.stdout and "_get_default_tempdir" not in done.stdout, done.stdout
+
+
+def test_the_module_may_run_in_the_background(tmp_path: Path) -> None:
+    """As without an action of ours: with async."""
+    play = tmp_path / "play.yml"
+    play.write_text("- hosts: all\n  gather_facts: false\n  tasks: [{inferops.gpu.host_facts: {}, async: 60, poll: 1}]\n")
+    variables = f"ansible_python_interpreter={sys.executable} ansible_async_dir={tmp_path}"
+    done = playbook("-i", "localhost,", "-c", "local", "-e", variables, str(play))
+    assert done.returncode == 0, done.stdout
