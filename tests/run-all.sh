@@ -2,7 +2,7 @@
 # Every test: suites that three workers take from one queue, the longest first, so that all end at about the same time. Each worker has a
 # lab of its own. Two labs would leave a sixth of two processors idle, while a test waits for a timeout. Suites without a lab run
 # with a lower priority, since nothing in them is timed against a lab. What a suite prints follows whole once it has ended. A suite that
-# fails does not keep the others from running.
+# fails does not keep the others from running. The last lines say how long each took, and again what failed.
 #
 #   tests/run-all.sh [SUITE...]       those suites alone, as "molecule weights"
 # shellcheck source=tests/env.sh
@@ -61,6 +61,7 @@ worker() {
       printf -- '-- suite: %s: status %d after %d s, %d s since the beginning\n' "$suite" "$status" $((SECONDS - began)) "$SECONDS"
     } 9>"$work/output"
     echo "$status" >"$work/$number.status"
+    echo $((SECONDS - began)) >"$work/$number.seconds"
   done
 }
 
@@ -74,7 +75,15 @@ run() {
 
 for number in 1 2 3; do worker "$number" & done
 wait
+printf '\n'
+for number in "${!suites[@]}"; do printf '%6s s  %s\n' "$(cat "$work/$number.seconds" 2>/dev/null || echo '?')" "${suites[number]}"; done
 for number in "${!suites[@]}"; do
-  if [ "$(cat "$work/$number.status" 2>/dev/null)" = 0 ]; then passed=$((passed + 1)); else failed+=("suite: ${suites[number]}"); fi
+  if [ "$(cat "$work/$number.status" 2>/dev/null)" = 0 ]; then
+    passed=$((passed + 1))
+  else
+    failed+=("suite: ${suites[number]}")
+    printf '\n== what failed in suite: %s\n' "${suites[number]}"
+    tests/tools/failures.py "$work/$number.log" || true
+  fi
 done
 finish
