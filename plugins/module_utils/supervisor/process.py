@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import collections
+import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 import typing as t
@@ -18,6 +21,9 @@ from .threads import Threads
 # Lines of output that are kept for the log of a failure, and the longest line in bytes.
 KEPT_LINES = 3000
 LONGEST_LINE = 16384
+# Seconds that the thread that reads has to take the last lines from the pipe: a moment in which none is left, and the most on a host that is busy.
+QUIET_SECONDS = 0.2
+READ_SECONDS = 5.0
 
 
 class Process:
@@ -29,6 +35,9 @@ class Process:
         self._lines: collections.deque[str] = collections.deque(maxlen=KEPT_LINES)
         self._process: subprocess.Popen[bytes] | None = None
         self.ended = threading.Event()
+        # Whether all of its output has been read. A child process that survives may hold the pipe open for ever.
+        self._all_read = threading.Event()
+        self._read_lines = 0
         self.status = 0
 
     @property
@@ -62,12 +71,14 @@ class Process:
             sys.stdout.buffer.flush()
             line = raw.decode(errors="replace").rstrip("\n")
             self._lines.append(line)
+            self._read_lines += 1
             on_line(line)
             ended = raw.endswith(b"\n")
         if not ended:
             # The supervisor's next message starts on a line of its own.
             sys.stdout.buffer.write(b"\n")
             sys.stdout.buffer.flush()
+        self._all_read.set()
 
     def _wait(self, process: subprocess.Popen[bytes], on_end: t.Callable[[int], None]) -> None:
         # Does not wait for the end of the output: a child process that survives may hold the pipe open for ever.
@@ -93,7 +104,16 @@ class Process:
         self.ended.wait(10)
 
     def output(self) -> list[str]:
-        """Return the last lines of its output."""
-        # The last lines may still be in the pipe.
-        time.sleep(0.2)
+        """Return the last lines of its output, also those that are still in the pipe."""
+        deadline, before = time.monotonic() + READ_SECONDS, -1
+        while time.monotonic() < deadline and not self._all_read.wait(QUIET_SECONDS):
+            if self._read_lines == before and not self._unread():
+                break
+            before = self._read_lines
         return list(self._lines)
+
+    def _unread(self) -> int:
+        """Return how many bytes of output nobody has read yet."""
+        if self._process is None or self._process.stdout is None:
+            return 0
+        return int(struct.unpack("i", fcntl.ioctl(self._process.stdout.fileno(), termios.FIONREAD, bytes(4)))[0])

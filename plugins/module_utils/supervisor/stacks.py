@@ -17,8 +17,9 @@ import typing as t
 
 from . import processes
 
-# Seconds that the processes have to print, and that nvidia-smi has: on a GPU that is lost it may never return.
-PRINT_SECONDS = 3.0
+# Seconds that the processes have to print, at most: on a host whose processors are busy that takes more than a moment, and one that waits for a driver
+# never does. And that nvidia-smi has: on a GPU that is lost it may never return.
+PRINT_SECONDS = 10.0
 QUERY_SECONDS = 10.0
 LOOK_SECONDS = 0.1
 MOST_BYTES = 512 * 1024

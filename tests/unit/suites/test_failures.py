@@ -45,7 +45,17 @@ def test_a_test_with_its_assertion_and_its_name() -> None:
     for length in (3, 300):
         said = found(TESTS.format(source="\n".join(f"    line {number}" for number in range(length))))
         assert "E       assert 2 <= 1" in said and any(line.startswith("FAILED ../../tests/lab/thing/test_1.py::test_of_a_thing") for line in said)
-        assert len(said) <= failures.LINES
+        assert len(said) <= failures.TEST_LINES + 5
+
+
+def test_every_test() -> None:
+    """Each with its own assertion, without the output that was captured."""
+    parts = [f"____ test_{name} ____\n" + "line\n" * 200 + f"E   assert {name}\n---- Captured log ----\n" + "noise\n" * 99 for name in ("one", "two", "three")]
+    said = found("==== FAILURES ====\n" + "".join(parts) + "==== slowest 15 durations ====\n9 s\n==== short test summary info ====\nFAILED a\nFAILED b\n")
+    assert [line for line in said if line.startswith(("E ", "____"))] == [
+        "____ test_one ____", "E   assert one", "____ test_two ____", "E   assert two", "____ test_three ____", "E   assert three",
+    ]
+    assert said[-2:] == ["FAILED a", "FAILED b"] and "noise" not in said and "9 s" not in said
 
 
 def test_a_task_with_its_message() -> None:
