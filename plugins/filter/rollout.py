@@ -15,32 +15,49 @@ def batch_size(max_unavailable: int | str, replicas: int) -> int:
     return max(1, replicas * int(text[:-1]) // 100) if text.endswith("%") else max(1, int(text))
 
 
+def standing_replicas(services: t.Sequence[Service], restarting: t.Mapping[str, t.Collection[str]], host: str) -> list[str]:
+    """Return the services of a host that do not restart, while other replicas of them do: they have to serve meanwhile.
+
+    `restarting` are the services that restart, by host.
+    """
+    return [
+        service["name"] for service in services
+        if service["name"] not in restarting.get(host, ()) and any(service["name"] in restarting.get(one, ()) for one in service.get("replicas", ()))
+    ]
+
+
 def rollout_steps(
     services: t.Sequence[Service], restarting: t.Mapping[str, t.Collection[str]], hosts: t.Sequence[str], host: str, max_unavailable: int | str,
-    alone: t.Collection[str] = (),
+    alone: t.Collection[str] = (), unavailable: t.Collection[str] = (),
 ) -> dict[str, dict[str, t.Any]]:
     """Return, by service of a host that restarts as one of several replicas, the step in which it changes, and the order of all of them.
 
     `restarting` are the services that restart, by host, and `hosts` are those of the run that have not failed. Services in `alone` change in the first
-    step if no other replica of them restarts.
+    step if no other replica of them restarts. Replicas on hosts in `unavailable` do not serve, so that fewer of the others may change at the same time;
+    if none may, the service has a reason (`why`).
     """
-    found = {}
+    found: dict[str, dict[str, t.Any]] = {}
     for service in services:
         name = service["name"]
-        replicas = [one for one in service.get("replicas", []) if one in hosts]
-        order = [one for one in replicas if name in restarting.get(one, ())]
+        replicas = [one for one in service.get("replicas", []) if one in hosts or one in unavailable]
+        down = [one for one in replicas if one in unavailable]
+        order = [one for one in replicas if name in restarting.get(one, ()) and one not in down]
         if host in order and len(replicas) > 1:
-            size = batch_size(max_unavailable, len(replicas))
-            found[name] = {"step": order.index(host) // size, "steps": -(-len(order) // size), "order": order}
+            size = batch_size(max_unavailable, len(replicas)) - len(down)
+            step = order.index(host) // max(1, size)
+            found[name] = {"step": step, "steps": -(-len(order) // max(1, size)), "order": order}
+            if size < 1:
+                found[name]["why"] = f"the replica on {', '.join(down)} does not serve"
         elif name in alone:
             found[name] = {"step": 0, "steps": 1, "order": [host]}
     return found
 
 
 def stopped_rollouts(steps: t.Mapping[str, t.Mapping[str, t.Any]], hosts: t.Collection[str]) -> dict[str, str]:
-    """Return, by service, why its rollout stops: a replica of it has failed meanwhile. `hosts` are those that have not failed."""
+    """Return, by service, why its rollout stops: a replica of it has failed meanwhile, or it may not begin. `hosts` are those that have not failed."""
+    refused = {name: found["why"] for name, found in steps.items() if found.get("why")}
     failed = {name: [host for host in found["order"] if host not in hosts] for name, found in steps.items()}
-    return {name: f"the change failed on {', '.join(gone)}" for name, gone in failed.items() if gone}
+    return {**{name: f"the change failed on {', '.join(gone)}" for name, gone in failed.items() if gone}, **refused}
 
 
 def rollout_report(
@@ -70,4 +87,4 @@ class FilterModule:
     """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rollout_steps": rollout_steps, "stopped_rollouts": stopped_rollouts, "rollout_report": rollout_report}
+        return {"standing_replicas": standing_replicas, "rollout_steps": rollout_steps, "stopped_rollouts": stopped_rollouts, "rollout_report": rollout_report}

@@ -146,12 +146,16 @@ def test_operators_lose_no_request(pair: Pair, play: Callable[..., Play], scenar
 
 
 @pytest.mark.usefixtures("slow")
-def test_a_rollout_that_was_killed_is_completed(pair: Pair, play: Callable[..., Play], killed_play: Callable[..., str], balancer: str) -> None:
-    """The run dies after the first replica has begun to change. The next one changes the second, the first only if it has to, and no request is lost."""
+def test_a_rollout_that_was_killed_is_completed(
+    pair: Pair, play: Callable[..., Play], killed_play: Callable[..., str], misbehave: Callable[..., None], balancer: str
+) -> None:
+    """The run dies while the first replica restarts, which takes longer than the next run needs for its plan. That one waits for the first replica before
+    it changes the second, and no request is lost."""
     changed: dict[str, Any] = {"twin_max_model_len": 256}
     before = generations(pair)
     with load(balancer, SERVICE["api_key"], "twin", TOKENS) as found:
         wait_until(lambda: found.complete > 20, 60, f"the load runs: {found}")
+        misbehave(pair.head, token_delay=TOKEN_DELAY, start_delay=45)
         killed_play(lambda: generations(pair)[0] != before[0], "the first replica starts again", variables=changed)
         assert "--max-model-len=512" in arguments(pair.worker)
         between = generations(pair)
@@ -160,6 +164,8 @@ def test_a_rollout_that_was_killed_is_completed(pair: Pair, play: Callable[..., 
     assert found.errors == [], found
     after = generations(pair)
     assert after[0] == between[0] and after[1] != between[1]
+    first, second = starts(pair.head), starts(pair.worker)
+    assert second[0] > first[1] + 3_000_000, (first, second)
     assert all("--max-model-len=256" in arguments(host) for host in (pair.head, pair.worker))
     assert not any(rules(host) for host in (pair.head, pair.worker))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.filter.rollout import batch_size, rollout_report, rollout_steps, stopped_rollouts
+from ansible_collections.inferops.gpu.plugins.filter.rollout import batch_size, rollout_report, rollout_steps, standing_replicas, stopped_rollouts
 
 HOSTS = ["g1", "g2", "g3", "g4"]
 SERVICES: list[dict[str, Any]] = [{"name": "a", "replicas": HOSTS}, {"name": "b", "replicas": ["g2"]}, {"name": "pair", "replicas": []}]
@@ -32,6 +32,35 @@ def steps(restarting: dict[str, list[str]], most: int | str = 1, hosts: list[str
 def test_replicas_change_in_the_order_of_the_inventory(restarting: dict[str, list[str]], most: int | str, expected: dict[str, list[str]]) -> None:
     """Those that restart; a service without another replica has no order."""
     assert steps(restarting, most) == expected
+
+
+@pytest.mark.parametrize(("restarting", "host", "expected"), [
+    ({"g2": ["a"]}, "g1", ["a"]),
+    ({"g2": ["a"]}, "g2", []),
+    ({"g1": ["a"], "g2": ["a"]}, "g1", []),
+    ({"g1": ["b"]}, "g1", []),
+    ({}, "g1", []),
+])
+def test_replicas_that_have_to_serve_meanwhile(restarting: dict[str, list[str]], host: str, expected: list[str]) -> None:
+    """Those that do not restart, while others of the service do."""
+    assert standing_replicas(SERVICES, restarting, host) == expected
+
+
+@pytest.mark.parametrize(("most", "down", "expected"), [
+    (1, ["g1"], {"g2": "0/3 no", "g3": "1/3 no", "g4": "2/3 no"}),
+    (2, ["g1"], {"g2": "0/3", "g3": "1/3", "g4": "2/3"}),
+    (3, ["g1"], {"g2": "0/2", "g3": "0/2", "g4": "1/2"}),
+    (2, ["g1", "g2"], {"g3": "0/2 no", "g4": "1/2 no"}),
+    ("50%", [], {"g2": "0/2", "g3": "0/2", "g4": "1/2"}),
+])
+def test_replicas_that_do_not_serve_count_as_unavailable(most: int | str, down: list[str], expected: dict[str, str]) -> None:
+    """So that fewer change at the same time. If none may, the rollout does not begin, also where one other replica is left."""
+    hosts = [host for host in HOSTS if host not in down]
+    restarting = {host: ["a"] for host in HOSTS[1:]}
+    rows = {host: rollout_steps(SERVICES, restarting, hosts, host, most, unavailable=down).get("a") for host in hosts}
+    assert {host: f"{row['step']}/{row['steps']}{' no' if stopped_rollouts({'a': row}, hosts) else ''}" for host, row in rows.items() if row} == expected
+    if down == ["g1"] and most == 1:
+        assert stopped_rollouts({"a": rows["g2"] or {}}, hosts) == {"a": "the replica on g1 does not serve"}
 
 
 def test_the_only_replica_of_the_run_has_no_order() -> None:
