@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 GROUP = "qwen235b"
 ENVIRONMENT = {
     **os.environ,
+    # Also where only pytest itself was called by its path.
+    "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_INJECT_FACT_VARS": "false",
