@@ -34,7 +34,7 @@ def recovers(pair: Pair, right: str, before: dict[str, str], since: float, backe
     """Wait for the next generation and its right answer; return the seconds since then. Nothing of the previous generation is left."""
     wait_until(lambda: pair.answers(right) and is_new(pair, before), BACK, f"it answers again; it reports: {pair.status()}", every=0.3)
     seconds = time.monotonic() - since
-    wait_until(lambda: pair.status().startswith("serving on "), 20, f"it reports that: {pair.status()}")
+    wait_until(lambda: pair.status().startswith("serving on "), 60, f"it reports that: {pair.status()}")
     for host, words in zip((pair.head, pair.worker), PROCESSES[backend]):
         assert set(pair.counts(host, words).values()) == {1}, pair.counts(host, words)
     return seconds

@@ -73,7 +73,7 @@ def test_a_cut_network(pair: Pair, right: str, table: dict[str, float], scenario
         assert "degraded: node multi-worker missing since" in " ".join(shown(scenario).split())
         # While systemd waits to start the unit again, it has no words at all.
         shows = "systemctl show --value --property=StatusText ray-worker-pair"
-        wait_until(lambda: "missing since" in pair.worker.check_output(shows), 30, "the worker reports which node is missing")
+        wait_until(lambda: "missing since" in pair.worker.check_output(shows), 60, "the worker reports which node is missing")
 
     whole = pair.outlasts_a_cut(right, 20, ((pair.worker, "raylet/raylet"), (pair.head, "VLLM::EngineCore")), see_the_status)
     table["ray | network cut (from when it is whole)"] = recovers(pair, right, before, whole, "ray")

@@ -67,10 +67,10 @@ def test_a_follower_does_not_outlive_its_leader(pair: Pair, right: str, table: d
     """With the head's unit stopped the worker's rank ends, and waits for the next leader."""
     before = pair.runs()
     pair.head.run_expect([0], "systemctl stop vllm-pair")
-    wait_until(lambda: pair.count(pair.worker, API) == pair.count(pair.worker, "VLLM::") == 0, 30, "the rank has ended")
+    wait_until(lambda: pair.count(pair.worker, API) == pair.count(pair.worker, "VLLM::") == 0, 60, "the rank has ended")
     # First why the generation ended, then what the next one waits for: both name the head.
     # Between the two, while systemd waits to start the unit again, it has no words at all.
-    wait_until(lambda: "multi-head" in pair.worker.check_output("systemctl show --value --property=StatusText vllm-pair"), 30, "its status names the head")
+    wait_until(lambda: "multi-head" in pair.worker.check_output("systemctl show --value --property=StatusText vllm-pair"), 60, "its status names the head")
     assert not is_new(pair, before)
     began = time.monotonic()
     pair.head.run_expect([0], "systemctl start --no-block vllm-pair")
