@@ -33,8 +33,8 @@ def rollout_steps(
     """Return, by service of a host that restarts as one of several replicas, the step in which it changes, and the order of all of them.
 
     `restarting` are the services that restart, by host, and `hosts` are those of the run that have not failed. Services in `alone` change in the first
-    step if no other replica of them restarts. Replicas on hosts in `unavailable` do not serve, so that fewer of the others may change at the same time;
-    if none may, the service has a reason (`why`).
+    step if no other replica of them restarts. Hosts in `unavailable` have failed, or cannot be reached: their replicas may not serve, so that fewer of the
+    others may change at the same time. If none may, the service has a reason (`why`).
     """
     found: dict[str, dict[str, t.Any]] = {}
     for service in services:
@@ -47,7 +47,10 @@ def rollout_steps(
             step = order.index(host) // max(1, size)
             found[name] = {"step": step, "steps": -(-len(order) // max(1, size)), "order": order}
             if size < 1:
-                found[name]["why"] = f"the replica on {', '.join(down)} does not serve"
+                found[name]["why"] = (
+                    f"{', '.join(down)} failed before it began or cannot be reached, so that its replica may not serve. "
+                    "Fix: mend that, or leave the host out with -l"
+                )
         elif name in alone:
             found[name] = {"step": 0, "steps": 1, "order": [host]}
     return found

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,21 @@ def test_a_rollout_that_was_killed_is_completed(
     assert second[0] > first[1] + 3_000_000, (first, second)
     assert all("--max-model-len=256" in arguments(host) for host in (pair.head, pair.worker))
     assert not any(rules(host) for host in (pair.head, pair.worker))
+
+
+def test_a_replica_that_cannot_be_reached_counts_as_unavailable(pair: Pair, play: Callable[..., Play], tmp_path: Path) -> None:
+    """The other one, which serves, keeps its state. With -l it changes alone."""
+    lost = tmp_path / "lost.yml"
+    lost.write_text(json.dumps({"all": {"hosts": {"multi-worker": {"ansible_host": f"{ENVIRONMENT['LAB_NETWORK']}.99"}}}}), encoding="utf-8")
+    before, changed = generations(pair), {"twin_max_model_len": 512, "model_services": ["{{ twin_service }}"]}
+    done = play("-i", str(lost), variables=changed)
+    assert done.status != 0, done.output[-3000:]
+    assert "Rollout of service twin (multi-head) stopped: multi-worker failed before it began or cannot be reached" in done.said, done.output[-3000:]
+    assert generations(pair) == before and "--max-model-len=256" in arguments(pair.head)
+    done = play("-i", str(lost), "-l", "multi-head", variables=changed)
+    assert done.status == 0, done.output[-3000:]
+    after = generations(pair)
+    assert after[0] != before[0] and after[1] == before[1] and "--max-model-len=512" in arguments(pair.head)
 
 
 def test_what_operators_get_wrong(pair: Pair, play: Callable[..., Play], scenario: Scenario) -> None:
