@@ -525,6 +525,26 @@ hosts:
         digest:
           description: Digest of everything that the service runs with.
           type: str
+        green:
+          description: Temporary unit of a blue/green update; null for multi-node services.
+          type: dict
+          contains:
+            unit:
+              description: Name of the unit.
+              type: str
+            port:
+              description: Port that its API listens on.
+              type: int
+            gpus:
+              description: GPUs by index, or UUIDs of MIG slices; empty for an engine on CPUs, or if it does not fit.
+              type: list
+              elements: raw
+            why:
+              description: Why it does not fit on the host; empty if it fits.
+              type: str
+            service:
+              description: Keys of the service with other values in this unit; null if it does not fit, or if O(model_service_update_strategy) is V(recreate).
+              type: dict
         memory:
           description: Estimate for the GPU with the least free memory; null if too little is known.
           type: dict

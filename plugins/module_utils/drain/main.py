@@ -5,6 +5,9 @@
     drain close --unit=UNIT --engine=URL --timeout=SECONDS    (ExecStop) closes the port to new connections, and waits for running requests
     drain open  --unit=UNIT --engine=URL                      (ExecStartPre, ExecStopPost) opens the port
 
+The temporary unit of a blue/green update has --redirected-port and --redirected-address: the service's port and address, of which new connections may be
+redirected to this unit. Both actions end that first, so that clients reach the service again.
+
 A failure of the packet filter is reported and stops nothing: the engine itself then rejects new requests while it shuts down.
 """
 
@@ -17,7 +20,7 @@ import time
 import urllib.parse
 
 from .. import _openai_api, _systemd
-from . import idle, port as filtered
+from . import idle, port as filtered, redirect
 
 # The supervisor's status of an engine that hangs (supervisor/probe.py).
 HANGS = "not answering since"
@@ -44,6 +47,12 @@ def drain(unit: str, url: str, seconds: float) -> None:
     print(f"drain: {left or 'no request is left'} (waited {time.monotonic() - began:.1f} s)", flush=True)
 
 
+def end_redirect(unit: str, port: int, address: str, url: str) -> None:
+    """Let new connections reach the service's own unit again."""
+    for error in redirect.switch_back(unit, port, address, urllib.parse.urlsplit(url).port or 0) if os.geteuid() == 0 else []:
+        print(f"drain: connections are still redirected: {error}", file=sys.stderr, flush=True)
+
+
 def report(errors: list[str]) -> None:
     """Print errors to the journal."""
     for error in errors:
@@ -57,7 +66,11 @@ def main() -> int:
     parser.add_argument("--unit", required=True)
     parser.add_argument("--engine", required=True, help="URL of the engine's API on this host")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds that running requests get at most")
+    parser.add_argument("--redirected-port", type=int, help="port of which new connections may be redirected to this unit")
+    parser.add_argument("--redirected-address", default="0.0.0.0", help="address on which the service listens")
     given = parser.parse_args()
+    if given.redirected_port:
+        end_redirect(given.unit, given.redirected_port, given.redirected_address, given.engine)
     if given.action == "close":
         drain(given.unit, given.engine, given.timeout)
         return 0

@@ -13,6 +13,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils._firewall.rules impor
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.state import State
 
 from ..placement.draft import HostDraft, ServiceDraft
+from ..placement.green import planned
 
 # Prefix of the comments of managed rules, by which the firewall module recognises them.
 _OWNER = "inferops:"
@@ -26,6 +27,7 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
     if settings.firewall_enabled:
         rules += [_rule(port, settings.firewall_ssh_sources, "ssh") for port in ssh_ports(host)]
         rules += [_rule(draft.service.port, settings.firewall_api_sources, "api", draft.service.name) for draft in host.services if is_open(draft)]
+        rules += _green_rules(host)
         rules += [_rule(None, [address], "peer", *names) for address, names in peers(host).items()]
         for port in dict.fromkeys(port for port, _source in host.weights_clients):
             rules.append(_rule(port, [source for other, source in host.weights_clients if other == port], "weights"))
@@ -46,6 +48,13 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
         "rules": [{key: rule[key] for key in ("port", "protocol", "sources", "comment")} for rule in rules],
         "service_comments": service_comments(rules),
     }
+
+
+def _green_rules(host: HostDraft) -> list[dict[str, Any]]:
+    """Rules for the temporary units of blue/green updates: UFW sees redirected connections with their new port. They stay between updates, so that no
+    update has to change the firewall."""
+    greens = [(planned(host, draft), draft.service.name) for draft in host.services if is_open(draft)]
+    return [_rule(green.port, host.settings.firewall_api_sources, "green", name) for green, name in greens if green is not None]
 
 
 def service_comments(rules: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -37,8 +37,17 @@ def arguments(draft: ServiceDraft) -> dict[str, str]:
     """The arguments with the paths for the command line."""
     if not are_copied(draft):
         return files(draft)
-    # The directory of a unit's credentials; systemd before 250 does not expand its variable in arguments.
-    return {key: f"/run/credentials/{draft.service.unit}/{key}" for key in files(draft)}
+    return {key: f"{_credentials(draft.service.unit)}{key}" for key in files(draft)}
+
+
+def _credentials(unit: str) -> str:
+    """The directory of a unit's credentials; systemd before 250 does not expand its variable in arguments."""
+    return f"/run/credentials/{unit}/"
+
+
+def with_credentials_of(word: str, unit: str, other: str) -> str:
+    """A word of a service's command line, for another unit of the service."""
+    return word.replace(_credentials(unit), _credentials(other))
 
 
 def to_dict(host: HostDraft, draft: ServiceDraft) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict
 from typing import Any, Callable, Mapping, TypeVar
 
+from ansible_collections.inferops.gpu.plugins.module_utils import _green as _green_files
+
 from ..artifacts import transformers_engine
 from ..artifacts.weights import Weights
 from ..host import directories, tls
@@ -25,6 +27,7 @@ from ..inputs.settings.accounts import account_name
 from ..inputs.settings.sharing import SOURCE
 from ..placement import node_units
 from ..placement.draft import HostDraft, ServiceDraft
+from ..placement.green import Green, as_green, green_of, green_unit, planned
 from ..placement.stages import memory_document, stages_document
 from ..programs import library
 from ..vllm import arguments as args
@@ -154,12 +157,45 @@ def _present(host: HostDraft, draft: ServiceDraft, replicas: Mapping[str, list[s
         "node": _node(draft),
         "missing_account": _missing_account(host, document),
         "replicas": [] if draft.is_distributed else replicas.get(str(service.name), []),
+        "green": _green(host, draft, weights["path"]),
     }
     beside |= {"memory": _typed(types.Memory, memory_document(host, draft)), "stages": _typed(types.Stages, stages_document(host, draft))}
     return types.Service(**{
         **document, **beside, "digest": digest, "account": types.Account(**document["account"]), "tls": _typed(types.Tls, document["tls"]),
         "timeouts": types.Timeouts(**document["timeouts"]),
     })
+
+
+def _green(host: HostDraft, draft: ServiceDraft, weights_path: str) -> types.Green | None:
+    """The temporary unit of a blue/green update. It is not part of the digest: it changes nothing in the service."""
+    green = green_of(host, draft)
+    if green is None:
+        return None
+    service = _green_service(host, draft, green, weights_path) if planned(host, draft) is not None else None
+    return types.Green(green.unit, green.port, list(green.gpus), green.why, service)
+
+
+def _green_service(host: HostDraft, draft: ServiceDraft, green: Green, weights_path: str) -> dict[str, Any]:
+    """The keys of the service that differ in its temporary unit."""
+    twin = as_green(draft, green)
+    local_url = _url(twin, _LOOPBACK.get(twin.service.host, ""))
+    argv = [tls.with_credentials_of(word, draft.service.unit, green.unit) for word in _argv(twin, weights_path)]
+    unit = green_unit(host, draft, green, argv, local_url).to_dict()
+    found = tls.to_dict(host, draft)
+    return {
+        "unit": green.unit,
+        "unit_directory": _green_files.DIRECTORY,
+        "port": green.port,
+        "gpus": list(twin.gpus or ()),
+        "local_url": local_url,
+        "argv": argv,
+        "environment": twin.environment,
+        "environment_file": unit["environment_file"],
+        "tls": None if found is None else {**found, "unit": green.unit},
+        # The first creates the directory of its caches.
+        "before_start": [["/bin/mkdir", "-p", twin.cache], *_before_start(twin, weights_path)],
+        "units": [unit],
+    }
 
 
 def _node(draft: ServiceDraft) -> dict[str, Any] | None:

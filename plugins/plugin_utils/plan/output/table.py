@@ -9,7 +9,8 @@ import shlex
 from typing import Any, Iterable, Mapping, Sequence
 
 # Memory is that of the fullest GPU of a service: used and free GiB. CONCURRENCY: number of parallel requests x tokens of each.
-_HEADINGS = ("HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "GIB USED", "GIB FREE", "CONCURRENCY", "FETCH GB")
+# BLUE/GREEN: where the new engine of an update would start beside the old one.
+_HEADINGS = ("HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "GIB USED", "GIB FREE", "CONCURRENCY", "FETCH GB", "BLUE/GREEN")
 _STAGE_HEADINGS = ("STAGE", "HOST", "LAYERS", "WEIGHTS", "RESERVE", "KV CACHE")
 _GIGABYTE = 1e9
 _KIB = 2**10
@@ -90,4 +91,15 @@ def _row(host: Mapping[str, Any], service: Mapping[str, Any]) -> tuple[str, ...]
         "?" if memory is None else f"{memory['free'] / _GIB:.1f}",
         "?" if memory is None or memory["concurrency"] is None else f"{memory['concurrency']:.1f} x {memory['max_model_len']}",
         "?" if to_fetch is None else f"{to_fetch / _GIGABYTE:.1f}",
+        _room(service.get("green")),
     )
+
+
+def _room(green: Mapping[str, Any] | None) -> str:
+    """The port and the GPUs for the new engine of a blue/green update; the plan's JSON has the reason why it does not fit."""
+    if green is None:
+        return "-"
+    if green["why"]:
+        return "no"
+    gpus = ",".join(str(index) for index in green["gpus"])
+    return f"port {green['port']}, GPU {gpus}" if gpus else f"port {green['port']}"

@@ -209,6 +209,19 @@ class Stages:
 
 
 @dataclass(frozen=True)
+class Green:
+    """The temporary unit of a blue/green update, in which a service's new engine starts beside the old one."""
+
+    unit: str = doc("Name of the unit.")
+    port: int = doc("Port that its API listens on.")
+    gpus: list[Any] = doc("GPUs by index, or UUIDs of MIG slices; empty for an engine on CPUs, or if it does not fit.")
+    why: str = doc("Why it does not fit on the host; empty if it fits.")
+    service: Optional[dict[str, Any]] = doc(
+        "Keys of the service with other values in this unit; null if it does not fit, or if O(model_service_update_strategy) is V(recreate)."
+    )
+
+
+@dataclass(frozen=True)
 class RemovedService:
     """A service with C(state=absent)."""
 
@@ -264,6 +277,7 @@ class Service(RemovedService):
     extra_repositories: list[dict[str, Any]] = doc("Further repositories in the arguments: argument, repo, revision, weights, path.")
     file_sources: list[dict[str, str]] = doc("Files of the controller that the service needs: name and source.")
     digest: str = doc("Digest of everything that the service runs with.")
+    green: Optional[Green] = doc("Temporary unit of a blue/green update; null for multi-node services.")
     memory: Optional[Memory] = doc("Estimate for the GPU with the least free memory; null if too little is known.")
     stages: Optional[Stages] = doc("Pipeline stages; null without pipeline parallelism.")
 

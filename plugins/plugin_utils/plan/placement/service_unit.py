@@ -6,7 +6,7 @@ on one host; those of multi-node services are in node_units."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from ..inputs.settings.accounts import account_name
 from ..inputs.facts import HELD_BY
@@ -47,15 +47,17 @@ class ServiceUnit:
         return dict(vars(self))
 
 
-def single_unit(host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: str | None) -> ServiceUnit:
-    """The unit of a service on one host."""
-    unit = draft.service.unit
+def single_unit(
+    host: HostDraft, draft: ServiceDraft, argv: list[str], local_url: str | None, unit: str = "", failures: str = "", drain_options: Sequence[str] = (),
+) -> ServiceUnit:
+    """The unit of a service on one host; with C(unit) another unit with this name, whose failures are logged in the directory C(failures)."""
+    unit = unit or draft.service.unit
     flags = {"name": host.name, "what": "the engine", **engine_flags(host, draft, local_url)}
-    made = service_unit(host, draft, unit, str(draft.service.name), "single", flags, argv, draft.environment)
+    made = service_unit(host, draft, unit, str(draft.service.name), "single", flags, argv, draft.environment, failures=failures)
     if local_url is None:
         return made
     drain, undrain = (
-        program(host.settings.host_install_dir, "drain", action, f"--unit={unit}", f"--engine={local_url}", *options)
+        program(host.settings.host_install_dir, "drain", action, f"--unit={unit}", f"--engine={local_url}", *drain_options, *options)
         for action, options in (("close", [f"--timeout={_drain_seconds(host, draft)}"]), ("open", []))
     )
     return replace(made, drain=drain, undrain=undrain)
@@ -82,17 +84,18 @@ def engine_flags(host: HostDraft, draft: ServiceDraft, local_url: str | None) ->
 
 def service_unit(
     host: HostDraft, draft: ServiceDraft, unit: str, name: str, role: str, flags: Mapping[str, Any], command: list[str], environment: Mapping[str, str],
-    ray_folder: str = "", shared_memory: str = "", has_secrets: bool = True,
+    ray_folder: str = "", shared_memory: str = "", has_secrets: bool = True, failures: str = "",
 ) -> ServiceUnit:
     """A unit of a service.
 
     :param name: base name of its files on the host
     :param role: role of its supervisor
+    :param failures: directory of the logs of its failures, instead of its own
     :param flags: options of its supervisor, beside those that all have; an option with a list is given once for each of its items
     """
     settings = host.settings
     base = unit.rpartition(".")[0]
-    failures = f"{settings.host_state_dir}/failures/{base}"
+    failures = failures or f"{settings.host_state_dir}/failures/{base}"
     given = {
         "service": draft.service.name,
         "failures": failures,

@@ -154,6 +154,7 @@ class Settings:
     model_service_liveness_timeout: int = setting(_SECONDS)
     model_service_restart: bool
     model_service_max_unavailable: str = setting(rollout.max_unavailable)
+    model_service_update_strategy: str = setting(rollout.update_strategy)
     model_service_min_ready_seconds: int = setting(values.integer(0, 3600))
     model_service_environment: dict[str, str | None]
     multi_node_ray_version: Version

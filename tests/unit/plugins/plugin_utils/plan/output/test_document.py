@@ -200,6 +200,10 @@ def test_a_whole_host(plan: Plans) -> None:
             for part in ("worker", "head")
         ],
         "timeouts": {"start": 3600, "stop": 90, "shutdown": 30},
+        "green": {
+            "unit": "inferops-green-qwen.service", "port": 18001, "gpus": [], "service": None,
+            "why": "free GPUs of the same model that its temporary unit needs: 4, that the host has: 0",
+        },
     }
     assert absent == {
         "name": "old",
@@ -413,9 +417,9 @@ def test_table(plan: Plans) -> None:
     """One line a service below the headings, columns aligned, and commands that a shell takes."""
     hosts = plan(service(vllm_args={"chat_template": "it's {{ x }}"}), {"name": "old", "state": "absent"}, facts=host_facts(gpus=gpus())).hosts.values()
     heading, present, absent = table.lines(hosts)
-    assert heading.split() == ["HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "GIB", "USED", "GIB", "FREE", "CONCURRENCY", "FETCH", "GB"]
+    assert heading.split() == ["HOST", "SERVICE", "MODEL", "RELEASE", "GPUS", "URL", "GIB", "USED", "GIB", "FREE", "CONCURRENCY", "FETCH", "GB", "BLUE/GREEN"]
     assert present.split()[:3] == ["gpu1", "qwen", "qwen3-235b-a22b-instruct-2507-fp8"] and present.split()[4:6] == ["0,1,2,3", "http://gpu1:8001"]
-    assert present.split()[6:] == ["72.7", "6.9", "1.1", "x", "262144", "236.4"]
+    assert present.split()[6:] == ["72.7", "6.9", "1.1", "x", "262144", "236.4", "no"]
     assert absent.split()[:3] == ["gpu1", "old", "(absent)"]
     assert heading.index("URL") == present.index("http://")
     title, *command = table.commands(hosts)

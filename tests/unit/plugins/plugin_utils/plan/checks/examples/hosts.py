@@ -30,6 +30,8 @@ def kernel(**keys: Any) -> dict[str, Any]:
 NO_SUCH = {"value": None, "exists": False, "absence": "", "near": ["vm.swappiness"], "conflicts": []}
 THERE = {"value": "60", "exists": True, "absence": "", "near": [], "conflicts": []}
 
+RUNS = {"unit": "vllm-qwen.service", "service": "qwen", "active": "active", "enabled": "enabled", "port": 8001, "gpus": [0]}
+
 EXAMPLES = [
     example(
         "ports-are-unique", one(service(gpus=[0]), service(name="b", gpus=[1])), "its own port", one(service(gpus=[0]), service(name="b", gpus=[1], port=8002))
@@ -188,5 +190,11 @@ EXAMPLES = [
         one(small(), kernel_conntrack_buckets=1024),
         "kernel_conntrack_buckets: 1024 buckets",
         one(small(), kernel_conntrack_buckets=1048576),
+    ),
+    example(
+        "blue-green-fits",
+        one(small(), model_service_update_strategy="blue_green", facts=host_facts(gpus=gpus(1), services=[RUNS])),
+        "set model_service_update_strategy: recreate",
+        one(small(), model_service_update_strategy="recreate", facts=host_facts(gpus=gpus(1), services=[RUNS])),
     ),
 ]

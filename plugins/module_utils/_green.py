@@ -1,0 +1,67 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The temporary unit of a blue/green update, in which a service's new engine runs beside the old one. All of its files are in /run: no reboot
+starts it. Its name is not that of a service's unit (vllm-*), so that nothing takes it for a service."""
+
+from __future__ import annotations
+
+import glob
+import os
+import typing as t
+
+from . import _host, _safe_paths, _systemd
+
+DIRECTORY = "/run/systemd/system"
+# The module _service has the same, and imports this one.
+_RECORDS = "/run/inferops"
+_SUPERVISORS = "/run/inferops-supervisor"
+_PREFIX, _SUFFIX = "inferops-green-", ".service"
+# Name of the folder with its caches in the service's cache.
+NAME = "green"
+
+
+def unit_of(service: str) -> str:
+    """Return the temporary unit of a service."""
+    return f"{_PREFIX}{service}{_SUFFIX}"
+
+
+def service_of(unit: str) -> str:
+    """Return the service of a temporary unit."""
+    return unit[len(_PREFIX):-len(_SUFFIX)]
+
+
+def environment_file(service: str) -> str:
+    """Return the path of its environment file, which has secrets."""
+    return f"{_RECORDS}/{_PREFIX}{service}.env"
+
+
+def cache_of(cache: str) -> str:
+    """Return the folder with its caches, in the service's cache."""
+    return os.path.join(cache, NAME)
+
+
+def path_of(unit: str) -> str:
+    """Return the path of its unit file."""
+    return os.path.join(DIRECTORY, unit)
+
+
+def units() -> list[str]:
+    """Return the temporary units of the host: of a run that goes on, or of one that has died."""
+    found = sorted(glob.glob(os.path.join(DIRECTORY, f"{_PREFIX}*{_SUFFIX}")))
+    return [os.path.basename(path) for path in found if _host.read_text(path).startswith(_host.UNIT_MARK)]
+
+
+def files(unit: str) -> list[str]:
+    """Return the paths of its files, the unit file last: by that the next run finds what a run has left that died."""
+    return [environment_file(service_of(unit)), f"{_RECORDS}/{unit}.started", f"{_SUPERVISORS}/{unit.rpartition('.')[0]}", path_of(unit)]
+
+
+def remove(unit: str, further: t.Sequence[str] = ()) -> None:
+    """Stop it, and remove its files. The unit itself ends the redirect first, and drains its engine (drain/main.py). Raises RuntimeError, OSError."""
+    if _systemd.show(unit, "LoadState")["LoadState"] != "not-found":
+        _systemd.systemctl("stop", unit)
+        if _systemd.show(unit, "ActiveState")["ActiveState"] == "failed":
+            _systemd.systemctl("reset-failed", unit)
+    for path in (*further, *files(unit)):
+        _safe_paths.remove(path)
+    _systemd.systemctl("daemon-reload")

@@ -1,0 +1,157 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Blue/green updates: whether the new engine of a service fits beside the old one, and the service as its temporary unit runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.output import table
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan
+from plan_builders import gpus, host_facts, keys_of, service
+
+Plans = Callable[..., Plan]
+
+BLUE_GREEN = {"model_service_update_strategy": "blue_green"}
+SMALL = {"model": "qwen3-8b", "gpus": [0], "vllm_args": {"max_model_len": 8192}}
+CPU = {**SMALL, "gpus": ..., "vllm_version": "0.32.0+cpu"}
+
+
+def running(name: str = "qwen", **keys: Any) -> dict[str, Any]:
+    """A unit as the facts have it."""
+    return {"unit": f"vllm-{name}.service", "service": name, "active": "active", "enabled": "enabled", "port": 8001, "gpus": [0], **keys}
+
+
+def listener(port: int, unit: str = "") -> dict[str, Any]:
+    """A listening socket as the facts have it."""
+    return {"port": port, "address": "0.0.0.0", "pid": 1, "unit": unit, "program": "nginx"}
+
+
+def small(**keys: Any) -> dict[str, Any]:
+    """A service on one GPU."""
+    return service(**{**SMALL, **keys})
+
+
+def facts(**keys: Any) -> dict[str, Any]:
+    """Facts of a host with four GPUs, on which the service runs."""
+    return host_facts(**{"gpus": gpus(), "services": [running()], **keys})
+
+
+def green(made: Plan, number: int = 0) -> dict[str, Any]:
+    """The temporary unit of a service."""
+    assert made.errors == []
+    found: dict[str, Any] = made.hosts["gpu1"]["services"][number]["green"]
+    return found
+
+
+def test_it_fits_on_free_gpus_of_the_same_model(plan: Plans) -> None:
+    """Those that neither a service of the plan nor a running unit uses; with the port of the service + 10000."""
+    others = [small(name="b", port=8002, gpus=[1])]
+    units = [running(gpus=[2]), running("b", port=8002, gpus=[1])]
+    found = green(plan(small(), *others, facts=facts(services=units), **BLUE_GREEN))
+    assert (found["unit"], found["port"], found["gpus"], found["why"]) == ("inferops-green-qwen.service", 18001, [3], "")
+
+
+def test_two_services_may_have_the_same_free_gpus(plan: Plans) -> None:
+    """They change one after the other."""
+    made = plan(small(), small(name="b", port=8002, gpus=[1]), facts=host_facts(gpus=gpus(3)), **BLUE_GREEN)
+    assert [green(made, number)["gpus"] for number in (0, 1)] == [[2], [2]] and [green(made, number)["port"] for number in (0, 1)] == [18001, 18002]
+
+
+@pytest.mark.parametrize(
+    ("what", "services", "host", "why"),
+    [
+        ("all GPUs are in use", [service()], {"gpus": gpus()}, "temporary unit needs: 4, that the host has: 0"),
+        ("too few are free", [service()], {"gpus": gpus(5)}, "temporary unit needs: 4, that the host has: 1"),
+        ("another model", [small()], {"gpus": [*gpus(1), {**gpus(2, name="NVIDIA L4")[1]}]}, "temporary unit needs: 1, that the host has: 0"),
+        ("the old engine has all", [small()], {"services": [running(gpus=None)]}, "vllm-qwen.service runs on all GPUs of the host"),
+        ("a lost GPU", [small()], {"gpus": [*gpus(1), {**gpus(2)[1], "error": "GPU is lost"}]}, "temporary unit needs: 1, that the host has: 0"),
+        (
+            "an ill GPU", [small()], {"gpus": gpus(2), "gpu_health": [{"name": "gpu-ecc", "gpu": 1, "level": "error", "cause": "is broken", "fix": "x"}]},
+            "temporary unit needs: 1, that the host has: 0",
+        ),
+        ("port of another", [small(), small(name="b", port=18001, gpus=[1])], {}, "port 18001 (its port + 10000), and b on this host has it"),
+        ("a listener", [small()], {"listeners": [listener(18001)]}, "port 18001 (its port + 10000), and nginx listens on it"),
+        ("SSH", [small()], {"firewall": {"ssh_ports": [18001]}}, "and it is SSH's port"),
+        ("no such port", [small(port=55536)], {}, "needs port 65536 (its port + 10000), which is above 65535"),
+        ("a further port", [small(environment={"VLLM_NIXL_SIDE_CHANNEL_PORT": "5600"})], {}, "both use the port in environment.VLLM_NIXL_SIDE_CHANNEL_PORT"),
+        (
+            "a port in an argument", [small(vllm_args={"max_model_len": 8192, "data_parallel_rpc_port": 29550})], {},
+            "both use the port in vllm_args.data_parallel_rpc_port",
+        ),
+        ("loopback", [small(host="127.0.0.1")], {}, "connections of the host itself cannot be redirected"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " in value else "",
+)
+def test_what_does_not_fit_is_an_error(plan: Plans, what: str, services: list[dict[str, Any]], host: dict[str, Any], why: str) -> None:
+    """For a service that runs; with recreate the plan only says so, and a service that does not run yet needs nothing."""
+    found = facts(**host)
+    made = plan(*services, facts=found, **BLUE_GREEN)
+    assert keys_of(made.errors) == [("qwen", "model_service_update_strategy")], made.errors
+    [error] = made.errors
+    assert (error.host, error.value) == ("gpu1", "blue_green") and why in error.why and error.fix.endswith("or set model_service_update_strategy: recreate"), error
+    without = green(plan(*services, facts=found))
+    assert why in without["why"] and without["gpus"] == [] and without["service"] is None
+    if what != "the old engine has all":
+        assert green(plan(*services, facts={**found, "services": []}, **BLUE_GREEN)) == without
+
+
+def test_an_engine_on_cpus_needs_no_gpu(plan: Plans) -> None:
+    found = green(plan(service(**CPU), facts=host_facts(gpus=[], gpu_error="no devices", services=[running(gpus=None)]), **BLUE_GREEN))
+    assert found["gpus"] == [] and found["why"] == "" and not any("CUDA_VISIBLE" in name for name in found["service"]["environment"])
+    # As in the lab, where the plan assigns GPUs to CPU builds.
+    assert green(plan(service(**{**CPU, "gpus": [0]}), facts=facts(gpus=gpus(1)), **BLUE_GREEN))["why"] == ""
+
+
+def test_a_temporary_unit_that_was_left_is_in_nobodys_way(plan: Plans) -> None:
+    """A run may have died."""
+    assert green(plan(small(), facts=facts(listeners=[listener(18001, "inferops-green-qwen.service")]), **BLUE_GREEN))["why"] == ""
+
+
+def test_the_service_in_its_temporary_unit(plan: Plans) -> None:
+    """It has the port, the GPUs, the caches and the files of that unit; all else is the service's."""
+    arguments = {"max_model_len": 8192, "ssl_certfile": "/tls/cert.pem", "ssl_keyfile": "/tls/key.pem"}
+    made = plan(small(vllm_args=arguments, api_key="k"), facts=facts(), **BLUE_GREEN)
+    [planned] = made.hosts["gpu1"]["services"]
+    own, [unit] = planned["green"]["service"], planned["green"]["service"]["units"]
+    assert own["local_url"] == "https://127.0.0.1:18001" and own["environment"]["CUDA_VISIBLE_DEVICES"] == "1"
+    differ = {(old, new) for old, new in zip(planned["argv"], own["argv"]) if old != new}
+    assert differ == {("--port=8001", "--port=18001")} | {
+        (f"--ssl-{name}=/run/credentials/vllm-qwen.service/ssl_{name}", f"--ssl-{name}=/run/credentials/inferops-green-qwen.service/ssl_{name}")
+        for name in ("certfile", "keyfile")
+    }
+    assert own["environment"]["VLLM_CACHE_ROOT"] == "/var/cache/inferops/qwen/green/vllm" and own["before_start"][0][-1] == "/var/cache/inferops/qwen/green"
+    assert own["tls"]["unit"] == own["unit"] == unit["unit"] == "inferops-green-qwen.service" and own["unit_directory"] == "/run/systemd/system"
+    assert own["environment_file"] == unit["environment_file"] == "/run/inferops/inferops-green-qwen.env"
+    [blue] = planned["units"]
+    assert unit["failures"] == blue["failures"] and unit["own_folders"] == blue["own_folders"] and unit["writable"] == blue["writable"]
+    assert unit["runtime"] == "inferops-supervisor/inferops-green-qwen" and unit["command"] == own["argv"]
+    ends = ["--unit=inferops-green-qwen.service", "--engine=https://127.0.0.1:18001", "--redirected-port=8001", "--redirected-address=0.0.0.0"]
+    assert set(ends) < set(unit["drain"]) and set(ends) < set(unit["undrain"]) and not set(ends) & set(blue["drain"])
+
+
+def test_the_strategy_changes_nothing_in_the_service(plan: Plans) -> None:
+    """Or else it would restart."""
+    plain, other = (plan(small(), facts=facts(), **more).hosts["gpu1"]["services"][0] for more in ({}, BLUE_GREEN))
+    assert plain["green"]["service"] is None and other["green"]["service"] is not None
+    assert {**plain, "green": None} == {**other, "green": None}
+
+
+def test_the_firewall_allows_its_port(plan: Plans) -> None:
+    """From the sources of the service, as long as the strategy is blue_green."""
+    made = [plan(small(), facts=facts(), **more).hosts["gpu1"]["firewall"] for more in ({}, BLUE_GREEN)]
+    plain, other = ({(rule["port"], tuple(rule["sources"])) for rule in firewall["rules"]} for firewall in made)
+    assert other - plain == {(18001, sources) for port, sources in plain if port == 8001}
+    assert made[1]["service_comments"]["qwen"] == ["inferops: api qwen", "inferops: green qwen"]
+
+
+def test_the_table_says_what_fits(plan: Plans) -> None:
+    for services, host, cell in (([small()], facts(), "port 18001, GPU 1"), ([service()], facts(), "no"), ([service(**CPU)], facts(gpus=[]), "port 18001")):
+        assert table.lines(plan(*services, facts=host).hosts.values())[1].endswith(f"  {cell}")
+
+
+def test_a_strategy_that_does_not_exist(plan: Plans) -> None:
+    [error] = plan(small(), model_service_update_strategy="rolling").errors
+    assert (error.key, error.value) == ("model_service_update_strategy", "rolling") and "blue_green" in error.fix
