@@ -65,3 +65,15 @@ def test_a_port_that_stays_open_is_reported(monkeypatch: pytest.MonkeyPatch, cap
 def test_it_opens_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["drain", "open", "--unit=vllm-a.service", "--engine=https://[::1]:8001"]
     assert run(monkeypatch, arguments, {}, []) == ["open vllm-a.service 8001 ::1"]
+
+
+@pytest.mark.parametrize("action", ["close", "open"])
+def test_a_temporary_unit_first_ends_the_redirect(monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+    """Redirected connections would otherwise be reset at its port. Other units have none."""
+    ended: list[tuple[object, ...]] = []
+    monkeypatch.setattr(main.redirect, "switch_back", lambda *given: ended.append(given) or [])
+    unit = ["--unit=inferops-green-a.service", "--engine=http://127.0.0.1:18001"]
+    done = run(monkeypatch, ["drain", action, *unit, "--redirected-port=8001", "--redirected-address=10.0.0.5"], {"MainPID": "7", "StatusText": "serving"}, [])
+    assert ended == [("inferops-green-a.service", 8001, "10.0.0.5", 18001)] and done[0] == f"{action} inferops-green-a.service 18001 127.0.0.1"
+    run(monkeypatch, CLOSE, {"MainPID": "7", "StatusText": "serving"}, [])
+    assert len(ended) == 1

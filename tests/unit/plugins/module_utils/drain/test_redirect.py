@@ -1,0 +1,70 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The rule that redirects a port, as iptables takes it."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils.drain import port as filtered, redirect
+
+UNIT = "inferops-green-a.service"
+
+
+class Tables:
+    """The rules of PREROUTING of both families."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: str = "") -> None:
+        self.rules: dict[str, list[list[str]]] = {"iptables": [], "ip6tables": []}
+        self.fails = fails
+        monkeypatch.setattr(filtered, "run", self.run)
+
+    def run(self, command: str, *arguments: str) -> str:
+        table, name, action, chain, *rest = arguments
+        assert (table, name, chain) == ("--table", "nat", "PREROUTING")
+        rules = self.rules[command]
+        if command == self.fails:
+            return f"{command}: not found"
+        if action == "--insert":
+            assert rest.pop(0) == "1"
+            rules.insert(0, rest)
+            return ""
+        if rest not in rules:
+            return "Bad rule"
+        if action == "--delete":
+            rules.remove(rest)
+        return ""
+
+
+def test_the_rule_redirects_new_connections_to_the_hosts_own_addresses() -> None:
+    """No packet of a connection that exists, and none that the host forwards; the address stays."""
+    assert " ".join(redirect.rule(UNIT, 8001, "", 18001)) == (
+        f"PREROUTING --protocol tcp --match addrtype --dst-type LOCAL --dport 8001 --syn --match comment --comment inferops: redirect {UNIT} "
+        "--jump DNAT --to-destination :18001"
+    )
+
+
+@pytest.mark.parametrize(("address", "expected"), [
+    ("0.0.0.0", {"iptables": [""]}), ("::", {"iptables": [""], "ip6tables": [""]}), ("10.0.0.5", {"iptables": ["10.0.0.5"]}),
+    ("fd00::5", {"ip6tables": ["fd00::5"]}), ("gpu1", {"iptables": [""], "ip6tables": [""]}),
+])
+def test_it_is_there_once_for_the_families_of_the_service(address: str, expected: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is set, and only for the address on which the service listens."""
+    tables = Tables(monkeypatch)
+    assert redirect.switch(UNIT, 8001, address, 18001) == redirect.switch(UNIT, 8001, address, 18001) == []
+    found = {
+        command: [rule[rule.index("--destination") + 1] if "--destination" in rule else "" for rule in rules] for command, rules in tables.rules.items() if rules
+    }
+    assert found == expected
+
+
+def test_it_goes_however_often_it_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those of others stay."""
+    tables = Tables(monkeypatch)
+    own, other = (redirect.rule(unit, 8001, "", 18001)[1:] for unit in (UNIT, "inferops-green-b.service"))
+    tables.rules["iptables"] = [own, other, own]
+    assert redirect.switch_back(UNIT, 8001, "0.0.0.0", 18001) == [] and tables.rules["iptables"] == [other]
+
+
+def test_what_fails_redirects_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of the clients would otherwise lose the service when it restarts."""
+    tables = Tables(monkeypatch, fails="ip6tables")
+    assert redirect.switch(UNIT, 8001, "::", 18001) == ["ip6tables: not found"] and tables.rules == {"iptables": [], "ip6tables": []}
