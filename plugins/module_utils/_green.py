@@ -12,7 +12,6 @@ import typing as t
 from . import _host, _safe_paths, _systemd
 
 DIRECTORY = "/run/systemd/system"
-# The module _service has the same, and imports this one.
 _RECORDS = "/run/inferops"
 _SUPERVISORS = "/run/inferops-supervisor"
 _PREFIX, _SUFFIX = "inferops-green-", ".service"
@@ -49,6 +48,11 @@ def units() -> list[str]:
     """Return the temporary units of the host: of a run that goes on, or of one that has died."""
     found = sorted(glob.glob(os.path.join(DIRECTORY, f"{_PREFIX}*{_SUFFIX}")))
     return [os.path.basename(path) for path in found if _host.read_text(path).startswith(_host.UNIT_MARK)]
+
+
+def is_there(unit: str) -> bool:
+    """Whether a run has left the unit, or goes on."""
+    return _safe_paths.exists(path_of(unit))
 
 
 def files(unit: str) -> list[str]:

@@ -17,7 +17,7 @@ import pwd
 import re
 import typing as t
 
-from . import _accounts, _host, _library, _prune, _releases, _safe_paths, _systemd, _writing
+from . import _accounts, _green, _host, _library, _prune, _releases, _safe_paths, _systemd, _writing
 from ._kernel import files as _kernel
 
 # Comments of managed accounts that do not belong to a service (roles/host, roles/weights_mirror).
@@ -69,13 +69,16 @@ class Places:
 
 
 def units() -> list[str]:
-    """Return the managed units, those that supervise others last."""
+    """Return the managed units, temporary ones of updates first, those that supervise others last."""
     found = [path for pattern in _UNITS for path in sorted(glob.glob(os.path.join(_host.UNIT_DIRECTORY, pattern)))]
-    return [os.path.basename(path) for path in found if _host.read_text(path).startswith(_host.UNIT_MARK)]
+    return [*_green.units(), *(os.path.basename(path) for path in found if _host.read_text(path).startswith(_host.UNIT_MARK))]
 
 
 def remove_unit(unit: str) -> None:
     """Stop a unit with all of its processes, and remove it. Raises RuntimeError with systemctl's message."""
+    if unit in _green.units():
+        _green.remove(unit)
+        return
     _systemd.systemctl("disable", "--quiet", "--now", unit)
     if _systemd.show(unit, "ActiveState")["ActiveState"] == "failed":
         _systemd.systemctl("reset-failed", unit)

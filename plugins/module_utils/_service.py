@@ -10,8 +10,8 @@ import os
 import pwd
 import stat
 
-from . import _accounts, _last_known_good, _safe_paths, _systemd
-from ._host import UNIT_DIRECTORY, UNIT_MARK, read_text
+from . import _accounts, _green, _last_known_good, _safe_paths, _systemd
+from ._host import UNIT_DIRECTORY, UNIT_MARK, read_text, service_of
 
 # The unit writes its record at each start; a reboot removes it together with the process. Only root can read it.
 RECORD_DIRECTORY = "/run/inferops"
@@ -33,11 +33,18 @@ class Service:
     folders: list[str] = dataclasses.field(default_factory=list)
     # The account that is removed with it.
     account: str | None = None
+    # Where its unit file is; empty for the directory of units that the collection installs.
+    directory: str = ""
 
     @property
     def path(self) -> str:
         """The path of the unit file."""
-        return os.path.join(UNIT_DIRECTORY, self.unit)
+        return os.path.join(self.directory or UNIT_DIRECTORY, self.unit)
+
+    @property
+    def green_unit(self) -> str:
+        """The unit in which a run tries a new engine beside this one."""
+        return _green.unit_of(service_of(self.unit))
 
     @property
     def started_record(self) -> str:
@@ -66,7 +73,7 @@ class Service:
         """Return the action that the unit needs: none, enable, start, restart or remove."""
         found = self.properties()
         if self.state == "absent":
-            left = any(_safe_paths.exists(path) for path in self.leftovers()) or bool(self.account and _accounts.is_ours(self.account))
+            left = any(_safe_paths.exists(path) for path in self.leftovers()) or _green.is_there(self.green_unit) or bool(self.account and _accounts.is_ours(self.account))
             return "none" if found["LoadState"] == "not-found" and not left else "remove"
         if start and found["ActiveState"] in ("inactive", "failed"):
             return "start"
@@ -123,8 +130,14 @@ class Service:
         # A unit is inactive when its control group is empty: systemd sends SIGTERM, and after the stop timeout SIGKILL to all processes.
         _systemd.systemctl("stop", self.unit)
 
+    def remove_green(self) -> None:
+        """Stop and remove the unit that a run may have left beside this one: it would go on serving. Raises RuntimeError and OSError."""
+        if _green.is_there(self.green_unit):
+            _green.remove(self.green_unit)
+
     def remove(self) -> None:
         """Stop the service and remove its files; the weights and the release stay."""
+        self.remove_green()
         if self.properties()["LoadState"] != "not-found":
             _systemd.systemctl("disable", "--quiet", "--now", self.unit)
             # systemd lists a failed unit until reset-failed, even without its file. A unit that has not failed may be unknown to systemd by now.

@@ -186,6 +186,9 @@ host:
         C(status) (C(StatusText)), the C(port) of the API (0 without one), the C(gpus) that the service uses (null if unknown), whether the
         service is a C(multi_node) service, and the C(digest) (sha256) of the unit file (empty unless root owns the file and its mode is 0644).
       type: list
+    green_units:
+      description: Temporary units of blue/green updates. A run that has died may have left them.
+      type: list
     releases:
       description: Names of complete releases.
       type: list
@@ -264,7 +267,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _accounts, _cuda_toolkit, _directories, _gpu_driver, _host, _library, _local_weights, _nvidia, _prune, _reading, _releases
+from ..module_utils import _accounts, _cuda_toolkit, _directories, _gpu_driver, _green, _host, _library, _local_weights, _nvidia, _prune, _reading, _releases
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
 from ..module_utils.gpu_health import collect
@@ -334,6 +337,7 @@ def main() -> None:
         listeners=_host.read_listeners(),
         udp_listeners=_host.read_listeners("udp"),
         services=services,
+        green_units=_green.units(),
         release_builds=_releases.builds(_host.UNIT_DIRECTORY),
         download_units=_prune.download_units(),
         mount_points=_host.mount_points(),

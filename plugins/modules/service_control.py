@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
   - Changes no file. M(inferops.gpu.service_state) brings units to the state of a plan.
-  - V(stopped) waits until no process of the unit is left. The unit drains the service first.
+  - V(stopped) waits until no process of the unit is left. The unit drains the service first. It also removes the temporary unit of a blue/green update that
+    a run may have left.
   - V(started) and V(restarted) do not wait until the service is ready. Use M(inferops.gpu.follow_unit) for that.
   - A start does not back off for failures of previous starts.
 options:
@@ -47,7 +48,7 @@ units:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _service
+from ..module_utils import _green, _service
 
 # States of a unit in which it has processes, or will have.
 RUNNING = ("active", "activating", "reloading")
@@ -71,7 +72,9 @@ def main() -> None:
         changed = []
         for service in reversed(services) if state == "stopped" else services:
             active = service.properties()["ActiveState"]
-            if state == "restarted" or (active in RUNNING) == (state == "stopped"):
+            # A run that has died may have left an engine beside the service, to which connections are redirected.
+            stops_green = state == "stopped" and _green.is_there(service.green_unit)
+            if state == "restarted" or stops_green or (active in RUNNING) == (state == "stopped"):
                 changed.append(service.unit)
                 if not module.check_mode:
                     apply(service, state)
@@ -83,6 +86,7 @@ def main() -> None:
 def apply(service: _service.Service, state: str) -> None:
     """Start, stop or restart a service. Raises RuntimeError and OSError."""
     if state == "stopped":
+        service.remove_green()
         service.stop()
     else:
         service.do({"started": "start", "restarted": "restart"}[state])

@@ -8,7 +8,7 @@ import datetime
 import os
 import typing as t
 
-from .. import _host, _reading
+from .. import _green, _host, _reading
 from .._kernel import conntrack
 from . import certificates, disks, drift, gpus, jobs, manager, metrics, records, texts, unmanaged
 from . import units as unit_files
@@ -30,7 +30,8 @@ def read(weights_dir: str, releases_dir: str, cache_dir: str, state_dir: str) ->
     )
     units = found.get("units", [])
     cards = found.get("gpus", {})
-    managed = {unit["unit"] for unit in units}
+    # Temporary units of blue/green updates serve no service of their own.
+    managed = {unit["unit"] for unit in units} | set(_green.units())
     others, failed_others = _reading.ask({"unmanaged": lambda: unmanaged.read(managed, cards.get("processes", []))}, SECONDS)
     places = {"weights": weights_dir, "releases": releases_dir, "cache": cache_dir, "state": state_dir, "system": "/"}
     file_systems, silent = disks.read(places)
