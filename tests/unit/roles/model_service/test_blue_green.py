@@ -181,11 +181,11 @@ def service(name: str, folder: Path, port: int = 8001, replicas: tuple[str, ...]
 # Services by host; their names are those of their behaviours.
 SCRIPT: dict[str, dict[str, str | bool]] = {
     "good": {}, "next": {}, "plain": {}, "same": {"changed": False}, "bad": {"green": "fails"}, "beside": {}, "deaf": {"switch": "fails"},
-    "fallen": {"own": "fails"}, "down": {"state": "stopped"}, "left": {"changed": False}, "one": {}, "broken": {"green": "fails"},
+    "unlucky": {"own": "fails"}, "down": {"state": "stopped"}, "left": {"changed": False}, "one": {}, "broken": {"green": "fails"},
 }
 HOSTS: dict[str, list[dict[str, Any]]] = {
     "several": [{"name": "good"}, {"name": "next", "port": 8002}, {"name": "plain", "fits": False}, {"name": "same"}],
-    "bad": [{"name": "bad"}, {"name": "beside", "fits": False}], "deaf": [{"name": "deaf"}], "fallen": [{"name": "fallen"}], "down": [{"name": "down"}],
+    "bad": [{"name": "bad"}, {"name": "beside", "fits": False}], "deaf": [{"name": "deaf"}], "unlucky": [{"name": "unlucky"}], "down": [{"name": "down"}],
     "left": [{"name": "left"}], "first": [{"name": "one", "replicas": ("first", "second")}], "second": [{"name": "one", "replicas": ("first", "second")}],
     "third": [{"name": "broken", "replicas": ("third", "fourth")}], "fourth": [{"name": "broken", "replicas": ("third", "fourth")}],
 }
@@ -285,10 +285,10 @@ def test_connections_that_cannot_be_redirected(played: Played) -> None:
 
 def test_a_service_that_fails_goes_back_behind_the_new_engine(played: Played) -> None:
     """That takes connections until the service serves again; then the host fails with the report of the rollback."""
-    events = played.of("fallen")
-    assert events[-6:] == ["follow vllm-fallen.service", "restore fallen", "follow vllm-fallen.service", "ask vllm-fallen.service http://blue:8001",
-                           "record fallen", "absent inferops-green-fallen.service"], events
-    assert "It was rolled back to its last known good state" in played.failed("fallen"), played.output
+    events = played.of("unlucky")
+    assert events[-6:] == ["follow vllm-unlucky.service", "restore unlucky", "follow vllm-unlucky.service", "ask vllm-unlucky.service http://blue:8001",
+                           "record unlucky", "absent inferops-green-unlucky.service"], events
+    assert "It was rolled back to its last known good state" in played.failed("unlucky"), played.output
 
 
 def test_a_service_that_does_not_serve_restarts_as_usual(played: Played) -> None:
