@@ -47,9 +47,12 @@ def drain(unit: str, url: str, seconds: float) -> None:
     print(f"drain: {left or 'no request is left'} (waited {time.monotonic() - began:.1f} s)", flush=True)
 
 
-def end_redirect(unit: str, port: int, address: str, url: str) -> None:
-    """Let new connections reach the service's own unit again."""
-    for error in redirect.switch_back(unit, port, address, urllib.parse.urlsplit(url).port or 0) if os.geteuid() == 0 else []:
+def end_redirect(unit: str, port: int, address: str, url: str, stopped: bool) -> None:
+    """Let new connections reach the service's own unit again; those to this unit continue until it has stopped."""
+    if os.geteuid() != 0:
+        return
+    target = urllib.parse.urlsplit(url).port or 0
+    for error in [*redirect.switch_back(unit, port, address, target), *(redirect.release(unit, address, target) if stopped else [])]:
         print(f"drain: connections are still redirected: {error}", file=sys.stderr, flush=True)
 
 
@@ -70,7 +73,7 @@ def main() -> int:
     parser.add_argument("--redirected-address", default="0.0.0.0", help="address on which the service listens")
     given = parser.parse_args()
     if given.redirected_port:
-        end_redirect(given.unit, given.redirected_port, given.redirected_address, given.engine)
+        end_redirect(given.unit, given.redirected_port, given.redirected_address, given.engine, given.action == "open")
     if given.action == "close":
         drain(given.unit, given.engine, given.timeout)
         return 0

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Send new connections for one port of the host to another one: a rule of the kernel's NAT table, which no reboot survives.
+"""Send new connections for one port of the host to another one: rules of the kernel's NAT table, which no reboot survives.
 
-Connections that exist continue where they are, when the rule comes and when it goes. Connections of the host itself are not redirected: they do not
+Connections that exist continue where they are, when the redirect begins and when it ends. Connections of the host itself are not redirected: they do not
 pass PREROUTING.
 """
 
@@ -12,7 +12,7 @@ import ipaddress
 
 from . import port as filtered
 
-# Comment of the rule, with the unit after it.
+# Comment of the rules, with the unit after it.
 OWNER = "inferops: redirect "
 
 
@@ -39,28 +39,47 @@ def families(address: str) -> dict[int, str]:
     return {4: "", 6: ""} if found.version == 6 else {4: ""}
 
 
+def holding_rule(unit: str, target: int) -> list[str]:
+    """A rule that matches and does nothing. Without any rule that needs it, as on a host without a firewall, the kernel stops tracking connections, and
+    those that were redirected break: their packets no longer get the other port."""
+    return [
+        "PREROUTING", "--protocol", "tcp", "--dport", str(target), "--match", "conntrack", "--ctstate", "NEW", "--match", "comment", "--comment", OWNER + unit,
+    ]
+
+
 def switch(unit: str, port: int, address: str, target: int) -> list[str]:
     """Redirect new connections. Return the errors; then nothing is redirected."""
     errors = []
     for family, destination in families(address).items():
-        command = filtered.FAMILIES[family].name
-        chain, *rest = rule(unit, port, destination, target)
-        # A run that died may have left it.
-        if filtered.run(command, "--table", "nat", "--check", chain, *rest):
-            errors += [error for error in [filtered.run(command, "--table", "nat", "--insert", chain, "1", *rest)] if error]
+        for wanted in (holding_rule(unit, target), rule(unit, port, destination, target)):
+            chain, *rest = wanted
+            # A run that died may have left it.
+            if _nat(family, "--check", chain, *rest):
+                errors += [error for error in [_nat(family, "--insert", chain, "1", *rest)] if error]
     if errors:
         switch_back(unit, port, address, target)
-    return errors
+        release(unit, address, target)
+    return list(dict.fromkeys(errors))
 
 
 def switch_back(unit: str, port: int, address: str, target: int) -> list[str]:
-    """Remove the rule, however often it is there. Return the errors."""
-    errors = []
-    for family, destination in families(address).items():
-        command, wanted = filtered.FAMILIES[family].name, rule(unit, port, destination, target)
-        while not filtered.run(command, "--table", "nat", "--check", *wanted):
-            error = filtered.run(command, "--table", "nat", "--delete", *wanted)
-            if error:
-                errors.append(error)
-                break
-    return errors
+    """End the redirect. Connections that were redirected continue until C(release). Return the errors."""
+    return [error for family, destination in families(address).items() for error in _delete(family, rule(unit, port, destination, target))]
+
+
+def release(unit: str, address: str, target: int) -> list[str]:
+    """Remove the other rule, when no redirected connection is left. Return the errors."""
+    return [error for family in families(address) for error in _delete(family, holding_rule(unit, target))]
+
+
+def _delete(family: int, wanted: list[str]) -> list[str]:
+    """Remove a rule, however often it is there."""
+    while not _nat(family, "--check", *wanted):
+        error = _nat(family, "--delete", *wanted)
+        if error:
+            return [error]
+    return []
+
+
+def _nat(family: int, *arguments: str) -> str:
+    return filtered.run(filtered.FAMILIES[family].name, "--table", "nat", *arguments)

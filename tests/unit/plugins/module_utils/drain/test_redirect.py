@@ -50,8 +50,9 @@ def test_it_is_there_once_for_the_families_of_the_service(address: str, expected
     """However often it is set, and only for the address on which the service listens."""
     tables = Tables(monkeypatch)
     assert redirect.switch(UNIT, 8001, address, 18001) == redirect.switch(UNIT, 8001, address, 18001) == []
+    rules = {command: [rule for rule in rules if "DNAT" in rule] for command, rules in tables.rules.items()}
     found = {
-        command: [rule[rule.index("--destination") + 1] if "--destination" in rule else "" for rule in rules] for command, rules in tables.rules.items() if rules
+        command: [rule[rule.index("--destination") + 1] if "--destination" in rule else "" for rule in own] for command, own in rules.items() if own
     }
     assert found == expected
 
@@ -68,3 +69,13 @@ def test_what_fails_redirects_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of the clients would otherwise lose the service when it restarts."""
     tables = Tables(monkeypatch, fails="ip6tables")
     assert redirect.switch(UNIT, 8001, "::", 18001) == ["ip6tables: not found"] and tables.rules == {"iptables": [], "ip6tables": []}
+
+
+def test_redirected_connections_continue_when_the_redirect_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule keeps the kernel tracking them until the unit has stopped: it is there before the redirect, and stays longer."""
+    tables = Tables(monkeypatch)
+    redirect.switch(UNIT, 8001, "0.0.0.0", 18001)
+    holding = redirect.holding_rule(UNIT, 18001)[1:]
+    assert tables.rules["iptables"][1] == holding and "conntrack" in holding and "--jump" not in holding
+    assert redirect.switch_back(UNIT, 8001, "0.0.0.0", 18001) == [] and tables.rules["iptables"] == [holding]
+    assert redirect.release(UNIT, "0.0.0.0", 18001) == redirect.release(UNIT, "0.0.0.0", 18001) == [] and tables.rules["iptables"] == []
