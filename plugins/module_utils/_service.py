@@ -73,7 +73,8 @@ class Service:
         """Return the action that the unit needs: none, enable, start, restart or remove."""
         found = self.properties()
         if self.state == "absent":
-            left = any(_safe_paths.exists(path) for path in self.leftovers()) or _green.is_there(self.green_unit) or bool(self.account and _accounts.is_ours(self.account))
+            left = any(_safe_paths.exists(path) for path in self.leftovers()) or _green.is_there(self.green_unit)
+            left = left or bool(self.account and _accounts.is_ours(self.account))
             return "none" if found["LoadState"] == "not-found" and not left else "remove"
         if start and found["ActiveState"] in ("inactive", "failed"):
             return "start"

@@ -76,7 +76,8 @@ def _units(host: HostDraft) -> tuple[UnitFacts, ...]:
 def _port_conflicts(host: HostDraft, draft: ServiceDraft, green: Green) -> Iterator[tuple[str, str]]:
     fix = "choose another port for the service"
     if green.port > _LAST_PORT:
-        yield f"its temporary unit needs port {green.port} (its port + {PORT_OFFSET}), which is above {_LAST_PORT}", f"choose a port up to {_LAST_PORT - PORT_OFFSET}"
+        why = f"its temporary unit needs port {green.port} (its port + {PORT_OFFSET}), which is above {_LAST_PORT}"
+        yield why, f"choose a port up to {_LAST_PORT - PORT_OFFSET}"
         return
     needs = f"its temporary unit needs port {green.port} (its port + {PORT_OFFSET}), and"
     for other in host.services:

@@ -91,7 +91,8 @@ def test_what_does_not_fit_is_an_error(plan: Plans, what: str, services: list[di
     made = plan(*services, facts=found, **BLUE_GREEN)
     assert keys_of(made.errors) == [("qwen", "model_service_update_strategy")], made.errors
     [error] = made.errors
-    assert (error.host, error.value) == ("gpu1", "blue_green") and why in error.why and error.fix.endswith("or set model_service_update_strategy: recreate"), error
+    assert (error.host, error.value) == ("gpu1", "blue_green") and why in error.why, error
+    assert error.fix.endswith("or set model_service_update_strategy: recreate"), error
     without = green(plan(*services, facts=found))
     assert why in without["why"] and without["gpus"] == [] and without["service"] is None
     if what != "the old engine has all":
