@@ -34,6 +34,11 @@ def environment_file(service: str) -> str:
     return f"{_RECORDS}/{_PREFIX}{service}.env"
 
 
+def environment_files() -> list[str]:
+    """Return the paths of the environment files of all temporary units, also of one whose unit file is gone."""
+    return sorted(glob.glob(f"{_RECORDS}/{_PREFIX}*.env"))
+
+
 def cache_of(cache: str) -> str:
     """Return the folder with its caches, in the service's cache."""
     return os.path.join(cache, NAME)

@@ -10,7 +10,7 @@ import os
 import re
 import typing as t
 
-from .. import _host, _nvidia, _safe_paths
+from .. import _green, _host, _nvidia, _safe_paths
 from ..diagnosis import units
 from ..diagnosis.commands import Unread, output
 
@@ -82,9 +82,9 @@ def of_unit(unit: str, lines: int, failures: str) -> list[Item]:
 
 
 def managed_units() -> list[str]:
-    """Names of all units of the collection on this host: services, downloads, builds."""
+    """Names of all units of the collection on this host: services, downloads, builds, new engines of updates."""
     paths = sorted(path for pattern in ("vllm-*", "ray-*", "inferops-*") for path in glob.glob(os.path.join(_host.UNIT_DIRECTORY, pattern + ".service")))
-    return [os.path.basename(path) for path in paths if pattern_is_ours(path)]
+    return [*(os.path.basename(path) for path in paths if pattern_is_ours(path)), *_green.units()]
 
 
 def pattern_is_ours(path: str) -> bool:
@@ -145,7 +145,7 @@ def kernel_messages() -> str:
 
 def of_environments(directory: str) -> list[Item]:
     """The environment files of units."""
-    paths = sorted(glob.glob(os.path.join(directory, "*.env")))
+    paths = [*sorted(glob.glob(os.path.join(directory, "*.env"))), *_green.environment_files()]
     return [(f"environment/{os.path.basename(path)}", functools.partial(environment_names, path)) for path in paths]
 
 

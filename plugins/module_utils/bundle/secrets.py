@@ -14,7 +14,7 @@ import re
 import typing as t
 import urllib.parse
 
-from .. import _masking, _reading, _safe_paths
+from .. import _green, _masking, _reading, _safe_paths
 from ..diagnosis import units
 
 # Secrets shorter than this are not searched for: they would match in ordinary words.
@@ -41,7 +41,7 @@ def read(directories: Directories, managed: t.Sequence[units.Unit], given: t.Ite
     :param given: secrets that the controller knows
     """
     found: list[str] = [secret for secret in given if secret]
-    for path in sorted(glob.glob(os.path.join(directories.config, "*.env"))):
+    for path in (*sorted(glob.glob(os.path.join(directories.config, "*.env"))), *_green.environment_files()):
         found += of_environment(units.environment_file(_safe_paths.read_text(path)), everything=not path.endswith("/proxy.env"))
     for path in sorted(glob.glob(os.path.join(directories.config, "tokens", "*"))):
         found.append(_safe_paths.read_text(path))

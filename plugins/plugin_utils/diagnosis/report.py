@@ -10,14 +10,14 @@ from typing import Any
 from ansible_collections.inferops.gpu.plugins.module_utils.diagnosis.finding import ERROR, WARNING, Finding, error
 
 from ..plan.vllm.advisories import Advisories
-from . import clock, disk, firewall, fleet, gpus, kernel, ports, reach, versions
+from . import clock, disk, firewall, fleet, gpus, kernel, ports, reach, updates, versions
 from .host import Findings, Host
 
 WELL = "well"
 # Of a service whose host could not be read.
 UNKNOWN = "unknown"
 _UNPLANNED = "without a valid plan kernel parameters, names in certificates, nodes and servers of downloads are not compared"
-CHECKS: tuple[Callable[[Host], Findings], ...] = (ports.check, disk.check, gpus.check, firewall.check, kernel.check, clock.check)
+CHECKS: tuple[Callable[[Host], Findings], ...] = (ports.check, disk.check, gpus.check, firewall.check, kernel.check, clock.check, updates.check)
 
 
 def report(

@@ -12,7 +12,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import bundle
+from ansible_collections.inferops.gpu.plugins.module_utils import _green, bundle
 from ansible_collections.inferops.gpu.plugins.module_utils.bundle import archive, contents, secrets
 from ansible_collections.inferops.gpu.plugins.module_utils.diagnosis.commands import Unread
 from ansible_collections.inferops.gpu.plugins.module_utils.diagnosis.units import Unit
@@ -68,12 +68,14 @@ def test_environments(variables: dict[str, str], everything: bool, expected: lis
     assert secrets.of_environment(variables, everything) == expected
 
 
-def test_all_places(tmp_path: Path) -> None:
-    """Environment files, tokens, netrc, saved states, keys of TLS, tokens of the Hub, and what the controller knows."""
+def test_all_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environment files, also that of a new engine beside the service, tokens, netrc, saved states, keys of TLS, tokens of the Hub, and what the controller knows."""
     config, state, home = tmp_path / "etc", tmp_path / "state", tmp_path / "home"
     for folder in (config / "tokens", state / "served", home / ".cache/huggingface"):
         folder.mkdir(parents=True)
     (config / "q.env").write_text("# Managed\nVLLM_API_KEY=of-the-file\nOWN='of the user'\n")
+    monkeypatch.setattr(_green, "_RECORDS", str(tmp_path))
+    (tmp_path / "inferops-green-q.env").write_text("VLLM_API_KEY=of-the-update\n")
     (config / "proxy.env").write_text("http_proxy=http://u:of-proxy@proxy:1\nno_proxy=localhost,internal.example\n")
     (config / "tokens" / "q").write_text("of-the-token\n")
     (config / "netrc").write_text("machine index.example login me password of-netrc\n")
@@ -85,7 +87,7 @@ def test_all_places(tmp_path: Path) -> None:
     found = secrets.read(secrets.Directories(str(config), str(state), str(home)), [unit], ["of-the-controller"])
     searched = secrets.forms(found)
     for text in (
-        "of-the-file", "of the user", "of-proxy", "of-the-token", "of-netrc", "of-the-past", "hf_of_the_hub", "of-the-unit", "of-the-controller",
+        "of-the-file", "of-the-update", "of the user", "of-proxy", "of-the-token", "of-netrc", "of-the-past", "hf_of_the_hub", "of-the-unit", "of-the-controller",
         "bGluZSBvbmU=", "bGluZSB0d28=",
     ):
         assert secrets.has_any(f"log: {text}.".encode(), searched), text

@@ -117,6 +117,9 @@ FACT_CASES: list[tuple[str, Any, list[str]]] = [
     ("conntrack/count", 990, ["e::conntrack-full"]),
     ("conntrack/drop", 3, ["w::conntrack-drops"]),
     ("conntrack", {}, []),
+    # Updates
+    ("green_units", ["inferops-green-q.service"], ["w:q:update-unfinished"]),
+    ("green_units", [], []),
 ]
 
 
