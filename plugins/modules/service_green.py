@@ -155,7 +155,8 @@ def start(unit: str, given: Given) -> None:
     _service.reload_if_needed([found])
     # An earlier attempt may have failed: this start does not back off for it.
     _safe_paths.remove(os.path.join(found.supervisor_folder, "state.json"))
-    _systemd.systemctl("reset-failed", unit)
+    if _systemd.show(unit, "ActiveState")["ActiveState"] == "failed":
+        _systemd.systemctl("reset-failed", unit)
     # Not enabled: nothing but a run starts it.
     _systemd.systemctl("restart", "--no-block", unit)
 

@@ -36,7 +36,7 @@ class Lab:
         monkeypatch.setattr(_service, "UNIT_DIRECTORY", str(base / "etc"))
         monkeypatch.setattr(_systemd, "show", self.show)
         monkeypatch.setattr(_systemd, "show_all", lambda units, *names: {unit: self.show(unit, *names) for unit in units})
-        monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: self.calls.append(" ".join(arguments)) or "")
+        monkeypatch.setattr(_systemd, "systemctl", self.systemctl)
         for name in ("units", "etc"):
             (base / name).mkdir()
         self.unit, self.environment = base / "units" / GREEN, base / "inferops-green-a.env"
@@ -45,6 +45,13 @@ class Lab:
     def show(self, unit: str, *names: str) -> dict[str, str]:
         load, active = self.states.get(unit, ["not-found", "inactive"])
         return {**dict.fromkeys(names, ""), "LoadState": load, "ActiveState": active, "MainPID": self.process, "NeedDaemonReload": "no"}
+
+    def systemctl(self, *arguments: str) -> str:
+        """systemd forgets a unit that does not run and has not failed."""
+        if arguments[0] == "reset-failed" and self.states.get(arguments[1], ["", ""])[1] != "failed":
+            raise RuntimeError(f"Failed to reset failed state of unit {arguments[1]}: Unit {arguments[1]} not loaded.")
+        self.calls.append(" ".join(arguments))
+        return ""
 
     def runs(self) -> None:
         """The unit runs with its current files."""
