@@ -43,8 +43,13 @@ class Service:
 
     @property
     def green_unit(self) -> str:
-        """The unit in which a run tries a new engine beside this one."""
-        return _green.unit_of(service_of(self.unit))
+        """The unit in which a run tries a new engine beside this one; empty for units of nodes. Every service has a list of those that it must not have."""
+        name = service_of(self.unit)
+        return _green.unit_of(name) if self.unit == f"vllm-{name}.service" else ""
+
+    def has_green(self) -> bool:
+        """Whether a run has left a new engine beside this one, or goes on."""
+        return bool(self.green_unit) and _green.is_there(self.green_unit)
 
     @property
     def started_record(self) -> str:
@@ -73,7 +78,7 @@ class Service:
         """Return the action that the unit needs: none, enable, start, restart or remove."""
         found = self.properties()
         if self.state == "absent":
-            left = any(_safe_paths.exists(path) for path in self.leftovers()) or _green.is_there(self.green_unit)
+            left = any(_safe_paths.exists(path) for path in self.leftovers()) or self.has_green()
             left = left or bool(self.account and _accounts.is_ours(self.account))
             return "none" if found["LoadState"] == "not-found" and not left else "remove"
         if start and found["ActiveState"] in ("inactive", "failed"):
@@ -133,7 +138,7 @@ class Service:
 
     def remove_green(self) -> None:
         """Stop and remove the unit that a run may have left beside this one: it would go on serving. Raises RuntimeError and OSError."""
-        if _green.is_there(self.green_unit):
+        if self.has_green():
             _green.remove(self.green_unit)
 
     def remove(self) -> None:

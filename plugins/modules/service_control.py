@@ -48,7 +48,7 @@ units:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _green, _service
+from ..module_utils import _service
 
 # States of a unit in which it has processes, or will have.
 RUNNING = ("active", "activating", "reloading")
@@ -73,7 +73,7 @@ def main() -> None:
         for service in reversed(services) if state == "stopped" else services:
             active = service.properties()["ActiveState"]
             # A run that has died may have left an engine beside the service, to which connections are redirected.
-            stops_green = state == "stopped" and _green.is_there(service.green_unit)
+            stops_green = state == "stopped" and service.has_green()
             if state == "restarted" or stops_green or (active in RUNNING) == (state == "stopped"):
                 changed.append(service.unit)
                 if not module.check_mode:

@@ -163,3 +163,13 @@ def test_the_removal_of_everything_removes_it_first(lab: Lab) -> None:
     assert _host_removal.units() == [GREEN, BLUE]
     _host_removal.remove_unit(GREEN)
     assert not lab.unit.exists() and (lab.base / "etc" / BLUE).exists()
+
+
+@pytest.mark.parametrize("unit", ["ray-worker-a.service", "ray-head-a.service"])
+def test_units_that_a_service_must_not_have_leave_it_alone(lab: Lab, unit: str) -> None:
+    """Each run looks at them, also in the middle of an update."""
+    lab.runs()
+    service = _service.Service(unit, "", None, "absent")
+    assert service.needed_action(start=True) == "none"
+    service.remove()
+    assert lab.unit.exists() and f"stop {GREEN}" not in lab.calls
