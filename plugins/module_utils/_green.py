@@ -10,6 +10,7 @@ import os
 import typing as t
 
 from . import _host, _safe_paths, _systemd
+from .drain import redirect
 
 DIRECTORY = "/run/systemd/system"
 _RECORDS = "/run/inferops"
@@ -65,12 +66,23 @@ def files(unit: str) -> list[str]:
     return [environment_file(service_of(unit)), f"{_RECORDS}/{unit}.started", f"{_SUPERVISORS}/{unit.rpartition('.')[0]}", path_of(unit)]
 
 
+def stop(unit: str) -> None:
+    """Stop it. The unit itself ends the redirect first, and drains its engine (drain/main.py); what it could not end ends here. Raises RuntimeError."""
+    _systemd.systemctl("stop", unit)
+    if _systemd.show(unit, "ActiveState")["ActiveState"] == "failed":
+        _systemd.systemctl("reset-failed", unit)
+    errors = [*redirect.switch_back(unit), *redirect.release(unit)]
+    if errors:
+        raise RuntimeError(f"Connections are still redirected to {unit}: {'; '.join(dict.fromkeys(errors))}")
+
+
 def remove(unit: str, further: t.Sequence[str] = ()) -> None:
-    """Stop it, and remove its files. The unit itself ends the redirect first, and drains its engine (drain/main.py). Raises RuntimeError, OSError."""
-    if _systemd.show(unit, "LoadState")["LoadState"] != "not-found":
-        _systemd.systemctl("stop", unit)
-        if _systemd.show(unit, "ActiveState")["ActiveState"] == "failed":
-            _systemd.systemctl("reset-failed", unit)
-    for path in (*further, *files(unit)):
+    """Stop it, and remove its files and its caches. Raises RuntimeError, OSError."""
+    found = _systemd.show(unit, "LoadState", "WorkingDirectory")
+    if found["LoadState"] != "not-found":
+        # The service's cache, in which the unit has its own.
+        further = [*further, *([cache_of(found["WorkingDirectory"])] if found["WorkingDirectory"].startswith("/") else [])]
+        stop(unit)
+    for path in (*dict.fromkeys(further), *files(unit)):
         _safe_paths.remove(path)
     _systemd.systemctl("daemon-reload")

@@ -33,13 +33,13 @@ options:
     description: For V(started), the account that it runs as.
     type: str
   port:
-    description: For V(switched), the port of the service.
+    description: For V(started) and V(switched), the port of the service.
     type: int
   address:
-    description: For V(switched), the address that the service listens on.
+    description: For V(started) and V(switched), the address that the service listens on.
     type: str
   target:
-    description: For V(switched), the port of the unit.
+    description: For V(started) and V(switched), the port of the unit.
     type: int
   cache_dir:
     description: For V(absent), the directory of the services' caches. Those of the unit are removed.
@@ -98,7 +98,7 @@ def main() -> None:
             "target": {"type": "int"},
             "cache_dir": {"type": "path"},
         },
-        required_if=[("state", "started", ["environment", "account"]), ("state", "switched", ["port", "address", "target"])],
+        required_if=[("state", "started", ["environment", "account", "port", "address", "target"]), ("state", "switched", ["port", "address", "target"])],
         supports_check_mode=True,
     )
     given = module.params
@@ -149,7 +149,13 @@ def serves_alone(unit: str) -> bool:
 def start(unit: str, given: Given) -> None:
     """Start the unit with its current files. Raises RuntimeError, OSError, Refused."""
     refuse_other_account(service_of(unit), given["account"])
+    errors = redirect.unusable(given["address"])
+    if errors:
+        raise Refused(no_redirect(given, errors))
     found = own(unit)
+    if found.properties()["ActiveState"] in ("active", "activating"):
+        # With the files that it runs with: they name the engine to drain.
+        _green.stop(unit)
     os.makedirs(os.path.dirname(found.environment_file), mode=0o700, exist_ok=True)
     _writing.replace(found.environment_file, text_of(given), 0o600)
     _service.reload_if_needed([found])
@@ -179,10 +185,15 @@ def switch(unit: str, given: Given) -> None:
     """Redirect new connections to the unit. Raises Refused."""
     errors = redirect.switch(unit, given["port"], given["address"], given["target"])
     if errors:
-        raise Refused(
-            f"New connections cannot be redirected from port {given['port']} to port {given['target']}: {'; '.join(errors)}. "
-            "Fix: let the kernel load its NAT modules (iptables --table nat --list-rules), or set model_service_update_strategy: recreate",
-        )
+        raise Refused(no_redirect(given, errors))
+
+
+def no_redirect(given: Given, errors: t.Sequence[str]) -> str:
+    """Return the error of a host that cannot redirect connections."""
+    return (
+        f"New connections cannot be redirected from port {given['port']} to port {given['target']}: {'; '.join(errors)}. "
+        "Fix: let the kernel load its NAT modules (iptables --table nat --list-rules), or set model_service_update_strategy: recreate"
+    )
 
 
 def remove(unit: str, given: Given) -> None:

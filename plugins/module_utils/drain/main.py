@@ -5,8 +5,8 @@
     drain close --unit=UNIT --engine=URL --timeout=SECONDS    (ExecStop) closes the port to new connections, and waits for running requests
     drain open  --unit=UNIT --engine=URL                      (ExecStartPre, ExecStopPost) opens the port
 
-The temporary unit of a blue/green update has --redirected-port and --redirected-address: the service's port and address, of which new connections may be
-redirected to this unit. Both actions end that first, so that clients reach the service again.
+The temporary unit of a blue/green update has --redirected: new connections to the service's port may be redirected to it. Both actions end that first, so
+that clients reach the service again.
 
 A failure of the packet filter is reported and stops nothing: the engine itself then rejects new requests while it shuts down.
 """
@@ -47,12 +47,11 @@ def drain(unit: str, url: str, seconds: float) -> None:
     print(f"drain: {left or 'no request is left'} (waited {time.monotonic() - began:.1f} s)", flush=True)
 
 
-def end_redirect(unit: str, port: int, address: str, url: str, stopped: bool) -> None:
+def end_redirect(unit: str, stopped: bool) -> None:
     """Let new connections reach the service's own unit again; those to this unit continue until it has stopped."""
     if os.geteuid() != 0:
         return
-    target = urllib.parse.urlsplit(url).port or 0
-    for error in [*redirect.switch_back(unit, port, address, target), *(redirect.release(unit, address, target) if stopped else [])]:
+    for error in [*redirect.switch_back(unit), *(redirect.release(unit) if stopped else [])]:
         print(f"drain: connections are still redirected: {error}", file=sys.stderr, flush=True)
 
 
@@ -69,11 +68,10 @@ def main() -> int:
     parser.add_argument("--unit", required=True)
     parser.add_argument("--engine", required=True, help="URL of the engine's API on this host")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds that running requests get at most")
-    parser.add_argument("--redirected-port", type=int, help="port of which new connections may be redirected to this unit")
-    parser.add_argument("--redirected-address", default="0.0.0.0", help="address on which the service listens")
+    parser.add_argument("--redirected", action="store_true", help="new connections of another port may be redirected to this unit")
     given = parser.parse_args()
-    if given.redirected_port:
-        end_redirect(given.unit, given.redirected_port, given.redirected_address, given.engine, given.action == "open")
+    if given.redirected:
+        end_redirect(given.unit, given.action == "open")
     if given.action == "close":
         drain(given.unit, given.engine, given.timeout)
         return 0

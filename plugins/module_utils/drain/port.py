@@ -74,11 +74,17 @@ def open_again(unit: str, port: int, address: str) -> list[str]:
 
 def run(command: str, *arguments: str) -> str:
     """Run iptables. Return its error; empty when it succeeded."""
+    error = output(command, *arguments)[1]
+    return f"{command}: {error}" if error else ""
+
+
+def output(command: str, *arguments: str) -> tuple[str, str]:
+    """Run iptables. Return its output and its error; the error is empty when it succeeded."""
     try:
         done = subprocess.run(
             [command, "--wait", LOCK_SECONDS, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace", timeout=SECONDS, check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{command}: {error}"
-    return "" if done.returncode == 0 else f"{command}: {done.stdout.strip() or f'exit status {done.returncode}'}"
+        return "", str(error)
+    return (done.stdout, "") if done.returncode == 0 else ("", done.stdout.strip() or f"exit status {done.returncode}")

@@ -9,6 +9,10 @@ pass PREROUTING.
 from __future__ import annotations
 
 import ipaddress
+import os
+import shlex
+import shutil
+import typing as t
 
 from . import port as filtered
 
@@ -57,28 +61,52 @@ def switch(unit: str, port: int, address: str, target: int) -> list[str]:
             if _nat(family, "--check", chain, *rest):
                 errors += [error for error in [_nat(family, "--insert", chain, "1", *rest)] if error]
     if errors:
-        switch_back(unit, port, address, target)
-        release(unit, address, target)
+        switch_back(unit)
+        release(unit)
     return list(dict.fromkeys(errors))
 
 
-def switch_back(unit: str, port: int, address: str, target: int) -> list[str]:
+def switch_back(unit: str) -> list[str]:
     """End the redirect. Connections that were redirected continue until C(release). Return the errors."""
-    return [error for family, destination in families(address).items() for error in _delete(family, rule(unit, port, destination, target))]
+    return _delete(unit, lambda words: "DNAT" in words)
 
 
-def release(unit: str, address: str, target: int) -> list[str]:
+def release(unit: str) -> list[str]:
     """Remove the other rule, when no redirected connection is left. Return the errors."""
-    return [error for family in families(address) for error in _delete(family, holding_rule(unit, target))]
+    return _delete(unit, lambda words: True)
 
 
-def _delete(family: int, wanted: list[str]) -> list[str]:
-    """Remove a rule, however often it is there."""
-    while not _nat(family, "--check", *wanted):
-        error = _nat(family, "--delete", *wanted)
-        if error:
-            return [error]
-    return []
+def unusable(address: str) -> list[str]:
+    """Return why connections to an address cannot be redirected on this host; empty if they can, as far as that can be known without doing it."""
+    found = {filtered.FAMILIES[family].name: _rules(family)[1] for family in families(address)}
+    return [f"{command}: {error}" for command, error in found.items() if error]
+
+
+def _delete(unit: str, chosen: t.Callable[[t.Sequence[str]], bool]) -> list[str]:
+    """Remove the rules of a unit, whatever port and address they have: those of the unit may have changed since a run that died has set them.
+
+    A family that the host does not have has no rules either.
+    """
+    errors = []
+    for family, command in filtered.FAMILIES.items():
+        rules, error = _rules(family)
+        if error and shutil.which(command.name) and _has(family):
+            errors.append(f"{command.name}: {error}")
+        for words in rules:
+            if OWNER + unit in words and chosen(words):
+                errors += [error for error in [_nat(family, "--delete", *words)] if error]
+    return errors
+
+
+def _rules(family: int) -> tuple[list[list[str]], str]:
+    """The rules of the chain, each as the words after C(-A), and an error."""
+    text, error = filtered.output(filtered.FAMILIES[family].name, "--table", "nat", "--list-rules", "PREROUTING")
+    return [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("-A ")], error
+
+
+def _has(family: int) -> bool:
+    """Whether the kernel has this family of addresses."""
+    return family == 4 or os.path.exists("/proc/net/if_inet6")
 
 
 def _nat(family: int, *arguments: str) -> str:

@@ -179,7 +179,6 @@ def green_unit(host: HostDraft, draft: ServiceDraft, green: Green, argv: list[st
     """The temporary unit. Its files are in /run, so that no reboot starts it. Its failures are logged with those of the service."""
     service = draft.service
     own = single_unit(host, draft, [], None)
-    redirected = [f"--redirected-port={service.port}", f"--redirected-address={service.host}"]
     # The account and the directories are those of the service.
-    made = single_unit(host, replace(as_green(draft, green), cache=draft.cache), argv, local_url, green.unit, own.failures, redirected)
+    made = single_unit(host, replace(as_green(draft, green), cache=draft.cache), argv, local_url, green.unit, own.failures, ["--redirected"])
     return replace(made, environment_file=_green.environment_file(str(service.name)), served="", own_folders=own.own_folders)

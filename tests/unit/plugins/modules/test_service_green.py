@@ -37,6 +37,12 @@ class Lab:
         monkeypatch.setattr(_systemd, "show", self.show)
         monkeypatch.setattr(_systemd, "show_all", lambda units, *names: {unit: self.show(unit, *names) for unit in units})
         monkeypatch.setattr(_systemd, "systemctl", self.systemctl)
+        # The rules of the packet filter, by unit; and why there can be none.
+        self.rules: list[str] = []
+        self.unusable: list[str] = []
+        monkeypatch.setattr(redirect, "unusable", lambda address: self.unusable)
+        monkeypatch.setattr(redirect, "switch_back", lambda unit: self.rules.clear() or [])
+        monkeypatch.setattr(redirect, "release", lambda unit: [])
         for name in ("units", "etc"):
             (base / name).mkdir()
         self.unit, self.environment = base / "units" / GREEN, base / "inferops-green-a.env"
@@ -50,6 +56,8 @@ class Lab:
         """systemd forgets a unit that does not run and has not failed."""
         if arguments[0] == "reset-failed" and self.states.get(arguments[1], ["", ""])[1] != "failed":
             raise RuntimeError(f"Failed to reset failed state of unit {arguments[1]}: Unit {arguments[1]} not loaded.")
+        if arguments[0] == "stop":
+            self.states[arguments[1]][1] = "inactive"
         self.calls.append(" ".join(arguments))
         return ""
 
@@ -68,7 +76,7 @@ class Lab:
         return dict(json.loads(self.capsys.readouterr().out))
 
     def start(self, text: str = TEXT, **given: Any) -> dict[str, Any]:
-        return self.play("started", account="root", environment=base64.b64encode(text.encode()).decode(), **given)
+        return self.play("started", account="root", port=8001, address="0.0.0.0", target=18001, environment=base64.b64encode(text.encode()).decode(), **given)
 
 
 @pytest.fixture
@@ -97,7 +105,7 @@ def test_two_accounts_do_not_share_a_cache(lab: Lab) -> None:
     lab.process = str(os.getpid())
     assert lab.start()["changed"]
     lab.calls.clear()
-    result = lab.play("started", account="nobody", environment="")
+    result = lab.play("started", account="nobody", environment="", port=8001, address="0.0.0.0", target=18001)
     assert result["failed"] and "runs as another account than nobody" in result["msg"] and lab.calls == []
 
 
@@ -173,3 +181,38 @@ def test_units_that_a_service_must_not_have_leave_it_alone(lab: Lab, unit: str) 
     assert service.needed_action(start=True) == "none"
     service.remove()
     assert lab.unit.exists() and f"stop {GREEN}" not in lab.calls
+
+
+def test_an_engine_with_other_files_stops_before_systemd_reads_them(lab: Lab) -> None:
+    """Its own ones name the engine that is drained, and nothing is redirected to a port that nobody listens on."""
+    lab.runs()
+    lab.rules.append("to a port of before")
+    lab.unit.write_text("# Managed by inferops.gpu\n# another port\n")
+    assert lab.start()["changed"] and lab.rules == []
+    assert lab.calls.index(f"stop {GREEN}") < lab.calls.index(f"restart --no-block {GREEN}")
+    assert "daemon-reload" not in lab.calls[:lab.calls.index(f"stop {GREEN}")]
+
+
+def test_a_host_that_cannot_redirect_says_so_before_anything_starts(lab: Lab) -> None:
+    lab.unusable = ["iptables: Table does not exist"]
+    result = lab.start()
+    assert result["failed"] and "Table does not exist" in result["msg"] and "Fix: " in result["msg"] and lab.calls == [] and not lab.environment.exists()
+
+
+def test_a_redirect_that_does_not_end_is_an_error(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The unit file stays, by which the next run finds it."""
+    monkeypatch.setattr(redirect, "switch_back", lambda unit: ["iptables: another app has the lock"])
+    lab.runs()
+    result = lab.play("absent")
+    assert result["failed"] and "still redirected" in result["msg"] and "has the lock" in result["msg"] and lab.unit.exists()
+
+
+def test_its_caches_are_found_without_the_plan(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for stop.yml, which has none."""
+    cache = lab.base / "cache" / "a" / "green"
+    cache.mkdir(parents=True)
+    show = lab.show
+    monkeypatch.setattr(_systemd, "show", lambda unit, *names: {**show(unit, *names), "WorkingDirectory": str(cache.parent)})
+    lab.runs()
+    _service.Service(BLUE, str(lab.base / "a.env"), None, "present").remove_green()
+    assert not cache.exists() and cache.parent.exists()

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils.drain import port as filtered, redirect
 
@@ -15,14 +17,24 @@ class Tables:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: str = "") -> None:
         self.rules: dict[str, list[list[str]]] = {"iptables": [], "ip6tables": []}
         self.fails = fails
-        monkeypatch.setattr(filtered, "run", self.run)
+        monkeypatch.setattr(filtered, "output", self.output)
+        monkeypatch.setattr(redirect.shutil, "which", lambda name: "/usr/sbin/" + name)
+
+    def output(self, command: str, *arguments: str) -> tuple[str, str]:
+        """What it prints, and its error. It lists rules as iptables does: with short options, and quoted comments."""
+        if arguments[2:] != ("--list-rules", "PREROUTING"):
+            return "", self.run(command, *arguments)
+        if command == self.fails:
+            return "", "not found"
+        lines = [" ".join(shlex.quote(word).replace("'", '"') for word in ("-A", "PREROUTING", *rule)) for rule in self.rules[command]]
+        return "-P PREROUTING ACCEPT\n" + "".join(f"{line}\n" for line in lines), ""
 
     def run(self, command: str, *arguments: str) -> str:
         table, name, action, chain, *rest = arguments
         assert (table, name, chain) == ("--table", "nat", "PREROUTING")
         rules = self.rules[command]
         if command == self.fails:
-            return f"{command}: not found"
+            return "not found"
         if action == "--insert":
             assert rest.pop(0) == "1"
             rules.insert(0, rest)
@@ -62,7 +74,7 @@ def test_it_goes_however_often_it_was_set(monkeypatch: pytest.MonkeyPatch) -> No
     tables = Tables(monkeypatch)
     own, other = (redirect.rule(unit, 8001, "", 18001)[1:] for unit in (UNIT, "inferops-green-b.service"))
     tables.rules["iptables"] = [own, other, own]
-    assert redirect.switch_back(UNIT, 8001, "0.0.0.0", 18001) == [] and tables.rules["iptables"] == [other]
+    assert redirect.switch_back(UNIT) == [] and tables.rules["iptables"] == [other]
 
 
 def test_what_fails_redirects_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,5 +89,21 @@ def test_redirected_connections_continue_when_the_redirect_ends(monkeypatch: pyt
     redirect.switch(UNIT, 8001, "0.0.0.0", 18001)
     holding = redirect.holding_rule(UNIT, 18001)[1:]
     assert tables.rules["iptables"][1] == holding and "conntrack" in holding and "--jump" not in holding
-    assert redirect.switch_back(UNIT, 8001, "0.0.0.0", 18001) == [] and tables.rules["iptables"] == [holding]
-    assert redirect.release(UNIT, "0.0.0.0", 18001) == redirect.release(UNIT, "0.0.0.0", 18001) == [] and tables.rules["iptables"] == []
+    assert redirect.switch_back(UNIT) == [] and tables.rules["iptables"] == [holding]
+    assert redirect.release(UNIT) == redirect.release(UNIT) == [] and tables.rules["iptables"] == []
+
+
+def test_a_rule_of_another_port_or_address_goes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that died has set it, and the service has another port since; whatever the family."""
+    tables = Tables(monkeypatch)
+    for address, port in (("0.0.0.0", 8001), ("fd00::5", 8002)):
+        assert redirect.switch(UNIT, port, address, port + 10000) == []
+    assert redirect.switch_back(UNIT) == redirect.release(UNIT) == [] and tables.rules == {"iptables": [], "ip6tables": []}
+
+
+def test_rules_that_cannot_be_read_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be there: another program has the lock, say. A family without a program has none."""
+    tables = Tables(monkeypatch, fails="iptables")
+    assert redirect.switch_back(UNIT) == ["iptables: not found"] and redirect.unusable("0.0.0.0") == ["iptables: not found"]
+    monkeypatch.setattr(redirect.shutil, "which", lambda name: None)
+    assert redirect.switch_back(UNIT) == [] and tables.rules == {"iptables": [], "ip6tables": []}

@@ -129,7 +129,7 @@ def test_the_service_in_its_temporary_unit(plan: Plans) -> None:
     [blue] = planned["units"]
     assert unit["failures"] == blue["failures"] and unit["own_folders"] == blue["own_folders"] and unit["writable"] == blue["writable"]
     assert unit["runtime"] == "inferops-supervisor/inferops-green-qwen" and unit["command"] == own["argv"]
-    ends = ["--unit=inferops-green-qwen.service", "--engine=https://127.0.0.1:18001", "--redirected-port=8001", "--redirected-address=0.0.0.0"]
+    ends = ["--unit=inferops-green-qwen.service", "--engine=https://127.0.0.1:18001", "--redirected"]
     assert set(ends) < set(unit["drain"]) and set(ends) < set(unit["undrain"]) and not set(ends) & set(blue["drain"])
 
 
