@@ -38,7 +38,7 @@ def orphaned_units(names: t.Sequence[str], settings: Row) -> list[dict[str, t.An
 
 def orphaned_comments(names: t.Sequence[str]) -> list[str]:
     """Return the comments of the firewall rules for these services only."""
-    return [f"inferops: {kind} {name}" for name in names for kind in ("api", "peer")]
+    return [f"inferops: {kind} {name}" for name in names for kind in ("api", "green", "peer")]
 
 
 def orphaned_lines(units: t.Sequence[Row], services: t.Any) -> list[str]:

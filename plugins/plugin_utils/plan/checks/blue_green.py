@@ -6,19 +6,24 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ..errors import PlanError
+from ..errors import PlanError, PlanWarning
 from ..inputs.settings.rollout import BLUE_GREEN
 from ..placement.draft import HostDraft
 from ..placement.green import green_of, is_deployed
 from .base import check
 
 
-@check(every_engine=True)
-def blue_green_fits(host: HostDraft) -> Iterator[PlanError]:
-    """With blue_green a second engine of each running service fits on the host. A service that does not run yet starts as usual."""
+@check(accept="blue-green", every_engine=True)
+def blue_green_fits(host: HostDraft) -> Iterator[PlanError | PlanWarning]:
+    """With blue_green a second engine of each running service fits on the host. A service that does not run yet starts as usual, with a warning; a service
+    that accepts it restarts."""
     if host.settings.model_service_update_strategy != BLUE_GREEN:
         return
     for draft in host.services:
         green = green_of(host, draft)
-        if green is not None and not green.fits and is_deployed(host, draft):
+        if green is None or green.fits:
+            continue
+        if is_deployed(host, draft):
             yield PlanError(host.name, draft.label, "model_service_update_strategy", BLUE_GREEN, green.why, green.fix)
+        else:
+            yield PlanWarning(host.name, draft.label, f"{draft.label} cannot be updated {BLUE_GREEN} later: {green.why}; {green.fix}")

@@ -9,6 +9,7 @@ import ipaddress
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall import steps as ufw_steps
+from ansible_collections.inferops.gpu.plugins.module_utils import _green
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.rules import Unreadable
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.state import State
 
@@ -83,13 +84,15 @@ def is_in_force(state: Mapping[str, Any], rules: Iterable[Mapping[str, Any]], lo
 
 
 def _kept(host: HostDraft, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Managed rules of orphaned units that run: they stay as long as the units run."""
+    """Managed rules of orphaned units that run, and of the new engines of updates that a run has not finished, to which clients may be redirected: they stay
+    as long as the units run."""
     running = {unit.service for unit in host.orphaned_units if unit.runs}
+    updating = {_green.service_of(unit) for unit in host.facts.green_units} if host.facts is not None else set()
     there = {(rule["port"], rule["protocol"], source) for rule in wanted for source in rule["sources"]}
     kept = []
     for port, protocol, source, comment in host.facts.firewall.own if host.facts is not None else ():
         kind, _space, names = comment[len(_OWNER):].strip().partition(" ")
-        services = [name for name in names.split(", ") if name in running]
+        services = [name for name in names.split(", ") if name in running or (kind == "green" and name in updating)]
         if services and (port, protocol, source) not in there:
             kept.append({**_rule(port, [source], kind, *services), "protocol": protocol, "comment": comment})
     return kept

@@ -213,6 +213,8 @@ class HostFacts:
     # Owner, group and mode of directories by path.
     directories: Mapping[str, str] = field(default_factory=dict)
     gpu_health: tuple[GpuFinding, ...] = ()
+    # Temporary units of updates that a run has not finished.
+    green_units: frozenset[str] = frozenset()
 
     @property
     def lacks_ipv4(self) -> bool:
@@ -264,6 +266,7 @@ def read(raw: Any) -> HostFacts | None:
         python=PythonFacts(_text(raw.get("python")), _strings(raw["pythons"]) if isinstance(raw.get("pythons"), Mapping) else None),
         wheels={path: tuple(sorted(_texts(names))) for path, names in raw["wheels"].items()} if isinstance(raw.get("wheels"), Mapping) else {},
         units=tuple(_unit(item) for item in _dicts(raw.get("services")) if item.get("unit")),
+        green_units=_texts(raw.get("green_units")),
         accounts=_comments(raw.get("accounts")),
         account_members=_memberships(raw.get("accounts")),
         account_groups=tuple(item for item in _items(raw.get("account_groups")) if isinstance(item, str)),

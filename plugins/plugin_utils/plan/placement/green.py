@@ -22,6 +22,9 @@ from .service_unit import ServiceUnit, single_unit
 # Added to a service's port. Ports of services are usually below 10000, so that both are below Linux's ephemeral ports (32768).
 PORT_OFFSET = 10000
 _LAST_PORT = 65535
+# Arguments whose value opens sockets, and connectors (vllm/distributed/kv_transfer/kv_connector/factory.py) that open none.
+_WITH_SOCKETS = ("kv_transfer_config", "kv_events_config")
+_LOCAL_CONNECTORS = ("OffloadingConnector", "SharedStorageConnector", "ExampleConnector")
 _SSH = 22
 _RECREATE = "set model_service_update_strategy: recreate"
 
@@ -50,7 +53,7 @@ def green_of(host: HostDraft, draft: ServiceDraft) -> Green | None:
     if service.host == "localhost" or service.host.startswith(("127.", "::1")):
         why = f"it listens on {service.host}, and connections of the host itself cannot be redirected to its temporary unit"
         return replace(green, why=why, fix=f"let it listen on another address; or {_RECREATE}")
-    for why, fix in (*_port_conflicts(host, draft, green), *_fixed_ports(draft)):
+    for why, fix in (*_port_conflicts(host, draft, green), *_fixed_ports(draft), *_held(host, draft)):
         return replace(green, why=why, fix=f"{fix}; or {_RECREATE}")
     gpus, why = _free_gpus(host, draft)
     if why:
@@ -102,8 +105,27 @@ def _ports_of(draft: ServiceDraft) -> set[int | None]:
 def _fixed_ports(draft: ServiceDraft) -> Iterator[tuple[str, str]]:
     """Further ports that a service sets: its two engines would both use them."""
     names = [*(f"vllm_args.{key}" for key in _port_keys(draft.given)), *(f"environment.{name}" for name in draft.environment if name.endswith("_PORT"))]
+    # Their ports have defaults, and are not called so.
+    names += [f"vllm_args.{key}" for key in _WITH_SOCKETS if draft.given.get(key) and not _is_local(draft.given[key])]
     if names:
-        yield f"its two engines would both use the port in {', '.join(names)}", "remove it"
+        yield f"its two engines would both use the port in {', '.join(dict.fromkeys(names))}", "remove it"
+
+
+def _is_local(value: Any) -> bool:
+    """Whether a connector of the KV cache opens no socket."""
+    return isinstance(value, Mapping) and str(value.get("kv_connector", "")) in _LOCAL_CONNECTORS
+
+
+def _held(host: HostDraft, draft: ServiceDraft) -> Iterator[tuple[str, str]]:
+    """What another service that stays still has, and the service is to get: they change one after the other, so the first could not start."""
+    others = {other.service.unit: other for other in host.services}
+    for unit in _units(host):
+        other = others.get(unit.unit)
+        if other is None or other is draft or not unit.runs:
+            continue
+        moved = set(unit.gpus or ()) - set(other.gpus or ())
+        if unit.port == draft.service.port or (not draft.on_cpu and moved & set(draft.gpus or ())):
+            yield f"{unit.unit} still has its port or GPUs, and services change one after the other", "move the services in two runs"
 
 
 def _port_keys(value: Any, path: str = "") -> list[str]:

@@ -34,7 +34,7 @@ def test_all_that_was_theirs_goes() -> None:
     ]
     assert {row["state"] for row in rows} == {"absent"} and rows[-1]["cache"] == "/var/cache/inferops/a"
     assert "/ray/a" in rows[0]["folders"] and rows[0]["environment_file"] == "/etc/inferops/a.env"
-    assert orphaned_units.orphaned_comments(["a"]) == ["inferops: api a", "inferops: peer a"]
+    assert orphaned_units.orphaned_comments(["a"]) == ["inferops: api a", "inferops: green a", "inferops: peer a"]
 
 
 def test_lines_to_read() -> None:

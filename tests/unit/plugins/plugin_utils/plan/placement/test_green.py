@@ -86,17 +86,50 @@ def test_two_services_may_have_the_same_free_gpus(plan: Plans) -> None:
     ids=lambda value: value if isinstance(value, str) and " " in value else "",
 )
 def test_what_does_not_fit_is_an_error(plan: Plans, what: str, services: list[dict[str, Any]], host: dict[str, Any], why: str) -> None:
-    """For a service that runs; with recreate the plan only says so, and a service that does not run yet needs nothing."""
+    """For a service that runs, unless that is accepted; with recreate the plan only says so. A service that does not run yet needs nothing, so there is
+    a warning."""
     found = facts(**host)
     made = plan(*services, facts=found, **BLUE_GREEN)
     assert keys_of(made.errors) == [("qwen", "model_service_update_strategy")], made.errors
     [error] = made.errors
     assert (error.host, error.value) == ("gpu1", "blue_green") and why in error.why, error
-    assert error.fix.endswith("or set model_service_update_strategy: recreate"), error
+    assert "or set model_service_update_strategy: recreate" in error.fix and "blue-green" in error.fix, error
+    assert plan(*services, facts=found, plan_accept={"blue-green": "it may restart"}, **BLUE_GREEN).errors == []
     without = green(plan(*services, facts=found))
     assert why in without["why"] and without["gpus"] == [] and without["service"] is None
     if what != "the old engine has all":
-        assert green(plan(*services, facts={**found, "services": []}, **BLUE_GREEN)) == without
+        new = plan(*services, facts={**found, "services": []}, **BLUE_GREEN)
+        assert green(new) == without and [why in text for text in new.warnings if "blue_green" in text] == [True]
+
+
+@pytest.mark.parametrize(("units", "names"), [
+    ([running(gpus=[1]), running("b", port=8002, gpus=[0])], "vllm-b.service"),
+    ([running(port=8002), running("b", port=8001, gpus=[1])], "vllm-b.service"),
+    ([running(), running("b", port=8002, gpus=[1])], ""),
+])
+def test_services_that_pass_on_a_port_or_gpus_cannot_change_one_after_the_other(plan: Plans, units: list[dict[str, Any]], names: str) -> None:
+    made = plan(small(), small(name="b", port=8002, gpus=[1]), facts=host_facts(gpus=gpus(4), services=units))
+    assert green(made)["why"] == (f"{names} still has its port or GPUs, and services change one after the other" if names else "")
+
+
+@pytest.mark.parametrize(("arguments", "key"), [
+    ({"kv_events_config": {"enable_kv_cache_events": True, "publisher": "zmq"}}, "vllm_args.kv_events_config"),
+    ({"kv_transfer_config": {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}}, ""),
+])
+def test_connectors_have_ports_of_their_own(plan: Plans, arguments: dict[str, Any], key: str) -> None:
+    """Also without a key for them."""
+    made = plan(small(api_key="k", vllm_args={"max_model_len": 8192, **arguments}), facts=facts())
+    assert made.hosts and made.hosts["gpu1"]["services"][0]["green"]["why"] == (f"its two engines would both use the port in {key}" if key else "")
+
+
+def test_the_firewall_keeps_the_port_of_an_engine_that_a_run_has_left(plan: Plans) -> None:
+    """Clients may be redirected to it until it goes, also if the strategy is another one now."""
+    own = {"rules": [{"port": 18001, "protocol": "tcp", "source": "10.0.0.0/8", "comment": "inferops: green qwen", "family": 4, "action": "allow"}]}
+    for left, expected in (([], []), (["inferops-green-qwen.service"], [18001])):
+        found = facts(green_units=left)
+        found["firewall"] = {**found["firewall"], "state": {**found["firewall"]["state"], **own}} if "firewall" in found else {"state": own}
+        rules = plan(small(), facts=found, firewall_enabled=True).hosts["gpu1"]["firewall"]["rules"]
+        assert [rule["port"] for rule in rules if "green" in rule["comment"]] == expected
 
 
 def test_an_engine_on_cpus_needs_no_gpu(plan: Plans) -> None:

@@ -192,7 +192,7 @@ EXAMPLES = [
         one(small(), kernel_conntrack_buckets=1048576),
     ),
     example(
-        "blue-green-fits",
+        "blue-green",
         one(small(), model_service_update_strategy="blue_green", facts=host_facts(gpus=gpus(1), services=[RUNS])),
         "set model_service_update_strategy: recreate",
         one(small(), model_service_update_strategy="recreate", facts=host_facts(gpus=gpus(1), services=[RUNS])),
