@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +158,22 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def listening() -> Iterator[None]:
+    """The controller reaches the ports of new engines, except that of the service walled."""
+    opened = [socket.create_server(("127.0.0.1", 0)) for _number in range(2)]
+    PORTS[:] = [server.getsockname()[1] for server in opened]
+    yield
+    for server in opened:
+        server.close()
+
+
+# Ports of the new engines, of a host's first and second service.
+PORTS: list[int] = []
+# Nothing listens there.
+WALLED = 1
+
+
 def unit_of(name: str) -> dict[str, Any]:
     """A unit as the plan has it, as far as the role reads it."""
     return {
@@ -167,25 +185,26 @@ def unit_of(name: str) -> dict[str, Any]:
 def service(name: str, folder: Path, port: int = 8001, replicas: tuple[str, ...] = (), fits: bool = True) -> dict[str, Any]:
     """A service as the plan has it."""
     unit, green = unit_of(f"vllm-{name}.service"), f"inferops-green-{name}.service"
-    own = {"unit": green, "unit_directory": str(folder / "run"), "port": port + 10000, "local_url": f"http://green:{port + 10000}", "units": [unit_of(green)]}
+    target = WALLED if name == "walled" else PORTS[port - 8001]
+    own = {"unit": green, "unit_directory": str(folder / "run"), "port": target, "local_url": f"http://green:{target}", "units": [unit_of(green)]}
     return {
         "name": name, "state": "present", "unit": unit["unit"], "units": [unit], "release": "vllm-now", "release_path": "/r", "weights_path": "/w",
-        "arguments_stamp": "/a", "digest": "d", "timeouts": {"start": 100}, "url": "http://h", "tls": None, "local_url": f"http://blue:{port}",
+        "arguments_stamp": "/a", "digest": "d", "timeouts": {"start": 100}, "url": "http://127.0.0.1:1", "tls": None, "local_url": f"http://blue:{port}",
         "served_model_name": name, "task": "chat", "thinking": "", "thinking_switch": "", "node": None, "port": port, "address": "0.0.0.0", "engine": "vllm",
         "account": {"user": "a", "group": "a"}, "replicas": list(replicas), "missing_account": None, "directories": [], "files": {"folder": None},
         "unit_states": [{"unit": unit["unit"], "environment_file": unit["environment_file"]}],
-        "green": {"unit": green, "port": port + 10000, "gpus": [4, 5], "why": "" if fits else "no GPUs", "service": own if fits else None},
+        "green": {"unit": green, "port": target, "gpus": [4, 5], "why": "" if fits else "no GPUs", "service": own if fits else None},
     }
 
 
 # Services by host; their names are those of their behaviours.
 SCRIPT: dict[str, dict[str, str | bool]] = {
     "good": {}, "next": {}, "plain": {}, "same": {"changed": False}, "bad": {"green": "fails"}, "beside": {}, "deaf": {"switch": "fails"},
-    "unlucky": {"own": "fails"}, "down": {"state": "stopped"}, "left": {"changed": False}, "one": {}, "broken": {"green": "fails"},
+    "unlucky": {"own": "fails"}, "down": {"state": "stopped"}, "left": {"changed": False}, "walled": {}, "one": {}, "broken": {"green": "fails"},
 }
 HOSTS: dict[str, list[dict[str, Any]]] = {
     "several": [{"name": "good"}, {"name": "next", "port": 8002}, {"name": "plain", "fits": False}, {"name": "same"}],
-    "bad": [{"name": "bad"}, {"name": "beside", "fits": False}], "deaf": [{"name": "deaf"}], "unlucky": [{"name": "unlucky"}], "down": [{"name": "down"}],
+    "bad": [{"name": "bad"}, {"name": "beside", "fits": False}], "deaf": [{"name": "deaf"}], "walled": [{"name": "walled"}], "unlucky": [{"name": "unlucky"}], "down": [{"name": "down"}],
     "left": [{"name": "left"}], "first": [{"name": "one", "replicas": ("first", "second")}], "second": [{"name": "one", "replicas": ("first", "second")}],
     "third": [{"name": "broken", "replicas": ("third", "fourth")}], "fourth": [{"name": "broken", "replicas": ("third", "fourth")}],
 }
@@ -244,9 +263,9 @@ def played(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Playe
 
 def whole(name: str, port: int = 8001) -> list[str]:
     """A blue/green update in its order."""
-    green, blue = f"inferops-green-{name}.service", f"vllm-{name}.service"
+    green, blue, target = f"inferops-green-{name}.service", f"vllm-{name}.service", PORTS[port - 8001]
     return [
-        f"active? {blue}", f"started {green}", f"follow {green}", f"ask {green} http://green:{port + 10000}", f"switch {green} {port} 0.0.0.0 {port + 10000}",
+        f"active? {blue}", f"started {green}", f"follow {green}", f"ask {green} http://green:{target}", f"switch {green} {port} 0.0.0.0 {target}",
         f"restart {name}", f"follow {blue}", f"ask {blue} http://blue:{port}", f"record {name}", f"absent {green}",
     ]
 
@@ -255,7 +274,7 @@ def test_the_new_engine_takes_over_while_the_service_restarts(played: Played) ->
     """It has passed before connections go to it, and leaves when the service's own unit has passed."""
     assert played.of("good") == whole("good"), played.output
     assert (played.folder / "run" / "inferops-green-good.service").read_text().split() == [
-        "inferops-green-good.service", "18001", "/e/inferops-green-good.service.env",
+        "inferops-green-good.service", str(PORTS[0]), "/e/inferops-green-good.service.env",
     ]
     assert not played.failed("several"), played.output
 
@@ -283,6 +302,12 @@ def test_connections_that_cannot_be_redirected(played: Played) -> None:
     assert "iptables: no such table" in played.failed("deaf")
 
 
+def test_a_port_that_the_controller_cannot_reach(played: Played) -> None:
+    """A firewall does not allow it: no client would get an answer."""
+    assert [event.split()[0] for event in played.of("walled")] == ["active?", "started", "follow", "ask", "absent"], played.output
+    assert "cannot be reached from the controller" in played.failed("walled")
+
+
 def test_a_service_that_fails_goes_back_behind_the_new_engine(played: Played) -> None:
     """That takes connections until the service serves again; then the host fails with the report of the rollback."""
     events = played.of("unlucky")
@@ -296,8 +321,8 @@ def test_a_service_that_does_not_serve_restarts_as_usual(played: Played) -> None
 
 
 def test_what_an_earlier_run_has_left_is_removed(played: Played) -> None:
-    """Also if nothing changes."""
-    assert played.of("left") == ["absent inferops-green-left.service"] and not played.failed("left")
+    """Also if nothing changes. First, since its GPUs may be those of the next new engine; and last, if it had to stay until then."""
+    assert played.of("left") == ["absent inferops-green-left.service"] * 2 and not played.failed("left")
 
 
 def test_replicas_change_one_after_the_other(played: Played) -> None:
@@ -320,5 +345,5 @@ def test_check_mode_reports_the_change(tmp_path: Path, collections: Path) -> Non
     (tmp_path / "folder").mkdir()
     done = play(tmp_path / "folder", collections, ["several", "left"], "--check")
     assert not [event for event in done.log if event.split()[0] not in ("active?", "absent")], done.log
-    assert "good: the new engine starts beside the old one, in inferops-green-good.service on port 18001 and GPU 4,5" in done.output
+    assert f"good: the new engine starts beside the old one, in inferops-green-good.service on port {PORTS[0]} and GPU 4,5" in done.output
     assert not done.failed("several") and not list((done.folder / "run").iterdir())
