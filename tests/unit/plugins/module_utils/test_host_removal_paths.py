@@ -35,6 +35,8 @@ PATHS = {
     # Where they are among its arguments: to remove services it has none.
     "inferops.gpu.service_state": lambda given: [given["environments"]] if "environments" in given else [],
     "inferops.gpu.service_control": lambda given: [],
+    # All of it is in /run, and goes with the temporary unit (_green.files).
+    "inferops.gpu.service_green": lambda given: [],
     "ansible.builtin.template": lambda given: [given["dest"]],
     "ansible.builtin.file": lambda given: [given["path"]] if given["state"] != "absent" else [],
     "inferops.gpu.directories": lambda given: [row["path"] for row in given["directories"]] if isinstance(given["directories"], list) else [*given.values()],
