@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _host, _host_removal, _library
+from ansible_collections.inferops.gpu.plugins.module_utils import _green, _host, _host_removal, _library
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import files as kernel_files
 from ansible_collections.inferops.gpu.plugins.modules import host_proxy
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.host import directories
@@ -52,6 +52,7 @@ PATHS = {
 }
 # Every path that roles write, as it is there on a host; CONFIG and so on are the folders of the inventory.
 EXAMPLES = {
+    "{{ item.unit_directory }}/{{ item.unit }}": "/run/systemd/system/inferops-green-q.service",
     "/etc/apt/apt.conf.d/90inferops-mirror-proxy": "", "/etc/apt/apt.conf.d/90inferops-proxy": "", "/etc/apt/auth.conf.d/90inferops-mirror-proxy.conf": "",
     "/etc/apt/auth.conf.d/90inferops-proxy.conf": "", "/etc/apt/sources.list.d/inferops-cuda.sources": "", "/etc/inferops-mirror-proxy.env": "",
     "/etc/inferops-mirror.toml": "", **dict.fromkeys(kernel_files.FILES, ""),
@@ -146,6 +147,8 @@ def test_paths_that_are_fixed_go() -> None:
     """Which lie in folders of the system's, beside others."""
     fixed = [example or path for path, example in EXAMPLES.items() if (example or path).startswith("/")]
     patterns = [*_host_removal._SYSTEM, *kernel_files.FILES, _host_removal.CERTIFICATES, *(f"/etc/systemd/system/{one}" for one in _host_removal._UNITS)]
+    # With the services' units: _host_removal.units.
+    patterns.append(f"{_green.DIRECTORY}/{_green.unit_of('*')}")
     assert [path for path in fixed if not any(fnmatch.fnmatch(path, pattern) for pattern in patterns)] == []
 
 
