@@ -543,7 +543,7 @@ hosts:
               description: Why it does not fit on the host; empty if it fits.
               type: str
             service:
-              description: Keys of the service with other values in this unit; null if it does not fit, or if O(model_service_update_strategy) is V(recreate).
+              description: Keys of the service with other values in this unit; null if it does not fit, or if C(model_service_update_strategy) is V(recreate).
               type: dict
         memory:
           description: Estimate for the GPU with the least free memory; null if too little is known.

@@ -217,7 +217,7 @@ class Green:
     gpus: list[Any] = doc("GPUs by index, or UUIDs of MIG slices; empty for an engine on CPUs, or if it does not fit.")
     why: str = doc("Why it does not fit on the host; empty if it fits.")
     service: Optional[dict[str, Any]] = doc(
-        "Keys of the service with other values in this unit; null if it does not fit, or if O(model_service_update_strategy) is V(recreate)."
+        "Keys of the service with other values in this unit; null if it does not fit, or if C(model_service_update_strategy) is V(recreate)."
     )
 
 
