@@ -15,6 +15,14 @@ def green_services(services: t.Sequence[Service]) -> list[dict[str, t.Any]]:
     return [{**service, **service["green"]["service"]} for service in services if (service.get("green") or {}).get("service")]
 
 
+def green_units(services: t.Sequence[Service]) -> list[str]:
+    """Return the temporary units that deployed services may have. Multi-node services have none."""
+    # Imported here: Ansible loads all filters of a collection for each task that uses any of them.
+    from ansible_collections.inferops.gpu.plugins.module_utils import _green
+
+    return [_green.unit_of(service["name"]) for service in services if not service["multi_node"]]
+
+
 def green_report(errors: t.Mapping[str, str], services: t.Sequence[Service]) -> str:
     """Return the report on new engines that failed beside the old one; empty if none did."""
     planned = {service["name"]: service for service in services}
@@ -28,4 +36,4 @@ class FilterModule:
     """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"green_services": green_services, "green_report": green_report}
+        return {"green_services": green_services, "green_units": green_units, "green_report": green_report}

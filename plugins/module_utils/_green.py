@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import os
-import typing as t
 
 from . import _host, _safe_paths, _systemd
 from .drain import redirect
@@ -76,13 +75,13 @@ def stop(unit: str) -> None:
         raise RuntimeError(f"Connections are still redirected to {unit}: {'; '.join(dict.fromkeys(errors))}")
 
 
-def remove(unit: str, further: t.Sequence[str] = ()) -> None:
-    """Stop it, and remove its files and its caches. Raises RuntimeError, OSError."""
+def remove(unit: str) -> None:
+    """Stop it, and remove its caches and its files. Raises RuntimeError, OSError."""
     found = _systemd.show(unit, "LoadState", "WorkingDirectory")
+    # The service's cache, in which the unit has its own.
+    caches = [cache_of(found["WorkingDirectory"])] if found["WorkingDirectory"].startswith("/") else []
     if found["LoadState"] != "not-found":
-        # The service's cache, in which the unit has its own.
-        further = [*further, *([cache_of(found["WorkingDirectory"])] if found["WorkingDirectory"].startswith("/") else [])]
         stop(unit)
-    for path in (*dict.fromkeys(further), *files(unit)):
+    for path in (*caches, *files(unit)):
         _safe_paths.remove(path)
     _systemd.systemctl("daemon-reload")

@@ -41,9 +41,6 @@ options:
   target:
     description: For V(started) and V(switched), the port of the unit.
     type: int
-  cache_dir:
-    description: For V(absent), the directory of the services' caches. Those of the unit are removed.
-    type: path
 extends_documentation_fragment:
   - inferops.gpu.attributes
   - inferops.gpu.attributes.internal
@@ -96,7 +93,6 @@ def main() -> None:
             "port": {"type": "int"},
             "address": {"type": "str"},
             "target": {"type": "int"},
-            "cache_dir": {"type": "path"},
         },
         required_if=[("state", "started", ["environment", "account", "port", "address", "target"]), ("state", "switched", ["port", "address", "target"])],
         supports_check_mode=True,
@@ -196,10 +192,9 @@ def no_redirect(given: Given, errors: t.Sequence[str]) -> str:
     )
 
 
-def remove(unit: str, given: Given) -> None:
-    """Stop the unit and remove its files, the caches first. Raises RuntimeError, OSError."""
-    cache = [_green.cache_of(os.path.join(given["cache_dir"], _green.service_of(unit)))] if given["cache_dir"] else []
-    _green.remove(unit, cache)
+def remove(unit: str, _given: Given) -> None:
+    """Stop the unit and remove its caches and files. Raises RuntimeError, OSError."""
+    _green.remove(unit)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ class Lab:
 
     def show(self, unit: str, *names: str) -> dict[str, str]:
         load, active = self.states.get(unit, ["not-found", "inactive"])
-        return {**dict.fromkeys(names, ""), "LoadState": load, "ActiveState": active, "MainPID": self.process, "NeedDaemonReload": "no"}
+        return {**dict.fromkeys(names, ""), "LoadState": load, "ActiveState": active, "MainPID": self.process, "NeedDaemonReload": "no",
+                "WorkingDirectory": str(self.base / "cache" / "a") if unit == GREEN else ""}
 
     def systemctl(self, *arguments: str) -> str:
         """systemd forgets a unit that does not run and has not failed."""
@@ -127,8 +128,8 @@ def test_it_goes_with_all_of_its_files(lab: Lab) -> None:
     lab.runs()
     cache = lab.base / "cache" / "a" / "green" / "vllm"
     cache.mkdir(parents=True)
-    assert lab.play("absent", cache_dir=str(lab.base / "cache"), _ansible_check_mode=True)["changed"] and lab.unit.exists() and lab.calls == []
-    result = lab.play("absent", cache_dir=str(lab.base / "cache"))
+    assert lab.play("absent", _ansible_check_mode=True)["changed"] and lab.unit.exists() and lab.calls == []
+    result = lab.play("absent")
     assert (result["units"], result["kept"]) == ([GREEN], []) and lab.calls == [f"stop {GREEN}", "daemon-reload"]
     assert [path.name for path in lab.base.rglob("*") if "green" in path.name] == [] and (lab.base / "cache" / "a").is_dir()
     assert _green.files(GREEN)[-1] == str(lab.unit)
@@ -205,14 +206,3 @@ def test_a_redirect_that_does_not_end_is_an_error(lab: Lab, monkeypatch: pytest.
     lab.runs()
     result = lab.play("absent")
     assert result["failed"] and "still redirected" in result["msg"] and "has the lock" in result["msg"] and lab.unit.exists()
-
-
-def test_its_caches_are_found_without_the_plan(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for stop.yml, which has none."""
-    cache = lab.base / "cache" / "a" / "green"
-    cache.mkdir(parents=True)
-    show = lab.show
-    monkeypatch.setattr(_systemd, "show", lambda unit, *names: {**show(unit, *names), "WorkingDirectory": str(cache.parent)})
-    lab.runs()
-    _service.Service(BLUE, str(lab.base / "a.env"), None, "present").remove_green()
-    assert not cache.exists() and cache.parent.exists()

@@ -17,8 +17,8 @@ from typing import Any
 
 import ansible_runs
 import pytest
+from stand_ins import collection
 
-ROOT = Path(__file__).resolve().parents[4]
 
 # The run's folder has script.json, with the behaviours of each service, and log.
 SHARED = '''
@@ -132,30 +132,7 @@ echo "active? $unit" >> "$STAND_IN/log"
 @pytest.fixture(scope="module")
 def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collection that is the checkout, except for the stand-ins and the unit's template."""
-    folder = tmp_path_factory.mktemp("collections")
-    here = folder / "ansible_collections" / "inferops" / "gpu"
-    actions = here / "plugins" / "action"
-    actions.mkdir(parents=True)
-    for path in (ROOT / "plugins" / "action").glob("*.py"):
-        if path.stem not in STAND_INS:
-            (actions / path.name).symlink_to(path)
-    for name, text in STAND_INS.items():
-        (actions / f"{name}.py").write_text(text, encoding="utf-8")
-    for path in (ROOT / "plugins").iterdir():
-        if path.name != "action":
-            (here / "plugins" / path.name).symlink_to(path)
-    role = here / "roles" / "model_service"
-    (role / "templates").mkdir(parents=True)
-    (role / "templates" / "service.j2").write_text("{{ item.unit }} {{ item.port }} {{ item.environment_file }}\n", encoding="utf-8")
-    for path in (ROOT / "roles" / "model_service").iterdir():
-        if path.name != "templates":
-            (role / path.name).symlink_to(path)
-    for path in (ROOT / "roles").iterdir():
-        if path.name != "model_service":
-            (here / "roles" / path.name).symlink_to(path)
-    for name in ("meta", "galaxy.yml"):
-        (here / name).symlink_to(ROOT / name)
-    return folder
+    return collection(tmp_path_factory.mktemp("collections"), STAND_INS, "{{ item.unit }} {{ item.port }} {{ item.environment_file }}\n")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,8 +15,8 @@ from typing import Any
 import ansible_runs
 import pytest
 import yaml
+from stand_ins import collection
 
-ROOT = Path(__file__).resolve().parents[4]
 
 # The stand-ins are actions, which need no process of their own. The run's folder has script.json, with the behaviours of each service, and log. A service
 # takes its next behaviour when it has gone back or was restarted.
@@ -127,20 +127,7 @@ STAND_INS = {
 @pytest.fixture(scope="module")
 def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collection that is the checkout, except for the stand-ins."""
-    folder = tmp_path_factory.mktemp("collections")
-    here = folder / "ansible_collections" / "inferops" / "gpu"
-    actions = here / "plugins" / "action"
-    actions.mkdir(parents=True)
-    for path in (ROOT / "plugins" / "action").glob("*.py"):
-        (actions / (f"real_{path.name}" if path.stem in STAND_INS else path.name)).symlink_to(path)
-    for name, text in STAND_INS.items():
-        (actions / f"{name}.py").write_text(text, encoding="utf-8")
-    for path in (ROOT / "plugins").iterdir():
-        if path.name != "action":
-            (here / "plugins" / path.name).symlink_to(path)
-    for name in ("roles", "meta", "galaxy.yml"):
-        (here / name).symlink_to(ROOT / name)
-    return folder
+    return collection(tmp_path_factory.mktemp("collections"), STAND_INS)
 
 
 def service(name: str, nodes: tuple[str, ...] = ()) -> dict[str, Any]:

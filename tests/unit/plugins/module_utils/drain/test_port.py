@@ -5,32 +5,21 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils.drain import port as filtered
+from packet_filter import Chain
 
 UNIT = "vllm-a.service"
 
 
-class Tables:
-    """The rules of INPUT of both families, and what has been called."""
+class Tables(Chain):
+    """The rules of INPUT of both families."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: str = "") -> None:
-        self.rules: dict[str, list[list[str]]] = {"iptables": [], "ip6tables": []}
-        self.fails = fails
+        super().__init__("INPUT", fails)
         monkeypatch.setattr(filtered, "run", self.run)
 
-    def run(self, command: str, action: str, *arguments: str) -> str:
-        rules, (chain, *rest) = self.rules[command], arguments
-        assert chain == "INPUT"
-        if command == self.fails:
-            return f"{command}: not found"
-        if action == "--insert":
-            assert rest.pop(0) == "1"
-            rules.insert(0, rest)
-            return ""
-        if rest not in rules:
-            return "Bad rule"
-        if action == "--delete":
-            rules.remove(rest)
-        return ""
+    def run(self, command: str, *arguments: str) -> str:
+        error = self.apply(command, *arguments)
+        return f"{command}: {error}" if error else ""
 
 
 def test_a_port_is_closed_once_for_both_families(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,43 +7,29 @@ import shlex
 
 import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils.drain import port as filtered, redirect
+from packet_filter import Chain
 
 UNIT = "inferops-green-a.service"
 
 
-class Tables:
+class Tables(Chain):
     """The rules of PREROUTING of both families."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: str = "") -> None:
-        self.rules: dict[str, list[list[str]]] = {"iptables": [], "ip6tables": []}
-        self.fails = fails
+        super().__init__("PREROUTING", fails)
         monkeypatch.setattr(filtered, "output", self.output)
         monkeypatch.setattr(redirect.shutil, "which", lambda name: "/usr/sbin/" + name)
 
     def output(self, command: str, *arguments: str) -> tuple[str, str]:
-        """What it prints, and its error. It lists rules as iptables does: with short options, and quoted comments."""
-        if arguments[2:] != ("--list-rules", "PREROUTING"):
-            return "", self.run(command, *arguments)
+        """What it prints, and its error. It lists rules as iptables does, with quoted comments."""
+        table, name, action, *rest = arguments
+        assert (table, name) == ("--table", "nat")
+        if action != "--list-rules":
+            return "", self.apply(command, action, *rest)
         if command == self.fails:
             return "", "not found"
         lines = [" ".join(shlex.quote(word).replace("'", '"') for word in ("-A", "PREROUTING", *rule)) for rule in self.rules[command]]
         return "-P PREROUTING ACCEPT\n" + "".join(f"{line}\n" for line in lines), ""
-
-    def run(self, command: str, *arguments: str) -> str:
-        table, name, action, chain, *rest = arguments
-        assert (table, name, chain) == ("--table", "nat", "PREROUTING")
-        rules = self.rules[command]
-        if command == self.fails:
-            return "not found"
-        if action == "--insert":
-            assert rest.pop(0) == "1"
-            rules.insert(0, rest)
-            return ""
-        if rest not in rules:
-            return "Bad rule"
-        if action == "--delete":
-            rules.remove(rest)
-        return ""
 
 
 def test_the_rule_redirects_new_connections_to_the_hosts_own_addresses() -> None:
