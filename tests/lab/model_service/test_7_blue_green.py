@@ -7,11 +7,12 @@ Without a load balancer: the clients talk to the service's own port. The client 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from engine_misbehaviour import misbehaving
-from lab import Play, Unit, wait_until
+from lab import Play, Scenario, Unit, wait_until
 from services import kept
 from streams import load
 from testinfra.host import Host
@@ -129,6 +130,18 @@ def test_a_run_that_was_killed_and_taken_back(
     # The run may have come so far that it had written the service's files.
     assert "--max-model-len=512" in unit.show("ExecStart")
     assert left(host, service) == []
+
+
+def test_a_restart_ends_an_update_that_was_killed(
+    host: Host, play: Callable[..., Play], killed_play: Callable[..., str], scenario: Scenario, service: dict[str, Any], unit: Unit
+) -> None:
+    """Clients reach the service itself again, not the new engine."""
+    killed_play(lambda: "inferops: redirect" in redirects(host), "connections are redirected", variables=changed(service, max_model_len=256))
+    done = play(variables={"restart_service": service["name"]}, scenario=replace(scenario, playbook="playbooks/restart.yml"))
+    assert done.status == 0, done.output[-3000:]
+    assert left(host, service) == [] and host.run("systemctl is-active %s", unit.name).rc == 0
+    done = play(variables=changed(service, max_model_len=512))
+    assert done.status == 0, done.output[-3000:]
 
 
 def test_the_strategy_ends(host: Host, play: Callable[..., Play], service: dict[str, Any], unit: Unit) -> None:
