@@ -34,6 +34,7 @@ ON_THE_CONTROLLER = {
     ("playbooks/tasks/write_status.yml", "ansible.builtin.copy"),
     ("playbooks/tasks/write_drift.yml", "ansible.builtin.copy"),
     ("playbooks/doctor.yml", "ansible.builtin.copy"),
+    ("roles/model_service/tasks/blue_green_service.yml", "ansible.builtin.wait_for"),
     ("roles/verify/tasks/query.yml", "inferops.gpu.api_check"),
 }
 KEYWORDS = {"name", "when", "register", "vars", "loop", "loop_control", "tags", "become", "delegate_to", "run_once", "connection", "check_mode", "no_log"}
