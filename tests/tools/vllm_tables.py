@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Writes readings of vLLM (tests/tools/vllm_types.py) into the plan's tables, roles/plan/files/vllm_types.json and vllm_flags.json.
+"""Writes readings of vLLM (tests/tools/vllm_types.py, vllm_registry.py) into the plan's tables, roles/plan/files/vllm_types.json and vllm_flags.json.
 
     python tests/tools/vllm_tables.py READING...
 
-A reading replaces the tables' values for its version. The values for other versions do not change.
+A reading replaces the tables' values for its version, in the sections that it has. The values for other versions do not change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 
 FILES = Path(__file__).resolve().parents[2] / "roles" / "plan" / "files"
 # The sections of the table of flags, with their names in a reading.
-SECTIONS = {"flags": "options", "tool_call_parsers": "tool_call_parsers", "reasoning_parsers": "reasoning_parsers", "environment": "environment"}
+SECTIONS = {
+    "flags": "options", "tool_call_parsers": "tool_call_parsers", "reasoning_parsers": "reasoning_parsers", "environment": "environment", "models": "models"
+}
 
 
 def order(version: str) -> tuple[int, ...]:
@@ -26,6 +28,8 @@ def order(version: str) -> tuple[int, ...]:
 
 def with_types(table: dict[str, Any], reading: dict[str, Any]) -> dict[str, Any]:
     """The table of types with a reading in it."""
+    if "flags" not in reading:
+        return table
     versions = {**table["versions"], reading["version"]: reading["flags"]}
     return {**table, "versions": {version: versions[version] for version in sorted(versions, key=order)}}
 
@@ -36,8 +40,10 @@ def with_flags(table: dict[str, Any], reading: dict[str, Any]) -> dict[str, Any]
     versions = sorted({*table["versions"], mine}, key=order)
     made: dict[str, Any] = {**table, "versions": versions}
     for section, key in SECTIONS.items():
-        having = {name: versions_of(span, table["versions"]) - {mine} for name, span in table[section].items()}
-        for name in reading[key]:
+        # What a reading does not have stays as it is; versions that are new are missing in it until another reading has them.
+        replaced = {mine} if key in reading else set()
+        having = {name: versions_of(span, table["versions"]) - replaced for name, span in table.get(section, {}).items()}
+        for name in reading.get(key, ()):
             having.setdefault(name, set()).add(mine)
         made[section] = {name: range_of(having[name], versions) for name in sorted(having) if having[name]}
     return made
@@ -71,7 +77,7 @@ def flags_text(table: dict[str, Any]) -> str:
     versions = ",\n".join(json.dumps(version) for version in table["versions"])
     parts = [f'"about": {json.dumps(table["about"])}', f'"versions": [\n{versions}\n]']
     for section in SECTIONS:
-        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(span)}" for name, span in table[section].items())
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(span)}" for name, span in table.get(section, {}).items())
         parts.append(f"{json.dumps(section)}: {{\n{lines}\n}}")
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
