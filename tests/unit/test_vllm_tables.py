@@ -37,6 +37,13 @@ def test_a_new_version_comes_after_the_others() -> None:
     assert made["tool_call_parsers"] == {"p": ["0.10.0", "0.10.0"]} and made["environment"] == {"V": ["0.3.0", "0.10.0"]}
 
 
+def test_a_reading_of_one_section() -> None:
+    """Leaves the others as they are."""
+    made = vllm_tables.with_flags(BEFORE, {"version": "0.2.0", "models": ["LlamaForCausalLM"]})
+    assert made == {**BEFORE, "models": {"LlamaForCausalLM": ["0.2.0", "0.2.0"]}}
+    assert vllm_tables.with_types({"versions": {}}, {"version": "0.2.0", "models": []}) == {"versions": {}}
+
+
 def test_a_version_is_read_again() -> None:
     """A reading takes the place of what was there of its version, and nothing else changes."""
     made = vllm_tables.with_flags(BEFORE, reading("0.2.0", "--gap"))

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Iterator, Union
 
 from .. import values
-from ..errors import PlanError, PlanWarning, did_you_mean, shown
+from ..errors import PlanError, PlanWarning, did_you_mean, one_line, shown
+from ..models import tasks
 from ..placement.draft import HostDraft
 from .base import check
+
+Finding = Union[PlanError, PlanWarning]
 
 
 @check(every_engine=True)
@@ -42,6 +45,27 @@ def vllm_version_supports_the_model(host: HostDraft) -> Iterator[PlanError]:
                 f"{entry.name} needs vLLM {least.text} or newer",
                 f"set vllm_version to {least.text} or newer, for the host or for this service",
             )
+
+
+@check(accept="model-class")
+def vllm_has_the_models_class(host: HostDraft) -> Iterator[Finding]:
+    """The chosen vLLM has the class that config.json names, where no catalogue entry says since when it serves the model.
+
+    Without it vLLM tries the implementation of the transformers that it is installed with, which for a class of a later vLLM is usually too old as well.
+    """
+    for draft in host.services:
+        name = tasks.class_of(draft.given.get("hf_overrides")) or (draft.entry.architecture.class_name if draft.entry is not None else "")
+        if not name or draft.entry is None or draft.entry.min_vllm is not None or draft.given.get("model_impl") not in (None, "auto", "vllm"):
+            continue
+        answer = host.flags.ask("models", name, draft.version)
+        if answer.state == "not yet":
+            why = f"vLLM {draft.version.text} does not have its class {name}: it is in vLLM since {answer.since}"
+            fix = f"set vllm_version to {answer.since} or newer, for the host or for this service"
+            yield PlanError(host.name, draft.label, "model", shown(draft.entry.repo), why, fix)
+        elif answer.state != "known":
+            until = f" since {answer.since}" if answer.state == "gone" else ""
+            what = f"vLLM {draft.version.text} has no class {one_line(name)} of its own{until}, which config.json of {draft.entry.repo} names"
+            yield PlanWarning(host.name, draft.label, f"{what}; it starts only if transformers' implementation serves, or a plugin in vllm_requirements does")
 
 
 @check(every_engine=True)

@@ -110,9 +110,14 @@ def is_pooler(given: Mapping[str, Any]) -> bool:
     return given.get("runner") == "pooling" or given.get("convert") in ("embed", "classify")
 
 
+def class_of(config: Any) -> str:
+    """The class that a config.json, or hf_overrides, names for the model; empty without one."""
+    classes = config.get("architectures") if isinstance(config, Mapping) else None
+    return classes[0] if isinstance(classes, (list, tuple)) and classes and isinstance(classes[0], str) else ""
+
+
 def _of_classes(config: Mapping[str, Any]) -> str:
-    classes = config.get("architectures")
-    name = classes[0] if isinstance(classes, (list, tuple)) and classes and isinstance(classes[0], str) else ""
+    name = class_of(config)
     for ending, task in (*_CLASSES.items(), *_SUFFIXES):
         if name.endswith(ending):
             return _one_or_many(config) if task == SCORE else task

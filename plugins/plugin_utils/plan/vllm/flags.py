@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Flags, parser names and environment variables of each vLLM version, from C(vllm_flags.json)."""
+"""Flags, parser names, environment variables and classes of models of each vLLM version, from C(vllm_flags.json)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, Literal, Mapping, Sequence
 from ..errors import nearest
 from ..versions import Version, parse
 
-Section = Literal["flags", "tool_call_parsers", "reasoning_parsers", "environment"]
+Section = Literal["flags", "tool_call_parsers", "reasoning_parsers", "environment", "models"]
+_SECTIONS: tuple[Section, ...] = ("flags", "tool_call_parsers", "reasoning_parsers", "environment", "models")
 State = Literal["known", "not yet", "gone", "unknown"]
 
 
@@ -28,10 +29,7 @@ class FlagTable:
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._versions = [_must_parse(text) for text in data["versions"]]
         self._basis: dict[Version, Version] = {}
-        self._spans = {
-            section: {name: _read_span(span) for name, span in data[section].items()}
-            for section in ("flags", "tool_call_parsers", "reasoning_parsers", "environment")
-        }
+        self._spans = {section: {name: _read_span(span) for name, span in data[section].items()} for section in _SECTIONS}
 
     @property
     def keys(self) -> frozenset[str]:

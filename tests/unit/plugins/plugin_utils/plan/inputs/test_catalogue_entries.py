@@ -182,6 +182,14 @@ def test_arguments_are_known_to_the_oldest_and_newest_vllm(served: list[Entry], 
                     assert flags.has("reasoning_parsers", given["reasoning_parser"], version), (entry.name, name, version.text)
 
 
+def test_vllm_has_the_class_of_every_entry(served: list[Entry], flags: FlagTable, flag_data: dict[str, Any]) -> None:
+    """The oldest that an entry names has it, and the newest."""
+    for entry in served:
+        for version in versions_of(entry, flags, flag_data["versions"][-1]):
+            if entry.architecture.class_name:
+                assert flags.ask("models", entry.architecture.class_name, version).state == "known", (entry.name, version.text)
+
+
 def counted_parameters(model: Architecture) -> int:
     """Parameters by the architecture: embeddings, attention and feed-forward layers. Norms, biases and routers are below a thousandth."""
     assert model.hidden_size and model.intermediate_size and model.num_layers and model.num_attention_heads and model.vocab_size and model.num_kv_heads

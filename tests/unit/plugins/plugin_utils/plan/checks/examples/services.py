@@ -68,6 +68,27 @@ EXAMPLES = [
         answers={"org/odd": Answer(problem="it has no config.json")},
     ),
     example("vllm-version-supports-the-model", one(service(vllm_version="0.9.2")), "set vllm_version to 0.10.0 or newer", one(service(vllm_version="0.32.0"))),
+    example(
+        "model-class",
+        one(service(model="org/new", revision=COMMIT, gpus=[0], vllm_version="0.15.1")),
+        "set vllm_version to 0.16.0 or newer",
+        one(service(model="org/new", revision=COMMIT, gpus=[0], vllm_version="0.16.0")),
+        answers={"org/new": Answer((("config.json", 5),), {"architectures": ["GlmMoeDsaForCausalLM"]})},
+    ),
+    *(
+        example(
+            "model-class",
+            one(service(model="org/new", revision=COMMIT, gpus=[0], **now)),
+            "it starts only if transformers' implementation serves",
+            one(service(model="org/new", revision=COMMIT, gpus=[0], **then)),
+            answers={"org/new": Answer((("config.json", 5),), {"architectures": [name]})},
+        )
+        for name, now, then in (
+            ("NobodysForCausalLM", {}, {"vllm_args": {"model_impl": "transformers"}}),
+            ("MotifForCausalLM", {"vllm_version": "0.12.0"}, {"vllm_version": "0.10.2"}),
+            ("Qwen3ForCausalLM", {"vllm_args": {"hf_overrides": {"architectures": ["NobodysForCausalLM"]}}}, {}),
+        )
+    ),
     example("revision-is-pinned", one(service(revision="main")), "pin the service's revision", one(service(revision=COMMIT))),
     example(
         "license-is-not-gated",
