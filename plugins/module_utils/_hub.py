@@ -48,6 +48,14 @@ class Hub:
 
     def open_json(self, url: str) -> tuple[t.Any, str | None]:
         """Return the JSON at a URL, and the URL of the next page from the answer, if any. Raises HubError."""
+        answer = self._get(url)
+        try:
+            return _http_client.parse_json(answer.body), next_page(answer.headers.get("Link", ""))
+        except ValueError as error:
+            raise HubError(f"no usable answer: it is not JSON: {_http_client.one_line(error, self.token)}") from error
+
+    def _get(self, url: str) -> _http_client.Answer:
+        """Return the answer at a URL. Raises HubError."""
         refused = _http_client.token_error(self.token)
         if refused:
             raise HubError(f"no request was sent: {refused} (weights_token)", gated=True)
@@ -59,10 +67,7 @@ class Hub:
             reason = answer.headers.get("X-Error-Message", "") or _http_client.REASONS.get(answer.status, "")
             missing = answer.status == 404 or answer.headers.get("X-Error-Code", "") in MISSING
             raise HubError(explain(answer.status, _http_client.one_line(reason, self.token), bool(self.token)), missing, answer.status in (401, 403))
-        try:
-            return _http_client.parse_json(answer.body), next_page(answer.headers.get("Link", ""))
-        except ValueError as error:
-            raise HubError(f"no usable answer: it is not JSON: {_http_client.one_line(error, self.token)}") from error
+        return answer
 
     def read_commit(self, repo: str, revision: str) -> str:
         """Return the commit of a revision of a repository; a commit is its own revision. Raises HubError."""
@@ -77,7 +82,17 @@ class Hub:
 
     def read_json_file(self, repo: str, commit: str, path: str) -> t.Any:
         """Return the contents of a JSON file of a commit. Raises HubError."""
-        return self.open_json(f"{self.endpoint}/{repo}/resolve/{commit}/{urllib.parse.quote(path)}")[0]
+        return self.open_json(self._address(repo, commit, path))[0]
+
+    def read_text_file(self, repo: str, commit: str, path: str) -> str:
+        """Return the contents of a text file of a commit. Raises HubError."""
+        try:
+            return self._get(self._address(repo, commit, path)).body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise HubError("no usable answer: it is not text") from error
+
+    def _address(self, repo: str, commit: str, path: str) -> str:
+        return f"{self.endpoint}/{repo}/resolve/{commit}/{urllib.parse.quote(path)}"
 
     def read_files(self, repo: str, commit: str, exclude: list[str], include: t.Sequence[str] = ()) -> list[dict[str, t.Any]]:
         """Return the wanted files of a commit: path, size in bytes, and sha256 (large files) or git_sha1 (small ones). Raises HubError."""

@@ -13,7 +13,7 @@ import tempfile
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Collection, Mapping
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _hub_answers
 from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
@@ -22,6 +22,8 @@ from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalog
 
 # Seconds for one answer: users wait for the plan.
 TIMEOUT_SECONDS = 5
+# Characters of a chat template. The longest known have about 20000.
+TEMPLATE_LENGTH = 200_000
 _AT_ONCE = 8
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -79,7 +81,8 @@ class Lookup:
             return kept
         files = tuple(hub.read_sizes(question.repo, commit))
         try:
-            answer = Answer(files, hub.read_json_file(question.repo, commit, "config.json"))
+            config = hub.read_json_file(question.repo, commit, "config.json")
+            answer = Answer(files, config, template_of(hub, question.repo, commit, {path for path, _size in files}))
         except HubError as error:
             # The sizes are known nevertheless.
             return Answer(files, problem=masked(f"its config.json cannot be read: {endpoint} answers {error}", hub.token, endpoint))
@@ -95,7 +98,8 @@ class Lookup:
         path = self._path(endpoint, repo, commit)
         try:
             kept = json.loads(path.read_text(encoding="utf-8")) if path else None
-            return Answer(tuple((_hub_answers.path(name), _hub_answers.size(size)) for name, size in kept["files"]), kept["config"]) if kept else None
+            files = tuple((_hub_answers.path(name), _hub_answers.size(size)) for name, size in kept["files"]) if kept else ()
+            return Answer(files, kept["config"], str(kept["template"])) if kept else None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             # Not cached, or invalid: the endpoint is queried instead.
             return None
@@ -105,7 +109,7 @@ class Lookup:
         path = self._path(endpoint, repo, commit)
         if path is None:
             return
-        text = json.dumps({"endpoint": endpoint, "repo": repo, "commit": commit, "files": answer.files, "config": answer.config})
+        text = json.dumps({"endpoint": endpoint, "repo": repo, "commit": commit, "files": answer.files, "config": answer.config, "template": answer.template})
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".keeping-")
@@ -115,6 +119,28 @@ class Lookup:
                 os.replace(scratch, path)
             except OSError:
                 os.unlink(scratch)
+
+
+def template_of(hub: Hub, repo: str, commit: str, paths: Collection[str]) -> str:
+    """The chat template of a commit, from its own file or the tokenizer's; empty without one, or when it cannot be read.
+
+    It only serves to propose parsers, so a plan goes on without it.
+    """
+    try:
+        if "chat_template.jinja" in paths:
+            found: Any = hub.read_text_file(repo, commit, "chat_template.jinja")
+        elif "tokenizer_config.json" in paths:
+            settings = hub.read_json_file(repo, commit, "tokenizer_config.json")
+            found = settings.get("chat_template") if isinstance(settings, Mapping) else ""
+        else:
+            return ""
+    except HubError:
+        return ""
+    if isinstance(found, list):
+        # Several templates by name; the one for tools has what parsers look for.
+        named = {part.get("name"): part.get("template") for part in found if isinstance(part, Mapping)}
+        found = named.get("tool_use") or named.get("default")
+    return found if isinstance(found, str) and len(found) <= TEMPLATE_LENGTH else ""
 
 
 def cache_folder(setting: Any) -> Path | None:

@@ -9,7 +9,8 @@ import re
 from typing import Iterator, Union
 
 from ..errors import PlanError, PlanWarning, shown
-from ..placement.draft import HostDraft
+from ..models import chat_templates, tasks
+from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm.flags import Section
 from .base import check
 
@@ -99,9 +100,43 @@ def parsers_match_the_model(host: HostDraft) -> Iterator[PlanWarning]:
             own, offered = draft.service.vllm_args.get(key), draft.offered.get(key)
             if own is None or own == offered or draft.entry is None or not isinstance(own, str) or not host.flags.has(section, own, draft.version):
                 continue
+            fitting = _fitting(draft, key)
+            if offered is None and fitting and own not in fitting:
+                what = f"vllm_args.{key} is {shown(own)}, and the chat template of {draft.entry.repo} has another format"
+                yield PlanWarning(host.name, draft.label, f"{what}: calls or reasoning stay in the text without an error; write {fitting[0]}")
+                continue
             if offered is None and (key == "reasoning_parser" or not draft.entry.sources):
                 # Another check reports models without reasoning. Of a model without a catalogue entry nothing is known.
                 continue
             default = f"has {offered}" if offered is not None else "has none"
             what = f"vllm_args.{key} is {shown(own)}, and the catalogue entry {draft.entry.name} {default}"
             yield PlanWarning(host.name, draft.label, f"{what}: the parser of another model loses calls or reasoning without an error; leave {key} out")
+
+
+@check(accept="parsers-off")
+def unknown_model_has_parsers(host: HostDraft) -> Iterator[PlanWarning]:
+    """A model without a catalogue entry has the parsers that its chat template asks for, or a null says that it has none."""
+    for draft in host.services:
+        for key, section, _plugin in _PARSERS:
+            fitting = _fitting(draft, key)
+            if not fitting or key in draft.given or key in draft.service.vllm_args or draft.entry is None:
+                continue
+            # Models of one class have the same parser more often than those of one format.
+            alike = {entry.arguments.get(key) for entry in host.catalogue.entries.values() if entry.architecture.class_name == draft.entry.architecture.class_name}
+            known = [name for name in fitting if host.flags.has(section, name, draft.version)]
+            name = next((name for name in known if name in alike), known[0] if known else fitting[0])
+            if key == "tool_call_parser":
+                off, setting = "tool calls are off: a request with tools gets an error", f"enable_auto_tool_choice: true, tool_call_parser: {name}"
+            else:
+                off, setting = "its reasoning stays in the content of the answers", f"reasoning_parser: {name}"
+            since = "" if known else f" (with vLLM {host.flags.ask(section, name, draft.version).since or 'of another version'})"
+            what = f"{draft.entry.repo} is not in the catalogue, and {off}. By its chat template the parser is {name}"
+            yield PlanWarning(host.name, draft.label, f"{what}: set vllm_args {{{setting}}}{since}, or {key}: null if it is to stay so")
+
+
+def _fitting(draft: ServiceDraft, key: str) -> tuple[str, ...]:
+    """Parsers for the chat template of a model without a catalogue entry; empty when nothing is known, or another template is used."""
+    template = draft.entry.template if draft.entry is not None else ""
+    if not template or "chat_template" in draft.given or draft.task not in (tasks.CHAT, tasks.AUTO):
+        return ()
+    return chat_templates.tool_parsers(template) if key == "tool_call_parser" else chat_templates.reasoning_parsers(template)

@@ -42,6 +42,7 @@ class Entry:
     - C(missing): of a model without an entry, why it is not available
     - C(unread): of a model without an entry, why too little is known about it
     - C(code_from): repository whose code its configuration needs
+    - C(template): of a model without an entry, its chat template
     """
 
     name: str
@@ -67,6 +68,7 @@ class Entry:
     missing: str = ""
     unread: str = ""
     code_from: str = ""
+    template: str = ""
 
     def arguments_of(self, version: Version) -> dict[str, Any]:
         """The entry's arguments for a version: C(arguments), overridden by those in C(arguments_before), the oldest last."""

@@ -36,12 +36,14 @@ class Question:
 class Answer:
     """Metadata from the first endpoint that has the repository.
 
-    C(files) are path and bytes of all its files and C(config) the contents of its config.json, None when unknown.
+    C(files) are path and bytes of all its files and C(config) the contents of its config.json, None when unknown. C(template) is its chat template,
+    empty without one or when unknown.
     C(missing) is why no endpoint has it, and C(problem) why too little is known, when an endpoint did not answer.
     """
 
     files: tuple[tuple[str, int], ...] | None = None
     config: Any = None
+    template: str = ""
     missing: str = ""
     problem: str = ""
 
@@ -109,6 +111,7 @@ def complete(entry: Entry, service: Service, settings: Settings, answers: Answer
         missing=answer.missing,
         unread=answer.problem or problem,
         code_from=code_from(answer.config),
+        template=answer.template,
     )
 
 

@@ -52,8 +52,8 @@ class Mirror:
         self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def put(self, repo: str, config: Any, weights: int, commit: str = COMMIT) -> None:
-        """A repository of a config.json (None for none, text as it is) and one file of weights, of which only the size is there."""
+    def put(self, repo: str, config: Any, weights: int, commit: str = COMMIT, more: dict[str, str | bytes] | None = None) -> None:
+        """A repository of a config.json (None for none, text as it is), one file of weights, of which only the size is there, and more files."""
         folder = self.folder / repo.replace("/", "--")
         (folder / commit).mkdir(parents=True)
         files = [{"path": "model.safetensors", "size": weights, "oid": "0" * 40}, {"path": "model.gguf", "size": 5, "oid": "0" * 40}]
@@ -61,6 +61,9 @@ class Mirror:
             text = config if isinstance(config, str) else json.dumps(config)
             (folder / commit / "config.json").write_text(text, encoding="utf-8")
             files.append({"path": "config.json", "size": len(text), "oid": "0" * 40})
+        for name, text in (more or {}).items():
+            (folder / commit / name).write_bytes(text.encode() if isinstance(text, str) else text)
+            files.append({"path": name, "size": len(text), "oid": "0" * 40})
         data = {"id": repo, "refs": {"main": commit}, "revisions": {commit: {"fingerprint": "", "files": files}}}
         (folder / "repo.json").write_text(json.dumps(data), encoding="utf-8")
 
@@ -89,6 +92,35 @@ def test_answer(mirror: Mirror, revision: str) -> None:
         answer = ask("org/known", *endpoints, revision=revision)
         assert answer.config == LLAMA and ("model.safetensors", 1000) in (answer.files or ())
         assert (answer.missing, answer.problem) == ("", "")
+
+
+TEMPLATE = "{% for tool in tools %}<tool_call>{{ tool | tojson }}{% endfor %}"
+NAMED = [{"name": "default", "template": "plain"}, {"name": "tool_use", "template": TEMPLATE}]
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({"chat_template.jinja": TEMPLATE, "tokenizer_config.json": '{"chat_template": "another"}'}, TEMPLATE),
+        ({"tokenizer_config.json": json.dumps({"chat_template": TEMPLATE})}, TEMPLATE),
+        ({"tokenizer_config.json": json.dumps({"chat_template": NAMED})}, TEMPLATE),
+        ({"tokenizer_config.json": json.dumps({"chat_template": NAMED[:1]})}, "plain"),
+        ({}, ""),
+        ({"tokenizer_config.json": "{}"}, ""),
+        ({"tokenizer_config.json": "[]"}, ""),
+        ({"tokenizer_config.json": '{"chat_template": [5, {"name": "default", "template": 7}]}'}, ""),
+        ({"tokenizer_config.json": "no json"}, ""),
+        ({"chat_template.jinja": b"\xff\xfe"}, ""),
+        ({"chat_template.jinja": "x" * 200_001}, ""),
+    ],
+)
+def test_chat_template(mirror: Mirror, tmp_path: Path, more: dict[str, str | bytes], found: str) -> None:
+    """From its own file or the tokenizer's. It is no problem when there is none, or one that cannot be used; and the cache has it."""
+    mirror.put("org/chat", LLAMA, 1000, more=more)
+    answer = ask("org/chat", mirror.endpoint, cache=tmp_path / "cache")
+    assert (answer.template, answer.problem) == (found, "") and answer.config == LLAMA
+    mirror.server.shutdown()
+    assert ask("org/chat", mirror.endpoint, cache=tmp_path / "cache") == answer
 
 
 def test_nowhere(mirror: Mirror) -> None:

@@ -16,6 +16,12 @@ ENTRY = {
 }
 
 
+# Chat templates with tool calls, and with reasoning that a switch turns off.
+HERMES = '{% for tool in tools %}{{ tool | tojson }}{% endfor %}<tool_call>{"name": ...}</tool_call>'
+THINKS = "{% if add_generation_prompt %}{% if enable_thinking is false %}<think></think>{% endif %}{% endif %}"
+HERMES_PARSER = {"enable_auto_tool_choice": True, "tool_call_parser": "hermes"}
+
+
 def mine(**keys: Any) -> dict[str, Any]:
     """A service of a model of the user's own catalogue."""
     return service(**{"model": "mine", "gpus": [0], **keys})
@@ -88,6 +94,28 @@ EXAMPLES = [
             ("MotifForCausalLM", {"vllm_version": "0.12.0"}, {"vllm_version": "0.10.2"}),
             ("Qwen3ForCausalLM", {"vllm_args": {"hf_overrides": {"architectures": ["NobodysForCausalLM"]}}}, {}),
         )
+    ),
+    *(
+        example(
+            "parsers-off",
+            one(service(model="org/new", revision=COMMIT, gpus=[0], vllm_args=now)),
+            says,
+            one(service(model="org/new", revision=COMMIT, gpus=[0], vllm_args=then)),
+            answers={"org/new": Answer((("config.json", 5),), {"architectures": [name]}, template)},
+        )
+        for name, template, now, says, then in (
+            ("Qwen3ForCausalLM", HERMES, {}, "enable_auto_tool_choice: true, tool_call_parser: hermes}", HERMES_PARSER),
+            ("Qwen3ForCausalLM", HERMES, {}, "or tool_call_parser: null", {"tool_call_parser": None}),
+            ("Qwen3ForCausalLM", THINKS, {}, "reasoning_parser: qwen3}", {"reasoning_parser": "qwen3"}),
+            ("NemotronHForCausalLM", THINKS, {}, "reasoning_parser: ", {"chat_template": "/srv/own.jinja"}),
+        )
+    ),
+    example(
+        "parser",
+        one(service(model="org/new", revision=COMMIT, gpus=[0], vllm_args={"enable_auto_tool_choice": True, "tool_call_parser": "mistral"})),
+        "write hermes",
+        one(service(model="org/new", revision=COMMIT, gpus=[0], vllm_args=HERMES_PARSER)),
+        answers={"org/new": Answer((("config.json", 5),), {"architectures": ["Qwen3ForCausalLM"]}, HERMES)},
     ),
     example("revision-is-pinned", one(service(revision="main")), "pin the service's revision", one(service(revision=COMMIT))),
     example(
