@@ -67,6 +67,10 @@ def small(config: dict[str, Any], layers: int) -> dict[str, Any]:
     made = {key: value for key, value in text.items() if key not in ("quantization_config", "compression_config", "auto_map", "block_configs")}
     made["architectures"] = [TEXT.get(name, name)]
     made["model_type"] = TYPES.get(made["architectures"][0], made["model_type"])
+    # Some classes turn the last layer into one with full attention.
+    kinds = made.get("layer_types") or []
+    while 0 < layers < len(kinds) and "full_attention" in kinds[layers:] and kinds[layers - 1] != "full_attention":
+        layers += 1
     made["num_hidden_layers"] = layers
     for key in LISTS:
         if key in made and made[key]:

@@ -64,6 +64,7 @@ class Architecture:
     - C(sliding_layers): how many of the C(num_layers) have a window of C(sliding_window) tokens
     - C(kv_groups): the layers with keys and values, where layers differ in more than the window
     - C(state_bytes): bytes that the other layers keep for each request (linear attention, state space models)
+    - C(state_layers): how many these layers are; there may be more without any cache
     - C(group_size): columns of a weight with one scale, in quantisation by groups
     - C(grouped_layers): layers quantised in groups, None for all of C(GROUPED_LAYERS)
     """
@@ -95,6 +96,7 @@ class Architecture:
     sliding_layers: int | None = None
     kv_groups: tuple[KvGroup, ...] | None = None
     state_bytes: int | None = None
+    state_layers: int | None = None
     max_position_embeddings: int | None = None
 
     @property
@@ -136,6 +138,8 @@ def _contradictions(model: Architecture) -> list[tuple[str, str, str]]:
             found.append((part, f"the model has only {model.num_layers} layers", "take both numbers from the model's config.json"))
     if model.num_layers and sum(group.layers for group in model.kv_groups or ()) > model.num_layers:
         found.append(("kv_groups", f"together they are more than the model's {model.num_layers} layers", "take both numbers from the model's config.json"))
+    if model.num_layers and model.state_layers and model.state_layers > model.num_layers:
+        found.append(("state_layers", f"the model has only {model.num_layers} layers", "take both numbers from the model's config.json"))
     if model.sliding_layers and not model.sliding_window:
         found.append(("sliding_layers", "the window of these layers is missing", "add sliding_window"))
     if model.quantization == "fp8-block" and model.weight_block_size is None:

@@ -179,8 +179,12 @@ def state_bytes(text: Mapping[str, Any], kinds: Sequence[str]) -> int:
 
     As in vLLM's MambaStateShapeCalculator: the last inputs of a convolution, in 16 bits, and the recurrent state.
     """
-    layers = len(kinds) if text.get("model_type") in _BOTH else list(kinds).count(STATE)
-    return layers * _state_of_layer(text)
+    return state_layers(text, kinds) * _state_of_layer(text)
+
+
+def state_layers(text: Mapping[str, Any], kinds: Sequence[str]) -> int:
+    """The number of layers that keep a state."""
+    return len(kinds) if text.get("model_type") in _BOTH else list(kinds).count(STATE)
 
 
 def _state_of_layer(text: Mapping[str, Any]) -> int:

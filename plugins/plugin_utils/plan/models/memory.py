@@ -7,6 +7,8 @@ docs/memory.md has the accuracy and the measurements. Formulas from vLLM name th
 
 from __future__ import annotations
 
+import math
+
 from dataclasses import dataclass, replace
 from typing import Sequence
 
@@ -96,6 +98,7 @@ class Estimate:
     - C(token): KV cache of each token in layers with full attention
     - C(window_token): KV cache of each token in layers with a C(window)
     - C(state): memory of each request, independent of its length
+    - C(block): tokens in a block of layers with full attention
     - C(cache_known): false when the cache sizes are unknown, and then 0
     - C(drafter): the draft model's part of C(weights)
     """
@@ -111,6 +114,7 @@ class Estimate:
     state: float = 0.0
     cache_known: bool = True
     drafter: int = 0
+    block: int = BLOCK
 
     @property
     def kv_room(self) -> int:
@@ -119,7 +123,7 @@ class Estimate:
 
     def kv_of(self, tokens: int) -> int:
         """KV cache of one request with this number of tokens, in whole blocks."""
-        whole = -(-tokens // BLOCK) * BLOCK
+        whole = _up(tokens, self.block)
         # One block more, since a window may begin within a block (v1/kv_cache_interface.py, SlidingWindowSpec).
         windowed = (-(-min(tokens, self.window) // BLOCK) + 1) * BLOCK if self.window_token else 0
         return int(whole * self.token + windowed * self.window_token + self.state)
@@ -202,12 +206,31 @@ def weights_of_stage(model: Architecture, parallel: Parallel, loaded: int, layer
 @dataclass(frozen=True)
 class Cache:
     """KV cache of a rank with all layers, in bytes: of each C(token) in layers with full attention, of each C(window_token) in layers with a C(window)
-    of tokens, and the C(state) of a request."""
+    of tokens, and the C(state) of a request. Layers with full attention have C(block) tokens in a block."""
 
     token: float
     window_token: float
     window: int
     state: float
+    block: int = BLOCK
+
+
+def _up(value: int, step: int) -> int:
+    """The next multiple of O(step)."""
+    return -(-value // step) * step
+
+
+def _padded(counts: Sequence[int]) -> list[int]:
+    """The layers of each kind (full attention, window, state) with those that vLLM adds, so that all groups of layers are of one size.
+
+    The size is the number of layers of the rarest kind, or of the most frequent one if that is less than half as many again
+    (v1/core/kv_cache_utils.py, _get_kv_cache_groups_uniform_page_size). A layout that packs pages of several sizes adds fewer.
+    """
+    there = [count for count in counts if count]
+    if len(there) < 2:
+        return list(counts)
+    size = max(there) if max(there) < 1.5 * min(there) else min(there)
+    return [_up(count, size) for count in counts]
 
 
 def cache_of(model: Architecture, parallel: Parallel, kv_dtype: str = "auto", windows: bool = True) -> Cache | None:
@@ -215,7 +238,7 @@ def cache_of(model: Architecture, parallel: Parallel, kv_dtype: str = "auto", wi
 
     Grouped query attention stores a key of head_dim and a value of value_dim elements for each KV head of the rank, at least one. MLA stores one
     latent vector and its rotary part, kv_lora_rank + qk_rope_head_dim elements, complete on each rank. Decode context parallel distributes the
-    tokens. States are divided among the tensor parallel ranks.
+    tokens. States are divided among the tensor parallel ranks. A state takes the place of one block, which is made as large as a state.
 
     :param windows: whether layers with a window store only the window (vLLM's hybrid KV cache manager)
     """
@@ -224,20 +247,39 @@ def cache_of(model: Architecture, parallel: Parallel, kv_dtype: str = "auto", wi
     if model.mla is not None:
         layer = _mla_layer(model.mla, _kv_element(model, kv_dtype), kv_dtype)
         layers = sum(group.layers for group in model.kv_groups) if model.kv_groups else model.num_layers
-        return None if layer is None or not layers else Cache(layers * layer / deal, 0.0, 0, state)
+        return None if layer is None or not layers else _grouped(Cache(layers * layer / deal, 0.0, 0, state), layers, 0, model.state_layers or 0)
     element, groups = _kv_element(model, kv_dtype), _groups(model)
     if element is None or groups is None:
         return None
     token = window_token = 0.0
-    window = 0
+    full = windowed = window = 0
     for group in groups:
         size = group.layers * max(1, group.num_kv_heads // parallel.tensor) * (group.head_dim + group.value_dim) * element / deal
         if group.sliding_window and windows:
             window_token += size
+            windowed += group.layers
             window = max(window, group.sliding_window)
         else:
             token += size
-    return Cache(token, window_token, window, state)
+            full += group.layers
+    return _grouped(Cache(token, window_token, window, state), full, windowed, model.state_layers or 0)
+
+
+def _grouped(cache: Cache, full: int, windowed: int, states: int) -> Cache:
+    """The cache with the layers that vLLM adds to it, and with states as large as blocks.
+
+    :param full, windowed, states: layers with full attention, with a window, and with a state
+    """
+    all_full, all_windowed, all_states = _padded((full, windowed, states))
+    block, state = BLOCK, cache.state
+    if full and states and state:
+        # Of one layer: bytes of a token, and of a state.
+        each, one = cache.token / full, state / states
+        block = _up(math.ceil(one / each), BLOCK)
+        state = all_states * block * each
+    return Cache(
+        cache.token * (all_full / full if full else 1), cache.window_token * (all_windowed / windowed if windowed else 1), cache.window, state, block
+    )
 
 
 def _mla_layer(mla: Mla, element: float | None, kv_dtype: str) -> float | None:
@@ -369,6 +411,7 @@ def estimates(
             # The window, and the tokens of a running batch.
             window=cache.window - 1 + tokens if cache and cache.window_token else 0,
             state=cache.state * cached / all_layers if cache else 0.0,
+            block=cache.block if cache else BLOCK,
             cache_known=cache is not None,
             kv_cache_bytes=demand.kv_cache_bytes,
         )

@@ -149,7 +149,7 @@ def _add_layers(facts: dict[str, Any], text: Mapping[str, Any], kinds: Sequence[
         return
     state = kv_layers.state_bytes(text, kinds)
     if state:
-        facts["state_bytes"] = state
+        facts.update(state_bytes=state, state_layers=kv_layers.state_layers(text, kinds))
     if "mla" in facts:
         # With MLA only the number of layers matters.
         full = kinds.count(kv_layers.FULL)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from pathlib import Path
 from typing import Any
@@ -93,16 +94,21 @@ EXAONE_4 = {
 }
 
 
-# Bytes of a token in layers that see all and in those with a window, and of the state of a request.
+def state(layers: int, one: int, token: int) -> int:
+    """Bytes of the states of a request: each as large as a block of tokens that it fits into. O(token) are bytes of a token in one layer."""
+    return layers * math.ceil(one / (16 * token)) * 16 * token
+
+
+# Bytes of a token in layers that see all and in those with a window, and of the state of a request, with the layers that vLLM adds.
 CASES: list[tuple[dict[str, Any], int, int, int]] = [
-    (GEMMA_3_27B, 10 * 16 * 256 * 2, 52 * 16 * 256 * 2, 0),
-    (GEMMA_3_4B, 5 * 4 * 512 * 2, 29 * 4 * 512 * 2, 0),
+    (GEMMA_3_27B, 10 * 16 * 256 * 2, 60 * 16 * 256 * 2, 0),
+    (GEMMA_3_4B, 5 * 4 * 512 * 2, 30 * 4 * 512 * 2, 0),
     (GEMMA_4_26B, 5 * 2 * 1024 * 2, 25 * 8 * 512 * 2, 0),
     (GEMMA_3N, 4 * 2 * 512 * 2, 16 * 2 * 512 * 2, 0),
-    (QWEN_3_5_27B, 16 * 4 * 512 * 2, 0, 48 * ((2 * 16 * 128 + 48 * 128) * 3 * 2 + 48 * 128 * 128 * 4)),
-    (NEMOTRON_3_NANO, 6 * 2 * 256 * 2, 0, 23 * ((64 * 64 + 2 * 8 * 128) * 3 * 2 + 64 * 64 * 128 * 4)),
-    (KIMI_LINEAR, 24 * 576 * 2, 0, 69 * (3 * 96 * 128 * 3 * 2 + 96 * 128 * 128 * 4)),
-    (MIMO_V2_FLASH, 9 * 4 * 320 * 2, 39 * 8 * 320 * 2, 0),
+    (QWEN_3_5_27B, 16 * 4 * 512 * 2, 0, state(48, (2 * 16 * 128 + 48 * 128) * 3 * 2 + 48 * 128 * 128 * 4, 4 * 512 * 2)),
+    (NEMOTRON_3_NANO, 6 * 2 * 256 * 2, 0, state(24, (64 * 64 + 2 * 8 * 128) * 3 * 2 + 64 * 64 * 128 * 4, 2 * 256 * 2)),
+    (KIMI_LINEAR, 24 * 576 * 2, 0, state(72, 3 * 96 * 128 * 3 * 2 + 96 * 128 * 128 * 4, 576 * 2)),
+    (MIMO_V2_FLASH, 9 * 4 * 320 * 2, 45 * 8 * 320 * 2, 0),
     (NEMOTRON_NAS, 49 * 8 * 256 * 2, 0, 0),
     (MINIMAX_M2, 62 * 8 * 256 * 2, 0, 0),
     (JAMBA, 4 * 8 * 256 * 2, 0, 0),
@@ -117,25 +123,25 @@ def test_cache(config: dict[str, Any], token: int, window_token: int, state: int
     model, problem = read_config(config, [], DEFAULTS)
     cache = cache_of(model, Parallel())
     assert problem == "" and cache is not None
-    assert (cache.token, cache.window_token, cache.state) == (token, window_token, state)
+    assert (cache.token, cache.window_token, cache.state) == pytest.approx((token, window_token, state))
     dealt = cache_of(model, Parallel(tensor=2))
-    assert dealt is not None and dealt.state == state / 2
+    assert dealt is not None and (dealt.state == pytest.approx(state / 2, rel=0.01) or cache.state == 0)
 
 
 def test_a_request_of_gemma_3() -> None:
-    """131,072 tokens on one GPU: 10 of 62 layers see all of them, the others a window and the batch under way."""
+    """131,072 tokens on one GPU: 10 of 62 layers see all of them, the others a window and the batch under way, and vLLM adds eight such layers."""
     model, _problem = read_config(GEMMA_3_27B, [("model.safetensors", 54_864_672_448)], DEFAULTS)
     found = estimate(model, Parallel(), Demand(131072, 0.8), H100, "NVIDIA H100 80GB HBM3")
     assert found is not None
-    assert found.kv_of(131072) / GIB == pytest.approx(13.7, abs=0.1)
+    assert found.kv_of(131072) / GIB == pytest.approx(14.3, abs=0.1)
     assert found.concurrency(131072) < 1
 
 
 def test_a_state_takes_its_room_of_each_request() -> None:
-    """However short the request is."""
+    """However short the request is: of 48 layers a state each, and of 16 layers one block, which is as large."""
     model, _problem = read_config(QWEN_3_5_27B, [("model.safetensors", 30 * 10**9)], DEFAULTS)
     found = estimate(model, Parallel(), Demand(4096, 0.9), H100)
-    assert found is not None and found.kv_of(16) == 48 * ((2 * 16 * 128 + 48 * 128) * 3 * 2 + 48 * 128 * 128 * 4) + 16 * 16 * 4 * 512 * 2
+    assert found is not None and found.kv_of(16) == 64 * 784 * 4 * 512 * 2 == found.kv_of(784) < found.kv_of(785)
 
 
 def test_how_a_repository_is_quantised_may_stand_elsewhere() -> None:
