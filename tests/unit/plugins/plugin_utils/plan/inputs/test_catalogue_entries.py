@@ -212,20 +212,22 @@ def test_parameters_follow_from_the_architecture(described: list[Entry]) -> None
 
 def test_sizes_follow_from_the_parameters(described: list[Entry]) -> None:
     """Loaded: two bytes a parameter, or one in FP8 and two for the embeddings, or half of one with its scale and two for what is not quantised. On the
-    disk: that, and layers for speculative decoding."""
+    disk: that, and layers for speculative decoding, or twice that, since vLLM loads 16 of 32 bits. NVIDIA's builds in 4 bits of models like Gemma leave all
+    of attention as it is."""
     for entry in described:
         model = entry.architecture
         assert model.parameters and model.weights_loaded_bytes and model.hidden_size and model.vocab_size and entry.bytes
         table = model.hidden_size * model.vocab_size
         tables = table if model.tie_word_embeddings else 2 * table
-        each = {"bf16": 2.0, "fp8": 1.0, "fp4": 0.53, "int4": 0.53}[model.dtype]
+        each = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "fp4": 0.53, "int4": 0.53}[model.dtype]
         least = each * (model.parameters - tables) + 2 * tables
         # A part of the layers is not quantised: attention, shared experts, vision.
-        most = 1.004 * least if model.dtype == "bf16" else 1.25 * least
+        most = {"bf16": 1.004, "fp16": 1.004, "fp8": 1.25}.get(model.dtype, 1.8) * least
         assert 0.999 * least <= model.weights_loaded_bytes <= most, entry.name
         # Some repositories hold tied embeddings twice.
         more = 0.05 * model.weights_loaded_bytes if model.mtp_layers else 2 * table if model.tie_word_embeddings else 0
-        assert model.weights_loaded_bytes <= entry.bytes <= model.weights_loaded_bytes + more, entry.name
+        in_32_bits = abs(entry.bytes / (2 * model.weights_loaded_bytes) - 1) < 0.01
+        assert model.weights_loaded_bytes <= entry.bytes <= model.weights_loaded_bytes + more or in_32_bits, entry.name
 
 
 def test_quantised_siblings(catalogue: Catalogue, served: list[Entry]) -> None:
