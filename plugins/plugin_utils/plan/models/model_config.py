@@ -23,7 +23,7 @@ _COUNTS: dict[str, tuple[str, ...]] = {
     "head_dim": ("head_dim",),
     "vocab_size": ("vocab_size",),
     "num_experts": ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts"),
-    "experts_per_token": ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k"),
+    "experts_per_token": ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "top_k_experts"),
     "moe_intermediate_size": ("moe_intermediate_size",),
     "first_k_dense": ("first_k_dense_replace",),
     "shared_experts": ("n_shared_experts",),
@@ -188,7 +188,8 @@ def _add_context(facts: dict[str, Any], text: Mapping[str, Any]) -> None:
     if "max_position_embeddings" not in facts:
         return
     rope = text.get("rope_parameters") or text.get("rope_scaling")
-    if not isinstance(rope, Mapping):
+    # Gemma 3 states a length to which its factor is applied already.
+    if not isinstance(rope, Mapping) or "gemma3" in str(text.get("model_type")):
         return
     # Some models have one such dictionary for each kind of layer.
     parts = [part for part in rope.values() if isinstance(part, Mapping)] or [rope]

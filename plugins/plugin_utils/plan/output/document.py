@@ -258,8 +258,11 @@ def _thinking(draft: ServiceDraft) -> str:
 
 
 def _thinking_switch(draft: ServiceDraft) -> str:
-    """The argument of the chat template that turns the thinking of a hybrid model off; empty for other models."""
-    if draft.entry is None or draft.entry.thinking != "hybrid":
+    """The argument of the chat template that turns the thinking of a hybrid model off; empty for other models.
+
+    Mistral's own tokenizer has no template, and refuses a request with arguments for one.
+    """
+    if draft.entry is None or draft.entry.thinking != "hybrid" or draft.given.get("tokenizer_mode") == "mistral":
         return ""
     return draft.entry.thinking_switch or "enable_thinking"
 

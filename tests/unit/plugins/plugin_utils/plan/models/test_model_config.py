@@ -281,6 +281,18 @@ def test_experts_without_a_size_of_their_own() -> None:
     assert (found["num_experts"], found["experts_per_token"], found["moe_intermediate_size"]) == (8, 2, 14336)
 
 
+def test_experts_of_gemma_4() -> None:
+    """Its number of experts for a token has a name of its own, null in its models without experts."""
+    experts = {"num_experts": 128, "moe_intermediate_size": 704}
+    assert facts(LLAMA, **experts, top_k_experts=8)["experts_per_token"] == 8
+    assert "experts_per_token" not in facts(LLAMA, num_experts=None, top_k_experts=None)
+
+
+def test_context_of_gemma_3() -> None:
+    """It states its whole context, beside the factor that makes it."""
+    assert facts(LLAMA, model_type="gemma3_text", rope_scaling={"rope_type": "linear", "factor": 8.0})["max_position_embeddings"] == 131072
+
+
 def test_heads_without_groups() -> None:
     """As many keys and values as heads; of Falcon's old way nothing is said."""
     plain = {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"}

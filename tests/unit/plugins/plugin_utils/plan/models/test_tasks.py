@@ -102,10 +102,16 @@ def test_a_models_own_files_tell(config: Any, files: list[str], expected: str) -
 
 @pytest.mark.parametrize(
     ("model", "thinking", "switch"),
-    [("qwen3-8b", "hybrid", "enable_thinking"), ("deepseek-v3.1", "hybrid", "thinking"), ("qwq-32b", "always", ""), ("openai/gpt-oss-120b", "", "")],
+    [
+        ("qwen3-8b", "hybrid", "enable_thinking"),
+        ("deepseek-v3.1", "hybrid", "thinking"),
+        ("mistral-medium-3.5-128b", "hybrid", ""),
+        ("qwq-32b", "always", ""),
+        ("openai/gpt-oss-120b", "", ""),
+    ],
 )
 def test_how_a_model_thinks(plan_hosts: Any, plan: Any, model: str, thinking: str, switch: str) -> None:
-    """A hybrid's switch is its own; of a model that nobody knows nothing is said."""
+    """A hybrid's switch is its own, if its tokenizer takes one; of a model that nobody knows nothing is said."""
     found = plan(service(model=model, vllm_args={"reasoning_parser": "openai_gptoss"} if "gpt-oss" in model else {}))
     one = {row["name"]: row for row in found.hosts.get("gpu1", {}).get("services", [])}.get("qwen")
     assert one is not None, found.errors
