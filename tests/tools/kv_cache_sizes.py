@@ -104,7 +104,7 @@ def main(paths: list[str]) -> int:
     from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models import architecture, memory
     from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.models.parallel import Parallel
 
-    defaults = json.loads((ROOT / "roles" / "plan" / "files" / "transformers_defaults.json").read_text(encoding="utf-8"))
+    defaults = json.loads((ROOT / "roles" / "plan" / "files" / "transformers_defaults.json").read_text(encoding="utf-8"))["models"]
     failed = 0
     for path in paths:
         config = json.loads(Path(path).read_text(encoding="utf-8"))

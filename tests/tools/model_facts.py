@@ -65,11 +65,9 @@ def made(config: dict[str, Any]) -> Any:
 class Quantisation:
     """Which modules a configuration quantises, and the bytes of an element with its share of a scale."""
 
-    def __init__(self, config: dict[str, Any], separate: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any]) -> None:
         text = next((config[part] for part in ("text_config", "llm_config", "language_config") if isinstance(config.get(part), dict)), {})
         stated = config.get("quantization_config") or text.get("quantization_config") or config.get("compression_config") or {}
-        # NVIDIA's repositories have a file of their own.
-        stated = stated or {"quant_method": "modelopt", **separate.get("quantization", {})} if separate else stated
         self.method = str(stated.get("quant_method") or "")
         self.stated = stated
         self.left = [str(name) for key in ("modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers") for name in stated.get(key) or []]
@@ -88,7 +86,13 @@ class Quantisation:
             return 1.0 + (4 / (block[0] * block[1]) if block else 0.0)
         if self.method == "modelopt":
             kind = str(self.stated.get("quant_algo") or "").upper()
-            if kind == "NVFP4":
+            if kind == "MIXED_PRECISION":
+                # Layer by layer; one that is not named is not quantised. The experts of a layer are one module for transformers.
+                named = self.stated.get("quantized_layers") or {}
+                kind = next((str(way.get("quant_algo") or "").upper() for each, way in named.items() if f"{each}.".startswith(f"{name}.")), "")
+                if not kind:
+                    return 2.0
+            if kind.endswith("NVFP4"):
                 return 0.5 + 1 / 16
             if kind == "FP8":
                 return 1.0
@@ -101,6 +105,10 @@ class Quantisation:
 
     def leaves(self, name: str) -> bool:
         """Whether the configuration leaves a module as it is. A listed name means all that is below it."""
+        # Nemotron's repositories call "backbone" what transformers calls "model".
+        return any(self._names(each) for each in (name, re.sub(r"^model\.", "backbone.", name)))
+
+    def _names(self, name: str) -> bool:
         parts = name.split(".")
         if "lm_head" in parts or any(".".join(parts[:end]) in self.exact for end in range(1, len(parts) + 1)):
             return True
@@ -131,10 +139,13 @@ def main(paths: list[str]) -> int:
     warnings.filterwarnings("ignore")
     config = json.loads(Path(paths[0]).read_text(encoding="utf-8"))
     separate = json.loads(Path(paths[1]).read_text(encoding="utf-8")) if len(paths) > 1 else {}
-    defaults = json.loads((ROOT / "roles" / "plan" / "files" / "transformers_defaults.json").read_text(encoding="utf-8"))
+    defaults = json.loads((ROOT / "roles" / "plan" / "files" / "transformers_defaults.json").read_text(encoding="utf-8"))["models"]
+    if separate and not config.get("quantization_config"):
+        # NVIDIA's repositories have a file of their own about it.
+        config["quantization_config"] = {"quant_method": "modelopt", **separate["quantization"]}
     facts = plan_reader().facts_of(config, (), defaults)
     model = made(config)
-    found = counts(model, Quantisation(config, separate))
+    found = counts(model, Quantisation(config))
     facts.pop("weights_loaded_bytes", None)
     print(f"# made as {type(model).__name__}; parameters by part: {found['parts']}")
     layers, extra = facts.get("num_layers") or 1, facts.get("mtp_layers") or 0

@@ -89,6 +89,10 @@ def facts_of(
 
 def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The text part of config.json: multimodal models have a separate one."""
+    # Models that also speak have a part that thinks, with a text part of its own.
+    thinker = config.get("thinker_config")
+    if isinstance(thinker, Mapping) and "num_hidden_layers" not in config:
+        config = thinker
     for key in ("text_config", "llm_config", "language_config"):
         part = config.get(key)
         if isinstance(part, Mapping) and ("num_hidden_layers" in part or "num_hidden_layers" not in config):
@@ -240,9 +244,19 @@ def _quantised(config: Mapping[str, Any]) -> dict[str, Any]:
     if method == "mxfp4":
         return {"dtype": "fp4", "quantization": "mxfp4"}
     if method.startswith("modelopt"):
-        named = str(config.get("quant_algo") or "").upper()
-        return {"NVFP4": {"dtype": "fp4", "quantization": "nvfp4"}, "FP8": _fp8("tensor", None)}.get(named, {})
+        return _modelopt(config)
     return {}
+
+
+def _modelopt(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights in the formats of NVIDIA's ModelOpt. With several kinds of layers the experts have the smallest type, and are most of the weights."""
+    layers = config.get("quantized_layers")
+    named = {str(config.get("quant_algo") or "").upper()}
+    if named == {"MIXED_PRECISION"} and isinstance(layers, Mapping):
+        named = {str(layer.get("quant_algo") or "").upper() for layer in layers.values() if isinstance(layer, Mapping)}
+    if any(kind.endswith("NVFP4") for kind in named):
+        return {"dtype": "fp4", "quantization": "nvfp4"}
+    return _fp8("tensor", None) if named == {"FP8"} else {}
 
 
 def _compressed(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def task_of(named: str, engine: str, given: Mapping[str, Any], known: str, is_kn
         return CHAT
     found = of_arguments(given)
     if found:
-        return found
+        # A model that scores pairs also ranks, and the entry says which of the two it is for.
+        return known if (found, known) == (SCORE, RERANK) else found
     if is_pooler(given):
         return known if known in POOLERS else AUTO
     return known or (CHAT if is_known_to_chat else AUTO)

@@ -174,6 +174,12 @@ def compressed(**weights: Any) -> dict[str, Any]:
         ({"quant_method": "gptq", "bits": 8}, ("int8", "gptq")),
         ({"quant_method": "mxfp4"}, ("fp4", "mxfp4")),
         ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ("fp4", "nvfp4")),
+        ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {
+            "model.layers.0.linear_attn.out_proj": {"quant_algo": "FP8"}, "model.layers.0.mlp.experts.0.up_proj": {"quant_algo": "W4A16_NVFP4"},
+        }}, ("fp4", "nvfp4")),
+        ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {"a": {"quant_algo": "FP8"}, "b": 5}}, ("fp8", "fp8-tensor")),
+        ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {"a": {"quant_algo": "FP8"}, "b": {"quant_algo": "X"}}}, ("", "")),
+        ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"}, ("", "")),
         ({"quant_method": "something-new"}, ("", "")),
         ("nonsense", ("", "")),
     ],
@@ -272,6 +278,7 @@ def test_text_part_of_a_model_that_sees() -> None:
     """Its numbers count; the class stands outside, the type inside or outside."""
     outside = {"architectures": ["Gemma3ForConditionalGeneration"], "torch_dtype": "bfloat16", "vision_config": {"hidden_size": 1}}
     found = facts_of({**outside, "text_config": QWEN2})
+    assert facts_of({**outside, "thinker_config": {"text_config": QWEN2}}) == found
     assert (found["class"], found["hidden_size"], found["dtype"]) == ("Gemma3ForConditionalGeneration", 3584, "bf16")
 
 

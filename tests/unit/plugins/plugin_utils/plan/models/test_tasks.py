@@ -35,6 +35,11 @@ RERANKER = {"architectures": ["Qwen3ForSequenceClassification"], "is_original_qw
         # The user's word counts most.
         ({"model": "some/model", "task": "rerank", "vllm_args": {"runner": "pooling", "hf_overrides": RERANKER}}, "rerank"),
         ({"model": "some/model", "engine": "transformers"}, "chat"),
+        # What the entries of the catalogue are for, whatever class their own overrides name.
+        ({"model": "qwen3-reranker-0.6b"}, "rerank"),
+        ({"model": "qwen3-embedding-0.6b"}, "embedding"),
+        ({"model": "bge-reranker-v2-m3"}, "rerank"),
+        ({"model": "whisper-large-v3"}, "transcription"),
     ],
 )
 def test_task(plan: Any, keys: dict[str, Any], expected: str) -> None:
