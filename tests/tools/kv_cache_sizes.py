@@ -66,7 +66,7 @@ def small(config: dict[str, Any], layers: int) -> dict[str, Any]:
     text = next((config[part] for part in ("text_config", "llm_config", "language_config") if isinstance(config.get(part), dict)), config)
     made = {key: value for key, value in text.items() if key not in ("quantization_config", "compression_config", "auto_map", "block_configs")}
     made["architectures"] = [TEXT.get(name, name)]
-    made["model_type"] = TYPES.get(made["architectures"][0], made["model_type"])
+    made["model_type"] = TYPES.get(made["architectures"][0]) or made.get("model_type") or config["model_type"]
     # Some classes turn the last layer into one with full attention.
     kinds = made.get("layer_types") or []
     while 0 < layers < len(kinds) and "full_attention" in kinds[layers:] and kinds[layers - 1] != "full_attention":

@@ -39,7 +39,6 @@ RERANKER = {"architectures": ["Qwen3ForSequenceClassification"], "is_original_qw
         ({"model": "qwen3-reranker-0.6b"}, "rerank"),
         ({"model": "qwen3-embedding-0.6b"}, "embedding"),
         ({"model": "bge-reranker-v2-m3"}, "rerank"),
-        ({"model": "whisper-large-v3"}, "transcription"),
     ],
 )
 def test_task(plan: Any, keys: dict[str, Any], expected: str) -> None:
