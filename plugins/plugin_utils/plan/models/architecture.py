@@ -30,6 +30,7 @@ class Mla:
     """Multi-head latent attention: the KV cache has one compressed vector for each token and layer, shared by all heads.
 
     Sizes are numbers of elements. C(index_head_dim) is the size of the second, small cache of sparse attention (DeepSeek-V3.2), None without one.
+    C(index_layers) is how many layers have that cache, None for all: others read what the layer before them chose (GLM-5.2).
     """
 
     kv_lora_rank: int
@@ -38,6 +39,7 @@ class Mla:
     qk_nope_head_dim: int | None = None
     v_head_dim: int | None = None
     index_head_dim: int | None = None
+    index_layers: int | None = None
 
 
 @dataclass(frozen=True)

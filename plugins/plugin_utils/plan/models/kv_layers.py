@@ -174,6 +174,18 @@ def blocks_of(text: Mapping[str, Any], head_dim: int | None) -> list[dict[str, i
     return [{"layers": layers, "num_kv_heads": count, "head_dim": head_dim, "value_dim": head_dim} for count, layers in sorted(counted.items())]
 
 
+def index_layers(text: Mapping[str, Any], layers: int) -> int:
+    """How many layers of a sparse attention choose tokens themselves, and so keep an index; the others use the choice of one before them.
+
+    As in vLLM's DeepseekV2MLAAttention (model_executor/models/deepseek_v2.py).
+    """
+    pattern = text.get("index_topk_pattern")
+    if isinstance(pattern, (str, list, tuple)):
+        return layers - sum(choice == "S" for choice in pattern[:layers])
+    every, offset = _number(text.get("index_topk_freq")) or 1, text.get("index_skip_topk_offset", 2)
+    return sum(max(layer - offset + 1, 0) % every == 0 for layer in range(min(layers, _LAYERS))) if _is_number(offset) else layers
+
+
 def state_bytes(text: Mapping[str, Any], kinds: Sequence[str]) -> int:
     """Bytes that all state layers keep for one request, whole model; 0 when unknown.
 

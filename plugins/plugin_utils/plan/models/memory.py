@@ -222,9 +222,9 @@ def cache_of(model: Architecture, parallel: Parallel, kv_dtype: str = "auto", wi
     deal = parallel.decode_context * parallel.prefill_context
     state = (model.state_bytes or 0) / parallel.tensor
     if model.mla is not None:
-        layer = _mla_layer(model.mla, _kv_element(model, kv_dtype), kv_dtype)
         layers = sum(group.layers for group in model.kv_groups) if model.kv_groups else model.num_layers
-        return None if layer is None or not layers else Cache(layers * layer / deal, 0.0, 0, state)
+        token = _mla_token(model.mla, layers or 0, _kv_element(model, kv_dtype), kv_dtype)
+        return None if not token else Cache(token / deal, 0.0, 0, state)
     element, groups = _kv_element(model, kv_dtype), _groups(model)
     if element is None or groups is None:
         return None
@@ -240,12 +240,12 @@ def cache_of(model: Architecture, parallel: Parallel, kv_dtype: str = "auto", wi
     return Cache(token, window_token, window, state)
 
 
-def _mla_layer(mla: Mla, element: float | None, kv_dtype: str) -> float | None:
-    """Bytes of one token in one layer."""
-    index = (mla.index_head_dim or 0) * (1 + _INDEX_SCALE)
+def _mla_token(mla: Mla, layers: int, element: float | None, kv_dtype: str) -> float | None:
+    """Bytes of one token in this number of layers."""
+    index = (mla.index_head_dim or 0) * (1 + _INDEX_SCALE) * min(layers, mla.index_layers or layers)
     if kv_dtype == "fp8_ds_mla" or (index and kv_dtype.startswith("fp8")):
-        return _SPARSE_MLA_BYTES + index
-    return None if element is None else (mla.kv_lora_rank + mla.qk_rope_head_dim) * element + index
+        return layers * _SPARSE_MLA_BYTES + index
+    return None if element is None else layers * (mla.kv_lora_rank + mla.qk_rope_head_dim) * element + index
 
 
 def _groups(model: Architecture) -> tuple[KvGroup, ...] | None:

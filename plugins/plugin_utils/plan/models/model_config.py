@@ -128,6 +128,7 @@ def _add_attention(facts: dict[str, Any], text: Mapping[str, Any], every: int | 
         facts.pop("head_dim", None)
         if text.get("model_type") in _MLA_TYPES and _count(text["kv_lora_rank"]) and _count(text.get("qk_rope_head_dim")):
             facts["mla"] = {key: text[key] for key in _MLA if _count(text.get(key))}
+            _add_index_layers(facts, text)
         else:
             facts.pop("num_kv_heads", None)
             return
@@ -138,6 +139,13 @@ def _add_attention(facts: dict[str, Any], text: Mapping[str, Any], every: int | 
         return
     facts.setdefault("num_layers", len(kinds))
     _add_layers(facts, text, kinds)
+
+
+def _add_index_layers(facts: dict[str, Any], text: Mapping[str, Any]) -> None:
+    """Add how many layers have an index, where it is not every layer."""
+    layers = facts.get("num_layers")
+    if layers and "index_head_dim" in facts["mla"] and (own := kv_layers.index_layers(text, layers)) < layers:
+        facts["mla"]["index_layers"] = own
 
 
 def _add_layers(facts: dict[str, Any], text: Mapping[str, Any], kinds: Sequence[str]) -> None:

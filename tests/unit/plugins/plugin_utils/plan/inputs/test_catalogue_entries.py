@@ -320,11 +320,12 @@ def test_every_profile_can_be_planned_with_every_preset(plan_hosts: Callable[[li
 
 
 def test_profiles_of_several_hosts_have_room_for_their_context(served: list[Entry]) -> None:
-    """By the plan's estimate, which planning a single host cannot show."""
+    """By the plan's estimate, which planning a single host cannot show, with the type of KV cache that the entry or the profile sets."""
     for entry, profile, _ in profiles_of(served):
         if profile.nodes > 1:
+            kv_dtype = profile.arguments.get("kv_cache_dtype", entry.arguments.get("kv_cache_dtype", "auto"))
             tokens = profile.arguments.get("max_model_len", entry.architecture.max_position_embeddings)
             parallel = parallel_of(profile.arguments)
             assert parallel is not None
-            found = memory.estimate(entry.architecture, parallel, memory.Demand(tokens, 0.9), profile.gpu_memory_gib * GIB)
+            found = memory.estimate(entry.architecture, parallel, memory.Demand(tokens, 0.9, kv_dtype), profile.gpu_memory_gib * GIB)
             assert found is not None and found.short_of(tokens) <= 0, (entry.name, profile.name)

@@ -102,6 +102,13 @@ def test_sparse_attention_has_an_index(catalogue: Catalogue) -> None:
     assert a_token(model, Parallel(tensor=8), "fp8_ds_mla") == (656 + 132) * 61
 
 
+def test_layers_that_share_an_index_keep_none(catalogue: Catalogue) -> None:
+    """GLM-5.2: 21 of 78 layers have an indexer."""
+    model = catalogue.entries["glm-5.2-fp8"].architecture
+    assert a_token(model, Parallel(tensor=8), "fp8") == 656 * 78 + 132 * 21
+    assert a_token(model, Parallel(tensor=8)) == 1152 * 78 + 132 * 21
+
+
 @pytest.mark.parametrize("kv_dtype", ["nvfp4", "turboquant_4bit_nc", "no such type"])
 def test_unknown_kv_types_are_not_guessed(catalogue: Catalogue, kv_dtype: str) -> None:
     """No estimate rather than a wrong one."""

@@ -102,7 +102,7 @@ def test_a_models_own_files_tell(config: Any, files: list[str], expected: str) -
 
 @pytest.mark.parametrize(
     ("model", "thinking", "switch"),
-    [("qwen3-8b", "hybrid", "enable_thinking"), ("deepseek-v3.1", "hybrid", "thinking"), ("qwq-32b", "always", ""), ("openai/gpt-oss-120b", "", "")],
+    [("qwen3-8b", "hybrid", "enable_thinking"), ("deepseek-v3.1", "hybrid", "thinking"), ("qwq-32b", "always", ""), ("example-org/gpt-oss-120b", "", "")],
 )
 def test_how_a_model_thinks(plan_hosts: Any, plan: Any, model: str, thinking: str, switch: str) -> None:
     """A hybrid's switch is its own; of a model that nobody knows nothing is said."""
