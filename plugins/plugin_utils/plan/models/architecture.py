@@ -46,7 +46,8 @@ class Mla:
 class KvGroup:
     """Layers with the same KV cache: the number of C(layers), KV heads, and elements of a key (C(head_dim)) and of a value (C(value_dim)).
 
-    C(sliding_window) is their window in tokens, None for full attention. In models with MLA the sizes of C(Mla) apply instead.
+    C(sliding_window) is their window in tokens, None for full attention. In models with MLA the sizes of C(Mla) apply instead. C(index_dim) are elements
+    of a key of the index by which sparse attention chooses tokens (MiniMax-M3), None without one.
     """
 
     layers: int
@@ -54,6 +55,7 @@ class KvGroup:
     head_dim: int
     value_dim: int
     sliding_window: int | None = None
+    index_dim: int | None = None
 
 
 @dataclass(frozen=True)

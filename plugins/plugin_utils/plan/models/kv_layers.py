@@ -155,6 +155,18 @@ def groups_of(text: Mapping[str, Any], kinds: Sequence[str], kv_heads: int | Non
     return groups
 
 
+def index_groups(text: Mapping[str, Any], groups: Sequence[dict[str, int]]) -> list[dict[str, int]]:
+    """The groups with the index of MiniMax-M3's sparse attention, which some layers with full attention have (sparse_attention_config)."""
+    sparse = text.get("sparse_attention_config")
+    choosing = sparse.get("sparse_attention_freq") if isinstance(sparse, Mapping) and sparse.get("use_sparse_attention") is True else None
+    size = _number(sparse.get("sparse_index_dim")) if isinstance(sparse, Mapping) else None
+    if not isinstance(choosing, (list, tuple)) or not size or len(groups) != 1 or "sliding_window" in groups[0]:
+        return list(groups)
+    layers, sparse_layers = groups[0]["layers"], sum(chosen == 1 for chosen in choosing[: groups[0]["layers"]])
+    parts = [{**groups[0], "layers": layers - sparse_layers}, {**groups[0], "layers": sparse_layers, "index_dim": size}]
+    return [part for part in parts if part["layers"]]
+
+
 def blocks_of(text: Mapping[str, Any], head_dim: int | None) -> list[dict[str, int]] | None:
     """The groups of a model with different KV heads in each layer (Nemotron-NAS: block_configs). None when unknown."""
     blocks, heads = text.get("block_configs"), _number(text.get("num_attention_heads"))

@@ -51,6 +51,8 @@ _EXPANDED_TOKENS = 65536
 _SPARSE_MLA_BYTES = 656
 # Its indexer keeps a key of index_head_dim FP8 elements and one float scale for each 128 of them.
 _INDEX_SCALE = 4 / 128
+# MiniMax-M3's index keeps one key for all heads, whole on each rank, in BF16 whatever the cache's type (models/minimax_m3/common/indexer.py).
+_INDEX_BYTES = 2
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,8 @@ def cache_of(model: Architecture, parallel: Parallel, kv_dtype: str = "auto", wi
     token = window_token = 0.0
     window = 0
     for group in groups:
-        size = group.layers * max(1, group.num_kv_heads // parallel.tensor) * (group.head_dim + group.value_dim) * element / deal
+        keys_and_values = max(1, group.num_kv_heads // parallel.tensor) * (group.head_dim + group.value_dim) * element
+        size = group.layers * (keys_and_values + (group.index_dim or 0) * _INDEX_BYTES) / deal
         if group.sliding_window and windows:
             window_token += size
             window = max(window, group.sliding_window)

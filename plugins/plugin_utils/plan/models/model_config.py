@@ -171,8 +171,9 @@ def _add_layers(facts: dict[str, Any], text: Mapping[str, Any], kinds: Sequence[
     if groups is None:
         facts.pop("num_kv_heads", None)
         return
-    sizes = {(group["num_kv_heads"], group["head_dim"], group["value_dim"]) for group in groups}
-    if len(kinds) == facts["num_layers"] == sum(group["layers"] for group in groups) and sizes == {(facts["num_kv_heads"], head_dim, head_dim)}:
+    groups = kv_layers.index_groups(text, groups)
+    sizes = {(group["num_kv_heads"], group["head_dim"], group["value_dim"], group.get("index_dim")) for group in groups}
+    if len(kinds) == facts["num_layers"] == sum(group["layers"] for group in groups) and sizes == {(facts["num_kv_heads"], head_dim, head_dim, None)}:
         if sliding:
             facts.update(sliding_window=window, sliding_layers=sliding)
     else:

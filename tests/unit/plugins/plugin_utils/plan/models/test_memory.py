@@ -102,6 +102,13 @@ def test_sparse_attention_has_an_index(catalogue: Catalogue) -> None:
     assert a_token(model, Parallel(tensor=8), "fp8_ds_mla") == (656 + 132) * 61
 
 
+def test_an_index_beside_keys_and_values(catalogue: Catalogue) -> None:
+    """MiniMax-M3: a key of 128 elements in 16 bits in 57 of 60 layers, on every rank."""
+    model = catalogue.entries["minimax-m3"].architecture
+    assert a_token(model, Parallel(tensor=2)) == 60 * 2 * 2 * 128 * 2 + 57 * 128 * 2
+    assert a_token(model, Parallel(tensor=8), "fp8") == 60 * 2 * 128 + 57 * 128 * 2
+
+
 def test_layers_that_share_an_index_keep_none(catalogue: Catalogue) -> None:
     """GLM-5.2: 21 of 78 layers have an indexer."""
     model = catalogue.entries["glm-5.2-fp8"].architecture

@@ -310,6 +310,15 @@ def test_sparse_attention_has_an_indexer() -> None:
     assert facts(DEEPSEEK_V3, model_type="deepseek_v32", index_head_dim=128)["mla"]["index_head_dim"] == 128
 
 
+def test_sparse_attention_over_keys_and_values_has_an_index() -> None:
+    """MiniMax-M3: all layers but the first three."""
+    sparse = {"use_sparse_attention": True, "sparse_attention_freq": [0, 0, 0] + [1] * 29, "sparse_index_dim": 128}
+    layer = {"num_kv_heads": 8, "head_dim": 128, "value_dim": 128}
+    assert facts(LLAMA, sparse_attention_config=sparse)["kv_groups"] == [{"layers": 3, **layer}, {"layers": 29, **layer, "index_dim": 128}]
+    assert "kv_groups" not in facts(LLAMA, sparse_attention_config={**sparse, "use_sparse_attention": False})
+    assert "kv_groups" not in facts(LLAMA, sparse_attention_config={**sparse, "sparse_attention_freq": None})
+
+
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
