@@ -30,6 +30,7 @@ class Mla:
     """Multi-head latent attention: the KV cache has one compressed vector for each token and layer, shared by all heads.
 
     Sizes are numbers of elements. C(index_head_dim) is the size of the second, small cache of sparse attention (DeepSeek-V3.2), None without one.
+    C(index_layers) is how many layers have that cache, None for all: others read what the layer before them chose (GLM-5.2).
     """
 
     kv_lora_rank: int
@@ -38,13 +39,15 @@ class Mla:
     qk_nope_head_dim: int | None = None
     v_head_dim: int | None = None
     index_head_dim: int | None = None
+    index_layers: int | None = None
 
 
 @dataclass(frozen=True)
 class KvGroup:
     """Layers with the same KV cache: the number of C(layers), KV heads, and elements of a key (C(head_dim)) and of a value (C(value_dim)).
 
-    C(sliding_window) is their window in tokens, None for full attention. In models with MLA the sizes of C(Mla) apply instead.
+    C(sliding_window) is their window in tokens, None for full attention. In models with MLA the sizes of C(Mla) apply instead. C(index_dim) are elements
+    of a key of the index by which sparse attention chooses tokens (MiniMax-M3), None without one.
     """
 
     layers: int
@@ -52,6 +55,7 @@ class KvGroup:
     head_dim: int
     value_dim: int
     sliding_window: int | None = None
+    index_dim: int | None = None
 
 
 @dataclass(frozen=True)

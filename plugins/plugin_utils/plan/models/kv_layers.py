@@ -155,6 +155,18 @@ def groups_of(text: Mapping[str, Any], kinds: Sequence[str], kv_heads: int | Non
     return groups
 
 
+def index_groups(text: Mapping[str, Any], groups: Sequence[dict[str, int]]) -> list[dict[str, int]]:
+    """The groups with the index of MiniMax-M3's sparse attention, which some layers with full attention have (sparse_attention_config)."""
+    sparse = text.get("sparse_attention_config")
+    choosing = sparse.get("sparse_attention_freq") if isinstance(sparse, Mapping) and sparse.get("use_sparse_attention") is True else None
+    size = _number(sparse.get("sparse_index_dim")) if isinstance(sparse, Mapping) else None
+    if not isinstance(choosing, (list, tuple)) or not size or len(groups) != 1 or "sliding_window" in groups[0]:
+        return list(groups)
+    layers, sparse_layers = groups[0]["layers"], sum(chosen == 1 for chosen in choosing[: groups[0]["layers"]])
+    parts = [{**groups[0], "layers": layers - sparse_layers}, {**groups[0], "layers": sparse_layers, "index_dim": size}]
+    return [part for part in parts if part["layers"]]
+
+
 def blocks_of(text: Mapping[str, Any], head_dim: int | None) -> list[dict[str, int]] | None:
     """The groups of a model with different KV heads in each layer (Nemotron-NAS: block_configs). None when unknown."""
     blocks, heads = text.get("block_configs"), _number(text.get("num_attention_heads"))
@@ -172,6 +184,18 @@ def blocks_of(text: Mapping[str, Any], head_dim: int | None) -> list[dict[str, i
             return None
         counted[heads // shared_by] += 1
     return [{"layers": layers, "num_kv_heads": count, "head_dim": head_dim, "value_dim": head_dim} for count, layers in sorted(counted.items())]
+
+
+def index_layers(text: Mapping[str, Any], layers: int) -> int:
+    """How many layers of a sparse attention choose tokens themselves, and so keep an index; the others use the choice of one before them.
+
+    As in vLLM's DeepseekV2MLAAttention (model_executor/models/deepseek_v2.py).
+    """
+    pattern = text.get("index_topk_pattern")
+    if isinstance(pattern, (str, list, tuple)):
+        return layers - sum(choice == "S" for choice in pattern[:layers])
+    every, offset = _number(text.get("index_topk_freq")) or 1, text.get("index_skip_topk_offset", 2)
+    return sum(max(layer - offset + 1, 0) % every == 0 for layer in range(min(layers, _LAYERS))) if _is_number(offset) else layers
 
 
 def state_bytes(text: Mapping[str, Any], kinds: Sequence[str]) -> int:

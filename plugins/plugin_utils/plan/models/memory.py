@@ -53,6 +53,8 @@ _EXPANDED_TOKENS = 65536
 _SPARSE_MLA_BYTES = 656
 # Its indexer keeps a key of index_head_dim FP8 elements and one float scale for each 128 of them.
 _INDEX_SCALE = 4 / 128
+# MiniMax-M3's index keeps one key for all heads, whole on each rank, in BF16 whatever the cache's type (models/minimax_m3/common/indexer.py).
+_INDEX_BYTES = 2
 
 
 @dataclass(frozen=True)
@@ -245,16 +247,17 @@ def cache_of(model: Architecture, parallel: Parallel, kv_dtype: str = "auto", wi
     deal = parallel.decode_context * parallel.prefill_context
     state = (model.state_bytes or 0) / parallel.tensor
     if model.mla is not None:
-        layer = _mla_layer(model.mla, _kv_element(model, kv_dtype), kv_dtype)
         layers = sum(group.layers for group in model.kv_groups) if model.kv_groups else model.num_layers
-        return None if layer is None or not layers else _grouped(Cache(layers * layer / deal, 0.0, 0, state), layers, 0, model.state_layers or 0)
+        token = _mla_token(model.mla, layers or 0, _kv_element(model, kv_dtype), kv_dtype)
+        return None if not token else _grouped(Cache(token / deal, 0.0, 0, state), layers or 0, 0, model.state_layers or 0)
     element, groups = _kv_element(model, kv_dtype), _groups(model)
     if element is None or groups is None:
         return None
     token = window_token = 0.0
     full = windowed = window = 0
     for group in groups:
-        size = group.layers * max(1, group.num_kv_heads // parallel.tensor) * (group.head_dim + group.value_dim) * element / deal
+        keys_and_values = max(1, group.num_kv_heads // parallel.tensor) * (group.head_dim + group.value_dim) * element
+        size = group.layers * (keys_and_values + (group.index_dim or 0) * _INDEX_BYTES) / deal
         if group.sliding_window and windows:
             window_token += size
             windowed += group.layers
@@ -282,12 +285,12 @@ def _grouped(cache: Cache, full: int, windowed: int, states: int) -> Cache:
     )
 
 
-def _mla_layer(mla: Mla, element: float | None, kv_dtype: str) -> float | None:
-    """Bytes of one token in one layer."""
-    index = (mla.index_head_dim or 0) * (1 + _INDEX_SCALE)
+def _mla_token(mla: Mla, layers: int, element: float | None, kv_dtype: str) -> float | None:
+    """Bytes of one token in this number of layers."""
+    index = (mla.index_head_dim or 0) * (1 + _INDEX_SCALE) * min(layers, mla.index_layers or layers)
     if kv_dtype == "fp8_ds_mla" or (index and kv_dtype.startswith("fp8")):
-        return _SPARSE_MLA_BYTES + index
-    return None if element is None else (mla.kv_lora_rank + mla.qk_rope_head_dim) * element + index
+        return layers * _SPARSE_MLA_BYTES + index
+    return None if element is None else layers * (mla.kv_lora_rank + mla.qk_rope_head_dim) * element + index
 
 
 def _groups(model: Architecture) -> tuple[KvGroup, ...] | None:

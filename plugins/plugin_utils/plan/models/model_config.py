@@ -132,6 +132,7 @@ def _add_attention(facts: dict[str, Any], text: Mapping[str, Any], every: int | 
         facts.pop("head_dim", None)
         if text.get("model_type") in _MLA_TYPES and _count(text["kv_lora_rank"]) and _count(text.get("qk_rope_head_dim")):
             facts["mla"] = {key: text[key] for key in _MLA if _count(text.get(key))}
+            _add_index_layers(facts, text)
         else:
             facts.pop("num_kv_heads", None)
             return
@@ -142,6 +143,13 @@ def _add_attention(facts: dict[str, Any], text: Mapping[str, Any], every: int | 
         return
     facts.setdefault("num_layers", len(kinds))
     _add_layers(facts, text, kinds)
+
+
+def _add_index_layers(facts: dict[str, Any], text: Mapping[str, Any]) -> None:
+    """Add how many layers have an index, where it is not every layer."""
+    layers = facts.get("num_layers")
+    if layers and "index_head_dim" in facts["mla"] and (own := kv_layers.index_layers(text, layers)) < layers:
+        facts["mla"]["index_layers"] = own
 
 
 def _add_layers(facts: dict[str, Any], text: Mapping[str, Any], kinds: Sequence[str]) -> None:
@@ -167,8 +175,9 @@ def _add_layers(facts: dict[str, Any], text: Mapping[str, Any], kinds: Sequence[
     if groups is None:
         facts.pop("num_kv_heads", None)
         return
-    sizes = {(group["num_kv_heads"], group["head_dim"], group["value_dim"]) for group in groups}
-    if len(kinds) == facts["num_layers"] == sum(group["layers"] for group in groups) and sizes == {(facts["num_kv_heads"], head_dim, head_dim)}:
+    groups = kv_layers.index_groups(text, groups)
+    sizes = {(group["num_kv_heads"], group["head_dim"], group["value_dim"], group.get("index_dim")) for group in groups}
+    if len(kinds) == facts["num_layers"] == sum(group["layers"] for group in groups) and sizes == {(facts["num_kv_heads"], head_dim, head_dim, None)}:
         if sliding:
             facts.update(sliding_window=window, sliding_layers=sliding)
     else:

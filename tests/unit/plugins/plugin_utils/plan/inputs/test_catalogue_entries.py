@@ -258,14 +258,15 @@ def profiles_of(entries: list[Entry]) -> Iterator[tuple[Entry, Profile, dict[str
 
 
 def test_profiles_use_all_their_gpus(served: list[Entry]) -> None:
-    """Parallel sizes multiply to the GPUs, and the name says which and how many."""
+    """Parallel sizes multiply to the GPUs, and the name says which and how many. A second profile of the same GPUs, by data parallel, ends in C(-dp)."""
     for entry, profile, sizes in profiles_of(served):
         where = (entry.name, profile.name)
         assert sizes["tensor"] * sizes["pipeline"] * sizes["data"] == profile.gpus * profile.nodes, where
         assert "tensor_parallel_size" in profile.arguments and profile.gpu and profile.gpu_memory_gib, where
         kind = "".join(profile.gpu.lower().split()[:-1])
         hosts = f"{profile.nodes}x" if profile.nodes > 1 else ""
-        assert profile.name in (f"{hosts}{profile.gpus}x{kind}", f"{hosts}{profile.gpus}x{kind}-141"), where
+        plain = profile.name.removesuffix("-dp") if sizes["data"] > 1 else profile.name
+        assert plain in (f"{hosts}{profile.gpus}x{kind}", f"{hosts}{profile.gpus}x{kind}-141"), where
 
 
 def test_profiles_cut_evenly(served: list[Entry]) -> None:
@@ -338,11 +339,12 @@ def test_every_profile_can_be_planned_with_every_preset(plan_hosts: Callable[[li
 
 
 def test_profiles_of_several_hosts_have_room_for_their_context(served: list[Entry]) -> None:
-    """By the plan's estimate, which planning a single host cannot show."""
+    """By the plan's estimate, which planning a single host cannot show, with the type of KV cache that the entry or the profile sets."""
     for entry, profile, _ in profiles_of(served):
         if profile.nodes > 1:
+            kv_dtype = profile.arguments.get("kv_cache_dtype", entry.arguments.get("kv_cache_dtype", "auto"))
             tokens = profile.arguments.get("max_model_len", entry.architecture.max_position_embeddings)
             parallel = parallel_of(profile.arguments)
             assert parallel is not None
-            found = memory.estimate(entry.architecture, parallel, memory.Demand(tokens, 0.9), profile.gpu_memory_gib * GIB)
+            found = memory.estimate(entry.architecture, parallel, memory.Demand(tokens, 0.9, kv_dtype), profile.gpu_memory_gib * GIB)
             assert found is not None and found.short_of(tokens) <= 0, (entry.name, profile.name)

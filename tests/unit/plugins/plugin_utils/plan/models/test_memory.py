@@ -102,6 +102,20 @@ def test_sparse_attention_has_an_index(catalogue: Catalogue) -> None:
     assert a_token(model, Parallel(tensor=8), "fp8_ds_mla") == (656 + 132) * 61
 
 
+def test_an_index_beside_keys_and_values(catalogue: Catalogue) -> None:
+    """MiniMax-M3: a key of 128 elements in 16 bits in 57 of 60 layers, on every rank."""
+    model = catalogue.entries["minimax-m3"].architecture
+    assert a_token(model, Parallel(tensor=2)) == 60 * 2 * 2 * 128 * 2 + 57 * 128 * 2
+    assert a_token(model, Parallel(tensor=8), "fp8") == 60 * 2 * 128 + 57 * 128 * 2
+
+
+def test_layers_that_share_an_index_keep_none(catalogue: Catalogue) -> None:
+    """GLM-5.2: 21 of 78 layers have an indexer."""
+    model = catalogue.entries["glm-5.2-fp8"].architecture
+    assert a_token(model, Parallel(tensor=8), "fp8") == 656 * 78 + 132 * 21
+    assert a_token(model, Parallel(tensor=8)) == 1152 * 78 + 132 * 21
+
+
 @pytest.mark.parametrize("kv_dtype", ["nvfp4", "turboquant_4bit_nc", "no such type"])
 def test_unknown_kv_types_are_not_guessed(catalogue: Catalogue, kv_dtype: str) -> None:
     """No estimate rather than a wrong one."""

@@ -329,6 +329,33 @@ def test_sparse_attention_has_an_indexer() -> None:
     assert facts(DEEPSEEK_V3, model_type="deepseek_v32", index_head_dim=128)["mla"]["index_head_dim"] == 128
 
 
+def test_sparse_attention_over_keys_and_values_has_an_index() -> None:
+    """MiniMax-M3: all layers but the first three."""
+    sparse = {"use_sparse_attention": True, "sparse_attention_freq": [0, 0, 0] + [1] * 29, "sparse_index_dim": 128}
+    layer = {"num_kv_heads": 8, "head_dim": 128, "value_dim": 128}
+    assert facts(LLAMA, sparse_attention_config=sparse)["kv_groups"] == [{"layers": 3, **layer}, {"layers": 29, **layer, "index_dim": 128}]
+    assert "kv_groups" not in facts(LLAMA, sparse_attention_config={**sparse, "use_sparse_attention": False})
+    assert "kv_groups" not in facts(LLAMA, sparse_attention_config={**sparse, "sparse_attention_freq": None})
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, None),
+        ({"index_topk_freq": 1}, None),
+        # GLM-5.2: layers 0, 1, 2, 6, 10, ..., 74.
+        ({"index_topk_freq": 4, "index_skip_topk_offset": 3, "index_topk_pattern": None}, 21),
+        ({"index_topk_freq": 4}, 21),
+        ({"index_topk_pattern": "FSSS" * 3}, 69),
+        ({"index_topk_freq": 4, "index_skip_topk_offset": "3"}, None),
+    ],
+)
+def test_layers_may_share_an_index(keys: dict[str, Any], expected: int | None) -> None:
+    """Layers that use the choice of another keep no index. Without the keys every layer has its own."""
+    found = facts(DEEPSEEK_V3, model_type="glm_moe_dsa", num_hidden_layers=78, index_head_dim=128, **keys)
+    assert found["mla"].get("index_layers") == expected
+
+
 FILES = [("model-00001-of-00002.safetensors", 3000), ("model-00002-of-00002.safetensors", 1000), ("tokenizer.json", 7), ("original/model.safetensors", 9)]
 
 

@@ -111,7 +111,7 @@ def test_a_models_own_files_tell(config: Any, files: list[str], expected: str) -
         ("deepseek-v3.1", "hybrid", "thinking"),
         ("mistral-medium-3.5-128b", "hybrid", ""),
         ("qwq-32b", "always", ""),
-        ("openai/gpt-oss-120b", "", ""),
+        ("example-org/gpt-oss-120b", "", ""),
     ],
 )
 def test_how_a_model_thinks(plan_hosts: Any, plan: Any, model: str, thinking: str, switch: str) -> None:
