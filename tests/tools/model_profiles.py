@@ -58,7 +58,7 @@ def cuts(model: Any, ranks: int) -> tuple[bool, bool]:
 def context(model: Any, memory: Any, parallel: Any, gib: int) -> int:
     """Tokens of C(max_model_len) for a GPU of this memory, 0 when the model does not fit."""
     most = model.max_position_embeddings or LEAST_CONTEXT
-    found = memory.estimate(model, parallel, memory.Demand(most, 0.9), gib * GIB)
+    found = memory.estimate(model, parallel, memory.Demand(most, 0.9, batches=parallel.pipeline + 1), gib * GIB)
     if found is None:
         return 0
     longest = min(found.longest(), most)

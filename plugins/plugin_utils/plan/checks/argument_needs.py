@@ -10,8 +10,7 @@ from typing import Any, Iterator, Mapping
 
 from ..errors import PlanError, shown
 from ..inputs.settings import sources
-from ..placement.draft import HostDraft, ServiceDraft
-from ..vllm.features import AUDIO, HEARING, NEEDS, has_package
+from ..placement.draft import HostDraft, ServiceDraft, missing_of
 from .base import check
 from .sharing import HIDDEN_PATHS
 
@@ -37,23 +36,18 @@ def required_packages_are_listed(host: HostDraft) -> Iterator[PlanError]:
         if draft.release.source.kind == sources.FILE:
             # A custom wheel may depend on any package.
             continue
-        have = draft.release.requirements
-        for need in NEEDS:
-            takes = host.tables.types.of(need.key, draft.version)
-            if takes is not None and takes.names and draft.given.get(need.key) not in takes.names:
-                # Another check reports values that the version does not know.
+        for lack in missing_of(draft.given, draft.entry, draft.release.requirements, draft.version, host.tables):
+            names, need = lack.packages, lack.need
+            if need is None:
+                why = f"{draft.entry.architecture.class_name if draft.entry else 'it'} takes audio, which needs packages that vLLM does not install"
+                fix = f"add {', '.join(f'{name}==<its version>' for name in names)} to vllm_requirements"
+                yield PlanError(host.name, draft.label, "model", shown(draft.service.model), why, fix)
                 continue
-            if need.needs(draft.given) and not any(has_package(have, package) for package in need.packages):
-                why = f"it needs the package {need.packages[0]}, which vLLM does not install"
-                version = host.settings.multi_node_ray_version.text if need.packages[0] == "ray" else "<its version>"
-                fix = f"add {need.packages[0]}=={version} to vllm_requirements"
-                fix += f"; or write {need.instead}" if need.instead else f"; or remove {need.key}"
-                yield PlanError(host.name, draft.label, draft.where(need.key), shown(draft.given[need.key], need.key), why, fix)
-        name = draft.entry.architecture.class_name if draft.entry else ""
-        if name.startswith(HEARING) and not has_package(have, AUDIO[0]):
-            why = f"{name} takes audio, which needs the packages of vLLM's extra audio, and vLLM does not install them by default"
-            fix = f"add {', '.join(f'{package}==<its version>' for package in AUDIO)} to vllm_requirements"
-            yield PlanError(host.name, draft.label, "model", shown(draft.service.model), why, fix)
+            why = f"it needs the package {names[0]}, which vLLM does not install"
+            version = host.settings.multi_node_ray_version.text if names[0] == "ray" else "<its version>"
+            fix = f"add {names[0]}=={version} to vllm_requirements"
+            fix += f"; or write {need.instead}" if need.instead else f"; or remove {need.key}"
+            yield PlanError(host.name, draft.label, draft.where(need.key), shown(draft.given[need.key], need.key), why, fix)
 
 
 @check()

@@ -63,7 +63,8 @@ class Demand:
 
     C(kv_dtype) is kv_cache_dtype. C(max_num_batched_tokens) and C(max_num_seqs) are None for the version's defaults. C(online_fp8) is whether
     vLLM quantises 16-bit weights while it loads them. C(offload) are bytes of weights in the host's memory. C(graphs_count) is whether this vLLM
-    counts CUDA graphs in its share (VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, on by default since 0.19).
+    counts CUDA graphs in its share (VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, on by default since 0.19). C(batches) are those that run at the same time:
+    their tokens stay in the cache of a layer with a window until they end.
     """
 
     max_model_len: int | None
@@ -78,6 +79,7 @@ class Demand:
     offload: int = 0
     speculates: bool = False
     windows: bool = True
+    batches: int = 1
 
 
 @dataclass(frozen=True)
@@ -411,8 +413,8 @@ def estimates(
             reserve=reserve_of_stage(model, parallel, demand, layers, tokens, samples if last else 0),
             token=cache.token * cached / all_layers if cache else 0.0,
             window_token=cache.window_token * cached / all_layers if cache else 0.0,
-            # The window, and the tokens of a running batch.
-            window=cache.window - 1 + tokens if cache and cache.window_token else 0,
+            # The window, and the tokens of the batches that run.
+            window=cache.window - 1 + demand.batches * tokens if cache and cache.window_token else 0,
             state=cache.state * cached / all_layers if cache else 0.0,
             block=cache.block if cache else BLOCK,
             cache_known=cache is not None,
@@ -429,7 +431,7 @@ def _with_drafter(stage: Estimate, drafter: Drafter, parallel: Parallel, demand:
     cache = cache_of(drafter.model, parallel, drafter.kv_dtype or demand.kv_dtype, demand.windows) if stage.cache_known else None
     if cache is None:
         return found
-    window = max(stage.window, cache.window - 1 + tokens if cache.window_token else 0)
+    window = max(stage.window, cache.window - 1 + demand.batches * tokens if cache.window_token else 0)
     return replace(
         found, token=stage.token + cache.token, window_token=stage.window_token + cache.window_token, window=window, state=stage.state + cache.state
     )

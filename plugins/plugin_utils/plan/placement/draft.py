@@ -17,13 +17,14 @@ from ..inputs.facts import Gpu, HostFacts, UnitFacts, orphaned
 from ..inputs.services import Service
 from ..inputs.settings import Settings
 from ..inputs.settings.proxies import Proxy
-from ..inputs.settings.sources import Source
+from ..inputs.settings.sources import FILE, Source
 from ..models import tasks
 from ..models.memory import Drafter
 from ..models.variants import Preset, Profile
 from ..versions import Version
 from ..vllm import arguments as args, environments
 from ..vllm.engines import TRANSFORMERS, VLLM
+from ..vllm.features import Missing, Need, missing_packages, pinned
 from ..vllm.flags import FlagTable, flag
 from ..vllm.platforms import numbers
 from ..vllm.tables import Tables
@@ -200,6 +201,7 @@ def draft_service(
     completed = {**computed, **given}
 
     cache = f"{settings.host_cache_dir}/{service.name}"
+    own = replace(own, vllm_requirements=(*own.vllm_requirements, *_pinned(given, entry, own, tables)))
     release = _release(own, version, gpus, tables)
     transport = tables.transports.get(service.distributed.transport or "") if service.distributed is not None else None
     environment = environments.overlay(
@@ -303,6 +305,24 @@ def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None,
     if settings.vllm_source == Source():
         return release_of(settings, version, platforms.cuda(version, settings.vllm_torch_backend))
     return release_of(settings, version, platforms.named_cuda(version, settings.vllm_torch_backend))
+
+
+def _pinned(given: Mapping[str, Any], entry: Entry | None, settings: Settings, tables: Tables) -> tuple[str, ...]:
+    """Packages for the features of a service, in versions that the plan knows. A custom wheel may depend on any package itself."""
+    if settings.vllm_source.kind == FILE:
+        return ()
+    versions = {**tables.packages, "ray": settings.multi_node_ray_version.text}
+    return pinned(missing_of(given, entry, settings.vllm_requirements, settings.vllm_version, tables), versions)
+
+
+def missing_of(given: Mapping[str, Any], entry: Entry | None, requirements: tuple[str, ...], version: Version, tables: Tables) -> list[Missing]:
+    """Packages that the arguments and the model need, and the requirements lack."""
+
+    def is_known(need: Need) -> bool:
+        takes = tables.types.of(need.key, version)
+        return takes is None or not takes.names or given.get(need.key) in takes.names
+
+    return missing_packages(given, entry.architecture.class_name if entry is not None else "", requirements, is_known)
 
 
 def _own_settings(service: Service, settings: Settings) -> Settings:

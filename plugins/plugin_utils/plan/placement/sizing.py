@@ -23,6 +23,8 @@ _OLDER_UTILIZATION = 0.9
 
 # From this version on vLLM counts CUDA graphs in its share of the memory; 0.18 announces it in its log.
 _GRAPHS_COUNT = (0, 19)
+# From this version on it counts the tokens of all batches that run in layers with a window.
+_BATCHES_COUNT = (0, 26)
 
 _ENCODINGS_OF_FALSE = ("", "0")
 
@@ -104,7 +106,17 @@ def _demand(draft: ServiceDraft) -> Demand | None:
         offload=_offload(given.get("cpu_offload_gb")),
         speculates=_speculates(given),
         windows=given.get("disable_hybrid_kv_cache_manager") is not True,
+        batches=_batches(draft),
     )
+
+
+def _batches(draft: ServiceDraft) -> int:
+    """Batches that run at the same time: one for each pipeline stage, and one more with asynchronous scheduling, which is the default
+    (config/vllm.py, max_concurrent_batches and max_in_flight_tokens). Before, one was counted whatever ran."""
+    parallel = parallel_of(draft.arguments)
+    if parallel is None or not _at_least(draft.version, _BATCHES_COUNT):
+        return 1
+    return parallel.pipeline + (draft.given.get("async_scheduling") is not False)
 
 
 def _at_least(version: Version, release: tuple[int, ...]) -> bool:

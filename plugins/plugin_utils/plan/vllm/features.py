@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages that arguments need and vLLM does not install.
+"""Packages that arguments and models need and vLLM does not install.
 
-From the metadata of vLLM 0.32.0 and 0.33.0 (its extras are what it does not install), and from the places that import the packages.
+The plan adds those whose version it knows (roles/plan/files/packages.yml) to the release of the service, and reports the others. From the metadata of vLLM 0.32.0 and 0.33.0 (its extras are what it does not install), and from the places that import the packages.
 """
 
 from __future__ import annotations
@@ -64,6 +64,35 @@ NEEDS: tuple[Need, ...] = (
 # Packages of vLLM's extra "audio", and prefixes of the class names of models that import them.
 AUDIO = ("soundfile", "av", "scipy", "soxr")
 HEARING = ("Whisper", "Qwen2Audio", "Qwen3ASR", "Voxtral", "Ultravox", "GraniteSpeech", "Gemma3n", "Qwen2_5Omni", "Qwen3Omni", "MiniCPMO", "AudioFlamingo")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Packages that a feature needs and the requirements lack. C(need) is the argument that needs them, None for a model that takes audio."""
+
+    packages: tuple[str, ...]
+    need: Need | None = None
+
+
+def missing_packages(given: Mapping[str, Any], class_name: str, requirements: Sequence[str], is_known: Callable[[Need], bool]) -> list[Missing]:
+    """What the requirements lack for these arguments and this class of model.
+
+    :param is_known: whether the version knows the value of an argument; another check reports values that it does not
+    """
+    found = [
+        Missing(need.packages[:1], need)
+        for need in NEEDS
+        if need.needs(given) and is_known(need) and not any(has_package(requirements, package) for package in need.packages)
+    ]
+    if class_name.startswith(HEARING):
+        lacking = tuple(package for package in AUDIO if not has_package(requirements, package))
+        found += [Missing(lacking)] if lacking else []
+    return found
+
+
+def pinned(missing: Sequence[Missing], pins: Mapping[str, str]) -> tuple[str, ...]:
+    """Requirements for the missing packages whose version is known."""
+    return tuple(dict.fromkeys(f"{package}=={pins[package]}" for lack in missing for package in lack.packages if package in pins))
 
 
 def has_package(requirements: Sequence[str], package: str) -> bool:

@@ -21,12 +21,14 @@ FILES: dict[str, str] = {
     "advisories": "advisories.yml",
     "transports": "transports.yml",
     "transformers": "transformers_defaults.json",
+    "packages": "packages.yml",
 }
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Flags by version, their types, drivers and GPUs, advisories, transports between nodes, and transformers' defaults by model_type."""
+    """Flags by version, their types, drivers and GPUs, advisories, transports between nodes, transformers' defaults by model_type, and versions of packages
+    that features need."""
 
     flags: FlagTable
     types: TypeTable
@@ -34,6 +36,7 @@ class Tables:
     advisories: Advisories
     transports: dict[str, Transport]
     transformers: Mapping[str, Mapping[str, Any]]
+    packages: Mapping[str, str]
 
 
 def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
@@ -48,4 +51,5 @@ def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
         Advisories(data["advisories"]),
         build_transports(data["transports"]),
         data["transformers"]["models"],
+        {name: str(version) for name, version in data["packages"]["packages"].items()},
     )

@@ -179,3 +179,31 @@ def test_two_services_on_releases_of_their_own(plan: Plans) -> None:
 def test_a_release_from_git_needs_git(plan: Plans) -> None:
     assert plan(service()).hosts["gpu1"]["packages"] == ["conntrack", "ufw"]
     assert plan(service(vllm_source=f"{GIT}@{COMMIT}")).hosts["gpu1"]["packages"] == ["conntrack", "git", "ufw"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "added"),
+    [
+        ({"model": "whisper-large-v3"}, ["soundfile==0.14.0", "av==18.1.0", "scipy==1.17.1", "soxr==1.1.0"]),
+        ({"model": "whisper-large-v3", "vllm_requirements": ["AV==16.0.1", "soxr==1.0.0"]}, ["AV==16.0.1", "soxr==1.0.0", "soundfile==0.14.0", "scipy==1.17.1"]),
+        ({"vllm_args": {"kv_transfer_config": {"kv_connector": "NixlConnector", "kv_role": "kv_both"}}}, ["nixl==1.5.1"]),
+        ({"vllm_args": {"kv_transfer_config": {"kv_connector": "NixlConnector", "kv_role": "kv_both"}}, "vllm_requirements": ["nixl-cu13==1.4"]}, ["nixl-cu13==1.4"]),
+        ({"vllm_args": {"kv_transfer_config": {"kv_connector": "LMCacheConnectorV1", "kv_role": "kv_both"}}}, ["lmcache==0.5.6"]),
+        ({"vllm_args": {"distributed_executor_backend": "ray"}}, ["ray==2.60.0"]),
+        ({"vllm_args": {"load_format": "tensorizer"}}, ["tensorizer==2.12.1"]),
+        ({}, []),
+    ],
+)
+def test_packages_of_features(plan: Any, keys: dict[str, Any], added: list[str]) -> None:
+    """Pinned into the release of the service that has the feature; the user's version counts."""
+    made = plan(service(**{"model": "qwen3-8b", "gpus": [0], **keys}))
+    assert made.errors == [], made.errors
+    [release] = made.hosts["gpu1"]["releases"]
+    assert [one for one in release["requirements"] if not one.startswith("cuda")] == added
+
+
+def test_a_feature_of_one_service_leaves_the_others_release(plan: Any) -> None:
+    chat, sound = service(gpus=[0], model="qwen3-8b"), service(name="ear", port=8002, gpus=[1], model="whisper-large-v3")
+    alone = plan(chat).hosts["gpu1"]["services"][0]["release"]
+    both = {one["name"]: one["release"] for one in plan(chat, sound).hosts["gpu1"]["services"]}
+    assert both["qwen"] == alone != both["ear"]

@@ -290,7 +290,7 @@ def test_open_ports(plan: Plans) -> None:
 def test_every_profile_fits_its_gpus(plan: Plans, catalogue: Any) -> None:
     """No profile of the catalogue, on one host, asks for what the plan refuses."""
     memory = {80: 81559, 96: 97871, 141: 143771}
-    tried = 0
+    tried, tight = 0, []
     for entry in catalogue.entries.values():
         for profile in entry.profiles.values():
             if profile.nodes > 1 or entry.unsupported:
@@ -301,6 +301,6 @@ def test_every_profile_fits_its_gpus(plan: Plans, catalogue: Any) -> None:
                 plan_gpus=gpus(profile.gpus, name=profile.gpu, memory_bytes=size),
             )
             assert made.errors == [], (entry.name, profile.name)
-            assert not any("[memory]" in warning for warning in made.warnings), (entry.name, profile.name, made.warnings)
+            tight += [f"{entry.name} {profile.name}: {warning}" for warning in made.warnings if "[memory]" in warning]
             tried += 1
-    assert tried > 50
+    assert tried > 50 and tight == []

@@ -62,7 +62,7 @@ def drafting(**keys: Any) -> dict[str, Any]:
 
 
 SMALL = {"model": "qwen3-8b", "gpus": [0]}
-LMCACHE = {"kv_connector": "LMCacheConnectorV1", "kv_role": "kv_both"}
+FLEXKV = {"kv_connector": "FlexKVConnectorV1", "kv_role": "kv_both"}
 NATIVE = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}
 ROPE = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
 
@@ -129,29 +129,17 @@ EXAMPLES = [
     ),
     example(
         "packages",
-        one(small(kv_transfer_config=LMCACHE)),
-        "add lmcache==<its version> to vllm_requirements",
-        one(small(kv_transfer_config=LMCACHE), vllm_requirements=["lmcache==0.5.6"]),
+        one(small(kv_transfer_config=FLEXKV)),
+        "add flexkv==<its version> to vllm_requirements",
+        one(small(kv_transfer_config=FLEXKV), vllm_requirements=["flexkv==1.2"]),
     ),
-    example("packages", one(small(kv_transfer_config=LMCACHE)), "or write OffloadingConnector", one(small(kv_transfer_config=NATIVE))),
+    example("packages", one(small(kv_transfer_config=FLEXKV)), "or remove kv_transfer_config", one(small(kv_transfer_config=NATIVE))),
+    example("packages", one(small(load_format="modelexpress")), "or write auto", one(small(load_format="auto"))),
     example(
         "packages",
-        one(small(kv_offloading_backend="lmcache", kv_offloading_size=60)),
-        "or write native",
-        one(small(kv_offloading_backend="native", kv_offloading_size=60)),
-    ),
-    example("packages", one(small(distributed_executor_backend="ray")), "or write mp", one(small(distributed_executor_backend="mp"))),
-    example(
-        "packages",
-        one(small(distributed_executor_backend="ray")),
-        "add ray==2.60.0 to vllm_requirements",
-        one(small(distributed_executor_backend="ray"), vllm_requirements=["ray==2.60.0"]),
-    ),
-    example(
-        "packages",
-        one(small(load_format="tensorizer")),
-        "add tensorizer==<its version>",
-        one(small(load_format="tensorizer"), vllm_requirements=["tensorizer==2.12.1"]),
+        one(small(load_format="runai_streamer")),
+        "add runai-model-streamer==<its version>",
+        one(small(load_format="runai_streamer"), vllm_requirements=["runai-model-streamer==0.17.0"]),
     ),
     example(
         "paths-are-visible-to-the-unit",
