@@ -23,7 +23,7 @@ DOCUMENT = ROOT / "docs" / "models.md"
 
 BEGIN = "<!-- models: begin (written by tests/tools/model_docs.py from roles/plan/files/catalogue) -->"
 END = "<!-- models: end -->"
-HEAD = ["| model | weights | context | thinks | tool parser | reasoning parser | vLLM from | profiles |", "|---|---|---|---|---|---|---|---|"]
+HEAD = ["| model | weights | context | thinks, or is for | tool parser | reasoning parser | vLLM from | profiles |", "|---|---|---|---|---|---|---|---|"]
 
 
 def code(words: Iterator[str] | list[str]) -> str:
@@ -38,7 +38,8 @@ def row(name: str, entry: Mapping[str, Any]) -> str:
     arguments = entry.get("arguments", {})
     architecture = entry.get("architecture", {})
     # An entry with a repository only may have no parser although the model does not need a template.
-    tool = code([arguments["tool_call_parser"]]) if "tool_call_parser" in arguments else "needs a template" if architecture else ""
+    without = "needs a template" if "chat_template: <its path>" in entry.get("notes", "") else "none" if entry.get("thinking") else ""
+    tool = code([arguments["tool_call_parser"]]) if "tool_call_parser" in arguments else without
     reasoning = code([arguments["reasoning_parser"]]) if "reasoning_parser" in arguments else "none" if entry.get("thinking") else ""
     gated = ", gated" if entry.get("license", {}).get("gated") else ""
     size = f"{entry['bytes'] / 1e9:.1f} GB" if "bytes" in entry else ""
@@ -46,7 +47,8 @@ def row(name: str, entry: Mapping[str, Any]) -> str:
         f"`{name}`<br>{entry['repo']}{gated}",
         f"{size} {architecture.get('dtype', '').upper()}".strip(),
         str(architecture.get("max_position_embeddings", "")),
-        entry.get("thinking", ""),
+        # What else than chat it is for, or how it reasons.
+        entry.get("thinking", "") or entry.get("task", ""),
         tool,
         reasoning,
         entry.get("min_vllm", ""),
