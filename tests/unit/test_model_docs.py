@@ -35,7 +35,12 @@ def test_every_model_has_a_row() -> None:
 @pytest.mark.parametrize(
     ("more", "row"),
     [
-        ({}, "| `mine`<br>me/mine | 16.4 GB BF16 | 32768 | never | needs a template | none | 0.9.1 |  |"),
+        ({}, "| `mine`<br>me/mine | 16.4 GB BF16 | 32768 | never | none | none | 0.9.1 |  |"),
+        (
+            {"notes": "Set chat_template: <its path>."},
+            "| `mine`<br>me/mine | 16.4 GB BF16 | 32768 | never | needs a template | none | 0.9.1 |  |",
+        ),
+        ({"task": "rerank", "thinking": ""}, "| `mine`<br>me/mine | 16.4 GB BF16 | 32768 | rerank |  |  | 0.9.1 |  |"),
         (
             {
                 "license": {"gated": True},

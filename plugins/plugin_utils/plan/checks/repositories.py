@@ -58,6 +58,17 @@ def remote_code_is_local(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
+def remote_code_is_allowed(host: HostDraft) -> Iterator[PlanError]:
+    """A model whose catalogue entry names code of its repository has trust_remote_code: only a user may allow it, who has read the code."""
+    for draft in host.services:
+        entry = draft.entry
+        if entry is not None and entry.remote_code and draft.given.get("trust_remote_code") is not True and "tokenizer" not in draft.given:
+            why = f"serving {entry.name} runs code of {entry.repo} as the service's user: {entry.remote_code}"
+            fix = "read that code, and allow it with trust_remote_code: true; and pin the service's revision"
+            yield PlanError(host.name, draft.label, "vllm_args.trust_remote_code", shown(draft.given.get("trust_remote_code")), why, fix)
+
+
+@check()
 def extra_repositories_are_used(host: HostDraft) -> Iterator[PlanError]:
     """An argument names each repository in extra_repositories."""
     for draft in host.services:

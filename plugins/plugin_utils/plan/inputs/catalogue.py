@@ -38,6 +38,7 @@ class Entry:
     - C(thinking_switch): argument of the chat template that turns a hybrid's reasoning off when it is false
     - C(task): see C(tasks)
     - C(unsupported): why the model cannot be served
+    - C(remote_code): code of its repository that serving runs, such as a tokenizer
     - C(quantised_sibling): entry of the same model in a smaller type
     - C(missing): of a model without an entry, why it is not available
     - C(unread): of a model without an entry, why too little is known about it
@@ -60,6 +61,7 @@ class Entry:
     thinking_switch: str = ""
     task: str = ""
     unsupported: str = ""
+    remote_code: str = ""
     quantised_sibling: str = ""
     profiles: dict[str, Profile] = field(default_factory=dict)
     presets: dict[str, Preset] = field(default_factory=dict)
@@ -111,6 +113,7 @@ _READERS: dict[str, values.Reader] = {
     "thinking_switch": values.word,
     "task": tasks.read,
     "unsupported": sections.prose,
+    "remote_code": sections.prose,
     "quantised_sibling": values.word,
     "profiles": values.mapping,
     "presets": values.mapping,

@@ -310,17 +310,13 @@ CAPABILITIES = {
 }
 
 
-# Packages of vLLM's extra audio, which a model for speech wants in the host's inventory.
-AUDIO = ["av==1.0", "scipy==1.0", "soundfile==1.0", "soxr==1.0"]
-
-
 def planned_host(number: int, entry: Entry, profile: Profile, **keys: Any) -> HostInput:
-    """A host with the GPUs of a profile that serves the model so, and with the packages that no entry can name."""
-    if entry.task == "transcription":
-        keys["vllm_requirements"] = AUDIO
+    """A host with the GPUs of a profile that serves the model so."""
     gpu = {"name": profile.gpu, "memory_bytes": profile.gpu_memory_gib * GIB, "compute_capability": CAPABILITIES.get(profile.gpu.rpartition(" ")[0], "")}
     gpus = [{"index": index, **gpu} for index in range(profile.gpus)]
     service = {"name": "model", "model": entry.name, "port": 8001, "profile": profile.name, **keys}
+    if entry.remote_code:
+        service["vllm_args"] = {"trust_remote_code": True}
     facts = host_facts(gpus=gpus, mounts=[{"mount": "/", "free_bytes": 10**13}])
     return HostInput(f"{entry.name}-{profile.name}-{number}", {"model_services": [service]}, facts)
 

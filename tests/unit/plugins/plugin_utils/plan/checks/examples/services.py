@@ -16,6 +16,7 @@ ENTRY = {
 }
 
 
+CODED = {"coded": {"repo": "org/coded", "revision": COMMIT, "remote_code": "its tokenizer (tokenization_own.py)"}}
 # Chat templates with tool calls, and with reasoning that a switch turns off.
 HERMES = '{% for tool in tools %}{{ tool | tojson }}{% endfor %}<tool_call>{"name": ...}</tool_call>'
 THINKS = "{% if add_generation_prompt %}{% if enable_thinking is false %}<think></think>{% endif %}{% endif %}"
@@ -94,6 +95,18 @@ EXAMPLES = [
             ("MotifForCausalLM", {"vllm_version": "0.12.0"}, {"vllm_version": "0.10.2"}),
             ("Qwen3ForCausalLM", {"vllm_args": {"hf_overrides": {"architectures": ["NobodysForCausalLM"]}}}, {}),
         )
+    ),
+    example(
+        "remote-code-is-allowed",
+        one(service(model="coded", gpus=[0]), plan_catalogue=CODED),
+        "allow it with trust_remote_code: true",
+        one(service(model="coded", gpus=[0], vllm_args={"trust_remote_code": True}), plan_catalogue=CODED),
+    ),
+    example(
+        "remote-code-is-allowed",
+        one(service(model="coded", gpus=[0], vllm_args={"trust_remote_code": False}), plan_catalogue=CODED),
+        "read that code",
+        one(service(model="coded", gpus=[0], vllm_args={"tokenizer": "/srv/tokenizer"}), plan_catalogue=CODED),
     ),
     *(
         example(
