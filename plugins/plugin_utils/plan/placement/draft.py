@@ -24,7 +24,7 @@ from ..models.variants import Preset, Profile
 from ..versions import Version
 from ..vllm import arguments as args, environments
 from ..vllm.engines import TRANSFORMERS, VLLM
-from ..vllm.features import Missing, Need, missing_packages, pinned
+from ..vllm.features import Missing, Need, Pin, missing_packages, pinned
 from ..vllm.flags import FlagTable, flag
 from ..vllm.platforms import numbers
 from ..vllm.tables import Tables
@@ -311,8 +311,9 @@ def _pinned(given: Mapping[str, Any], entry: Entry | None, settings: Settings, t
     """Packages for the features of a service, in versions that the plan knows. A custom wheel may depend on any package itself."""
     if settings.vllm_source.kind == FILE:
         return ()
-    versions = {**tables.packages, "ray": settings.multi_node_ray_version.text}
-    return pinned(missing_of(given, entry, settings.vllm_requirements, settings.vllm_version, tables), versions)
+    version = settings.vllm_version
+    pins = {**tables.packages, "ray": Pin(settings.multi_node_ray_version.text)}
+    return pinned(missing_of(given, entry, settings.vllm_requirements, version, tables), pins, version)
 
 
 def missing_of(given: Mapping[str, Any], entry: Entry | None, requirements: tuple[str, ...], version: Version, tables: Tables) -> list[Missing]:

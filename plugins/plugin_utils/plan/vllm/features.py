@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Sequence
 
+from ..versions import Version, parse
 from . import arguments as args
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -90,9 +91,37 @@ def missing_packages(given: Mapping[str, Any], class_name: str, requirements: Se
     return found
 
 
-def pinned(missing: Sequence[Missing], pins: Mapping[str, str]) -> tuple[str, ...]:
-    """Requirements for the missing packages whose version is known."""
-    return tuple(dict.fromkeys(f"{package}=={pins[package]}" for lack in missing for package in lack.packages if package in pins))
+@dataclass(frozen=True)
+class Pin:
+    """The version of a package, and the oldest vLLM that can be installed with it; None for any."""
+
+    version: str
+    min_vllm: Version | None = None
+
+
+def read_pins(raw: Mapping[str, Any]) -> dict[str, Pin]:
+    """The packages of roles/plan/files/packages.yml.
+
+    :raises ValueError: when one is invalid, which is a bug of this collection
+    """
+    found = {}
+    for name, stated in raw.items():
+        pin = stated if isinstance(stated, Mapping) else {"version": stated}
+        least = parse(str(pin["min_vllm"])) if "min_vllm" in pin else None
+        if parse(str(pin["version"])) is None or ("min_vllm" in pin and least is None):
+            raise ValueError(f"{name} has no usable version")
+        found[name] = Pin(str(pin["version"]), least)
+    return found
+
+
+def pinned(missing: Sequence[Missing], pins: Mapping[str, Pin], version: Version) -> tuple[str, ...]:
+    """Requirements for the missing packages whose version for this vLLM is known."""
+    found = []
+    for package in (package for lack in missing for package in lack.packages):
+        pin = pins.get(package)
+        if pin is not None and (pin.min_vllm is None or version >= pin.min_vllm):
+            found.append(f"{package}=={pin.version}")
+    return tuple(dict.fromkeys(found))
 
 
 def has_package(requirements: Sequence[str], package: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Mapping
 
 from .advisories import Advisories
 from .argument_types import TypeTable
+from .features import Pin, read_pins
 from .flags import FlagTable
 from .platforms import Platforms
 from .transports import Transport, build as build_transports
@@ -36,7 +37,7 @@ class Tables:
     advisories: Advisories
     transports: dict[str, Transport]
     transformers: Mapping[str, Mapping[str, Any]]
-    packages: Mapping[str, str]
+    packages: Mapping[str, Pin]
 
 
 def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
@@ -51,5 +52,5 @@ def build(data: Mapping[str, Mapping[str, Any]]) -> Tables:
         Advisories(data["advisories"]),
         build_transports(data["transports"]),
         data["transformers"]["models"],
-        {name: str(version) for name, version in data["packages"]["packages"].items()},
+        read_pins(data["packages"]["packages"]),
     )

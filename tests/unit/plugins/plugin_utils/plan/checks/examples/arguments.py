@@ -63,6 +63,7 @@ def drafting(**keys: Any) -> dict[str, Any]:
 
 SMALL = {"model": "qwen3-8b", "gpus": [0]}
 FLEXKV = {"kv_connector": "FlexKVConnectorV1", "kv_role": "kv_both"}
+LMCACHE = {"kv_connector": "LMCacheConnectorV1", "kv_role": "kv_both"}
 NATIVE = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}
 ROPE = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
 
@@ -132,6 +133,12 @@ EXAMPLES = [
         one(small(kv_transfer_config=FLEXKV)),
         "add flexkv==<its version> to vllm_requirements",
         one(small(kv_transfer_config=FLEXKV), vllm_requirements=["flexkv==1.2"]),
+    ),
+    example(
+        "packages",
+        one(small(kv_transfer_config=LMCACHE), vllm_version="0.18.1"),
+        "add lmcache==<its version> to vllm_requirements",
+        one(small(kv_transfer_config=LMCACHE), vllm_version="0.20.0"),
     ),
     example("packages", one(small(kv_transfer_config=FLEXKV)), "or remove kv_transfer_config", one(small(kv_transfer_config=NATIVE))),
     example("packages", one(small(load_format="modelexpress")), "or write auto", one(small(load_format="auto"))),
