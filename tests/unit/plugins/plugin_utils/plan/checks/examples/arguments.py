@@ -136,9 +136,9 @@ EXAMPLES = [
     ),
     example(
         "packages",
-        one(small(kv_transfer_config=LMCACHE), vllm_version="0.18.1"),
+        one(small("0.18.1", kv_transfer_config=LMCACHE)),
         "add lmcache==<its version> to vllm_requirements",
-        one(small(kv_transfer_config=LMCACHE), vllm_version="0.20.0"),
+        one(small("0.20.0", kv_transfer_config=LMCACHE)),
     ),
     example("packages", one(small(kv_transfer_config=FLEXKV)), "or remove kv_transfer_config", one(small(kv_transfer_config=NATIVE))),
     example("packages", one(small(load_format="modelexpress")), "or write auto", one(small(load_format="auto"))),
