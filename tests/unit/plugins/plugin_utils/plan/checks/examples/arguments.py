@@ -138,7 +138,7 @@ EXAMPLES = [
         "packages",
         one(small("0.18.1", kv_transfer_config=LMCACHE)),
         "add lmcache==<its version> to vllm_requirements",
-        one(small("0.20.0", kv_transfer_config=LMCACHE)),
+        one(small("0.18.1", kv_transfer_config=LMCACHE), vllm_requirements=["lmcache==0.4.1"]),
     ),
     example("packages", one(small(kv_transfer_config=FLEXKV)), "or remove kv_transfer_config", one(small(kv_transfer_config=NATIVE))),
     example("packages", one(small(load_format="modelexpress")), "or write auto", one(small(load_format="auto"))),
