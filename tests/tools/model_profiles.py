@@ -52,7 +52,7 @@ def cuts(model: Any, ranks: int) -> tuple[bool, bool]:
     block = ranks * model.weight_block_size[0]
     dense = not model.is_moe or bool(model.first_k_dense)
     spread = bool(model.is_moe and (model.moe_intermediate_size or 0) % block)
-    return not (dense and (model.intermediate_size or 0) % block), spread
+    return not (dense and (model.intermediate_size or 0) % block or model.shared_size % block), spread
 
 
 def context(model: Any, memory: Any, parallel: Any, gib: int) -> int:

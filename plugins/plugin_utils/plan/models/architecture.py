@@ -94,6 +94,7 @@ class Architecture:
     moe_intermediate_size: int | None = None
     first_k_dense: int | None = None
     shared_experts: int | None = None
+    shared_expert_intermediate_size: int | None = None
     mtp_layers: int | None = None
     mla: Mla | None = None
     sliding_window: int | None = None
@@ -106,6 +107,11 @@ class Architecture:
     @property
     def is_moe(self) -> bool:
         return bool(self.num_experts)
+
+    @property
+    def shared_size(self) -> int:
+        """Intermediate size of the shared experts together, 0 without any."""
+        return self.shared_expert_intermediate_size or (self.moe_intermediate_size or 0) * (self.shared_experts or 0)
 
 
 def read(host: str, key: str, raw: Any) -> tuple[Architecture, list[PlanError]]:

@@ -27,6 +27,7 @@ _COUNTS: dict[str, tuple[str, ...]] = {
     "moe_intermediate_size": ("moe_intermediate_size",),
     "first_k_dense": ("first_k_dense_replace",),
     "shared_experts": ("n_shared_experts",),
+    "shared_expert_intermediate_size": ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"),
     "mtp_layers": ("num_nextn_predict_layers", "mtp_num_hidden_layers"),
     "max_position_embeddings": ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"),
 }
@@ -111,7 +112,7 @@ def _complete_experts(facts: dict[str, Any]) -> None:
         if "moe_intermediate_size" not in facts and "intermediate_size" in facts:
             facts["moe_intermediate_size"] = facts["intermediate_size"]
         return
-    for key in ("experts_per_token", "moe_intermediate_size", "first_k_dense", "shared_experts"):
+    for key in ("experts_per_token", "moe_intermediate_size", "first_k_dense", "shared_experts", "shared_expert_intermediate_size"):
         facts.pop(key, None)
 
 

@@ -120,8 +120,8 @@ def _inputs(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, str,
         yield "experts", _ROUTED, model.moe_intermediate_size, parallel.expert_slices
     if parallel.tensor == 1:
         return
-    if model.moe_intermediate_size and model.shared_experts:
-        yield "dense", _SHARED, model.moe_intermediate_size * model.shared_experts, parallel.tensor
+    if model.shared_size:
+        yield "dense", _SHARED, model.shared_size, parallel.tensor
     if model.intermediate_size and (not model.is_moe or model.first_k_dense):
         yield "dense", "intermediate_size", model.intermediate_size, parallel.tensor
     heads = model.num_attention_heads
@@ -137,9 +137,9 @@ def _sliced(model: Architecture, parallel: Parallel) -> Iterator[tuple[str, int,
         yield _ROUTED, model.moe_intermediate_size, parallel.expert_slices
     if parallel.tensor == 1:
         return
-    if model.moe_intermediate_size and model.shared_experts:
+    if model.shared_size:
         # Shared experts are sliced like dense layers, independently of the routed ones.
-        yield _SHARED, model.moe_intermediate_size * model.shared_experts, parallel.tensor
+        yield _SHARED, model.shared_size, parallel.tensor
     if model.intermediate_size and (not model.is_moe or model.first_k_dense):
         yield "intermediate_size", model.intermediate_size, parallel.tensor
     if model.mla is None and model.head_dim and model.num_attention_heads and model.num_kv_heads:

@@ -34,6 +34,9 @@ VALID = [
     ("qwen3-coder-480b-a35b-instruct", (1, 2, 4, 8, 16), (1, 2, 4, 8, 16)),
     # 2560 is 20 blocks.
     ("qwen3-coder-480b-a35b-instruct-fp8", (1, 2, 4), (1, 2, 4, 8, 16)),
+    # Its shared expert is as small as a routed one, and is sliced whatever happens to those.
+    ("qwen3.5-35b-a3b-fp8", (1, 2, 4), (1, 2, 4)),
+    ("qwen3.5-122b-a10b-fp8", (1, 2, 4, 8), (1, 2, 4, 8)),
 ]
 
 
