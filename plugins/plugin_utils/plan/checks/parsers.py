@@ -122,7 +122,8 @@ def unknown_model_has_parsers(host: HostDraft) -> Iterator[PlanWarning]:
             if not fitting or key in draft.given or key in draft.service.vllm_args or draft.entry is None:
                 continue
             # Models of one class have the same parser more often than those of one format.
-            alike = {entry.arguments.get(key) for entry in host.catalogue.entries.values() if entry.architecture.class_name == draft.entry.architecture.class_name}
+            kind = draft.entry.architecture.class_name
+            alike = {entry.arguments.get(key) for entry in host.catalogue.entries.values() if entry.architecture.class_name == kind}
             known = [name for name in fitting if host.flags.has(section, name, draft.version)]
             name = next((name for name in known if name in alike), known[0] if known else fitting[0])
             if key == "tool_call_parser":

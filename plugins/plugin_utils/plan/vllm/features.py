@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Packages that arguments and models need and vLLM does not install.
 
-The plan adds those whose version it knows (roles/plan/files/packages.yml) to the release of the service, and reports the others. From the metadata of vLLM 0.32.0 and 0.33.0 (its extras are what it does not install), and from the places that import the packages.
+The plan adds those whose version it knows (roles/plan/files/packages.yml) to the release of the service, and reports the others. From the metadata of
+vLLM 0.32.0 and 0.33.0 (its extras are what it does not install), and from the places that import the packages.
 """
 
 from __future__ import annotations
