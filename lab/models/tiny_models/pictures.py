@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .shapes import dense
+from .shapes import HEADS, HIDDEN, dense
 from .spec import HERE, SHARD_BYTES, Spec
 from .tokens import train
 from .words import script_of, shape_words
@@ -32,7 +32,7 @@ def make(spec: Spec, folder: Path) -> None:
     config = PaddleOCRVLConfig(
         text_config={**dense(spec), **special, "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0, "mrope_section": [4, 6, 6]}},
         vision_config={
-            "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": PATCH, "spatial_merge_size": MERGED,
+            "hidden_size": HIDDEN, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": HEADS, "patch_size": PATCH, "spatial_merge_size": MERGED,
         },
         image_token_id=ids[PICTURE],
         vision_start_token_id=ids["<|IMAGE_START|>"],

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .shapes import HIDDEN, configuration
+from .shapes import HEADS, HIDDEN, configuration
 from .spec import SHARD_BYTES, Spec
 from .tokens import END_OF_TEXT, VOCABULARY, corpus, save_qwen
 
@@ -66,7 +66,7 @@ def make_cross_encoder(spec: Spec, folder: Path) -> None:
         hidden_size=HIDDEN,
         intermediate_size=128,
         num_hidden_layers=4,
-        num_attention_heads=4,
+        num_attention_heads=HEADS,
         # The first two positions are those of no text.
         max_position_embeddings=spec.context + 2,
         type_vocab_size=1,

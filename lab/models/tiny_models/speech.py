@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .shapes import HIDDEN
+from .shapes import HEADS, HIDDEN
 from .spec import SHARD_BYTES, Spec
 from .tokens import END_OF_TEXT, train, words_of
 
@@ -19,7 +19,7 @@ PROMPT = 4
 LENGTH = 12
 # What a token and its place weigh against what is heard; found by looking at what the model writes.
 WORD_LENGTH = 1.0
-PLACE_LENGTH = 3.0
+PLACE_LENGTH = 10.0
 
 
 def make(spec: Spec, folder: Path) -> None:
@@ -38,8 +38,8 @@ def make(spec: Spec, folder: Path) -> None:
         d_model=HIDDEN,
         encoder_layers=2,
         decoder_layers=2,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
+        encoder_attention_heads=HEADS,
+        decoder_attention_heads=HEADS,
         encoder_ffn_dim=128,
         decoder_ffn_dim=128,
         max_source_positions=SOURCES,
