@@ -72,9 +72,14 @@ def service_lines(answers: t.Mapping[str, t.Mapping[str, t.Any]], services: t.Se
     where = {service["name"]: service for service in services if service["state"] == "present"}
     return [
         f"{name} serves {where[name]['served_model_name']} at {where[name]['url']}/v1{_by_name(where[name])}: "
-        f"{answer['task']}, {answer['tokens'] if answer['tokens'] is not None else '?'} tokens in {answer['seconds']} s, {answer['content'][:60]!r}"
+        f"{answer['task']}, {_tokens(answer)}{answer['seconds']} s, {answer['content'][:60]!r}"
         for name, answer in sorted(answers.items())
     ]
+
+
+def _tokens(answer: t.Mapping[str, t.Any]) -> str:
+    """The number of tokens, which a transcription does not have."""
+    return "" if answer["tokens"] is None else f"{answer['tokens']} tokens in "
 
 
 def _by_name(service: Service) -> str:

@@ -103,9 +103,14 @@ def explain_thought(thought: str, question: Question) -> str:
 
 
 def _completion(api: Api, question: Question) -> tuple[str, int | None]:
-    body = {"model": question.model, "prompt": question.prompt, "max_tokens": question.max_tokens, "temperature": 0}
+    body: dict[str, t.Any] = {"model": question.model, "prompt": question.prompt, "max_tokens": question.max_tokens, "temperature": 0}
     answer = api.call("/v1/completions", body)
-    text = _first(answer, "choices", "/v1/completions", "a completion").get("text")
+    choice = _first(answer, "choices", "/v1/completions", "a completion")
+    if choice.get("text") == "" and choice.get("finish_reason") == "stop":
+        # A base model may take the prompt for a whole text, which ends there. min_tokens is vLLM's own field.
+        answer = api.call("/v1/completions", {**body, "min_tokens": 1})
+        choice = _first(answer, "choices", "/v1/completions", "a completion")
+    text = choice.get("text")
     # A base model may continue the prompt with a line break.
     if not isinstance(text, str) or not text:
         raise ApiError("a completion has empty text", 200)

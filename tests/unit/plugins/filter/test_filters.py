@@ -96,7 +96,7 @@ def test_a_certificate_is_verified_from_elsewhere_alone() -> None:
     assert services.service_checks(plan, {"a": {}}, on_host=True)[0]["verify_certificate"] is False
     assert services.service_checks(plan, {"a": {}}, verify=False)[0]["verify_certificate"] is False
     lines = services.service_lines({"a": {"task": "embedding", "content": "2 numbers", "tokens": None, "seconds": 0.5}}, plan)
-    assert lines == ["a serves a at http://h:1/v1 (as https://llm.example.org:1/v1): embedding, ? tokens in 0.5 s, '2 numbers'"]
+    assert lines == ["a serves a at http://h:1/v1 (as https://llm.example.org:1/v1): embedding, 0.5 s, '2 numbers'"]
 
 
 def test_only_certificates_that_differ_are_missing(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ def completion(content: str | None, reasoning: str | None = None) -> dict[str, A
 
 
 class Server(HTTPServer):
-    """Answers by path with (status, JSON); keeps what was posted and with which key."""
+    """Answers by path with (status, JSON), or with one after the other of a list; keeps what was posted and with which key."""
 
-    answers: dict[str, tuple[int, Any]]
+    answers: dict[str, Any]
     posted: list[tuple[str, bytes, str]]
     keys: list[str | None]
 
@@ -44,7 +44,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def answer(self) -> None:
-        status, body = self.server.answers.get(self.path, (404, {"detail": "Not Found"}))
+        found = self.server.answers.get(self.path, (404, {"detail": "Not Found"}))
+        status, body = found.pop(0) if isinstance(found, list) else found
         self.server.keys.append(self.headers.get("Authorization"))
         data = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
@@ -213,6 +214,17 @@ def test_who_answers_nothing_is_told_with_the_first_answer(server: Server) -> No
     server.answers["/v1/chat/completions"] = NO_TEMPLATE
     with pytest.raises(_openai_api.ApiError, match=r"supports none of the tasks \(chat, .*default chat template"):
         verify_service(server, task="auto")
+
+
+def test_a_base_model_that_takes_the_prompt_for_a_whole_text_has_to_continue(server: Server) -> None:
+    """It ends at once. Only then is it told to write a token first, since not every server knows that field."""
+    ended, continued = ({"choices": [{"text": text, "finish_reason": "stop"}]} for text in ("", " The"))
+    server.answers["/v1/completions"] = [(200, ended), (200, continued)]
+    assert verify_service(server, task="completion")["content"] == "The"
+    assert [json.loads(body).get("min_tokens") for _path, body, _kind in server.posted] == [None, 1]
+    server.answers["/v1/completions"] = [(200, ended), (200, ended)]
+    with pytest.raises(_openai_api.ApiError, match="empty text"):
+        verify_service(server, task="completion")
 
 
 def test_the_tone_is_a_wave_file() -> None:
