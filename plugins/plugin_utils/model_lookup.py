@@ -82,11 +82,13 @@ class Lookup:
         files = tuple(hub.read_sizes(question.repo, commit))
         try:
             config = hub.read_json_file(question.repo, commit, "config.json")
-            answer = Answer(files, config, template_of(hub, question.repo, commit, {path for path, _size in files}))
+            template = template_of(hub, question.repo, commit, {path for path, _size in files})
+            answer = Answer(files, config, template or "")
         except HubError as error:
             # The sizes are known nevertheless.
             return Answer(files, problem=masked(f"its config.json cannot be read: {endpoint} answers {error}", hub.token, endpoint))
-        self._keep(endpoint, question.repo, commit, answer)
+        if template is not None:
+            self._keep(endpoint, question.repo, commit, answer)
         return answer
 
     def _path(self, endpoint: str, repo: str, commit: str) -> Path | None:
@@ -99,7 +101,8 @@ class Lookup:
         try:
             kept = json.loads(path.read_text(encoding="utf-8")) if path else None
             files = tuple((_hub_answers.path(name), _hub_answers.size(size)) for name, size in kept["files"]) if kept else ()
-            return Answer(files, kept["config"], str(kept["template"])) if kept else None
+            # Files of earlier versions have no template.
+            return Answer(files, kept["config"], str(kept.get("template") or "")) if kept else None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             # Not cached, or invalid: the endpoint is queried instead.
             return None
@@ -121,8 +124,8 @@ class Lookup:
                 os.unlink(scratch)
 
 
-def template_of(hub: Hub, repo: str, commit: str, paths: Collection[str]) -> str:
-    """The chat template of a commit, from its own file or the tokenizer's; empty without one, or when it cannot be read.
+def template_of(hub: Hub, repo: str, commit: str, paths: Collection[str]) -> str | None:
+    """The chat template of a commit, from its own file or the tokenizer's; empty without a usable one, None when the endpoint did not answer.
 
     It only serves to propose parsers, so a plan goes on without it.
     """
@@ -134,11 +137,11 @@ def template_of(hub: Hub, repo: str, commit: str, paths: Collection[str]) -> str
             found = settings.get("chat_template") if isinstance(settings, Mapping) else ""
         else:
             return ""
-    except HubError:
-        return ""
+    except HubError as error:
+        return "" if error.missing or "it is not" in str(error) else None
     if isinstance(found, list):
         # Several templates by name; the one for tools has what parsers look for.
-        named = {part.get("name"): part.get("template") for part in found if isinstance(part, Mapping)}
+        named = {part["name"]: part.get("template") for part in found if isinstance(part, Mapping) and isinstance(part.get("name"), str)}
         found = named.get("tool_use") or named.get("default")
     return found if isinstance(found, str) and len(found) <= TEMPLATE_LENGTH else ""
 

@@ -79,7 +79,7 @@ def whole_catalogue(planner: Planner) -> dict[str, list[str]]:
                 label = " / ".join([entry.name, profile.name if profile else "-", preset or "-"])
                 one = service(model=entry.name, profile=profile and profile.name, preset=preset)
                 if entry.remote_code:
-                    one["vllm_args"] = {"trust_remote_code": True}
+                    one.update(vllm_args={"trust_remote_code": True}, revision="0" * 40)
                 hosts[label] = {"model_services": [one], "plan_gpus": gpus}
     return command_lines(planner.plan(hosts))
 

@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Union
+from typing import Iterator
 
 from .. import values
 from ..errors import PlanError, PlanWarning, did_you_mean, one_line, shown
 from ..models import tasks
 from ..placement.draft import HostDraft
 from .base import check
-
-Finding = Union[PlanError, PlanWarning]
 
 
 @check(every_engine=True)
@@ -30,7 +28,7 @@ def model_is_known(host: HostDraft) -> Iterator[PlanError]:
             yield PlanError(host.name, draft.label, "model", shown(model), draft.entry.unsupported, "choose another model")
 
 
-@check()
+@check(accept="min-vllm")
 def vllm_version_supports_the_model(host: HostDraft) -> Iterator[PlanError]:
     """The chosen vLLM is at least the minimum version of the catalogue entry."""
     for draft in host.services:
@@ -48,7 +46,7 @@ def vllm_version_supports_the_model(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check(accept="model-class")
-def vllm_has_the_models_class(host: HostDraft) -> Iterator[Finding]:
+def vllm_has_the_models_class(host: HostDraft) -> Iterator[PlanWarning]:
     """The chosen vLLM has the class that config.json names, where no catalogue entry says since when it serves the model.
 
     Without it vLLM tries the implementation of the transformers that it is installed with, which for a class of a later vLLM is usually too old as well.
@@ -57,15 +55,17 @@ def vllm_has_the_models_class(host: HostDraft) -> Iterator[Finding]:
         name = tasks.class_of(draft.given.get("hf_overrides")) or (draft.entry.architecture.class_name if draft.entry is not None else "")
         if not name or draft.entry is None or draft.entry.min_vllm is not None or draft.given.get("model_impl") not in (None, "auto", "vllm"):
             continue
-        answer = host.flags.ask("models", name, draft.version)
-        if answer.state == "not yet":
-            why = f"vLLM {draft.version.text} does not have its class {name}: it is in vLLM since {answer.since}"
-            fix = f"set vllm_version to {answer.since} or newer, for the host or for this service"
-            yield PlanError(host.name, draft.label, "model", shown(draft.entry.repo), why, fix)
-        elif answer.state != "known":
-            until = f" since {answer.since}" if answer.state == "gone" else ""
-            what = f"vLLM {draft.version.text} has no class {one_line(name)} of its own{until}, which config.json of {draft.entry.repo} names"
-            yield PlanWarning(host.name, draft.label, f"{what}; it starts only if transformers' implementation serves, or a plugin in vllm_requirements does")
+        # vLLM converts a class with another head to the one that generates (model_executor/models/registry.py, _normalize_arch).
+        answers = [host.flags.ask("models", each, draft.version) for each in (name, *tasks.converted(name))]
+        if any(answer.state == "known" for answer in answers) or not host.flags.covers(draft.version):
+            continue
+        what = f"vLLM {draft.version.text} has no class {one_line(name)} of its own, which config.json of {draft.entry.repo} names"
+        since = next((answer.since for answer in answers if answer.state == "not yet"), "")
+        if since:
+            what += f": it is in vLLM since {since}, and without it only transformers' implementation could serve"
+            yield PlanWarning(host.name, draft.label, f"{what}; set vllm_version to {since} or newer")
+        else:
+            yield PlanWarning(host.name, draft.label, f"{what}: it starts only if transformers' implementation serves, or a plugin in vllm_requirements does")
 
 
 @check(every_engine=True)

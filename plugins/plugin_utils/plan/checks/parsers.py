@@ -101,7 +101,7 @@ def parsers_match_the_model(host: HostDraft) -> Iterator[PlanWarning]:
             if own is None or own == offered or draft.entry is None or not isinstance(own, str) or not host.flags.has(section, own, draft.version):
                 continue
             fitting = _fitting(draft, key)
-            if offered is None and fitting and own not in fitting:
+            if offered is None and fitting and chat_templates.contradicts(own, draft.entry.template) and own not in fitting:
                 what = f"vllm_args.{key} is {shown(own)}, and the chat template of {draft.entry.repo} has another format"
                 yield PlanWarning(host.name, draft.label, f"{what}: calls or reasoning stay in the text without an error; write {fitting[0]}")
                 continue
@@ -131,7 +131,8 @@ def unknown_model_has_parsers(host: HostDraft) -> Iterator[PlanWarning]:
             else:
                 off, setting = "its reasoning stays in the content of the answers", f"reasoning_parser: {name}"
             since = "" if known else f" (with vLLM {host.flags.ask(section, name, draft.version).since or 'of another version'})"
-            what = f"{draft.entry.repo} is not in the catalogue, and {off}. By its chat template the parser is {name}"
+            whose = f"{draft.entry.repo} is not in the catalogue" if draft.entry.name == draft.entry.repo else f"its entry has no {key}"
+            what = f"{whose}, and {off}. By its chat template the parser is {name}"
             yield PlanWarning(host.name, draft.label, f"{what}: set vllm_args {{{setting}}}{since}, or {key}: null if it is to stay so")
 
 
@@ -140,4 +141,9 @@ def _fitting(draft: ServiceDraft, key: str) -> tuple[str, ...]:
     template = draft.entry.template if draft.entry is not None else ""
     if not template or "chat_template" in draft.given or draft.task not in (tasks.CHAT, tasks.AUTO):
         return ()
-    return chat_templates.tool_parsers(template) if key == "tool_call_parser" else chat_templates.reasoning_parsers(template)
+    if key == "tool_call_parser":
+        return chat_templates.tool_parsers(template)
+    found = chat_templates.reasoning_parsers(template)
+    if found[:1] == ("qwen3",) and draft.version.release[: len(_QWEN3_OPENS)] < _QWEN3_OPENS and chat_templates.opens_reasoning(template):
+        return ("deepseek_r1",) if "enable_thinking" not in template else found
+    return found

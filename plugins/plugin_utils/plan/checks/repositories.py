@@ -59,13 +59,18 @@ def remote_code_is_local(host: HostDraft) -> Iterator[PlanError]:
 
 @check()
 def remote_code_is_allowed(host: HostDraft) -> Iterator[PlanError]:
-    """A model whose catalogue entry names code of its repository has trust_remote_code: only a user may allow it, who has read the code."""
+    """A model whose catalogue entry names code of its repository has trust_remote_code, which only a user may set who has read the code, and a commit."""
     for draft in host.services:
         entry = draft.entry
-        if entry is not None and entry.remote_code and draft.given.get("trust_remote_code") is not True and "tokenizer" not in draft.given:
-            why = f"serving {entry.name} runs code of {entry.repo} as the service's user: {entry.remote_code}"
-            fix = "read that code, and allow it with trust_remote_code: true; and pin the service's revision"
+        if entry is None or not entry.remote_code or "tokenizer" in draft.given:
+            continue
+        why = f"serving {entry.name} runs code of {entry.repo} as the service's user: {entry.remote_code}"
+        if draft.given.get("trust_remote_code") is not True:
+            fix = "read that code, and allow it with trust_remote_code: true"
             yield PlanError(host.name, draft.label, "vllm_args.trust_remote_code", shown(draft.given.get("trust_remote_code")), why, fix)
+        elif draft.weights is not None and not draft.weights.is_local and not values.COMMIT.fullmatch(draft.weights.revision):
+            fix = "set the service's revision to the commit whose code you have read"
+            yield PlanError(host.name, draft.label, "revision", shown(draft.weights.revision), f"{why}; and a branch may get other code", fix)
 
 
 @check()

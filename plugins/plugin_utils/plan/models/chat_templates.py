@@ -36,7 +36,7 @@ _TOOLS: _Formats = (
     (("<ifm|tool_call>",), ("k2_horizon",)),
     (("<dots_function_call>",), ("dots",)),
     (("<tool_call>",), ("hermes", "qwen3_json")),
-    (("<|python_tag|>",), ("llama3_json",)),
+    (("<|python_tag|>",), ("llama3_json", "llama4_json")),
 )
 
 _REASONING: _Formats = (
@@ -46,12 +46,12 @@ _REASONING: _Formats = (
     (("<seed:think>",), ("seed_oss",)),
     (("[THINK]",), ("mistral",)),
     (("<|tool_calls_section_begin|>", "<think>"), ("kimi_k2",)),
-    (("<minimax:tool_call>", "<think>"), ("minimax_m2",)),
+    (("<minimax:tool_call>", "<think>"), ("minimax_m2", "minimax_m2_append_think")),
     (("｜DSML｜", "</think>"), ("deepseek_v4", "deepseek_v3")),
     (("<｜Assistant｜>", "thinking", "</think>"), ("deepseek_v3",)),
     (("<｜Assistant｜>", "<think>"), ("deepseek_r1",)),
     (("<arg_key>", "<think>"), ("glm45", "glm47")),
-    (("<think>",), ("qwen3", "nemotron_v3", "step3p5", "mimo")),
+    (("<think>",), ("qwen3", "deepseek_r1", "nemotron_v3", "step3p5", "mimo")),
 )
 
 # A template mentions thoughts of earlier turns even where the model has none. It has some if a switch turns them off, or the prompt opens one.
@@ -69,9 +69,21 @@ def tool_parsers(template: str) -> tuple[str, ...]:
 
 def reasoning_parsers(template: str) -> tuple[str, ...]:
     """Names of vLLM's parsers for the reasoning of a template's model; empty when it does not reason, or in an unknown format."""
+    return _first(_REASONING, template) if opens_reasoning(template) or _SWITCHES.search(template) else ()
+
+
+def opens_reasoning(template: str) -> bool:
+    """Whether the prompt itself opens the reasoning, whatever a request says or unless it switches that off."""
     prompt = _PROMPT.search(template)
-    opens = prompt is not None and any(word in prompt[0] for word in _OPENINGS)
-    return _first(_REASONING, template) if opens or _SWITCHES.search(template) else ()
+    return prompt is not None and any(word in prompt[0] for word in _OPENINGS)
+
+
+def contradicts(name: str, template: str) -> bool:
+    """Whether a parser, of either kind, is known for another format than those of the template. Parsers that are in no list are not known."""
+    for formats, fitting in ((_TOOLS, tool_parsers(template)), (_REASONING, reasoning_parsers(template))):
+        if fitting and name not in fitting and any(name in parsers for _words, parsers in formats):
+            return True
+    return False
 
 
 def _first(formats: _Formats, template: str) -> tuple[str, ...]:

@@ -117,6 +117,14 @@ def class_of(config: Any) -> str:
     return classes[0] if isinstance(classes, (list, tuple)) and classes and isinstance(classes[0], str) else ""
 
 
+def converted(name: str) -> list[str]:
+    """The classes that generate text of which vLLM makes a class with another head, by its suffix."""
+    for ending in ("ForSequenceClassification", "ForTokenClassification", "ForTextEncoding", "ForRewardModeling", "RewardModel", "EmbeddingModel", "Model"):
+        if name.endswith(ending):
+            return [name.removesuffix(ending) + other for other in ("ForCausalLM", "ForConditionalGeneration")]
+    return []
+
+
 def _of_classes(config: Mapping[str, Any]) -> str:
     name = class_of(config)
     for ending, task in (*_CLASSES.items(), *_SUFFIXES):

@@ -323,7 +323,7 @@ def missing_of(given: Mapping[str, Any], entry: Entry | None, requirements: tupl
         takes = tables.types.of(need.key, version)
         return takes is None or not takes.names or given.get(need.key) in takes.names
 
-    return missing_packages(given, entry.architecture.class_name if entry is not None else "", requirements, is_known)
+    return missing_packages(given, entry.architecture.class_name if entry is not None else "", requirements, version, is_known)
 
 
 def _own_settings(service: Service, settings: Settings) -> Settings:

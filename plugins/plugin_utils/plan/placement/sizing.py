@@ -112,7 +112,8 @@ def _demand(draft: ServiceDraft) -> Demand | None:
 
 def _batches(draft: ServiceDraft) -> int:
     """Batches that run at the same time: one for each pipeline stage, and one more with asynchronous scheduling, which is the default
-    (config/vllm.py, max_concurrent_batches and max_in_flight_tokens). Before, one was counted whatever ran."""
+    (config/vllm.py, max_concurrent_batches and max_in_flight_tokens). Before, one was counted whatever ran. With several stages vLLM turns it off for some
+    models and arguments: one too many there is on the careful side."""
     parallel = parallel_of(draft.arguments)
     if parallel is None or not _at_least(draft.version, _BATCHES_COUNT):
         return 1

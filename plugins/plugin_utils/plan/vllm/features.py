@@ -63,8 +63,13 @@ NEEDS: tuple[Need, ...] = (
     Need("model_impl", _is("model_impl", "terratorch"), ("terratorch",)),
 )
 
-# Packages of vLLM's extra "audio", and prefixes of the class names of models that import them.
-AUDIO = ("soundfile", "av", "scipy", "soxr")
+# Packages of vLLM's extra "audio" from each version on, and prefixes of the class names of models that import them. The first one stands for all.
+AUDIO = (
+    ((0, 20), ("soundfile", "av", "scipy", "soxr")),
+    ((0, 19), ("soundfile", "av", "scipy", "resampy")),
+    ((0, 17), ("soundfile", "librosa", "scipy")),
+    ((), ("soundfile", "librosa")),
+)
 HEARING = ("Whisper", "Qwen2Audio", "Qwen3ASR", "Voxtral", "Ultravox", "GraniteSpeech", "Gemma3n", "Qwen2_5Omni", "Qwen3Omni", "MiniCPMO", "AudioFlamingo")
 
 
@@ -76,8 +81,10 @@ class Missing:
     need: Need | None = None
 
 
-def missing_packages(given: Mapping[str, Any], class_name: str, requirements: Sequence[str], is_known: Callable[[Need], bool]) -> list[Missing]:
-    """What the requirements lack for these arguments and this class of model.
+def missing_packages(
+    given: Mapping[str, Any], class_name: str, requirements: Sequence[str], version: Version, is_known: Callable[[Need], bool]
+) -> list[Missing]:
+    """What the requirements lack for these arguments and this class of model, in this version of vLLM.
 
     :param is_known: whether the version knows the value of an argument; another check reports values that it does not
     """
@@ -87,17 +94,25 @@ def missing_packages(given: Mapping[str, Any], class_name: str, requirements: Se
         if need.needs(given) and is_known(need) and not any(has_package(requirements, package) for package in need.packages)
     ]
     if class_name.startswith(HEARING):
-        lacking = tuple(package for package in AUDIO if not has_package(requirements, package))
-        found += [Missing(lacking)] if lacking else []
+        packages = next(packages for since, packages in AUDIO if version.release[: len(since)] >= since)
+        # Who lists the first has chosen.
+        found += [] if has_package(requirements, packages[0]) else [Missing(packages)]
     return found
 
 
 @dataclass(frozen=True)
 class Pin:
-    """The version of a package, and the oldest vLLM that can be installed with it; None for any."""
+    """The version of a package, that for Python 3.10 where it differs, and the oldest vLLM that it was resolved with; None for any."""
 
     version: str
     min_vllm: Version | None = None
+    on_3_10: str = ""
+
+    def requirements(self, package: str) -> list[str]:
+        """The requirements of a release."""
+        if not self.on_3_10:
+            return [f"{package}=={self.version}"]
+        return [f"{package}=={self.version}; python_version >= '3.11'", f"{package}=={self.on_3_10}; python_version < '3.11'"]
 
 
 def read_pins(raw: Mapping[str, Any]) -> dict[str, Pin]:
@@ -111,17 +126,17 @@ def read_pins(raw: Mapping[str, Any]) -> dict[str, Pin]:
         least = parse(str(pin["min_vllm"])) if "min_vllm" in pin else None
         if parse(str(pin["version"])) is None or ("min_vllm" in pin and least is None):
             raise ValueError(f"{name} has no usable version")
-        found[name] = Pin(str(pin["version"]), least)
+        found[name] = Pin(str(pin["version"]), least, str(pin.get("python_3_10") or ""))
     return found
 
 
 def pinned(missing: Sequence[Missing], pins: Mapping[str, Pin], version: Version) -> tuple[str, ...]:
-    """Requirements for the missing packages whose version for this vLLM is known."""
-    found = []
-    for package in (package for lack in missing for package in lack.packages):
-        pin = pins.get(package)
-        if pin is not None and (pin.min_vllm is None or version >= pin.min_vllm):
-            found.append(f"{package}=={pin.version}")
+    """Requirements for what is missing, where the versions of all of its packages for this vLLM are known."""
+    found: list[str] = []
+    for lack in missing:
+        known = [pins.get(package) for package in lack.packages]
+        if all(pin is not None and (pin.min_vllm is None or version >= pin.min_vllm) for pin in known):
+            found += [requirement for package, pin in zip(lack.packages, known) if pin is not None for requirement in pin.requirements(package)]
     return tuple(dict.fromkeys(found))
 
 

@@ -181,11 +181,18 @@ def test_a_release_from_git_needs_git(plan: Plans) -> None:
     assert plan(service(vllm_source=f"{GIT}@{COMMIT}")).hosts["gpu1"]["packages"] == ["conntrack", "git", "ufw"]
 
 
+AUDIO = [
+    "soundfile==0.14.0", "av==18.1.0; python_version >= '3.11'", "av==17.1.0; python_version < '3.11'",
+    "scipy==1.17.1; python_version >= '3.11'", "scipy==1.15.3; python_version < '3.11'", "soxr==1.1.0",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("keys", "added"),
     [
-        ({"model": "whisper-large-v3"}, ["soundfile==0.14.0", "av==18.1.0", "scipy==1.17.1", "soxr==1.1.0"]),
-        ({"model": "whisper-large-v3", "vllm_requirements": ["AV==16.0.1", "soxr==1.0.0"]}, ["AV==16.0.1", "soxr==1.0.0", "soundfile==0.14.0", "scipy==1.17.1"]),
+        ({"model": "whisper-large-v3"}, AUDIO),
+        # Who lists soundfile has chosen, and keeps the release.
+        ({"model": "whisper-large-v3", "vllm_requirements": ["Soundfile==0.13.1"]}, ["Soundfile==0.13.1"]),
         ({"vllm_args": {"kv_transfer_config": {"kv_connector": "NixlConnector", "kv_role": "kv_both"}}}, ["nixl==1.5.1"]),
         ({"vllm_args": {"kv_transfer_config": {"kv_connector": "NixlConnector", "kv_role": "kv_both"}}, "vllm_requirements": ["nixl-cu13==1.4"]}, ["nixl-cu13==1.4"]),
         ({"vllm_args": {"kv_transfer_config": {"kv_connector": "LMCacheConnectorV1", "kv_role": "kv_both"}}}, ["lmcache==0.5.6"]),

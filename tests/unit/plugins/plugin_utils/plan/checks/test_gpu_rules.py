@@ -295,9 +295,10 @@ def test_every_profile_fits_its_gpus(plan: Plans, catalogue: Any) -> None:
         for profile in entry.profiles.values():
             if profile.nodes > 1 or entry.unsupported:
                 continue
+            read = {"revision": "0" * 40} if entry.remote_code else {}
             size = memory.get(profile.gpu_memory_gib, profile.gpu_memory_gib * 1024) * 2**20
             made = plan(
-                on(entry.name, profile.gpus, {"trust_remote_code": True} if entry.remote_code else None, profile=profile.name),
+                on(entry.name, profile.gpus, {"trust_remote_code": True} if entry.remote_code else None, profile=profile.name, **read),
                 plan_gpus=gpus(profile.gpus, name=profile.gpu, memory_bytes=size),
             )
             assert made.errors == [], (entry.name, profile.name)

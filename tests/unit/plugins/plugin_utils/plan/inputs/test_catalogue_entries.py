@@ -316,7 +316,7 @@ def planned_host(number: int, entry: Entry, profile: Profile, **keys: Any) -> Ho
     gpus = [{"index": index, **gpu} for index in range(profile.gpus)]
     service = {"name": "model", "model": entry.name, "port": 8001, "profile": profile.name, **keys}
     if entry.remote_code:
-        service["vllm_args"] = {"trust_remote_code": True}
+        service.update(vllm_args={"trust_remote_code": True}, revision="0" * 40)
     facts = host_facts(gpus=gpus, mounts=[{"mount": "/", "free_bytes": 10**13}])
     return HostInput(f"{entry.name}-{profile.name}-{number}", {"model_services": [service]}, facts)
 

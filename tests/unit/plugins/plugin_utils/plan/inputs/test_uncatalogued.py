@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
 from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup, cache_folder
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question
@@ -109,6 +110,7 @@ NAMED = [{"name": "default", "template": "plain"}, {"name": "tool_use", "templat
         ({"tokenizer_config.json": "{}"}, ""),
         ({"tokenizer_config.json": "[]"}, ""),
         ({"tokenizer_config.json": '{"chat_template": [5, {"name": "default", "template": 7}]}'}, ""),
+        ({"tokenizer_config.json": '{"chat_template": [{"name": ["x"], "template": "t"}, {"name": "default", "template": "plain"}]}'}, "plain"),
         ({"tokenizer_config.json": "no json"}, ""),
         ({"chat_template.jinja": b"\xff\xfe"}, ""),
         ({"chat_template.jinja": "x" * 200_001}, ""),
@@ -121,6 +123,25 @@ def test_chat_template(mirror: Mirror, tmp_path: Path, more: dict[str, str | byt
     assert (answer.template, answer.problem) == (found, "") and answer.config == LLAMA
     mirror.server.shutdown()
     assert ask("org/chat", mirror.endpoint, cache=tmp_path / "cache") == answer
+
+
+def test_a_template_that_did_not_come_is_asked_for_again(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint that does not answer this once must not be kept as a model without a template. A file of an earlier version is as good as it was."""
+    mirror.put("org/chat", LLAMA, 1000, more={"chat_template.jinja": TEMPLATE})
+
+    def fail(*_arguments: str) -> str:
+        raise HubError("no usable answer: timed out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Hub, "read_text_file", fail)
+        assert ask("org/chat", mirror.endpoint, cache=tmp_path / "cache").template == ""
+    assert ask("org/chat", mirror.endpoint, cache=tmp_path / "cache").template == TEMPLATE
+    [kept] = (tmp_path / "cache" / "models").iterdir()
+    kept.write_text(json.dumps({key: value for key, value in json.loads(kept.read_text(encoding="utf-8")).items() if key != "template"}), encoding="utf-8")
+    mirror.server.shutdown()
+    mirror.server.server_close()
+    answer = ask("org/chat", mirror.endpoint, cache=tmp_path / "cache")
+    assert answer.config == LLAMA and (answer.template, answer.problem) == ("", "")
 
 
 def test_nowhere(mirror: Mirror) -> None:

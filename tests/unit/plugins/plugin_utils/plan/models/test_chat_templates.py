@@ -60,3 +60,10 @@ def test_every_parser_is_one_of_vllms(flags: FlagTable, flag_data: dict[str, Any
     for section, formats in (("tool_call_parsers", chat_templates._TOOLS), ("reasoning_parsers", chat_templates._REASONING)):
         for _words, parsers in formats:
             assert all(flags.ask(section, name, newest).state in ("known", "gone") for name in parsers), parsers
+
+
+def test_parsers_of_another_format() -> None:
+    """Only those that are known for one: a parser that is in no list may read anything."""
+    assert chat_templates.contradicts("mistral", QWEN3) and chat_templates.contradicts("glm45", THINKING)
+    for name, template in (("hermes", QWEN3), ("deepseek_r1", THINKING), ("llama4_json", LLAMA), ("hunyuan_a13b", THINKING), ("granite", QWEN3), ("mistral", "")):
+        assert not chat_templates.contradicts(name, template), name

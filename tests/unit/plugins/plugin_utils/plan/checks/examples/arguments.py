@@ -140,6 +140,12 @@ EXAMPLES = [
         "add lmcache==<its version> to vllm_requirements",
         one(small("0.18.1", kv_transfer_config=LMCACHE), vllm_requirements=["lmcache==0.4.1"]),
     ),
+    example(
+        "packages",
+        one(service(model="whisper-large-v3", gpus=[0], vllm_version="0.18.1")),
+        "add soundfile==<its version>, librosa==<its version>",
+        one(service(model="whisper-large-v3", gpus=[0], vllm_version="0.18.1", vllm_requirements=["soundfile==0.12.1", "librosa==0.10.2", "scipy==1.15.3"])),
+    ),
     example("packages", one(small(kv_transfer_config=FLEXKV)), "or remove kv_transfer_config", one(small(kv_transfer_config=NATIVE))),
     example("packages", one(small(load_format="modelexpress")), "or write auto", one(small(load_format="auto"))),
     example(

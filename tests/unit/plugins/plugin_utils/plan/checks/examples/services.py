@@ -20,6 +20,7 @@ CODED = {"coded": {"repo": "org/coded", "revision": COMMIT, "remote_code": "its 
 # Chat templates with tool calls, and with reasoning that a switch turns off.
 HERMES = '{% for tool in tools %}{{ tool | tojson }}{% endfor %}<tool_call>{"name": ...}</tool_call>'
 THINKS = "{% if add_generation_prompt %}{% if enable_thinking is false %}<think></think>{% endif %}{% endif %}"
+OPENS = "{% if add_generation_prompt %}assistant\n<think>\n{% endif %}"
 HERMES_PARSER = {"enable_auto_tool_choice": True, "tool_call_parser": "hermes"}
 
 
@@ -74,7 +75,7 @@ EXAMPLES = [
         one(service(model="qwen3-8b", gpus=[0], revision=...)),
         answers={"org/odd": Answer(problem="it has no config.json")},
     ),
-    example("vllm-version-supports-the-model", one(service(vllm_version="0.9.2")), "set vllm_version to 0.10.0 or newer", one(service(vllm_version="0.32.0"))),
+    example("min-vllm", one(service(vllm_version="0.9.2")), "set vllm_version to 0.10.0 or newer", one(service(vllm_version="0.32.0"))),
     example(
         "model-class",
         one(service(model="org/new", revision=COMMIT, gpus=[0], vllm_version="0.15.1")),
@@ -94,12 +95,20 @@ EXAMPLES = [
             ("NobodysForCausalLM", {}, {"vllm_args": {"model_impl": "transformers"}}),
             ("MotifForCausalLM", {"vllm_version": "0.12.0"}, {"vllm_version": "0.10.2"}),
             ("Qwen3ForCausalLM", {"vllm_args": {"hf_overrides": {"architectures": ["NobodysForCausalLM"]}}}, {}),
+            # vLLM makes such a class of the one that generates text.
+            ("NobodysForSequenceClassification", {}, {"vllm_args": {"hf_overrides": {"architectures": ["Qwen3ForSequenceClassification"]}}}),
         )
     ),
     example(
         "remote-code-is-allowed",
         one(service(model="coded", gpus=[0]), plan_catalogue=CODED),
         "allow it with trust_remote_code: true",
+        one(service(model="coded", gpus=[0], vllm_args={"trust_remote_code": True}), plan_catalogue=CODED),
+    ),
+    example(
+        "remote-code-is-allowed",
+        one(service(model="coded", revision="main", gpus=[0], vllm_args={"trust_remote_code": True}), plan_catalogue=CODED),
+        "set the service's revision to the commit",
         one(service(model="coded", gpus=[0], vllm_args={"trust_remote_code": True}), plan_catalogue=CODED),
     ),
     example(
@@ -121,6 +130,7 @@ EXAMPLES = [
             ("Qwen3ForCausalLM", HERMES, {}, "or tool_call_parser: null", {"tool_call_parser": None}),
             ("Qwen3ForCausalLM", THINKS, {}, "reasoning_parser: qwen3}", {"reasoning_parser": "qwen3"}),
             ("NemotronHForCausalLM", THINKS, {}, "reasoning_parser: ", {"chat_template": "/srv/own.jinja"}),
+            ("NobodysForCausalLM", OPENS, {}, "reasoning_parser: qwen3}", {"reasoning_parser": "deepseek_r1"}),
         )
     ),
     example(
