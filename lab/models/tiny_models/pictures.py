@@ -20,7 +20,7 @@ MERGED = 2
 
 
 def make(spec: Spec, folder: Path) -> None:
-    """Write all files of a PaddleOCR-VL into ``folder``. vLLM sees its pictures with Pillow alone, without torchvision, which has no CPU build here."""
+    """Write all files of a PaddleOCR-VL into ``folder``. vLLM sees its pictures with Pillow alone: torchvision has no CPU build here."""
     import torch
     from transformers import GenerationConfig, PaddleOCRVLConfig, PaddleOCRVLForConditionalGeneration
 
