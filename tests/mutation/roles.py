@@ -55,9 +55,13 @@ def command(mutation: dict[str, Any]) -> list[str]:
 
 
 def reason(log: str) -> str:
-    """The first test or task that failed, from what a scenario or pytest printed. Empty without any: then the lab itself did not work."""
+    """The first test or task that failed, from what a scenario or pytest printed. Empty without any, or while the machines are made or removed: then the
+    lab itself did not work."""
     found = re.search(r"^(?:FAILED|ERROR) (\S+::\S+)|^(?:CRITICAL|ERROR) +(.*[Ii]dempotence.*)|^\[ERROR\]: (.+)|^fatal: \[\S+\]: (.+)", log, re.MULTILINE)
-    return next(filter(None, found.groups()))[:160] if found else ""
+    if found is None:
+        return ""
+    steps = re.findall(r"^INFO +\[\S+ > (\w+)\] Executing", log[: found.start()], re.MULTILINE)
+    return "" if steps and steps[-1] in ("create", "destroy") else next(filter(None, found.groups()))[:160]
 
 
 def wanted(mutation: dict[str, Any]) -> bool:
