@@ -71,6 +71,8 @@ def test_a_text_that_is_gone_or_repeated_is_refused(tmp_path: Path) -> None:
     ("fatal: [lab-gpu1]: UNREACHABLE! =>\n", "UNREACHABLE! =>"),
     ("CRITICAL Idempotence test failed because of the following tasks:\n", "Idempotence test failed because of the following tasks:"),
     ("Cannot connect to the Docker daemon\n3 passed\n", ""),
+    ("INFO     [cuda > create] Executing\n[ERROR]: Task failed: Pool overlaps\n", ""),
+    ("INFO     [cuda > create] Executing\nINFO     [cuda > converge] Executing\n[ERROR]: Task failed: no toolkit\n", "Task failed: no toolkit"),
 ])
 def test_what_turned_red_is_named(log: str, reason: str) -> None:
     """A lab that does not work is no test that saw something."""
