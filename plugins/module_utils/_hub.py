@@ -30,12 +30,12 @@ class HubError(Exception):
     """An endpoint's error, with the fix.
 
     C(missing): the endpoint has answered that there is no such repository, revision or file (for this token).
-    C(gated): it requires a token, or a different one.
+    C(gated): it requires a token, or a different one. C(unusable): it has sent the file, which has another format than it should.
     """
 
-    def __init__(self, said: str, missing: bool = False, gated: bool = False) -> None:
+    def __init__(self, said: str, missing: bool = False, gated: bool = False, unusable: bool = False) -> None:
         super().__init__(masked(said))
-        self.missing, self.gated = missing, gated
+        self.missing, self.gated, self.unusable = missing, gated, unusable
 
 
 class Hub:
@@ -52,7 +52,7 @@ class Hub:
         try:
             return _http_client.parse_json(answer.body), next_page(answer.headers.get("Link", ""))
         except ValueError as error:
-            raise HubError(f"no usable answer: it is not JSON: {_http_client.one_line(error, self.token)}") from error
+            raise HubError(f"no usable answer: it is not JSON: {_http_client.one_line(error, self.token)}", unusable=True) from error
 
     def _get(self, url: str) -> _http_client.Answer:
         """Return the answer at a URL. Raises HubError."""
@@ -89,7 +89,7 @@ class Hub:
         try:
             return self._get(self._address(repo, commit, path)).body.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise HubError("no usable answer: it is not text") from error
+            raise HubError("no usable answer: it is not text", unusable=True) from error
 
     def _address(self, repo: str, commit: str, path: str) -> str:
         return f"{self.endpoint}/{repo}/resolve/{commit}/{urllib.parse.quote(path)}"

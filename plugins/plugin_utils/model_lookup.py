@@ -138,7 +138,7 @@ def template_of(hub: Hub, repo: str, commit: str, paths: Collection[str]) -> str
         else:
             return ""
     except HubError as error:
-        return "" if error.missing or "it is not" in str(error) else None
+        return "" if error.missing or error.unusable else None
     if isinstance(found, list):
         # Several templates by name; the one for tools has what parsers look for.
         named = {part["name"]: part.get("template") for part in found if isinstance(part, Mapping) and isinstance(part.get("name"), str)}

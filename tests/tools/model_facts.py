@@ -120,7 +120,7 @@ def counts(model: Any, quantisation: Quantisation) -> dict[str, Any]:
     import torch
 
     linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    experts: dict[str, int] = {}
+    parts: dict[str, int] = {}
     total, loaded = 0, 0.0
     for name, parameter in model.named_parameters():
         module, _dot, kind = name.rpartition(".")
@@ -130,8 +130,8 @@ def counts(model: Any, quantisation: Quantisation) -> dict[str, Any]:
         total += parameter.numel()
         loaded += parameter.numel() * size
         part = f"{'experts' if is_expert else name.split('.')[1] if '.' in name else name} at {size:.4f} bytes"
-        experts[part] = experts.get(part, 0) + parameter.numel()
-    return {"parameters": total, "weights_loaded_bytes": int(loaded), "parts": experts}
+        parts[part] = parts.get(part, 0) + parameter.numel()
+    return {"parameters": total, "weights_loaded_bytes": int(loaded), "parts": parts}
 
 
 def main(paths: list[str]) -> int:

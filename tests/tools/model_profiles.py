@@ -17,7 +17,6 @@ from typing import Any, Iterator
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 from model_facts import plan_reader
 
 GIB = 2**30

@@ -101,7 +101,7 @@ def parsers_match_the_model(host: HostDraft) -> Iterator[PlanWarning]:
             if own is None or own == offered or draft.entry is None or not isinstance(own, str) or not host.flags.has(section, own, draft.version):
                 continue
             fitting = _fitting(draft, key)
-            if offered is None and fitting and chat_templates.contradicts(own, draft.entry.template) and own not in fitting:
+            if offered is None and fitting and own not in fitting and own in chat_templates.KNOWN:
                 what = f"vllm_args.{key} is {shown(own)}, and the chat template of {draft.entry.repo} has another format"
                 yield PlanWarning(host.name, draft.label, f"{what}: calls or reasoning stay in the text without an error; write {fitting[0]}")
                 continue

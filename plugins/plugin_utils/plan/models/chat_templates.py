@@ -54,6 +54,9 @@ _REASONING: _Formats = (
     (("<think>",), ("qwen3", "deepseek_r1", "nemotron_v3", "step3p5", "mimo")),
 )
 
+# Parsers whose format is known here. One that is not may read any.
+KNOWN = frozenset(parser for formats in (_TOOLS, _REASONING) for _words, parsers in formats for parser in parsers)
+
 # A template mentions thoughts of earlier turns even where the model has none. It has some if a switch turns them off, or the prompt opens one.
 _SWITCHES = re.compile(r"\b(?:enable_thinking|thinking|thinking_mode|reasoning_effort|reasoning_strategy)\b")
 _PROMPT = re.compile(r"add_generation_prompt(?:(?!add_generation_prompt).)*$", re.DOTALL)
@@ -76,14 +79,6 @@ def opens_reasoning(template: str) -> bool:
     """Whether the prompt itself opens the reasoning, whatever a request says or unless it switches that off."""
     prompt = _PROMPT.search(template)
     return prompt is not None and any(word in prompt[0] for word in _OPENINGS)
-
-
-def contradicts(name: str, template: str) -> bool:
-    """Whether a parser, of either kind, is known for another format than those of the template. Parsers that are in no list are not known."""
-    for formats, fitting in ((_TOOLS, tool_parsers(template)), (_REASONING, reasoning_parsers(template))):
-        if fitting and name not in fitting and any(name in parsers for _words, parsers in formats):
-            return True
-    return False
 
 
 def _first(formats: _Formats, template: str) -> tuple[str, ...]:

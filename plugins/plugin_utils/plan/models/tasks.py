@@ -119,7 +119,7 @@ def class_of(config: Any) -> str:
 
 def converted(name: str) -> list[str]:
     """The classes that generate text of which vLLM makes a class with another head, by its suffix."""
-    for ending in ("ForSequenceClassification", "ForTokenClassification", "ForTextEncoding", "ForRewardModeling", "RewardModel", "EmbeddingModel", "Model"):
+    for ending, _task in _SUFFIXES:
         if name.endswith(ending):
             return [name.removesuffix(ending) + other for other in ("ForCausalLM", "ForConditionalGeneration")]
     return []
