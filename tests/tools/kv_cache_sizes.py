@@ -29,11 +29,18 @@ BATCH = 512
 LOGGED = re.compile(r"Maximum concurrency for [\d,]+ tokens per request: ([\d.]+)x")
 
 # Starts an engine without a server, in one process, which ends with its log.
+# Processors without AVX-512 have no operation that packs DeepSeek-V4's weights; the size of the cache does not depend on it.
 ENGINE = """
 import sys
+import torch
+import vllm._custom_ops
 from vllm import LLM
+if not hasattr(torch.ops._C, "convert_weight_packed"):
+    library = torch.library.Library("_C", "FRAGMENT")
+    library.define("convert_weight_packed(Tensor weight) -> Tensor")
+    library.impl("convert_weight_packed", torch.clone, "CPU")
 LLM(model=sys.argv[1], load_format="dummy", skip_tokenizer_init=True, max_model_len=int(sys.argv[2]), enforce_eager=True, enable_prefix_caching=False,
-    max_num_seqs=4, max_num_batched_tokens=int(sys.argv[3]), block_size=32)
+    max_num_seqs=4, max_num_batched_tokens=int(sys.argv[3]), block_size=int(sys.argv[4]))
 """
 
 # Text models in the place of those with pictures, whose processors need files of the repository.
@@ -50,6 +57,10 @@ TEXT = {
     "Qwen3_5MoeForConditionalGeneration": "Qwen3_5MoeForCausalLM",
 }
 TYPES = {"Qwen3ForCausalLM": "qwen3", "Qwen3MoeForCausalLM": "qwen3_moe", "DeepseekV3ForCausalLM": "deepseek_v3"}
+
+# Tokens of a block, where 32 are not possible; and of a batch: this build takes whole prompts with MLA.
+BLOCKS = {"DeepseekV4ForCausalLM": 256}
+BATCHES = {"DeepseekV4ForCausalLM": CONTEXT}
 
 SMALL = {
     "vocab_size": 1024, "hidden_size": 256, "intermediate_size": 256, "moe_intermediate_size": 64, "num_experts": 4, "n_routed_experts": 4,
@@ -84,14 +95,14 @@ def small(config: dict[str, Any], layers: int) -> dict[str, Any]:
     return made
 
 
-def logged(folder: Path) -> tuple[float | None, str]:
+def logged(folder: Path, block: int) -> tuple[float | None, str]:
     """Requests of C(CONTEXT) tokens that vLLM says to have room for, and its log."""
     settings = {
         "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_CACHE_ROOT": str(folder),
         "HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", ENGINE, str(folder), str(CONTEXT), str(BATCH)], env={**os.environ, **settings}, cwd=folder, text=True, stdin=subprocess.DEVNULL,
+        [sys.executable, "-c", ENGINE, str(folder), str(CONTEXT), str(BATCH), str(block)], env={**os.environ, **settings}, cwd=folder, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=600,
     )  # fmt: skip
     found = LOGGED.findall(done.stdout)
@@ -111,11 +122,12 @@ def main(paths: list[str]) -> int:
         made = small(config, int(os.environ.get("LAYERS", "8")))
         facts = reader.facts_of(made, (), defaults)
         model, errors = architecture.read("", "", {**facts, "weights_loaded_bytes": 1})
-        demand = memory.Demand(CONTEXT, 0.9, kv_cache_bytes=GIB, max_num_batched_tokens=BATCH, max_num_seqs=4)
+        batch = BATCHES.get(made["architectures"][0], BATCH)
+        demand = memory.Demand(CONTEXT, 0.9, kv_cache_bytes=GIB, max_num_batched_tokens=batch, max_num_seqs=4)
         estimate = memory.estimate(model, Parallel(), demand, 80 * GIB)
         with tempfile.TemporaryDirectory() as scratch:
             Path(scratch, "config.json").write_text(json.dumps(made), encoding="utf-8")
-            requests, log = logged(Path(scratch))
+            requests, log = logged(Path(scratch), BLOCKS.get(made["architectures"][0], 32))
         known = estimate is not None and estimate.cache_known
         if estimate is None or not known or errors or requests is None:
             Path(tempfile.gettempdir(), f"kv-{Path(path).name}.log").write_text(log, encoding="utf-8")

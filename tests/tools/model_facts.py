@@ -70,6 +70,8 @@ class Quantisation:
         stated = config.get("quantization_config") or text.get("quantization_config") or config.get("compression_config") or {}
         self.method = str(stated.get("quant_method") or "")
         self.stated = stated
+        # DeepSeek-V4's experts have another type than the rest.
+        self.expert_type = str(config.get("expert_dtype") or "")
         self.left = [str(name) for key in ("modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers") for name in stated.get(key) or []]
         self.exact = {name for name in self.left if not name.startswith("re:") and "*" not in name}
         self.patterns = [re.compile(name[3:]) for name in self.left if name.startswith("re:")]
@@ -82,6 +84,8 @@ class Quantisation:
         if self.method == "mxfp4":
             return 0.5 + 1 / 32 if is_expert else 2.0
         if self.method == "fp8":
+            if is_expert and self.expert_type == "fp4":
+                return 0.5 + 1 / 32
             block = self.stated.get("weight_block_size")
             return 1.0 + (4 / (block[0] * block[1]) if block else 0.0)
         if self.method == "modelopt":

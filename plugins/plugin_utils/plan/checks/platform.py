@@ -73,7 +73,7 @@ def attention_kernels_support_the_gpu(host: HostDraft) -> Iterator[PlanError]:
     """The GPUs support the kernels that the model needs and the attention backend that the user sets."""
     platforms = host.tables.platforms
     for draft in host.services:
-        sparse = draft.entry is not None and draft.entry.architecture.mla is not None and bool(draft.entry.architecture.mla.index_head_dim)
+        sparse = draft.entry is not None and draft.entry.architecture.is_sparse
         named = draft.given.get("attention_backend")
         backend = platforms.attention_backends.get(named.upper(), ()) if isinstance(named, str) else ()
         for gpu in _gpus(host, draft):
@@ -131,8 +131,10 @@ _ATTENTION = {"heads": "keys and values of each head", "mla": "MLA's compressed 
 
 def _attention(model: Architecture) -> str:
     """The kind of attention, empty when not known."""
+    if model.is_sparse:
+        return "sparse"
     if model.mla is not None:
-        return "sparse" if model.mla.index_head_dim else "mla"
+        return "mla"
     return "heads" if model.num_kv_heads or model.kv_groups else ""
 
 

@@ -43,6 +43,18 @@ class Mla:
 
 
 @dataclass(frozen=True)
+class CompressedAttention:
+    """DeepSeek-V4's attention: each layer has a window of C(sliding_window) tokens; beside it, C(csa_layers) keep a key for every 4 tokens and an index
+    of C(index_head_dim) elements (compressed sparse attention), and C(hca_layers) one for every 128 (heavily compressed attention)."""
+
+    head_dim: int
+    index_head_dim: int
+    sliding_window: int
+    csa_layers: int
+    hca_layers: int
+
+
+@dataclass(frozen=True)
 class KvGroup:
     """Layers with the same KV cache: the number of C(layers), KV heads, and elements of a key (C(head_dim)) and of a value (C(value_dim)).
 
@@ -65,6 +77,7 @@ class Architecture:
     - C(class_name): the key C(class), the architecture in config.json
     - C(parameters): on disk, without the layers for speculative decoding (C(mtp_layers))
     - C(weights_loaded_bytes): loaded by vLLM, also without these layers
+    - C(compressed_attention): instead of C(num_kv_heads), C(mla) and C(kv_groups)
     - C(sliding_layers): how many of the C(num_layers) have a window of C(sliding_window) tokens
     - C(kv_groups): the layers with keys and values, where layers differ in more than the window
     - C(state_bytes): bytes that the other layers keep for each request (linear attention, state space models)
@@ -97,6 +110,7 @@ class Architecture:
     shared_expert_intermediate_size: int | None = None
     mtp_layers: int | None = None
     mla: Mla | None = None
+    compressed_attention: CompressedAttention | None = None
     sliding_window: int | None = None
     sliding_layers: int | None = None
     kv_groups: tuple[KvGroup, ...] | None = None
@@ -107,6 +121,11 @@ class Architecture:
     @property
     def is_moe(self) -> bool:
         return bool(self.num_experts)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether an index chooses the tokens that attention reads (DeepSeek-V3.2, DeepSeek-V4), which takes kernels of its own."""
+        return self.compressed_attention is not None or (self.mla is not None and bool(self.mla.index_head_dim))
 
     @property
     def shared_size(self) -> int:
@@ -150,6 +169,9 @@ def _contradictions(model: Architecture) -> list[tuple[str, str, str]]:
         found.append(("kv_groups", f"together they are more than the model's {model.num_layers} layers", "take both numbers from the model's config.json"))
     if model.num_layers and model.state_layers and model.state_layers > model.num_layers:
         found.append(("state_layers", f"the model has only {model.num_layers} layers", "take both numbers from the model's config.json"))
+    compressed = model.compressed_attention
+    if model.num_layers and compressed and compressed.csa_layers + compressed.hca_layers > model.num_layers:
+        found.append(("compressed_attention", f"the model has only {model.num_layers} layers", "take the numbers from the model's config.json"))
     if model.sliding_layers and not model.sliding_window:
         found.append(("sliding_layers", "the window of these layers is missing", "add sliding_window"))
     if model.quantization == "fp8-block" and model.weight_block_size is None:
@@ -196,6 +218,19 @@ def _mla(value: Any) -> Mla:
     return Mla(**{part: size(number) for part, number in pairs.items() if number is not None})
 
 
+def _compressed_attention(value: Any) -> CompressedAttention:
+    pairs = values.mapping(value)
+    known = [part.name for part in fields(CompressedAttention)]
+    for part in pairs:
+        if part not in known:
+            raise InvalidValue(f"{shown(part)} is not a key of compressed attention", did_you_mean(part, known, f"write {', '.join(known)}"))
+    for part in known:
+        if pairs.get(part) is None:
+            raise InvalidValue(f"{part} is missing", "take it from the model's config.json")
+    size = values.integer(1, _LARGEST)
+    return CompressedAttention(**{part: size(pairs[part]) for part in known})
+
+
 def _kv_groups(value: Any) -> tuple[KvGroup, ...]:
     if not isinstance(value, (list, tuple)):
         raise InvalidValue("this is not a list", "write a list of groups of layers, each with layers, num_kv_heads, head_dim and value_dim")
@@ -235,6 +270,7 @@ def _readers() -> dict[str, values.Reader]:
         "grouped_layers": _grouped_layers,
         "tie_word_embeddings": values.boolean,
         "mla": _mla,
+        "compressed_attention": _compressed_attention,
         "kv_groups": _kv_groups,
     }
     return readers

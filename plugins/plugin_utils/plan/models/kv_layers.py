@@ -167,6 +167,17 @@ def index_groups(text: Mapping[str, Any], groups: Sequence[dict[str, int]]) -> l
     return [part for part in parts if part["layers"]]
 
 
+def compressed_attention(text: Mapping[str, Any], layers: int | None) -> dict[str, int] | None:
+    """The keys of a CompressedAttention (DeepSeek-V4: compress_ratios, one for each layer and for those of speculative decoding). None when unknown."""
+    ratios, sizes = text.get("compress_ratios"), {key: _number(text.get(key)) for key in ("head_dim", "index_head_dim", "sliding_window")}
+    if not layers or layers > _LAYERS or not isinstance(ratios, (list, tuple)) or len(ratios) < layers or None in sizes.values():
+        return None
+    counted = Counter(ratio if _is_number(ratio) else -1 for ratio in ratios[:layers])
+    if not set(counted) <= {0, 1, 4, 128} or not counted[4] or not counted[128]:
+        return None
+    return {**{key: size for key, size in sizes.items() if size}, "csa_layers": counted[4], "hca_layers": counted[128]}
+
+
 def blocks_of(text: Mapping[str, Any], head_dim: int | None) -> list[dict[str, int]] | None:
     """The groups of a model with different KV heads in each layer (Nemotron-NAS: block_configs). None when unknown."""
     blocks, heads = text.get("block_configs"), _number(text.get("num_attention_heads"))

@@ -12,7 +12,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Sequence
 
+from . import packed_cache
 from .architecture import Architecture, KvGroup, Mla
+from .packed_cache import Packed
 from .parallel import Parallel, stages
 
 GIB = 2**30
@@ -103,6 +105,7 @@ class Estimate:
     - C(window_token): KV cache of each token in layers with a C(window)
     - C(state): memory of each request, independent of its length
     - C(block): tokens in a block of layers with full attention
+    - C(packed): the blocks of compressed attention, of which C(token) is then a share; C(window) are the tokens of the batches that run
     - C(cache_known): false when the cache sizes are unknown, and then 0
     - C(drafter): the draft model's part of C(weights)
     """
@@ -119,6 +122,7 @@ class Estimate:
     cache_known: bool = True
     drafter: int = 0
     block: int = BLOCK
+    packed: Packed | None = None
 
     @property
     def kv_room(self) -> int:
@@ -127,6 +131,8 @@ class Estimate:
 
     def kv_of(self, tokens: int) -> int:
         """KV cache of one request with this number of tokens, in whole blocks."""
+        if self.packed is not None:
+            return math.ceil(self.packed.blocks_of(tokens, self.window) * self.packed.block_bytes)
         whole = _up(tokens, self.block)
         # One block more, since a window may begin within a block (v1/kv_cache_interface.py, SlidingWindowSpec).
         windowed = (-(-min(tokens, self.window) // BLOCK) + 1) * BLOCK if self.window_token else 0
@@ -210,13 +216,14 @@ def weights_of_stage(model: Architecture, parallel: Parallel, loaded: int, layer
 @dataclass(frozen=True)
 class Cache:
     """KV cache of a rank with all layers, in bytes: of each C(token) in layers with full attention, of each C(window_token) in layers with a C(window)
-    of tokens, and the C(state) of a request. Layers with full attention have C(block) tokens in a block."""
+    of tokens, and the C(state) of a request. Layers with full attention have C(block) tokens in a block. Compressed attention has C(packed) blocks."""
 
     token: float
     window_token: float
     window: int
     state: float
     block: int = BLOCK
+    packed: Packed | None = None
 
 
 def _up(value: int, step: int) -> int:
@@ -248,6 +255,9 @@ def cache_of(model: Architecture, parallel: Parallel, kv_dtype: str = "auto", wi
     """
     deal = parallel.decode_context * parallel.prefill_context
     state = (model.state_bytes or 0) / parallel.tensor
+    if model.compressed_attention is not None:
+        pool = packed_cache.packed(model.compressed_attention, model.num_layers or 0, kv_dtype) if model.num_layers and windows and deal == 1 else None
+        return None if pool is None else Cache(pool.block_bytes / packed_cache.BLOCK, 0.0, 0, 0.0, packed_cache.BLOCK, pool)
     if model.mla is not None:
         layers = sum(group.layers for group in model.kv_groups) if model.kv_groups else model.num_layers
         token = _mla_token(model.mla, layers or 0, _kv_element(model, kv_dtype), kv_dtype)
@@ -414,14 +424,22 @@ def estimates(
             token=cache.token * cached / all_layers if cache else 0.0,
             window_token=cache.window_token * cached / all_layers if cache else 0.0,
             # The window, and the tokens of the batches that run.
-            window=cache.window - 1 + demand.batches * tokens if cache and cache.window_token else 0,
+            window=_kept(cache, demand.batches * tokens) if cache else 0,
             state=cache.state * cached / all_layers if cache else 0.0,
             block=cache.block if cache else BLOCK,
+            packed=replace(cache.packed, block_bytes=cache.packed.block_bytes * cached / all_layers) if cache and cache.packed else None,
             cache_known=cache is not None,
             kv_cache_bytes=demand.kv_cache_bytes,
         )
         found.append(_with_drafter(stage, drafter, parallel, demand, tokens) if drafter is not None and last else stage)
     return found
+
+
+def _kept(cache: Cache, in_flight: int) -> int:
+    """Tokens that a layer with a window keeps, those of the running batches included; only these for compressed attention, whose windows differ."""
+    if cache.packed is not None:
+        return in_flight
+    return cache.window - 1 + in_flight if cache.window_token else 0
 
 
 def _with_drafter(stage: Estimate, drafter: Drafter, parallel: Parallel, demand: Demand, tokens: int) -> Estimate:

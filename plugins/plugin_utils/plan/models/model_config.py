@@ -40,6 +40,9 @@ _MLA_TYPES = (
     "axk1", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe_lite", "kimi_k2", "kimi_linear", "longcat_flash", "pangu_ultra_moe"
 )
 
+# Models with compressed attention, as models/packed_cache.py counts it.
+_COMPRESSED_TYPES = ("deepseek_v4",)
+
 # Data types of weights that are not quantised. vLLM computes in 16 bits with weights of 32 bits.
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "bf16", "float": "bf16"}
 
@@ -128,6 +131,13 @@ def _add_attention(facts: dict[str, Any], text: Mapping[str, Any], every: int | 
         groups = kv_layers.blocks_of(text, _head_dim(facts))
         if groups is not None:
             facts["kv_groups"] = groups
+        return
+    if text.get("compress_ratios") and text.get("model_type") in _COMPRESSED_TYPES:
+        for key in ("num_kv_heads", "head_dim"):
+            facts.pop(key, None)
+        compressed = kv_layers.compressed_attention(text, facts.get("num_layers"))
+        if compressed is not None:
+            facts["compressed_attention"] = compressed
         return
     if text.get("kv_lora_rank") is not None:
         facts.pop("head_dim", None)
@@ -230,7 +240,7 @@ def _add_types(facts: dict[str, Any], config: Mapping[str, Any], text: Mapping[s
         if stated in _DTYPES:
             facts.update(dtype=_DTYPES[stated], quantization="none")
     elif isinstance(quantised, Mapping):
-        facts.update(_quantised(quantised))
+        facts.update(_quantised_experts(text, quantised) or _quantised(quantised))
 
 
 def _stated_type(config: Mapping[str, Any], text: Mapping[str, Any]) -> str:
@@ -255,6 +265,15 @@ def _quantised(config: Mapping[str, Any]) -> dict[str, Any]:
         return {"dtype": "fp4", "quantization": "mxfp4"}
     if method.startswith("modelopt"):
         return _modelopt(config)
+    return {}
+
+
+def _quantised_experts(text: Mapping[str, Any], quantised: Mapping[str, Any]) -> dict[str, Any]:
+    """DeepSeek-V4's experts, which are most of the weights, have another type than the rest (vLLM, models/deepseek_v4/quant_config.py); else empty."""
+    if str(quantised.get("moe_quant_algo") or "").upper() == "NVFP4":
+        return {"dtype": "fp4", "quantization": "nvfp4"}
+    if quantised.get("quant_method") == "fp8" and text.get("model_type") in _COMPRESSED_TYPES and text.get("expert_dtype", "fp4") == "fp4":
+        return {"dtype": "fp4", "quantization": "mxfp4"}
     return {}
 
 

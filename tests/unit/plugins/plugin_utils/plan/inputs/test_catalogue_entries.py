@@ -215,7 +215,8 @@ def test_parameters_follow_from_the_architecture(described: list[Entry]) -> None
     for entry in described:
         model = entry.architecture
         # Layers that differ, and parts for pictures or sound, have more parameters than their facts here say.
-        if model.class_name.endswith("ForCausalLM") and "OCR" not in model.class_name and model.kv_groups is None and not model.state_bytes:
+        alike = model.kv_groups is None and not model.state_bytes and model.compressed_attention is None
+        if model.class_name.endswith("ForCausalLM") and "OCR" not in model.class_name and alike:
             assert model.parameters and abs(counted_parameters(model, entry.task != "embedding") / model.parameters - 1) < 0.002, entry.name
 
 
@@ -276,7 +277,7 @@ def test_profiles_cut_evenly(served: list[Entry]) -> None:
         model = entry.architecture
         ranks = sizes["tensor"]
         assert model.num_attention_heads and model.num_attention_heads % ranks == 0, where
-        if model.mla is None:
+        if model.mla is None and model.compressed_attention is None:
             assert model.num_kv_heads and (model.num_kv_heads % ranks == 0 or ranks % model.num_kv_heads == 0), where
         assert model.num_layers and sizes["pipeline"] <= model.num_layers
         if model.weight_block_size:
