@@ -20,9 +20,9 @@ _HALF = ("half", "float16")
 
 
 def _gpus(host: HostDraft, draft: ServiceDraft) -> list[Gpu]:
-    """Known GPUs of a service. A CPU build uses none, even if the user names some."""
+    """Known GPUs of NVIDIA of a service (rocm.py has the checks of AMD's). A CPU build uses none, even if the user names some."""
     used = set(draft.gpus or ())
-    return [] if draft.version.is_cpu_build else [gpu for gpu in host.gpus or () if gpu.index in used]
+    return [] if draft.version.is_cpu_build else [gpu for gpu in host.gpus or () if gpu.index in used and not gpu.is_amd]
 
 
 @check(accept="driver")
@@ -102,7 +102,7 @@ def kv_cache_dtype_is_supported(host: HostDraft) -> Iterator[PlanError]:
     for draft in host.services:
         named = draft.given.get("kv_cache_dtype")
         model = draft.entry.architecture if draft.entry else Architecture()
-        if not isinstance(named, str) or draft.version.is_cpu_build:
+        if not isinstance(named, str) or draft.version.is_cpu_build or host.is_amd:
             continue
         if named == "fp8_e5m2" and model.quantization in ("fp8-block", "fp8-tensor"):
             why = "the weights are in FP8, and vLLM refuses a cache of fp8_e5m2 with them"

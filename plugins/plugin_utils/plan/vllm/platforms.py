@@ -10,6 +10,7 @@ import re
 from typing import Any, Mapping
 
 from ..versions import Version, parse
+from .rocm import Rocm
 
 Numbers = tuple[int, ...]
 
@@ -41,6 +42,7 @@ class Platforms:
         }
         self.release_bytes: dict[str, int] = dict(data["release_bytes"])
         self.cache_bytes: int = data["cache_bytes"]
+        self.rocm = Rocm(data["rocm"])
 
     def cuda(self, version: Version, backend: str) -> Numbers:
         """CUDA version of a vLLM release: from the version's local part, the torch backend, or the version itself; empty when unknown."""
