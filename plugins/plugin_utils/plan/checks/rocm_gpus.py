@@ -39,7 +39,7 @@ def gpus_are_of_one_vendor(host: HostDraft) -> Iterator[PlanError]:
     if len(vendors) > 1 and host.services:
         named = ", ".join(f"GPU {gpu.index}{f' ({shown(gpu.name)})' if gpu.name else ''}" for gpu in host.gpus or () if gpu.is_amd)
         why = f"the host has GPUs of NVIDIA and of AMD ({named})"
-        yield PlanError(host.name, "", "gpus", "", why, "keep GPUs of one vendor in a host; in plan_gpus state those of one vendor")
+        yield PlanError(host.name, "", "gpus", "", why, "keep GPUs of one vendor in a host; in plan_gpus state those of one vendor (name, gfx)")
 
 
 @multi_node_check
@@ -49,7 +49,7 @@ def nodes_have_gpus_of_one_vendor(service: MultiNodeService, run: Run) -> Iterat
     nvidia = [node.host.name for node in service.node_drafts if any(not gpu.is_amd for gpu in node.host.gpus or ())]
     if amd and nvidia:
         why = f"{', '.join(amd)} have GPUs of AMD and {', '.join(nvidia)} of NVIDIA, which cannot serve one model together"
-        yield PlanError(service.head.host.name, service.label, "distributed", ", ".join(service.hosts), why, "define one service for the hosts of each vendor")
+        yield PlanError(service.head.host.name, service.label, "distributed", ", ".join(service.hosts), why, "define one service for the hosts of each vendor, or put GPUs of one vendor into its hosts")
 
 
 @check(accept="rocm-multi-node")
@@ -58,7 +58,7 @@ def services_on_amd_are_on_one_host(host: HostDraft) -> Iterator[PlanError]:
     for draft in on_amd(host):
         if draft.is_distributed:
             why = "multi-node services on AMD GPUs (RCCL, Ray, the transports between nodes) have not been tried"
-            yield PlanError(host.name, draft.label, "distributed", "", why, "remove distributed and serve it on one host; or try it and accept rocm-multi-node")
+            yield PlanError(host.name, draft.label, "distributed", "", why, "remove distributed and serve it on one host")
 
 
 @check(accept="rocm-target", every_engine=True)
