@@ -46,7 +46,8 @@ class ServiceUnit:
     device_groups: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
+        """The unit for the roles. Only those on AMD GPUs have C(device_groups), so that the digests of others stay as they are."""
+        return {name: value for name, value in vars(self).items() if value or name != "device_groups"}
 
 
 def single_unit(

@@ -31,7 +31,7 @@ def test_eight_mi300x(plan: Plan) -> None:
     (unit,) = first["units"]
     assert unit["device_groups"] == ["render"]
     assert not [word for word in unit["supervisor"] if word.startswith("--gpus")]
-    assert first["argv"][first["argv"].index("--tensor-parallel-size") + 1] == "4" if "--tensor-parallel-size" in first["argv"] else "--tensor-parallel-size=4" in first["argv"]
+    assert "--tensor-parallel-size=4" in first["argv"] or first["argv"][first["argv"].index("--tensor-parallel-size") + 1] == "4"
     assert [text for text in made.warnings if "no run on AMD GPUs has tested" in text]
 
 
@@ -99,7 +99,7 @@ def test_a_service_on_cpus_has_nothing_to_do_with_them(plan: Plan) -> None:
     made = plan(service(model="qwen3-8b", gpus=..., vllm_args={"max_model_len": 8192, "tensor_parallel_size": 1}), facts=amd_facts(), vllm_version="0.32.0+cpu")
     assert made.errors == [] and not [text for text in made.warnings if "AMD" in text]
     (unit,) = made.hosts["gpu1"]["services"][0]["units"]
-    assert unit["device_groups"] == []
+    assert "device_groups" not in unit
 
 
 def test_a_blue_green_update_names_its_gpus_to_hip(plan: Plan) -> None:
