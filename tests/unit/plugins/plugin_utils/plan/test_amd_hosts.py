@@ -113,3 +113,22 @@ def test_a_blue_green_update_names_its_gpus_to_hip(plan: Plan) -> None:
 @pytest.mark.parametrize("amd", [None, [], "x", {"gpus": "x"}, {"gpus": [5, {"index": "a"}]}, {"warnings": 5, "device_groups": [1], "closed_devices": None}])
 def test_facts_of_another_form_are_no_crash(plan: Plan, amd: Any) -> None:
     plan(service(), facts={**amd_facts(), "amd": amd}, **ROCM)
+
+
+@pytest.mark.parametrize(("rocm", "checks"), [("7.0.2", ["rocm-version"]), ("7.2.0", []), ("7.13", []), ("8.0", ["rocm-version"])])
+def test_an_older_minor_version_of_rocm_does_not_do(plan: Plan, rocm: str, checks: list[str]) -> None:
+    made = plan(service(), facts=amd_facts(amd={"rocm_version": rocm}), **ROCM)
+    assert [error.check for error in made.errors] == checks
+
+
+@pytest.mark.parametrize("backend", ["ROCM_AITER_FA", "ROCM_ATTN", "TRITON_ATTN"])
+def test_attention_backends_of_these_gpus_are_the_users_choice(plan: Plan, backend: str) -> None:
+    assert plan(service(vllm_args={"attention_backend": backend}), facts=amd_facts(), **ROCM).errors == []
+
+
+def test_the_supervisor_does_not_look_for_gpus_of_nvidia(plan: Plan) -> None:
+    """Also where the service has all GPUs of the host."""
+    made = plan(service(model="qwen3-32b", gpus=..., vllm_args={"max_model_len": 8192}), facts=amd_facts(), **ROCM)
+    assert made.errors == []
+    (unit,) = made.hosts["gpu1"]["services"][0]["units"]
+    assert not [word for word in unit["supervisor"] if word.startswith("--gpus")]
