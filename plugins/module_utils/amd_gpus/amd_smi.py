@@ -78,7 +78,7 @@ def _inner(item: dict[str, t.Any], key: str) -> dict[str, t.Any]:
 
 
 def _uuid(serial: t.Any) -> str:
-    """The number that the kernel gives a GPU is its ASIC's serial number, in hexadecimal digits."""
+    """The number that the kernel gives a GPU (unique_id) is what amd-smi calls the serial number of its ASIC; all digits are f where it has none."""
     text = values.text_of(serial)
     try:
         return values.uuid_of(int(text, 16) if len(text) <= 18 else None)

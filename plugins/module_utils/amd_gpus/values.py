@@ -85,7 +85,7 @@ def driver_of(value: t.Any) -> str:
 
 def uuid_of(unique_id: int | None) -> str:
     """Return a GPU's name in ROCR_VISIBLE_DEVICES from the number that the kernel gives it; empty when it has none."""
-    return f"GPU-{unique_id:016x}" if unique_id else ""
+    return f"GPU-{unique_id:016x}" if unique_id and unique_id < 2**64 - 1 else ""
 
 
 def partition_of(mode: t.Any, number: t.Any = 0) -> str:

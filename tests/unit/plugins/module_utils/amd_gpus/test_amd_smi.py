@@ -94,6 +94,8 @@ def test_other_output_is_one_clear_error(text: str, why: str) -> None:
         ({"bus": {"bdf": "0000:83:00.0; reboot"}}, ("bus_id",)),
         ({"driver": {"version": "$(id)"}}, ("driver_version",)),
         ({"asic": {"asic_serial": "0x" + "F" * 40}}, ("uuid",)),
+        ({"asic": {"asic_serial": "0x" + "F" * 16}}, ("uuid",)),
+        ({"asic": {"asic_serial": "0x0"}}, ("uuid",)),
     ],
 )
 def test_a_value_that_is_none_is_unknown(keys: dict[str, Any], unknown: tuple[str, ...]) -> None:
