@@ -70,6 +70,7 @@ def read_system() -> dict[str, t.Any]:
         "os": parse_os_release(read_text("/etc/os-release")),
         "architecture": platform.machine(),
         "kernel_release": platform.release(),
+        "glibc": glibc_version(),
         "hostname": socket.gethostname(),
         "python": platform.python_version(),
         "cpus": len(os.sched_getaffinity(0)),
@@ -81,6 +82,15 @@ def read_system() -> dict[str, t.Any]:
         "default_ipv4": default_address(read_text("/proc/net/route"), interfaces),
         "default_ipv6": default_address_v6(read_text("/proc/net/ipv6_route"), interfaces),
     }
+
+
+def glibc_version() -> str:
+    """Return the version of glibc, which wheels name; empty for another C library."""
+    try:
+        name, _space, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (OSError, ValueError):
+        return ""
+    return version if name == "glibc" else ""
 
 
 def read_text(path: str) -> str:
@@ -335,7 +345,7 @@ def unit_holds(text: str) -> dict[str, t.Any]:
     command = re.split(r"^\s+--\s*\\?$", text, maxsplit=1, flags=re.MULTILINE)[-1]
     has_api = re.search(r"^(?:ExecStart=\S+|\s+)\s*serve\b|\bserve \\$", command, flags=re.MULTILINE)
     port = re.search(r"^\s+--port=(\d+)", command, flags=re.MULTILINE) if has_api else None
-    named = re.search(r"CUDA_VISIBLE_DEVICES=([0-9]+(?:,[0-9]+)*)", text)
+    named = re.search(r"(?:CUDA|HIP)_VISIBLE_DEVICES=([0-9]+(?:,[0-9]+)*)", text)
     return {
         "port": int(port[1]) if port else 0, "gpus": [int(index) for index in named[1].split(",")] if named else None,
         "multi_node": re.search(r"^ExecStart=.*(?:\\\n.*)*?\bsupervisor\b[\s\\]+(?:leader|worker)\b", text, flags=re.MULTILINE) is not None,

@@ -134,6 +134,17 @@ host:
         GPUs in the order of C(nvidia-smi), with memory in bytes. C(error) is the error message for a GPU that is lost or has to be reset. C(split) is
         whether MIG divides the GPU into C(slices), each with C(uuid), C(profile) and C(memory_bytes).
       type: list
+    amd:
+      description: >-
+        AMD's GPUs. C(gpus) has them in the order of C(source) (C(amd-smi), C(rocm-smi), or C(kfd), the kernel itself), each with C(index), C(uuid) (as in
+        ROCR_VISIBLE_DEVICES), C(bus_id), C(name), C(gfx) (the LLVM target, such as gfx942), C(memory_bytes), C(driver_version) (empty for the kernel's
+        own driver), C(node) (of KFD, by which HIP orders GPUs) and C(partition) (the mode of a divided GPU). C(error) is why they are unknown, with its
+        C(fix), C(warnings) are sources that failed. C(rocm_version) is the version in C(/opt/rocm). C(device_groups) are the groups that may open the
+        GPUs' device files, C(closed_devices) the files that only root may open.
+      type: dict
+    glibc:
+      description: Version of glibc. Empty for another C library.
+      type: str
     gpu_health:
       description: >-
         Findings about the health of the GPUs and their driver, each with C(name), the C(gpu) (index, null if it is about the whole host), its C(uuid), the
@@ -270,6 +281,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _accounts, _cuda_toolkit, _directories, _gpu_driver, _green, _host, _library, _local_weights, _nvidia, _prune, _reading, _releases
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._kernel import conntrack, state
+from ..module_utils.amd_gpus import read as _amd
 from ..module_utils.gpu_health import collect
 
 # Seconds that each check of a folder may take. A weights directory with thousands of files on a slow disk takes a while.
@@ -346,6 +358,7 @@ def main() -> None:
         conntrack=conntrack.read(),
         gpus=gpus,
         gpu_error=gpu_error,
+        amd=_amd.read(),
         gpu_health=collect.read_within(gpu_error, services, driver_packages, nvswitches) if gpus or gpu_error else [],
         nvswitches=nvswitches,
         fabric_manager=_gpu_driver.fabric_manager(driver_packages),

@@ -155,7 +155,7 @@ def main(paths: list[str]) -> int:
     layers, extra = facts.get("num_layers") or 1, facts.get("mtp_layers") or 0
     print(f"bytes: {found['weights_loaded_bytes'] * (layers + extra) // layers}")
     print("architecture:")
-    for key in ("class", "dtype", "quantization", "weight_block_size", "group_size", "grouped_layers"):
+    for key in ("class", "dtype", "quantization", "modelopt", "weight_block_size", "group_size", "grouped_layers"):
         if key in facts:
             print(f"  {key}: {json.dumps(facts.pop(key)) if not isinstance(facts[key], str) else facts.pop(key)}")
     print(f"  parameters: {found['parameters']}\n  weights_loaded_bytes: {found['weights_loaded_bytes']}")

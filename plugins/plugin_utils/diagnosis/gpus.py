@@ -13,10 +13,13 @@ from .host import Findings, Host
 
 
 def check(host: Host) -> Findings:
-    """What nvidia-smi and the releases' records say."""
+    """What nvidia-smi, AMD's tools and the releases' records say."""
     facts = host.facts
     if facts.get("gpu_error"):
         yield error("driver", f"nvidia-smi fails: {facts['gpu_error']}", _nvidia.fix_of(facts["gpu_error"]))
+    amd = facts.get("amd") or {}
+    if amd.get("error"):
+        yield error("driver", f"the host cannot report its AMD GPUs: {amd['error']}", str(amd.get("fix") or ""))
     for gpu in facts.get("gpus", ()):
         if gpu.get("error"):
             yield error("gpu", f"GPU {gpu['index']} has an error: {gpu['error']}", _nvidia.gpu_fix(gpu["error"], str(gpu["index"])), _user(host, gpu["index"]))

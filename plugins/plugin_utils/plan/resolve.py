@@ -13,7 +13,7 @@ from .checks import MULTI_NODE_CHECKS, HOST_CHECKS
 from .errors import PlanError, PlanWarning, render_warnings
 from .host.host_proxy import proxy_between
 from .host.weights_peers import share_out
-from .inputs import acceptance, definitions, facts, near_names, secrets, services, settings, uncatalogued
+from .inputs import acceptance, amd_gpus, definitions, facts, near_names, secrets, services, settings, uncatalogued
 from .inputs.catalogue import Catalogue
 from .inputs.run import EVERYWHERE, HostInput, Run
 from .inputs.settings import proxies
@@ -158,7 +158,11 @@ def _draft_host(
     stated, bad = facts.read_stated_gpus(host.name, host.variables.get("plan_gpus"))
     errors += bad
     errors += proxies.password_errors(host.name, host.variables.get(proxies.PASSWORD, ""))
+    if stated is not None:
+        stated = amd_gpus.recognised(stated, tables.platforms.rocm)
     read_facts = facts.read(host.facts)
+    if read_facts is not None:
+        read_facts = replace(read_facts, gpus=amd_gpus.counted(read_facts.gpus, tables.platforms.rocm))
     gpus = stated
     if read_facts is not None and (read_facts.gpus or stated is None):
         gpus = facts.completed(read_facts.gpus, stated)

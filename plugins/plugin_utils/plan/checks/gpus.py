@@ -49,10 +49,12 @@ def gpus_are_detected(host: HostDraft) -> Iterator[Finding]:
             "nvidia-smi fails on the host",
             fix_of(host.facts.gpu_error),
         )
+    elif host.facts.amd.error and not host.facts.gpus:
+        yield PlanError(host.name, "", "gpus", shown(host.facts.amd.error), "the host cannot report its AMD GPUs", host.facts.amd.fix)
     elif not host.facts.gpus and not host.gpus_are_stated:
         for draft in wanting:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))
-            why = "nvidia-smi finds no GPU on the host"
+            why = "neither nvidia-smi nor amd-smi finds a GPU on the host"
             fix = "install the driver first, or state the GPUs in plan_gpus (and let the role install the driver with cuda_driver_install)"
             yield PlanError(host.name, draft.label, "gpus", value, why, fix)
 

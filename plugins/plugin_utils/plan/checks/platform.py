@@ -20,9 +20,9 @@ _HALF = ("half", "float16")
 
 
 def _gpus(host: HostDraft, draft: ServiceDraft) -> list[Gpu]:
-    """Known GPUs of a service. A CPU build uses none, even if the user names some."""
+    """Known GPUs of NVIDIA of a service (rocm.py has the checks of AMD's). A CPU build uses none, even if the user names some."""
     used = set(draft.gpus or ())
-    return [] if draft.version.is_cpu_build else [gpu for gpu in host.gpus or () if gpu.index in used]
+    return [] if draft.version.is_cpu_build else [gpu for gpu in host.gpus or () if gpu.index in used and not gpu.is_amd]
 
 
 @check(accept="driver")
@@ -80,9 +80,14 @@ def attention_kernels_support_the_gpu(host: HostDraft) -> Iterator[PlanError]:
             capability = numbers(gpu.compute_capability)
             if not capability:
                 continue
-            if sparse and capability[0] not in platforms.sparse_mla:
-                why = f"vLLM supports the model's sparse attention only on GPUs of compute capability {_majors(platforms.sparse_mla)}"
-                yield PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve it on such a GPU, or serve another model here")
+            majors = platforms.sparse_mla(draft.version)
+            if sparse and capability[0] not in majors:
+                there = f"only on GPUs of compute capability {_majors(majors)}" if majors else "not at all"
+                why = f"vLLM {draft.version.text} supports the model's sparse attention {there}"
+                since = platforms.sparse_mla_since(capability[0])
+                fix = "serve it on such a GPU, or serve another model here"
+                fix = f"set vllm_version to {since} or newer; or {fix}" if since else fix
+                yield PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, fix)
                 break
             if backend and capability[0] not in backend:
                 why = f"this attention backend needs a GPU of compute capability {_majors(backend)}, not {_named(gpu, capability)}"
@@ -102,7 +107,7 @@ def kv_cache_dtype_is_supported(host: HostDraft) -> Iterator[PlanError]:
     for draft in host.services:
         named = draft.given.get("kv_cache_dtype")
         model = draft.entry.architecture if draft.entry else Architecture()
-        if not isinstance(named, str) or draft.version.is_cpu_build:
+        if not isinstance(named, str) or draft.version.is_cpu_build or host.is_amd:
             continue
         if named == "fp8_e5m2" and model.quantization in ("fp8-block", "fp8-tensor"):
             why = "the weights are in FP8, and vLLM refuses a cache of fp8_e5m2 with them"
@@ -175,7 +180,8 @@ def gpu_supports_the_dtype(host: HostDraft) -> Iterator[Finding]:
             capability = numbers(gpu.compute_capability)
             if not capability:
                 continue
-            finding = _quantized(host, draft, gpu, capability, quantization, platforms.least_capability(quantization), platforms.fp8_arithmetic)
+            least = platforms.least_capability(quantization, draft.version, _is_modelopt(draft))
+            finding = _quantized(host, draft, gpu, capability, quantization, least, platforms.fp8_arithmetic)
             finding = finding or _sixteen_bits(host, draft, gpu, capability, platforms.bf16_arithmetic)
             if finding is not None:
                 yield finding
@@ -189,10 +195,21 @@ def _quantization(draft: ServiceDraft) -> str:
     return "fp8-tensor" if stated in ("", "none") and draft.given.get("quantization") == "fp8" else stated
 
 
+def _is_modelopt(draft: ServiceDraft) -> bool:
+    """Whether the weights are in the format of ModelOpt, which has a minimum of its own."""
+    named = draft.given.get("quantization")
+    return (draft.entry is not None and draft.entry.architecture.modelopt is True) or named in ("modelopt", "modelopt_fp4")
+
+
 def _quantized(host: HostDraft, draft: ServiceDraft, gpu: Gpu, capability: Numbers, quantization: str, least: Numbers, fp8: Numbers) -> Finding | None:
     if capability < least:
-        why = f"vLLM supports weights quantised as {quantization} from compute capability {written(least)} on"
-        return PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, "serve a model with another quantisation, or use another GPU")
+        modelopt = _is_modelopt(draft)
+        kind = f"{quantization} in ModelOpt's format" if modelopt else quantization
+        why = f"vLLM {draft.version.text} supports weights quantised as {kind} from compute capability {written(least)} on"
+        newer = host.tables.platforms.modelopt_since(quantization, capability) if modelopt else ""
+        fix = "serve a model with another quantisation, or use another GPU"
+        fix = f"set vllm_version to {newer} or newer; or {fix}" if newer else fix
+        return PlanError(host.name, draft.label, "gpus", _named(gpu, capability), why, fix)
     if quantization.startswith("fp8") and capability < fp8:
         what = f"{_named(gpu, capability)} has no FP8 arithmetic (available from {written(fp8)} on)"
         return PlanWarning(host.name, draft.label, f"{what}: FP8 weights save memory there, but vLLM computes in 16 bits")

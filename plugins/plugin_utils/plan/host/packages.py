@@ -8,6 +8,7 @@ from typing import Callable, Mapping
 
 from ..inputs.settings import interpreters
 from ..placement.draft import HostDraft
+from ..vllm.rocm import is_rocm_build
 
 # Packages, each with the test whether a host needs it. The names are the same on Debian and Ubuntu.
 _WANTED: Mapping[str, Callable[[HostDraft], bool]] = {
@@ -20,7 +21,14 @@ _WANTED: Mapping[str, Callable[[HostDraft], bool]] = {
 
 def packages_of(host: HostDraft) -> list[str]:
     """Names of the packages, sorted."""
-    return sorted({*(name for name, is_wanted in _WANTED.items() if is_wanted(host)), *python_packages(host)})
+    return sorted({*(name for name, is_wanted in _WANTED.items() if is_wanted(host)), *python_packages(host), *rocm_packages(host)})
+
+
+def rocm_packages(host: HostDraft) -> list[str]:
+    """The packages with libraries that vLLM's wheels for ROCm load, apart from ROCm itself."""
+    if host.facts is None or not any(is_rocm_build(draft.version) for draft in host.services):
+        return []
+    return host.tables.platforms.rocm.packages.get(host.facts.system.id, {}).get(host.facts.system.version, [])
 
 
 def python_packages(host: HostDraft) -> list[str]:

@@ -13,6 +13,9 @@ from . import stated_gpus
 from .settings import kernel
 
 
+# Vendors of GPUs.
+NVIDIA, AMD = "nvidia", "amd"
+
 # Names of findings about GPUs with which a supervisor does not start its program, and which a user may accept.
 HELD_BY = ("gpu-recovery", "gpu-ecc", "gpu-fabric")
 
@@ -22,7 +25,8 @@ class Gpu:
     """One GPU, or one slice of a GPU that is split by MIG; memory in bytes, 0 when unknown.
 
     C(index) is the number of a GPU or the UUID of a slice. C(parent) is the number of a slice's GPU, None for a whole GPU.
-    C(error) is nvidia-smi's message about a GPU that is lost or needs a reset, C(split) whether MIG is on.
+    C(error) is nvidia-smi's message about a GPU that is lost or needs a reset, C(split) whether MIG is on. Of AMD's GPUs C(gfx) is the LLVM target,
+    C(node) the KFD node, by which HIP numbers them (None when unknown), and C(partition) the mode of one that is divided, such as CPX.
     """
 
     index: int | str
@@ -33,6 +37,27 @@ class Gpu:
     error: str = ""
     split: bool = False
     parent: int | None = None
+    vendor: str = NVIDIA
+    gfx: str = ""
+    node: int | None = None
+    partition: str = ""
+
+    @property
+    def is_amd(self) -> bool:
+        return self.vendor == AMD
+
+
+@dataclass(frozen=True)
+class AmdFacts:
+    """AMD's driver and ROCm: C(error) is why the GPUs are unknown, with its C(fix), C(warnings) are tools that failed, C(rocm_version) is that in
+    /opt/rocm (empty without one). C(device_groups) may open the GPUs' device files, C(closed_devices) are files that only root may open."""
+
+    error: str = ""
+    fix: str = ""
+    warnings: tuple[str, ...] = ()
+    rocm_version: str = ""
+    device_groups: tuple[str, ...] = ()
+    closed_devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -215,6 +240,9 @@ class HostFacts:
     gpu_health: tuple[GpuFinding, ...] = ()
     # Temporary units of updates that a run has not finished.
     green_units: frozenset[str] = frozenset()
+    amd: AmdFacts = AmdFacts()
+    # Version of glibc, empty when unknown.
+    glibc: str = ""
 
     @property
     def lacks_ipv4(self) -> bool:
@@ -234,7 +262,7 @@ def read(raw: Any) -> HostFacts | None:
     if not isinstance(raw, Mapping):
         return None
     return HostFacts(
-        gpus=tuple(gpu for item in _dicts(raw.get("gpus")) for gpu in _with_slices(item)),
+        gpus=(*(gpu for item in _dicts(raw.get("gpus")) for gpu in _with_slices(item)), *_amd_gpus(raw.get("amd"))),
         gpu_error=_text(raw.get("gpu_error")).strip(),
         listeners=tuple(_listener(item, "tcp") for item in _dicts(raw.get("listeners"))),
         udp_listeners=tuple(_listener(item, "udp") for item in _dicts(raw.get("udp_listeners"))),
@@ -271,8 +299,21 @@ def read(raw: Any) -> HostFacts | None:
         account_members=_memberships(raw.get("accounts")),
         account_groups=tuple(item for item in _items(raw.get("account_groups")) if isinstance(item, str)),
         directories=_strings(raw.get("directories")),
+        amd=_amd(raw.get("amd")),
+        glibc=_text(raw.get("glibc")),
         gpu_health=tuple(_gpu_finding(item) for item in _dicts(raw.get("gpu_health")) if item.get("name")),
     )
+
+
+def _amd(value: Any) -> AmdFacts:
+    raw = value if isinstance(value, Mapping) else {}
+    lists = {key: tuple(item for item in _items(raw.get(key)) if isinstance(item, str)) for key in ("warnings", "device_groups", "closed_devices")}
+    return AmdFacts(error=_text(raw.get("error")).strip(), fix=_text(raw.get("fix")), rocm_version=_text(raw.get("rocm_version")), **lists)
+
+
+def _amd_gpus(value: Any) -> list[Gpu]:
+    items = _dicts(value.get("gpus")) if isinstance(value, Mapping) else []
+    return [replace(_gpu(item), vendor=AMD, compute_capability="") for item in items]
 
 
 def _gpu_finding(item: Mapping[str, Any]) -> GpuFinding:
@@ -333,6 +374,7 @@ def _filled(gpu: Gpu, stated: Gpu) -> Gpu:
         memory_bytes=gpu.memory_bytes or stated.memory_bytes,
         compute_capability=gpu.compute_capability or stated.compute_capability,
         driver_version=gpu.driver_version or stated.driver_version,
+        gfx=gpu.gfx or stated.gfx,
     )
 
 
@@ -359,6 +401,10 @@ def _gpu(item: Mapping[str, Any]) -> Gpu:
         driver_version=str(item.get("driver_version") or ""),
         error=_text(item.get("error")),
         split=item.get("split") is True,
+        vendor=AMD if item.get("gfx") else NVIDIA,
+        gfx=_text(item.get("gfx")),
+        node=item["node"] if isinstance(item.get("node"), int) else None,
+        partition=_text(item.get("partition")),
     )
 
 

@@ -14,6 +14,7 @@ from ..errors import InvalidValue, PlanError, did_you_mean, shown
 
 _CAPABILITY = re.compile(r"[1-9]\d?\.\d")
 _DRIVER = re.compile(r"\d+(?:\.\d+)+")
+_GFX = re.compile(r"gfx[0-9a-f]{3,5}")
 # Plausible sizes of GPU memory in bytes: a user who writes 80 means GB.
 _MEMORY = values.integer(2**28, 2**44)
 
@@ -30,6 +31,13 @@ def _capability(value: Any) -> str:
     text = str(value) if isinstance(value, float) else values.string(value)
     if text and not _CAPABILITY.fullmatch(text):
         raise InvalidValue(f"{shown(text)} is not a compute capability", "write it like '9.0', as nvidia-smi --query-gpu=compute_cap prints it")
+    return text
+
+
+def _gfx(value: Any) -> str:
+    text = values.string(value)
+    if text and not _GFX.fullmatch(text):
+        raise InvalidValue(f"{shown(text)} is not an LLVM target of an AMD GPU", "write it like gfx942, as amd-smi static --asic prints it")
     return text
 
 
@@ -63,6 +71,7 @@ _READERS: dict[str, values.Reader] = {
     "memory_bytes": _memory,
     "compute_capability": _capability,
     "driver_version": _driver,
+    "gfx": _gfx,
     "slices": _slices,
 }
 # Keys that the facts have as well, so that a user can copy them. The plan does not use C(uuid).

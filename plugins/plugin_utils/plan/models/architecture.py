@@ -83,6 +83,7 @@ class Architecture:
     - C(state_bytes): bytes that the other layers keep for each request (linear attention, state space models)
     - C(state_layers): how many these layers are; there may be more without any cache
     - C(group_size): columns of a weight with one scale, in quantisation by groups
+    - C(modelopt): whether the weights are in the format of NVIDIA's ModelOpt, None when unknown
     - C(grouped_layers): layers quantised in groups, None for all of C(GROUPED_LAYERS)
     """
 
@@ -92,6 +93,7 @@ class Architecture:
     weight_block_size: tuple[int, int] | None = None
     group_size: int | None = None
     grouped_layers: tuple[str, ...] | None = None
+    modelopt: bool | None = None
     parameters: int | None = None
     weights_loaded_bytes: int | None = None
     hidden_size: int | None = None
@@ -269,6 +271,7 @@ def _readers() -> dict[str, values.Reader]:
         "weight_block_size": _block,
         "grouped_layers": _grouped_layers,
         "tie_word_embeddings": values.boolean,
+        "modelopt": values.boolean,
         "mla": _mla,
         "compressed_attention": _compressed_attention,
         "kv_groups": _kv_groups,

@@ -281,11 +281,13 @@ def _modelopt(config: Mapping[str, Any]) -> dict[str, Any]:
     """Weights in the formats of NVIDIA's ModelOpt. With several kinds of layers the experts have the smallest type, and are most of the weights."""
     layers = config.get("quantized_layers")
     named = {str(config.get("quant_algo") or "").upper()}
+    # vLLM has another class, with another minimum for GPUs, for several kinds.
+    own = {} if named == {"MIXED_PRECISION"} else {"modelopt": True}
     if named == {"MIXED_PRECISION"} and isinstance(layers, Mapping):
         named = {str(layer.get("quant_algo") or "").upper() for layer in layers.values() if isinstance(layer, Mapping)}
     if any(kind.endswith("NVFP4") for kind in named):
-        return {"dtype": "fp4", "quantization": "nvfp4"}
-    return _fp8("tensor", None) if named == {"FP8"} else {}
+        return {"dtype": "fp4", "quantization": "nvfp4", **own}
+    return {**_fp8("tensor", None), **own} if named == {"FP8"} else {}
 
 
 def _compressed(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -177,7 +177,7 @@ def _green(host: HostDraft, draft: ServiceDraft, weights_path: str) -> types.Gre
 
 def _green_service(host: HostDraft, draft: ServiceDraft, green: Green, weights_path: str) -> dict[str, Any]:
     """The keys of the service that differ in its temporary unit."""
-    twin = as_green(draft, green)
+    twin = as_green(draft, green, host.is_amd)
     local_url = _url(twin, _LOOPBACK.get(twin.service.host, ""))
     argv = [tls.with_credentials_of(word, draft.service.unit, green.unit) for word in _argv(twin, weights_path)]
     unit = green_unit(host, draft, green, argv, local_url).to_dict()

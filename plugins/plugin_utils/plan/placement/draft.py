@@ -27,6 +27,7 @@ from ..vllm.engines import TRANSFORMERS, VLLM
 from ..vllm.features import Missing, Need, Pin, missing_packages, pinned
 from ..vllm.flags import FlagTable, flag
 from ..vllm.platforms import numbers
+from ..vllm.rocm import is_rocm_build
 from ..vllm.tables import Tables
 from ..vllm.transports import Transport
 
@@ -156,10 +157,20 @@ class HostDraft:
         return self.tables.flags
 
     @property
+    def is_amd(self) -> bool:
+        """Whether its GPUs are AMD's, or some of them."""
+        return are_amd(self.gpus)
+
+    @property
     def orphaned_units(self) -> list[UnitFacts]:
         """Units of this collection on the host whose service is not in the inventory, neither present nor absent."""
         units = self.facts.units if self.facts is not None else ()
         return orphaned(units, [*(draft.service.name for draft in self.services), *(service.name for service in self.absent)])
+
+
+def are_amd(gpus: tuple[Gpu, ...] | None) -> bool:
+    """Whether any of these GPUs is AMD's."""
+    return any(gpu.is_amd for gpu in gpus or ())
 
 
 def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
@@ -205,7 +216,7 @@ def draft_service(
     release = _release(own, version, gpus, tables)
     transport = tables.transports.get(service.distributed.transport or "") if service.distributed is not None else None
     environment = environments.overlay(
-        _base_environment(service, settings, version, flags, cache),
+        _base_environment(service, settings, version, flags, cache, gpus),
         dict(transport.environment) if transport is not None else {},
         release.toolkit.environment(release.path),
         *(layer.environment for layer in layers),
@@ -272,7 +283,7 @@ def _draft_transformers(service: Service, settings: Settings, entry: Entry | Non
         given={},
         arguments={key: service_files.placed(value, service.files, files) for key, value in service.transformers_args.items() if value is not None},
         environment=environments.overlay(
-            {**transformers_engine.environment(cache), **_visible_gpus(service)},
+            {**transformers_engine.environment(cache), **_visible_gpus(service, are_amd(gpus))},
             settings.model_service_environment,
             service_files.placed(service.environment, service.files, files),
         ),
@@ -369,7 +380,9 @@ def _product(given: Mapping[str, Any], *keys: str) -> int:
     return product
 
 
-def _base_environment(service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str) -> dict[str, str | None]:
+def _base_environment(
+    service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str, gpus: tuple[Gpu, ...] | None,
+) -> dict[str, str | None]:
     """The environment of every service: no network for models, no usage reports, and all caches under one writable directory."""
     start = settings.model_service_start_timeout
     environment: dict[str, str | None] = {
@@ -383,15 +396,22 @@ def _base_environment(service: Service, settings: Settings, version: Version, fl
         "TRITON_CACHE_DIR": f"{cache}/triton",
         "FLASHINFER_WORKSPACE_BASE": cache,
     }
-    environment.update(_visible_gpus(service))
+    environment.update(_visible_gpus(service, are_amd(gpus) or (not gpus and is_rocm_build(version))))
     if flags.has("environment", "VLLM_ENGINE_READY_TIMEOUT_S", version):
         # Less than the unit's start timeout, so that vLLM reports what it waited for before systemd kills it.
         environment["VLLM_ENGINE_READY_TIMEOUT_S"] = str(max(start - 60, start // 2, 1))
     return environment
 
 
-def _visible_gpus(service: Service) -> dict[str, str | None]:
-    if service.gpus is None:
-        return {}
+def _visible_gpus(service: Service, amd: bool) -> dict[str, str | None]:
+    return {} if service.gpus is None else {**visible(service.gpus, amd)}
+
+
+def visible(indexes: tuple[int | str, ...], amd: bool) -> dict[str, str]:
+    """The variables that give a program these GPUs and no others."""
+    named = ",".join(str(index) for index in indexes)
+    if amd:
+        # vLLM itself copies this to CUDA_VISIBLE_DEVICES, and refuses another value there (platforms/rocm.py).
+        return {"HIP_VISIBLE_DEVICES": named}
     # By default CUDA numbers GPUs by speed. This selects the order of nvidia-smi, from which the user has the numbers.
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(str(index) for index in service.gpus)}
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": named}

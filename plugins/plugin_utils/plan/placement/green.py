@@ -15,7 +15,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils import _green
 
 from ..inputs.facts import Gpu, UnitFacts
 from ..inputs.settings.rollout import BLUE_GREEN
-from .draft import HostDraft, ServiceDraft
+from .draft import HostDraft, ServiceDraft, visible
 from .node_units import ports as ports_of_node, worker_ports
 from .service_unit import ServiceUnit, single_unit
 
@@ -180,7 +180,7 @@ def _is_ill(host: HostDraft, indexes: set[int | str]) -> bool:
     return any(finding.is_error and finding.gpu in indexes for finding in host.facts.gpu_health) if host.facts is not None else False
 
 
-def as_green(draft: ServiceDraft, green: Green) -> ServiceDraft:
+def as_green(draft: ServiceDraft, green: Green, amd: bool = False) -> ServiceDraft:
     """The service as its temporary unit runs it: with its port and GPUs, and with caches of its own inside the service's cache.
 
     Before an engine starts it may clear the caches (another CUDA version, Transformers), which the old engine still uses.
@@ -188,7 +188,7 @@ def as_green(draft: ServiceDraft, green: Green) -> ServiceDraft:
     cache = f"{draft.cache}/{_green.NAME}"
     environment = {name: _moved(value, draft.cache, cache) for name, value in draft.environment.items()}
     if not draft.on_cpu:
-        environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, green.gpus))}
+        environment |= visible(green.gpus, amd)
     service = replace(draft.service, port=green.port, gpus=draft.service.gpus if draft.on_cpu else green.gpus)
     return replace(draft, service=service, gpus=draft.gpus if draft.on_cpu else green.gpus, environment=dict(sorted(environment.items())), cache=cache)
 
@@ -202,5 +202,5 @@ def green_unit(host: HostDraft, draft: ServiceDraft, green: Green, argv: list[st
     service = draft.service
     own = single_unit(host, draft, [], None)
     # The account and the directories are those of the service.
-    made = single_unit(host, replace(as_green(draft, green), cache=draft.cache), argv, local_url, green.unit, own.failures, ["--redirected"])
+    made = single_unit(host, replace(as_green(draft, green, host.is_amd), cache=draft.cache), argv, local_url, green.unit, own.failures, ["--redirected"])
     return replace(made, environment_file=_green.environment_file(str(service.name)), served="", own_folders=own.own_folders)

@@ -42,9 +42,12 @@ class ServiceUnit:
     # opens the port again. Empty for units without an API of their own, and for multi-node services, whose nodes stop together.
     drain: list[str] = field(default_factory=list)
     undrain: list[str] = field(default_factory=list)
+    # Groups that may open the device files of AMD's GPUs. NVIDIA's are open to all accounts.
+    device_groups: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
+        """The unit for the roles. Only those on AMD GPUs have C(device_groups), so that the digests of others stay as they are."""
+        return {name: value for name, value in vars(self).items() if value or name != "device_groups"}
 
 
 def single_unit(
@@ -101,8 +104,8 @@ def service_unit(
         "failures": failures,
         "start_timeout": settings.model_service_start_timeout,
         "stop_timeout": max(1, settings.model_service_stop_timeout - 10),
-        # Without CUDA_VISIBLE_DEVICES a service uses all GPUs of the host.
-        "gpus": "all" if draft.service.gpus is None and not draft.on_cpu else "",
+        # Without CUDA_VISIBLE_DEVICES a service uses all GPUs of the host. The supervisor looks at those of NVIDIA only.
+        "gpus": "all" if draft.service.gpus is None and not draft.on_cpu and not host.is_amd else "",
         "accept_gpu": [name for name in HELD_BY if name in host.accepted],
         **flags,
     }
@@ -124,6 +127,7 @@ def service_unit(
         has_secrets=has_secrets,
         what=str(given["what"]),
         folders=[failures, *([ray_folder] if ray_folder else [])],
+        device_groups=list(host.facts.amd.device_groups) if host.facts is not None and host.is_amd and not draft.on_cpu else [],
     )
 
 

@@ -17,6 +17,7 @@ TOKEN = ("a service runs offline and needs no token: the roles download weights 
 _OWNED = {
     **dict.fromkeys(TOKENS, TOKEN),
     "CUDA_VISIBLE_DEVICES": ("the plan sets this variable", "name the GPUs with the service's gpus"),
+    **dict.fromkeys(("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"), ("the plan sets which GPUs a service has", "name the GPUs with the service's gpus")),
     "VLLM_API_KEY": ("the unit must not contain secrets", "write the key as the service's api_key"),
     "VLLM_PORT": ("vLLM uses this port between its processes, not for the API", "set the service's port with port"),
     "VLLM_SERVER_DEV_MODE": ("it opens administrative endpoints to every client of the port", "leave it out"),

@@ -10,6 +10,7 @@ import re
 from typing import Any, Mapping
 
 from ..versions import Version, parse
+from .rocm import Rocm
 
 Numbers = tuple[int, ...]
 
@@ -24,10 +25,13 @@ class Platforms:
         self._drivers = [(numbers(row["cuda"]), str(row["driver"])) for row in data["drivers"]]
         self._cuda_of_capability = [(numbers(row["capability"]), numbers(row["cuda"])) for row in data["cuda_of_capability"]]
         self._least_capability = {quantization: numbers(least) for quantization, least in data["least_capability"].items()}
+        self._modelopt = {
+            kind: [(numbers(row["since"]), numbers(row["capability"])) for row in rows] for kind, rows in data["least_capability_of_modelopt"].items()
+        }
         self.fp8_arithmetic = numbers(data["fp8_arithmetic"])
         self.bf16_arithmetic = numbers(data["bf16_arithmetic"])
         self._oldest_gpu = [(numbers(row["cuda"]), numbers(row["capability"])) for row in data["oldest_gpu"]]
-        self.sparse_mla: tuple[int, ...] = tuple(data["sparse_mla"])
+        self._sparse_mla: dict[int, Numbers] = {int(major): numbers(since) for major, since in data["sparse_mla"].items()}
         self.attention_backends: dict[str, tuple[int, ...]] = {name: tuple(majors) for name, majors in data["attention_backends"].items()}
         self._cache_types_of = numbers(data["kv_cache_dtypes_of"])
         self._cache_types: dict[str, dict[str, Any]] = dict(data["kv_cache_dtypes"])
@@ -41,6 +45,7 @@ class Platforms:
         }
         self.release_bytes: dict[str, int] = dict(data["release_bytes"])
         self.cache_bytes: int = data["cache_bytes"]
+        self.rocm = Rocm(data["rocm"])
 
     def cuda(self, version: Version, backend: str) -> Numbers:
         """CUDA version of a vLLM release: from the version's local part, the torch backend, or the version itself; empty when unknown."""
@@ -104,9 +109,23 @@ class Platforms:
         support the type, and for versions that are not in the table."""
         return self._cache_types.get(cache_type) if version.release[: len(self._cache_types_of)] == self._cache_types_of else None
 
-    def least_capability(self, quantization: str) -> Numbers:
-        """The lowest compute capability for a quantisation of weights; empty when unknown."""
+    def least_capability(self, quantization: str, version: Version, modelopt: bool = False) -> Numbers:
+        """The lowest compute capability for a quantisation of weights, by version for those in ModelOpt's format; empty when unknown."""
+        if modelopt and quantization in self._modelopt:
+            return next((least for since, least in self._modelopt[quantization] if version.release[:3] >= since), ())
         return self._least_capability.get(quantization, ())
+
+    def modelopt_since(self, quantization: str, capability: Numbers) -> str:
+        """The first vLLM that supports weights in ModelOpt's format on a GPU; empty when there is none."""
+        return next((written(since) for since, least in reversed(self._modelopt.get(quantization, ())) if capability >= least), "")
+
+    def sparse_mla(self, version: Version) -> tuple[int, ...]:
+        """First numbers of the compute capabilities for which a version has sparse attention over MLA."""
+        return tuple(major for major, since in self._sparse_mla.items() if version.release[:3] >= since)
+
+    def sparse_mla_since(self, major: int) -> str:
+        """The first vLLM with sparse attention over MLA on GPUs of this first number; empty when there is none."""
+        return written(self._sparse_mla.get(major, ()))
 
 
 def suits(capability: Numbers, kernels: Any) -> bool:

@@ -149,3 +149,9 @@ def test_wheels_of_folders_alone(tmp_path: Path) -> None:
     (tmp_path / "a.whl").write_text("")
     assert _host.read_wheels([f"file://{tmp_path}", "https://user:secret@index.example/", f"{tmp_path}/none", 7]) == {str(tmp_path): ["a.whl"]}
     assert _host.read_wheels("garbage") == {}
+
+
+@pytest.mark.parametrize("name", ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"])
+def test_a_unit_holds_the_gpus_that_its_variable_names(name: str) -> None:
+    assert _host.unit_holds(f"Environment={name}=4,5\n")["gpus"] == [4, 5]
+    assert _host.unit_holds("Environment=OTHER=4,5\n")["gpus"] is None

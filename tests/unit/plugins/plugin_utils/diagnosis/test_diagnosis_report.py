@@ -95,6 +95,8 @@ FACT_CASES: list[tuple[str, Any, list[str]]] = [
     ("mounts", [], []),
     # GPUs
     ("gpu_error", "Failed to initialize NVML: Driver/library version mismatch", ["e::driver"]),
+    ("amd", {"error": "amd-smi gave no answer", "fix": "the driver hangs"}, ["e::driver"]),
+    ("amd", {"error": "", "gpus": []}, []),
     ("gpus/0/error", "GPU is lost", ["e:q:gpu"]),
     ("nvswitches", 4, ["e::fabric-manager"]),
     ("cuda_releases/vllm-0.32.0-aa/changed", ["the driver is 590 now and was 580"], ["w:q:cuda-smoke-test"]),

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from ansible_collections.inferops.gpu.plugins.module_utils.amd_gpus import amd_smi
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.errors import PlanError
 
 
@@ -45,3 +47,19 @@ LLAMA = {
     "torch_dtype": "bfloat16",
     "vocab_size": 128256,
 }
+
+
+_AMD_OUTPUTS = Path(__file__).resolve().parents[2] / "module_utils" / "amd_gpus" / "data"
+NOBLE = {"os": {"id": "ubuntu", "version_id": "24.04", "like": ["debian"]}, "architecture": "x86_64", "systemd": True, "glibc": "2.39", "python": "3.12.3"}
+
+
+def amd_gpus(name: str = "mi300x-8") -> list[dict[str, Any]]:
+    """GPUs as the facts have them, from outputs of amd-smi: recorded or documented, see the directory's README."""
+    texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in (_AMD_OUTPUTS / f"{name}.{kind}.json" for kind in ("static", "list"))]
+    return amd_smi.parse(*texts)
+
+
+def amd_facts(name: str = "mi300x-8", amd: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
+    """Facts of a host with Ubuntu 24.04, ROCm 7.2.3 and the GPUs of an output of amd-smi, with C(amd) over what is known about these."""
+    found = {"gpus": amd_gpus(name), "source": "amd-smi", "warnings": [], "error": "", "fix": "", "rocm_version": "7.2.3", "closed_devices": []}
+    return host_facts(**{**NOBLE, "gpus": [], "amd": {**found, "device_groups": ["render"], **(amd or {})}, **keys})

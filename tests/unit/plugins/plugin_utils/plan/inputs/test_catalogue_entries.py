@@ -24,7 +24,7 @@ from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import P
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.versions import Version, parse
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm import arguments
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.vllm.flags import FlagTable, flag
-from plan_builders import host_facts
+from plan_builders import amd_facts, host_facts
 
 GIB = 2**30
 
@@ -309,6 +309,8 @@ CAPABILITIES = {
     "A100": "8.0", "H100": "9.0", "H20": "9.0", "H200": "9.0", "L40S": "8.9", "RTX 4090": "8.9", "RTX 5090": "12.0", "RTX PRO 6000": "12.0", "B200": "10.0",
     "GB200": "10.0", "B300": "10.3", "GB10": "12.1",
 }
+# LLVM targets of AMD's GPUs, for which the release is another than the default.
+TARGETS = {"MI300X": "gfx942", "MI355X": "gfx950"}
 
 
 def planned_host(number: int, entry: Entry, profile: Profile, **keys: Any) -> HostInput:
@@ -318,12 +320,16 @@ def planned_host(number: int, entry: Entry, profile: Profile, **keys: Any) -> Ho
     service = {"name": "model", "model": entry.name, "port": 8001, "profile": profile.name, **keys}
     if entry.remote_code:
         service.update(vllm_args={"trust_remote_code": True}, revision="0" * 40)
-    facts = host_facts(gpus=gpus, mounts=[{"mount": "/", "free_bytes": 10**13}])
-    return HostInput(f"{entry.name}-{profile.name}-{number}", {"model_services": [service]}, facts)
+    facts, release = host_facts(gpus=gpus, mounts=[{"mount": "/", "free_bytes": 10**13}]), {}
+    if profile.gpu.rpartition(" ")[0] in TARGETS:
+        amd = [{**gpu, "gfx": TARGETS[profile.gpu.rpartition(" ")[0]]} for gpu in gpus]
+        facts = amd_facts(amd={"gpus": amd}, mounts=facts["mounts"])
+        release = {"vllm_version": "0.31.0+rocm723", "vllm_extra_index_urls": ["https://wheels.vllm.ai/rocm/0.31.0/rocm723"], "vllm_python": "3.12"}
+    return HostInput(f"{entry.name}-{profile.name}-{number}", {"model_services": [service], **release}, facts)
 
 
 def test_every_profile_can_be_planned_with_every_preset(plan_hosts: Callable[[list[HostInput]], Plan], served: list[Entry]) -> None:
-    """With the default vLLM, on the profile's own GPUs, with no error and no warning about them."""
+    """With the default vLLM (on AMD's GPUs the newest with wheels), on the profile's own GPUs, with no error and no warning about them."""
     hosts = []
     for entry, profile, _ in profiles_of(served):
         if profile.nodes == 1:

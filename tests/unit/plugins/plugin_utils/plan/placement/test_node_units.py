@@ -91,6 +91,14 @@ def test_only_the_unit_that_reads_them_gets_the_files(single: dict[str, Any]) ->
     assert "Credential=" not in render({**single, "tls": {**tls, "unit": "other.service"}})
 
 
+def test_only_a_unit_on_amd_gpus_gets_their_groups(single: dict[str, Any]) -> None:
+    """Without them the text is what it was: other text would restart each service."""
+    plain = render(single)
+    grouped = render({**single, "supervised": {**single["supervised"], "device_groups": ["render", "video"]}})
+    lines = "# May open the GPUs' device files (/dev/kfd, /dev/dri/renderD*).\nSupplementaryGroups=render video\n"
+    assert f"\n{lines}WorkingDirectory=" in grouped and grouped.replace(lines, "") == plain
+
+
 def render(row: dict[str, Any]) -> str:
     """The text of a unit file."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROLE / "templates"), undefined=jinja2.StrictUndefined, trim_blocks=True)

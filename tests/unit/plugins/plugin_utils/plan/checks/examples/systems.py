@@ -186,6 +186,16 @@ EXAMPLES = [
         one(small(), facts=host_facts(gpus=gpus(1, **GB10)), plan_gpus=[{"index": 0, "memory_bytes": 128 * GB}]),
     ),
     example("kernels", one(service(**V32), facts=sparse("8.0")), "serve it on such a GPU", one(service(**V32), facts=sparse("10.0")), on_host=("gpus",)),
+    example("kernels", one(service(**V32), facts=sparse("12.0"), vllm_version="0.24.0"), "set vllm_version to 0.25.0 or newer", one(
+        service(**V32), facts=sparse("12.0"), vllm_version="0.25.0",
+    )),
+    example(
+        "compute-capability",
+        one(small(model="nemotron-3-nano-30b-a3b-fp8"), facts=host(gpus=gpus(1, name="NVIDIA A100", compute_capability="8.0")), vllm_version="0.26.0"),
+        "set vllm_version to 0.27.0 or newer",
+        one(small(model="nemotron-3-nano-30b-a3b-fp8"), facts=host(gpus=gpus(1, name="NVIDIA A100", compute_capability="8.0")), vllm_version="0.27.0"),
+        costs="computes in 16 bits",
+    ),
     example(
         "kernels",
         one(small(vllm_args={"max_model_len": 8192, "attention_backend": "CUTLASS_MLA"}), facts=host()),
