@@ -3,7 +3,10 @@
 
 On a lab host tests/lab/served/test_4_arguments.py does that. By hand, with any vLLM and as many generated services as wanted:
 
-    python tests/lab/parsing.py PYTHON [SERVICES]
+    python tests/lab/parsing.py PYTHON [SERVICES [VERSION]]
+
+A wheel for GPUs does as well: its Python files beside another release's environment, with a version in its metadata that ends in +cpu, since vLLM
+chooses its platform by that.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ def main() -> int:
     """Prints what is refused; 1 when anything is."""
     import planned
 
-    planner = planned.Planner()
+    planner = planned.Planner(*sys.argv[3:4])
     lines = {**planned.whole_catalogue(planner), **planned.accepted_services(planner, int(sys.argv[2]) if len(sys.argv) > 2 else 200, derandomize=False)}
     refused = errors([sys.argv[1], "-"], lines)
     for label, error in refused.items():

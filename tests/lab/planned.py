@@ -37,19 +37,20 @@ def read(path: Path) -> Any:
 
 
 class Planner:
-    """The plan with all that ships with the collection, for hosts of a version that the lab has."""
+    """The plan with all that ships with the collection, for hosts of a vLLM version, by default the lab's."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = VERSION) -> None:
+        self.version = version
         self.defaults: dict[str, Any] = {}
         for path in sorted(ROOT.glob("roles/*/defaults/main.yml")):
             self.defaults.update(read(path) or {})
         self.catalogue = catalogue.built_in([read(path) for path in sorted((FILES / "catalogue").glob("*.yml"))])
         self.tables = tables.build({key: read(FILES / name) for key, name in tables.FILES.items()})
-        self.types: dict[str, dict[str, Any]] = read(FILES / "vllm_types.json")["versions"][VERSION]
+        self.types: dict[str, dict[str, Any]] = read(FILES / "vllm_types.json")["versions"][version]
 
     def plan(self, hosts: dict[str, dict[str, Any]]) -> Plan:
         """Plans hosts, each of one service; what one accepts by name is accepted, so that only true errors are left."""
-        common = {"vllm_version": VERSION, "plan_lookup": False}
+        common = {"vllm_version": self.version, "plan_lookup": False}
         return resolve([HostInput(name, {**common, **variables}) for name, variables in hosts.items()], self.defaults, self.catalogue, self.tables)
 
 
@@ -86,7 +87,9 @@ def whole_catalogue(planner: Planner) -> dict[str, list[str]]:
 
 # Keys in these depend on each other in ways of which the plan knows nothing: the check with the installed release finds such errors.
 # A plugin is a file on the host, and brings names that only it knows.
-UNKNOWN = ("engram_config", "pooler_config", "profiler_config", "quantization_config", "reasoning_parser_plugin", "tool_parser_plugin")
+UNKNOWN = (
+    "engram_config", "pooler_config", "profiler_config", "quantization_config", "reasoning_effort_map", "reasoning_parser_plugin", "tool_parser_plugin",
+)
 WORDS = st.sampled_from(["auto", "a", "0", "true", "None", "", "{}", "fp8", "triton", "/etc/hosts", "a,b", "a=b", "ü", "it's", 'a "b"', "x y", "%", "$HOME"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-1, 100) | st.sampled_from([0.5, "text", "a b", "ü"]),
