@@ -221,21 +221,21 @@ def test_parameters_follow_from_the_architecture(described: list[Entry]) -> None
 
 
 def test_sizes_follow_from_the_parameters(described: list[Entry]) -> None:
-    """Loaded: two bytes a parameter, or one in FP8 and two for the embeddings, or half of one with its scale and two for what is not quantised. On the
-    disk: that, and layers for speculative decoding, which stay in 16 bits where the others have 4; or twice that, since vLLM loads 16 of 32 bits. NVIDIA's
-    builds in 4 bits of models like Gemma leave all of attention as it is."""
+    """Loaded: two bytes a parameter, or one in FP8 and two for the embeddings, or half of one with its scale and two for what is not quantised. A scale is
+    for 16 columns in NVFP4, for up to 128 in AWQ and GPTQ. On the disk: that, and layers for speculative decoding, which stay in 16 bits where the others
+    have 4; or twice that, since vLLM loads 16 of 32 bits. NVIDIA's builds in 4 bits of models like Gemma leave all of attention as it is."""
     for entry in described:
         model = entry.architecture
         assert model.parameters and model.weights_loaded_bytes and model.hidden_size and model.vocab_size and entry.bytes
         table = model.hidden_size * model.vocab_size
         tables = table if model.tie_word_embeddings else 2 * table
-        each = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "fp4": 0.53, "int4": 0.53}[model.dtype]
+        each = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "fp4": 0.53, "int4": 0.519}[model.dtype]
         least = each * (model.parameters - tables) + 2 * tables
         # A part of the layers is not quantised: attention, shared experts, vision.
         most = {"bf16": 1.004, "fp16": 1.004, "fp8": 1.25}.get(model.dtype, 1.8) * least
         assert 0.999 * least <= model.weights_loaded_bytes <= most, entry.name
         # Some repositories hold tied embeddings twice.
-        whole = 2 * model.parameters if model.dtype == "fp4" else model.weights_loaded_bytes
+        whole = 2 * model.parameters if model.dtype in ("fp4", "int4") else model.weights_loaded_bytes
         more = 0.05 * whole if model.mtp_layers else 2 * table if model.tie_word_embeddings else 0
         in_32_bits = abs(entry.bytes / (2 * model.weights_loaded_bytes) - 1) < 0.01
         assert model.weights_loaded_bytes <= entry.bytes <= model.weights_loaded_bytes + more or in_32_bits, entry.name
