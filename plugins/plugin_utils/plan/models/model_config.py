@@ -322,7 +322,7 @@ _KINDS = {
     "experts": ("experts", "mlp", "ffn", "feed_forward", "down_proj"),
 }
 _ROUTERS = ("gate", "router")
-_NO_TEXT = ("visual", "vision", "audio", "lm_head", "embed")
+_NO_TEXT = ("visual", "vision", "audio", "lm_head", "embed", "mtp")
 
 
 def _groups(size: Any, left_alone: Sequence[str] | None) -> dict[str, Any]:

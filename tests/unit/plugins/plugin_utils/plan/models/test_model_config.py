@@ -201,6 +201,8 @@ INT4 = {"type": "int", "num_bits": 4, "strategy": "group", "group_size": 128}
         ({"quant_method": "gptq", "bits": 4, "group_size": 128}, (128, None)),
         ({"quant_method": "gptq", "bits": 4, "group_size": -1}, (None, None)),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:.*attn.*": {}}}, (128, ("dense", "experts"))),
+        # Layers for speculative decoding are none of these kinds.
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:.*attn.*": {}, "-:.*mtp.*": {}}}, (128, ("dense", "experts"))),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {r"+:.*\.(?:1[0-5])\..*": {"group_size": 64}}}, (None, None)),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128, "modules_in_block_to_quantize": [["self_attn.o_proj"]]}, (None, None)),
         ({**compressed(**INT4), "ignore": ["lm_head", "re:.*mlp.gate$"]}, (128, None)),
