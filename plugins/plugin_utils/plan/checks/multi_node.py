@@ -11,6 +11,7 @@ from ..inputs.distributed import RAY
 from ..inputs.run import Run
 from ..models.architecture import Architecture
 from ..models.parallel import Parallel
+from ..placement.draft import over_hosts
 from ..placement.layout import fits
 from ..placement.multi_node import MultiNodeService, NodeDraft
 from ..vllm import arguments as args
@@ -54,6 +55,9 @@ def head_is_a_node(service: MultiNodeService, run: Run) -> Iterator[PlanError]:
 def nodes_have_the_same_settings(service: MultiNodeService, run: Run) -> Iterator[Finding]:
     """All nodes have the same settings. Of settings that follow from each other only the first is reported."""
     for key, chain, fix in _ALIKE:
+        if key == "gpus" and service.head.draft.placement is not None and service.head.draft.placement.copies:
+            # A host with more GPUs has more data parallel ranks.
+            continue
         for subkey, get in chain:
             found = _differing(service, get)
             if found is not None:
@@ -166,7 +170,8 @@ def parallel_sizes_match_the_gpus_of_all_nodes(service: MultiNodeService, run: R
     nodes = service.distributed.nodes
     each = _gpu_count(service.head)
     wanted = draft.world_size()
-    if not each or nodes is None or wanted is None or _differing(service, _gpu_count) is not None:
+    if not each or nodes is None or wanted is None or over_hosts(draft.given) or _differing(service, _gpu_count) is not None:
+        # Data parallel over hosts has its own check.
         return
     tensor, pipeline = (args.size(draft.arguments, key) or 1 for key in ("tensor_parallel_size", "pipeline_parallel_size"))
     stage = wanted // pipeline

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
@@ -31,6 +33,7 @@ from ..vllm.tables import Tables
 from ..vllm.transports import Transport
 
 # Parallel sizes whose product is the number of GPUs. Data parallel ranks on other hosts are excluded, see local_data_parallel.
+DATA = "data_parallel_size"
 _OTHER_SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size")
 
 
@@ -108,13 +111,13 @@ class ServiceDraft:
 
     @property
     def answers(self) -> bool:
-        """Whether its API is on this host: a multi-node service has it on the head only."""
-        return self.placement is None or self.placement.is_head
+        """Whether its API is on this host: a multi-node service has it on the head only, unless each node has one."""
+        return self.placement is None or self.placement.answers
 
-    def with_placement(self, placement: NodePlacement) -> ServiceDraft:
-        """The service on this node: with the arguments and the environment that differ by node."""
+    def with_placement(self, placement: NodePlacement, sizes: Mapping[str, int]) -> ServiceDraft:
+        """The service on this node: with the arguments and the environment that differ by node, and the parallel C(sizes) that follow from all nodes."""
         environment = {**placement.environment(), **self.environment}
-        arguments = {**self.arguments, **placement.arguments()}
+        arguments = {**self.arguments, **sizes, **placement.arguments()}
         return replace(self, placement=placement, arguments=arguments, environment=dict(sorted(environment.items())))
 
     def world_size(self) -> int | None:
@@ -162,9 +165,14 @@ class HostDraft:
         return orphaned(units, [*(draft.service.name for draft in self.services), *(service.name for service in self.absent)])
 
 
+def over_hosts(given: Mapping[str, Any]) -> bool:
+    """Whether these arguments of a multi-node service are for data parallel over its hosts."""
+    return (args.size(given, DATA) or 1) > 1
+
+
 def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
     """Data parallel ranks that run on this host."""
-    key = "data_parallel_size_local" if "data_parallel_size_local" in arguments else "data_parallel_size"
+    key = "data_parallel_size_local" if "data_parallel_size_local" in arguments else DATA
     return args.size(arguments, key)
 
 
@@ -343,12 +351,17 @@ def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int 
     """The parallel sizes that the user does not set, and the executor backend.
 
     On one host tensor parallel uses the GPUs that the other sizes leave. On several hosts it stays within a host and each host is a pipeline stage,
-    unless the user sets one of the two, and the other follows from the number of GPUs.
+    unless the user sets one of the two, and the other follows from the number of GPUs. With data parallel over hosts each host has whole ranks, and tensor
+    parallel uses the GPUs that their number leaves.
     """
     each = len(set(gpus or ()))
     if service.distributed is None:
         return {"tensor_parallel_size": max(1, each // _product(given, *_OTHER_SIZES))}
     hosts = service.distributed.nodes or 1
+    if over_hosts(given):
+        copies = max(1, (args.size(given, DATA) or 1) // hosts)
+        rank = copies * math.prod(args.size(given, key) or 1 for key in _OTHER_SIZES)
+        return {"tensor_parallel_size": max(1, each // rank), "distributed_executor_backend": service.distributed.backend}
     inner = max(1, each // _product(given, "prefill_context_parallel_size"))
     tensor, pipeline = inner, hosts
     if "pipeline_parallel_size" in given:

@@ -9,6 +9,7 @@ from typing import Iterable
 
 from ..inputs.addresses import reached_at
 from ..inputs.distributed import Distributed, Node, NodePlacement
+from . import node_sizes
 from .draft import HostDraft, ServiceDraft
 
 
@@ -61,14 +62,20 @@ def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[MultiNod
                 here.add(name)
                 found.setdefault(name, []).append(NodeDraft(host, draft))
     services = []
+    sizes: dict[str, dict[str, int]] = {}
     placements: dict[tuple[str, str], NodePlacement] = {}
     for name, node_drafts in found.items():
         service = MultiNodeService(name, tuple(_by_rank(node_drafts)))
         nodes = tuple(_node(node_draft) for node_draft in service.node_drafts)
+        by_rank = [node_draft.draft for node_draft in service.node_drafts]
+        copies, apis = node_sizes.data_ranks(by_rank), node_sizes.each_node_answers(by_rank)
+        sizes[name] = node_sizes.sizes(by_rank)
         for rank, node_draft in enumerate(service.node_drafts):
-            placements[node_draft.host.name, name] = NodePlacement(nodes, rank, service.distributed.backend, service.distributed.rendezvous_port)
+            placements[node_draft.host.name, name] = NodePlacement(
+                nodes, rank, service.distributed.backend, service.distributed.rendezvous_port, tuple(node_sizes.gpu_counts(by_rank)), copies, apis
+            )
         services.append(service)
-    placed = {host.name: _with_placements(host, placements) for host in drafts}
+    placed = {host.name: _with_placements(host, placements, sizes) for host in drafts}
     return list(placed.values()), [_with_drafts(service, placed) for service in services]
 
 
@@ -83,14 +90,14 @@ def _by_rank(node_drafts: list[NodeDraft]) -> list[NodeDraft]:
     return sorted(node_drafts, key=lambda node_draft: node_draft.host.name != named)
 
 
-def _with_placements(host: HostDraft, placements: dict[tuple[str, str], NodePlacement]) -> HostDraft:
+def _with_placements(host: HostDraft, placements: dict[tuple[str, str], NodePlacement], sizes: dict[str, dict[str, int]]) -> HostDraft:
     services = []
     done: set[str] = set()
     for draft in host.services:
         name = draft.service.name
         if draft.is_distributed and name is not None and name not in done:
             done.add(name)
-            services.append(draft.with_placement(placements[host.name, name]))
+            services.append(draft.with_placement(placements[host.name, name], sizes[name]))
         else:
             services.append(draft)
     return replace(host, services=tuple(services))

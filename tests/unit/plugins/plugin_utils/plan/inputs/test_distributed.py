@@ -30,6 +30,12 @@ def over(nodes: int | None = 2, name: str = "big", **keys: Any) -> dict[str, Any
     return service(**{"name": name, "model": "qwen3-235b-a22b", "gpus": ..., "distributed": {**stated, **inner}, **keys})
 
 
+def ranks(size: int, nodes: int = 2, gpus: Any = ..., vllm_version: Any = ..., **vllm_args: Any) -> dict[str, Any]:
+    """A multi-node service with this number of data parallel ranks over its hosts."""
+    arguments = {"data_parallel_size": size, "enable_expert_parallel": True, **vllm_args}
+    return over(nodes, backend="mp", gpus=gpus, vllm_version=vllm_version, vllm_args=arguments)
+
+
 def on(*services: dict[str, Any], **variables: Any) -> dict[str, Any]:
     """Variables of a host with eight H20 and these services."""
     h20 = gpus(8, name="NVIDIA H20", memory_bytes=97871 * 2**20)
@@ -95,6 +101,58 @@ def test_mp(over_hosts: Planner) -> None:
     assert both | {"--node-rank=0", "--port=8001", "--host=0.0.0.0"} <= head and "--headless" not in head
     assert both | {"--node-rank=1", "--headless"} <= worker and "--port=8001" not in worker and "--host=0.0.0.0" not in worker
     assert found["gpu1"]["node"]["rendezvous_port"] == 29600
+
+
+# Data parallel over hosts: the service, GPUs of each host, and the flags of each node that others do not have or have with another value.
+DATA_PARALLEL: list[tuple[str, dict[str, Any], tuple[int, ...], int, list[set[str]]]] = [
+    ("two ranks a host", ranks(4), (8, 8), 4, [
+        {"--data-parallel-size-local=2", "--port=8001", "--host=0.0.0.0"},
+        {"--data-parallel-size-local=2", "--data-parallel-start-rank=2", "--headless"},
+    ]),
+    ("a rank a GPU", ranks(16), (8, 8), 1, [
+        {"--data-parallel-size-local=8", "--port=8001", "--host=0.0.0.0"},
+        {"--data-parallel-size-local=8", "--data-parallel-start-rank=8", "--headless"},
+    ]),
+    ("more on the larger host", ranks(3), (8, 4), 4, [
+        {"--data-parallel-size-local=2", "--port=8001", "--host=0.0.0.0"},
+        {"--data-parallel-size-local=1", "--data-parallel-start-rank=2", "--headless"},
+    ]),
+    ("an API on each host", ranks(4, data_parallel_hybrid_lb=True, api_server_count=3), (8, 8), 4, [
+        {"--data-parallel-size-local=2", "--data-parallel-start-rank=0", "--port=8001", "--host=0.0.0.0", "--data-parallel-hybrid-lb", "--api-server-count=3"},
+        {"--data-parallel-size-local=2", "--data-parallel-start-rank=2", "--port=8001", "--host=0.0.0.0", "--data-parallel-hybrid-lb", "--api-server-count=3"},
+    ]),
+    ("API servers of the head", ranks(4, api_server_count=3), (8, 8), 4, [
+        {"--data-parallel-size-local=2", "--port=8001", "--host=0.0.0.0", "--api-server-count=3"},
+        {"--data-parallel-size-local=2", "--data-parallel-start-rank=2", "--headless"},
+    ]),
+]
+
+
+@pytest.mark.parametrize(("made", "have", "tensor", "own"), [case[1:] for case in DATA_PARALLEL], ids=[case[0] for case in DATA_PARALLEL])
+def test_data_parallel_over_hosts(over_hosts: Planner, made: dict[str, Any], have: tuple[int, ...], tensor: int, own: list[set[str]]) -> None:
+    """Each node starts its own ranks and reports to the head, and nothing of the launcher for one copy over all nodes is there."""
+    hosts = {
+        f"gpu{n}": on(made, ansible_host=f"10.0.0.{n}", plan_gpus=gpus(count, name="NVIDIA H200", memory_bytes=143771 * 2**20)) for n, count in enumerate(have, 1)
+    }
+    found = parts(over_hosts(hosts))
+    lines = [set(found[name]["argv"]) for name in hosts]
+    for words, flags in zip(lines, own):
+        assert {"--data-parallel-address=10.0.0.1", "--data-parallel-rpc-port=29501", f"--tensor-parallel-size={tensor}", "--enable-expert-parallel"} <= words
+        pattern = ("--data-parallel-size-local", "--data-parallel-start", "--data-parallel-hybrid", "--headless", "--port", "--host", "--api-server", "--nnodes", "--node-rank", "--master")
+        assert {word for word in words if word.startswith(pattern)} == flags
+        assert not any(word.startswith("--pipeline-parallel-size") for word in words)
+    apis = "--data-parallel-hybrid-lb" in own[1]
+    assert found["gpu1"]["url"] == "http://10.0.0.1:8001" and found["gpu2"]["url"] == ("http://10.0.0.2:8001" if apis else None)
+    supervisors = [found[name]["units"][0]["supervisor"] for name in hosts]
+    assert [any(word.startswith("--engine=") for word in words) for words in supervisors] == [True, apis]
+    assert ["--apis=all" in words for words in supervisors] == [apis, apis]
+    assert len({word for words in supervisors for word in words if word.startswith("--digest=")}) == 1
+
+
+def test_the_memory_of_data_parallel_over_hosts(over_hosts: Planner) -> None:
+    """Experts are shared by all ranks, everything else is on each rank: more ranks of fewer GPUs need more."""
+    by_size = {size: parts(over_hosts(two(ranks(size))))["gpu2"]["memory"]["weights"] for size in (2, 4)}
+    assert by_size[2] < by_size[4] < 1.2 * by_size[2]
 
 
 ORDERS: list[tuple[dict[str, Any], list[str], list[str]]] = [
@@ -246,7 +304,22 @@ ERRORS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     # Restarts.
     ("no restarts", two(over(), model_service_restart="no"), {}, "model_service_restart", ("restarts on all hosts together", "leave it true")),
     # Arguments.
-    ("data parallel", two(over(vllm_args={"data_parallel_size": 2, "tensor_parallel_size": 4})), {}, "vllm_args.data_parallel_size", ("one copy",)),
+    ("data parallel with Ray", two(over(vllm_args={"data_parallel_size": 2})), {}, "distributed.backend", ("ray", "write distributed.backend: mp")),
+    ("odd ranks", two(ranks(3)), {}, "vllm_args.data_parallel_size", ("3 ranks cannot", "2 hosts with 8 GPUs each", "data_parallel_size: 4 (or 2, 8, 16)")),
+    ("fewer ranks than hosts", {f"gpu{n}": on(ranks(2, nodes=3)) for n in (1, 2, 3)}, {}, "vllm_args.data_parallel_size", ("2 ranks", "data_parallel_size: 3")),
+    ("odd ranks of unknown GPUs", two(ranks(5), plan_gpus=None), {}, "vllm_args.data_parallel_size", ("a multiple of 2, like 4",)),
+    ("idle GPUs", two(ranks(4, tensor_parallel_size=2)), {}, "gpus", ("tensor_parallel_size 2, 2 GPUs", "gpu1 has 8 for 2 of them, gpu2 has 8", "4 GPUs a rank")),
+    ("stages in a rank", two(ranks(4, pipeline_parallel_size=3)), {}, "gpus", ("tensor_parallel_size 1 x pipeline_parallel_size 3, 3 GPUs",)),
+    (
+        "uneven hosts that no rank fills",
+        {"gpu1": on(ranks(4)), "gpu2": on(ranks(4, gpus=[0, 1, 2, 3]))},
+        {},
+        "vllm_args.data_parallel_size",
+        ("4 ranks cannot be distributed over hosts with 8 GPUs and 4 GPUs", "data_parallel_size: 3 (or 6, 12)"),
+    ),
+    ("no such flag yet", two({**ranks(4, vllm_version="0.9.0"), "model": "a/b"}), {}, "distributed.backend", ("data parallel over several hosts with mp since 0.9.1",)),
+    ("its own arguments", two(ranks(4, data_parallel_size_local=2)), {}, "vllm_args.data_parallel_size_local", ("data_parallel_size is enough",)),
+    ("another backend of ranks", two(ranks(4, data_parallel_backend="ray")), {}, "vllm_args.data_parallel_backend", ("starts its own ranks",)),
     (
         "the backend as an argument",
         two(over(vllm_args={"distributed_executor_backend": "mp"})),
@@ -598,7 +671,7 @@ def test_object_stores_fit_shared_memory(over_hosts: Planner, backend: str, size
 
 
 def test_the_size_that_is_given_is_blamed(over_hosts: Planner) -> None:
-    """Data parallel is not called prefill context parallel."""
-    made = over_hosts(two(over(vllm_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 2, "data_parallel_size": 2})))
+    """A size that is not given is not named."""
+    made = over_hosts(two(over(vllm_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 2, "prefill_context_parallel_size": 2})))
     [error] = [error for error in made.errors if error.key == "gpus"]
-    assert "data_parallel_size 2" in error.why and "prefill" not in error.why
+    assert "prefill_context_parallel_size 2" in error.why and "data_parallel" not in error.why
