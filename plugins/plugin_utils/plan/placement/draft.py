@@ -52,6 +52,7 @@ class ServiceDraft:
     - C(transport): the network between the nodes, where the user names one
     - C(spelt): the user's spelling of arguments that C(given) has under the flag's own name
     - C(drafter): the draft model, where it is a separate model
+    - C(stage_gpus): the smallest GPU of each pipeline stage, where the nodes of a multi-node service have different GPUs
     """
 
     service: Service
@@ -73,6 +74,7 @@ class ServiceDraft:
     extras: tuple[repositories.Extra, ...] = ()
     spelt: Mapping[str, str] = field(default_factory=dict)
     drafter: Drafter | None = None
+    stage_gpus: tuple[Gpu, ...] = ()
 
     @property
     def all_weights(self) -> tuple[Weights, ...]:

@@ -9,8 +9,10 @@ from typing import Iterable
 
 from ..inputs.addresses import reached_at
 from ..inputs.distributed import Distributed, Node, NodePlacement
-from . import node_sizes
+from ..models.parallel import parallel_of, stages
+from . import layer_partition, node_sizes
 from .draft import HostDraft, ServiceDraft
+from .sizing import estimate_inputs, smallest_gpu
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,33 @@ def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[MultiNod
             )
         services.append(service)
     placed = {host.name: _with_placements(host, placements, sizes) for host in drafts}
+    for service in services:
+        for host in _with_stages(_with_drafts(service, placed)):
+            placed[host.name] = host
     return list(placed.values()), [_with_drafts(service, placed) for service in services]
+
+
+def _with_stages(service: MultiNodeService) -> list[HostDraft]:
+    """The hosts whose drafts of the service change because its nodes have different GPUs: they know the GPU of each stage, and stages on larger GPUs get
+    more layers, unless the user has set the numbers."""
+    head = service.head.draft
+    parallel = parallel_of(head.arguments)
+    if head.placement is None or parallel is None:
+        return []
+    gpus = layer_partition.stage_gpus(head.placement, [smallest_gpu(node.host, node.draft) for node in service.node_drafts], parallel)
+    if not gpus:
+        return []
+    inputs = estimate_inputs(service.head.host, replace(head, stage_gpus=gpus))
+    layers = stages(inputs.model.num_layers, parallel.pipeline) if inputs is not None and inputs.model.num_layers else None
+    added = None
+    if inputs is not None and layers is not None and layer_partition.VARIABLE not in {*head.environment, *head.service.secret_names}:
+        added = layer_partition.partition(layers, lambda parts: replace(inputs, partition=parts).stage_estimates())
+    changed = []
+    for node in service.node_drafts:
+        environment = {**node.draft.environment, **({layer_partition.VARIABLE: added} if added is not None else {})}
+        draft = replace(node.draft, stage_gpus=gpus, environment=dict(sorted(environment.items())))
+        changed.append(replace(node.host, services=tuple(draft if other is node.draft else other for other in node.host.services)))
+    return changed
 
 
 def _with_drafts(service: MultiNodeService, placed: dict[str, HostDraft]) -> MultiNodeService:

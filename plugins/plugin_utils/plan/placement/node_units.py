@@ -154,10 +154,10 @@ def _ray_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, ro
         "logs": [temp],
     }
     if is_head:
-        gpus = len(set(draft.gpus or ()))
+        gpus = ",".join(map(str, placement.gpus if len(set(placement.gpus)) > 1 else placement.gpus[:1]))
         check = [f"{draft.release.path}/bin/python", library(host.settings.host_install_dir), "supervisor.ray_nodes"]
         nodes = [f"{node.host}={node.address}" for node in placement.nodes]
-        flags["check"] = [*check, _address(placement.head.address, placement.rendezvous_port), str(gpus), *nodes]
+        flags["check"] = [*check, _address(placement.head.address, placement.rendezvous_port), gpus, *nodes]
     workers = [*_others(placement), "engine"] if is_head else []
     return _unit(
         host, draft, placement, f"ray-{role}-{draft.service.name}.service", f"{draft.service.name}.ray-{role}", flags, workers,

@@ -266,7 +266,22 @@ ERRORS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     ("the meeting port", differing(port_of_meeting=6380), {}, "distributed.port", ("6379 on gpu1, 6380 on gpu2",)),
     ("the number of nodes", differing(nodes=3), {}, "distributed.nodes", ("2 on gpu1, 3 on gpu2",)),
     ("the head's name", {"gpu1": on(over(head="gpu1")), "gpu2": on(over(head="gpu2"))}, {}, "distributed.head", ("gpu1 on gpu1, gpu2 on gpu2",)),
-    ("GPUs", spoilt("gpu2", plan_gpus=gpus(4, memory_bytes=2**38)), {}, "gpus", ("8 on gpu1, 4 on gpu2",)),
+    ("GPUs with mp", {"gpu1": on(over(backend="mp")), "gpu2": on(over(backend="mp"), plan_gpus=gpus(4, memory_bytes=2**38))}, {}, "gpus", ("8 on gpu1, 4 on gpu2", "backend: ray")),
+    ("GPUs that one host does not know", spoilt("gpu2", plan_gpus=None), {}, "gpus", ("8 on gpu1, nothing on gpu2",)),
+    (
+        "stages that do not divide a host",
+        {"gpu1": on(over(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 3})), "gpu2": on(over(gpus=[0, 1, 2, 3, 4, 5], vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 3}))},
+        {},
+        "vllm_args.tensor_parallel_size",
+        ("has 4 GPUs", "vLLM has one tensor_parallel_size", "6 of gpu2", "tensor_parallel_size: 2"),
+    ),
+    (
+        "idle GPUs of a larger host",
+        {"gpu1": on(over(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})), "gpu2": on(over(gpus=[0, 1, 2, 3], vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2}), plan_gpus=gpus(8, memory_bytes=2**39))},
+        {},
+        "gpus",
+        ("8 on gpu1, 4 on gpu2", "is 8 GPUs and the service has 12"),
+    ),
     # Networks.
     ("one address", two(over(), ansible_host="10.0.0.1"), {}, "ansible_host", ("10.0.0.1", "gpu1 has the same address")),
     ("a loopback address", spoilt("gpu2", ansible_host="127.0.0.1"), {}, "ansible_host", ("cannot reach it",)),
@@ -525,6 +540,60 @@ def test_stages(over_hosts: Planner, hosts: Hosts, stages: list[tuple[list[str],
     # What fills the cache of one fills that of the others.
     caches = [stage["memory"]["kv_cache"] / stage["layers"] for stage in found["stages"]]
     assert max(caches) - min(caches) < 1
+
+
+def of_sizes(*sizes: tuple[int, int], **keys: Any) -> Hosts:
+    """Hosts with this number of GPUs of so many GiB each, and a service over all of them."""
+    return {
+        f"gpu{number}": on(over(len(sizes), **keys), plan_gpus=gpus(count, memory_bytes=gib * 2**30)) for number, (count, gib) in enumerate(sizes, 1)
+    }
+
+
+# Hosts of different sizes: GPUs and GiB of each, keys of the service; tensor parallel, the hosts of the stages and their layers.
+UNEVEN: list[tuple[str, Hosts, int, list[str], list[int]]] = [
+    ("more stages on more GPUs", of_sizes((8, 96), (4, 96)), 4, ["gpu1", "gpu1", "gpu2"], [31, 32, 31]),
+    ("on a worker", of_sizes((4, 96), (8, 96)), 4, ["gpu1", "gpu2", "gpu2"], [31, 32, 31]),
+    ("a tensor parallel size by hand", of_sizes((8, 96), (4, 96), vllm_args={"tensor_parallel_size": 2}), 2, ["gpu1"] * 4 + ["gpu2"] * 2, [15, 16, 16, 16, 16, 15]),
+    ("more layers on more memory", of_sizes((8, 141), (8, 80)), 8, ["gpu1", "gpu2"], [61, 33]),
+    ("with mp too", of_sizes((8, 80), (8, 141), backend="mp"), 8, ["gpu1", "gpu2"], [34, 60]),
+    ("both", of_sizes((8, 80), (4, 141)), 4, ["gpu1", "gpu1", "gpu2"], [25, 25, 44]),
+    ("nearly the same memory", of_sizes((8, 80), (8, 79)), 8, ["gpu1", "gpu2"], [47, 47]),
+    # Ray orders the workers by ids, so that all have as many layers as the smallest can have.
+    ("workers that Ray orders", of_sizes((8, 141), (8, 141), (8, 80)), 8, ["gpu1", "gpu2", "gpu3"], [45, 25, 24]),
+    ("workers in order with mp", of_sizes((8, 141), (8, 141), (8, 80), backend="mp"), 8, ["gpu1", "gpu2", "gpu3"], [37, 37, 20]),
+    ("the user's partition", of_sizes((8, 141), (8, 80), environment={"VLLM_PP_LAYER_PARTITION": "54,40"}), 8, ["gpu1", "gpu2"], [54, 40]),
+]
+
+
+@pytest.mark.parametrize(("hosts", "tensor", "places", "layers"), [case[1:] for case in UNEVEN], ids=[case[0] for case in UNEVEN])
+def test_hosts_of_different_sizes(over_hosts: Planner, hosts: Hosts, tensor: int, places: list[str], layers: list[int]) -> None:
+    """Whole stages on each host, more on one with more GPUs; more layers on GPUs with more memory, and the same numbers on all nodes."""
+    found = parts(over_hosts(hosts))
+    stages = found["gpu1"]["stages"]
+    assert stages["tensor_parallel_size"] == tensor and [stage["hosts"] for stage in stages["stages"]] == [[place] for place in places]
+    assert [stage["layers"] for stage in stages["stages"]] == layers
+    assert len({service["environment"].get("VLLM_PP_LAYER_PARTITION") for service in found.values()}) == 1
+    words = [word for service in found.values() for unit in service["units"] for word in unit["supervisor"] if word.startswith("--digest=")]
+    assert len(set(words)) == 1
+    assert all([stage["layers"] for stage in service["stages"]["stages"]] == layers for service in found.values())
+
+
+def test_ray_is_given_the_gpus_of_each_node(over_hosts: Planner) -> None:
+    """Each node's own number, and the look for Ray's nodes knows all of them."""
+    found = parts(over_hosts(of_sizes((8, 96), (4, 96))))
+    head = next(unit for unit in found["gpu1"]["units"] if unit["unit"].startswith("ray-head"))
+    [worker] = found["gpu2"]["units"]
+    assert "--num-gpus=8" in head["command"] and "--num-gpus=4" in worker["command"]
+    assert "--check=8,4" in head["supervisor"] and "--check=8" in next(
+        unit for unit in parts(over_hosts(two(over())))["gpu1"]["units"] if unit["unit"].startswith("ray-head")
+    )["supervisor"]
+
+
+def test_a_better_partition_has_more_room(over_hosts: Planner) -> None:
+    """The tightest stage holds more tokens than with as many layers on each host."""
+    better = parts(over_hosts(of_sizes((8, 141), (8, 80))))["gpu2"]["memory"]
+    usual = parts(over_hosts(of_sizes((8, 141), (8, 80), environment={"VLLM_PP_LAYER_PARTITION": "47,47"})))["gpu2"]["memory"]
+    assert better["concurrency"] > 1.3 * usual["concurrency"]
 
 
 def test_stages_of_which_little_is_known(over_hosts: Planner) -> None:
