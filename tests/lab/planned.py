@@ -107,6 +107,7 @@ LAYOUTS: list[tuple[str, str, tuple[int, ...], dict[str, Any]]] = [
     ("data parallel", "mp", (8, 8), {"data_parallel_size": 4, "enable_expert_parallel": True}),
     ("data parallel, API servers", "mp", (8, 8), {"data_parallel_size": 4, "enable_expert_parallel": True, "api_server_count": 2}),
     ("data parallel, an API on each host", "mp", (8, 8), {"data_parallel_size": 4, "data_parallel_hybrid_lb": True}),
+    ("pipeline stages on hosts of different sizes", "ray", (8, 4), {}),
     ("data parallel on hosts of different sizes", "mp", (8, 4), {"data_parallel_size": 3, "enable_expert_parallel": True}),
 ]
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Data parallel over hosts by vLLM's own launcher: a change to one rank on each host, with half of the experts each; both work, and both begin anew together."""
+"""Data parallel over hosts by vLLM's own launcher: a change to one rank on each host; both work, and both begin anew together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def right(pair: Pair, play: Callable[..., Play]) -> str:
     wait_until(lambda: pair.status().startswith("serving"), 300, f"it serves: {pair.status()}")
     answer = pair.complete()
     arguments = {
-        **pair.service["vllm_args"], "max_model_len": 1024, "data_parallel_size": 2, "enable_expert_parallel": True, "api_server_count": 1, "max_num_seqs": 8,
+        **pair.service["vllm_args"], "max_model_len": 1024, "data_parallel_size": 2, "api_server_count": 1, "max_num_seqs": 8,
     }
     done = play(variables={**with_service("two_node_pair", pair, vllm_args=arguments), "two_node_backend": "mp"})
     assert done.status == 0, done.output[-3000:]
@@ -40,7 +40,7 @@ def tokens(pair: Pair) -> dict[str, float]:
 def test_each_host_has_a_rank(pair: Pair, right: str) -> None:
     """The answer is that of one copy of the model, and the API on the head distributes requests over both."""
     assert pair.complete() == right
-    assert pair.count(pair.head, "VLLM::Worker_DP0_EP0") == pair.count(pair.worker, "VLLM::Worker_DP1_EP1") == 1
+    assert pair.count(pair.head, "VLLM::Worker_DP0") == pair.count(pair.worker, "VLLM::Worker_DP1") == 1
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _number: pair.complete(), range(8))) == [right] * 8
     found = tokens(pair)

@@ -157,5 +157,18 @@ EXAMPLES = [
             gpu2=on(big(), ansible_host="10.0.0.2", facts=known(interfaces={"eth0": ["10.0.0.2"], "eth1": ["10.1.0.2"]})),
         ),
     ),
+    # Eight and four GPUs: stages of eight would split the second host.
+    example(
+        "parallel-sizes-match-the-gpus-of-all-nodes",
+        hosts(gpu1=on(big(vllm_args={"tensor_parallel_size": 8})), gpu2=on(big(vllm_args={"tensor_parallel_size": 8}), plan_gpus=H20[:4])),
+        "write tensor_parallel_size: 4",
+        hosts(gpu1=on(big(vllm_args={"tensor_parallel_size": 4})), gpu2=on(big(vllm_args={"tensor_parallel_size": 4}), plan_gpus=H20[:4])),
+    ),
+    example(
+        "nodes-have-the-same-settings",
+        hosts(gpu1=on(big(backend="mp")), gpu2=on(big(backend="mp"), plan_gpus=H20[:4])),
+        "write distributed.backend: ray",
+        hosts(gpu1=on(big(backend="ray")), gpu2=on(big(backend="ray"), plan_gpus=H20[:4])),
+    ),
     example("parallel-sizes-match-the-gpus-of-all-nodes", two(big(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})), "leave the parallel sizes out for 8 x 2", two(big())),
 ]
