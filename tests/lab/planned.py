@@ -98,7 +98,15 @@ def multi_node_lines(planner: Planner) -> dict[str, list[str]]:
         gpus = [{**GPU, "memory_bytes": 140 * GIB, "index": index} for index in range(8)]
         one = service(model="qwen3-235b-a22b", distributed={"nodes": len(counts), "backend": backend}, vllm_args=given)
         found |= _of_nodes(planner, label, one, [gpus[:count] for count in counts])
-    return found
+    halves = {"prefill": "decode", "decode": "prefill"}
+    pair = {
+        role: {
+            "model_services": [{**service(model="qwen3-32b", disaggregation={"role": role, "peers": peers}), "name": role}],
+            "plan_gpus": [{**GPU, "index": index} for index in range(8)], "ansible_host": f"10.0.0.{number}",
+        }
+        for number, (role, peers) in enumerate(halves.items(), 1)
+    }
+    return found | command_lines(planner.plan(pair))
 
 
 # Layouts over hosts: a label, the backend, the GPUs of each host, the arguments.

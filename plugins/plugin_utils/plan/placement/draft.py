@@ -14,6 +14,7 @@ from ..artifacts.releases import Release, release_of, with_ray
 from ..artifacts.weights import Weights, weights_of
 from ..inputs import service_files, uncatalogued
 from ..inputs.catalogue import Catalogue, Entry
+from ..inputs.disaggregation import KV_ROLES
 from ..inputs.distributed import RAY, NodePlacement
 from ..inputs.facts import Gpu, HostFacts, UnitFacts, orphaned
 from ..inputs.services import Service
@@ -25,6 +26,7 @@ from ..models.memory import Drafter
 from ..models.variants import Preset, Profile
 from ..versions import Version
 from ..vllm import arguments as args, environments
+from ..vllm import kv_transfer
 from ..vllm.engines import TRANSFORMERS, VLLM
 from ..vllm.features import Missing, Need, Pin, missing_packages, pinned
 from ..vllm.flags import FlagTable, flag
@@ -52,6 +54,7 @@ class ServiceDraft:
     - C(transport): the network between the nodes, where the user names one
     - C(spelt): the user's spelling of arguments that C(given) has under the flag's own name
     - C(drafter): the draft model, where it is a separate model
+    - C(counterparts): with C(disaggregation) the hosts of the service with the other role (C(placement.disaggregation.Counterpart))
     - C(stage_gpus): the smallest GPU of each pipeline stage, where the nodes of a multi-node service have different GPUs
     """
 
@@ -75,6 +78,7 @@ class ServiceDraft:
     spelt: Mapping[str, str] = field(default_factory=dict)
     drafter: Drafter | None = None
     stage_gpus: tuple[Gpu, ...] = ()
+    counterparts: tuple[Any, ...] = ()
 
     @property
     def all_weights(self) -> tuple[Weights, ...]:
@@ -85,6 +89,8 @@ class ServiceDraft:
     def where(self, key: str) -> str:
         """The key of an argument for messages: in the user's spelling, or marked as the catalogue's."""
         written = self.spelt.get(key, key)
+        if key == kv_transfer.KEY and self.service.disaggregation is not None:
+            return "disaggregation"
         return f"vllm_args.{written}" if written in self.service.vllm_args else f"vllm_args.{key} (from the catalogue)"
 
     @property
@@ -200,6 +206,7 @@ def draft_service(
     merged = {**offered, **own_arguments}
     files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
     given = {key: service_files.placed(value, service.files, files) for key, value in merged.items() if value is not None}
+    given = kv_transfer.with_role(given, KV_ROLES.get((service.disaggregation.role or "") if service.disaggregation is not None else ""))
 
     computed = _parallel_sizes(service, given, used_gpus)
     named = service.task or (entry.task if entry is not None and entry.name != entry.repo else "")
