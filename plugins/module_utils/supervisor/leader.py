@@ -21,7 +21,7 @@ import typing as t
 from .. import _exit_status
 from . import admission, base
 from .base import Ended, Event
-from .connection import HANDSHAKE_SECONDS, Connection, Message, PeerError, admit, listen, one_line, text_of
+from .connection import HANDSHAKE_SECONDS, Connection, Message, PeerError, admit, endpoint, listen, one_line, text_of
 from .threads import Heartbeat
 
 # Timeout of accept(2) in seconds, and the wait after a connection that could not be accepted.
@@ -82,7 +82,7 @@ class Leader(base.Supervisor):
             try:
                 return listen(self.options.listen, self.options.port)
             except OSError as error:
-                reason = f"cannot listen on {self.options.listen}:{self.options.port}: {os.strerror(error.errno or 0)}"
+                reason = f"cannot listen on {endpoint(self.options.listen, self.options.port)}: {os.strerror(error.errno or 0)}"
             if time.monotonic() >= deadline:
                 raise Ended(reason, count=False)
             self.report(f"starting: {reason}")

@@ -154,6 +154,17 @@ def test_data_parallel_over_hosts(plan: Planner) -> None:
     assert (error.key, error.value) == ("disaggregation.port", "5602, 5603")
 
 
+def test_by_ipv6(plan: Planner) -> None:
+    """The address of the side channel, of which vLLM makes a URL itself, and the firewall's source."""
+    facts = {
+        f"gpu{n}": host_facts(hostname=f"gpu{n}", interfaces={"eth0": [f"2001:db8::{n}"]}, default_ipv4="", default_ipv6=f"2001:db8::{n}", gpus=PLENTY) for n in (1, 2)
+    }
+    made = plan({"gpu1": on(1, part("prefill", host="::"), ansible_host="gpu1"), "gpu2": on(2, part("decode", host="::"), ansible_host="gpu2")}, **facts)
+    assert made.errors == []
+    assert made.hosts["gpu1"]["services"][0]["environment"]["VLLM_NIXL_SIDE_CHANNEL_HOST"] == "2001:db8::1"
+    assert ["2001:db8::2"] in [rule["sources"] for rule in made.hosts["gpu1"]["firewall"]["rules"] if "peer" in rule["comment"]]
+
+
 def test_no_blue_green(plan: Planner) -> None:
     """Two engines would use one side channel."""
     hosts = {name: {**variables, "model_service_update_strategy": "blue_green"} for name, variables in apart().items()}
