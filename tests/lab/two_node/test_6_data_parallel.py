@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Data parallel over hosts by vLLM's own launcher: a change to one rank on each host; both work, and both begin anew together."""
+"""Data parallel over hosts by vLLM's own launcher: a change to one rank on each host; both work, and both restart together."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_each_host_has_a_rank(pair: Pair, right: str) -> None:
 
 
 def test_it_comes_back_from_a_killed_rank(pair: Pair, right: str) -> None:
-    """Both hosts begin anew."""
+    """Both hosts restart."""
     before = pair.runs()
     began = pair.inflict(lambda pair: pair.kill(pair.worker, "VLLM::Worker_DP1"), right)
     seconds = pair.comes_back(right, BACK, began)

@@ -121,7 +121,7 @@ ERRORS: list[tuple[str, Hosts, list[tuple[str, str, str]], str]] = [
 
 @pytest.mark.parametrize(("hosts", "expected", "words"), [case[1:] for case in ERRORS], ids=[case[0] for case in ERRORS])
 def test_errors(plan: Planner, hosts: Hosts, expected: list[tuple[str, str, str]], words: str) -> None:
-    """One error a fault, which says what to write."""
+    """One for each mistake, which says what to write."""
     found = plan(hosts).errors
     assert [(error.host, error.service, error.key) for error in found] == expected, found
     assert words in " | ".join(f"{error.why} {error.fix}" for error in found)
