@@ -49,7 +49,8 @@ def disaggregated_services_pair_up(host: HostDraft) -> Iterator[PlanError]:
                 break
             if theirs.role == role:
                 why = f"{wanted.peers} on {other.host} has the same role"
-                yield PlanError(host.name, draft.label, "disaggregation.role", role, why, f"write role: prefill for one of the two, and role: decode for the other")
+                fix = "write role: prefill for one of the two, and role: decode for the other"
+                yield PlanError(host.name, draft.label, "disaggregation.role", role, why, fix)
                 break
 
 

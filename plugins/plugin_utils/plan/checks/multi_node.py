@@ -218,8 +218,8 @@ def _uneven_nodes(service: MultiNodeService, wanted: int) -> Iterator[PlanError]
     fix = f"write tensor_parallel_size: {fitting[-1]}, leave the other parallel sizes out, or choose the GPUs of each host with gpus"
     odd = [f"{count} of {host}" for count, host in zip(counts, service.hosts) if count % stage]
     if odd:
-        why = f"each pipeline stage has {stage} GPUs, the same number in all stages since vLLM has one tensor_parallel_size, and the GPUs do not divide by it: " \
-            f"{', '.join(odd)}"
+        same = f"each pipeline stage has {stage} GPUs, the same number in all stages since vLLM has one tensor_parallel_size"
+        why = f"{same}, and the GPUs do not divide by it: {', '.join(odd)}"
         yield PlanError(service.head.host.name, service.label, "vllm_args.tensor_parallel_size", str(tensor), why, fix)
     elif wanted != sum(counts):
         why = f"tensor_parallel_size {tensor} x pipeline_parallel_size {pipeline} is {wanted} GPUs and the service has {sum(counts)}"

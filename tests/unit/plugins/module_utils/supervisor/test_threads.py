@@ -331,7 +331,8 @@ def test_an_api_on_each_node(service: Service, engine: str) -> None:  # noqa: F8
     """All programs start at once: a node's engine answers only when the head's runs as well."""
     port = free_port()
     service.start(
-        "head", leader=True, apis="all", worker=["worker"], what="rank 0", engine=engine, model="m", probe_interval=0.5, program=PID + "import time\ntime.sleep(600)\n",
+        "head", leader=True, apis="all", worker=["worker"], what="rank 0", engine=engine, model="m", probe_interval=0.5,
+        program=PID + "import time\ntime.sleep(600)\n",
     )
     waits = WAITS.replace("HEAD", repr(str(service.folder / "head" / "pid"))).replace("PORT", str(port))
     service.start(

@@ -63,9 +63,9 @@ def test_several_hosts_of_each(plan: Planner) -> None:
     hosts = {f"gpu{n}": on(n, part("prefill" if n < 3 else "decode")) for n in (1, 2, 3, 4, 5)}
     made = plan(hosts)
     assert made.errors == []
-    sources = {
-        name: sorted(source for rule in host["firewall"]["rules"] if "peer" in rule["comment"] for source in rule["sources"]) for name, host in made.hosts.items()
-    }
+    sources = {}
+    for name, host in made.hosts.items():
+        sources[name] = sorted(source for rule in host["firewall"]["rules"] if "peer" in rule["comment"] for source in rule["sources"])
     assert sources["gpu1"] == sources["gpu2"] == ["10.0.0.3", "10.0.0.4", "10.0.0.5"] and sources["gpu4"] == ["10.0.0.1", "10.0.0.2"]
 
 
@@ -88,11 +88,21 @@ UNKNOWN = {"model": "a/b", "revision": "a" * 40}
 ERRORS: list[tuple[str, Hosts, list[tuple[str, str, str]], str]] = [
     ("no role", apart({"disaggregation": {"peers": "decode"}}), [("gpu1", "prefill", "disaggregation.role")], "role: prefill"),
     ("another role", apart({"disaggregation": {"role": "both", "peers": "decode"}}), [("gpu1", "prefill", "disaggregation.role")], "write prefill or decode"),
-    ("no peers", apart({"disaggregation": {"role": "prefill"}}), [("gpu1", "prefill", "disaggregation.peers"), ("gpu2", "decode", "disaggregation.peers")], "peers"),
+    (
+        "no peers",
+        apart({"disaggregation": {"role": "prefill"}}),
+        [("gpu1", "prefill", "disaggregation.peers"), ("gpu2", "decode", "disaggregation.peers")],
+        "peers",
+    ),
     ("no such service", {"gpu1": on(1, part("prefill"))}, [("gpu1", "prefill", "disaggregation.peers")], "disaggregation: {role: decode, peers: prefill}"),
     ("itself", {"gpu1": on(1, part("prefill", d_peers="prefill"))}, [("gpu1", "prefill", "disaggregation.peers")], "name the service with role decode"),
     ("a stranger", apart(None, {"disaggregation": ...}), [("gpu1", "prefill", "disaggregation.peers")], "does not name this service in return"),
-    ("the same role", apart(None, {"d_role": "prefill"}), [("gpu1", "prefill", "disaggregation.role"), ("gpu2", "decode", "disaggregation.role")], "role: decode for the other"),
+    (
+        "the same role",
+        apart(None, {"d_role": "prefill"}),
+        [("gpu1", "prefill", "disaggregation.role"), ("gpu2", "decode", "disaggregation.role")],
+        "role: decode for the other",
+    ),
     ("another vLLM", apart(None, {"vllm_version": "0.31.0"}), [("gpu2", "decode", "vllm_version")], "has 0.32.0"),
     ("another model", apart(None, {"model": "qwen3-0.6b"}), [("gpu2", "decode", "model")], "has Qwen/Qwen3-32B"),
     ("another revision", apart(None, {"revision": "a" * 40}), [("gpu2", "decode", "revision")], "the same revision"),
@@ -107,13 +117,43 @@ ERRORS: list[tuple[str, Hosts, list[tuple[str, str, str]], str]] = [
         [("gpu2", "decode", "vllm_args.tensor_parallel_size")],
         "has to divide by the other",
     ),
-    ("fewer heads than ranks", apart({"model": "qwen3-235b-a22b"}, {"model": "qwen3-235b-a22b", "vllm_args": {"tensor_parallel_size": 4, "pipeline_parallel_size": 2}}), [("gpu2", "decode", "vllm_args.tensor_parallel_size")], "4 KV heads"),
+    (
+        "fewer heads than ranks",
+        apart({"model": "qwen3-235b-a22b"}, {"model": "qwen3-235b-a22b", "vllm_args": {"tensor_parallel_size": 4, "pipeline_parallel_size": 2}}),
+        [("gpu2", "decode", "vllm_args.tensor_parallel_size")],
+        "4 KV heads",
+    ),
     ("blocks", apart({"vllm_args": {"block_size": 64}}, {"vllm_args": {"block_size": 32}}), [("gpu2", "decode", "vllm_args.block_size")], "a multiple"),
-    ("prefill context", apart(None, {"vllm_args": {"prefill_context_parallel_size": 2, "tensor_parallel_size": 4}}), [("gpu2", "decode", "vllm_args.prefill_context_parallel_size")], "for prefill only"),
-    ("a role by hand", apart({"vllm_args": {"kv_transfer_config": {"kv_role": "kv_both"}}}), [("gpu1", "prefill", "vllm_args.kv_transfer_config.kv_role")], "sets it to kv_producer"),
-    ("another connector", apart({"vllm_args": {"kv_transfer_config": {"kv_connector": "MooncakeConnector"}}, "vllm_requirements": ["mooncake-transfer-engine==0.3.7"]}), [("gpu1", "prefill", "vllm_args.kv_transfer_config.kv_connector")], "sets it to NixlConnector"),
-    ("a port by hand", apart({"environment": {"VLLM_NIXL_SIDE_CHANNEL_PORT": "5700"}}), [("gpu1", "prefill", "environment.VLLM_NIXL_SIDE_CHANNEL_PORT")], "set disaggregation.port"),
-    ("an address by hand", apart({"environment": {"VLLM_NIXL_SIDE_CHANNEL_HOST": "0.0.0.0"}}), [("gpu1", "prefill", "environment.VLLM_NIXL_SIDE_CHANNEL_HOST")], "its own address"),
+    (
+        "prefill context",
+        apart(None, {"vllm_args": {"prefill_context_parallel_size": 2, "tensor_parallel_size": 4}}),
+        [("gpu2", "decode", "vllm_args.prefill_context_parallel_size")],
+        "for prefill only",
+    ),
+    (
+        "a role by hand",
+        apart({"vllm_args": {"kv_transfer_config": {"kv_role": "kv_both"}}}),
+        [("gpu1", "prefill", "vllm_args.kv_transfer_config.kv_role")],
+        "sets it to kv_producer",
+    ),
+    (
+        "another connector",
+        apart({"vllm_args": {"kv_transfer_config": {"kv_connector": "MooncakeConnector"}}, "vllm_requirements": ["mooncake-transfer-engine==0.3.7"]}),
+        [("gpu1", "prefill", "vllm_args.kv_transfer_config.kv_connector")],
+        "sets it to NixlConnector",
+    ),
+    (
+        "a port by hand",
+        apart({"environment": {"VLLM_NIXL_SIDE_CHANNEL_PORT": "5700"}}),
+        [("gpu1", "prefill", "environment.VLLM_NIXL_SIDE_CHANNEL_PORT")],
+        "set disaggregation.port",
+    ),
+    (
+        "an address by hand",
+        apart({"environment": {"VLLM_NIXL_SIDE_CHANNEL_HOST": "0.0.0.0"}}),
+        [("gpu1", "prefill", "environment.VLLM_NIXL_SIDE_CHANNEL_HOST")],
+        "its own address",
+    ),
     ("a port twice", ONE_HOST, [("gpu1", "decode", "disaggregation.port")], "its own port"),
     ("too high a port", apart({"d_port": 65535, "vllm_args": {"data_parallel_size": 2}}), [("gpu1", "prefill", "disaggregation.port")], "from 65535 to 65536"),
 ]
@@ -130,6 +170,7 @@ def test_errors(plan: Planner, hosts: Hosts, expected: list[tuple[str, str, str]
 PASSES: list[tuple[str, Hosts]] = [
     ("on one host", {"gpu1": on(1, part("prefill", gpus=[0, 1, 2, 3]), part("decode", gpus=[4, 5, 6, 7], port=8002, d_port=5700))}),
     ("more ranks for prefill", apart(None, {"vllm_args": {"tensor_parallel_size": 4, "pipeline_parallel_size": 2}})),
+    ("more ranks than heads for both", apart({"model": "qwen3-235b-a22b"}, {"model": "qwen3-235b-a22b"})),
     ("larger blocks for decode", apart({"vllm_args": {"block_size": 32}}, {"vllm_args": {"block_size": 64}})),
     ("prefill context for prefill", apart({"vllm_args": {"prefill_context_parallel_size": 2, "tensor_parallel_size": 4}})),
 ]
@@ -144,7 +185,11 @@ def test_passes(plan: Planner, hosts: Hosts) -> None:
 def test_data_parallel_over_hosts(plan: Planner) -> None:
     """A port for each rank, counted over all hosts, and the address of each host."""
     decode = part("decode", **MODEL)
-    hosts = {"gpu1": on(1, part("prefill", model=MODEL["model"], vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})), "gpu2": on(2, decode), "gpu3": on(3, decode)}
+    hosts = {
+        "gpu1": on(1, part("prefill", model=MODEL["model"], vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})),
+        "gpu2": on(2, decode),
+        "gpu3": on(3, decode),
+    }
     made = plan(hosts)
     assert made.errors == []
     channels = {name: host["services"][0]["environment"]["VLLM_NIXL_SIDE_CHANNEL_HOST"] for name, host in made.hosts.items()}
@@ -157,7 +202,8 @@ def test_data_parallel_over_hosts(plan: Planner) -> None:
 def test_by_ipv6(plan: Planner) -> None:
     """The address of the side channel, of which vLLM makes a URL itself, and the firewall's source."""
     facts = {
-        f"gpu{n}": host_facts(hostname=f"gpu{n}", interfaces={"eth0": [f"2001:db8::{n}"]}, default_ipv4="", default_ipv6=f"2001:db8::{n}", gpus=PLENTY) for n in (1, 2)
+        f"gpu{n}": host_facts(hostname=f"gpu{n}", interfaces={"eth0": [f"2001:db8::{n}"]}, default_ipv4="", default_ipv6=f"2001:db8::{n}", gpus=PLENTY)
+        for n in (1, 2)
     }
     made = plan({"gpu1": on(1, part("prefill", host="::"), ansible_host="gpu1"), "gpu2": on(2, part("decode", host="::"), ansible_host="gpu2")}, **facts)
     assert made.errors == []

@@ -132,13 +132,27 @@ DATA_PARALLEL: list[tuple[str, dict[str, Any], tuple[int, ...], int, list[set[st
 def test_data_parallel_over_hosts(over_hosts: Planner, made: dict[str, Any], have: tuple[int, ...], tensor: int, own: list[set[str]]) -> None:
     """Each node starts its own ranks and reports to the head, and nothing of the launcher for one copy over all nodes is there."""
     hosts = {
-        f"gpu{n}": on(made, ansible_host=f"10.0.0.{n}", plan_gpus=gpus(count, name="NVIDIA H200", memory_bytes=143771 * 2**20)) for n, count in enumerate(have, 1)
+        f"gpu{n}": on(made, ansible_host=f"10.0.0.{n}", plan_gpus=gpus(count, name="NVIDIA H200", memory_bytes=143771 * 2**20)) for n, count in enumerate(
+            have,
+            1,
+        )
     }
     found = parts(over_hosts(hosts))
     lines = [set(found[name]["argv"]) for name in hosts]
     for words, flags in zip(lines, own):
         assert {"--data-parallel-address=10.0.0.1", "--data-parallel-rpc-port=29501", f"--tensor-parallel-size={tensor}", "--enable-expert-parallel"} <= words
-        pattern = ("--data-parallel-size-local", "--data-parallel-start", "--data-parallel-hybrid", "--headless", "--port", "--host", "--api-server", "--nnodes", "--node-rank", "--master")
+        pattern = (
+            "--data-parallel-size-local",
+            "--data-parallel-start",
+            "--data-parallel-hybrid",
+            "--headless",
+            "--port",
+            "--host",
+            "--api-server",
+            "--nnodes",
+            "--node-rank",
+            "--master",
+        )
         assert {word for word in words if word.startswith(pattern)} == flags
         assert not any(word.startswith("--pipeline-parallel-size") for word in words)
     apis = "--data-parallel-hybrid-lb" in own[1]
@@ -266,18 +280,30 @@ ERRORS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     ("the meeting port", differing(port_of_meeting=6380), {}, "distributed.port", ("6379 on gpu1, 6380 on gpu2",)),
     ("the number of nodes", differing(nodes=3), {}, "distributed.nodes", ("2 on gpu1, 3 on gpu2",)),
     ("the head's name", {"gpu1": on(over(head="gpu1")), "gpu2": on(over(head="gpu2"))}, {}, "distributed.head", ("gpu1 on gpu1, gpu2 on gpu2",)),
-    ("GPUs with mp", {"gpu1": on(over(backend="mp")), "gpu2": on(over(backend="mp"), plan_gpus=gpus(4, memory_bytes=2**38))}, {}, "gpus", ("8 on gpu1, 4 on gpu2", "backend: ray")),
+    (
+        "GPUs with mp",
+        {"gpu1": on(over(backend="mp")), "gpu2": on(over(backend="mp"), plan_gpus=gpus(4, memory_bytes=2**38))},
+        {},
+        "gpus",
+        ("8 on gpu1, 4 on gpu2", "backend: ray"),
+    ),
     ("GPUs that one host does not know", spoilt("gpu2", plan_gpus=None), {}, "gpus", ("8 on gpu1, nothing on gpu2",)),
     (
         "stages that do not divide a host",
-        {"gpu1": on(over(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 3})), "gpu2": on(over(gpus=[0, 1, 2, 3, 4, 5], vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 3}))},
+        {
+            "gpu1": on(over(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 3})),
+            "gpu2": on(over(gpus=[0, 1, 2, 3, 4, 5], vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 3})),
+        },
         {},
         "vllm_args.tensor_parallel_size",
         ("has 4 GPUs", "vLLM has one tensor_parallel_size", "6 of gpu2", "tensor_parallel_size: 2"),
     ),
     (
         "idle GPUs of a larger host",
-        {"gpu1": on(over(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})), "gpu2": on(over(gpus=[0, 1, 2, 3], vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2}), plan_gpus=gpus(8, memory_bytes=2**39))},
+        {
+            "gpu1": on(over(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})),
+            "gpu2": on(over(gpus=[0, 1, 2, 3], vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2}), plan_gpus=gpus(8, memory_bytes=2**39)),
+        },
         {},
         "gpus",
         ("8 on gpu1, 4 on gpu2", "is 8 GPUs and the service has 12"),
@@ -323,7 +349,13 @@ ERRORS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     ("odd ranks", two(ranks(3)), {}, "vllm_args.data_parallel_size", ("3 ranks cannot", "2 hosts with 8 GPUs each", "data_parallel_size: 4 (or 2, 8, 16)")),
     ("fewer ranks than hosts", {f"gpu{n}": on(ranks(2, nodes=3)) for n in (1, 2, 3)}, {}, "vllm_args.data_parallel_size", ("2 ranks", "data_parallel_size: 3")),
     ("odd ranks of unknown GPUs", two(ranks(5), plan_gpus=None), {}, "vllm_args.data_parallel_size", ("a multiple of 2, like 4",)),
-    ("idle GPUs", two(ranks(4, tensor_parallel_size=2)), {}, "gpus", ("tensor_parallel_size 2, 2 GPUs", "gpu1 has 8 for 2 of them, gpu2 has 8", "4 GPUs a rank")),
+    (
+        "idle GPUs",
+        two(ranks(4, tensor_parallel_size=2)),
+        {},
+        "gpus",
+        ("tensor_parallel_size 2, 2 GPUs", "gpu1 has 8 for 2 of them, gpu2 has 8", "4 GPUs a rank"),
+    ),
     ("stages in a rank", two(ranks(4, pipeline_parallel_size=3)), {}, "gpus", ("tensor_parallel_size 1 x pipeline_parallel_size 3, 3 GPUs",)),
     (
         "uneven hosts that no rank fills",
@@ -332,7 +364,13 @@ ERRORS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
         "vllm_args.data_parallel_size",
         ("4 ranks cannot be distributed over hosts with 8 GPUs and 4 GPUs", "data_parallel_size: 3 (or 6, 12)"),
     ),
-    ("no such flag yet", two({**ranks(4, vllm_version="0.9.0"), "model": "a/b"}), {}, "distributed.backend", ("data parallel over several hosts with mp since 0.9.1",)),
+    (
+        "no such flag yet",
+        two({**ranks(4, vllm_version="0.9.0"), "model": "a/b"}),
+        {},
+        "distributed.backend",
+        ("data parallel over several hosts with mp since 0.9.1",),
+    ),
     ("its own arguments", two(ranks(4, data_parallel_size_local=2)), {}, "vllm_args.data_parallel_size_local", ("data_parallel_size is enough",)),
     ("another backend of ranks", two(ranks(4, data_parallel_backend="ray")), {}, "vllm_args.data_parallel_backend", ("starts its own ranks",)),
     (
@@ -553,7 +591,13 @@ def of_sizes(*sizes: tuple[int, int], **keys: Any) -> Hosts:
 UNEVEN: list[tuple[str, Hosts, int, list[str], list[int]]] = [
     ("more stages on more GPUs", of_sizes((8, 96), (4, 96)), 4, ["gpu1", "gpu1", "gpu2"], [31, 32, 31]),
     ("on a worker", of_sizes((4, 96), (8, 96)), 4, ["gpu1", "gpu2", "gpu2"], [31, 32, 31]),
-    ("a tensor parallel size by hand", of_sizes((8, 96), (4, 96), vllm_args={"tensor_parallel_size": 2}), 2, ["gpu1"] * 4 + ["gpu2"] * 2, [15, 16, 16, 16, 16, 15]),
+    (
+        "a tensor parallel size by hand",
+        of_sizes((8, 96), (4, 96), vllm_args={"tensor_parallel_size": 2}),
+        2,
+        ["gpu1"] * 4 + ["gpu2"] * 2,
+        [15, 16, 16, 16, 16, 15],
+    ),
     ("more layers on more memory", of_sizes((8, 141), (8, 80)), 8, ["gpu1", "gpu2"], [61, 33]),
     ("with mp too", of_sizes((8, 80), (8, 141), backend="mp"), 8, ["gpu1", "gpu2"], [34, 60]),
     ("both", of_sizes((8, 80), (4, 141)), 4, ["gpu1", "gpu1", "gpu2"], [25, 25, 44]),
