@@ -36,7 +36,8 @@ def main() -> int:
     import planned
 
     planner = planned.Planner(*sys.argv[3:4])
-    lines = {**planned.whole_catalogue(planner), **planned.accepted_services(planner, int(sys.argv[2]) if len(sys.argv) > 2 else 200, derandomize=False)}
+    generated = planned.accepted_services(planner, int(sys.argv[2]) if len(sys.argv) > 2 else 200, derandomize=False)
+    lines = {**planned.whole_catalogue(planner), **planned.multi_node_lines(planner), **generated}
     refused = errors([sys.argv[1], "-"], lines)
     for label, error in refused.items():
         print(f"{label}\n    {error}")

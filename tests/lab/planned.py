@@ -85,6 +85,48 @@ def whole_catalogue(planner: Planner) -> dict[str, list[str]]:
     return command_lines(planner.plan(hosts))
 
 
+def multi_node_lines(planner: Planner) -> dict[str, list[str]]:
+    """Every profile for several hosts, and services over two hosts in each layout: what each node gives to `vllm serve`. With Ray only the head does."""
+    found: dict[str, list[str]] = {}
+    for entry in planner.catalogue.entries.values():
+        for profile in entry.profiles.values():
+            if profile.nodes > 1 and not entry.unsupported and not entry.remote_code:
+                gpus = [{"index": index, "memory_bytes": profile.gpu_memory_gib * GIB} for index in range(profile.gpus)]
+                backend = "mp" if "data_parallel_size" in profile.arguments else "ray"
+                one = service(model=entry.name, profile=profile.name, distributed={"nodes": profile.nodes, "backend": backend})
+                found |= _of_nodes(planner, f"{entry.name} / {profile.name}", one, [gpus] * profile.nodes)
+    for label, backend, counts, given in LAYOUTS:
+        gpus = [{**GPU, "memory_bytes": 140 * GIB, "index": index} for index in range(8)]
+        one = service(model="qwen3-235b-a22b", distributed={"nodes": len(counts), "backend": backend}, vllm_args=given)
+        found |= _of_nodes(planner, label, one, [gpus[:count] for count in counts])
+    halves = {"prefill": "decode", "decode": "prefill"}
+    pair = {
+        role: {
+            "model_services": [{**service(model="qwen3-32b", disaggregation={"role": role, "peers": peers}), "name": role}],
+            "plan_gpus": [{**GPU, "index": index} for index in range(8)], "ansible_host": f"10.0.0.{number}",
+        }
+        for number, (role, peers) in enumerate(halves.items(), 1)
+    }
+    return found | command_lines(planner.plan(pair))
+
+
+# Layouts over hosts: a label, the backend, the GPUs of each host, the arguments.
+LAYOUTS: list[tuple[str, str, tuple[int, ...], dict[str, Any]]] = [
+    ("pipeline stages with mp", "mp", (8, 8), {}),
+    ("data parallel", "mp", (8, 8), {"data_parallel_size": 4, "enable_expert_parallel": True}),
+    ("data parallel, API servers", "mp", (8, 8), {"data_parallel_size": 4, "enable_expert_parallel": True, "api_server_count": 2}),
+    ("data parallel, an API on each host", "mp", (8, 8), {"data_parallel_size": 4, "data_parallel_hybrid_lb": True}),
+    ("pipeline stages on hosts of different sizes", "ray", (8, 4), {}),
+    ("data parallel on hosts of different sizes", "mp", (8, 4), {"data_parallel_size": 3, "enable_expert_parallel": True}),
+]
+
+
+def _of_nodes(planner: Planner, label: str, one: dict[str, Any], gpus: list[list[dict[str, Any]]]) -> dict[str, list[str]]:
+    """The command line of each node of a service, by this label and the node."""
+    hosts = {f"gpu{n}": {"model_services": [one], "plan_gpus": here, "ansible_host": f"10.0.0.{n}"} for n, here in enumerate(gpus, 1)}
+    return {f"{label} / {name}": line for name, line in command_lines(planner.plan(hosts)).items() if len(line) > 1}
+
+
 # Keys in these depend on each other in ways of which the plan knows nothing: the check with the installed release finds such errors.
 # A plugin is a file on the host, and brings names that only it knows.
 UNKNOWN = (

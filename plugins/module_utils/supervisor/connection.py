@@ -222,6 +222,11 @@ def connect(address: str, port: int, token: str, service: str, name: str, digest
         raise
 
 
+def endpoint(address: str, port: int) -> str:
+    """Return an address with a port as text; an IPv6 address in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def listen(address: str, port: int) -> socket.socket:
     """Return a listening socket. Raises OSError."""
     return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)

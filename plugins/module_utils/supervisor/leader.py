@@ -21,7 +21,7 @@ import typing as t
 from .. import _exit_status
 from . import admission, base
 from .base import Ended, Event
-from .connection import HANDSHAKE_SECONDS, Connection, Message, PeerError, admit, listen, one_line, text_of
+from .connection import HANDSHAKE_SECONDS, Connection, Message, PeerError, admit, endpoint, listen, one_line, text_of
 from .threads import Heartbeat
 
 # Timeout of accept(2) in seconds, and the wait after a connection that could not be accepted.
@@ -82,7 +82,7 @@ class Leader(base.Supervisor):
             try:
                 return listen(self.options.listen, self.options.port)
             except OSError as error:
-                reason = f"cannot listen on {self.options.listen}:{self.options.port}: {os.strerror(error.errno or 0)}"
+                reason = f"cannot listen on {endpoint(self.options.listen, self.options.port)}: {os.strerror(error.errno or 0)}"
             if time.monotonic() >= deadline:
                 raise Ended(reason, count=False)
             self.report(f"starting: {reason}")
@@ -236,8 +236,25 @@ class Leader(base.Supervisor):
         if not names:
             return
         self.report("starting: " + ", ".join(shown(name) for name in names))
+        self.tell_to_start(names)
+        self.await_workers(names)
+
+    def start_together(self) -> None:
+        """Start the programs of all nodes, and wait until the engine of each of them is ready."""
+        self.recheck_gpus()
+        self.report(f"starting: {', '.join([self.what, *(shown(name) for name in self.options.worker)])}")
+        self.tell_to_start(self.options.worker)
+        self.start()
+        self.wait_until_ready()
+        self.await_workers(self.options.worker)
+
+    def tell_to_start(self, names: list[str]) -> None:
+        """Have these workers start their programs."""
         for name in names:
             self.send(self.connections[name], {"start": True})
+
+    def await_workers(self, names: list[str]) -> None:
+        """Wait until these workers are ready."""
         # Later than the worker itself, which has the same timeout: then the unit whose program has failed counts that and names the cause.
         seconds = self.options.start_timeout + WORKER_GRACE_SECONDS
         self.wait(lambda: self.ready >= set(names), seconds,

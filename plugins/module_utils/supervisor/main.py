@@ -19,6 +19,8 @@ from . import gpus, leader, single, worker
 
 # The order in which the leader starts the units, by backend.
 ORDERS = {"ray": ("self", "nodes", "check", "engine", "serve"), "mp": ("nodes", "self", "serving")}
+# With an API on each node: none of them answers before all ranks have started.
+TOGETHER = ("together", "serve")
 
 
 def read_options(arguments: list[str]) -> argparse.Namespace:
@@ -31,6 +33,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--service", required=True, help="name of the service")
     parser.add_argument("--name", required=True, help="name of this unit among those of the service: its node, or engine")
     parser.add_argument("--backend", choices=list(ORDERS), help="backend of a multi-node service")
+    parser.add_argument("--apis", choices=["head", "all"], default="head", help="the nodes whose program is an engine with an API")
     parser.add_argument("--digest", help="checksum of the plan, the same in all units of the service")
     parser.add_argument("--port", type=int, help="port of the leader")
     parser.add_argument("--listen", help="address that the leader listens on")
@@ -63,7 +66,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
         return options
     if None in (options.backend, options.digest, options.port):
         parser.error(f"{options.role} needs --backend, --digest and --port")
-    options.order = ORDERS[options.backend]
+    options.order = TOGETHER if options.apis == "all" else ORDERS[options.backend]
     options.wait_self = options.backend == "ray"
     return options
 

@@ -3,6 +3,8 @@
 """Waits until a Ray cluster has all nodes with all GPUs free, and prints what it waits for. Runs in the release's own Python, which has Ray.
 
     supervisor.ray_nodes HOST:PORT GPUS NAME=ADDRESS...
+
+C(GPUS) is a number for all nodes, or one for each of them, separated by commas.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ import typing as t
 LOOK_SECONDS = 1.0
 
 
-def lacking(ray: t.Any, nodes: dict[str, str], gpus: int) -> str:
+def counts(text: str, nodes: t.Iterable[str]) -> dict[str, int]:
+    """Return how many GPUs each node has, by its name."""
+    names = list(nodes)
+    numbers = [int(number) for number in text.split(",")]
+    return dict(zip(names, numbers if len(numbers) > 1 else numbers * len(names)))
+
+
+def lacking(ray: t.Any, nodes: dict[str, str], gpus: dict[str, int]) -> str:
     """Return what is missing, for messages; empty when nothing is. C(nodes) are addresses by name, C(gpus) how many each has."""
     alive = {node["NodeManagerAddress"]: node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]}
     missing = [f"{name} ({address})" for name, address in nodes.items() if address not in alive]
@@ -23,11 +32,11 @@ def lacking(ray: t.Any, nodes: dict[str, str], gpus: int) -> str:
     others = sorted(set(alive) - set(nodes.values()))
     if others:
         return f"Ray has nodes that do not belong to this service: {', '.join(others)}"
-    short = [f"{name} has {alive[address]:g} of {gpus}" for name, address in nodes.items() if alive[address] != gpus]
+    short = [f"{name} has {alive[address]:g} of {gpus[name]}" for name, address in nodes.items() if alive[address] != gpus[name]]
     if short:
         return f"waiting for GPUs in Ray: {', '.join(short)}"
     free = ray.available_resources().get("GPU", 0)
-    wanted = gpus * len(nodes)
+    wanted = sum(gpus.values())
     return f"waiting for free GPUs in Ray: {free:g} of {wanted}" if free < wanted else ""
 
 
@@ -37,11 +46,12 @@ def main() -> None:
 
     ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)
     nodes = dict(word.split("=", 1) for word in sys.argv[3:])
+    gpus = counts(sys.argv[2], nodes)
     said = None
     while True:
-        lack = lacking(ray, nodes, int(sys.argv[2]))
+        lack = lacking(ray, nodes, gpus)
         if not lack:
-            print(f"Ray {ray.__version__} has {', '.join(nodes)} with {sys.argv[2]} GPUs each", flush=True)
+            print(f"Ray {ray.__version__} has {', '.join(f'{name} with {number} GPUs' for name, number in gpus.items())}", flush=True)
             return
         if lack != said:
             said = lack

@@ -10,7 +10,7 @@ import time
 
 from . import base
 from .base import Ended, Event
-from .connection import Connection, Message, PeerError, connect, text_of
+from .connection import Connection, Message, PeerError, connect, endpoint, text_of
 from .threads import Heartbeat
 
 # Seconds that one attempt to reach the leader may take: name lookup, connecting, and authentication of both sides.
@@ -86,7 +86,7 @@ class Worker(base.Supervisor):
     def handle(self, event: Event) -> None:
         super().handle(event)
         name = self.options.leader_name
-        leader = f"{name} ({self.options.leader_address}:{self.options.port})"
+        leader = f"{name} ({endpoint(self.options.leader_address, self.options.port)})"
         if event.kind == "unreachable" and self.connection is None:
             since = self.state.note_missing([name])[name]
             status = f"degraded: node {name} missing since {since}" if self.state.has_served else f"starting: waiting for node {leader}"

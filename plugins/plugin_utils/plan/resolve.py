@@ -18,6 +18,7 @@ from .inputs.catalogue import Catalogue
 from .inputs.run import EVERYWHERE, HostInput, Run
 from .inputs.settings import proxies
 from .output.document import host_document
+from .placement.disaggregation import paired
 from .placement.draft import HostDraft, draft_service
 from .placement.multi_node import assemble
 from .placement.replicas import replicas_of
@@ -73,6 +74,7 @@ def resolve(
         warnings += _not_accepted(host.warnings, accepted[host.name], taken)
         defined_in[host.name] = list(host.defined_in)
     assembled, multi_node_services = assemble(alone)
+    assembled = paired(assembled)
     known = frozenset(name for draft in assembled for name in (draft.name, draft.address))
     drafts = [replace(draft, proxy=proxy_between(draft, known)) for draft in share_out(assembled, run)]
     findings = [finding for draft in drafts for finding in _findings(draft, accepted[draft.name], taken)]

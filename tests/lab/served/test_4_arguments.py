@@ -14,7 +14,7 @@ GENERATED = 200
 def test_real_parser_takes_what_the_plan_renders(host: Host, addresses: dict[str, str]) -> None:
     """Every entry with each of its profiles for one host and each preset, and some hundred services with arguments of every type."""
     planner = planned.Planner()
-    catalogue = planned.whole_catalogue(planner)
+    catalogue = {**planned.whole_catalogue(planner), **planned.multi_node_lines(planner)}
     assert len(catalogue) > 500
     generated = planned.accepted_services(planner, GENERATED)
     assert len(generated) == GENERATED

@@ -46,7 +46,8 @@ def required_packages_are_listed(host: HostDraft) -> Iterator[PlanError]:
             why = f"it needs the package {names[0]}, which vLLM does not install"
             version = host.settings.multi_node_ray_version.text if names[0] == "ray" else "<its version>"
             fix = f"add {names[0]}=={version} to vllm_requirements"
-            fix += f"; or write {need.instead}" if need.instead else f"; or remove {need.key}"
+            named = draft.where(need.key).rpartition(".")[2].partition(" ")[0]
+            fix += f"; or write {need.instead}" if need.instead else f"; or remove {named}"
             yield PlanError(host.name, draft.label, draft.where(need.key), shown(draft.given[need.key], need.key), why, fix)
 
 

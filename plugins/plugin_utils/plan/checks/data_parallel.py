@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Data parallel: all ranks run on the service's own host."""
+"""Data parallel on one host: all ranks run there. On several hosts: data_parallel_hosts.py."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ELSEWHERE = (
     "data_parallel_size_local", "data_parallel_rank", "data_parallel_external_lb", "data_parallel_hybrid_lb", "data_parallel_start_rank",
     "data_parallel_address",
 )
-_WAYS = "serve a copy of the model on each host behind a load balancer, or one copy on all hosts with distributed (tensor and pipeline parallel)"
+_WAYS = "distributed: {nodes: …, backend: mp} distributes the ranks of data_parallel_size over them"
 
 
 @check(accept="data-parallel-hosts")
 def data_parallel_ranks_are_local(host: HostDraft) -> Iterator[PlanError]:
-    """All data parallel ranks run on this host: the engine waits for all of them, and no service starts ranks on other hosts."""
+    """All data parallel ranks of a service without C(distributed) run on its host: the engine waits for all of them, and nothing starts the others."""
     for draft in host.services:
         size = args.size(draft.given, "data_parallel_size")
         here = None if draft.is_distributed else _here(draft)

@@ -9,6 +9,7 @@ from typing import Iterator
 from ..errors import PlanError, PlanWarning
 from ..host.firewall import is_loopback, is_open, ssh_ports
 from ..inputs.facts import Listener
+from ..placement.disaggregation import side_channel
 from ..placement.draft import HostDraft
 from ..placement.node_units import ports as ports_of_node, unit_names, worker_ports
 from .base import check
@@ -57,6 +58,7 @@ def no_unmanaged_ports_are_blocked(host: HostDraft) -> Iterator[PlanWarning]:
         return
     placements = [draft.placement for draft in host.services if draft.placement is not None]
     ours = {port for placement in placements for port in (*ports_of_node(placement).values(), *worker_ports(placement))}
+    ours |= {port for draft in host.services for port in side_channel(draft)}
     ours |= {draft.service.port for draft in host.services if is_open(draft) and draft.service.port is not None}
     units = {unit for draft in host.services for unit in unit_names(draft)}
     leaving = {f"{kind}-{service.name}.service" for service in host.absent for kind in ("vllm", "ray-head", "ray-worker")}

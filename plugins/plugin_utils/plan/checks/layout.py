@@ -94,7 +94,10 @@ def _fix(host: HostDraft, draft: ServiceDraft, key: str) -> str:
     if draft.service.distributed is not None:
         # The fix uses all GPUs of all hosts and keeps tensor parallel inside a host.
         nodes = draft.service.distributed.nodes or 1
-        inside = [sizes for sizes in pipeline_layouts(model, replace(parallel, pipeline=0), gpus * nodes, refines) if gpus % sizes.tensor == 0]
+        counts = [count for count in draft.placement.gpus if count] if draft.placement is not None else []
+        counts = counts if len(counts) == nodes else [gpus] * nodes
+        layouts = pipeline_layouts(model, replace(parallel, pipeline=0), sum(counts), refines)
+        inside = [sizes for sizes in layouts if all(count % sizes.tensor == 0 for count in counts)]
         return _describe(inside[0], parallel) if inside else "no parallel sizes use all GPUs of its hosts: choose fewer GPUs with gpus"
     # Layouts on all GPUs come first; fewer GPUs are the last resort.
     layouts = pipeline_layouts(model, parallel, gpus, refines)[:1]

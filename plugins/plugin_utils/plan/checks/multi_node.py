@@ -11,8 +11,10 @@ from ..inputs.distributed import RAY
 from ..inputs.run import Run
 from ..models.architecture import Architecture
 from ..models.parallel import Parallel
+from ..placement.draft import over_hosts
 from ..placement.layout import fits
 from ..placement.multi_node import MultiNodeService, NodeDraft
+from ..placement.node_sizes import are_uneven, gpu_counts
 from ..vllm import arguments as args
 from .base import multi_node_check
 from .layout import blocks_are_refined
@@ -54,6 +56,10 @@ def head_is_a_node(service: MultiNodeService, run: Run) -> Iterator[PlanError]:
 def nodes_have_the_same_settings(service: MultiNodeService, run: Run) -> Iterator[Finding]:
     """All nodes have the same settings. Of settings that follow from each other only the first is reported."""
     for key, chain, fix in _ALIKE:
+        may_differ = service.distributed.backend == RAY or over_hosts(service.head.draft.given)
+        if key == "gpus" and may_differ and are_uneven([node.draft for node in service.node_drafts]):
+            # A host with more GPUs has more data parallel ranks, or with Ray more pipeline stages.
+            continue
         for subkey, get in chain:
             found = _differing(service, get)
             if found is not None:
@@ -106,7 +112,12 @@ _ALIKE: tuple[tuple[str, tuple[tuple[str, Callable[[NodeDraft], Any]], ...], str
     ),
     ("port", (("", lambda node: node.draft.service.port),), _SAME),
     ("served_model_name", (("", lambda node: ", ".join(node.draft.service.served_model_names) or None),), _SAME),
-    ("gpus", (("", _gpu_count),), "give it the same number of GPUs on each host, with gpus"),
+    (
+        "gpus",
+        (("", _gpu_count),),
+        "give it the same number of GPUs on each host, with gpus, since vLLM's own processes need that; or write distributed.backend: ray, where a host with "
+        "more GPUs has more pipeline stages",
+    ),
 )
 
 
@@ -166,7 +177,11 @@ def parallel_sizes_match_the_gpus_of_all_nodes(service: MultiNodeService, run: R
     nodes = service.distributed.nodes
     each = _gpu_count(service.head)
     wanted = draft.world_size()
-    if not each or nodes is None or wanted is None or _differing(service, _gpu_count) is not None:
+    if not each or nodes is None or wanted is None or over_hosts(draft.given):
+        # Data parallel over hosts has its own check.
+        return
+    if _differing(service, _gpu_count) is not None:
+        yield from _uneven_nodes(service, wanted)
         return
     tensor, pipeline = (args.size(draft.arguments, key) or 1 for key in ("tensor_parallel_size", "pipeline_parallel_size"))
     stage = wanted // pipeline
@@ -186,6 +201,29 @@ def parallel_sizes_match_the_gpus_of_all_nodes(service: MultiNodeService, run: R
     elif stage > each:
         what = f"{sizes} runs tensor parallel across hosts, with traffic between them in every layer, which needs a very fast network"
         yield PlanWarning(service.head.host.name, service.label, f"{what}; {usual}")
+
+
+def _uneven_nodes(service: MultiNodeService, wanted: int) -> Iterator[PlanError]:
+    """On Ray, nodes with different numbers of GPUs: whole stages on each of them, all of one size, and no GPU left."""
+    drafts = [node.draft for node in service.node_drafts]
+    draft, counts = drafts[0], gpu_counts(drafts)
+    if service.distributed.backend != RAY or not are_uneven(drafts):
+        return
+    pipeline = args.size(draft.arguments, "pipeline_parallel_size") or 1
+    stage, tensor = wanted // pipeline, args.size(draft.arguments, "tensor_parallel_size") or 1
+    there = ", ".join(f"{count} on {host}" for count, host in zip(counts, service.hosts))
+    divides = [size for size in range(1, min(counts) + 1) if all(count % size == 0 for count in counts)]
+    model, refines = draft.entry.architecture if draft.entry else Architecture(), blocks_are_refined(service.head.host, draft)
+    fitting = [size for size in divides if fits(model, Parallel(size, sum(counts) // size), refines)] or divides
+    fix = f"write tensor_parallel_size: {fitting[-1]}, leave the other parallel sizes out, or choose the GPUs of each host with gpus"
+    odd = [f"{count} of {host}" for count, host in zip(counts, service.hosts) if count % stage]
+    if odd:
+        same = f"each pipeline stage has {stage} GPUs, the same number in all stages since vLLM has one tensor_parallel_size"
+        why = f"{same}, and the GPUs do not divide by it: {', '.join(odd)}"
+        yield PlanError(service.head.host.name, service.label, "vllm_args.tensor_parallel_size", str(tensor), why, fix)
+    elif wanted != sum(counts):
+        why = f"tensor_parallel_size {tensor} x pipeline_parallel_size {pipeline} is {wanted} GPUs and the service has {sum(counts)}"
+        yield PlanError(service.head.host.name, service.label, "gpus", there, why, fix)
 
 
 def _usual_sizes(service: MultiNodeService, each: int, nodes: int) -> str:

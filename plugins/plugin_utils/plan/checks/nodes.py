@@ -8,7 +8,8 @@ from typing import Iterator, Mapping
 
 from ..errors import HIDDEN, PlanError, did_you_mean, shown
 from ..inputs.distributed import MP, RAY
-from ..placement.draft import HostDraft
+from ..placement.draft import HostDraft, over_hosts
+from ..placement.node_sizes import HYBRID
 from ..placement.node_units import LONGEST_TEMP_DIR, highest_port, temp_dir
 from ..vllm.transports import Transport
 from .base import check
@@ -17,15 +18,14 @@ from .base import check
 _BACKEND = ("the plan sets this flag", "set distributed.backend instead")
 _REFUSED: dict[str, tuple[str, str]] = {
     "distributed_executor_backend": _BACKEND,
+    "data_parallel_rpc_port": ("the plan sets this flag", "set distributed.port instead"),
+    "data_parallel_external_lb": (
+        "the supervisors start and stop all ranks together, and clients need one API, or one on each host",
+        "write data_parallel_hybrid_lb: true instead, for an API on each host, or remove it for one on the head",
+    ),
     **{
-        key: (
-            "a multi-node service runs one copy of the model, with tensor and pipeline parallel",
-            "remove it; or remove distributed and serve a copy on each host",
-        )
-        for key in (
-            "data_parallel_size", "data_parallel_size_local", "data_parallel_address", "data_parallel_backend", "data_parallel_start_rank",
-            "data_parallel_rank", "data_parallel_rpc_port", "data_parallel_external_lb", "data_parallel_hybrid_lb",
-        )
+        key: ("the plan sets this flag on each node from data_parallel_size and the GPUs of the hosts", "remove it: data_parallel_size is enough")
+        for key in ("data_parallel_size_local", "data_parallel_address", "data_parallel_start_rank", "data_parallel_rank")
     },
 }
 
@@ -51,8 +51,15 @@ def arguments_support_multi_node(host: HostDraft) -> Iterator[PlanError]:
         if not draft.is_distributed:
             continue
         for key, (why, fix) in _REFUSED.items():
-            if key in draft.given and draft.given[key] != 1:
+            if key in draft.given and draft.given[key] is not False:
                 yield PlanError(host.name, draft.label, f"vllm_args.{key}", shown(draft.given[key], key), why, fix)
+        if draft.given.get("data_parallel_backend", MP) != MP:
+            why = "each node starts its own ranks, with vLLM's own processes"
+            yield PlanError(host.name, draft.label, "vllm_args.data_parallel_backend", shown(draft.given["data_parallel_backend"]), why, "remove it")
+        if draft.given.get(HYBRID) is True and not over_hosts(draft.given):
+            why = "it gives each host an API for its own data parallel ranks, and data_parallel_size is 1"
+            fix = f"write data_parallel_size, the number of ranks on all hosts; or remove {HYBRID}"
+            yield PlanError(host.name, draft.label, f"vllm_args.{HYBRID}", "true", why, fix)
         if draft.given.get("disable_log_stats"):
             why = "the supervisor of a multi-node service needs these statistics to tell a busy engine from a hanging one"
             yield PlanError(host.name, draft.label, "vllm_args.disable_log_stats", shown(draft.given["disable_log_stats"]), why, "leave disable_log_stats out")
@@ -100,14 +107,15 @@ def _owned(name: str, value: object, interface: str | None, transport: str | Non
 
 @check()
 def vllm_version_supports_multi_node(host: HostDraft) -> Iterator[PlanError]:
-    """The vLLM version supports the backend mp over several hosts, which needs the flag --nnodes."""
+    """The vLLM version supports the backend mp over several hosts, which needs the flag --nnodes, or with data parallel --data-parallel-start-rank."""
     for draft in host.services:
         if draft.service.distributed is None or draft.service.distributed.backend != MP:
             continue
-        answer = host.flags.ask("flags", "--nnodes", draft.version)
+        is_data = over_hosts(draft.given)
+        answer = host.flags.ask("flags", "--data-parallel-start-rank" if is_data else "--nnodes", draft.version)
         if answer.state == "not yet":
-            why = f"vLLM supports several hosts with mp since {answer.since}"
-            fix = f"write backend: ray, or set vllm_version to {answer.since} or newer"
+            why = f"vLLM supports {'data parallel over ' if is_data else ''}several hosts with mp since {answer.since}"
+            fix = f"{'' if is_data else 'write backend: ray, or '}set vllm_version to {answer.since} or newer"
             yield PlanError(host.name, draft.label, "distributed.backend", MP, f"{why}, and this is {draft.version.text}", fix)
 
 

@@ -10,6 +10,7 @@ from typing import Iterator
 from ..errors import PlanError, PlanWarning
 from ..host.firewall import is_loopback, ssh_ports
 from ..inputs.facts import Listener
+from ..placement.disaggregation import HOST, side_channel
 from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.node_units import RAY_BLOCK, ports as ports_of_node, unit_names, worker_ports
 from .base import check
@@ -39,6 +40,8 @@ def _ports(host: HostDraft) -> Iterator[_Port]:
         if draft.placement is not None:
             for number in (*ports_of_node(draft.placement).values(), *worker_ports(draft.placement)):
                 yield _Port(draft, "distributed.port", number, "", tuple(unit_names(draft)))
+        for number in side_channel(draft):
+            yield _Port(draft, "disaggregation.port", number, draft.environment.get(HOST, ""), tuple(unit_names(draft)))
 
 
 @check(every_engine=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Iterator, Mapping
 
 from ..errors import PlanError, PlanWarning, did_you_mean, shown
-from ..placement.draft import HostDraft, ServiceDraft
+from ..placement.draft import DATA, HostDraft, ServiceDraft
 from .base import check
 
 _GIB = 2**30
@@ -46,7 +46,8 @@ def profile_fits_the_gpus(host: HostDraft) -> Iterator[PlanWarning]:
             yield PlanWarning(host.name, draft.label, f"{what}, and the service has {have}")
         nodes = draft.service.distributed.nodes if draft.service.distributed is not None else 1
         if nodes is not None and nodes < profile.nodes:
-            over = f"runs on {nodes}" if nodes > 1 else f"runs on one; write distributed: {{nodes: {profile.nodes}}}"
+            backend = ", backend: mp" if DATA in profile.arguments else ""
+            over = f"runs on {nodes}" if nodes > 1 else f"runs on one; write distributed: {{nodes: {profile.nodes}{backend}}}"
             yield PlanWarning(host.name, draft.label, f"{what}, and the service {over}")
         smallest = _smallest_memory(host, draft)
         if profile.gpu_memory_gib and smallest and smallest < profile.gpu_memory_gib * _GIB * _NEARLY:

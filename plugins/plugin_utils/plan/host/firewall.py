@@ -114,12 +114,18 @@ def is_loopback(address: str) -> bool:
 
 
 def peers(host: HostDraft) -> dict[str, list[str]]:
-    """IP addresses of the other nodes of the host's services, each with the names of the services. Host names are left out."""
+    """IP addresses of the other nodes of the host's services, and of the hosts with which they exchange KV caches, each with the names of the services. Host
+    names are left out."""
     found: dict[str, list[str]] = {}
     for draft in host.services:
         for node in draft.placement.nodes if draft.placement is not None else ():
             if node.host != host.name and is_address(node.address):
                 found.setdefault(str(ipaddress.ip_address(node.address)), []).append(str(draft.service.name))
+        for other in draft.counterparts:
+            # NIXL transfers KV caches on any free port.
+            if other.host != host.name and is_address(other.address):
+                names = found.setdefault(str(ipaddress.ip_address(other.address)), [])
+                names += [] if draft.service.name in names else [str(draft.service.name)]
     return found
 
 

@@ -56,12 +56,20 @@ class Node:
 
 @dataclass(frozen=True)
 class NodePlacement:
-    """Where a multi-node service runs: all C(nodes) by rank, the head first, and this host's C(rank)."""
+    """Where a multi-node service runs: all C(nodes) by rank, the head first, and this host's C(rank).
+
+    - C(gpus): the number of GPUs of the service on each node, 0 when unknown
+    - C(copies): with data parallel over hosts the number of data parallel ranks of each node; empty for one copy of the model over all nodes
+    - C(apis): whether each node has an API of its own (vLLM's hybrid load balancing), not the head alone
+    """
 
     nodes: tuple[Node, ...]
     rank: int
     backend: str
     rendezvous_port: int
+    gpus: tuple[int, ...] = ()
+    copies: tuple[int, ...] = ()
+    apis: bool = False
 
     @property
     def is_head(self) -> bool:
@@ -75,10 +83,17 @@ class NodePlacement:
     def node(self) -> Node:
         return self.nodes[self.rank]
 
+    @property
+    def answers(self) -> bool:
+        """Whether this node has an API."""
+        return self.is_head or self.apis
+
     def arguments(self) -> dict[str, Any]:
         """Arguments of vLLM that differ by node. With Ray only the head runs vLLM's command, and Ray configures the workers."""
         if self.backend == RAY:
             return {}
+        if self.copies:
+            return self._data_parallel_arguments()
         found: dict[str, Any] = {
             "nnodes": len(self.nodes),
             "node_rank": self.rank,
@@ -86,6 +101,21 @@ class NodePlacement:
             "master_port": self.rendezvous_port,
         }
         return found if self.is_head else {**found, "headless": True}
+
+    def _data_parallel_arguments(self) -> dict[str, Any]:
+        """Those of data parallel over hosts. Each node starts its own ranks, which report to the head at C(rendezvous_port).
+
+        A rank that starts with --data-parallel-start-rank and without --headless has an API (vLLM 0.32.0, engine/arg_utils.py, create_engine_config), so
+        the head has that flag only where each node has an API.
+        """
+        found: dict[str, Any] = {
+            "data_parallel_address": self.head.address,
+            "data_parallel_rpc_port": self.rendezvous_port,
+            "data_parallel_size_local": self.copies[self.rank],
+        }
+        if not self.is_head or self.apis:
+            found["data_parallel_start_rank"] = sum(self.copies[: self.rank])
+        return found if self.answers else {**found, "headless": True}
 
     def environment(self) -> dict[str, str]:
         """Environment variables that differ by node: its address and interface. Unknown ones are left to the programs."""

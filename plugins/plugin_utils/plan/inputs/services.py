@@ -14,6 +14,7 @@ from ..versions import Version
 from ..vllm import engines, environments
 from . import secrets, service_files
 from .definitions import ABSENT, PRESENT
+from .disaggregation import Disaggregation, read as read_disaggregation
 from .distributed import Distributed, read as read_distributed
 from .settings import requirements, sources
 
@@ -50,6 +51,7 @@ class Service:
     transformers_version: Version | None = None
     has_api_key: bool = False
     distributed: Distributed | None = None
+    disaggregation: Disaggregation | None = None
     weights_path: str | None = None
     weights_mount: str | None = None
     task: str | None = None
@@ -124,7 +126,7 @@ _READERS: dict[str, values.Reader] = {
     "extra_repositories": _extra_repositories,
 }
 SECRETS = ("api_key", "secret_environment")
-KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)
+KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", "disaggregation", *SECRETS)
 
 # Required keys of a present service, each with the fix.
 _NEEDED = {
@@ -184,6 +186,9 @@ def _read_one(host: str, position: int, raw: Any, flag_names: frozenset[str]) ->
         errors += bad_variables
     if raw.get("distributed") is not None:
         found["distributed"], bad_parts = read_distributed(host, label, raw["distributed"])
+        errors += bad_parts
+    if raw.get("disaggregation") is not None:
+        found["disaggregation"], bad_parts = read_disaggregation(host, label, raw["disaggregation"])
         errors += bad_parts
     errors += _check_secrets(host, label, raw)
     found["environment"] = {**found.get("environment", {}), **_taken_away(raw.get("secret_environment"))}

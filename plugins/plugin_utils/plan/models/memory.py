@@ -365,10 +365,10 @@ def _expanded_bytes(model: Architecture, parallel: Parallel, demand: Demand, sam
 
 def estimate(
     model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None,
-    drafter: Drafter | None = None,
+    drafter: Drafter | None = None, totals: Sequence[int] = (),
 ) -> Estimate | None:
     """The estimate of the stage with the least room for tokens, see C(estimates). None when too little is known of the model."""
-    found = estimates(model, parallel, demand, total, gpu, disk, partition, drafter)
+    found = estimates(model, parallel, demand, total, gpu, disk, partition, drafter, totals)
     return tightest(found) if found else None
 
 
@@ -379,7 +379,7 @@ def tightest(found: Sequence[Estimate]) -> Estimate:
 
 def estimates(
     model: Architecture, parallel: Parallel, demand: Demand, total: int, gpu: str = "", disk: int | None = None, partition: str | None = None,
-    drafter: Drafter | None = None,
+    drafter: Drafter | None = None, totals: Sequence[int] = (),
 ) -> list[Estimate] | None:
     """The estimate of each pipeline stage, first to last. None when the size of the weights is unknown.
 
@@ -388,6 +388,7 @@ def estimates(
     :param disk: bytes of the model on disk, None when unknown
     :param partition: the environment variable VLLM_PP_LAYER_PARTITION
     :param drafter: the draft model, which is on the last stage
+    :param totals: memory of a GPU of each stage, where they differ; empty for C(total) everywhere
     """
     loaded = loaded_bytes(model, disk)
     cache = cache_of(model, parallel, demand.kv_dtype, demand.windows)
@@ -406,9 +407,10 @@ def estimates(
     tokens = demand.max_num_batched_tokens or usual_tokens
     if demand.max_model_len:
         tokens = min(tokens, samples * demand.max_model_len)
-    usable = max(0, total - _DRIVER)
+    by_stage = totals if len(totals) == len(parts) else [total] * len(parts)
     found = []
     for position, layers in enumerate(parts):
+        usable = max(0, by_stage[position] - _DRIVER)
         last = position == len(parts) - 1
         weights = weights_of_stage(replace(model, num_layers=all_layers), parallel, loaded, layers, position == 0, last)
         cached = float(layers)
@@ -417,7 +419,7 @@ def estimates(
             weights += int(weights * model.mtp_layers / max(1, layers))
             cached += model.mtp_layers
         stage = Estimate(
-            total=total,
+            total=by_stage[position],
             budget=int(usable * demand.utilization),
             weights=max(0, weights - demand.offload),
             reserve=reserve_of_stage(model, parallel, demand, layers, tokens, samples if last else 0),

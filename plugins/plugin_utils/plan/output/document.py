@@ -115,7 +115,7 @@ def _present(host: HostDraft, draft: ServiceDraft, replicas: Mapping[str, list[s
         "served_model_name": _served_name(service),
         "address": service.host,
         "port": service.port,
-        # Only the head of a multi-node service has the API.
+        # In a multi-node service only the head has the API, or each node has one.
         "url": _url(draft, host.address) if draft.answers else None,
         "local_url": local_url,
         "task": draft.task,
@@ -350,9 +350,10 @@ def _argv(draft: ServiceDraft, weights_path: str) -> list[str]:
         "served_model_name": service.served_model_names if len(service.served_model_names) > 1 else _served_name(service),
         "tensor_parallel_size": draft.arguments["tensor_parallel_size"],
     }
-    # Only the head of a multi-node service has an API, and so needs the certificate.
+    # Only a node with an API needs the certificate, and vLLM refuses a number of API servers beside --headless.
     arguments = {**draft.arguments, **tls.arguments(draft)}
-    others = {key: arguments[key] for key in sorted(arguments) if key not in fixed and (draft.answers or key not in tls.ARGUMENTS)}
+    of_apis = () if draft.answers else (*tls.ARGUMENTS, "api_server_count")
+    others = {key: arguments[key] for key in sorted(arguments) if key not in fixed and key not in of_apis}
     return [f"{draft.release.path}/bin/vllm", "serve", weights_path, *args.to_argv({**fixed, **others})]
 
 

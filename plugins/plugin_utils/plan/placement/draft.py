@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
@@ -12,6 +14,7 @@ from ..artifacts.releases import Release, release_of, with_ray
 from ..artifacts.weights import Weights, weights_of
 from ..inputs import service_files, uncatalogued
 from ..inputs.catalogue import Catalogue, Entry
+from ..inputs.disaggregation import KV_ROLES
 from ..inputs.distributed import RAY, NodePlacement
 from ..inputs.facts import Gpu, HostFacts, UnitFacts, orphaned
 from ..inputs.services import Service
@@ -23,6 +26,7 @@ from ..models.memory import Drafter
 from ..models.variants import Preset, Profile
 from ..versions import Version
 from ..vllm import arguments as args, environments
+from ..vllm import kv_transfer
 from ..vllm.engines import TRANSFORMERS, VLLM
 from ..vllm.features import Missing, Need, Pin, missing_packages, pinned
 from ..vllm.flags import FlagTable, flag
@@ -32,6 +36,7 @@ from ..vllm.tables import Tables
 from ..vllm.transports import Transport
 
 # Parallel sizes whose product is the number of GPUs. Data parallel ranks on other hosts are excluded, see local_data_parallel.
+DATA = "data_parallel_size"
 _OTHER_SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size")
 
 
@@ -50,6 +55,8 @@ class ServiceDraft:
     - C(transport): the network between the nodes, where the user names one
     - C(spelt): the user's spelling of arguments that C(given) has under the flag's own name
     - C(drafter): the draft model, where it is a separate model
+    - C(counterparts): with C(disaggregation) the hosts of the service with the other role (C(placement.disaggregation.Counterpart))
+    - C(stage_gpus): the smallest GPU of each pipeline stage, where the nodes of a multi-node service have different GPUs
     """
 
     service: Service
@@ -71,6 +78,8 @@ class ServiceDraft:
     extras: tuple[repositories.Extra, ...] = ()
     spelt: Mapping[str, str] = field(default_factory=dict)
     drafter: Drafter | None = None
+    stage_gpus: tuple[Gpu, ...] = ()
+    counterparts: tuple[Any, ...] = ()
 
     @property
     def all_weights(self) -> tuple[Weights, ...]:
@@ -81,6 +90,8 @@ class ServiceDraft:
     def where(self, key: str) -> str:
         """The key of an argument for messages: in the user's spelling, or marked as the catalogue's."""
         written = self.spelt.get(key, key)
+        if key == kv_transfer.KEY and self.service.disaggregation is not None:
+            return "disaggregation"
         return f"vllm_args.{written}" if written in self.service.vllm_args else f"vllm_args.{key} (from the catalogue)"
 
     @property
@@ -109,13 +120,13 @@ class ServiceDraft:
 
     @property
     def answers(self) -> bool:
-        """Whether its API is on this host: a multi-node service has it on the head only."""
-        return self.placement is None or self.placement.is_head
+        """Whether its API is on this host: a multi-node service has it on the head only, unless each node has one."""
+        return self.placement is None or self.placement.answers
 
-    def with_placement(self, placement: NodePlacement) -> ServiceDraft:
-        """The service on this node: with the arguments and the environment that differ by node."""
+    def with_placement(self, placement: NodePlacement, sizes: Mapping[str, int]) -> ServiceDraft:
+        """The service on this node: with the arguments and the environment that differ by node, and the parallel C(sizes) that follow from all nodes."""
         environment = {**placement.environment(), **self.environment}
-        arguments = {**self.arguments, **placement.arguments()}
+        arguments = {**self.arguments, **sizes, **placement.arguments()}
         return replace(self, placement=placement, arguments=arguments, environment=dict(sorted(environment.items())))
 
     def world_size(self) -> int | None:
@@ -173,9 +184,14 @@ def are_amd(gpus: tuple[Gpu, ...] | None) -> bool:
     return any(gpu.is_amd for gpu in gpus or ())
 
 
+def over_hosts(given: Mapping[str, Any]) -> bool:
+    """Whether these arguments of a multi-node service are for data parallel over its hosts."""
+    return (args.size(given, DATA) or 1) > 1
+
+
 def local_data_parallel(arguments: Mapping[str, Any]) -> int | None:
     """Data parallel ranks that run on this host."""
-    key = "data_parallel_size_local" if "data_parallel_size_local" in arguments else "data_parallel_size"
+    key = "data_parallel_size_local" if "data_parallel_size_local" in arguments else DATA
     return args.size(arguments, key)
 
 
@@ -201,6 +217,7 @@ def draft_service(
     merged = {**offered, **own_arguments}
     files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
     given = {key: service_files.placed(value, service.files, files) for key, value in merged.items() if value is not None}
+    given = kv_transfer.with_role(given, KV_ROLES.get((service.disaggregation.role or "") if service.disaggregation is not None else ""))
 
     computed = _parallel_sizes(service, given, used_gpus)
     named = service.task or (entry.task if entry is not None and entry.name != entry.repo else "")
@@ -354,12 +371,17 @@ def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int 
     """The parallel sizes that the user does not set, and the executor backend.
 
     On one host tensor parallel uses the GPUs that the other sizes leave. On several hosts it stays within a host and each host is a pipeline stage,
-    unless the user sets one of the two, and the other follows from the number of GPUs.
+    unless the user sets one of the two, and the other follows from the number of GPUs. With data parallel over hosts each host has whole ranks, and tensor
+    parallel uses the GPUs that their number leaves.
     """
     each = len(set(gpus or ()))
     if service.distributed is None:
         return {"tensor_parallel_size": max(1, each // _product(given, *_OTHER_SIZES))}
     hosts = service.distributed.nodes or 1
+    if over_hosts(given):
+        copies = max(1, (args.size(given, DATA) or 1) // hosts)
+        rank = copies * math.prod(args.size(given, key) or 1 for key in _OTHER_SIZES)
+        return {"tensor_parallel_size": max(1, each // rank), "distributed_executor_backend": service.distributed.backend}
     inner = max(1, each // _product(given, "prefill_context_parallel_size"))
     tensor, pipeline = inner, hosts
     if "pipeline_parallel_size" in given:

@@ -104,6 +104,9 @@ def _ports_of(draft: ServiceDraft) -> set[int | None]:
 
 def _fixed_ports(draft: ServiceDraft) -> Iterator[tuple[str, str]]:
     """Further ports that a service sets: its two engines would both use them."""
+    if draft.service.disaggregation is not None:
+        yield "its two engines would both use the port of its side channel (disaggregation.port)", "remove disaggregation"
+        return
     names = [*(f"vllm_args.{key}" for key in _port_keys(draft.given)), *(f"environment.{name}" for name in draft.environment if name.endswith("_PORT"))]
     # Their ports have defaults, and are not called so.
     names += [f"vllm_args.{key}" for key in _WITH_SOCKETS if draft.given.get(key) and not _is_local(draft.given[key])]

@@ -9,7 +9,10 @@ from typing import Iterable
 
 from ..inputs.addresses import reached_at
 from ..inputs.distributed import Distributed, Node, NodePlacement
+from ..models.parallel import parallel_of, stages
+from . import layer_partition, node_sizes
 from .draft import HostDraft, ServiceDraft
+from .sizing import estimate_inputs, smallest_gpu
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,47 @@ def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[MultiNod
                 here.add(name)
                 found.setdefault(name, []).append(NodeDraft(host, draft))
     services = []
+    sizes: dict[str, dict[str, int]] = {}
     placements: dict[tuple[str, str], NodePlacement] = {}
     for name, node_drafts in found.items():
         service = MultiNodeService(name, tuple(_by_rank(node_drafts)))
         nodes = tuple(_node(node_draft) for node_draft in service.node_drafts)
+        by_rank = [node_draft.draft for node_draft in service.node_drafts]
+        copies, apis = node_sizes.data_ranks(by_rank), node_sizes.each_node_answers(by_rank)
+        sizes[name] = node_sizes.sizes(by_rank)
         for rank, node_draft in enumerate(service.node_drafts):
-            placements[node_draft.host.name, name] = NodePlacement(nodes, rank, service.distributed.backend, service.distributed.rendezvous_port)
+            placements[node_draft.host.name, name] = NodePlacement(
+                nodes, rank, service.distributed.backend, service.distributed.rendezvous_port, tuple(node_sizes.gpu_counts(by_rank)), copies, apis
+            )
         services.append(service)
-    placed = {host.name: _with_placements(host, placements) for host in drafts}
+    placed = {host.name: _with_placements(host, placements, sizes) for host in drafts}
+    for service in services:
+        for host in _with_stages(_with_drafts(service, placed)):
+            placed[host.name] = host
     return list(placed.values()), [_with_drafts(service, placed) for service in services]
+
+
+def _with_stages(service: MultiNodeService) -> list[HostDraft]:
+    """The hosts whose drafts of the service change because its nodes have different GPUs: they know the GPU of each stage, and stages on larger GPUs get
+    more layers, unless the user has set the numbers."""
+    head = service.head.draft
+    parallel = parallel_of(head.arguments)
+    if head.placement is None or parallel is None:
+        return []
+    gpus = layer_partition.stage_gpus(head.placement, [smallest_gpu(node.host, node.draft) for node in service.node_drafts], parallel)
+    if not gpus:
+        return []
+    inputs = estimate_inputs(service.head.host, replace(head, stage_gpus=gpus))
+    layers = stages(inputs.model.num_layers, parallel.pipeline) if inputs is not None and inputs.model.num_layers else None
+    added = None
+    if inputs is not None and layers is not None and layer_partition.VARIABLE not in {*head.environment, *head.service.secret_names}:
+        added = layer_partition.partition(layers, lambda parts: replace(inputs, partition=parts).stage_estimates())
+    changed = []
+    for node in service.node_drafts:
+        environment = {**node.draft.environment, **({layer_partition.VARIABLE: added} if added is not None else {})}
+        draft = replace(node.draft, stage_gpus=gpus, environment=dict(sorted(environment.items())))
+        changed.append(replace(node.host, services=tuple(draft if other is node.draft else other for other in node.host.services)))
+    return changed
 
 
 def _with_drafts(service: MultiNodeService, placed: dict[str, HostDraft]) -> MultiNodeService:
@@ -83,14 +118,14 @@ def _by_rank(node_drafts: list[NodeDraft]) -> list[NodeDraft]:
     return sorted(node_drafts, key=lambda node_draft: node_draft.host.name != named)
 
 
-def _with_placements(host: HostDraft, placements: dict[tuple[str, str], NodePlacement]) -> HostDraft:
+def _with_placements(host: HostDraft, placements: dict[tuple[str, str], NodePlacement], sizes: dict[str, dict[str, int]]) -> HostDraft:
     services = []
     done: set[str] = set()
     for draft in host.services:
         name = draft.service.name
         if draft.is_distributed and name is not None and name not in done:
             done.add(name)
-            services.append(draft.with_placement(placements[host.name, name]))
+            services.append(draft.with_placement(placements[host.name, name], sizes[name]))
         else:
             services.append(draft)
     return replace(host, services=tuple(services))

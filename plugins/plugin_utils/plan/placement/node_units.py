@@ -126,7 +126,7 @@ def _mp_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, arg
     flags = {"what": f"vLLM's rank {placement.rank}"}
     workers = _others(placement) if placement.is_head else []
     return _unit(
-        host, draft, placement, draft.service.unit, str(draft.service.name), {**flags, **(engine_flags(host, draft, local_url) if placement.is_head else {})},
+        host, draft, placement, draft.service.unit, str(draft.service.name), {**flags, **(engine_flags(host, draft, local_url) if placement.answers else {})},
         workers, argv, draft.environment, has_secrets=True, is_leader=placement.is_head,
     )
 
@@ -154,10 +154,10 @@ def _ray_unit(host: HostDraft, draft: ServiceDraft, placement: NodePlacement, ro
         "logs": [temp],
     }
     if is_head:
-        gpus = len(set(draft.gpus or ()))
+        gpus = ",".join(map(str, placement.gpus if len(set(placement.gpus)) > 1 else placement.gpus[:1]))
         check = [f"{draft.release.path}/bin/python", library(host.settings.host_install_dir), "supervisor.ray_nodes"]
         nodes = [f"{node.host}={node.address}" for node in placement.nodes]
-        flags["check"] = [*check, _address(placement.head.address, placement.rendezvous_port), str(gpus), *nodes]
+        flags["check"] = [*check, _address(placement.head.address, placement.rendezvous_port), gpus, *nodes]
     workers = [*_others(placement), "engine"] if is_head else []
     return _unit(
         host, draft, placement, f"ray-{role}-{draft.service.name}.service", f"{draft.service.name}.ray-{role}", flags, workers,
@@ -231,6 +231,7 @@ def _unit(
     given = {
         "name": placement.node.host,
         "backend": placement.backend,
+        "apis": "all" if placement.apis else "",
         "digest": digest(draft, placement),
         "port": placement.rendezvous_port + (_RAY_PORTS if placement.backend == RAY else _MP_PORTS)["supervisor"],
         **({"listen": placement.head.address} if is_leader else {"leader_address": placement.head.address, "leader_name": placement.head.host}),
@@ -259,7 +260,9 @@ def digest(draft: ServiceDraft, placement: NodePlacement) -> str:
         "nodes": [[node.host, node.address] for node in placement.nodes],
         "backend": placement.backend,
         "rendezvous_port": placement.rendezvous_port,
-        "gpus": len(set(draft.gpus or ())),
+        "gpus": len(set(draft.gpus or ())) if len(set(placement.gpus)) == 1 else placement.gpus,
+        # Not in the checksum of a service without it, which would restart when the collection is updated.
+        **({"copies": placement.copies} if placement.copies else {}),
     }
     return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ..inputs.facts import Gpu
 from ..models.architecture import Architecture
 from ..models.memory import GIB, Demand, Drafter, Estimate, estimate, estimates
 from ..models.parallel import Parallel, parallel_of
@@ -31,7 +32,8 @@ _ENCODINGS_OF_FALSE = ("", "0")
 
 @dataclass(frozen=True)
 class EstimateInputs:
-    """Inputs of a service's memory estimate. C(total) is the memory of its smallest GPU in bytes and C(gpu) that GPU's name."""
+    """Inputs of a service's memory estimate. C(total) is the memory of its smallest GPU in bytes and C(gpu) that GPU's name; C(totals) is the memory of a GPU
+    of each pipeline stage where the nodes have different GPUs, and then C(total) and C(gpu) are of the head."""
 
     model: Architecture
     parallel: Parallel
@@ -41,6 +43,7 @@ class EstimateInputs:
     disk: int | None
     partition: str | None
     drafter: Drafter | None = None
+    totals: tuple[int, ...] = ()
 
     def estimate(self, **changes: Any) -> Estimate | None:
         """The estimate, with some inputs replaced: another model, other sizes."""
@@ -58,14 +61,19 @@ def estimate_inputs(host: HostDraft, draft: ServiceDraft) -> EstimateInputs | No
         return None
     parallel = parallel_of(draft.arguments)
     demand = _demand(draft)
-    used = set(draft.gpus or ())
-    gpus = [gpu for gpu in host.gpus or () if gpu.index in used and gpu.memory_bytes > 0]
-    if draft.entry is None or parallel is None or demand is None or not gpus or draft.version.is_cpu_build:
+    smallest = draft.stage_gpus[0] if draft.stage_gpus else smallest_gpu(host, draft)
+    if draft.entry is None or parallel is None or demand is None or smallest is None or draft.version.is_cpu_build:
         return None
-    smallest = min(gpus, key=lambda gpu: gpu.memory_bytes)
+    totals = tuple(gpu.memory_bytes for gpu in draft.stage_gpus)
     disk = draft.weights.bytes if draft.weights else None
     partition = draft.environment.get("VLLM_PP_LAYER_PARTITION")
-    return EstimateInputs(draft.entry.architecture, parallel, demand, smallest.memory_bytes, smallest.name, disk, partition, draft.drafter)
+    return EstimateInputs(draft.entry.architecture, parallel, demand, smallest.memory_bytes, smallest.name, disk, partition, draft.drafter, totals)
+
+
+def smallest_gpu(host: HostDraft, draft: ServiceDraft) -> Gpu | None:
+    """The GPU of the service on this host with the least memory; None when no memory is known."""
+    used = set(draft.gpus or ())
+    return min((gpu for gpu in host.gpus or () if gpu.index in used and gpu.memory_bytes > 0), key=lambda gpu: gpu.memory_bytes, default=None)
 
 
 def context_of(draft: ServiceDraft) -> int | None:

@@ -30,8 +30,7 @@ OWNED: dict[str, str] = {
     "node_rank": "leave it out: for a multi-node service add the key distributed to the service",
     "master_addr": "leave it out: for a multi-node service add the key distributed to the service",
     "master_port": "leave it out: for a multi-node service add the key distributed to the service",
-    "headless": "leave it out: the plan sets it on the worker nodes of a multi-node service; instead of data parallel ranks on other hosts serve a copy "
-    "on each host behind a load balancer",
+    "headless": "leave it out: the plan sets it on the worker nodes of a multi-node service, with distributed, also for data parallel ranks",
 }
 
 # vLLM's short flags, which the checks of long names would miss.

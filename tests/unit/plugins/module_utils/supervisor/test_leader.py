@@ -97,6 +97,14 @@ def test_a_stop_while_another_program_has_the_port(made: leader.Leader) -> None:
         assert time.monotonic() - began < 10
 
 
+def test_a_port_by_ipv6(made: leader.Leader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its address is in brackets, so that it can be told from the port."""
+    monkeypatch.setattr(leader, "LISTEN_SECONDS", 0.0)
+    made.options.listen = "2001:db8::1"
+    with pytest.raises(base.Ended, match=r"cannot listen on \[2001:db8::1\]:\d+: "):
+        made.listen()
+
+
 def test_a_port_that_is_free_again(made: leader.Leader, monkeypatch: pytest.MonkeyPatch) -> None:
     """The leader listens as soon as it can, and gives up after a time without counting a failure."""
     monkeypatch.setattr(leader, "LISTEN_RETRY_SECONDS", 0.05)

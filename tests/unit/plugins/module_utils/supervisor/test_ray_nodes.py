@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inferops.gpu.plugins.module_utils.supervisor.ray_nodes import lacking
+from ansible_collections.inferops.gpu.plugins.module_utils.supervisor.ray_nodes import counts, lacking
 
 NODES = {"head": "10.0.0.1", "worker": "10.0.0.2"}
 
@@ -33,6 +33,15 @@ def node(address: str, gpus: float = 2, alive: bool = True) -> dict[str, Any]:
 HEAD, WORKER = node("10.0.0.1"), node("10.0.0.2")
 
 
+def test_nodes_of_different_sizes() -> None:
+    """Each has its own number, and all of them together have to be free."""
+    gpus = counts("2,1", NODES)
+    assert gpus == {"head": 2, "worker": 1} and counts("2", NODES) == {"head": 2, "worker": 2}
+    assert lacking(Ray([HEAD, node("10.0.0.2", gpus=1)], 3), NODES, gpus) == ""
+    assert lacking(Ray([HEAD, node("10.0.0.2", gpus=1)], 2), NODES, gpus) == "waiting for free GPUs in Ray: 2 of 3"
+    assert lacking(Ray([HEAD, WORKER], 4), NODES, gpus) == "waiting for GPUs in Ray: worker has 2 of 1"
+
+
 @pytest.mark.parametrize(("nodes", "free", "said"), [
     ([HEAD, WORKER], 4, ""),
     # A dead node that came back is there twice.
@@ -50,4 +59,4 @@ HEAD, WORKER = node("10.0.0.1"), node("10.0.0.2")
     ([HEAD, WORKER], 0, "waiting for free GPUs in Ray: 0 of 4"),
 ])
 def test_what_is_lacking(nodes: list[dict[str, Any]], free: float, said: str) -> None:
-    assert lacking(Ray(nodes, free), NODES, 2) == said
+    assert lacking(Ray(nodes, free), NODES, counts("2", NODES)) == said

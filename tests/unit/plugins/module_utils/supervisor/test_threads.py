@@ -7,6 +7,7 @@ import errno
 import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -320,6 +321,26 @@ def test_two_failures_at_the_same_time_of_the_clock(state: ModuleType, tmp_path:
 
 
 READY = "import socket, sys, time\nready = socket.create_server(('127.0.0.1', PORT))\nprint('up', flush=True)\ntime.sleep(600)\n"
+
+
+WAITS = "import pathlib, time\nwhile not pathlib.Path(HEAD).exists():\n    time.sleep(0.05)\n" + READY
+PID = "import os, pathlib, sys\npathlib.Path(sys.argv[1]).write_text(str(os.getpid()))\n"
+
+
+def test_an_api_on_each_node(service: Service, engine: str) -> None:  # noqa: F811
+    """All programs start at once: a node's engine answers only when the head's runs as well."""
+    port = free_port()
+    service.start(
+        "head", leader=True, apis="all", worker=["worker"], what="rank 0", engine=engine, model="m", probe_interval=0.5,
+        program=PID + "import time\ntime.sleep(600)\n",
+    )
+    waits = WAITS.replace("HEAD", repr(str(service.folder / "head" / "pid"))).replace("PORT", str(port))
+    service.start(
+        "worker", apis="all", what="rank 1", engine=engine, model="m", probe_interval=0.5, ready_port=f"127.0.0.1:{port}", program=PID + waits,
+    )
+    soon(lambda: all(service.text(name) == "serving on head, worker" for name in ("head", "worker")), "it serves", 60)
+    os.kill(service.pid("worker"), signal.SIGKILL)
+    assert service.status("head") == service.status("worker") == 1
 
 
 def test_all_steps_of_ray(service: Service, engine: str) -> None:  # noqa: F811

@@ -30,6 +30,12 @@ def over(nodes: int | None = 2, name: str = "big", **keys: Any) -> dict[str, Any
     return service(**{"name": name, "model": "qwen3-235b-a22b", "gpus": ..., "distributed": {**stated, **inner}, **keys})
 
 
+def ranks(size: int, nodes: int = 2, gpus: Any = ..., vllm_version: Any = ..., **vllm_args: Any) -> dict[str, Any]:
+    """A multi-node service with this number of data parallel ranks over its hosts."""
+    arguments = {"data_parallel_size": size, "enable_expert_parallel": True, **vllm_args}
+    return over(nodes, backend="mp", gpus=gpus, vllm_version=vllm_version, vllm_args=arguments)
+
+
 def on(*services: dict[str, Any], **variables: Any) -> dict[str, Any]:
     """Variables of a host with eight H20 and these services."""
     h20 = gpus(8, name="NVIDIA H20", memory_bytes=97871 * 2**20)
@@ -95,6 +101,72 @@ def test_mp(over_hosts: Planner) -> None:
     assert both | {"--node-rank=0", "--port=8001", "--host=0.0.0.0"} <= head and "--headless" not in head
     assert both | {"--node-rank=1", "--headless"} <= worker and "--port=8001" not in worker and "--host=0.0.0.0" not in worker
     assert found["gpu1"]["node"]["rendezvous_port"] == 29600
+
+
+# Data parallel over hosts: the service, GPUs of each host, and the flags of each node that others do not have or have with another value.
+DATA_PARALLEL: list[tuple[str, dict[str, Any], tuple[int, ...], int, list[set[str]]]] = [
+    ("two ranks a host", ranks(4), (8, 8), 4, [
+        {"--data-parallel-size-local=2", "--port=8001", "--host=0.0.0.0"},
+        {"--data-parallel-size-local=2", "--data-parallel-start-rank=2", "--headless"},
+    ]),
+    ("a rank a GPU", ranks(16), (8, 8), 1, [
+        {"--data-parallel-size-local=8", "--port=8001", "--host=0.0.0.0"},
+        {"--data-parallel-size-local=8", "--data-parallel-start-rank=8", "--headless"},
+    ]),
+    ("more on the larger host", ranks(3), (8, 4), 4, [
+        {"--data-parallel-size-local=2", "--port=8001", "--host=0.0.0.0"},
+        {"--data-parallel-size-local=1", "--data-parallel-start-rank=2", "--headless"},
+    ]),
+    ("an API on each host", ranks(4, data_parallel_hybrid_lb=True, api_server_count=3), (8, 8), 4, [
+        {"--data-parallel-size-local=2", "--data-parallel-start-rank=0", "--port=8001", "--host=0.0.0.0", "--data-parallel-hybrid-lb", "--api-server-count=3"},
+        {"--data-parallel-size-local=2", "--data-parallel-start-rank=2", "--port=8001", "--host=0.0.0.0", "--data-parallel-hybrid-lb", "--api-server-count=3"},
+    ]),
+    ("API servers of the head", ranks(4, api_server_count=3), (8, 8), 4, [
+        {"--data-parallel-size-local=2", "--port=8001", "--host=0.0.0.0", "--api-server-count=3"},
+        {"--data-parallel-size-local=2", "--data-parallel-start-rank=2", "--headless"},
+    ]),
+]
+
+
+@pytest.mark.parametrize(("made", "have", "tensor", "own"), [case[1:] for case in DATA_PARALLEL], ids=[case[0] for case in DATA_PARALLEL])
+def test_data_parallel_over_hosts(over_hosts: Planner, made: dict[str, Any], have: tuple[int, ...], tensor: int, own: list[set[str]]) -> None:
+    """Each node starts its own ranks and reports to the head, and nothing of the launcher for one copy over all nodes is there."""
+    hosts = {
+        f"gpu{n}": on(made, ansible_host=f"10.0.0.{n}", plan_gpus=gpus(count, name="NVIDIA H200", memory_bytes=143771 * 2**20)) for n, count in enumerate(
+            have,
+            1,
+        )
+    }
+    found = parts(over_hosts(hosts))
+    lines = [set(found[name]["argv"]) for name in hosts]
+    for words, flags in zip(lines, own):
+        assert {"--data-parallel-address=10.0.0.1", "--data-parallel-rpc-port=29501", f"--tensor-parallel-size={tensor}", "--enable-expert-parallel"} <= words
+        pattern = (
+            "--data-parallel-size-local",
+            "--data-parallel-start",
+            "--data-parallel-hybrid",
+            "--headless",
+            "--port",
+            "--host",
+            "--api-server",
+            "--nnodes",
+            "--node-rank",
+            "--master",
+        )
+        assert {word for word in words if word.startswith(pattern)} == flags
+        assert not any(word.startswith("--pipeline-parallel-size") for word in words)
+    apis = "--data-parallel-hybrid-lb" in own[1]
+    assert found["gpu1"]["url"] == "http://10.0.0.1:8001" and found["gpu2"]["url"] == ("http://10.0.0.2:8001" if apis else None)
+    supervisors = [found[name]["units"][0]["supervisor"] for name in hosts]
+    assert [any(word.startswith("--engine=") for word in words) for words in supervisors] == [True, apis]
+    assert ["--apis=all" in words for words in supervisors] == [apis, apis]
+    assert len({word for words in supervisors for word in words if word.startswith("--digest=")}) == 1
+
+
+def test_the_memory_of_data_parallel_over_hosts(over_hosts: Planner) -> None:
+    """Experts are shared by all ranks, everything else is on each rank: more ranks of fewer GPUs need more."""
+    by_size = {size: parts(over_hosts(two(ranks(size))))["gpu2"]["memory"]["weights"] for size in (2, 4)}
+    assert by_size[2] < by_size[4] < 1.2 * by_size[2]
 
 
 ORDERS: list[tuple[dict[str, Any], list[str], list[str]]] = [
@@ -208,7 +280,34 @@ ERRORS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     ("the meeting port", differing(port_of_meeting=6380), {}, "distributed.port", ("6379 on gpu1, 6380 on gpu2",)),
     ("the number of nodes", differing(nodes=3), {}, "distributed.nodes", ("2 on gpu1, 3 on gpu2",)),
     ("the head's name", {"gpu1": on(over(head="gpu1")), "gpu2": on(over(head="gpu2"))}, {}, "distributed.head", ("gpu1 on gpu1, gpu2 on gpu2",)),
-    ("GPUs", spoilt("gpu2", plan_gpus=gpus(4, memory_bytes=2**38)), {}, "gpus", ("8 on gpu1, 4 on gpu2",)),
+    (
+        "GPUs with mp",
+        {"gpu1": on(over(backend="mp")), "gpu2": on(over(backend="mp"), plan_gpus=gpus(4, memory_bytes=2**38))},
+        {},
+        "gpus",
+        ("8 on gpu1, 4 on gpu2", "backend: ray"),
+    ),
+    ("GPUs that one host does not know", spoilt("gpu2", plan_gpus=None), {}, "gpus", ("8 on gpu1, nothing on gpu2",)),
+    (
+        "stages that do not divide a host",
+        {
+            "gpu1": on(over(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 3})),
+            "gpu2": on(over(gpus=[0, 1, 2, 3, 4, 5], vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 3})),
+        },
+        {},
+        "vllm_args.tensor_parallel_size",
+        ("has 4 GPUs", "vLLM has one tensor_parallel_size", "6 of gpu2", "tensor_parallel_size: 2"),
+    ),
+    (
+        "idle GPUs of a larger host",
+        {
+            "gpu1": on(over(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})),
+            "gpu2": on(over(gpus=[0, 1, 2, 3], vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2}), plan_gpus=gpus(8, memory_bytes=2**39)),
+        },
+        {},
+        "gpus",
+        ("8 on gpu1, 4 on gpu2", "is 8 GPUs and the service has 12"),
+    ),
     # Networks.
     ("one address", two(over(), ansible_host="10.0.0.1"), {}, "ansible_host", ("10.0.0.1", "gpu1 has the same address")),
     ("a loopback address", spoilt("gpu2", ansible_host="127.0.0.1"), {}, "ansible_host", ("cannot reach it",)),
@@ -246,7 +345,34 @@ ERRORS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
     # Restarts.
     ("no restarts", two(over(), model_service_restart="no"), {}, "model_service_restart", ("restarts on all hosts together", "leave it true")),
     # Arguments.
-    ("data parallel", two(over(vllm_args={"data_parallel_size": 2, "tensor_parallel_size": 4})), {}, "vllm_args.data_parallel_size", ("one copy",)),
+    ("data parallel with Ray", two(over(vllm_args={"data_parallel_size": 2})), {}, "distributed.backend", ("ray", "write distributed.backend: mp")),
+    ("odd ranks", two(ranks(3)), {}, "vllm_args.data_parallel_size", ("3 ranks cannot", "2 hosts with 8 GPUs each", "data_parallel_size: 4 (or 2, 8, 16)")),
+    ("fewer ranks than hosts", {f"gpu{n}": on(ranks(2, nodes=3)) for n in (1, 2, 3)}, {}, "vllm_args.data_parallel_size", ("2 ranks", "data_parallel_size: 3")),
+    ("odd ranks of unknown GPUs", two(ranks(5), plan_gpus=None), {}, "vllm_args.data_parallel_size", ("a multiple of 2, like 4",)),
+    (
+        "idle GPUs",
+        two(ranks(4, tensor_parallel_size=2)),
+        {},
+        "gpus",
+        ("tensor_parallel_size 2, 2 GPUs", "gpu1 has 8 for 2 of them, gpu2 has 8", "4 GPUs a rank"),
+    ),
+    ("stages in a rank", two(ranks(4, pipeline_parallel_size=3)), {}, "gpus", ("tensor_parallel_size 1 x pipeline_parallel_size 3, 3 GPUs",)),
+    (
+        "uneven hosts that no rank fills",
+        {"gpu1": on(ranks(4)), "gpu2": on(ranks(4, gpus=[0, 1, 2, 3]))},
+        {},
+        "vllm_args.data_parallel_size",
+        ("4 ranks cannot be distributed over hosts with 8 GPUs and 4 GPUs", "data_parallel_size: 3 (or 6, 12)"),
+    ),
+    (
+        "no such flag yet",
+        two({**ranks(4, vllm_version="0.9.0"), "model": "a/b"}),
+        {},
+        "distributed.backend",
+        ("data parallel over several hosts with mp since 0.9.1",),
+    ),
+    ("its own arguments", two(ranks(4, data_parallel_size_local=2)), {}, "vllm_args.data_parallel_size_local", ("data_parallel_size is enough",)),
+    ("another backend of ranks", two(ranks(4, data_parallel_backend="ray")), {}, "vllm_args.data_parallel_backend", ("starts its own ranks",)),
     (
         "the backend as an argument",
         two(over(vllm_args={"distributed_executor_backend": "mp"})),
@@ -454,6 +580,66 @@ def test_stages(over_hosts: Planner, hosts: Hosts, stages: list[tuple[list[str],
     assert max(caches) - min(caches) < 1
 
 
+def of_sizes(*sizes: tuple[int, int], **keys: Any) -> Hosts:
+    """Hosts with this number of GPUs of so many GiB each, and a service over all of them."""
+    return {
+        f"gpu{number}": on(over(len(sizes), **keys), plan_gpus=gpus(count, memory_bytes=gib * 2**30)) for number, (count, gib) in enumerate(sizes, 1)
+    }
+
+
+# Hosts of different sizes: GPUs and GiB of each, keys of the service; tensor parallel, the hosts of the stages and their layers.
+UNEVEN: list[tuple[str, Hosts, int, list[str], list[int]]] = [
+    ("more stages on more GPUs", of_sizes((8, 96), (4, 96)), 4, ["gpu1", "gpu1", "gpu2"], [31, 32, 31]),
+    ("on a worker", of_sizes((4, 96), (8, 96)), 4, ["gpu1", "gpu2", "gpu2"], [31, 32, 31]),
+    (
+        "a tensor parallel size by hand",
+        of_sizes((8, 96), (4, 96), vllm_args={"tensor_parallel_size": 2}),
+        2,
+        ["gpu1"] * 4 + ["gpu2"] * 2,
+        [15, 16, 16, 16, 16, 15],
+    ),
+    ("more layers on more memory", of_sizes((8, 141), (8, 80)), 8, ["gpu1", "gpu2"], [61, 33]),
+    ("with mp too", of_sizes((8, 80), (8, 141), backend="mp"), 8, ["gpu1", "gpu2"], [34, 60]),
+    ("both", of_sizes((8, 80), (4, 141)), 4, ["gpu1", "gpu1", "gpu2"], [25, 25, 44]),
+    ("nearly the same memory", of_sizes((8, 80), (8, 79)), 8, ["gpu1", "gpu2"], [47, 47]),
+    # Ray orders the workers by ids, so that all have as many layers as the smallest can have.
+    ("workers that Ray orders", of_sizes((8, 141), (8, 141), (8, 80)), 8, ["gpu1", "gpu2", "gpu3"], [45, 25, 24]),
+    ("workers in order with mp", of_sizes((8, 141), (8, 141), (8, 80), backend="mp"), 8, ["gpu1", "gpu2", "gpu3"], [37, 37, 20]),
+    ("the user's partition", of_sizes((8, 141), (8, 80), environment={"VLLM_PP_LAYER_PARTITION": "54,40"}), 8, ["gpu1", "gpu2"], [54, 40]),
+]
+
+
+@pytest.mark.parametrize(("hosts", "tensor", "places", "layers"), [case[1:] for case in UNEVEN], ids=[case[0] for case in UNEVEN])
+def test_hosts_of_different_sizes(over_hosts: Planner, hosts: Hosts, tensor: int, places: list[str], layers: list[int]) -> None:
+    """Whole stages on each host, more on one with more GPUs; more layers on GPUs with more memory, and the same numbers on all nodes."""
+    found = parts(over_hosts(hosts))
+    stages = found["gpu1"]["stages"]
+    assert stages["tensor_parallel_size"] == tensor and [stage["hosts"] for stage in stages["stages"]] == [[place] for place in places]
+    assert [stage["layers"] for stage in stages["stages"]] == layers
+    assert len({service["environment"].get("VLLM_PP_LAYER_PARTITION") for service in found.values()}) == 1
+    words = [word for service in found.values() for unit in service["units"] for word in unit["supervisor"] if word.startswith("--digest=")]
+    assert len(set(words)) == 1
+    assert all([stage["layers"] for stage in service["stages"]["stages"]] == layers for service in found.values())
+
+
+def test_ray_is_given_the_gpus_of_each_node(over_hosts: Planner) -> None:
+    """Each node's own number, and the look for Ray's nodes knows all of them."""
+    found = parts(over_hosts(of_sizes((8, 96), (4, 96))))
+    head = next(unit for unit in found["gpu1"]["units"] if unit["unit"].startswith("ray-head"))
+    [worker] = found["gpu2"]["units"]
+    assert "--num-gpus=8" in head["command"] and "--num-gpus=4" in worker["command"]
+    assert "--check=8,4" in head["supervisor"] and "--check=8" in next(
+        unit for unit in parts(over_hosts(two(over())))["gpu1"]["units"] if unit["unit"].startswith("ray-head")
+    )["supervisor"]
+
+
+def test_a_better_partition_has_more_room(over_hosts: Planner) -> None:
+    """The tightest stage holds more tokens than with as many layers on each host."""
+    better = parts(over_hosts(of_sizes((8, 141), (8, 80))))["gpu2"]["memory"]
+    usual = parts(over_hosts(of_sizes((8, 141), (8, 80), environment={"VLLM_PP_LAYER_PARTITION": "47,47"})))["gpu2"]["memory"]
+    assert better["concurrency"] > 1.3 * usual["concurrency"]
+
+
 def test_stages_of_which_little_is_known(over_hosts: Planner) -> None:
     """Neither layers nor memory are known of a bare repository."""
     found = parts(over_hosts(two(over(model="someone/model", revision="a" * 40), plan_gpus=None)))["gpu1"]["stages"]
@@ -598,7 +784,7 @@ def test_object_stores_fit_shared_memory(over_hosts: Planner, backend: str, size
 
 
 def test_the_size_that_is_given_is_blamed(over_hosts: Planner) -> None:
-    """Data parallel is not called prefill context parallel."""
-    made = over_hosts(two(over(vllm_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 2, "data_parallel_size": 2})))
+    """A size that is not given is not named."""
+    made = over_hosts(two(over(vllm_args={"tensor_parallel_size": 8, "pipeline_parallel_size": 2, "prefill_context_parallel_size": 2})))
     [error] = [error for error in made.errors if error.key == "gpus"]
-    assert "data_parallel_size 2" in error.why and "prefill" not in error.why
+    assert "prefill_context_parallel_size 2" in error.why and "data_parallel" not in error.why

@@ -86,7 +86,9 @@ def test_ranks_on_other_hosts(over_hosts: Planner, given: dict[str, Any], key: s
 def test_headless_goes_in_no_circle(over_hosts: Planner) -> None:  # noqa: F811
     """It sent to distributed, and distributed refused what it was for."""
     [error] = [error for error in over_hosts({"gpu1": on(service(gpus=..., vllm_args={"headless": True}))}).errors if "headless" in error.key]
-    assert "instead of data parallel ranks on other hosts serve a copy on each host" in error.fix
+    assert "the plan sets it on the worker nodes of a multi-node service" in error.fix
+    made = {"distributed": {"nodes": 2, "backend": "mp"}, "vllm_args": {"data_parallel_size": 2, "enable_expert_parallel": True}}
+    assert over_hosts(two(service(gpus=..., model="qwen3-235b-a22b", **made))).errors == []
 
 
 # IPv6 alone

@@ -23,6 +23,16 @@ def big(nodes: int = 2, vllm_args: Any = None, **distributed: Any) -> dict[str, 
     return service(name="big", model="qwen3-235b-a22b", gpus=..., distributed={"nodes": nodes, **distributed}, **arguments)
 
 
+def data(ranks: int = 4, backend: str = "mp", port: int = 29501, **vllm_args: Any) -> dict[str, Any]:
+    """A multi-node service with data parallel ranks over its hosts."""
+    return big(2, {"data_parallel_size": ranks, "enable_expert_parallel": True, **vllm_args}, backend=backend, port=port)
+
+
+def dense(**vllm_args: Any) -> dict[str, Any]:
+    """A multi-node service of a model without experts."""
+    return {**big(backend="mp", vllm_args=vllm_args), "model": "qwen3-32b"}
+
+
 def two(made: dict[str, Any], **variables: Any) -> Inventory:
     """Two hosts alike."""
     return hosts(gpu1=on(made, ansible_host="10.0.0.1", **variables), gpu2=on(made, ansible_host="10.0.0.2", **variables))
@@ -61,7 +71,34 @@ EXAMPLES = [
         "did you mean eth0?",
         hosts(gpu1=on(big(interface="eth0"), facts=ETH0), gpu2=on(big(interface="eth0"))),
     ),
-    example("arguments-support-multi-node", two(big(vllm_args={"data_parallel_size": 2})), "remove it", two(big())),
+    example("arguments-support-multi-node", two(big(vllm_args={"data_parallel_start_rank": 1})), "remove it", two(big())),
+    example(
+        "arguments-support-multi-node",
+        two(data(data_parallel_external_lb=True)),
+        "write data_parallel_hybrid_lb: true",
+        two(data(data_parallel_hybrid_lb=True)),
+    ),
+    example("arguments-support-multi-node", two(data(data_parallel_rpc_port=29600)), "set distributed.port", two(data(port=29600))),
+    example(
+        "arguments-support-multi-node",
+        two(big(backend="mp", vllm_args={"data_parallel_hybrid_lb": True})),
+        "remove data_parallel_hybrid_lb",
+        two(big(backend="mp")),
+    ),
+    example("data-parallel-over-hosts-uses-mp", two(data(backend="ray")), "write distributed.backend: mp", two(data())),
+    example("data-parallel-ranks-fill-the-nodes", two(data(5)), "write data_parallel_size: 4 (or 2, 8, 16)", two(data(4))),
+    example("data-parallel-ranks-fill-the-nodes", two(data(16, tensor_parallel_size=2)), "leave tensor_parallel_size out, for 1 GPU a rank", two(data(16))),
+    example(
+        "data-parallel-nodes-have-ipv4",
+        hosts(gpu1=on(data(), ansible_host="fd00::1"), gpu2=on(data(), ansible_host="fd00::2")),
+        "an IPv4 address in ansible_host",
+        hosts(gpu1=on(data(), ansible_host="10.0.0.1"), gpu2=on(data(), ansible_host="10.0.0.2")),
+    ),
+    example(
+        "data-parallel-over-hosts-needs-experts", two(dense(data_parallel_size=2, data_parallel_hybrid_lb=True)), "remove data_parallel_hybrid_lb",
+        two(dense(data_parallel_size=2)), costs="independent copies",
+    ),
+    example("expert-parallel-needs-experts", two(dense(enable_expert_parallel=True)), "remove enable_expert_parallel", two(dense())),
     # Nothing would tell its supervisor a long queue from an engine that hangs.
     example("arguments-support-multi-node", two(big(vllm_args={"disable_log_stats": True})), "leave disable_log_stats out", two(big())),
     example(
@@ -129,6 +166,19 @@ EXAMPLES = [
             gpu1=on(big(), ansible_host="10.0.0.1", facts=ETH0),
             gpu2=on(big(), ansible_host="10.0.0.2", facts=known(interfaces={"eth0": ["10.0.0.2"], "eth1": ["10.1.0.2"]})),
         ),
+    ),
+    # Eight and four GPUs: stages of eight would split the second host.
+    example(
+        "parallel-sizes-match-the-gpus-of-all-nodes",
+        hosts(gpu1=on(big(vllm_args={"tensor_parallel_size": 8})), gpu2=on(big(vllm_args={"tensor_parallel_size": 8}), plan_gpus=H20[:4])),
+        "write tensor_parallel_size: 4",
+        hosts(gpu1=on(big(vllm_args={"tensor_parallel_size": 4})), gpu2=on(big(vllm_args={"tensor_parallel_size": 4}), plan_gpus=H20[:4])),
+    ),
+    example(
+        "nodes-have-the-same-settings",
+        hosts(gpu1=on(big(backend="mp")), gpu2=on(big(backend="mp"), plan_gpus=H20[:4])),
+        "write distributed.backend: ray",
+        hosts(gpu1=on(big(backend="ray")), gpu2=on(big(backend="ray"), plan_gpus=H20[:4])),
     ),
     example("parallel-sizes-match-the-gpus-of-all-nodes", two(big(vllm_args={"tensor_parallel_size": 4, "pipeline_parallel_size": 2})), "leave the parallel sizes out for 8 x 2", two(big())),
 ]
