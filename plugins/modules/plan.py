@@ -518,6 +518,20 @@ hosts:
           description: "Further repositories in the arguments: argument, repo, revision, weights, path."
           type: list
           elements: dict
+        adapters:
+          description: LoRA adapters of the service.
+          type: dict
+          contains:
+            paths:
+              description: Directories on the host by the adapters' names in the API.
+              type: dict
+            static:
+              description: Names of further adapters that the engine loads at its start, from C(lora_modules).
+              type: list
+              elements: str
+            file:
+              description: File with the adapters that the running engine follows; empty if a change restarts it, and on hosts without the API.
+              type: str
         file_sources:
           description: "Files of the controller that the service needs: name and source."
           type: list

@@ -37,7 +37,7 @@ class Answer:
     """Metadata from the first endpoint that has the repository.
 
     C(files) are path and bytes of all its files and C(config) the contents of its config.json, None when unknown. C(template) is its chat template,
-    empty without one or when unknown.
+    empty without one or when unknown. C(adapter) is its adapter_config.json, None where it is no adapter, or unknown.
     C(missing) is why no endpoint has it, and C(problem) why too little is known, when an endpoint did not answer.
     """
 
@@ -46,6 +46,7 @@ class Answer:
     template: str = ""
     missing: str = ""
     problem: str = ""
+    adapter: Any = None
 
 
 Answers = Mapping[Question, Answer]

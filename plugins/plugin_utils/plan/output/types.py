@@ -166,6 +166,15 @@ class Tls:
 
 
 @dataclass(frozen=True)
+class Adapters:
+    """LoRA adapters of a service."""
+
+    paths: dict[str, str] = doc("Directories on the host by the adapters' names in the API.")
+    static: list[str] = doc("Names of further adapters that the engine loads at its start, from C(lora_modules).")
+    file: str = doc("File with the adapters that the running engine follows; empty if a change restarts it, and on hosts without the API.")
+
+
+@dataclass(frozen=True)
 class Files:
     """Files of the controller that a service needs."""
 
@@ -275,6 +284,7 @@ class Service(RemovedService):
     timeouts: Timeouts = doc("Timeouts of the unit.")
     all_weights: list[str] = doc("Names of all weights that the service reads.")
     extra_repositories: list[dict[str, Any]] = doc("Further repositories in the arguments: argument, repo, revision, weights, path.")
+    adapters: Adapters = doc("LoRA adapters of the service.")
     file_sources: list[dict[str, str]] = doc("Files of the controller that the service needs: name and source.")
     digest: str = doc("Digest of everything that the service runs with.")
     green: Optional[Green] = doc("Temporary unit of a blue/green update; null for multi-node services.")

@@ -21,8 +21,9 @@ from ..inputs.settings.sources import FILE, Source
 from ..models import tasks
 from ..models.memory import Drafter
 from ..models.variants import Preset, Profile
+from ..programs import library
 from ..versions import Version
-from ..vllm import arguments as args, environments
+from ..vllm import arguments as args, environments, lora
 from ..vllm.engines import TRANSFORMERS, VLLM
 from ..vllm.features import Missing, Need, Pin, missing_packages, pinned
 from ..vllm.flags import FlagTable, flag
@@ -49,6 +50,8 @@ class ServiceDraft:
     - C(transport): the network between the nodes, where the user names one
     - C(spelt): the user's spelling of arguments that C(given) has under the flag's own name
     - C(drafter): the draft model, where it is a separate model
+    - C(adapters): the directories of its LoRA adapters by name
+    - C(adapters_restart): why a change of them restarts it; empty if it takes them in while it runs, or has none
     """
 
     service: Service
@@ -70,6 +73,8 @@ class ServiceDraft:
     extras: tuple[repositories.Extra, ...] = ()
     spelt: Mapping[str, str] = field(default_factory=dict)
     drafter: Drafter | None = None
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    adapters_restart: str = ""
 
     @property
     def all_weights(self) -> tuple[Weights, ...]:
@@ -187,7 +192,7 @@ def draft_service(
     offering = [layer.arguments_of(version) if isinstance(layer, Entry) else layer.arguments for layer in layers]
     offered = {key: value for arguments in offering for key, value in _one_spelling(arguments, tables, version)[0].items()}
     own_arguments, spelt = _one_spelling(service.vllm_args, tables, version)
-    merged = {**offered, **own_arguments}
+    merged = {**({"enable_lora": True} if service.adapters is not None else {}), **offered, **own_arguments}
     files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
     given = {key: service_files.placed(value, service.files, files) for key, value in merged.items() if value is not None}
 
@@ -213,7 +218,12 @@ def draft_service(
         service_files.placed(service.environment, service.files, files),
     )
     weights = _weights(service, settings, entry)
-    completed, extras = repositories.bring(completed, service, settings, weights, answers)
+    completed, adapters, extras = repositories.bring(completed, service, settings, weights, answers)
+    restart = lora.why_restart(version, completed, environment) if service.adapters is not None else ""
+    if service.adapters is not None and not restart:
+        completed, environment = _with_adapters_file(completed, environment, service, settings)
+    elif adapters:
+        completed["lora_modules"] = [*_modules(completed), *({"name": name, "path": path} for name, path in adapters.items())]
     return ServiceDraft(
         service=service,
         entry=entry,
@@ -234,7 +244,30 @@ def draft_service(
         shutdown_timeout=args.number(completed, "shutdown_timeout") or 0,
         transport=transport,
         spelt=spelt,
+        adapters=adapters,
+        adapters_restart=restart,
     )
+
+
+def adapters_file(config_dir: str, service: str) -> str:
+    """The file with the adapters of a running service, which root alone writes."""
+    return f"{config_dir}/adapters/{service}.json"
+
+
+def _with_adapters_file(
+    arguments: Mapping[str, Any], environment: Mapping[str, str], service: Service, settings: Settings,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Arguments and environment of an engine that follows the file with its adapters. They do not change with the adapters."""
+    paths = [library(settings.host_install_dir), *([environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else [])]
+    file = adapters_file(settings.host_config_dir, str(service.name))
+    found = {**environment, "PYTHONPATH": ":".join(paths), lora.VARIABLE: file}
+    return {**arguments, "middleware": [lora.MIDDLEWARE]}, dict(sorted(found.items()))
+
+
+def _modules(arguments: Mapping[str, Any]) -> list[Any]:
+    """The user's own LoRA modules."""
+    given = arguments.get("lora_modules")
+    return list(given) if isinstance(given, (list, tuple)) else [given] if given else []
 
 
 def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version) -> tuple[dict[str, Any], dict[str, str]]:

@@ -19,6 +19,10 @@ _OWNED = {
     "CUDA_VISIBLE_DEVICES": ("the plan sets this variable", "name the GPUs with the service's gpus"),
     "VLLM_API_KEY": ("the unit must not contain secrets", "write the key as the service's api_key"),
     "VLLM_PORT": ("vLLM uses this port between its processes, not for the API", "set the service's port with port"),
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": (
+        "it lets every client of the port load a LoRA adapter from any path of the host, and unload those of others",
+        "remove it, and write the adapters under the service's adapters: site.yml loads and unloads them without a restart",
+    ),
     "VLLM_SERVER_DEV_MODE": ("it opens administrative endpoints to every client of the port", "leave it out"),
 }
 

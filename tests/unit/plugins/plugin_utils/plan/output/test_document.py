@@ -98,6 +98,7 @@ def test_a_whole_host(plan: Plans) -> None:
     }
     assert present.pop("memory") is None and present.pop("stages") is None and present.pop("all_weights") == [weights["name"]]
     assert present.pop("extra_repositories") == []
+    assert present.pop("adapters") == {"paths": {}, "static": [], "file": ""}
     assert [item["path"] for item in present.pop("directories")] == ["/var/cache/inferops", CACHE, "/var/lib/inferops/failures", FAILURES]
     [unit] = present.pop("units")
     assert unit.pop("supervisor")[:5] == [*PROGRAM, "supervisor", "single"]
