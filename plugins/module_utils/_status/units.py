@@ -137,4 +137,5 @@ def _release(program: t.Sequence[str]) -> str:
 def revision_of(weights: str, weights_dir: str) -> str:
     """Return the revision of weights that this collection has downloaded; empty for a directory of somebody else."""
     inside = os.path.relpath(weights, weights_dir).split("/") if weights.startswith("/") else []
-    return inside[1] if len(inside) == 2 and inside[0] != ".." else ""
+    # After the revision may follow the path of a file in it.
+    return inside[1] if len(inside) >= 2 and inside[0] != ".." else ""

@@ -12,7 +12,7 @@ from ..errors import HIDDEN, InvalidValue, PlanError, did_you_mean, is_secret_na
 from ..models import tasks
 from ..versions import Version
 from ..vllm import engines, environments
-from . import lora_adapters, secrets, service_files
+from . import gguf, lora_adapters, secrets, service_files
 from .definitions import ABSENT, PRESENT
 from .distributed import Distributed, read as read_distributed
 from .settings import requirements, sources
@@ -58,6 +58,7 @@ class Service:
     files: tuple[service_files.ServiceFile, ...] = ()
     extra_repositories: dict[str, str] = field(default_factory=dict)
     adapters: tuple[lora_adapters.Adapter, ...] | None = None
+    gguf_file: str | None = None
 
     @property
     def served_model_name(self) -> str | None:
@@ -125,6 +126,7 @@ _READERS: dict[str, values.Reader] = {
     "files": service_files.read,
     "extra_repositories": _extra_repositories,
     "adapters": lora_adapters.read,
+    "gguf_file": gguf.read,
 }
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)

@@ -96,7 +96,7 @@ def _present(host: HostDraft, draft: ServiceDraft, replicas: Mapping[str, list[s
     service = draft.service
     settings = host.settings
     weights = draft.weights.to_dict() if draft.weights else {}
-    argv = _argv(draft, weights["path"])
+    argv = _argv(draft, draft.weights.model_path if draft.weights else weights["path"])
     local_url = _url(draft, _LOOPBACK.get(service.host, "")) if draft.answers else None
     units = [unit.to_dict() for unit in node_units.units_of(host, draft, argv, local_url)]
     document = {
@@ -180,7 +180,7 @@ def _green_service(host: HostDraft, draft: ServiceDraft, green: Green, weights_p
     """The keys of the service that differ in its temporary unit."""
     twin = as_green(draft, green)
     local_url = _url(twin, _LOOPBACK.get(twin.service.host, ""))
-    argv = [tls.with_credentials_of(word, draft.service.unit, green.unit) for word in _argv(twin, weights_path)]
+    argv = [tls.with_credentials_of(word, draft.service.unit, green.unit) for word in _argv(twin, draft.weights.model_path if draft.weights else weights_path)]
     unit = green_unit(host, draft, green, argv, local_url).to_dict()
     found = tls.to_dict(host, draft)
     return {

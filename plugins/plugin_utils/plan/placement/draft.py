@@ -25,7 +25,7 @@ from ..programs import library
 from ..versions import Version
 from ..vllm import arguments as args, environments, lora
 from ..vllm.engines import TRANSFORMERS, VLLM
-from ..vllm.features import Missing, Need, Pin, missing_packages, pinned
+from ..vllm.features import NAMES_OF_PACKAGES, Missing, Need, Pin, missing_packages, pinned
 from ..vllm.flags import FlagTable, flag
 from ..vllm.platforms import numbers
 from ..vllm.tables import Tables
@@ -192,7 +192,8 @@ def draft_service(
     offering = [layer.arguments_of(version) if isinstance(layer, Entry) else layer.arguments for layer in layers]
     offered = {key: value for arguments in offering for key, value in _one_spelling(arguments, tables, version)[0].items()}
     own_arguments, spelt = _one_spelling(service.vllm_args, tables, version)
-    merged = {**({"enable_lora": True} if service.adapters is not None else {}), **offered, **own_arguments}
+    implied = {**({"enable_lora": True} if service.adapters is not None else {}), **({"load_format": "gguf"} if service.gguf_file else {})}
+    merged = {**implied, **offered, **own_arguments}
     files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
     given = {key: service_files.placed(value, service.files, files) for key, value in merged.items() if value is not None}
 
@@ -325,8 +326,9 @@ def _weights(service: Service, settings: Settings, entry: Entry | None) -> Weigh
     if entry is None:
         return None
     same_revision = service.revision in (None, entry.revision)
-    # Another revision may have another size, so it is unknown.
-    return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude, service)
+    # Another revision may have another size, and so may one file, so it is unknown.
+    known = same_revision and (not service.gguf_file or entry.name == entry.repo)
+    return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if known else None, entry.exclude, service)
 
 
 def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None, tables: Tables) -> Release:
@@ -354,7 +356,9 @@ def missing_of(given: Mapping[str, Any], entry: Entry | None, requirements: tupl
 
     def is_known(need: Need) -> bool:
         takes = tables.types.of(need.key, version)
-        return takes is None or not takes.names or given.get(need.key) in takes.names
+        # A plugin registers its names only when it is installed.
+        named = [name for brings in NAMES_OF_PACKAGES.values() for name in brings.get(need.key, ())]
+        return takes is None or not takes.names or given.get(need.key) in (*takes.names, *named)
 
     return missing_packages(given, entry.architecture.class_name if entry is not None else "", requirements, version, is_known)
 
