@@ -291,6 +291,9 @@ hosts:
         extra:
           description: Whether the weights are from a further repository, such as an adapter, not from the model's.
           type: bool
+        file:
+          description: GGUF file that is the model, relative to the directory; empty for other models.
+          type: str
         mount:
           description: Mount point that has to be mounted; empty for none.
           type: str

@@ -94,6 +94,7 @@ class Weights:
             "unit": f"inferops-weights-{self.name}.service",
             "local": self.is_local,
             "extra": self.extra,
+            "file": self.file,
             "mount": self.mount,
             # The verification record of pre-staged weights is in another directory, since the roles never write next to them.
             "record": f"{self.state_dir}/verified/{self.name}.json" if self.is_local else "",

@@ -148,6 +148,7 @@ class Weights:
     unit: str = doc("Unit that downloads or verifies the weights.")
     local: bool = doc("Whether the weights are on the host already and are used in place, without a download.")
     extra: bool = doc("Whether the weights are from a further repository, such as an adapter, not from the model's.")
+    file: str = doc("GGUF file that is the model, relative to the directory; empty for other models.")
     mount: str = doc("Mount point that has to be mounted; empty for none.")
     record: str = doc("File with the verification record of local weights; empty for downloaded weights.")
     share: Share = doc("The role of the host when hosts copy weights from each other.")

@@ -82,6 +82,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "unit": "inferops-weights-qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e.service",
         "local": False,
         "extra": False,
+        "file": "",
         "mount": "",
         "record": "",
         "share": {"role": "alone", "source": "", "url": "", "peers": [], "download": {"role": "alone"}},
