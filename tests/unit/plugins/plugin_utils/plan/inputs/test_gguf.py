@@ -57,7 +57,9 @@ def test_one_file_is_downloaded_and_served(plan: Any) -> None:
 
 def test_the_estimate_is_from_the_file_and_the_other_configuration(plan: Any) -> None:
     memory = [only(plan(file))["memory"] for file in (FILE, SPLIT)]
-    assert all(memory) and memory[1]["weights"] - memory[0]["weights"] == 3_500_000_000
+    # 36 layers, 8 heads of 128, keys and values of 2 bytes.
+    assert all(memory) and memory[0]["kv_bytes_per_token"] == 36 * 8 * 128 * 2 * 2
+    assert memory[1]["weights"] - memory[0]["weights"] == 3_500_000_000
 
 
 def test_all_parts_of_a_split_file(plan: Any) -> None:
