@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from conftest import services
@@ -100,9 +99,11 @@ def test_status_names_them(play: Callable[..., Play], scenario: Scenario, tmp_pa
 
 @pytest.mark.parametrize("path", ["/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/adapters", "/adapters/one"])
 def test_no_request_loads_one(client_of: Callable[[str], OpenAI], path: str) -> None:
-    root = str(client_of("base").base_url).removesuffix("/v1/")
+    client = client_of("base")
+    root = str(client.base_url).removesuffix("/v1/")
     body = {"lora_name": "x", "lora_path": "/tmp", "name": "x", "src": "/tmp"}
-    assert httpx.post(f"{root}{path}", json=body, timeout=30).status_code == 404
+    with pytest.raises(openai.NotFoundError):
+        client.post(f"{root}{path}", body=body, cast_to=str)
 
 
 @pytest.mark.parametrize("model", ["../base", "/etc/inferops/adapters", "one/", REPO])
