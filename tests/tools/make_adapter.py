@@ -23,15 +23,15 @@ LAYERS, HIDDEN, HEADS = 4, 64, 128
 
 
 def weights(seed: int, rank: int) -> bytes:
-    """The two matrices of each layer's q_proj as a safetensors file in 32-bit floats."""
+    """The two matrices of each layer's o_proj, which writes to what all later layers read, as a safetensors file in 32-bit floats."""
     source = random.Random(seed)
     header: dict[str, Any] = {}
     data = b""
     for layer in range(LAYERS):
-        for name, shape in (("lora_A", (rank, HIDDEN)), ("lora_B", (HEADS, rank))):
+        for name, shape in (("lora_A", (rank, HEADS)), ("lora_B", (HIDDEN, rank))):
             count = shape[0] * shape[1]
             part = struct.pack(f"<{count}f", *(source.gauss(0, 1) for _ in range(count)))
-            key = f"base_model.model.model.layers.{layer}.self_attn.q_proj.{name}.weight"
+            key = f"base_model.model.model.layers.{layer}.self_attn.o_proj.{name}.weight"
             header[key] = {"dtype": "F32", "shape": list(shape), "data_offsets": [len(data), len(data) + len(part)]}
             data += part
     text = json.dumps(header).encode()
@@ -41,10 +41,10 @@ def weights(seed: int, rank: int) -> bytes:
 
 def make(models: Path, repo: str, base: str, seed: int, rank: int = 8) -> str:
     """Make a commit of a repository in O(models) and return it."""
-    commit = hashlib.sha1(f"{repo} {base} {seed} {rank}".encode()).hexdigest()
+    commit = hashlib.sha1(f"{repo} {base} o_proj {seed} {rank}".encode()).hexdigest()
     home = models / repo.replace("/", "--")
     (home / commit).mkdir(parents=True, exist_ok=True)
-    config = {"peft_type": "LORA", "base_model_name_or_path": base, "r": rank, "lora_alpha": 4 * rank, "target_modules": ["q_proj"], "bias": "none"}
+    config = {"peft_type": "LORA", "base_model_name_or_path": base, "r": rank, "lora_alpha": 4 * rank, "target_modules": ["o_proj"], "bias": "none"}
     contents = {"adapter_config.json": json.dumps(config).encode(), "adapter_model.safetensors": weights(seed, rank)}
     files = []
     for name, content in contents.items():
