@@ -61,9 +61,31 @@ def service_checks(
             "authorities": authorities or None,
             "api_key": secrets[service["name"]].get("VLLM_API_KEY", ""),
             "unit": service["unit"] if on_host else None,
+            # The health gate is about the base model: an adapter that cannot be loaded is no reason to roll it back.
+            "adapters": [] if on_host else adapter_names(service),
         }
         # Only the head of a multi-node service has an API.
         for service in services if service["state"] == "present" and service["url"]
+    ]
+
+
+def adapter_names(service: Service) -> list[str]:
+    """Return the names of a service's LoRA adapters in the API."""
+    adapters = service.get("adapters") or {}
+    return sorted({*adapters.get("paths", {}), *adapters.get("static", [])})
+
+
+def service_adapters(services: t.Sequence[Service], secrets: t.Mapping[str, t.Mapping[str, str]]) -> list[dict[str, t.Any]]:
+    """Return the services whose running engine follows a file with its adapters, as the module `service_adapters` takes them."""
+    return [
+        {
+            "name": service["name"],
+            "unit": service["unit"],
+            "url": service["local_url"],
+            "api_key": secrets[service["name"]].get("VLLM_API_KEY", ""),
+            **{key: service["adapters"][key] for key in ("file", "paths", "static")},
+        }
+        for service in services if service["state"] == "present" and service["adapters"]["file"]
     ]
 
 
@@ -72,9 +94,14 @@ def service_lines(answers: t.Mapping[str, t.Mapping[str, t.Any]], services: t.Se
     where = {service["name"]: service for service in services if service["state"] == "present"}
     return [
         f"{name} serves {where[name]['served_model_name']} at {where[name]['url']}/v1{_by_name(where[name])}: "
-        f"{answer['task']}, {_tokens(answer)}{answer['seconds']} s, {answer['content'][:60]!r}"
+        f"{answer['task']}, {_tokens(answer)}{answer['seconds']} s, {answer['content'][:60]!r}{_with_adapters(where[name])}"
         for name, answer in sorted(answers.items())
     ]
+
+
+def _with_adapters(service: Service) -> str:
+    names = adapter_names(service)
+    return f", with {'adapter' if len(names) == 1 else 'adapters'} {', '.join(names)}" if names else ""
 
 
 def _tokens(answer: t.Mapping[str, t.Any]) -> str:
@@ -95,5 +122,6 @@ class FilterModule:
         return {
             "service_secrets": service_secrets,
             "service_checks": service_checks,
+            "service_adapters": service_adapters,
             "service_lines": service_lines,
         }

@@ -19,6 +19,7 @@ OPTIONS: dict[str, t.Any] = {
         "verify_certificate": {"type": "bool", "default": True},
         "authorities": {"type": "path"},
         "unit": {"type": "str"},
+        "adapters": {"type": "list", "elements": "str", "default": []},
     }),
     "prompt": {"type": "str", "default": "Say one word."},
     # Counts tokens of a text, not credentials.
@@ -50,7 +51,7 @@ def ask(service: t.Mapping[str, t.Any], parameters: t.Mapping[str, t.Any]) -> di
     trust = _openai_api.Trust(service["verify_certificate"], service["certificate_name"] or "", service["authorities"] or "")
     try:
         api = _openai_api.Api(service["url"], service["api_key"] or "", parameters["timeout"], trust)
-        return _task_checks.verify(api, service["task"], question)
+        return _task_checks.verify(api, service["task"], question, service["adapters"])
     except _openai_api.ApiError as error:
         lines = _journal.excerpt(_systemd.journal(service["unit"], "", JOURNAL_LINES), SHOWN_LINES) if service["unit"] else []
         tail = f"\nFrom its journal (journalctl -u {service['unit']}):\n" + "\n".join(f"  {line}" for line in lines) if lines else ""

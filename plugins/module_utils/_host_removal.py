@@ -17,7 +17,7 @@ import pwd
 import re
 import typing as t
 
-from . import _accounts, _green, _host, _library, _prune, _releases, _safe_paths, _systemd, _writing
+from . import _accounts, _adapters, _green, _host, _library, _prune, _releases, _safe_paths, _systemd, _writing
 from ._kernel import files as _kernel
 
 # Comments of managed accounts that do not belong to a service (roles/host, roles/weights_mirror).
@@ -139,6 +139,7 @@ def _text_files(places: Places) -> list[str]:
     kernel = [path for path in _kernel.FILES if _host.read_text(path).startswith(_host.UNIT_MARK)]
     own = [os.path.join(places.config_dir, name) for name in ("weights.env", "netrc")]
     own += [path for path in sorted(glob.glob(os.path.join(config, "tokens", "*"))) if _DIGEST.fullmatch(_safe_paths.read_text(path))]
+    own += [path for path in sorted(glob.glob(os.path.join(config, "adapters", "*.json"))) if _adapters.read(path) is not None]
     brought = [path for path in sorted(glob.glob(os.path.join(config, "files", "*", "*"))) if _CONTENTS.fullmatch(os.path.basename(path))]
     return [*sorted(environments), *own, *brought, *kernel, *_SYSTEM, *sorted(glob.glob(CERTIFICATES))]
 
@@ -252,7 +253,7 @@ def folders(places: Places) -> list[str]:
     """Return the folders to remove when they are empty, inner ones first."""
     inner = [path for install in _install_dirs(places) for path in (*(os.path.join(install, name) for name in ("bin", "lib", "tools", "python")), install)]
     brought = os.path.join(places.config_dir, "files")
-    config = [*sorted(glob.glob(os.path.join(glob.escape(brought), "*"))), brought, os.path.join(places.config_dir, "tokens"), places.config_dir]
+    config = [*sorted(glob.glob(os.path.join(glob.escape(brought), "*"))), brought, *(os.path.join(places.config_dir, name) for name in ("tokens", "adapters")), places.config_dir]
     return [
         places.releases_dir, *inner, *config, places.multi_node_ray_temp_dir, places.cache_dir, *(os.path.join(places.state_dir, name) for name in _STATE),
         *([places.weights_dir] if places.weights else []), places.state_dir,

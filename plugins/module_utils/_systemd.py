@@ -52,13 +52,16 @@ def cpu_seconds(unit: str) -> float | None:
     return int(found) / 1e9 if found.isdigit() and int(found) < 2**64 - 1 else None
 
 
-def journal(unit: str, invocation: str, lines: int) -> list[str]:
-    """Return the last messages of one start of a unit (of any start without an invocation id), including systemd's own, with secrets masked."""
+def journal(unit: str, invocation: str, lines: int, since: float = 0.0) -> list[str]:
+    """Return the last messages of one start of a unit (of any start without an invocation id), including systemd's own, with secrets masked.
+
+    :param since: seconds since the epoch of the oldest one; 0 for any
+    """
     match = ["--unit=" + unit]
     if invocation:
         match = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
     done = subprocess.run(
-        ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", *match],
+        ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", *([f"--since=@{since:.6f}"] if since else []), *match],
         capture_output=True, text=True, errors="replace", check=False,
     )
     return [_cut(masked(_cut(line, 2 * _SHOWN)), _SHOWN) for line in done.stdout.splitlines()]

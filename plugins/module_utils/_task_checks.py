@@ -38,12 +38,15 @@ class Question(t.NamedTuple):
     max_tokens: int = 16
 
 
-def verify(api: Api, task: str, question: Question) -> dict[str, t.Any]:
-    """Check the health endpoint and the model list; return C(task), C(content), C(tokens) and C(seconds) of a real answer. Raises ApiError."""
+def verify(api: Api, task: str, question: Question, adapters: t.Sequence[str] = ()) -> dict[str, t.Any]:
+    """Check the health endpoint and the model list, which has to have the LoRA adapters too; return C(task), C(content), C(tokens) and C(seconds) of a real answer. Raises ApiError."""
     api.read("/health")
     names = [entry.get("id") for entry in _list(api.call("/v1/models"), "data", "/v1/models") if isinstance(entry, dict)]
     if question.model not in names:
         raise ApiError(f"/v1/models lists {shown(', '.join(map(str, names))) or 'nothing'} and not {question.model}")
+    missing = [name for name in adapters if name not in names]
+    if missing:
+        raise ApiError(f"/v1/models does not list its adapters {', '.join(missing)}: the service's journal has the reason (lora_adapters)")
     return ask(api, task, question)
 
 

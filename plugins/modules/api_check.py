@@ -67,6 +67,11 @@ options:
       unit:
         description: systemd unit of the service, if the module runs on its host. A failed check shows the end of the unit's journal.
         type: str
+      adapters:
+        description: Names of LoRA adapters that the model list has to have.
+        type: list
+        elements: str
+        default: []
   fail:
     description: Whether the task fails when a service fails its check. With V(false), read RV(errors) instead.
     type: bool

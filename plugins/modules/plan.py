@@ -291,6 +291,9 @@ hosts:
         extra:
           description: Whether the weights are from a further repository, such as an adapter, not from the model's.
           type: bool
+        file:
+          description: GGUF file that is the model, relative to the directory; empty for other models.
+          type: str
         mount:
           description: Mount point that has to be mounted; empty for none.
           type: str
@@ -518,6 +521,20 @@ hosts:
           description: "Further repositories in the arguments: argument, repo, revision, weights, path."
           type: list
           elements: dict
+        adapters:
+          description: LoRA adapters of the service.
+          type: dict
+          contains:
+            paths:
+              description: Directories on the host by the adapters' names in the API.
+              type: dict
+            static:
+              description: Names of further adapters that the engine loads at its start, from C(lora_modules).
+              type: list
+              elements: str
+            file:
+              description: File with the adapters that the running engine follows; empty if a change restarts it, and on hosts without the API.
+              type: str
         file_sources:
           description: "Files of the controller that the service needs: name and source."
           type: list

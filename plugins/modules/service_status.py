@@ -134,6 +134,10 @@ status:
         model:
           description: Name of the model in the API.
           type: str
+        adapters:
+          description: Names of its LoRA adapters in the API.
+          type: list
+          elements: str
         task:
           description: Task of the service.
           type: str

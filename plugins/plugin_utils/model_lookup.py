@@ -25,6 +25,7 @@ TIMEOUT_SECONDS = 5
 # Characters of a chat template. The longest known have about 20000.
 TEMPLATE_LENGTH = 200_000
 _AT_ONCE = 8
+ADAPTER_CONFIG = "adapter_config.json"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -80,16 +81,25 @@ class Lookup:
         if kept is not None:
             return kept
         files = tuple(hub.read_sizes(question.repo, commit))
+        adapter = self._adapter(hub, question.repo, commit, {path for path, _size in files})
         try:
             config = hub.read_json_file(question.repo, commit, "config.json")
             template = template_of(hub, question.repo, commit, {path for path, _size in files})
-            answer = Answer(files, config, template or "")
+            answer = Answer(files, config, template or "", adapter=adapter)
         except HubError as error:
-            # The sizes are known nevertheless.
-            return Answer(files, problem=masked(f"its config.json cannot be read: {endpoint} answers {error}", hub.token, endpoint))
+            # The sizes are known nevertheless. A repository of an adapter alone has no config.json.
+            return Answer(files, problem=masked(f"its config.json cannot be read: {endpoint} answers {error}", hub.token, endpoint), adapter=adapter)
         if template is not None:
             self._keep(endpoint, question.repo, commit, answer)
         return answer
+
+    @staticmethod
+    def _adapter(hub: Hub, repo: str, commit: str, paths: Collection[str]) -> Any:
+        """The adapter_config.json of a commit; None without one, and when the endpoint did not answer: checks of adapters then have nothing to go by."""
+        try:
+            return hub.read_json_file(repo, commit, ADAPTER_CONFIG) if ADAPTER_CONFIG in paths else None
+        except HubError:
+            return None
 
     def _path(self, endpoint: str, repo: str, commit: str) -> Path | None:
         """A mirror may serve other files under the same commit, so the endpoint is part of the name."""
@@ -102,7 +112,7 @@ class Lookup:
             kept = json.loads(path.read_text(encoding="utf-8")) if path else None
             files = tuple((_hub_answers.path(name), _hub_answers.size(size)) for name, size in kept["files"]) if kept else ()
             # Files of earlier versions have no template.
-            return Answer(files, kept["config"], str(kept.get("template") or "")) if kept else None
+            return Answer(files, kept["config"], str(kept.get("template") or ""), adapter=kept.get("adapter")) if kept else None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             # Not cached, or invalid: the endpoint is queried instead.
             return None
@@ -112,7 +122,7 @@ class Lookup:
         path = self._path(endpoint, repo, commit)
         if path is None:
             return
-        text = json.dumps({"endpoint": endpoint, "repo": repo, "commit": commit, "files": answer.files, "config": answer.config, "template": answer.template})
+        text = json.dumps({"endpoint": endpoint, "repo": repo, "commit": commit, "files": answer.files, "config": answer.config, "template": answer.template, "adapter": answer.adapter})
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".keeping-")

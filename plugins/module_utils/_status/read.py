@@ -8,7 +8,7 @@ import datetime
 import os
 import typing as t
 
-from .. import _green, _host, _reading
+from .. import _adapters, _green, _host, _reading
 from .._kernel import conntrack
 from . import certificates, disks, drift, gpus, jobs, manager, metrics, records, texts, unmanaged
 from . import units as unit_files
@@ -85,5 +85,6 @@ def _unit(
         "command_digest": about.digest, "model": about.model, "task": about.task, "release": about.release, "weights": about.weights,
         "revision": unit_files.revision_of(about.weights, weights_dir), "gpus": service["gpus"], "engine": engine,
         "certificate": certificates.read(about.certificate, about.served_certificate) if about.certificate else None,
+        "adapters": sorted({*about.adapters, *((_adapters.read(about.adapters_file) or {}) if about.adapters_file else ())}),
         "changed": changes,
     }

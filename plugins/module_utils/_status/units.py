@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import re
 import typing as t
 import urllib.parse
 
+from .. import lora_adapters
+
 _ENVIRONMENT = re.compile(r"^EnvironmentFile=(\S+)$", re.MULTILINE)
 _COPIED_CERTIFICATE = re.compile(r"^LoadCredential=ssl_certfile:(\S+)$", re.MULTILINE)
+_ADAPTERS = re.compile(rf'^Environment="?{lora_adapters.VARIABLE}=([^"\n]+)"?$', re.MULTILINE)
 _START = re.compile(r"^ExecStart=(.+)$", re.MULTILINE)
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]\S*)')
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
@@ -25,7 +29,7 @@ class About:
     C(role) is that of the supervisor: C(single), C(leader) or C(worker). C(node) is the unit's name among those of its service, C(leader) that of the
     leader's node, and C(workers) are the names of a leader's workers. C(engine) is the URL of the engine's API on this host, C(host) and C(port) are
     where it listens, and C(weights) is the path. C(certificate) is the file of the API's certificate, and C(served_certificate) the copy that the
-    service reads.
+    service reads. C(adapters_file) is the file with its LoRA adapters, and C(adapters) are the names of those in its arguments.
     C(digest) is that of the whole command (C(digest())).
     """
 
@@ -45,6 +49,8 @@ class About:
     failures: str = ""
     certificate: str = ""
     served_certificate: str = ""
+    adapters_file: str = ""
+    adapters: tuple[str, ...] = ()
     digest: str = ""
     readable: bool = True
 
@@ -70,12 +76,14 @@ def about(unit: str, text: str) -> About:
     copied = _COPIED_CERTIFICATE.search(text)
     served = flags.get("--ssl-certfile", "")
     environment = _ENVIRONMENT.search(text)
+    adapters = _ADAPTERS.search(text)
     return About(
         service=one("service"), role=own[0] if own else "", node=one("name"), leader=one("leader-name") or (one("name") if own[:1] == ["leader"] else ""),
         workers=tuple(given.get("worker", ())), engine=one("engine"), model=one("model"), task=one("task"),
         host=flags.get("--host", ""), port=_port(one("engine")),
         release=_release(program), weights=program[2] if program[1:2] == ["serve"] and len(program) > 2 else "",
         environment_file=environment[1] if environment else "", failures=one("failures"),
+        adapters_file=adapters[1] if adapters else "", adapters=modules(program),
         certificate=copied[1] if copied else served, served_certificate=served,
         # The names of secret variables follow from secrets, which the plan does not have.
         digest=digest([word for position, word in enumerate(words) if position > split or not word.startswith("--withhold=")]), readable=bool(own),
@@ -92,6 +100,19 @@ def _word(quoted: str, plain: str) -> str:
     """Return a word without its quotes and escapes (systemd.syntax(7)), and the two characters that are doubled (systemd.service(5))."""
     text = plain or re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), quoted)
     return text.replace("%%", "%").replace("$$", "$")
+
+
+def modules(program: t.Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the LoRA modules of a command: name=path, or JSON."""
+    found = []
+    for word in program[program.index("--lora-modules") + 1:] if "--lora-modules" in program else ():
+        if word.startswith("--"):
+            break
+        try:
+            found.append(str(json.loads(word)["name"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            found.append(word.partition("=")[0])
+    return tuple(found)
 
 
 def digest(words: t.Sequence[str]) -> str:
@@ -116,4 +137,5 @@ def _release(program: t.Sequence[str]) -> str:
 def revision_of(weights: str, weights_dir: str) -> str:
     """Return the revision of weights that this collection has downloaded; empty for a directory of somebody else."""
     inside = os.path.relpath(weights, weights_dir).split("/") if weights.startswith("/") else []
-    return inside[1] if len(inside) == 2 and inside[0] != ".." else ""
+    # After the revision may follow the path of a file in it.
+    return inside[1] if len(inside) >= 2 and inside[0] != ".." else ""

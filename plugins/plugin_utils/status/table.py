@@ -79,6 +79,8 @@ def _notes(item: Item, read: Mapping[str, str]) -> Iterator[str]:
     revision = f"revision {item['revision'][:_REVISION]}" if item["revision"] else item["weights"]
     memory = f"memory {values.size(item['memory_bytes'])}" if item["memory_bytes"] is not None else ""
     yield from filter(None, [", ".join(filter(None, (item["release"], revision, memory)))])
+    if item["adapters"]:
+        yield "adapters: " + ", ".join(item["adapters"])
     if len(item["hosts"]) > 1:
         yield "nodes: " + ", ".join(item["hosts"])
     yield from _statuses(item)

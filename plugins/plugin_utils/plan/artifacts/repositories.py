@@ -31,6 +31,8 @@ WEIGHTS = (
     "original/*", "metal/*", "onnx/*", "openvino/*", "coreml/*",
 )
 DEFAULT_REVISION = "main"
+# The beginning of the keys of adapters, which are no arguments.
+ADAPTERS = "adapters."
 
 _Visit = Callable[[str, str, bool, "str | None"], str]
 
@@ -40,6 +42,7 @@ class Extra:
     """A repository that an argument names, and its weights on the host. C(missing) is why no endpoint has it, or empty.
 
     C(weights) are the model's own where it is the same repository. C(code_from) is the repository whose code its configuration needs, or empty.
+    C(adapter) is its adapter_config.json, None when unknown.
     """
 
     key: str
@@ -47,11 +50,17 @@ class Extra:
     weights: Weights
     missing: str = ""
     code_from: str = ""
+    adapter: Any = None
+
+    @property
+    def where(self) -> str:
+        """The key of the service that names it, for messages."""
+        return self.key if self.key.startswith(ADAPTERS) else f"vllm_args.{self.key}"
 
     def to_dict(self) -> dict[str, str]:
         """The repository for readers of the plan."""
         found = self.weights
-        return {"argument": f"vllm_args.{self.key}", "repo": self.repo, "revision": found.revision, "weights": found.name, "path": found.path}
+        return {"argument": self.where, "repo": self.repo, "revision": found.revision, "weights": found.name, "path": found.path}
 
 
 def is_repository(value: str) -> bool:
@@ -152,15 +161,18 @@ def revision_of(service: Service, repo: str, beside: str | None) -> str:
 
 def bring(
     arguments: Mapping[str, Any], service: Service, settings: Settings, own: Weights | None, answers: uncatalogued.Answers
-) -> tuple[dict[str, Any], tuple[Extra, ...]]:
-    """The arguments with directories of the host instead of repositories, and the repositories to download."""
+) -> tuple[dict[str, Any], dict[str, str], tuple[Extra, ...]]:
+    """The arguments with directories of the host instead of repositories, the directories of the service's adapters by name, and the repositories to
+    download.
+    """
     extras: list[Extra] = []
 
     def look(key: str, place: str, small: bool, beside: str | None) -> str:
         if is_word(key, place) or not is_repository(place):
             return place
         pinned = place in service.extra_repositories or beside is not None
-        revision = revision_of(service, place, beside)
+        # An adapter's own revision counts before that of its repository, which may have several adapters.
+        revision = beside if beside is not None and key.startswith(ADAPTERS) else revision_of(service, place, beside)
         if own is not None and place == own.repo and (not pinned or revision == own.revision):
             extras.append(Extra(key, place, own))
             return own.path
@@ -169,11 +181,16 @@ def bring(
         exclude = WEIGHTS if small else ()
         size = sum(count for _path, count in uncatalogued.wanted(files, (*settings.weights_exclude, *exclude), () if small else settings.weights_include))
         found = weights_of(settings, place, revision, size or None, exclude, extra=True, small=small)
-        missing, code = (answer.missing, uncatalogued.code_from(answer.config)) if answer is not None else ("", "")
-        extras.append(Extra(key, place, found, missing, code))
+        missing, code, adapter = (answer.missing, uncatalogued.code_from(answer.config), answer.adapter) if answer is not None else ("", "", None)
+        extras.append(Extra(key, place, found, missing, code, adapter))
         return found.path
 
-    return visit(arguments, look), tuple(extras)
+    placed = visit(arguments, look)
+    folders = {
+        adapter.name: "/".join(part for part in (look(adapter.key, adapter.repo, False, adapter.revision), adapter.subfolder) if part)
+        for adapter in service.adapters or ()
+    }
+    return placed, folders, tuple(extras)
 
 
 def questions(raw_services: Any, settings: Settings) -> list[uncatalogued.Question]:
@@ -187,6 +204,7 @@ def questions(raw_services: Any, settings: Settings) -> list[uncatalogued.Questi
                 continue
             pinned = raw.get("extra_repositories")
             revision = pinned.get(place, beside) if isinstance(pinned, Mapping) else beside
+            revision = beside if beside is not None and key.startswith(ADAPTERS) else revision
             try:
                 found.append(uncatalogued.question_of(place, DEFAULT_REVISION if revision is None else values.revision(revision), settings))
             except InvalidValue:
@@ -201,5 +219,11 @@ def are_named(raw_services: Any) -> bool:
 
 def _written(raw: Any) -> Iterator[tuple[str, str, bool, str | None]]:
     """The repositories and paths in the arguments of a service, as the user wrote it."""
-    if isinstance(raw, Mapping) and raw.get("state", PRESENT) != ABSENT and isinstance(raw.get("vllm_args"), Mapping):
+    if not isinstance(raw, Mapping) or raw.get("state", PRESENT) == ABSENT:
+        return
+    if isinstance(raw.get("vllm_args"), Mapping):
         yield from places(raw["vllm_args"])
+    adapters = raw.get("adapters")
+    for name, item in adapters.items() if isinstance(adapters, Mapping) else ():
+        if isinstance(item, Mapping) and isinstance(item.get("repo"), str):
+            yield f"{ADAPTERS}{name}", item["repo"], False, _text(item.get("revision"))

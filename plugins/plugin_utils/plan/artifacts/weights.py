@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import values
+from ..inputs import gguf
 from ..inputs.addresses import bracketed
 from ..inputs.services import Service
 from ..inputs.settings import Settings, sharing
@@ -26,7 +27,8 @@ class Weights:
 
     C(folder) is a directory with pre-staged weights, on C(mount) where one is named; empty where the weights are in C(models_dir).
     C(offline) is whether the user copies them to C(models_dir). C(share) is the host's role in sharing them with other hosts.
-    C(extra) is whether they are an extra repository, which may not contain a model; C(small) whether only its small files are needed.
+    C(extra) is whether they are an extra repository, which may not contain a model; C(small) whether only its small files are needed. C(file) is the GGUF
+    file that is the model, the only one that is downloaded with the further parts of a split one.
     """
 
     repo: str
@@ -44,6 +46,7 @@ class Weights:
     token_endpoints: tuple[str, ...] = ()
     extra: bool = False
     small: bool = False
+    file: str = ""
 
     @property
     def is_local(self) -> bool:
@@ -57,7 +60,7 @@ class Weights:
             return f"local-{hashlib.sha256(self.folder.encode()).hexdigest()[:_HASH_DIGITS]}"
         is_commit = values.COMMIT.fullmatch(self.revision)
         digest = self.revision if is_commit else hashlib.sha256(self.revision.encode()).hexdigest()
-        return f"{_flat(self.repo).lower()}{self._part}-{digest[:_HASH_DIGITS]}"
+        return f"{_flat(self.repo).lower()}{self._part.lower()}-{digest[:_HASH_DIGITS]}"
 
     @property
     def path(self) -> str:
@@ -65,8 +68,15 @@ class Weights:
 
     @property
     def _part(self) -> str:
-        """The suffix for a partial repository, so that it is never taken for the model. Pre-staged repositories are complete."""
-        return _SMALL if self.small and not self.offline else ""
+        """The suffix for a partial repository, so that it is never taken for another part. Pre-staged repositories are complete."""
+        if self.offline:
+            return ""
+        return f"--{gguf.stem(self.file)}" if self.file else _SMALL if self.small else ""
+
+    @property
+    def model_path(self) -> str:
+        """What vLLM gets as the model: the directory, or the file in it."""
+        return f"{self.path}/{self.file}" if self.file else self.path
 
     def to_dict(self) -> dict[str, Any]:
         """The weights for the roles."""
@@ -84,6 +94,7 @@ class Weights:
             "unit": f"inferops-weights-{self.name}.service",
             "local": self.is_local,
             "extra": self.extra,
+            "file": self.file,
             "mount": self.mount,
             # The verification record of pre-staged weights is in another directory, since the roles never write next to them.
             "record": f"{self.state_dir}/verified/{self.name}.json" if self.is_local else "",
@@ -106,9 +117,11 @@ def weights_of(
     folder, mount = (service.weights_path or "", service.weights_mount or "") if service is not None else ("", "")
     offline = settings.weights_offline
     endpoints = () if offline or folder else endpoints_of(settings)
+    file = (service.gguf_file or "") if service is not None else ""
+    include = (gguf.pattern(file),) if file else () if small else settings.weights_include
     return Weights(
         repo, revision, size, settings.weights_dir, patterns, endpoints, settings.host_state_dir, folder, mount, offline,
-        include=() if small else settings.weights_include, token_endpoints=settings.weights_token_endpoints, extra=extra, small=small,
+        include=include, token_endpoints=settings.weights_token_endpoints, extra=extra, small=small, file=file,
     )
 
 

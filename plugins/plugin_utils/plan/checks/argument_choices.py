@@ -11,7 +11,7 @@ from ..errors import PlanError, nearest, shown
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
 from ..vllm.argument_types import FlagType
-from ..vllm.features import GONE, NAMES_OF_PACKAGES, has_package
+from ..vllm.features import NAMES_OF_PACKAGES, has_package
 from .base import check
 
 # Similarity from 0 to 1 that a name needs to be suggested.
@@ -76,8 +76,6 @@ def _near(name: str, names: tuple[str, ...]) -> list[str]:
 def _error(host: HostDraft, draft: ServiceDraft, key: str, name: str, names: tuple[str, ...]) -> PlanError:
     near = _near(name, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(names)}"
-    if name in GONE:
-        hint = GONE[name]
     package = next((package for package, brings in NAMES_OF_PACKAGES.items() if name in brings.get(key, ())), "")
     if package:
         hint = f"add {package}==<its version> to vllm_requirements, which registers it; or remove it"

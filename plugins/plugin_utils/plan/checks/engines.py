@@ -26,6 +26,8 @@ _OF_ENGINE: dict[str, dict[str, str]] = {
         "preset": "leave it out, or leave engine out: presets are arguments of vLLM",
         "distributed": "leave engine out: transformers serve runs on one host",
         "disaggregation": "leave engine out: only vLLM transfers the KV cache",
+        "gguf_file": "leave it out, or leave engine out: transformers serve is not tried with GGUF files",
+        "adapters": "leave it out, or leave engine out: transformers serve takes no adapters",
         "tls_server_name": "leave it out: transformers serve does not support TLS",
     },
     TRANSFORMERS: {

@@ -34,7 +34,7 @@ def extra_repositories_exist(host: HostDraft) -> Iterator[PlanError]:
             if extra.missing and not there:
                 value = shown(f"{extra.repo} at revision {extra.weights.revision}")
                 fix = "correct it, or put it on the host and write the absolute path of its directory"
-                yield PlanError(host.name, draft.label, f"vllm_args.{extra.key}", value, f"it is not available: {extra.missing}", fix)
+                yield PlanError(host.name, draft.label, extra.where, value, f"it is not available: {extra.missing}", fix)
 
 
 @check(accept="remote-code")
@@ -47,7 +47,7 @@ def remote_code_is_local(host: HostDraft) -> Iterator[PlanError]:
         own = draft.entry if draft.service.weights_path is None else None
         named = [("model", own.repo, own.code_from)] if own is not None else []
         # vLLM loads no code for a tokenizer or a configuration alone.
-        named += [(f"vllm_args.{extra.key}", extra.repo, extra.code_from) for extra in draft.extras if not extra.weights.small]
+        named += [(extra.where, extra.repo, extra.code_from) for extra in draft.extras if not extra.weights.small]
         for key, repo, code_from in named:
             if code_from:
                 why = f"auto_map in the config.json of {repo} names code of {code_from}, which vLLM would download, and the service runs offline"
@@ -78,6 +78,7 @@ def extra_repositories_are_used(host: HostDraft) -> Iterator[PlanError]:
     """An argument names each repository in extra_repositories."""
     for draft in host.services:
         named = [place for _key, place, _small, _revision in repositories.places(draft.given)]
+        named += [adapter.repo for adapter in draft.service.adapters or () if adapter.revision is None]
         for repo in draft.service.extra_repositories:
             if repo not in named:
                 fix = did_you_mean(repo, [place for place in named if repositories.is_repository(place)], "remove it, or name it in vllm_args")
@@ -91,5 +92,8 @@ def extra_repositories_are_pinned(host: HostDraft) -> Iterator[PlanWarning]:
         for extra in draft.extras:
             revision = extra.weights.revision
             if extra.weights is not draft.weights and not values.COMMIT.fullmatch(revision):
-                what = f"revision {revision!r} of {extra.repo} (vllm_args.{extra.key}) is not a commit and may change"
-                yield PlanWarning(host.name, draft.label, f"{what}; pin it with the service's extra_repositories, as {extra.repo}: <40 hexadecimal digits>")
+                what = f"revision {revision!r} of {extra.repo} ({extra.where}) is not a commit and may change"
+                fix = f"pin it with the service's extra_repositories, as {extra.repo}: <40 hexadecimal digits>"
+                if extra.key.startswith(repositories.ADAPTERS):
+                    fix = "pin it with its revision: <40 hexadecimal digits>"
+                yield PlanWarning(host.name, draft.label, f"{what}; {fix}")

@@ -44,6 +44,7 @@ class Entry:
     - C(unread): of a model without an entry, why too little is known about it
     - C(code_from): repository whose code its configuration needs
     - C(template): of a model without an entry, its chat template
+    - C(no_file): of a model without an entry, why its repository does not have the service's GGUF file
     """
 
     name: str
@@ -71,6 +72,7 @@ class Entry:
     unread: str = ""
     code_from: str = ""
     template: str = ""
+    no_file: str = ""
 
     def arguments_of(self, version: Version) -> dict[str, Any]:
         """The entry's arguments for a version: C(arguments), overridden by those in C(arguments_before), the oldest last."""

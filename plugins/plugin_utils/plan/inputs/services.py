@@ -12,7 +12,7 @@ from ..errors import HIDDEN, InvalidValue, PlanError, did_you_mean, is_secret_na
 from ..models import tasks
 from ..versions import Version
 from ..vllm import engines, environments
-from . import secrets, service_files
+from . import gguf, lora_adapters, secrets, service_files
 from .definitions import ABSENT, PRESENT
 from .disaggregation import Disaggregation, read as read_disaggregation
 from .distributed import Distributed, read as read_distributed
@@ -26,7 +26,8 @@ UNREADABLE = object()
 class Service:
     """One service. Missing and invalid values are None; C(label) names the service in errors.
 
-    C(secret_names) are the names of variables in secret_environment, without their values.
+    C(secret_names) are the names of variables in secret_environment, without their values. C(adapters) is None without the key: an engine that may get
+    adapters later has an empty one.
     """
 
     label: str
@@ -58,6 +59,8 @@ class Service:
     tls_server_name: str | None = None
     files: tuple[service_files.ServiceFile, ...] = ()
     extra_repositories: dict[str, str] = field(default_factory=dict)
+    adapters: tuple[lora_adapters.Adapter, ...] | None = None
+    gguf_file: str | None = None
 
     @property
     def served_model_name(self) -> str | None:
@@ -124,6 +127,8 @@ _READERS: dict[str, values.Reader] = {
     "tls_server_name": values.host_name,
     "files": service_files.read,
     "extra_repositories": _extra_repositories,
+    "adapters": lora_adapters.read,
+    "gguf_file": gguf.read,
 }
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", "disaggregation", *SECRETS)

@@ -16,7 +16,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils import _hub_selection
 from .. import values
 from ..errors import InvalidValue, one_line
 from ..models import architecture, model_config, tasks
-from . import services
+from . import gguf, services
 from .catalogue import Catalogue, Entry
 from .services import Service
 from .settings import Settings
@@ -37,7 +37,7 @@ class Answer:
     """Metadata from the first endpoint that has the repository.
 
     C(files) are path and bytes of all its files and C(config) the contents of its config.json, None when unknown. C(template) is its chat template,
-    empty without one or when unknown.
+    empty without one or when unknown. C(adapter) is its adapter_config.json, None where it is no adapter, or unknown.
     C(missing) is why no endpoint has it, and C(problem) why too little is known, when an endpoint did not answer.
     """
 
@@ -46,6 +46,7 @@ class Answer:
     template: str = ""
     missing: str = ""
     problem: str = ""
+    adapter: Any = None
 
 
 Answers = Mapping[Question, Answer]
@@ -98,8 +99,13 @@ def complete(entry: Entry, service: Service, settings: Settings, answers: Answer
     answer = answers.get(question_of(entry.repo, revision, settings))
     if answer is None or not _is_unread(entry):
         return entry
-    files = wanted(answer.files or (), (*settings.weights_exclude, *entry.exclude), settings.weights_include)
-    model, problem = read_config(answer.config, files, defaults) if answer.config is not None else (architecture.Architecture(), "")
+    include = (gguf.pattern(service.gguf_file),) if service.gguf_file else settings.weights_include
+    files = wanted(answer.files or (), (*settings.weights_exclude, *entry.exclude), include)
+    config, unread = answer.config, answer.problem
+    if service.gguf_file:
+        # A repository of GGUF files may have no configuration, and vLLM reads that of the tokenizer's repository.
+        config, unread = _config_beside(service, settings, answers)
+    model, problem = read_config(config, files, defaults) if config is not None else (architecture.Architecture(), "")
     stated = {part.name: getattr(entry.architecture, part.name) for part in fields(architecture.Architecture)}
     model = replace(model, **{name: value for name, value in stated.items() if value is not None and value != ""})
     return replace(
@@ -107,12 +113,24 @@ def complete(entry: Entry, service: Service, settings: Settings, answers: Answer
         revision=revision,
         bytes=entry.bytes or sum(size for _path, size in files) or None,
         architecture=model,
-        task=entry.task or tasks.of_files(answer.config, [path for path, _size in answer.files or ()]),
+        task=entry.task or tasks.of_files(config, [path for path, _size in answer.files or ()]),
         missing=answer.missing,
-        unread=answer.problem or problem,
-        code_from=code_from(answer.config),
+        unread=unread or problem,
+        code_from=code_from(config),
         template=answer.template,
+        no_file=gguf.is_missing(service.gguf_file, [path for path, _size in answer.files]) if service.gguf_file and answer.files is not None else "",
     )
+
+
+def _config_beside(service: Service, settings: Settings, answers: Answers) -> tuple[Any, str]:
+    """The config.json that vLLM reads for a GGUF file (C(hf_config_path), else C(tokenizer)), and why it is unknown, or empty."""
+    for key, beside in (("hf_config_path", None), ("tokenizer", service.vllm_args.get("tokenizer_revision"))):
+        repo = service.vllm_args.get(key)
+        if isinstance(repo, str) and repo:
+            revision = service.extra_repositories.get(repo, beside if isinstance(beside, str) and beside else "main")
+            found = answers.get(question_of(repo, revision, settings))
+            return (found.config, found.problem) if found is not None else (None, "")
+    return None, ""
 
 
 def wanted(files: Iterable[tuple[str, int]], exclude: Sequence[str], include: Sequence[str] = ()) -> list[tuple[str, int]]:

@@ -26,11 +26,11 @@ from ..inputs.services import Service
 from ..inputs.settings.accounts import account_name
 from ..inputs.settings.sharing import SOURCE
 from ..placement import node_units
-from ..placement.draft import HostDraft, ServiceDraft
+from ..placement.draft import HostDraft, ServiceDraft, adapters_file
 from ..placement.green import Green, as_green, green_of, green_unit, planned
 from ..placement.stages import memory_document, stages_document
 from ..programs import library
-from ..vllm import arguments as args
+from ..vllm import arguments as args, lora
 from ..vllm.engines import TRANSFORMERS, VLLM
 from . import service_items, types
 
@@ -96,7 +96,7 @@ def _present(host: HostDraft, draft: ServiceDraft, replicas: Mapping[str, list[s
     service = draft.service
     settings = host.settings
     weights = draft.weights.to_dict() if draft.weights else {}
-    argv = _argv(draft, weights["path"])
+    argv = _argv(draft, draft.weights.model_path if draft.weights else weights["path"])
     local_url = _url(draft, _LOOPBACK.get(service.host, "")) if draft.answers else None
     units = [unit.to_dict() for unit in node_units.units_of(host, draft, argv, local_url)]
     document = {
@@ -148,10 +148,11 @@ def _present(host: HostDraft, draft: ServiceDraft, replicas: Mapping[str, list[s
         "all_weights": list(dict.fromkeys(one.name for one in draft.all_weights)),
         "extra_repositories": [extra.to_dict() for extra in draft.extras],
         "files": files,
+        "adapters": _adapters(host, draft),
         "arguments_checked": draft.engine == VLLM and host.tables.types.covers(draft.version),
         "arguments_stamp": f"{settings.host_state_dir}/checked/{service.name}",
         "directories": directories.to_mend(service_items.directories(document["account"], draft.cache, units, settings.host_user), host.facts),
-        "unit_states": service_items.unit_states({**document, "files": asdict(files)}),
+        "unit_states": service_items.unit_states({**document, "files": asdict(files), "adapters_file": _adapters_file(host, service)}),
         "file_sources": [{"name": file.name, "source": file.source} for file in service.files],
         "served_model_names": list(service.served_model_names) or [service.name],
         "node": _node(draft),
@@ -179,7 +180,7 @@ def _green_service(host: HostDraft, draft: ServiceDraft, green: Green, weights_p
     """The keys of the service that differ in its temporary unit."""
     twin = as_green(draft, green, host.is_amd)
     local_url = _url(twin, _LOOPBACK.get(twin.service.host, ""))
-    argv = [tls.with_credentials_of(word, draft.service.unit, green.unit) for word in _argv(twin, weights_path)]
+    argv = [tls.with_credentials_of(word, draft.service.unit, green.unit) for word in _argv(twin, draft.weights.model_path if draft.weights else weights_path)]
     unit = green_unit(host, draft, green, argv, local_url).to_dict()
     found = tls.to_dict(host, draft)
     return {
@@ -280,7 +281,7 @@ def _absent(host: HostDraft, service: Service) -> types.RemovedService:
         "former_units": node_units.other_units(host, service),
     }
     account, files = types.Account(**_account(host, service)), _files(host, service, service.unit)
-    states = service_items.unit_states({**document, "account": asdict(account), "files": asdict(files)})
+    states = service_items.unit_states({**document, "account": asdict(account), "files": asdict(files), "adapters_file": _adapters_file(host, service)})
     return types.RemovedService(**document, account=account, files=files, unit_states=states)
 
 
@@ -314,8 +315,20 @@ def _files(host: HostDraft, service: Service, unit: str) -> types.Files:
     )
 
 
+def _adapters(host: HostDraft, draft: ServiceDraft) -> types.Adapters:
+    """The LoRA adapters. A change of those in the file is no change of the service, which takes them in while it runs."""
+    names = lora.module_names(draft.arguments)
+    follows = lora.VARIABLE in draft.environment and draft.answers
+    file = _adapters_file(host, draft.service) if follows else ""
+    return types.Adapters(dict(draft.adapters), [name for name in names if name not in draft.adapters], file)
+
+
 def _environment_file(host: HostDraft, service: Service) -> str:
     return f"{host.settings.host_config_dir}/{service.name}.env"
+
+
+def _adapters_file(host: HostDraft, service: Service) -> str:
+    return adapters_file(host.settings.host_config_dir, str(service.name))
 
 
 def _served_file(host: HostDraft, service: Service) -> str:

@@ -35,8 +35,8 @@ def directories(account: Mapping[str, str], cache: str, units: list[dict[str, An
 def unit_states(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A service's units on a host and the desired state of each, as the module C(service_state) takes them.
 
-    Units of another backend or role come first, since they use the same ports. The main unit comes last, with the cache, the account and the files
-    of the service, which the other units use too.
+    Units of another backend or role come first, since they use the same ports. The main unit comes last, with the cache, the account, the files
+    and the adapters of the service, which the other units use too.
     """
     keys = ("unit", "environment_file", "served", "folders")
     items = [{key: unit[key] for key in keys} for unit in reversed(service["units"])]
@@ -44,7 +44,7 @@ def unit_states(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     found += [{**item, "state": service["state"]} for item in items]
     last = {"cache": service["cache"], "account": service["account"]["user"]}
     *others, main = found
-    return [*({**item, **dict.fromkeys(last)} for item in others), {**main, **last, "folders": [*main["folders"], service["files"]["root"]]}]
+    return [*({**item, **dict.fromkeys(last)} for item in others), {**main, **last, "folders": [*main["folders"], service["files"]["root"], service["adapters_file"]]}]
 
 
 def share_download(weights: Mapping[str, Any], stall_timeout: int) -> dict[str, Any]:

@@ -148,6 +148,7 @@ class Weights:
     unit: str = doc("Unit that downloads or verifies the weights.")
     local: bool = doc("Whether the weights are on the host already and are used in place, without a download.")
     extra: bool = doc("Whether the weights are from a further repository, such as an adapter, not from the model's.")
+    file: str = doc("GGUF file that is the model, relative to the directory; empty for other models.")
     mount: str = doc("Mount point that has to be mounted; empty for none.")
     record: str = doc("File with the verification record of local weights; empty for downloaded weights.")
     share: Share = doc("The role of the host when hosts copy weights from each other.")
@@ -163,6 +164,15 @@ class Tls:
     unit: str = doc("Unit that reads the files.")
     copied: dict[str, str] = doc("Files that systemd passes to the service, by name.")
     read: list[str] = doc("Files that the service's account reads itself.")
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """LoRA adapters of a service."""
+
+    paths: dict[str, str] = doc("Directories on the host by the adapters' names in the API.")
+    static: list[str] = doc("Names of further adapters that the engine loads at its start, from C(lora_modules).")
+    file: str = doc("File with the adapters that the running engine follows; empty if a change restarts it, and on hosts without the API.")
 
 
 @dataclass(frozen=True)
@@ -275,6 +285,7 @@ class Service(RemovedService):
     timeouts: Timeouts = doc("Timeouts of the unit.")
     all_weights: list[str] = doc("Names of all weights that the service reads.")
     extra_repositories: list[dict[str, Any]] = doc("Further repositories in the arguments: argument, repo, revision, weights, path.")
+    adapters: Adapters = doc("LoRA adapters of the service.")
     file_sources: list[dict[str, str]] = doc("Files of the controller that the service needs: name and source.")
     digest: str = doc("Digest of everything that the service runs with.")
     green: Optional[Green] = doc("Temporary unit of a blue/green update; null for multi-node services.")

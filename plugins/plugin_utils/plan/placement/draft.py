@@ -24,11 +24,11 @@ from ..inputs.settings.sources import FILE, Source
 from ..models import tasks
 from ..models.memory import Drafter
 from ..models.variants import Preset, Profile
+from ..programs import library
 from ..versions import Version
-from ..vllm import arguments as args, environments
-from ..vllm import kv_transfer
+from ..vllm import arguments as args, environments, kv_transfer, lora
 from ..vllm.engines import TRANSFORMERS, VLLM
-from ..vllm.features import Missing, Need, Pin, missing_packages, pinned
+from ..vllm.features import NAMES_OF_PACKAGES, Missing, Need, Pin, missing_packages, pinned
 from ..vllm.flags import FlagTable, flag
 from ..vllm.platforms import numbers
 from ..vllm.rocm import is_rocm_build
@@ -57,6 +57,8 @@ class ServiceDraft:
     - C(drafter): the draft model, where it is a separate model
     - C(counterparts): with C(disaggregation) the hosts of the service with the other role (C(placement.disaggregation.Counterpart))
     - C(stage_gpus): the smallest GPU of each pipeline stage, where the nodes of a multi-node service have different GPUs
+    - C(adapters): the directories of its LoRA adapters by name
+    - C(adapters_restart): why a change of them restarts it; empty if it takes them in while it runs, or has none
     """
 
     service: Service
@@ -80,6 +82,8 @@ class ServiceDraft:
     drafter: Drafter | None = None
     stage_gpus: tuple[Gpu, ...] = ()
     counterparts: tuple[Any, ...] = ()
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    adapters_restart: str = ""
 
     @property
     def all_weights(self) -> tuple[Weights, ...]:
@@ -214,7 +218,8 @@ def draft_service(
     offering = [layer.arguments_of(version) if isinstance(layer, Entry) else layer.arguments for layer in layers]
     offered = {key: value for arguments in offering for key, value in _one_spelling(arguments, tables, version)[0].items()}
     own_arguments, spelt = _one_spelling(service.vllm_args, tables, version)
-    merged = {**offered, **own_arguments}
+    implied = {**({"enable_lora": True} if service.adapters is not None else {}), **({"load_format": "gguf"} if service.gguf_file else {})}
+    merged = {**implied, **offered, **own_arguments}
     files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
     given = {key: service_files.placed(value, service.files, files) for key, value in merged.items() if value is not None}
     given = kv_transfer.with_role(given, KV_ROLES.get((service.disaggregation.role or "") if service.disaggregation is not None else ""))
@@ -241,7 +246,12 @@ def draft_service(
         service_files.placed(service.environment, service.files, files),
     )
     weights = _weights(service, settings, entry)
-    completed, extras = repositories.bring(completed, service, settings, weights, answers)
+    completed, adapters, extras = repositories.bring(completed, service, settings, weights, answers)
+    restart = lora.why_restart(version, completed, environment) if service.adapters is not None else ""
+    if service.adapters is not None and not restart:
+        completed, environment = _with_adapters_file(completed, environment, service, settings)
+    elif adapters:
+        completed["lora_modules"] = [*_modules(completed), *({"name": name, "path": path} for name, path in adapters.items())]
     return ServiceDraft(
         service=service,
         entry=entry,
@@ -262,7 +272,30 @@ def draft_service(
         shutdown_timeout=args.number(completed, "shutdown_timeout") or 0,
         transport=transport,
         spelt=spelt,
+        adapters=adapters,
+        adapters_restart=restart,
     )
+
+
+def adapters_file(config_dir: str, service: str) -> str:
+    """The file with the adapters of a running service, which root alone writes."""
+    return f"{config_dir}/adapters/{service}.json"
+
+
+def _with_adapters_file(
+    arguments: Mapping[str, Any], environment: Mapping[str, str], service: Service, settings: Settings,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Arguments and environment of an engine that follows the file with its adapters. They do not change with the adapters."""
+    paths = [library(settings.host_install_dir), *([environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else [])]
+    file = adapters_file(settings.host_config_dir, str(service.name))
+    found = {**environment, "PYTHONPATH": ":".join(paths), lora.VARIABLE: file}
+    return {**arguments, "middleware": [lora.MIDDLEWARE]}, dict(sorted(found.items()))
+
+
+def _modules(arguments: Mapping[str, Any]) -> list[Any]:
+    """The user's own LoRA modules."""
+    given = arguments.get("lora_modules")
+    return list(given) if isinstance(given, (list, tuple)) else [given] if given else []
 
 
 def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version) -> tuple[dict[str, Any], dict[str, str]]:
@@ -320,8 +353,9 @@ def _weights(service: Service, settings: Settings, entry: Entry | None) -> Weigh
     if entry is None:
         return None
     same_revision = service.revision in (None, entry.revision)
-    # Another revision may have another size, so it is unknown.
-    return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if same_revision else None, entry.exclude, service)
+    # Another revision may have another size, and so may one file, so it is unknown.
+    known = same_revision and (not service.gguf_file or entry.name == entry.repo)
+    return weights_of(settings, entry.repo, service.revision or entry.revision, entry.bytes if known else None, entry.exclude, service)
 
 
 def _release(settings: Settings, version: Version, gpus: tuple[Gpu, ...] | None, tables: Tables) -> Release:
@@ -349,7 +383,9 @@ def missing_of(given: Mapping[str, Any], entry: Entry | None, requirements: tupl
 
     def is_known(need: Need) -> bool:
         takes = tables.types.of(need.key, version)
-        return takes is None or not takes.names or given.get(need.key) in takes.names
+        # A plugin registers its names only when it is installed.
+        named = [name for brings in NAMES_OF_PACKAGES.values() for name in brings.get(need.key, ())]
+        return takes is None or not takes.names or given.get(need.key) in (*takes.names, *named)
 
     return missing_packages(given, entry.architecture.class_name if entry is not None else "", requirements, version, is_known)
 

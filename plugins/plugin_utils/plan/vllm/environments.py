@@ -20,6 +20,10 @@ _OWNED = {
     **dict.fromkeys(("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"), ("the plan sets which GPUs a service has", "name the GPUs with the service's gpus")),
     "VLLM_API_KEY": ("the unit must not contain secrets", "write the key as the service's api_key"),
     "VLLM_PORT": ("vLLM uses this port between its processes, not for the API", "set the service's port with port"),
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": (
+        "it lets every client of the port load a LoRA adapter from any path of the host, and unload those of others",
+        "remove it, and write the adapters under the service's adapters: site.yml loads and unloads them without a restart",
+    ),
     "VLLM_SERVER_DEV_MODE": ("it opens administrative endpoints to every client of the port", "leave it out"),
 }
 

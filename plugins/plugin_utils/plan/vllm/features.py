@@ -21,22 +21,27 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Plugins of vLLM, and the names that they register, by the key that takes them.
 NAMES_OF_PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
     "vllm-gguf-plugin": {"quantization": ("gguf",), "load_format": ("gguf",)},
+    "vllm-bnb-plugin": {"quantization": ("bitsandbytes",), "load_format": ("bitsandbytes",)},
 }
-
-# Names that vLLM removed, each with the fix.
-GONE: dict[str, str] = {
-    "bitsandbytes": "remove it: vLLM no longer has it; quantization: fp8 quantises while the weights load, or serve a quantised repository",
-}
-
 
 @dataclass(frozen=True)
 class Need:
-    """The package of an argument. C(packages): alternatives, the first one for messages. C(instead): a value without the package, or empty."""
+    """The package of an argument. C(packages): alternatives, the first one for messages. C(instead): a value without the package, or empty.
+
+    C(since) and C(before): the versions of vLLM that need it, empty for all.
+    """
 
     key: str
     needs: Callable[[Mapping[str, Any]], bool]
     packages: tuple[str, ...]
     instead: str = ""
+    since: tuple[int, ...] = ()
+    before: tuple[int, ...] = ()
+
+    def applies_to(self, version: Version) -> bool:
+        """Whether this version of vLLM needs the package."""
+        release = version.release
+        return release[: len(self.since)] >= self.since and (not self.before or release[: len(self.before)] < self.before)
 
 
 def _connector(*starts: str) -> Callable[[Mapping[str, Any]], bool]:
@@ -58,8 +63,13 @@ NEEDS: tuple[Need, ...] = (
     Need("load_format", _is("load_format", "runai_streamer"), ("runai-model-streamer",), "auto"),
     Need("load_format", _is("load_format", "tensorizer"), ("tensorizer",), "auto"),
     Need("load_format", _is("load_format", "modelexpress"), ("modelexpress",), "auto"),
-    Need("load_format", _is("load_format", "bitsandbytes"), ("bitsandbytes",), "auto"),
-    Need("quantization", _is("quantization", "bitsandbytes"), ("bitsandbytes",)),
+    # Both formats have left vLLM for plugins: bitsandbytes in 0.28.0 (vllm-project/vllm pull request 43529), GGUF in 0.24.0 (39612).
+    Need("load_format", _is("load_format", "bitsandbytes"), ("bitsandbytes",), "auto", before=(0, 28)),
+    Need("load_format", _is("load_format", "bitsandbytes"), ("vllm-bnb-plugin",), "auto", since=(0, 28)),
+    Need("load_format", _is("load_format", "gguf"), ("vllm-gguf-plugin",), "auto", since=(0, 24)),
+    Need("quantization", _is("quantization", "bitsandbytes"), ("bitsandbytes",), before=(0, 28)),
+    Need("quantization", _is("quantization", "bitsandbytes"), ("vllm-bnb-plugin",), since=(0, 28)),
+    Need("quantization", _is("quantization", "gguf"), ("vllm-gguf-plugin",), since=(0, 24)),
     Need("model_impl", _is("model_impl", "terratorch"), ("terratorch",)),
 )
 
@@ -91,7 +101,7 @@ def missing_packages(
     found = [
         Missing(need.packages[:1], need)
         for need in NEEDS
-        if need.needs(given) and is_known(need) and not any(has_package(requirements, package) for package in need.packages)
+        if need.applies_to(version) and need.needs(given) and is_known(need) and not any(has_package(requirements, package) for package in need.packages)
     ]
     if class_name.startswith(HEARING):
         packages = next(packages for since, packages in AUDIO if version.release[: len(since)] >= since)

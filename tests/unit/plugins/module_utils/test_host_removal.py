@@ -61,6 +61,7 @@ class Host:
             self.file("etc/a.env", "# Managed by inferops.gpu (role model_service)."),
             self.file("etc/weights.env", 'HF_TOKEN="t"'),
             self.file("etc/tokens/a", "0123456789abcdef" * 4 + "\n"),
+            self.file("etc/adapters/a.json", '{"adapters": {"b": {"path": "/w/b"}}}'),
             self.file("usr-local/lib/span.py", PROGRAM),
             self.file("usr-local/lib/fetch_weights/__main__.py", PROGRAM),
             self.file("usr-local/lib/0123456789abcdef/__main__.py", PROGRAM),
@@ -165,7 +166,7 @@ def test_check_mode_says_the_same_and_does_nothing(host: Host) -> None:
     assert len(there(host.ours)) == len(host.ours) and len(host.users) == 3
     done = host.remove().removed
     # But for the folders that are empty only afterwards.
-    emptied = [str(host.base / name) for name in ("etc/tokens", "state/served", "state/failures")]
+    emptied = [str(host.base / name) for name in ("etc/tokens", "etc/adapters", "state/served", "state/failures")]
     assert [line for line in done if line not in would] == emptied and set(would) <= set(done)
 
 
@@ -191,7 +192,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(host: Host) -> None:
 
 STRANGERS = (
     "state/jobs/thesis.json", "state/progress/plot.csv", "state/firewall/rules.v4", "state/served/cake.json", "state/served/cake.previous",
-    "state/verified/sums.json", "state/checked/list", "state/failures/vllm-mine/log", "etc/tokens/mine", "etc/files/notes/list",
+    "state/verified/sums.json", "state/checked/list", "state/failures/vllm-mine/log", "etc/tokens/mine", "etc/adapters/mine.json", "etc/files/notes/list",
 )
 
 

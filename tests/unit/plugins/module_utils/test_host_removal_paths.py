@@ -46,6 +46,7 @@ PATHS = {
     "inferops.gpu.service_files": lambda given: ["{{ item.0.files.folder }}/{{ item.1.name }}"],
     "inferops.gpu.host_library": lambda given: [f"{given['path']}/digest", "{{ plan_host.paths.library }}"],
     "inferops.gpu.service_last_known_good": lambda given: ["{{ plan_host.paths.state }}/served/{{ item.name }}.json"],
+    "inferops.gpu.service_adapters": lambda given: ["{{ plan_host.paths.config }}/adapters/{{ item.name }}.json"],
     "inferops.gpu.multi_node_token": lambda given: [f"{given['directory']}/{{{{ item.name }}}}"],
     "inferops.gpu.vllm_arguments": lambda given: [given["stamp"]],
     "inferops.gpu.weights_share": lambda given: ["{{ __weights_item.path }}.share"],
@@ -63,6 +64,7 @@ EXAMPLES = {
     "/etc/systemd/system/inferops-hub-mirror.service": "", "/etc/systemd/system/inferops-share.service": "",
     "/etc/systemd/system/{{ item.unit }}": "/etc/systemd/system/vllm-a.service",
     "CONFIG/netrc": "", "CONFIG/proxy.env": "", "CONFIG/weights.env": "", "{{ __model_service_present | inferops.gpu.unit_environments(__model_service_secrets, multi_node_tokens | default({})) }}": "CONFIG/a.env",
+    "CONFIG/adapters/{{ item.name }}.json": "CONFIG/adapters/a.json",
     "CONFIG/tokens/{{ item.name }}": "CONFIG/tokens/a", "{{ item.0.files.folder }}/{{ item.1.name }}": "CONFIG/files/a/0123456789abcdef/chat.jinja",
     "{{ plan_host.paths.library | dirname }}/digest": "INSTALL/lib/0123456789abcdef/__main__.py", "{{ plan_host.paths.library }}": "INSTALL/lib/current",
     "INSTALL/tools/uv": "INSTALL/tools/uv-0.1/bin/uv", "INSTALL/bin/uv": "",
@@ -194,6 +196,8 @@ def text_of(path: str) -> str:
     """What is in a file, as far as it is known by that."""
     if path.startswith(("checked/", "tokens/")):
         return "0123456789abcdef" * 4 + "\n"
+    if path.startswith("adapters/"):
+        return '{"adapters": {}}'
     if path.endswith(".json"):
         return '{"unit_text": "", "path": "/m", "files": []}'
     if path.startswith("lib/"):

@@ -169,6 +169,7 @@ def service(name: str, folder: Path, port: int = 8001, replicas: tuple[str, ...]
         "arguments_stamp": "/a", "digest": "d", "timeouts": {"start": 100}, "url": "http://127.0.0.1:1", "tls": None, "local_url": f"http://blue:{port}",
         "served_model_name": name, "task": "chat", "thinking": "", "thinking_switch": "", "node": None, "port": port, "address": "0.0.0.0", "engine": "vllm",
         "account": {"user": "a", "group": "a"}, "replicas": list(replicas), "missing_account": None, "directories": [], "files": {"folder": None},
+        "adapters": {"paths": {}, "static": [], "file": ""},
         "unit_states": [{"unit": unit["unit"], "environment_file": unit["environment_file"]}],
         "green": {"unit": green, "port": target, "gpus": [4, 5], "why": "" if fits else "no GPUs", "service": own if fits else None},
     }

@@ -198,6 +198,12 @@ AUDIO = [
         ({"vllm_args": {"kv_transfer_config": {"kv_connector": "LMCacheConnectorV1", "kv_role": "kv_both"}}}, ["lmcache==0.5.6"]),
         ({"vllm_args": {"distributed_executor_backend": "ray"}}, ["ray==2.60.0"]),
         ({"vllm_args": {"load_format": "tensorizer"}}, ["tensorizer==2.12.1"]),
+        # In vLLM itself before 0.28 and 0.24, then in plugins.
+        ({"vllm_args": {"quantization": "bitsandbytes"}}, ["vllm-bnb-plugin==0.0.3"]),
+        ({"vllm_args": {"quantization": "bitsandbytes"}, "vllm_version": "0.27.1"}, ["bitsandbytes==0.50.2"]),
+        ({"vllm_args": {"load_format": "gguf"}}, ["vllm-gguf-plugin==0.0.5"]),
+        ({"vllm_args": {"load_format": "gguf"}, "vllm_version": "0.24.0"}, ["vllm-gguf-plugin==0.0.5"]),
+        ({"vllm_args": {"load_format": "gguf"}, "vllm_version": "0.23.0"}, []),
         ({}, []),
     ],
 )

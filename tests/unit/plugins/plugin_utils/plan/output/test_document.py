@@ -82,6 +82,7 @@ def test_a_whole_host(plan: Plans) -> None:
         "unit": "inferops-weights-qwen--qwen3-235b-a22b-instruct-2507-fp8-e156cb4e.service",
         "local": False,
         "extra": False,
+        "file": "",
         "mount": "",
         "record": "",
         "share": {"role": "alone", "source": "", "url": "", "peers": [], "download": {"role": "alone"}},
@@ -98,6 +99,7 @@ def test_a_whole_host(plan: Plans) -> None:
     }
     assert present.pop("memory") is None and present.pop("stages") is None and present.pop("all_weights") == [weights["name"]]
     assert present.pop("extra_repositories") == []
+    assert present.pop("adapters") == {"paths": {}, "static": [], "file": ""}
     assert [item["path"] for item in present.pop("directories")] == ["/var/cache/inferops", CACHE, "/var/lib/inferops/failures", FAILURES]
     [unit] = present.pop("units")
     assert unit.pop("supervisor")[:5] == [*PROGRAM, "supervisor", "single"]

@@ -18,7 +18,8 @@ def unit(name: str) -> dict[str, Any]:
 def service(state: str = "present", units: tuple[str, ...] = (), former: tuple[str, ...] = ()) -> dict[str, Any]:
     own = {"unit": "vllm-a.service", "environment_file": "/e/a.env", "served": "/s/a.json", "cache": "/c/a"}
     return {
-        "name": "a", "state": state, **own, "account": ACCOUNT, "files": {"root": "/files/a"}, "units": [unit(name) for name in units],
+        "name": "a", "state": state, **own, "account": ACCOUNT, "files": {"root": "/files/a"}, "adapters_file": "/e/adapters/a.json",
+        "units": [unit(name) for name in units],
         "former_units": [unit(name) for name in former],
     }
 
@@ -27,10 +28,10 @@ def test_one_host() -> None:
     """The files that the controller copied go with the last unit."""
     (present,) = service_items.unit_states(service(units=("vllm-a",)))
     assert (present["unit"], present["state"], present["folders"], present["account"]) == (
-        "vllm-a.service", "present", ["/f/vllm-a", "/files/a"], "inferops-a",
+        "vllm-a.service", "present", ["/f/vllm-a", "/files/a", "/e/adapters/a.json"], "inferops-a",
     )
     (absent,) = service_items.unit_states(service("absent", former=("vllm-a",)))
-    assert (absent["unit"], absent["state"], absent["folders"]) == ("vllm-a.service", "absent", ["/f/vllm-a", "/files/a"])
+    assert (absent["unit"], absent["state"], absent["folders"]) == ("vllm-a.service", "absent", ["/f/vllm-a", "/files/a", "/e/adapters/a.json"])
 
 
 def test_the_unit_that_stands_for_a_service_comes_last() -> None:

@@ -68,6 +68,10 @@ NATIVE = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}
 ROPE = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
 
 
+# A build of the user, to whose release the plan adds no packages.
+WHEEL = f"https://wheels.example/vllm-0.32.0-cp38-abi3-manylinux_2_28_x86_64.whl#sha256={'0' * 64}"
+
+
 def small(version: str = "0.32.0", **vllm_args: Any) -> dict[str, Any]:
     """A service of a small model on one GPU."""
     return service(**SMALL, vllm_version=version, vllm_args={"max_model_len": 8192, **vllm_args})
@@ -114,13 +118,12 @@ EXAMPLES = [
         "accept it as plugin-names in plan_accept, with a reason",
         accepting(one(small(quantization="int4")), plugin_names="ours"),
     ),
-    example("plugin-names", one(small(quantization="bitsandbytes")), "quantization: fp8", one(small(quantization="fp8"))),
     example("plugin-names", one(small(load_format="safe")), "did you mean safetensors?", one(small(load_format="safetensors"))),
     example(
         "plugin-names",
-        one(small(load_format="gguf")),
+        one({**small(load_format="gguf"), "vllm_source": WHEEL}),
         "add vllm-gguf-plugin==<its version> to vllm_requirements",
-        one(small(load_format="gguf"), vllm_requirements=["vllm-gguf-plugin==0.0.5"]),
+        one({**small(load_format="gguf"), "vllm_source": WHEEL}, vllm_requirements=["vllm-gguf-plugin==0.0.5"]),
     ),
     example(
         "plugin-names",
