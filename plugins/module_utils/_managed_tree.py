@@ -122,7 +122,9 @@ def apply(folder: str, wanted: t.Mapping[str, File], difference: Difference) -> 
 
 
 def _make_folder(path: str) -> None:
-    os.close(_safe_paths.make_folder(path, os.geteuid(), os.getegid(), 0o755))
+    """Create a missing folder; one that exists keeps its mode."""
+    if _safe_paths.stat_folder(path) is None:
+        os.close(_safe_paths.make_folder(path, os.geteuid(), os.getegid(), 0o755))
 
 
 def _write(path: str, file: File) -> None:
