@@ -8,7 +8,7 @@ from pathlib import Path
 
 from typing import Any, Mapping
 
-from . import configuration, targets
+from . import configuration, objectives, targets
 
 _KINDS = {"rules": "*.yml", "dashboards": "*.json"}
 OBJECTIVES = "rules/inferops-objectives.yml"
@@ -18,8 +18,4 @@ def read(folder: Path, plans: Mapping[str, targets.Plan], monitor: str) -> dict[
     """Texts of the files by their paths. Raises OSError."""
     found = {f"{kind}/{path.name}": path.read_text(encoding="utf-8") for kind, pattern in _KINDS.items() for path in sorted((folder / kind).glob(pattern))}
     services: list[dict[str, Any]] = targets.services(targets.monitored(plans, monitor))
-    return {**found, OBJECTIVES: configuration.to_yaml(_rules(services))}
-
-
-def _rules(services: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"groups": []}
+    return {**found, OBJECTIVES: configuration.to_yaml(objectives.rules(services))}
