@@ -70,7 +70,8 @@ def _monitoring_rules(host: HostDraft, wanted: list[dict[str, Any]]) -> list[dic
     if source and settings.monitoring_host != host.name:
         ports = [(settings.monitoring_node_exporter_port, ""), (settings.monitoring_dcgm_exporter_port, "")]
         ports += [(draft.service.port or 0, str(draft.service.name)) for draft in host.services if is_open(draft)]
-        found += [_rule(port, [source], "metrics", *filter(None, [name])) for port, name in ports if port]
+        # As networks.sources writes it.
+        found += [_rule(port, [str(ipaddress.ip_network(source))], "metrics", *filter(None, [name])) for port, name in ports if port]
     if settings.monitoring_host == host.name and settings.monitoring_ui_sources and not settings.monitoring_files_dir:
         ports = [(settings.monitoring_prometheus_port, ""), (settings.monitoring_alertmanager_port, "")]
         found += [_rule(port, settings.monitoring_ui_sources, "monitoring") for port, _name in ports]
