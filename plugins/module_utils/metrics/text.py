@@ -30,9 +30,9 @@ def render(samples: t.Iterable[t.Sequence[t.Any]]) -> str:
         if found is not None and text and len(found) < MOST:
             found.setdefault(_labels(labels), text)
     lines = []
-    for name, (kind, help_text) in FAMILIES.items():
+    for name, family in FAMILIES.items():
         if series[name]:
-            lines += [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
+            lines += [f"# HELP {name} {family.help}", f"# TYPE {name} {family.kind}"]
             lines += [f"{name}{labels} {text}" for labels, text in series[name].items()]
     return "".join(f"{line}\n" for line in lines)
 

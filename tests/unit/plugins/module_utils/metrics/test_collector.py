@@ -25,7 +25,8 @@ UNIT: dict[str, Any] = {
 
 
 def values(samples: list[Any], name: str) -> dict[str, float]:
-    """The values of a metric by its labels."""
+    """The values of a metric by its labels, which are those that docs/monitoring.md has."""
+    assert all(" ".join(labels) == families.FAMILIES[found].labels for found, labels, _value in samples)
     return {" ".join(labels.values()): value for found, labels, value in samples if found == f"inferops_{name}"}
 
 

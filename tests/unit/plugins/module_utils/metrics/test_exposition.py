@@ -19,7 +19,7 @@ def test_labels_of_any_text() -> None:
     """Nothing in a name ends the label or the line."""
     rendered = text.render([(STATE, {"service": name, "unit": "u"}, 1) for name in HOSTILE])
     lines = rendered.splitlines()
-    assert lines[:2] == [f"# HELP {STATE} {families.FAMILIES[STATE][1]}", f"# TYPE {STATE} gauge"]
+    assert lines[:2] == [f"# HELP {STATE} {families.FAMILIES[STATE].help}", f"# TYPE {STATE} gauge"]
     assert all(re.fullmatch(STATE + r'\{service="(?:[^"\\]|\\\\|\\"|\\n)*",unit="u"\} 1', line) for line in lines[2:])
     assert len(lines) - 2 == len(HOSTILE)
     assert rendered.encode("utf-8") and max(map(len, lines)) < 400
@@ -49,6 +49,6 @@ def test_endless_series_are_bounded() -> None:
 
 def test_names_are_those_of_prometheus() -> None:
     """Counters, and only they, end in _total; but bytes in total are a gauge."""
-    for name, (kind, help_text) in families.FAMILIES.items():
-        assert re.fullmatch(r"inferops_[a-z_]+", name) and "\n" not in help_text and help_text.endswith(".")
-        assert (kind == families.COUNTER) == name.endswith("_total"), name
+    for name, family in families.FAMILIES.items():
+        assert re.fullmatch(r"inferops_[a-z_]+", name) and "\n" not in family.help and family.help.endswith(".")
+        assert (family.kind == families.COUNTER) == name.endswith("_total"), name
