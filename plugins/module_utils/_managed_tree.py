@@ -99,7 +99,8 @@ def validate(wanted: t.Mapping[str, File], commands: t.Iterable[t.Sequence[str]]
             words = [word.replace("{folder}", copy) for word in command]
             try:
                 done = subprocess.run(
-                    words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=_SECONDS, check=False,
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=_SECONDS,
+                    check=False,
                 )
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise Invalid(f"{command[0]}: {error}") from error

@@ -50,7 +50,8 @@ def of_unit(unit: t.Mapping[str, t.Any]) -> list[Sample]:
     if unit["role"] == "leader":
         nodes = 1 + len([worker for worker in unit["workers"] if worker != _ENGINE])
         connected = max(0, nodes - len(unit["missing_nodes"])) if runs else 0
-        found += [("inferops_service_nodes", {"service": unit["service"]}, nodes), ("inferops_service_nodes_connected", {"service": unit["service"]}, connected)]
+        whole = {"service": unit["service"]}
+        found += [("inferops_service_nodes", whole, nodes), ("inferops_service_nodes_connected", whole, connected)]
     found += [("inferops_service_node_missing", {"service": unit["service"], "node": node}, 1.0) for node in unit["missing_nodes"]]
     certificate = unit["certificate"]
     if certificate:

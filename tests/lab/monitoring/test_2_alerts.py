@@ -21,7 +21,8 @@ WITHIN = 10 + 10 + 5 + 120 + 10 + 20
 @pytest.fixture
 def bad_gpu(host: Host) -> Iterator[None]:
     """A GPU with uncorrectable errors, which no service uses."""
-    host.run_expect([0], "mkdir -p /run/lab && printf %%s %s > %s && chmod 644 %s", json.dumps({"3": {"recovery": "Reset", "ecc": 2, "pending": True}}), *[STATES] * 2)
+    states = {"3": {"recovery": "Reset", "ecc": 2, "pending": True}}
+    host.run_expect([0], "mkdir -p /run/lab && printf %%s %s > %s && chmod 644 %s", json.dumps(states), STATES, STATES)
     yield
     host.run("rm -f %s", STATES)
 

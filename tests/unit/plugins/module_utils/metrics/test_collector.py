@@ -34,7 +34,8 @@ def test_a_unit() -> None:
     samples = services.of_unit(UNIT)
     assert {name for name, _labels, _value in samples} <= set(families.FAMILIES)
     own = "a vllm-a.service"
-    assert values(samples, "service_state") == {f"{own} {state}": float(state == "serving") for state in ("failed", "degraded", "stopped", "starting", "serving")}
+    states = ("failed", "degraded", "stopped", "starting", "serving")
+    assert values(samples, "service_state") == {f"{own} {state}": float(state == "serving") for state in states}
     assert values(samples, "service_info") == {f"{own} vllm-1 m r": 1}
     assert values(samples, "service_generation") == {own: 3} and values(samples, "service_restarts_total") == {own: 2}
     assert values(samples, "service_probe_timestamp_seconds")[own] - values(samples, "service_since_timestamp_seconds")[own] == 300

@@ -101,7 +101,8 @@ def test_files_for_an_existing_prometheus() -> None:
 @pytest.mark.parametrize("found", [ALL, plans()], ids=["all kinds of targets", "no target"])
 def test_prometheus_accepts_it(tmp_path: Path, found: dict[str, Any]) -> None:
     """With the rules of the role and of objectives, from any directory."""
-    files = {**filters.monitoring_files(found, "mon1", SETTINGS), **shipped.read(ROLE, found, "mon1"), "alertmanager.yml": filters.monitoring_alertmanager(["http://x/y"])}
+    files = {**filters.monitoring_files(found, "mon1", SETTINGS), **shipped.read(ROLE, found, "mon1")}
+    files["alertmanager.yml"] = filters.monitoring_alertmanager(["http://x/y"])
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")

@@ -26,8 +26,8 @@ def monitoring(made: Plan) -> dict[str, Any]:
 
 def opened(made: Plan) -> list[tuple[int, str, str]]:
     """Port, source and comment of each rule for monitoring."""
-    rules = made.hosts["gpu1"]["firewall"]["rules"]
-    return [(rule["port"], source, rule["comment"]) for rule in rules for source in rule["sources"] if "metrics" in rule["comment"] or "monitor" in rule["comment"]]
+    rules = [rule for rule in made.hosts["gpu1"]["firewall"]["rules"] if "metrics" in rule["comment"] or "monitor" in rule["comment"]]
+    return [(rule["port"], source, rule["comment"]) for rule in rules for source in rule["sources"]]
 
 
 def test_without_monitoring(plan: Plans) -> None:
@@ -99,7 +99,8 @@ def test_a_source_that_is_allowed_already(plan: Plans) -> None:
 
 
 def test_settings_of_the_collector(plan: Plans) -> None:
-    collector = monitoring(plan(service(api_key="k"), facts=KNOWN, weights_dir="/srv/w", plan_accept={"open-port": "x", "key-scope": "x"}, **ELSEWHERE))["collector"]
+    accepted = {"open-port": "x", "key-scope": "x"}
+    collector = monitoring(plan(service(api_key="k"), facts=KNOWN, weights_dir="/srv/w", plan_accept=accepted, **ELSEWHERE))["collector"]
     assert collector["weights_dir"] == "/srv/w" and collector["state_dir"] == "/var/lib/inferops"
     # Accepted advisories apply all the same.
     assert "key-scope" in [advisory["name"] for advisory in collector["advisories"]["qwen"]["advisories"]]
