@@ -51,10 +51,6 @@ grafana:
   description: Whether the host has a configuration of Grafana.
   returned: success
   type: bool
-python_apt:
-  description: Whether Ansible's module for apt can run in check mode.
-  returned: success
-  type: bool
 """
 
 import os
@@ -76,7 +72,7 @@ def main() -> None:
     module.exit_json(
         changed=False, installed=_package_changes.installed(packages),
         modified=[*_package_changes.changed_files(packages), *_package_changes.changed_units(units)],
-        grafana=os.path.isdir("/etc/grafana"), python_apt=bool(_package_changes.installed(["python3-apt"])),
+        grafana=os.path.isdir("/etc/grafana"),
     )
 
 

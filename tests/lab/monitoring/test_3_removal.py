@@ -65,5 +65,7 @@ def test_removal(play: Callable[..., Play], monitor: Host, host: Host) -> None:
         assert not machine.run("dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\\n' 'prometheus*' | grep ^ii").stdout
     assert "9100" not in host.check_output("ufw status")
     assert Unit(host, "vllm-small.service").show("ActiveState") == "active"
+    bare = play("--check")
+    assert bare.status == 0 and bare.recap["lab-mon"]["changed"] >= 3, bare.output
     again = play(variables=gone)
     assert again.status == 0 and not any(counts["changed"] for counts in again.recap.values()), again.output
