@@ -12,7 +12,7 @@ from ..errors import HIDDEN, InvalidValue, PlanError, did_you_mean, is_secret_na
 from ..models import tasks
 from ..versions import Version
 from ..vllm import engines, environments
-from . import secrets, service_files
+from . import objectives, secrets, service_files
 from .definitions import ABSENT, PRESENT
 from .distributed import Distributed, read as read_distributed
 from .settings import requirements, sources
@@ -56,6 +56,7 @@ class Service:
     tls_server_name: str | None = None
     files: tuple[service_files.ServiceFile, ...] = ()
     extra_repositories: dict[str, str] = field(default_factory=dict)
+    objectives: dict[str, float] = field(default_factory=dict)
 
     @property
     def served_model_name(self) -> str | None:
@@ -122,6 +123,7 @@ _READERS: dict[str, values.Reader] = {
     "tls_server_name": values.host_name,
     "files": service_files.read,
     "extra_repositories": _extra_repositories,
+    "objectives": objectives.read,
 }
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", *SECRETS)
