@@ -63,6 +63,7 @@ docs: setup-test ## write the generated tables: variables, the plan's document, 
 	@.venv/bin/python tests/tools/role_docs.py
 	@.venv/bin/python tests/tools/plan_docs.py
 	@.venv/bin/python tests/tools/model_docs.py
+	@.venv/bin/python tests/tools/metrics_docs.py
 
 release: setup-test ## set the version from the changelog fragments and write the changelog
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" python scripts/release.py

@@ -10,7 +10,7 @@ source "$(dirname "$0")/env.sh"
 
 # By what they take, the longest first. A scenario that is new comes before all of them, until it is named here.
 suites=(
-  "molecule multi_node" "molecule default" "molecule two_node" "molecule weights_share" "molecule model_service" sanity "molecule host_tuning"
+  "molecule multi_node" "molecule default" "molecule two_node" "molecule weights_share" "molecule model_service" "molecule monitoring" sanity "molecule host_tuning"
   "molecule tasks" "molecule weights" unit "molecule cuda" "molecule vllm" "molecule host" awx lint "molecule kernel" "molecule firewall" "molecule verify"
   "molecule weights_mirror" "molecule plan"
 )

@@ -19,4 +19,5 @@ check changelog antsibull-changelog lint
 check "tables in the roles' READMEs" python tests/tools/role_docs.py --check
 check "what the plan holds" python tests/tools/plan_docs.py --check
 check "table of models" python tests/tools/model_docs.py --check
+check "table of metrics" python tests/tools/metrics_docs.py --check
 finish

@@ -122,11 +122,12 @@ class ActionModule(ActionBase):
                 errors=(*host.errors, *renamed.errors(name, raw), *errors, *self._missing_files(name, raw, defaults, templar, looked)),
                 warnings=(*groups.warnings(name, raw), *names.warnings(name, raw)),
             )
-            mirror = host.variables.get("weights_mirror_host")
-            if isinstance(mirror, str) and mirror in hostvars and not host.variables.get("weights_mirror_address"):
-                other = hostvars.raw_get(mirror)
-                address = _text_of("ansible_host", other, {}, self._templar_of(other, defaults, hostvars)) or mirror
-                host = replace(host, variables={**host.variables, "weights_mirror_address": address})
+            for role in ("weights_mirror", "monitoring"):
+                named = host.variables.get(f"{role}_host")
+                if isinstance(named, str) and named in hostvars and not host.variables.get(f"{role}_address"):
+                    other = hostvars.raw_get(named)
+                    address = _text_of("ansible_host", other, {}, self._templar_of(other, defaults, hostvars)) or named
+                    host = replace(host, variables={**host.variables, f"{role}_address": address})
             yield host
 
     def _missing_files(

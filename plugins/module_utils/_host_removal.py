@@ -35,13 +35,21 @@ _STATE = {
     "firewall": ("before-first-change", "before-first-change.partial", "former", "former.partial", "returned", "return.sh", "lock"),
 }
 _DIGEST = re.compile(r"[0-9a-f]{16,64}\s*")
-_TEMPORARY = ("/run/inferops", "/run/inferops-supervisor", "/run/inferops-span", "/run/inferops-share", "/dev/shm/inferops-*")
+UNITS = _host.UNIT_DIRECTORY
+# Programs of Debian's packages that get their arguments from this collection (roles/monitoring).
+_PROGRAMS = ("prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter")
+_TEMPORARY = ("/run/inferops", "/run/inferops-metrics", "/run/inferops-supervisor", "/run/inferops-span", "/run/inferops-share", "/dev/shm/inferops-*")
 _SYSTEM = (
     "/etc/apt/sources.list.d/inferops-cuda.sources", "/etc/apt/keyrings/inferops-cuda.asc", "/etc/apt/keyrings/inferops-cuda.gpg",
     "/etc/apt/apt.conf.d/90inferops-proxy", "/etc/apt/apt.conf.d/90inferops-mirror-proxy",
     # These have the proxy's password.
     "/etc/apt/auth.conf.d/90inferops-proxy.conf", "/etc/apt/auth.conf.d/90inferops-mirror-proxy.conf", "/etc/inferops-mirror-proxy.env",
     "/etc/inferops-mirror.toml",
+    # Of monitoring: with the webhooks' URLs and the services' keys.
+    "/etc/prometheus/inferops", "/etc/prometheus/inferops-packages", "/var/lib/prometheus/node-exporter/inferops.prom",
+    "/etc/grafana/provisioning/datasources/inferops.yml", "/etc/grafana/provisioning/dashboards/inferops.yml",
+    "/etc/apt/sources.list.d/inferops-grafana.sources", "/etc/apt/keyrings/inferops-grafana.asc",
+    *(f"{_host.UNIT_DIRECTORY}/{program}.service.d/inferops.conf" for program in _PROGRAMS),
 )
 # Folders with a service's files from the controller, named by a digest of their contents.
 _CONTENTS = re.compile(r"[0-9a-f]{16}")
@@ -102,6 +110,12 @@ def files(places: Places) -> list[str]:
     return [path for path in [*known, *_state(places), *ray, *temporary, *mirror] if _safe_paths.exists(path)]
 
 
+def programs_of(paths: t.Iterable[str]) -> list[str]:
+    """Return the units of packages whose drop-ins are among these paths: they have to start again, with their packages' arguments."""
+    drop_ins = {f"{_host.UNIT_DIRECTORY}/{program}.service.d/inferops.conf": f"{program}.service" for program in _PROGRAMS}
+    return [drop_ins[path] for path in paths if path in drop_ins]
+
+
 def _state(places: Places) -> list[str]:
     """The managed files in the state directory, without unmanaged files in folders of the same names."""
     found = [
@@ -137,7 +151,7 @@ def _text_files(places: Places) -> list[str]:
         if _host.read_text(path).startswith(_host.UNIT_MARK)
     ]
     kernel = [path for path in _kernel.FILES if _host.read_text(path).startswith(_host.UNIT_MARK)]
-    own = [os.path.join(places.config_dir, name) for name in ("weights.env", "netrc")]
+    own = [os.path.join(places.config_dir, name) for name in ("weights.env", "netrc", "metrics.json")]
     own += [path for path in sorted(glob.glob(os.path.join(config, "tokens", "*"))) if _DIGEST.fullmatch(_safe_paths.read_text(path))]
     own += [path for path in sorted(glob.glob(os.path.join(config, "adapters", "*.json"))) if _adapters.read(path) is not None]
     brought = [path for path in sorted(glob.glob(os.path.join(config, "files", "*", "*"))) if _CONTENTS.fullmatch(os.path.basename(path))]

@@ -165,6 +165,7 @@ class Removal:
         files = _host_removal.files(places)
         for path in files:
             self.do(path, _safe_paths.remove, path)
+        self.programs(_host_removal.programs_of(files))
         if _host_removal.linked_certificates() and not self.check_mode:
             # Without --fresh the links to removed certificates stay, unless another certificate has changed as well.
             run("update-ca-certificates", "--fresh")
@@ -173,6 +174,15 @@ class Removal:
         for name in _host_removal.accounts(places):
             self.do(f"account {name}", _host_removal.remove_account, name)
         self.left += [f"group {name}: others may use it too" for name in _host_removal.group_left(places)]
+
+    def programs(self, units: t.Sequence[str]) -> None:
+        """Restart programs of packages that have lost this collection's arguments. One that does not start with its own is an error of its package's files."""
+        if not units or self.check_mode:
+            return
+        _host_removal.remove_empty(f"{_host_removal.UNITS}/{unit}.d" for unit in units)
+        _systemd.systemctl("daemon-reload")
+        for unit in units:
+            _systemd.systemctl("try-restart", unit)
 
     def empty_folders(self) -> list[str]:
         """Remove the folders that are empty now, and return what is left in others, except weights, which are reported separately."""

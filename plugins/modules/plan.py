@@ -610,6 +610,27 @@ hosts:
             network_bytes_per_token:
               description: Bytes that the nodes send over the network for each token; null if unknown.
               type: int
+    monitoring:
+      description: Monitoring of the host; null without C(monitoring_host) and C(monitoring_address).
+      type: dict
+      contains:
+        host:
+          description: Host of the inventory that runs Prometheus; empty if that is none of the inventory.
+          type: str
+        source:
+          description: IP address from which Prometheus scrapes the host; empty if unknown.
+          type: str
+        targets:
+          description: "What Prometheus scrapes on the host: job, address, scheme, server_name, has_api_key, labels."
+          type: list
+          elements: dict
+        services:
+          description: Labels and objectives of each service with an API on the host.
+          type: list
+          elements: dict
+        collector:
+          description: "Settings of the collector: directories, and advisories by service."
+          type: dict
     defined_in:
       description: Variables that define the services.
       type: list

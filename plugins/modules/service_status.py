@@ -110,6 +110,9 @@ status:
         missing_nodes:
           description: Nodes that a supervisor waits for.
           type: list
+        answered:
+          description: When the engine last answered a probe of the supervisor, or showed by its counters that it works.
+          type: str
         memory_bytes:
           description: Memory of the unit's processes.
           type: int

@@ -16,13 +16,18 @@ _PROCESS_FIELDS = ("gpu_uuid", "pid", "used_memory")
 
 def read() -> dict[str, t.Any]:
     """Return C(gpus), C(processes) on them and C(error): why nvidia-smi failed. Without nvidia-smi there are none, and no error."""
-    said, error = _nvidia.ask("--query-gpu=" + ",".join(_FIELDS), "--format=csv,noheader,nounits")
-    if error == "nvidia-smi is not installed" or "No devices were found" in said + error:
-        return {"gpus": [], "processes": [], "error": ""}
-    gpus = parse(said)
+    gpus, error = read_gpus()
     # Not all drivers list the processes, for example in a virtual machine: then there are none to show.
     listed = _nvidia.ask("--query-compute-apps=" + ",".join(_PROCESS_FIELDS), "--format=csv,noheader,nounits")[0] if gpus else ""
     return {"gpus": gpus, "processes": parse_processes(listed, {gpu["uuid"]: gpu["index"] for gpu in gpus}), "error": texts.one_line(error)}
+
+
+def read_gpus() -> tuple[list[dict[str, t.Any]], str]:
+    """Return the GPUs with memory, temperature and load, and why nvidia-smi failed. Without nvidia-smi there are none, and no error."""
+    said, error = _nvidia.ask("--query-gpu=" + ",".join(_FIELDS), "--format=csv,noheader,nounits")
+    if error == "nvidia-smi is not installed" or "No devices were found" in said + error:
+        return [], ""
+    return parse(said), error
 
 
 def parse(text: str) -> list[dict[str, t.Any]]:

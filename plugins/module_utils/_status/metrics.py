@@ -91,7 +91,7 @@ def _engine(url: str, between: float) -> dict[str, t.Any]:
         # The connection does not leave this host, and no certificate is valid for its loopback address.
         api = _openai_api.Api(url, "", SECONDS, _openai_api.Trust(verify=False))
         first = _reading(api)
-        if first.generated is None and first.prompt is None:
+        if between <= 0 or (first.generated is None and first.prompt is None):
             return {**combine(first, first), "error": ""}
         threading.Event().wait(between)
         return {**combine(first, _reading(api)), "error": ""}

@@ -51,15 +51,18 @@ def read(weights_dir: str, releases_dir: str, cache_dir: str, state_dir: str) ->
     })
 
 
-def read_units(weights_dir: str, state_dir: str) -> list[dict[str, t.Any]]:
-    """Return the managed units of services. Raises OSError when systemd does not answer."""
+def read_units(weights_dir: str, state_dir: str, between: float = metrics.BETWEEN) -> list[dict[str, t.Any]]:
+    """Return the managed units of services. Raises OSError when systemd does not answer.
+
+    :param between: seconds between the two readings of an engine's metrics; 0 for one reading, without tokens per second
+    """
     services = _host.read_services()
     states = manager.read([service["unit"] for service in services])
     about = {
         service["unit"]: unit_files.about(service["unit"], _host.read_text(os.path.join(_host.UNIT_DIRECTORY, service["unit"]))) for service in services
     }
     # A unit that is starting has an engine that may answer already; the port of a stopped one may be somebody else's.
-    answers = metrics.read({unit: one.engine for unit, one in about.items() if one.engine and states[unit].active == "active"})
+    answers = metrics.read({unit: one.engine for unit, one in about.items() if one.engine and states[unit].active == "active"}, between)
     return [_unit(service, about[service["unit"]], states[service["unit"]], answers.get(service["unit"]), weights_dir, state_dir) for service in services]
 
 
@@ -80,7 +83,7 @@ def _unit(
         "unit": unit, "service": service["service"], "role": about.role, "node": about.node, "leader": about.leader, "workers": list(about.workers),
         "active": state.active, "sub": state.sub, "result": state.result, "enabled": state.enabled, "since": state.since,
         "status": state.status or record.text, "main_pid": state.main_pid, "restarts": state.restarts, "failed_starts": record.failed,
-        "missing_nodes": list(record.missing), "memory_bytes": state.memory_bytes, "last_failure": failure, "last_failure_error": failure_error,
+        "missing_nodes": list(record.missing), "answered": record.answered, "memory_bytes": state.memory_bytes, "last_failure": failure, "last_failure_error": failure_error,
         "listens": about.host, "port": about.port, "scheme": about.engine.partition(":")[0] if about.engine else "",
         "command_digest": about.digest, "model": about.model, "task": about.task, "release": about.release, "weights": about.weights,
         "revision": unit_files.revision_of(about.weights, weights_dir), "gpus": service["gpus"], "engine": engine,

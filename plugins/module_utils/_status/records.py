@@ -31,11 +31,12 @@ _FIRST = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: (.*)")
 @dataclasses.dataclass(frozen=True)
 class Record:
     """C(failed) is how many starts have failed since the service last served, C(text) the supervisor's last status line, C(missing) the nodes that it
-    waits for."""
+    waits for, and C(answered) when the engine last answered a probe (UTC, ISO 8601; empty if it has not)."""
 
     failed: int = 0
     text: str = ""
     missing: tuple[str, ...] = ()
+    answered: str = ""
 
 
 def supervisor(unit: str, directory: str = SUPERVISOR_DIRECTORY) -> Record:
@@ -48,7 +49,7 @@ def supervisor(unit: str, directory: str = SUPERVISOR_DIRECTORY) -> Record:
         return Record()
     missing = found.get("missing")
     names = [texts.one_line(name, 80) for name in itertools.islice(missing, 100)] if isinstance(missing, dict) else []
-    return Record(texts.whole(found.get("failed")) or 0, texts.one_line(found.get("text")), tuple(names))
+    return Record(texts.whole(found.get("failed")) or 0, texts.one_line(found.get("text")), tuple(names), _moment(found.get("answered")))
 
 
 def last_failure(folder: str) -> dict[str, t.Any] | None:
@@ -75,6 +76,14 @@ def last_failure(folder: str) -> dict[str, t.Any] | None:
     except OSError:
         first = None
     return {"at": time, "reason": texts.one_line(first[1]) if first else "", "path": path}
+
+
+def _moment(seconds: t.Any) -> str:
+    """Return a time in seconds since 1970 as a date."""
+    try:
+        return datetime.datetime.fromtimestamp(texts.whole(seconds) or 0, datetime.timezone.utc).isoformat(timespec="seconds") if seconds else ""
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _time(stamp: str) -> str:

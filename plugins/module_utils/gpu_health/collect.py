@@ -31,6 +31,22 @@ def read(
     :param services: units of model services, as the fact C(services) has them
     :param packages: the fact C(driver_packages)
     """
+    return examine(gpu_error, services, packages, nvswitches).findings
+
+
+class Examination(t.NamedTuple):
+    """C(gpus) are from C(nvidia_report.parse), C(events) from C(kernel_log.read), C(error) is why nvidia-smi failed."""
+
+    gpus: list[dict[str, t.Any]]
+    events: list[dict[str, t.Any]]
+    findings: list[verdict.Finding]
+    error: str
+
+
+def examine(
+    gpu_error: str, services: t.Sequence[t.Mapping[str, t.Any]], packages: t.Mapping[str, t.Mapping[str, t.Any]], nvswitches: int,
+) -> Examination:
+    """Return the findings with what they are about; the parameters are those of C(read)."""
     found: list[verdict.Finding] = []
     gpus: list[dict[str, t.Any]] = []
     error = gpu_error
@@ -50,4 +66,4 @@ def read(
     found += verdict.of_driver(_gpu_driver.loaded_module(), driver.library_version(), driver.reboot_reason(), driver.upgradable(packages))
     found += verdict.of_processes(processes.others(gpus, services), gpus)
     found += verdict.of_unread(unread)
-    return found
+    return Examination(gpus, events, found, error)

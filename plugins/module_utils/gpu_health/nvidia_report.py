@@ -31,10 +31,11 @@ _LINK = re.compile(r"\s+Link (\d+): (\S.*)")
 
 def parse(text: str) -> list[dict[str, t.Any]]:
     """Parse C(nvidia-smi -q -x): the GPUs in the order of their indexes. Raises ValueError for other text."""
-    return [_gpu(index, gpu) for index, gpu in enumerate(read_log(text).findall("gpu"))]
+    log = read_log(text)
+    return [_gpu(index, gpu, log) for index, gpu in enumerate(log.findall("gpu"))]
 
 
-def _gpu(index: int, gpu: ElementTree.Element) -> dict[str, t.Any]:
+def _gpu(index: int, gpu: ElementTree.Element, log: ElementTree.Element) -> dict[str, t.Any]:
     return {
         "index": index,
         "uuid": _text(gpu, "uuid"),
@@ -47,6 +48,9 @@ def _gpu(index: int, gpu: ElementTree.Element) -> dict[str, t.Any]:
         "state": _text(gpu, "performance_state") or _text(gpu, "pstate"),
         "persistence": _text(gpu, "persistence_mode"),
         "mig": _text(gpu, "mig_mode/current_mig") == "Enabled",
+        "driver": (log.findtext("driver_version") or "").strip(),
+        # In watts.
+        "power": {"draw": _power(gpu, "draw"), "limit": _power(gpu, "limit")},
         "slices": [uuid for uuid in (_text(one, "uuid") for one in gpu.findall("mig_devices/mig_device")) if uuid],
         "ecc": _ecc(gpu),
         "clocks": _clocks(gpu),
@@ -74,6 +78,7 @@ def _ecc(gpu: ElementTree.Element) -> dict[str, t.Any]:
     """
     return {
         **{which: _uncorrectable(gpu.find(f"ecc_errors/{which}")) for which in ("volatile", "aggregate")},
+        "corrected": _corrected(gpu.find("ecc_errors/volatile")),
         "sram_threshold": _yes(gpu, "ecc_errors/aggregate/sram_threshold_exceeded"),
         "pending": _yes(gpu, "remapped_rows/remapped_row_pending"),
         "failure": _either(_yes(gpu, "remapped_rows/remapped_row_failure"), _yes(gpu, "ecc_errors/unrepairable_memory")),
@@ -89,6 +94,29 @@ def _uncorrectable(errors: ElementTree.Element | None) -> int | None:
     texts = [(item.text or "").strip() for item in errors if "uncorrectable" in item.tag] or [(errors.findtext("double_bit/total") or "").strip()]
     known = [int(text) for text in texts if text.isdigit()]
     return sum(known) if known else None
+
+
+def _corrected(errors: ElementTree.Element | None) -> int | None:
+    """Corrected errors since the driver was loaded; drivers before 450 have their sum in C(single_bit)."""
+    if errors is None:
+        return None
+    # "uncorrectable" contains "correctable".
+    texts = [(item.text or "").strip() for item in errors if item.tag.endswith("correctable") and "uncorrectable" not in item.tag]
+    known = [int(text) for text in texts or [(errors.findtext("single_bit/total") or "").strip()] if text.isdigit()]
+    return sum(known) if known else None
+
+
+# Elements with the power in watts, the newest driver's first (nvsmi_device_v11.dtd to v13.dtd).
+_POWER = {
+    "draw": ("gpu_power_readings/average_power_draw", "gpu_power_readings/power_draw", "gpu_power_readings/instant_power_draw", "power_readings/power_draw"),
+    "limit": ("gpu_power_readings/current_power_limit", "power_readings/enforced_power_limit", "power_readings/power_limit"),
+}
+
+
+def _power(gpu: ElementTree.Element, which: str) -> float | None:
+    """The number in "70.55 W"."""
+    matches = (re.match(r"(\d+(?:\.\d+)?) W", _text(gpu, path)) for path in _POWER[which])
+    return next((float(match[1]) for match in matches if match), None)
 
 
 def _clocks(gpu: ElementTree.Element) -> list[str]:

@@ -270,6 +270,8 @@ class Supervisor:
             raise Ended(f"{self.what} is dead: {one_line(event.text)}", hangs=True)
         if event.kind in ("ready", "warning"):
             self.is_ready = self.is_ready or event.kind == "ready"
+            if event.kind == "ready" and self.options.engine:
+                self.state.note_answer()
             self.warning, self.warning_detail, self.load = one_line(event.text), event.detail, event.load
 
     @property

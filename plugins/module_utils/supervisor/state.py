@@ -15,6 +15,7 @@ import os
 import shutil
 import socket
 import stat
+import time
 import typing as t
 
 from .. import _reading, _writing
@@ -124,6 +125,10 @@ class State:
             self._save(served=True, missing={}, failed=0, failure="")
             self._serves = notify("READY=1")
         self.report(text, shown)
+
+    def note_answer(self) -> None:
+        """Save when the engine last answered a probe, or showed by its counters that it works, in seconds since 1970."""
+        self._save(answered=int(time.time()))
 
     def forget_failed(self) -> None:
         """Count no earlier failure: the next start does not back off. The log of the first failure stays until the service serves."""

@@ -4,13 +4,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Sequence
 
-SERVING = "serving"
-STARTING = "starting"
-DEGRADED = "degraded"
-FAILED = "failed"
-STOPPED = "stopped"
+from ansible_collections.inferops.gpu.plugins.module_utils._status.states import DEGRADED, FAILED, SERVING, STARTING, STOPPED, unit_state
+
 # It serves its previous configuration, since model_service_restart is false.
 HOLD = "hold"
 NOT_DEPLOYED = "not deployed"
@@ -19,23 +16,7 @@ UNKNOWN = "unknown"
 # The order of the table: what needs attention comes first.
 ORDER = (FAILED, DEGRADED, UNKNOWN, STOPPED, NOT_DEPLOYED, STARTING, HOLD, SERVING)
 
-# Starts in a row that have failed, from which on a service counts as failed although the supervisor tries again.
-_FAILED_STARTS = 2
-
-
-def unit_state(unit: Mapping[str, Any]) -> str:
-    """The state of one unit (docs/supervision.md has the supervisor's status lines)."""
-    active, status = str(unit["active"]), str(unit["status"])
-    if active == "failed":
-        return FAILED
-    if active in ("inactive", "deactivating"):
-        return STOPPED
-    if active == "active":
-        warned = status.startswith(("serving:", "degraded"))
-        return DEGRADED if warned or (unit["engine"] or {}).get("error") else SERVING
-    if status.startswith("degraded"):
-        return DEGRADED
-    return FAILED if unit["failed_starts"] >= _FAILED_STARTS else STARTING
+__all__ = ["DEGRADED", "FAILED", "HOLD", "NOT_DEPLOYED", "ORDER", "SERVING", "STARTING", "STOPPED", "UNKNOWN", "combined", "unit_state"]
 
 
 def combined(found: Sequence[str]) -> str:

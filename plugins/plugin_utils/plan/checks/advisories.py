@@ -6,15 +6,10 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping, Union
 
-from ..artifacts.releases import ray_of
 from ..errors import PlanError, PlanWarning, shown
-from ..host.firewall import is_open
-from ..inputs.distributed import RAY
+from ..host.advisories import facts_of
 from ..inputs.settings import networks
 from ..placement.draft import HostDraft, ServiceDraft
-from ..versions import parse
-from ..vllm import arguments as args
-from ..vllm.engines import VLLM
 from .base import check
 
 Finding = Union[PlanError, PlanWarning]
@@ -26,7 +21,7 @@ def no_advisory_applies(host: HostDraft) -> Iterator[Finding]:
     advisories = host.tables.advisories
     reported: set[str] = set()
     for draft in host.services:
-        facts = {**advisories.defaults, **_facts(draft)}
+        facts = {**advisories.defaults, **facts_of(draft)}
         for advisory in advisories.all:
             if not advisory.applies(facts) or advisory.name in reported:
                 continue
@@ -38,22 +33,6 @@ def no_advisory_applies(host: HostDraft) -> Iterator[Finding]:
             else:
                 text = f"{advisory.why}; {advisory.fix}".replace("{reach}", _reach(host))
                 yield PlanWarning(host.name, "" if advisory.once else draft.label, text, advisory.name)
-
-
-def _facts(draft: ServiceDraft) -> dict[str, Any]:
-    """What is known of a service, by the names that advisories use."""
-    facts: dict[str, Any] = {f"arguments.{key}": value for key, value in draft.arguments.items()}
-    for key in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
-        # As a number, even where the user wrote it as text.
-        facts[f"arguments.{key}"] = args.size(draft.arguments, key)
-    if draft.is_distributed and draft.service.distributed is not None and draft.service.distributed.backend == RAY:
-        facts["ray"] = parse(ray_of(draft.release.requirements))
-        # The roles create a token.
-        facts["ray.token"] = True
-    facts["vllm"] = draft.version if draft.engine == VLLM else None
-    facts["service.api_key"] = draft.service.has_api_key
-    facts["service.open"] = is_open(draft)
-    return facts
 
 
 def _reach(host: HostDraft) -> str:

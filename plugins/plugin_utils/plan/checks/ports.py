@@ -44,6 +44,11 @@ def _ports(host: HostDraft) -> Iterator[_Port]:
             yield _Port(draft, "disaggregation.port", number, draft.environment.get(HOST, ""), tuple(unit_names(draft)))
 
 
+def ports_of(host: HostDraft) -> tuple[_Port, ...]:
+    """All ports of a host's services, for checks of other programs' ports."""
+    return tuple(_ports(host))
+
+
 @check(every_engine=True)
 def ports_are_unique(host: HostDraft) -> Iterator[PlanError]:
     """No two services of a host have the same port."""

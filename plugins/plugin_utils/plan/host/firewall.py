@@ -13,6 +13,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils import _green
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.rules import Unreadable
 from ansible_collections.inferops.gpu.plugins.module_utils._firewall.state import State
 
+from ..inputs.settings.monitoring import PRESENT
 from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.green import planned
 
@@ -38,6 +39,7 @@ def firewall_of(host: HostDraft) -> dict[str, Any]:
             wanted = [source for source in opened.sources if (opened.port, opened.protocol, source) not in taken]
             rules += [{**_rule(opened.port, wanted, "other"), "protocol": opened.protocol}] if wanted else []
             taken |= {(opened.port, opened.protocol, source) for source in wanted}
+        rules += _monitoring_rules(host, rules)
         rules += _kept(host, rules)
     state = host.facts.firewall.state if host.facts is not None else {}
     return {
@@ -56,6 +58,33 @@ def _green_rules(host: HostDraft) -> list[dict[str, Any]]:
     update has to change the firewall."""
     greens = [(planned(host, draft), draft.service.name) for draft in host.services if is_open(draft)]
     return [_rule(green.port, host.settings.firewall_api_sources, "green", name) for green, name in greens if green is not None]
+
+
+def _monitoring_rules(host: HostDraft, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rules for the host that scrapes: exporters, and metrics of services. And on that host for users of Prometheus and Alertmanager."""
+    settings = host.settings
+    found: list[dict[str, Any]] = []
+    if settings.monitoring_state != PRESENT:
+        return found
+    source = monitoring_source(host)
+    if source and settings.monitoring_host != host.name:
+        ports = [(settings.monitoring_node_exporter_port, ""), (settings.monitoring_dcgm_exporter_port, "")]
+        ports += [(draft.service.port or 0, str(draft.service.name)) for draft in host.services if is_open(draft)]
+        # As networks.sources writes it.
+        found += [_rule(port, [str(ipaddress.ip_network(source))], "metrics", *filter(None, [name])) for port, name in ports if port]
+    if settings.monitoring_host == host.name and settings.monitoring_ui_sources and not settings.monitoring_files_dir:
+        ports = [(settings.monitoring_prometheus_port, ""), (settings.monitoring_alertmanager_port, "")]
+        found += [_rule(port, settings.monitoring_ui_sources, "monitoring") for port, _name in ports]
+    # A source that is already allowed keeps the comment of its rule.
+    taken = {(rule["port"], rule["protocol"], source) for rule in wanted for source in rule["sources"]}
+    left = [{**rule, "sources": [source for source in rule["sources"] if (rule["port"], rule["protocol"], source) not in taken]} for rule in found]
+    return [rule for rule in left if rule["sources"]]
+
+
+def monitoring_source(host: HostDraft) -> str:
+    """The IP address from which Prometheus scrapes a host; empty where that is not known, which is an error (checks/monitoring.py)."""
+    address = host.settings.monitoring_address.strip("[]")
+    return str(ipaddress.ip_address(address)) if is_address(address) else ""
 
 
 def service_comments(rules: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

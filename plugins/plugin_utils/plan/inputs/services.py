@@ -12,7 +12,7 @@ from ..errors import HIDDEN, InvalidValue, PlanError, did_you_mean, is_secret_na
 from ..models import tasks
 from ..versions import Version
 from ..vllm import engines, environments
-from . import gguf, lora_adapters, secrets, service_files
+from . import gguf, lora_adapters, objectives, secrets, service_files
 from .definitions import ABSENT, PRESENT
 from .disaggregation import Disaggregation, read as read_disaggregation
 from .distributed import Distributed, read as read_distributed
@@ -61,6 +61,7 @@ class Service:
     extra_repositories: dict[str, str] = field(default_factory=dict)
     adapters: tuple[lora_adapters.Adapter, ...] | None = None
     gguf_file: str | None = None
+    objectives: dict[str, float] = field(default_factory=dict)
 
     @property
     def served_model_name(self) -> str | None:
@@ -129,6 +130,7 @@ _READERS: dict[str, values.Reader] = {
     "extra_repositories": _extra_repositories,
     "adapters": lora_adapters.read,
     "gguf_file": gguf.read,
+    "objectives": objectives.read,
 }
 SECRETS = ("api_key", "secret_environment")
 KEYS: tuple[str, ...] = (*_READERS, "environment", "distributed", "disaggregation", *SECRETS)

@@ -17,6 +17,7 @@ from ..artifacts.weights import Weights
 from ..host import directories, tls
 from ..host.firewall import firewall_of
 from ..host.kernel import kernel_of
+from ..host.monitoring import monitoring_of
 from ..host.packages import packages_of
 from ..inputs import service_files
 from ..inputs.addresses import bracketed
@@ -72,6 +73,7 @@ def host_document(host: HostDraft, defined_in: list[str], replicas: Mapping[str,
         weights=[weights[name] for name in dict.fromkeys(one.name for one in needed)],
         weights_share_peers=_share_peers(host),
         services=[_present(host, draft, replicas) for draft in host.services] + [_absent(host, service) for service in host.absent],
+        monitoring=_typed(types.Monitoring, monitoring_of(host)),
         defined_in=defined_in,
     )
     return asdict(plan)

@@ -294,6 +294,17 @@ class Service(RemovedService):
 
 
 @dataclass(frozen=True)
+class Monitoring:
+    """The monitoring of a host."""
+
+    host: str = doc("Host of the inventory that runs Prometheus; empty if that is none of the inventory.")
+    source: str = doc("IP address from which Prometheus scrapes the host; empty if unknown.")
+    targets: list[dict[str, Any]] = doc("What Prometheus scrapes on the host: job, address, scheme, server_name, has_api_key, labels.")
+    services: list[dict[str, Any]] = doc("Labels and objectives of each service with an API on the host.")
+    collector: dict[str, Any] = doc("Settings of the collector: directories, and advisories by service.")
+
+
+@dataclass(frozen=True)
 class HostPlan:
     """The plan of one host: the fact C(plan_host)."""
 
@@ -309,4 +320,5 @@ class HostPlan:
     weights: list[Weights] = doc("Weights that the services read, without duplicates.")
     weights_share_peers: list[str] = doc("Addresses of the hosts that copy weights from this one.")
     services: list[Service] = doc("Services; those with C(state=absent) come last and have fewer keys.")
+    monitoring: Optional[Monitoring] = doc("Monitoring of the host; null without C(monitoring_host) and C(monitoring_address).")
     defined_in: list[str] = doc("Variables that define the services.")

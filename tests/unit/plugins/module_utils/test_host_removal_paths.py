@@ -23,9 +23,9 @@ from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.host import dire
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 # Modules that leave no file of their own on a host, or take some away.
 READ = {
-    "builtin": "apt assert command debug fail group getent import_role import_tasks include_role include_tasks include_vars meta reboot set_fact set_stats stat systemd_service "
-               "user wait_for",
-    "inferops.gpu": "api_check deployed_state firewall_confirm follow_unit follow_units gpu_facts host_facts kernel_settings plan prune_releases run_report "
+    "builtin": "apt assert command debug fail group getent import_role import_tasks include_role include_tasks include_vars meta reboot set_fact set_stats slurp stat "
+               "systemd_service uri user wait_for",
+    "inferops.gpu": "api_check deployed_state firewall_confirm follow_unit follow_units gpu_facts host_facts kernel_settings monitoring_facts plan prune_releases run_report "
                     "service_heal "
                     "multi_node_network weights_digest weights_folder weights_probe weights_units service_accounts",
 }
@@ -39,6 +39,8 @@ PATHS = {
     "inferops.gpu.service_green": lambda given: [],
     "ansible.builtin.template": lambda given: [given["dest"]],
     "ansible.builtin.file": lambda given: [given["path"]] if given["state"] != "absent" else [],
+    "ansible.builtin.lineinfile": lambda given: [given["path"]],
+    "inferops.gpu.managed_tree": lambda given: [f"{given['path']}/{name}" for name in given["files"]] if isinstance(given["files"], dict) else [given["path"]],
     "inferops.gpu.directories": lambda given: [row["path"] for row in given["directories"]] if isinstance(given["directories"], list) else [*given.values()],
     "inferops.gpu.host_firewall": lambda given: [f"{given['state_dir']}/firewall"],
     "inferops.gpu.host_proxy": lambda given: list(host_proxy.wanted_files(SimpleNamespace(params={"name": "inferops", "password": "", **given, "proxy": {}}))),
@@ -56,6 +58,12 @@ EXAMPLES = {
     "{{ item.unit_directory }}/{{ item.unit }}": "/run/systemd/system/inferops-green-q.service",
     "/etc/apt/apt.conf.d/90inferops-mirror-proxy": "", "/etc/apt/apt.conf.d/90inferops-proxy": "", "/etc/apt/auth.conf.d/90inferops-mirror-proxy.conf": "",
     "/etc/apt/auth.conf.d/90inferops-proxy.conf": "", "/etc/apt/sources.list.d/inferops-cuda.sources": "", "/etc/inferops-mirror-proxy.env": "",
+    "/etc/prometheus/inferops": "", "/etc/prometheus/inferops-packages": "", "{{ __monitoring_collector_settings | dirname }}": "CONFIG/metrics.json",
+    "/etc/systemd/system/{{ item }}.d/inferops.conf": "/etc/systemd/system/prometheus.service.d/inferops.conf",
+    "/etc/systemd/system/prometheus-node-exporter.service.d/inferops.conf": "",
+    "/etc/systemd/system/inferops-metrics.{{ item }}": "/etc/systemd/system/inferops-metrics.timer",
+    "/etc/apt/keyrings/inferops-grafana.asc": "", "/etc/apt/sources.list.d/inferops-grafana.sources": "",
+    "/etc/grafana/provisioning/{{ item }}/inferops.yml": "/etc/grafana/provisioning/datasources/inferops.yml",
     "/etc/inferops-mirror.toml": "", **dict.fromkeys(kernel_files.FILES, ""),
     "/etc/apt/keyrings/inferops-cuda{{ '.gpg' if cuda_apt_key is match('.*\\.gpg$') else '.asc' }}": "/etc/apt/keyrings/inferops-cuda.gpg",
     "/usr/local/share/ca-certificates/{{ item.name }}": "/usr/local/share/ca-certificates/inferops-site.crt",
@@ -89,6 +97,8 @@ FOLDERS = {
     "STATE", *(f"STATE/{name}" for name in ("checked", "jobs", "served", "progress", "verified")), "{{ plan_host.paths.releases }}",
     "{{ plan_host.paths.models }}", "{{ host_cache_dir }}", "{{ weights_mirror_dir }}", "{{ __weights_item.path | dirname }}",
     "{{ __weights_item.path }}.share",
+    # Of an existing Prometheus, outside of the host's own folders: -e monitoring_state=absent removes it.
+    "{{ monitoring_files_dir }}", "{{ monitoring_files_dir or __monitoring_dir }}/targets",
     "{{ __model_service_present | map(attribute='directories') | flatten(levels=1) | unique }}",
 }
 # What units and other programs on the host write beside.

@@ -14,7 +14,7 @@ from ... import values
 from ...errors import InvalidValue, PlanError, is_secret_name, shown
 from ...versions import Version
 from ...vllm import environments
-from . import accounts, cuda as cuda_settings, interpreters, kernel, networks, proxies, rollout, sharing, sources
+from . import accounts, cuda as cuda_settings, interpreters, kernel, monitoring, networks, proxies, rollout, sharing, sources
 
 _SECONDS = values.integer(1, 7 * 24 * 3600)
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[A-Za-z0-9._,\s-]*\])?\s*")
@@ -142,6 +142,18 @@ class Settings:
     weights_mirror_user: str = setting(values.account)
     weights_mirror_port: int = setting(_PORT)
     weights_mirror_address: str = setting(_address)
+    monitoring_state: str = setting(monitoring.state)
+    monitoring_host: str
+    monitoring_address: str = setting(monitoring.target_address)
+    monitoring_cluster: str = setting(monitoring.cluster)
+    monitoring_target_address: str = setting(monitoring.target_address)
+    monitoring_node_exporter_port: int = setting(monitoring.PORT)
+    monitoring_dcgm_exporter_port: int = setting(monitoring.OPTIONAL_PORT)
+    monitoring_prometheus_port: int = setting(monitoring.PORT)
+    monitoring_alertmanager_port: int = setting(monitoring.PORT)
+    monitoring_blackbox_port: int = setting(monitoring.PORT)
+    monitoring_files_dir: str
+    monitoring_ui_sources: tuple[str, ...] = setting(networks.sources)
     plan_check_disk: bool
     plan_lookup: bool
     verify_certificates: bool

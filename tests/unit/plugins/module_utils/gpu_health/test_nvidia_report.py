@@ -22,7 +22,9 @@ def test_an_idle_workstation_card() -> None:
     assert (gpu["index"], gpu["bus"], gpu["recovery"], gpu["reset_required"], gpu["state"]) == (0, "0000:06:00", "None", None, "P8")
     assert gpu["pcie"] == {"width": 16, "max_width": 16, "generation": 1, "max_generation": 4}
     assert gpu["clocks"] == [] and gpu["persistence"] == "Enabled" and not gpu["mig"] and gpu["broken"] == ""
-    assert gpu["ecc"] == {"volatile": None, "aggregate": None, "sram_threshold": None, "pending": False, "failure": False, "remapped": 0, "retirement": None}
+    assert gpu["ecc"] == {
+        "volatile": None, "aggregate": None, "corrected": None, "sram_threshold": None, "pending": False, "failure": False, "remapped": 0, "retirement": None,
+    }
     assert gpu["fabric"]["state"] == "" and gpu["fabric"]["health"]["route_unhealthy"] == "N/A"
 
 
@@ -30,7 +32,9 @@ def test_an_older_driver_with_mig() -> None:
     """No recovery action, but whether a reset is required; rows are not reported with MIG."""
     gpu = one("a100-mig.xml")
     assert (gpu["recovery"], gpu["reset_required"], gpu["mig"], gpu["persistence"]) == ("", False, True, "Disabled")
-    assert gpu["ecc"] == {"volatile": 0, "aggregate": 0, "sram_threshold": None, "pending": None, "failure": None, "remapped": None, "retirement": None}
+    assert gpu["ecc"] == {
+        "volatile": 0, "aggregate": 0, "corrected": 0, "sram_threshold": None, "pending": None, "failure": None, "remapped": None, "retirement": None,
+    }
 
 
 def test_a_gpu_that_has_to_be_reset() -> None:
@@ -47,13 +51,37 @@ def test_a_data_center_gpu_that_serves() -> None:
     assert {**serving, "processes": []} == idle
     assert (idle["recovery"], idle["state"], idle["broken"], idle["clocks"], idle["fabric"]["state"]) == ("None", "P0", "", [], "")
     assert idle["pcie"] == {"width": 16, "max_width": 16, "generation": 5, "max_generation": 5}
-    assert idle["ecc"] == {"volatile": 0, "aggregate": 0, "sram_threshold": False, "pending": False, "failure": False, "remapped": 0, "retirement": None}
+    assert idle["ecc"] == {
+        "volatile": 0, "aggregate": 0, "corrected": 0, "sram_threshold": False, "pending": False, "failure": False, "remapped": 0, "retirement": None,
+    }
     assert verdict.of_gpus([idle, {**serving, "index": 1}], [], 0, 0.0, {}) == []
 
 
 def xml(inner: str) -> dict[str, Any]:
     (gpu,) = nvidia_report.parse(f'<nvidia_smi_log><gpu id="00000000:01:00.0">{inner}</gpu></nvidia_smi_log>')
     return gpu
+
+
+POWER = {
+    "580": ("<gpu_power_readings><average_power_draw>185.11 W</average_power_draw><instant_power_draw>121.87 W</instant_power_draw>"
+            "<current_power_limit>700.00 W</current_power_limit></gpu_power_readings>", {"draw": 185.11, "limit": 700.0}),
+    "510": ("<power_readings><power_draw>30 W</power_draw><enforced_power_limit>N/A</enforced_power_limit><power_limit>250.00 W</power_limit></power_readings>",
+            {"draw": 30.0, "limit": 250.0}),
+    "none": ("", {"draw": None, "limit": None}),
+}
+
+
+@pytest.mark.parametrize("driver", POWER)
+def test_power_in_watts(driver: str) -> None:
+    """Elements of driver 580 as recorded on an H100, and those of older drivers."""
+    inner, expected = POWER[driver]
+    assert xml(inner)["power"] == expected
+
+
+def test_corrected_errors() -> None:
+    volatile = "<sram_correctable>3</sram_correctable><sram_uncorrectable_parity>9</sram_uncorrectable_parity><dram_correctable>4</dram_correctable>"
+    assert xml(f"<ecc_errors><volatile>{volatile}</volatile></ecc_errors>")["ecc"]["corrected"] == 7
+    assert xml("<ecc_errors><volatile><single_bit><total>5</total></single_bit></volatile></ecc_errors>")["ecc"]["corrected"] == 5
 
 
 BROKEN = {

@@ -1,0 +1,96 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Targets for Prometheus' file_sd, from the plan of all hosts.
+
+Prometheus reads these files again when they change, so a deployment updates them without a reload (file_sd_config in its documentation). A label
+C(__scheme__) of a target overrides the scheme of the scrape configuration, and a label C(job) its name (prometheus/prometheus, C(scrape/target.go)).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from typing import Any, Iterable, Iterator, Mapping
+
+Plan = Mapping[str, Any]
+Target = Mapping[str, Any]
+
+VLLM, NODE, PROBE, DCGM = "vllm", "inferops-node", "inferops-probe", "dcgm"
+JOBS = (VLLM, NODE, PROBE, DCGM)
+# The module of the blackbox exporter for services without a key.
+OPEN = "open"
+_PROBED = "/v1/models"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def monitored(plans: Mapping[str, Plan], monitor: str) -> list[Plan]:
+    """The monitoring of the hosts that Prometheus on a host scrapes, in the order of the inventory.
+
+    :param plans: hosts of the plan by name
+    """
+    parts = [plan.get("monitoring") for plan in plans.values()]
+    return [part for part in parts if part is not None and part["host"] == monitor]
+
+
+def all_targets(parts: Iterable[Plan]) -> list[Target]:
+    """All targets of hosts."""
+    return [target for part in parts for target in part["targets"]]
+
+
+def services(parts: Iterable[Plan]) -> list[dict[str, Any]]:
+    """Labels and objectives of all services, for rules."""
+    return [dict(service) for part in parts for service in part["services"]]
+
+
+def server_names(parts: Iterable[Plan]) -> list[str]:
+    """Names in certificates that differ from the address of their targets. Each needs a scrape configuration of its own: targets have no such label."""
+    return sorted({target["server_name"] for target in all_targets(parts) if target["server_name"]})
+
+
+def module_of(target: Target) -> str:
+    """The module of the blackbox exporter for a service: its own where it has a key, or a name of its own in the certificate."""
+    labels = target["labels"]
+    if not target["has_api_key"] and not target["server_name"]:
+        return OPEN
+    return _UNSAFE.sub("_", f"{labels['host']}.{labels['service']}")
+
+
+def file_of(job: str, server_name: str = "") -> str:
+    """The name of the file with a job's targets."""
+    return f"{job}.json" if not server_name else f"{job}-{_UNSAFE.sub('_', server_name)}.json"
+
+
+def files(parts: list[Plan], probe: bool = True) -> dict[str, str]:
+    """The files by their names. A job without targets has an empty list, since Prometheus warns of a missing file.
+
+    :param probe: whether services are probed
+    """
+    found: dict[str, list[dict[str, Any]]] = {file_of(job): [] for job in JOBS}
+    for target in all_targets(parts):
+        name = file_of(target["job"], target["server_name"])
+        found.setdefault(name, []).append(_entry(target))
+        if probe and target["job"] == VLLM:
+            found[file_of(PROBE)].append(_probe(target))
+    return {name: json.dumps(entries, indent=1) + "\n" for name, entries in found.items()}
+
+
+def _entry(target: Target) -> dict[str, Any]:
+    labels = dict(target["labels"])
+    if target["scheme"] != "http":
+        labels["__scheme__"] = target["scheme"]
+    if target["server_name"]:
+        labels["job"] = target["job"]
+    return {"targets": [target["address"]], "labels": labels}
+
+
+def _probe(target: Target) -> dict[str, Any]:
+    url = f"{target['scheme']}://{target['address']}{_PROBED}"
+    return {"targets": [url], "labels": {**target["labels"], "__param_module": module_of(target)}}
+
+
+def keys(plans: Mapping[str, Plan], monitor: str) -> Iterator[tuple[str, str, str]]:
+    """Host, service and name of the file of each key that a probe uses."""
+    for target in all_targets(monitored(plans, monitor)):
+        if target["job"] == VLLM and target["has_api_key"]:
+            yield target["labels"]["host"], target["labels"]["service"], f"keys/{module_of(target)}"
