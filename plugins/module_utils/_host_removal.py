@@ -267,7 +267,8 @@ def folders(places: Places) -> list[str]:
     """Return the folders to remove when they are empty, inner ones first."""
     inner = [path for install in _install_dirs(places) for path in (*(os.path.join(install, name) for name in ("bin", "lib", "tools", "python")), install)]
     brought = os.path.join(places.config_dir, "files")
-    config = [*sorted(glob.glob(os.path.join(glob.escape(brought), "*"))), brought, *(os.path.join(places.config_dir, name) for name in ("tokens", "adapters")), places.config_dir]
+    others = [os.path.join(places.config_dir, name) for name in ("tokens", "adapters")]
+    config = [*sorted(glob.glob(os.path.join(glob.escape(brought), "*"))), brought, *others, places.config_dir]
     return [
         places.releases_dir, *inner, *config, places.multi_node_ray_temp_dir, places.cache_dir, *(os.path.join(places.state_dir, name) for name in _STATE),
         *([places.weights_dir] if places.weights else []), places.state_dir,

@@ -39,7 +39,9 @@ class Question(t.NamedTuple):
 
 
 def verify(api: Api, task: str, question: Question, adapters: t.Sequence[str] = ()) -> dict[str, t.Any]:
-    """Check the health endpoint and the model list, which has to have the LoRA adapters too; return C(task), C(content), C(tokens) and C(seconds) of a real answer. Raises ApiError."""
+    """Check the health endpoint and the model list, which has to have the LoRA adapters too; return C(task), C(content), C(tokens) and C(seconds) of a
+    real answer. Raises ApiError.
+    """
     api.read("/health")
     names = [entry.get("id") for entry in _list(api.call("/v1/models"), "data", "/v1/models") if isinstance(entry, dict)]
     if question.model not in names:

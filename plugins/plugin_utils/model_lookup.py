@@ -122,7 +122,8 @@ class Lookup:
         path = self._path(endpoint, repo, commit)
         if path is None:
             return
-        text = json.dumps({"endpoint": endpoint, "repo": repo, "commit": commit, "files": answer.files, "config": answer.config, "template": answer.template, "adapter": answer.adapter})
+        kept = {"files": answer.files, "config": answer.config, "template": answer.template, "adapter": answer.adapter}
+        text = json.dumps({"endpoint": endpoint, "repo": repo, "commit": commit, **kept})
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".keeping-")

@@ -24,7 +24,8 @@ def adapters_have_an_engine(host: HostDraft) -> Iterator[PlanError]:
         names = shown(", ".join(adapter.name for adapter in adapters or ()))
         if draft.given.get("enable_lora") is not True:
             value = shown(draft.given.get("enable_lora"))
-            yield PlanError(host.name, draft.label, draft.where("enable_lora"), value, "the service has adapters", "remove it: adapters set it, or remove adapters")
+            fix = "remove it: adapters set it, or remove adapters"
+            yield PlanError(host.name, draft.label, draft.where("enable_lora"), value, "the service has adapters", fix)
         class_name = draft.entry.architecture.class_name if draft.entry is not None else ""
         if not lora.has_lora(class_name, draft.version, draft.given):
             key, value = ("adapters", names) if adapters is not None else (draft.where("enable_lora"), "true")

@@ -44,7 +44,8 @@ def unit_states(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     found += [{**item, "state": service["state"]} for item in items]
     last = {"cache": service["cache"], "account": service["account"]["user"]}
     *others, main = found
-    return [*({**item, **dict.fromkeys(last)} for item in others), {**main, **last, "folders": [*main["folders"], service["files"]["root"], service["adapters_file"]]}]
+    folders = [*main["folders"], service["files"]["root"], service["adapters_file"]]
+    return [*({**item, **dict.fromkeys(last)} for item in others), {**main, **last, "folders": folders}]
 
 
 def share_download(weights: Mapping[str, Any], stall_timeout: int) -> dict[str, Any]:
