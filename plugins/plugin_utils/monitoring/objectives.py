@@ -123,16 +123,17 @@ def _latency_alert(service: Mapping[str, Any], latency: Latency, window: Window,
     by = ", ".join(LABELS)
 
     def missed(span: str) -> str:
-        return f"histogram_quantile({quantile:.6g}, sum by ({by}, le) (rate({latency.histogram}_bucket{select}[{span}]))) > {seconds:g}"
+        buckets = f"sum by ({by}, le) (\n  rate({latency.histogram}_bucket{select}[{span}])\n)"
+        return f"histogram_quantile({quantile:.6g}, {buckets}) > {seconds:g}"
 
     expression = (
         f"{missed(window.short)}\nand\n{missed(window.long)}\nand\n"
-        f"sum by ({by}) (increase({latency.histogram}_count{select}[{window.long}])) >= {MIN_REQUESTS}"
+        f"sum by ({by}) (\n  increase({latency.histogram}_count{select}[{window.long}])\n) >= {MIN_REQUESTS}"
     )
     name, host = _literal(str(service["service"])), _literal(str(service["host"]))
     return _alert(latency.alert, expression, window, (
         f"Service {name} on {host} misses its objective that {ratio * 100:g} % of the requests {latency.what} {seconds:g} s:"
-        f" {(1 - quantile) * 100:.3g} % take longer than that."
+        f" more than {(1 - quantile) * 100:.3g} % take longer."
     ))
 
 
@@ -143,12 +144,12 @@ def _error_alert(service: Mapping[str, Any], window: Window, ratio: float) -> di
     errors = f'{{job="vllm", handler!="none", status=~"5.."{_selector(service)}}}'
 
     def missed(span: str) -> str:
-        counted = f"sum by ({by}) (rate(http_requests_total{errors}[{span}]))"
-        return f"{counted} > {limit:.6g} * sum by ({by}) (rate(http_requests_total{select}[{span}]))"
+        counted = f"sum by ({by}) (\n  rate(http_requests_total{errors}[{span}])\n)"
+        return f"{counted} > {limit:.6g} * sum by ({by}) (\n  rate(http_requests_total{select}[{span}])\n)"
 
     expression = (
         f"{missed(window.short)}\nand\n{missed(window.long)}\nand\n"
-        f"sum by ({by}) (increase(http_requests_total{select}[{window.long}])) >= {MIN_REQUESTS}"
+        f"sum by ({by}) (\n  increase(http_requests_total{select}[{window.long}])\n) >= {MIN_REQUESTS}"
     )
     name, host = _literal(str(service["service"])), _literal(str(service["host"]))
     return _alert("InferopsErrorObjective", expression, window, (
