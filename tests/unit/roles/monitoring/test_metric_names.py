@@ -20,7 +20,7 @@ ONLY_WITH = {
     "vllm:spec_decode_num_draft_tokens_total": "speculative_config",
     "vllm:spec_decode_num_drafts_total": "speculative_config",
 }
-# Prometheus itself, and programs of Debian's packages; tests/lab/monitoring/test_queries.py runs against the real ones.
+# Prometheus itself, and programs of Debian's packages; tests/lab/monitoring/test_1_queries.py runs against the real ones.
 OTHERS = re.compile(r"up|ALERTS|(probe|node|prometheus|alertmanager)_\w+")
 RECORDED = {
     rule["record"]: rule["expr"]
