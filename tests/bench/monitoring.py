@@ -19,7 +19,6 @@ import tempfile
 import threading
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ OBJECTIVES = {"ttft_seconds": 2.0, "ttft_ratio": 0.99, "queue_seconds": 1.0, "qu
 
 
 def plans(hosts: int, services: int, port: int) -> dict[str, Any]:
-    """The monitoring of hosts, all of whose targets are on one port of this machine, each with a path of loopback addresses of its own."""
+    """The monitoring of hosts, all of whose targets are on one port of this machine, each host with a loopback address of its own."""
     found = {}
     for number in range(hosts):
         address = f"127.1.{number // 250}.{number % 250 + 1}:{port}"
@@ -73,11 +72,10 @@ def serve(text: bytes) -> int:
     return int(server.server_address[1])
 
 
-def query(url: str, expression: str) -> float:
-    """The value of an expression, 0 without one."""
-    with urllib.request.urlopen(f"{url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}", timeout=60) as answer:
-        result = json.load(answer)["data"]["result"]
-    return float(result[0]["value"][1]) if result else 0.0
+def ask(url: str) -> Any:
+    """What Prometheus' API answers."""
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return json.load(answer)["data"]
 
 
 def memory(pid: int) -> float:
@@ -133,10 +131,11 @@ def main() -> int:
                 before, since = processor(process.pid), time.monotonic()
                 time.sleep(given.seconds / 2)
                 used = (processor(process.pid) - before) / (time.monotonic() - since)
-                up, series = query(url, "count(up == 1)"), query(url, "prometheus_tsdb_head_series")
-                rules = query(url, "sum(prometheus_rule_group_last_duration_seconds)")
-                print(f"after {given.seconds} s: {up:.0f} targets up, {series:.0f} series, {memory(process.pid):.0f} MiB, {used:.2f} of a core")
-                print(f"all rules: {rules:.2f} s for one evaluation")
+                up = sum(target["health"] == "up" for target in ask(f"{url}/api/v1/targets?state=active")["activeTargets"])
+                series = ask(f"{url}/api/v1/status/tsdb")["headStats"]["numSeries"]
+                groups = ask(f"{url}/api/v1/rules")["groups"]
+                print(f"after {given.seconds} s: {up} targets up, {series} series, {memory(process.pid):.0f} MiB, {used:.2f} of a core")
+                print(f"{sum(len(group['rules']) for group in groups)} rules: {sum(group['evaluationTime'] for group in groups):.2f} s for one evaluation")
             finally:
                 process.terminate()
                 process.wait()
