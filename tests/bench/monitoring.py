@@ -137,7 +137,8 @@ def main() -> int:
                 print(f"after {given.seconds} s: {up} targets up, {series} series, {memory(process.pid):.0f} MiB, {used:.2f} of a core")
                 print(f"{sum(len(group['rules']) for group in groups)} rules: {sum(group['evaluationTime'] for group in groups):.2f} s for one evaluation")
             finally:
-                process.terminate()
+                # It would wait for all scrapes.
+                process.kill()
                 process.wait()
     return 0
 
