@@ -19,7 +19,7 @@ FILES = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.yml
 # A verb that is missing here is added here, if it says what a module does. "Say", "See", "Take", "Give", "Let" and "Prove" do not.
 VERBS = frozenset(
     "Add Build Check Close Collect Compare Complete Configure Confirm Connect Copy Create Deploy Determine Diagnose Disable Distribute Download End Export "
-    "Fail Find Flush Follow Gather Hold Install Keep Link List Look Open Prepare Prune Query Read Reboot Record Redirect Remove Report Request Resolve Restart Restore Roll "
+    "Fail Find Flush Follow Gather Hold Install Keep Link List Look Open Prepare Prune Query Read Reboot Record Redirect Reload Remove Report Request Resolve Restart Restore Roll "
     "Run Save Set Share Show Skip Start Stop Update Verify Wait Write".split()
 )
 # What stands for an object that the name should say.

@@ -80,8 +80,9 @@ def last_failure(folder: str) -> dict[str, t.Any] | None:
 
 def _moment(seconds: t.Any) -> str:
     """Return a time in seconds since 1970 as a date."""
+    whole = texts.whole(seconds)
     try:
-        return datetime.datetime.fromtimestamp(texts.whole(seconds) or 0, datetime.timezone.utc).isoformat(timespec="seconds") if seconds else ""
+        return datetime.datetime.fromtimestamp(whole, datetime.timezone.utc).isoformat(timespec="seconds") if whole else ""
     except (ValueError, OverflowError, OSError):
         return ""
 

@@ -83,9 +83,17 @@ def alertmanager(urls: Sequence[str]) -> dict[str, Any]:
             "repeat_interval": "4h",
         },
         "receivers": [receiver],
-        # A host that is critical needs no warnings of the same kind beside it.
         "inhibit_rules": [
-            {"source_matchers": ['severity="critical"'], "target_matchers": ['severity="warning"'], "equal": ["alertname", "cluster", "host", "service"]},
+            # The same alert with both severities.
+            {
+                "source_matchers": ['severity="critical"'], "target_matchers": ['severity="warning"'],
+                "equal": ["alertname", "cluster", "host", "service", "mountpoint", "gpu"],
+            },
+            # What follows from a host that does not answer.
+            {
+                "source_matchers": ['alertname="InferopsHostNotAnswering"'], "equal": ["cluster", "host"],
+                "target_matchers": ['alertname=~"InferopsServiceNotAnswering|InferopsServiceNodeMissing|InferopsScrapeMissing"'],
+            },
         ],
     }
 

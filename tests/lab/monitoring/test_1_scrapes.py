@@ -100,17 +100,26 @@ def test_the_collector_is_confined(host: Host) -> None:
     assert (written.user, written.mode) == ("root", 0o644)
 
 
+MEASURED = """
+import os, resource, shlex, subprocess, sys
+command = shlex.split(sys.argv[1])
+runs = 5
+for _run in range(runs):
+    subprocess.run(command, check=True, env={**os.environ, "RUNTIME_DIRECTORY": "/run/inferops-metrics"})
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print((used.ru_utime + used.ru_stime) / runs, used.ru_maxrss / 1024)
+"""
+
+
 def test_cost(host: Host, query: Callable[[str], dict[str, float]]) -> None:
-    """Processor time and memory of node exporter and the collector over a minute, with both more often than by default."""
-
-    def used() -> tuple[int, float]:
-        names = ("prometheus-node-exporter.service", "inferops-metrics.service")
-        return sum(int(text) for name in names for text in [Unit(host, name).show("CPUUsageNSec")] if text.isdigit()), time.monotonic()
-
-    (before, began), _wait = used(), time.sleep(60)
-    after, ended = used()
-    share = (after - before) / 1e9 / (ended - began)
-    memory = query('process_resident_memory_bytes{job="inferops-node"}')
-    print(f"cost: {share:.4f} of a core, node exporter {max(memory.values()) / 2**20:.0f} MiB")
-    # At a third of the default intervals, on machines that compute for other tests too.
-    assert share < 0.1 and max(memory.values()) < 50 * 2**20
+    """Processor time and memory of node exporter and the collector, at the default intervals."""
+    command = next(line for line in host.file("/etc/systemd/system/inferops-metrics.service").content_string.splitlines() if line.startswith("ExecStart="))
+    ran = host.check_output("/usr/bin/python3 -c %s %s", MEASURED, command.partition("=")[2].replace("%t", "/run"))
+    seconds, memory = map(float, ran.split())
+    time.sleep(30)
+    # The lab scrapes three times as often as by default.
+    exporter = max(query('rate(process_cpu_seconds_total{job="inferops-node"}[1m])').values()) / 3
+    resident = max(query('process_resident_memory_bytes{job="inferops-node"}').values()) / 2**20
+    print(f"collector {seconds:.3f} s a run, {memory:.0f} MiB; node exporter {exporter:.4f} of a core, {resident:.0f} MiB; both {seconds / 30 + exporter:.4f}")
+    # On machines that compute for other tests too: twice what a quiet one takes.
+    assert seconds / 30 + exporter < 0.02 and resident + memory < 100

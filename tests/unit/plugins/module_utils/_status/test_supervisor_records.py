@@ -70,3 +70,14 @@ def test_a_record_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "vllm-a" / "state.json").write_text(text, encoding="utf-8")
     assert records.supervisor(UNIT, str(tmp_path)) == records.Record()
     assert records.supervisor("vllm-b.service", str(tmp_path)) == records.Record()
+
+
+ANSWERED = [(1764237600, "2025-11-27T10:00:00+00:00"), (0, ""), ("1764237600", ""), (-5, ""), (1e300, ""), (True, ""), (None, "")]
+
+
+@pytest.mark.parametrize(("saved", "expected"), ANSWERED)
+def test_when_the_engine_last_answered(tmp_path: Path, saved: object, expected: str) -> None:
+    """In seconds since 1970, from a file that the service's account may write."""
+    (tmp_path / "vllm-a").mkdir()
+    (tmp_path / "vllm-a" / "state.json").write_text(json.dumps({"failed": 0, "answered": saved}), encoding="utf-8")
+    assert records.supervisor(UNIT, str(tmp_path)).answered == expected
