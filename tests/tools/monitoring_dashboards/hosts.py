@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from .grafana import BAD, HOST, WARN, Dashboard, Panel
 
-REAL = f'device!~"lo|veth.*|docker.*|br-.*",{HOST}'
+REAL = f'device!~"lo|veth.*|docker.*|br-.*|ifb.*",{HOST}'
 
 
 def network(metric: str, direction: str) -> str:

@@ -62,7 +62,8 @@ BOARD = Dashboard(
                     "s",
                     [
                         (
-                            f'max by (service, host) (sum by (service, host, unit) (avg_over_time(inferops_service_state{{state=~"starting|failed|degraded",{SERVICE}}}[1d]))) * 86400',
+                            "max by (service, host) (sum by (service, host, unit) ("
+                            f'avg_over_time(inferops_service_state{{state=~"starting|failed|degraded",{SERVICE}}}[1d]))) * 86400',
                             "{{service}} {{host}}",
                         )
                     ],
