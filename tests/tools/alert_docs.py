@@ -57,8 +57,8 @@ objective below 93 % (critical) or 84 % (warning) cannot burn that fast; its rul
 TAIL = """
 ## Tests
 
-`promtool test rules tests/lab/monitoring/rule_tests/*.yml` runs the tests of each alert: it fires, it does not fire, and what is not obvious
-(maintenance, restart of the engine, no traffic). `tests/unit/roles/monitoring/test_alerts.py` fails if an alert has no such test or no runbook.
+`promtool test rules tests/lab/monitoring/rule_tests/*.yml` (in the lab: `test_1_rules.py`) runs the tests of each alert: it fires, it does not fire, and
+what is not obvious (maintenance, restart of the engine, no traffic). `tests/unit/roles/monitoring/test_alerts.py` fails if an alert has no such test or no runbook.
 """
 
 
