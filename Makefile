@@ -59,11 +59,13 @@ mutation-roles: setup-test ## role mutations (tests/mutation/roles.yml): NAME=..
 compatibility: setup-test ## test suites of others against a deployed service (the lab's, or URL= API_KEY= from the environment)
 	@tests/run-compatibility.sh
 
-docs: setup-test ## write the generated tables: variables, the plan's document, models
+docs: setup-test ## write what is generated: tables of variables, the plan, models, metrics, alerts; dashboards
 	@.venv/bin/python tests/tools/role_docs.py
 	@.venv/bin/python tests/tools/plan_docs.py
 	@.venv/bin/python tests/tools/model_docs.py
 	@.venv/bin/python tests/tools/metrics_docs.py
+	@.venv/bin/python tests/tools/alert_docs.py
+	@.venv/bin/python tests/tools/make_dashboards.py
 
 release: setup-test ## set the version from the changelog fragments and write the changelog
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" python scripts/release.py

@@ -20,4 +20,6 @@ check "tables in the roles' READMEs" python tests/tools/role_docs.py --check
 check "what the plan holds" python tests/tools/plan_docs.py --check
 check "table of models" python tests/tools/model_docs.py --check
 check "table of metrics" python tests/tools/metrics_docs.py --check
+check "table of alerts" python tests/tools/alert_docs.py --check
+check dashboards python tests/tools/make_dashboards.py --check
 finish

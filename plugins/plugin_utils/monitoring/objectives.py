@@ -16,6 +16,8 @@ import dataclasses
 from typing import Any, Mapping, Sequence
 
 RUNBOOKS = "https://github.com/inferops/gpu/blob/main/docs/runbooks"
+# How often they are evaluated. Their windows are minutes and hours, and a fleet has thousands of them.
+INTERVAL = "1m"
 # Requests in the longer window under which nothing alerts: with fewer, a single slow one is a large share.
 MIN_REQUESTS = 20
 # Labels that a target of an engine has, and that its alerts keep.
@@ -77,7 +79,7 @@ def rules(services: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for service in sorted(services, key=lambda item: (str(item["cluster"]), str(item["service"]), str(item["host"]))):
         found = _rules_of(service)
         if found:
-            groups.append({"name": f"inferops-objectives-{service['cluster']}-{service['service']}-{service['host']}", "rules": found})
+            groups.append({"name": f"inferops-objectives-{service['cluster']}-{service['service']}-{service['host']}", "interval": INTERVAL, "rules": found})
     return {"groups": groups}
 
 
