@@ -12,13 +12,11 @@ import subprocess
 import tempfile
 import typing as t
 
-from . import _safe_paths
+from . import _safe_paths, _writing
 from ._masking import masked
 
 # Seconds that one check of the files may take.
 _SECONDS = 120
-# Ending of a file that is being written.
-_NEW = ".new"
 
 
 class Invalid(ValueError):
@@ -114,7 +112,8 @@ def apply(folder: str, wanted: t.Mapping[str, File], difference: Difference) -> 
     """Write and remove what differs, each file atomically. Raises OSError."""
     for path in difference.write:
         _make_folder(os.path.dirname(os.path.join(folder, path)))
-        _write(os.path.join(folder, path), wanted[path])
+        file = wanted[path]
+        _writing.replace(os.path.join(folder, path), file.data, file.mode, durable=True, owner=(file.uid, file.gid))
     for path in difference.remove:
         _safe_paths.remove(os.path.join(folder, path))
     for above, _folders, _names in os.walk(folder, topdown=False):
@@ -126,16 +125,3 @@ def _make_folder(path: str) -> None:
     """Create a missing folder; one that exists keeps its mode."""
     if _safe_paths.stat_folder(path) is None:
         os.close(_safe_paths.make_folder(path, os.geteuid(), os.getegid(), 0o755))
-
-
-def _write(path: str, file: File) -> None:
-    """Replace a file. It has its owner and mode before it has its name."""
-    new = path + _NEW
-    _safe_paths.remove(new)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb") as opened:
-        opened.write(file.data)
-        opened.flush()
-        os.fchown(opened.fileno(), file.uid, file.gid)
-        os.fchmod(opened.fileno(), file.mode)
-        os.fsync(opened.fileno())
-    os.replace(new, path)

@@ -17,11 +17,14 @@ import typing as t
 UNFINISHED = ".new"
 
 
-def replace(path: str, data: t.Union[str, bytes], mode: int = 0o644, durable: bool = False) -> None:
+def replace(
+    path: str, data: t.Union[str, bytes], mode: int = 0o644, durable: bool = False, owner: t.Optional[tuple[int, int]] = None
+) -> None:
     """Replace a file atomically. Raises OSError, and then leaves no temporary file.
 
     :param mode: permissions of the file; until it is complete only the owner can read it
     :param durable: whether to sync it to the disk before returning
+    :param owner: numbers of the account and the group that it gets before it has its name
     """
     new = path + UNFINISHED
     with contextlib.suppress(FileNotFoundError):
@@ -29,6 +32,8 @@ def replace(path: str, data: t.Union[str, bytes], mode: int = 0o644, durable: bo
     try:
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
             os.fchmod(file.fileno(), mode)
             if durable:
                 file.flush()

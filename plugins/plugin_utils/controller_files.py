@@ -15,7 +15,7 @@ _AWX_INVENTORY = "awx_inventory_name"
 _PLAYBOOKS = "playbooks"
 
 # Variables that name files on the controller, one or a list of them.
-VARIABLES = ("host_ca_certificates", "cuda_apt_key", "verify_ca_file")
+VARIABLES = ("host_ca_certificates", "cuda_apt_key", "monitoring_grafana_key", "verify_ca_file")
 # The largest file for a service in bytes. Weights are downloaded instead.
 LARGEST = 16 * 1024 * 1024
 _PRIVATE = b"PRIVATE KEY-----"

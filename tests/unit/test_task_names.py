@@ -27,8 +27,8 @@ PRONOUNS = frozenset({"it", "them", "those", "what"})
 
 
 def named(document: Any) -> Iterator[dict[str, Any]]:
-    """Plays and tasks of a playbook or a file of tasks, blocks and what is in them included."""
-    for entry in document or []:
+    """Plays and tasks of a playbook or a file of tasks, blocks and what is in them included. A mapping at the top has neither."""
+    for entry in document if isinstance(document, list) else []:
         yield entry
         for part in ("pre_tasks", "tasks", "post_tasks", "handlers", "block", "rescue", "always"):
             yield from named(entry.get(part))

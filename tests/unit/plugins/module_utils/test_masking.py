@@ -178,7 +178,7 @@ def test_hub_and_modules_show_no_token(echo: str, token: str) -> None:
         Api(echo, token, 5).call("/health")
     said.append(str(error.value))
     service = {"name": "q", "url": echo, "model": "q", "thinking": "never", "api_key": token, "unit": None, "task": "chat", "thinking_switch": None,
-               "verify_certificate": True, "certificate_name": None, "authorities": None}
+               "verify_certificate": True, "certificate_name": None, "authorities": None, "adapters": []}
     said.append(str(_api_check.ask(service, {"prompt": "x", "max_tokens": 1, "timeout": 5})))
     assert [text for text in said if SECRET in text] == [] and all(said)
 
