@@ -188,9 +188,9 @@ class HubServer:
         self.urls: list[str] = []
         real = _hub.Hub.open_json
 
-        def answer(hub: _hub.Hub, url: str) -> Any:
+        def answer(api: _hub.Hub, url: str) -> Any:
             if not url.startswith("http://hub"):
-                return real(hub, url)
+                return real(api, url)
             self.urls.append(url)
             if files is None:
                 raise _hub.HubError("404: no such repository or revision", missing=True)
@@ -238,10 +238,10 @@ def test_modelscope_that_fails_beside_the_hub(server: modelscope_server.Server, 
 
 def test_commit_of_modelscope_in_a_mixed_list(server: modelscope_server.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Hub does not have it, so ModelScope names the hashes; nothing is compared with another list."""
-    hub = HubServer(monkeypatch, None)
+    mirror = HubServer(monkeypatch, None)
     wanted = asked("http://hub", server.endpoint)
     named_by, commit, files = weights_probe.ask(wanted)
-    assert (named_by, commit, len(files)) == (server.endpoint, COMMIT, 3) and hub.urls
+    assert (named_by, commit, len(files)) == (server.endpoint, COMMIT, 3) and mirror.urls
     assert weights_probe.ask_modelscope(wanted, named_by, files) == ({}, [])
 
 

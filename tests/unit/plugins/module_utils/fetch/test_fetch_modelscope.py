@@ -211,6 +211,7 @@ def test_token_goes_to_its_own_server_alone(lab: Lab, recipient: str) -> None:
         lab.server.behave(token=TOKEN)
     assert lab.run(TOKEN) == 0
     lab.is_complete()
+    assert lab.from_mirror() <= set(SMALL)
     assert {TOKEN in str(headers) for _path, headers in lab.server.requests} == {recipient == "modelscope"}
     assert lab.server.stored and all(TOKEN not in str(headers) and "Cookie" not in headers for _path, headers in lab.server.stored)
     assert {row["tokens"] > 0 for name, row in lab.mirror.files().items() if name in SMALL} == {recipient == "hub"}
