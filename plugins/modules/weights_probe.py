@@ -159,7 +159,7 @@ def page_of(endpoint: str, repo: str) -> str:
 def ask_modelscope(parameters: dict[str, t.Any], named_by: str, files: list[dict[str, t.Any]]) -> tuple[dict[str, t.Any], list[str]]:
     """Return which of the files each ModelScope endpoint has, and why lists can't be read. The hashes are those of another kind of endpoint.
 
-    ModelScope does not have the Hub's commit, so the list is that of its default branch, at the commit of today where it names it.
+    ModelScope does not have the Hub's commit, so the list is that of its default branch. Where the branch moves later, the hashes still decide.
     """
     equal: dict[str, t.Any] = {}
     problems = []
@@ -170,7 +170,7 @@ def ask_modelscope(parameters: dict[str, t.Any], named_by: str, files: list[dict
         try:
             token = parameters["token"] if is_trusted(parameters, base) else ""
             api = _modelscope.ModelScope(base, token, parameters["ca_certificates"], TIMEOUT_SECONDS)
-            revision = api.read_commit(parameters["repo"], _endpoint_kinds.DEFAULT_BRANCH)
+            revision = _endpoint_kinds.DEFAULT_BRANCH
             equal[base] = {"revision": revision, "files": _modelscope.equal_files(files, api.read_valid(parameters["repo"], revision))}
         except _hub.HubError as error:
             problems.append(_masking.masked(f"{endpoint} is not used for {parameters['repo']}: it answered {error}", parameters["token"], endpoint))

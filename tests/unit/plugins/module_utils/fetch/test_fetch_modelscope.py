@@ -51,7 +51,7 @@ class Lab:
             {"path": row["path"], "size": row["size"], **({"sha256": row["lfs"]["oid"]} if "lfs" in row else {"git_sha1": row["oid"]})}
             for row in self.rows if row["path"] in self.texts
         ]
-        listed = {self.server.endpoint: {"revision": MODELSCOPE_COMMIT, "files": sorted(self.texts) if equal is None else equal}}
+        listed = {self.server.endpoint: {"revision": "master", "files": sorted(self.texts) if equal is None else equal}}
         self.spec.update(commit=self.commit, endpoint=self.mirror.url, endpoints=list(endpoints), files=files, equal=listed)
 
     def run(self, token: str = "") -> int:
