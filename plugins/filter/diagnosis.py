@@ -8,6 +8,8 @@ import re
 import typing as t
 import urllib.parse
 
+from ansible_collections.inferops.gpu.plugins.module_utils._endpoint_kinds import DEFAULT_BRANCH, file_address, is_modelscope
+
 Values = t.Mapping[str, t.Any]
 
 # A file that nearly every repository has and that is larger than the megabyte to measure with.
@@ -39,7 +41,7 @@ def diagnosis_mirrors(plan: Values) -> list[dict[str, t.Any]]:
         for endpoint in () if weights["local"] else weights["endpoints"]:
             found.setdefault(endpoint, {
                 "name": "the endpoint", "setting": "weights_endpoints", "measure": True, "authenticate": endpoint in weights["token_endpoints"],
-                "url": f"{endpoint.rstrip('/')}/{weights['repo']}/resolve/{weights['revision']}/{MEASURED}",
+                "url": _url(endpoint.rstrip("/"), weights),
             })
     for release in plan.get("releases", ()):
         index, package = release["index"], re.split(r"[\[=<>~! ]", release["package"])[0]
@@ -50,6 +52,12 @@ def diagnosis_mirrors(plan: Values) -> list[dict[str, t.Any]]:
             if link.startswith(("http://", "https://")):
                 found.setdefault(link, {"name": "the page of wheels", "setting": "vllm_find_links, host_find_links", "url": link})
     return list(found.values())
+
+
+def _url(endpoint: str, weights: Values) -> str:
+    """The URL of the measured file. Where there are endpoints of the Hub, the revision is one of the Hub, which ModelScope does not have."""
+    other = is_modelscope(endpoint) and not all(map(is_modelscope, weights["endpoints"]))
+    return file_address(endpoint, weights["repo"], DEFAULT_BRANCH if other else weights["revision"], MEASURED)
 
 
 class FilterModule:

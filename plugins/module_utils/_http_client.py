@@ -20,6 +20,7 @@ import typing as t
 import urllib.parse
 import urllib.request
 
+from ._endpoint_kinds import session_cookie
 from ._masking import masked
 
 AGENT = "inferops.gpu"
@@ -175,13 +176,14 @@ class HttpClient:
 
     def get(
         self, url: str, token: str = "", limit: int = JSON_BYTES, whole: bool = True, method: str = "GET", follow: bool = True,
-        headers: t.Mapping[str, str] | None = None, seen: t.Callable[[str, int, t.Any], None] | None = None,
+        headers: t.Mapping[str, str] | None = None, seen: t.Callable[[str, int, t.Any], None] | None = None, session: bool = False,
     ) -> Answer:
         """Return the answer with any status. Raises HttpError.
 
         :param limit: how many bytes to read
         :param whole: whether a longer or truncated answer is an error
         :param seen: called with URL, status and headers of each answer, including redirects
+        :param session: whether the token is sent as ModelScope's session cookie too
         """
         refused = token_error(token)
         if refused:
@@ -198,6 +200,8 @@ class HttpClient:
                 request = urllib.request.Request(address, headers={"User-Agent": AGENT, **(headers or {})}, method=method)
                 if token and may_see_token(url, address):
                     request.add_unredirected_header("Authorization", f"Bearer {token}")
+                    if session:
+                        request.add_unredirected_header("Cookie", session_cookie(token))
                 found: t.Any = opener.open(request, timeout=max(deadline - time.monotonic(), 0.001))
                 if found is None:
                     raise HttpError("the URL is not an http or https URL")

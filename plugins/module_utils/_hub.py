@@ -43,6 +43,8 @@ class Hub:
 
     def __init__(self, endpoint: str, token: str = "", ca_certificates: t.Sequence[str] = (), timeout: float = TIMEOUT_SECONDS) -> None:
         self.endpoint, self.token, self.timeout = endpoint.rstrip("/"), token, timeout
+        # Whether the token is sent as ModelScope's session cookie too.
+        self.session = False
         # Ansible's open_url can neither trust additional certificates nor drop a header on redirects.
         self.client = _http_client.HttpClient(timeout, ca_certificates)
 
@@ -60,14 +62,18 @@ class Hub:
         if refused:
             raise HubError(f"no request was sent: {refused} (weights_token)", gated=True)
         try:
-            answer = self.client.get(url, self.token)
+            answer = self.client.get(url, self.token, session=self.session)
         except _http_client.HttpError as error:
             raise HubError(f"no usable answer: {error}") from error
         if answer.status != 200:
-            reason = answer.headers.get("X-Error-Message", "") or _http_client.REASONS.get(answer.status, "")
-            missing = answer.status == 404 or answer.headers.get("X-Error-Code", "") in MISSING
-            raise HubError(explain(answer.status, _http_client.one_line(reason, self.token), bool(self.token)), missing, answer.status in (401, 403))
+            raise self._refusal(answer)
         return answer
+
+    def _refusal(self, answer: _http_client.Answer) -> HubError:
+        """The error in an answer that reports one."""
+        reason = answer.headers.get("X-Error-Message", "") or _http_client.REASONS.get(answer.status, "")
+        missing = answer.status == 404 or answer.headers.get("X-Error-Code", "") in MISSING
+        return HubError(explain(answer.status, _http_client.one_line(reason, self.token), bool(self.token)), missing, answer.status in (401, 403))
 
     def read_commit(self, repo: str, revision: str) -> str:
         """Return the commit of a revision of a repository; a commit is its own revision. Raises HubError."""
@@ -96,26 +102,37 @@ class Hub:
 
     def read_files(self, repo: str, commit: str, exclude: list[str], include: t.Sequence[str] = ()) -> list[dict[str, t.Any]]:
         """Return the wanted files of a commit: path, size in bytes, and sha256 (large files) or git_sha1 (small ones). Raises HubError."""
-        entries = self._list(f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false")
+        entries = self._entries(repo, commit)
         chosen = set(select(list(entries), exclude, include))
         if not chosen:
             raise HubError(f"weights_include and weights_exclude leave none of the repository's {len(entries)} files")
         try:
-            return sorted(_hub_answers.files([describe(entries[path]) for path in chosen]), key=lambda file: str(file["path"]))
+            return sorted(_hub_answers.files([self._describe(entries[path]) for path in chosen]), key=lambda file: str(file["path"]))
         except _hub_answers.BadAnswer as error:
             raise HubError(f"its file list is not valid: {error}. Exclude a file that is not needed with weights_exclude") from error
 
     def read_sizes(self, repo: str, commit: str) -> list[tuple[str, int]]:
         """Return path and size of all files of a commit, without invalid entries. Raises HubError."""
+        return [(file["path"], file["size"]) for file in self.read_valid(repo, commit)]
+
+    def read_valid(self, repo: str, commit: str) -> list[_hub_answers.File]:
+        """Return path, size and hash of all files of a commit, without invalid entries. Raises HubError."""
         found = []
-        for entry in self._list(f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false").values():
+        for entry in self._entries(repo, commit).values():
             try:
-                file = _hub_answers.file(describe(entry))
-                found.append((file["path"], file["size"]))
+                found.append(_hub_answers.file(self._describe(entry)))
             except _hub_answers.BadAnswer:
                 # A download reports it as an error, unless its patterns exclude the file.
                 continue
         return found
+
+    def _entries(self, repo: str, commit: str) -> dict[str, dict[str, t.Any]]:
+        """Return the entries of all files of a commit, by path. Raises HubError."""
+        return self._list(f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true&expand=false")
+
+    def _describe(self, entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Convert an entry to path, size and hash, without validation; may raise BadAnswer."""
+        return describe(entry)
 
     def _list(self, address: str) -> dict[str, dict[str, t.Any]]:
         """Return the entries of all files of all pages of a list, by path. Raises HubError."""

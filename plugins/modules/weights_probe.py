@@ -27,7 +27,9 @@ options:
     type: path
     required: true
   endpoints:
-    description: URLs of the Hugging Face Hub or mirrors of it, in the order of their use.
+    description: >-
+      URLs of the Hugging Face Hub or mirrors of it, or C(modelscope+https://host) for a ModelScope server, in the order of their use. Commit and hashes
+      come from the first of the former that has the revision, else from the first ModelScope server that has it.
     type: list
     elements: str
     required: true
@@ -76,7 +78,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 endpoint:
-  description: The first endpoint that answered.
+  description: The endpoint that named commit and hashes.
   returned: success
   type: str
 commit:
@@ -88,6 +90,12 @@ files:
   returned: success
   type: list
   elements: dict
+equal:
+  description: >-
+    Where another endpoint named commit and hashes, by ModelScope endpoint: its C(revision), and C(files), the paths of the files that it has with the same size
+    and sha256. Of a small file only the size can be compared.
+  returned: success
+  type: dict
 total_bytes:
   description: Total size of these files, in bytes.
   returned: success
@@ -104,28 +112,69 @@ import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _hub, _masking, _proxy
+from ..module_utils import _endpoint_kinds, _hub, _masking, _modelscope, _proxy
 
 
 # Timeout for one answer in seconds: an endpoint that cannot be reached from here is skipped.
 TIMEOUT_SECONDS = 15
 
 
+class ProbeError(_hub.HubError):
+    """No endpoint has the revision: the answer of each, and the page where a gated repository's license is accepted, or empty."""
+
+    def __init__(self, said: str, page: str) -> None:
+        super().__init__(said, gated=bool(page))
+        self.page = page
+
+
 def ask(parameters: dict[str, t.Any]) -> tuple[str, str, list[dict[str, t.Any]]]:
-    """Return the first endpoint that answers, the commit and the files. Raises HubError with the answer of each endpoint."""
-    said, gated = [], False
-    for endpoint in parameters["endpoints"]:
+    """Return the endpoint that names them, the commit and the files. Raises ProbeError."""
+    said, pages = [], []
+    for endpoint in _endpoint_kinds.naming_order(parameters["endpoints"]):
         base = endpoint.rstrip("/")
-        trusted = base in [one.rstrip("/") for one in parameters["token_endpoints"]]
+        trusted = is_trusted(parameters, base)
         try:
-            api = _hub.Hub(base, parameters["token"] if trusted else "", parameters["ca_certificates"], TIMEOUT_SECONDS)
+            api = _modelscope.api_of(base, parameters["token"] if trusted else "", parameters["ca_certificates"], TIMEOUT_SECONDS)
             commit = api.read_commit(parameters["repo"], parameters["revision"])
             return base, commit, api.read_files(parameters["repo"], commit, parameters["exclude"], parameters["include"])
         except _hub.HubError as error:
             unsent = " (the token was not sent there: weights_token_endpoints)" if error.gated and parameters["token"] and not trusted else ""
             said.append(_masking.masked(f"{endpoint} answered {error}{unsent}", parameters["token"], endpoint))
-            gated = gated or error.gated
-    raise _hub.HubError("; ".join(said), gated=gated)
+            if error.gated:
+                pages.append(page_of(base, parameters["repo"]))
+    raise ProbeError("; ".join(said), pages[0] if pages else "")
+
+
+def is_trusted(parameters: dict[str, t.Any], base: str) -> bool:
+    """Whether an endpoint receives the token."""
+    return base in [one.rstrip("/") for one in parameters["token_endpoints"]]
+
+
+def page_of(endpoint: str, repo: str) -> str:
+    """Return the page of a repository for users."""
+    path = urllib.parse.quote(repo)
+    return f"{_endpoint_kinds.base_of(endpoint)}/models/{path}" if _endpoint_kinds.is_modelscope(endpoint) else f"https://huggingface.co/{path}"
+
+
+def ask_modelscope(parameters: dict[str, t.Any], named_by: str, files: list[dict[str, t.Any]]) -> tuple[dict[str, t.Any], list[str]]:
+    """Return which of the files each ModelScope endpoint has, and why lists can't be read. The hashes are those of another kind of endpoint.
+
+    ModelScope does not have the Hub's commit, so the list is that of its default branch. Where the branch moves later, the hashes still decide.
+    """
+    equal: dict[str, t.Any] = {}
+    problems = []
+    for endpoint in parameters["endpoints"] if not _endpoint_kinds.is_modelscope(named_by) else ():
+        base = endpoint.rstrip("/")
+        if not _endpoint_kinds.is_modelscope(base):
+            continue
+        try:
+            token = parameters["token"] if is_trusted(parameters, base) else ""
+            api = _modelscope.ModelScope(base, token, parameters["ca_certificates"], TIMEOUT_SECONDS)
+            revision = _endpoint_kinds.DEFAULT_BRANCH
+            equal[base] = {"revision": revision, "files": _modelscope.equal_files(files, api.read_valid(parameters["repo"], revision))}
+        except _hub.HubError as error:
+            problems.append(_masking.masked(f"{endpoint} is not used for {parameters['repo']}: it answered {error}", parameters["token"], endpoint))
+    return equal, problems
 
 
 def missing_bytes(files: list[dict[str, t.Any]], *directories: str) -> int:
@@ -184,9 +233,8 @@ def main() -> None:
     name = f"{wanted['repo']} at revision {wanted['revision']}"
     try:
         endpoint, commit, files = ask(wanted)
-    except _hub.HubError as error:
-        page = f"If it is gated, accept its license at https://huggingface.co/{urllib.parse.quote(wanted['repo'])}, " \
-            "and set weights_token to a token of the account that accepted it. " if error.gated else ""
+    except ProbeError as error:
+        page = f"If it is gated, accept its license at {error.page}, and set weights_token to a token of the account that accepted it. " if error.page else ""
         module.fail_json(
             msg=f"{name} cannot be downloaded: {error}. {page}Check the service's model and revision, weights_endpoints, "
                 f"and that the host can reach them{by_proxy(wanted['proxy'])}. Nothing was changed.",
@@ -200,7 +248,10 @@ def main() -> None:
                 f"{wanted['disk_reserve']} must stay free (weights_disk_reserve), {free} are free. "
                 "Free disk space, or set weights_dir to a larger disk. Nothing was changed.",
         )
-    module.exit_json(changed=False, endpoint=endpoint, commit=commit, files=files, total_bytes=total, missing_bytes=missing)
+    equal, problems = ask_modelscope(wanted, endpoint, files)
+    for problem in problems:
+        module.warn(problem)
+    module.exit_json(changed=False, endpoint=endpoint, commit=commit, files=files, equal=equal, total_bytes=total, missing_bytes=missing)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, Collection, Mapping
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _hub_answers
+from ansible_collections.inferops.gpu.plugins.module_utils._endpoint_kinds import naming_order
 from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
 from ansible_collections.inferops.gpu.plugins.module_utils._masking import masked
+from ansible_collections.inferops.gpu.plugins.module_utils._modelscope import api_of
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question
 
 # Seconds for one answer: users wait for the plan.
@@ -51,7 +53,7 @@ class Lookup:
 
     def _answer(self, question: Question, token: str) -> Answer:
         missing, silent = [], []
-        for endpoint in question.endpoints:
+        for endpoint in naming_order(question.endpoints):
             if endpoint in self._silent:
                 silent.append(masked(f"{endpoint}: {self._silent[endpoint]}", token, endpoint))
                 continue
@@ -75,7 +77,7 @@ class Lookup:
             kept = self._read(endpoint, question.repo, question.revision)
             if kept is not None:
                 return kept
-        hub = Hub(endpoint, token if endpoint in question.token_endpoints else "", timeout=self._timeout)
+        hub = api_of(endpoint, token if endpoint in question.token_endpoints else "", timeout=self._timeout)
         commit = hub.read_commit(question.repo, question.revision)
         kept = self._read(endpoint, question.repo, commit)
         if kept is not None:

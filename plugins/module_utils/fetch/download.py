@@ -195,7 +195,7 @@ class Download:
         """Enforce that a file that must come from a single endpoint does. False when this endpoint has failed too often: the file is queued again."""
         path = os.path.join(self.base, file["path"])
         whole = file["path"] in self.whole and self.sources.get(file["path"]) != {endpoint.url}
-        restarts = endpoint.without_ranges and self.tool.bytes_of(file) > 0
+        restarts = not endpoint.resumes(file["path"]) and self.tool.bytes_of(file) > 0
         if whole or restarts:
             with self.endpoints.lock:
                 endpoint.begin(file["path"], whole)
@@ -219,7 +219,7 @@ class Download:
             self.wait_for_room(outcome.said)
             return
         if outcome.no_ranges:
-            endpoint.without_ranges = True
+            endpoint.cannot_resume(file["path"])
             return
         if outcome.status in (401, 403, 404, 410):
             with self.endpoints.lock:

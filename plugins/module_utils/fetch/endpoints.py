@@ -16,6 +16,7 @@ import time
 import typing as t
 import urllib.parse
 
+from .._endpoint_kinds import file_address, is_modelscope
 from .._http_client import REASONS, HttpClient, HttpError, one_line, whole_number
 from .._masking import masked
 from .contents import File
@@ -69,7 +70,7 @@ def seconds_of(retry_after: str | None) -> float | None:
     return min(max(0.0, seconds), LONGEST_RETRY_AFTER)
 
 
-def ask(url: str, token: str, size: int, direct: bool = False) -> Answer:
+def ask(url: str, token: str, size: int, direct: bool = False, session: bool = False) -> Answer:
     """Fetch the first bytes of a file (O(size) is the whole file's) and report where they came from. Errors are in the answer, not raised."""
     answer = Answer()
     span = SAMPLE if size >= LARGE else 1
@@ -84,7 +85,8 @@ def ask(url: str, token: str, size: int, direct: bool = False) -> Answer:
         answer.sha256 = answer.sha256 or hash_of(headers.get("X-Linked-Etag") or "")
 
     try:
-        found = HttpClient(CONNECT_SECONDS, direct=direct).get(url, token, limit=span, whole=False, headers={"Range": f"bytes=0-{span - 1}"}, seen=look)
+        asked = {"Range": f"bytes=0-{span - 1}"}
+        found = HttpClient(CONNECT_SECONDS, direct=direct).get(url, token, limit=span, whole=False, headers=asked, seen=look, session=session)
     except HttpError as error:
         answer.error = f"no usable answer from {urllib.parse.urlsplit(url).netloc.rpartition('@')[2]}: {error}"
         return answer
@@ -123,18 +125,34 @@ class Endpoint:
         # How often a file that must come from a single endpoint was started here.
         self.begun: dict[str, int] = {}
         self.restarted: dict[str, int] = {}
-        self.without_ranges = False
+        # Files that can't be resumed here; an empty name means all.
+        self.without_ranges: set[str] = set()
         # Whether to bypass the proxies of the environment.
         self.direct = False
+        # Its revision where it does not know the commit, and the files that it has in the same contents (None: all). See C(limit).
+        self.revision = ""
+        self.only: frozenset[str] | None = None
+
+    @property
+    def is_modelscope(self) -> bool:
+        return is_modelscope(self.url)
 
     def address(self, repo: str, commit: str, path: str) -> str:
         """The address of a file of a commit."""
-        return f"{self.url}/{repo}/resolve/{commit}/{urllib.parse.quote(path)}"
+        return file_address(self.url, repo, self.revision or commit, path)
+
+    def resumes(self, path: str) -> bool:
+        """Whether a file can be resumed here, as far as known."""
+        return not self.without_ranges & {path, ""}
+
+    def cannot_resume(self, path: str) -> None:
+        """A file can't be resumed here, and then no file. ModelScope ignores ranges for small files alone, which it sends without a redirect."""
+        self.without_ranges.add(path if self.is_modelscope else "")
 
     def has(self, path: str) -> bool:
         """Whether this endpoint may have the file."""
         many = sum(1 for count in self.wrong.values() if count) >= WRONG_FILES
-        return path not in self.lacks and self.wrong.get(path, 0) < WRONG_TRIES and not many
+        return path not in self.lacks and self.wrong.get(path, 0) < WRONG_TRIES and not many and (self.only is None or path in self.only)
 
     def begin(self, path: str, whole: bool) -> None:
         """Start a file from its first byte: because all of it must come from here, or because this endpoint does not support ranges.
@@ -164,6 +182,21 @@ class Endpoint:
         self.said = "works"
 
 
+def limit(endpoints: t.Iterable[Endpoint], named_by: str, equal: t.Mapping[str, t.Mapping[str, t.Any]]) -> None:
+    """Limit endpoints of another kind than the one that named commit and hashes to the files that they have in the same contents.
+
+    :param named_by: the endpoint that named commit and hashes
+    :param equal: by ModelScope endpoint, its C(revision) and C(files), the paths of the equal files
+    """
+    for endpoint in endpoints:
+        if endpoint.is_modelscope == is_modelscope(named_by):
+            continue
+        found = equal.get(endpoint.url, {})
+        endpoint.revision, endpoint.only = found.get("revision", ""), frozenset(found.get("files", ()))
+        if not endpoint.only:
+            endpoint.said = "no request: it has no file list with these hashes" if endpoint.is_modelscope else "no request: the commit is one of ModelScope"
+
+
 class Endpoints:
     """All endpoints in the user's order, shared by the threads that download."""
 
@@ -176,17 +209,20 @@ class Endpoints:
     def probe(self, repo: str, commit: str, file: File) -> None:
         """Request a file from every endpoint, all at the same time, and log where each one's data comes from."""
         answers: dict[str, Answer] = {}
+        able = [endpoint for endpoint in self.all if endpoint.has(file["path"])]
 
         def one(endpoint: Endpoint) -> None:
-            answers[endpoint.url] = ask(endpoint.address(repo, commit, file["path"]), endpoint.token, file["size"], endpoint.direct)
+            address = endpoint.address(repo, commit, file["path"])
+            answers[endpoint.url] = ask(address, endpoint.token, file["size"], endpoint.direct, endpoint.is_modelscope)
 
-        threads = [threading.Thread(target=one, args=(endpoint,)) for endpoint in self.all]
+        threads = [threading.Thread(target=one, args=(endpoint,)) for endpoint in able]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         for endpoint in self.all:
-            self.learn(endpoint, file, answers[endpoint.url])
+            if endpoint in able:
+                self.learn(endpoint, file, answers[endpoint.url])
             print(masked(f"{endpoint.url}: {endpoint.said}"), flush=True)
 
     def learn(self, endpoint: Endpoint, file: File, answer: Answer) -> None:
@@ -240,7 +276,10 @@ class Endpoints:
         """Deprioritise an endpoint because of its rate in bytes per second; False when there is no other one to use."""
         with self.lock:
             now = time.monotonic()
-            others = [one for one in self.all if one is not endpoint and one.backoff_until <= now and one.slow_until <= now and not one.lacks]
+            others = [
+                one for one in self.all
+                if one is not endpoint and one.backoff_until <= now and one.slow_until <= now and not one.lacks and one.only != frozenset()
+            ]
             if not others:
                 return False
             endpoint.slow_until, endpoint.slow_rate = now + self.slow_seconds, rate
@@ -254,5 +293,7 @@ class Endpoints:
     @staticmethod
     def _wrong(endpoint: Endpoint, path: str) -> str:
         """How often it has sent wrong bytes of a file; without C(path) of all files."""
+        if path and endpoint.only and path not in endpoint.only:
+            return f"{path} is not there, or has a different size or sha256"
         count = endpoint.wrong.get(path, 0) if path else sum(endpoint.wrong.values())
         return f"wrong bytes, {count} times" if count else ""

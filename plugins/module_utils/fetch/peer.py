@@ -17,7 +17,7 @@ import typing as t
 from .._http_client import HttpClient, HttpError, parse_json
 from .._hub_answers import BadAnswer, size
 from .contents import File, is_full
-from .endpoints import CONNECT_SECONDS, Endpoint, Endpoints
+from .endpoints import CONNECT_SECONDS, Endpoint, Endpoints, limit
 from .progress import size_text
 
 # Seconds between two checks of the peer's files.
@@ -182,8 +182,12 @@ def endpoints_of(spec: dict[str, t.Any], token: str, slow_seconds: float) -> End
     """The endpoints of a download: those of the specification, with the peer before them when it names one."""
     share = spec.get("share") or {}
     if share.get("role") != "follower":
-        return Endpoints(spec["endpoints"], token, spec["token_endpoints"], slow_seconds)
-    return PeerEndpoints(Peer(share, spec["repo"], spec["commit"]), spec["endpoints"], token, spec["token_endpoints"], slow_seconds)
+        found = Endpoints(spec["endpoints"], token, spec["token_endpoints"], slow_seconds)
+    else:
+        found = PeerEndpoints(Peer(share, spec["repo"], spec["commit"]), spec["endpoints"], token, spec["token_endpoints"], slow_seconds)
+    # A peer has the commit, whichever endpoint named it.
+    limit((one for one in found.all if not isinstance(one, Peer)), spec.get("endpoint", ""), spec.get("equal", {}))
+    return found
 
 
 def export_of(spec: dict[str, t.Any]) -> Export:

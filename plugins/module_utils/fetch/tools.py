@@ -16,6 +16,7 @@ import subprocess
 import threading
 import typing as t
 
+from .._endpoint_kinds import session_cookie
 from .._exit_status import describe
 from .._http_client import AGENT, one_line
 from .._masking import masked
@@ -92,7 +93,7 @@ class Curl:
         path = os.path.join(self.base, file["path"])
         os.makedirs(os.path.dirname(path), exist_ok=True)
         have = max(size_of(path), 0)
-        if have and endpoint.without_ranges:
+        if have and not endpoint.resumes(file["path"]):
             os.unlink(path)
             have = 0
         url = endpoint.address(self.spec["repo"], self.spec["commit"], file["path"])
@@ -111,7 +112,7 @@ class Curl:
         return self.outcome(status, said, head, endpoint.token)
 
     def settings(self, endpoint: Endpoint, url: str, path: str, have: int, headers: str) -> str:
-        """Return curl's configuration file. On a redirect to another host curl does not send the Authorization header."""
+        """Return curl's configuration file. On a redirect to another host curl sends neither the Authorization nor the Cookie header."""
         lines = [
             f"url = {quoted(url)}", f"output = {quoted(path)}", f"dump-header = {quoted(headers)}", f"user-agent = {quoted(AGENT)}",
             'proto = "=http,https"', "location", "max-redirs = 10", "globoff", "fail", "silent", "show-error",
@@ -125,6 +126,8 @@ class Curl:
             lines.append('noproxy = "*"')
         if endpoint.token:
             lines.append(f"header = {quoted('Authorization: Bearer ' + endpoint.token)}")
+            if endpoint.is_modelscope:
+                lines.append(f"header = {quoted('Cookie: ' + session_cookie(endpoint.token))}")
         return "\n".join(lines) + "\n"
 
     @staticmethod

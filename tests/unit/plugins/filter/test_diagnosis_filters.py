@@ -46,3 +46,13 @@ def test_secrets() -> None:
     services = [{"name": "q", "api_key": "k1", "secret_environment": {"A": "e1", "B": 12345}}, {"name": "r", "api_key": "k1"}, "not a service"]
     variables = {"weights_token": "t1", "empty": "", "host_index_credentials": {"index": {"user": "me", "password": "p1"}}, "list": ["l1"], "flag": True}
     assert bundle_secrets(services, variables) == ["k1", "e1", "12345", "t1", "p1", "l1"]
+
+
+def test_modelscope_is_measured_by_its_own_urls() -> None:
+    """At its default branch where the revision is the Hub's, else at the revision."""
+    weights = {"local": False, "repo": "a/b", "revision": "r", "token_endpoints": []}
+    base = "https://m/api/v1/models/a/b/repo?Revision="
+    mixed = diagnosis_mirrors({"weights": [{**weights, "endpoints": ["https://h", "modelscope+https://m"]}]})
+    assert [mirror["url"] for mirror in mixed] == ["https://h/a/b/resolve/r/tokenizer.json", f"{base}master&FilePath=tokenizer.json"]
+    alone = diagnosis_mirrors({"weights": [{**weights, "endpoints": ["modelscope+https://m"]}]})
+    assert [mirror["url"] for mirror in alone] == [f"{base}r&FilePath=tokenizer.json"]

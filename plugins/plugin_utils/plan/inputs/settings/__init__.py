@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
 
+from ansible_collections.inferops.gpu.plugins.module_utils import _endpoint_kinds
+
 from ... import values
 from ...errors import InvalidValue, PlanError, is_secret_name, shown
 from ...versions import Version
@@ -27,8 +29,11 @@ _PORT = values.integer(1024, 65535)
 
 def _endpoints(value: Any) -> tuple[str, ...]:
     read = values.strings(value)
-    if not read or any(not url.startswith(("http://", "https://")) for url in read):
-        raise InvalidValue("this is not a list of one or more http or https addresses", "write a list like [https://huggingface.co]")
+    if not read or any(not url.removeprefix(_endpoint_kinds.PREFIX).startswith(("http://", "https://")) for url in read):
+        raise InvalidValue(
+            "this is not a list of one or more http or https addresses",
+            "write a list like [https://huggingface.co]; a ModelScope server is written modelscope+https://modelscope.cn",
+        )
     return tuple(url.rstrip("/") for url in read)
 
 

@@ -20,6 +20,8 @@ WRONG: list[tuple[str, Any]] = [
     ("vllm_python", ""),
     ("weights_endpoints", []),
     ("weights_endpoints", ["huggingface.co"]),
+    ("weights_endpoints", ["modelscope+modelscope.cn"]),
+    ("weights_endpoints", ["modelscope+modelscope+https://modelscope.cn"]),
     ("weights_exclude", [1]),
     ("weights_disk_reserve", -1),
     ("weights_include", "*.json"),

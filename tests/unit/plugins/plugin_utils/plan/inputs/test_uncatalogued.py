@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import modelscope_server
 import pytest
 
 from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
@@ -372,3 +373,19 @@ def test_plan_asks_with_the_hosts_own_settings(mirror: Mirror, play: Any, tmp_pa
     assert run.status == 0, run.printed
     assert [host["weights"][0]["bytes"] for host in run.planned["hosts"].values()] == [16 * 10**9 + len(json.dumps(LLAMA))] * 2
     assert len(list((tmp_path / "cache" / "models").iterdir())) == 1
+
+
+def test_modelscope_answers_too(mirror: Mirror, plan: Any) -> None:
+    """Its files and its config.json; a Hub that has the model is asked first, wherever it stands in the list."""
+    texts = {"config.json": json.dumps(LLAMA).encode(), "model.safetensors": b"x" * 1000}
+    server = modelscope_server.Server("org/new", texts)
+    try:
+        found = plan("org/new", server.endpoint, revision=modelscope_server.COMMIT)
+        assert found.errors == [] and found.hosts["gpu1"]["weights"][0]["bytes"] == sum(map(len, texts.values()))
+        error = plan("org/new", server.endpoint).errors[0]
+        assert error.key == "model" and "ModelScope has its own commits" in error.why
+        server.requests.clear()
+        mirror.put("org/new", LLAMA, 16 * 10**9)
+        assert plan("org/new", server.endpoint, mirror.endpoint).hosts["gpu1"]["weights"][0]["bytes"] > 16 * 10**9 and not server.requests
+    finally:
+        server.close()
