@@ -22,6 +22,7 @@ ANSWER_SECONDS = 30.0
 # A line of the program in the engine, from its beginning: a line of the log may have a client's text after it. vLLM puts the process before each line of some
 # versions, coloured on a terminal.
 _LINE = re.compile(rf"(?:\x1b\[[0-9;]*m)*(?:\([A-Za-z]\w* pid=\d+\)(?:\x1b\[[0-9;]*m)* )?{re.escape(lora_adapters.PREFIX)}(.*)")
+_VARIABLE = re.compile(rf'^Environment="?{lora_adapters.VARIABLE}=([^"\n]+)"?$', re.MULTILINE)
 # Modes of the file and its folder.
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
 
@@ -72,6 +73,12 @@ def access(path: str) -> dict[str, str]:
         if not is_kind(about.st_mode) or stat.S_IMODE(about.st_mode) != mode or (about.st_uid, about.st_gid) != (os.geteuid(), os.getegid()):
             found[place] = f"{stat.filemode(about.st_mode)} {about.st_uid}:{about.st_gid}"
     return found
+
+
+def file_of(unit_text: str) -> str:
+    """Return the file that a unit's engine follows; empty when it follows none."""
+    found = _VARIABLE.search(unit_text)
+    return found[1] if found else ""
 
 
 def read(path: str) -> t.Union[dict[str, str], None]:

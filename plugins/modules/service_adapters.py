@@ -55,6 +55,10 @@ options:
         type: list
         elements: str
         default: []
+      served:
+        description:
+          - File with its last known good state. V(loaded) records the adapters there when the engine serves them, so that a rollback returns to them.
+        type: path
   timeout:
     description: Seconds to wait for the engine, for V(loaded).
     type: int
@@ -86,7 +90,7 @@ written:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _adapters
+from ..module_utils import _adapters, _last_known_good
 from ..module_utils._service_options import services as services_of
 
 
@@ -102,6 +106,7 @@ def main() -> None:
                 "file": {"type": "path", "required": True},
                 "paths": {"type": "dict", "required": True},
                 "static": {"type": "list", "elements": "str", "default": []},
+                "served": {"type": "path"},
             }),
             "timeout": {"type": "int", "default": 120},
         },
@@ -118,6 +123,8 @@ def main() -> None:
         for service in services if not module.check_mode else []:
             try:
                 _adapters.wait(service, module.params["timeout"])
+                if service["served"]:
+                    _last_known_good.keep_adapters(service["served"])
             except _adapters.NotLoaded as error:
                 errors.append(str(error))
         if errors:
