@@ -120,6 +120,7 @@ class ActionModule(Base):
 SERVICE_ADAPTERS = SHARED + '''
 class ActionModule(Base):
     def play(self, given, check):
+        assert int(given.get("timeout", 0)) == (120 if given.get("state") == "loaded" else 0)
         for item in given["services"]:
             write(f"{given.get('state', 'written')} adapters of {item['name']} in {item['file']}")
         return {"changed": False, "written": []}
@@ -274,6 +275,7 @@ def test_the_old_engine_keeps_its_adapters_until_it_stops(played: Played) -> Non
     written = [event for event in events if event.startswith("written")]
     assert written[0] == "written adapters of tuned in /run/adapters.json" and set(written[1:]) == {"written adapters of tuned in /e/adapters.json"}, events
     assert events.index(written[1]) > next(number for number, event in enumerate(events) if event.startswith("switch")), events
+    assert "loaded adapters of tuned in /e/adapters.json" in events
     assert not [event for event in played.of("detuned") if "/e/adapters.json" in event], played.of("detuned")
 
 
