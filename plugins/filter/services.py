@@ -83,6 +83,7 @@ def service_adapters(services: t.Sequence[Service], secrets: t.Mapping[str, t.Ma
             "unit": service["unit"],
             "url": service["local_url"],
             "api_key": secrets[service["name"]].get("VLLM_API_KEY", ""),
+            "served": service["served"],
             **{key: service["adapters"][key] for key in ("file", "paths", "static")},
         }
         for service in services if service["state"] == "present" and service["adapters"]["file"]

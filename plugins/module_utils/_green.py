@@ -14,6 +14,8 @@ from .drain import redirect
 DIRECTORY = "/run/systemd/system"
 _RECORDS = "/run/inferops"
 _SUPERVISORS = "/run/inferops-supervisor"
+# Readable by the services' accounts.
+_ADAPTERS = "/run/inferops-adapters"
 _PREFIX, _SUFFIX = "inferops-green-", ".service"
 # Name of the folder with its caches in the service's cache.
 NAME = "green"
@@ -32,6 +34,11 @@ def service_of(unit: str) -> str:
 def environment_file(service: str) -> str:
     """Return the path of its environment file, which has secrets."""
     return f"{_RECORDS}/{_PREFIX}{service}.env"
+
+
+def adapters_file(service: str) -> str:
+    """Return the path of the file with its LoRA adapters: the engine beside it goes on with its own until it stops."""
+    return f"{_ADAPTERS}/{service}.json"
 
 
 def environment_files() -> list[str]:
@@ -62,7 +69,9 @@ def is_there(unit: str) -> bool:
 
 def files(unit: str) -> list[str]:
     """Return the paths of its files, the unit file last: by that the next run finds what a run has left that died."""
-    return [environment_file(service_of(unit)), f"{_RECORDS}/{unit}.started", f"{_SUPERVISORS}/{unit.rpartition('.')[0]}", path_of(unit)]
+    service = service_of(unit)
+    records = [f"{_RECORDS}/{unit}.started", f"{_SUPERVISORS}/{unit.rpartition('.')[0]}"]
+    return [environment_file(service), adapters_file(service), *records, path_of(unit)]
 
 
 def stop(unit: str) -> None:

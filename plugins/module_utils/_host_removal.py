@@ -38,7 +38,10 @@ _DIGEST = re.compile(r"[0-9a-f]{16,64}\s*")
 UNITS = _host.UNIT_DIRECTORY
 # Programs of Debian's packages that get their arguments from this collection (roles/monitoring).
 _PROGRAMS = ("prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter")
-_TEMPORARY = ("/run/inferops", "/run/inferops-metrics", "/run/inferops-supervisor", "/run/inferops-span", "/run/inferops-share", "/dev/shm/inferops-*")
+_TEMPORARY = (
+    "/run/inferops", "/run/inferops-adapters", "/run/inferops-metrics", "/run/inferops-supervisor", "/run/inferops-span", "/run/inferops-share",
+    "/dev/shm/inferops-*",
+)
 _SYSTEM = (
     "/etc/apt/sources.list.d/inferops-cuda.sources", "/etc/apt/keyrings/inferops-cuda.asc", "/etc/apt/keyrings/inferops-cuda.gpg",
     "/etc/apt/apt.conf.d/90inferops-proxy", "/etc/apt/apt.conf.d/90inferops-mirror-proxy",

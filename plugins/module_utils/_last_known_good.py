@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last known good state of a service, which has passed the health gate: unit, environment file, and the release and weights that they need.
+"""The last known good state of a service, which has passed the health gate: unit, environment file, LoRA adapters, and the release and weights that they
+need.
 
 It is one file, readable by root alone and replaced atomically: after a crash it has either the previous or the new state. Beside it are the states that
 it has replaced, to which an operator or a stopped rollout can go back.
@@ -13,7 +14,7 @@ import datetime
 import json
 import os
 
-from . import _writing
+from . import _adapters, _writing
 
 
 # How many earlier states are kept.
@@ -22,7 +23,11 @@ EARLIER = 3
 
 @dataclasses.dataclass
 class State:
-    """Unit and environment file with their texts, which have secrets; C(kept) is the time of the health gate in UTC, ISO 8601."""
+    """Unit and environment file with their texts, which have secrets; C(kept) is the time of the health gate in UTC, ISO 8601.
+
+    The engine of some units follows a file with its LoRA adapters. These change without a restart and without the health gate, so that another text of that
+    file makes no other state. Both are empty for other units, and for those of versions that did not record them.
+    """
 
     service: str
     unit_file: str
@@ -33,6 +38,8 @@ class State:
     release_path: str
     weights_path: str
     kept: str = ""
+    adapters_file: str = ""
+    adapters_text: str = ""
 
     def differs(self) -> bool:
         """Whether the files on the disk differ from these."""
@@ -47,15 +54,22 @@ class State:
         return [path for path in (os.path.join(self.release_path, "release.json"), self.weights_path) if not os.path.exists(path)]
 
     def restore(self) -> None:
-        """Restore both files. The unit comes last: until it is restored, the next run knows that the restore is incomplete."""
+        """Restore the files. The unit comes last: until it is restored, the next run knows that the restore is incomplete."""
         _writing.replace(self.environment_file, self.environment_text, 0o600, durable=True)
+        if self.adapters_text:
+            _adapters.put(self.adapters_file, self.adapters_text)
         _writing.replace(self.unit_file, self.unit_text, durable=True)
 
 
 def of_disk(service: str, unit_file: str, environment_file: str, release: str, release_path: str, weights_path: str) -> State:
     """Return the state from the files on the disk."""
     kept = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return State(service, unit_file, read(unit_file), environment_file, read(environment_file), release, release_path, weights_path, kept)
+    unit_text = read(unit_file)
+    adapters_file = _adapters.file_of(unit_text)
+    return State(
+        service, unit_file, unit_text, environment_file, read(environment_file), release, release_path, weights_path, kept,
+        adapters_file, read(adapters_file) if adapters_file else "",
+    )
 
 
 def load(path: str) -> State | None:
@@ -88,6 +102,17 @@ def write(path: str, state: State) -> None:
     if former is not None and not former.has_files_of(state):
         keep_earlier(path, [former, *(one for one in earlier(path) if not one.has_files_of(state) and not one.has_files_of(former))])
     _writing.replace_json(path, dataclasses.asdict(state), 0o600, durable=True, indent=1)
+
+
+def keep_adapters(path: str) -> None:
+    """Record the LoRA adapters that the engine of the last known good state serves now. Raises OSError."""
+    state = load(path)
+    if state is None or state.differs():
+        return
+    file = _adapters.file_of(state.unit_text)
+    found = dataclasses.replace(state, adapters_file=file, adapters_text=read(file) if file else "")
+    if found != state:
+        _writing.replace_json(path, dataclasses.asdict(found), 0o600, durable=True, indent=1)
 
 
 def keep_earlier(path: str, states: list[State]) -> None:

@@ -14,7 +14,7 @@ import os
 import re
 import typing as t
 
-from . import _host, _safe_paths
+from . import _adapters, _green, _host, _safe_paths
 
 MANIFEST = ".manifest.json"
 PARTIAL = ".partial"
@@ -89,6 +89,12 @@ def read_units() -> list[str]:
     """Return the text of each unit of a model service that this collection wrote."""
     texts = (_host.read_text(path) for path in sorted(glob.glob(os.path.join(_host.UNIT_DIRECTORY, "vllm-*.service"))))
     return [text for text in texts if text.startswith(_host.UNIT_MARK)]
+
+
+def read_adapters(unit_texts: t.Iterable[str]) -> list[str]:
+    """Return the texts of the files with LoRA adapters that the engines of units follow. Does not follow links."""
+    units = [*unit_texts, *(_host.read_text(_green.path_of(unit)) for unit in _green.units())]
+    return [_safe_paths.read_text(path) for path in sorted({_adapters.file_of(text) for text in units} - {""})]
 
 
 def read_records(state_dir: str) -> list[str]:

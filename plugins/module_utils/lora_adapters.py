@@ -19,12 +19,15 @@ import asyncio
 import json
 import os
 import sys
+import time
 import types
 import typing as t
 
 VARIABLE = "INFEROPS_LORA_ADAPTERS"
 # Seconds between two looks at the file.
 INTERVAL = 1.0
+# Seconds until an adapter that was not loaded is tried again: the first time, and at most. Each time takes twice as long as the one before.
+RETRY, LONGEST_RETRY = 5.0, 300.0
 # The beginning of each line in the journal.
 PREFIX = "lora_adapters: "
 
@@ -34,12 +37,17 @@ Message = t.MutableMapping[str, t.Any]
 class LoraAdapters:
     """ASGI middleware. C(app) is the rest of vLLM's API server."""
 
-    def __init__(self, app: t.Any) -> None:
-        self.app = app
+    def __init__(self, app: t.Any, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self.app, self.clock = app, clock
         self.path = os.environ.get(VARIABLE, "")
         # The adapters that this program has loaded, by name with their directory; those of --lora-modules are vLLM's own.
         self.loaded: dict[str, str] = {}
+        # Of those, the directories that the engine refused in place of the loaded ones, by name.
+        self._kept: dict[str, str] = {}
+        # The file that has been applied, but for adapters that the engine refused.
         self._seen: tuple[int, int, int] | None = None
+        # Seconds of the pause before the next attempt, and the time of that on the clock; None when nothing is left to try.
+        self._pause, self._due = RETRY, t.cast("float | None", None)
         self._complaint = ""
 
     async def __call__(self, scope: t.Any, receive: t.Any, send: t.Any) -> None:
@@ -72,34 +80,53 @@ class LoraAdapters:
                 self._complain(f"failed: {type(error).__name__}: {error}")
 
     async def update(self, models: t.Any) -> None:
-        """Load and unload adapters if the file has been replaced since the last call."""
+        """Load and unload adapters if the file has been replaced or touched since the last call, or if it is time to try some again.
+
+        The reason of a refusal may pass: permissions, a file system that was not there, memory.
+        """
         try:
             found = os.stat(self.path)
             seen = (found.st_mtime_ns, found.st_ino, found.st_size)
-            if seen == self._seen:
+            again = seen == self._seen
+            if again and (self._due is None or self.clock() < self._due):
                 return
             wanted = read(self.path)
         except (OSError, ValueError) as error:
             # Nothing is unloaded because of a file that cannot be read.
             self._complain(f"{self.path} cannot be read: {error}")
             return
-        self._seen, self._complaint = seen, ""
-        for name in [name for name in self.loaded if name not in wanted]:
-            await self.unload(models, name)
-        for name, path in wanted.items():
-            if self.loaded.get(name) != path:
-                await self.replace(models, name, path)
+        self._complaint = ""
+        is_done = await self.apply(models, wanted, again)
+        self._pause = min(2 * self._pause, LONGEST_RETRY) if again else RETRY
+        self._seen, self._due = seen, None if is_done else self.clock() + self._pause
 
-    async def replace(self, models: t.Any, name: str, path: str) -> None:
+    async def apply(self, models: t.Any, wanted: t.Mapping[str, str], again: bool) -> bool:
+        """Load and unload adapters until they are as wanted; return whether another attempt without a change of the file is of use.
+
+        With C(again) an adapter whose former directory is loaded stays: to try the new one, its name would have to answer 404 for a moment each time.
+        """
+        if not again:
+            self._kept = {}
+        is_done = True
+        for name in [name for name in self.loaded if name not in wanted]:
+            is_done = await self.unload(models, name) and is_done
+        for name, path in wanted.items():
+            if path not in (self.loaded.get(name), self._kept.get(name)):
+                is_done = (await self.replace(models, name, path) or name in self._kept) and is_done
+        return is_done
+
+    async def replace(self, models: t.Any, name: str, path: str) -> bool:
         """Load an adapter, in place of one of the same name in another directory: that one returns if the engine refuses the new one."""
         former = self.loaded.get(name)
-        if former is not None:
-            await self.unload(models, name)
+        if former is not None and not await self.unload(models, name):
+            return False
         error = await self.load(models, name, path)
         if error:
             log(refusal_of(name, path) + error)
             if former is not None and not await self.load(models, name, former):
+                self._kept[name] = path
                 log(f"{name}: still loaded from {former}")
+        return not error
 
     async def load(self, models: t.Any, name: str, path: str) -> str:
         """Load an adapter; return why the engine refused it, or an empty string."""
@@ -111,14 +138,21 @@ class LoraAdapters:
         if not isinstance(answer, str):
             return one_line(refusal(answer))
         self.loaded[name] = path
-        log(f"{name}: loaded from {path}")
+        log(acceptance_of(name, path))
         return ""
 
-    async def unload(self, models: t.Any, name: str) -> None:
-        """Unload an adapter. Running requests finish with it."""
-        path = self.loaded.pop(name)
-        answer = await models.unload_lora_adapter(types.SimpleNamespace(lora_name=name, lora_int_id=None))
+    async def unload(self, models: t.Any, name: str) -> bool:
+        """Unload an adapter, and return whether the engine no longer has it. Running requests finish with it."""
+        path = self.loaded[name]
+        try:
+            answer = await models.unload_lora_adapter(types.SimpleNamespace(lora_name=name, lora_int_id=None))
+        except Exception as error:  # pylint: disable=broad-exception-caught  # It must not end the other changes.
+            log(f"{name}: not unloaded: " + one_line(f"{type(error).__name__}: {error}"))
+            return False
+        # vLLM's only refusal says that it has no adapter of this name.
+        del self.loaded[name]
         log(f"{name}: unloaded from {path}" if isinstance(answer, str) else f"{name}: not unloaded: {one_line(refusal(answer))}")
+        return True
 
     def _complain(self, text: str) -> None:
         """Log a text once, and again after another one."""
@@ -160,6 +194,11 @@ def refusal(answer: t.Any) -> str:
     """The text of vLLM's ErrorResponse."""
     error = getattr(answer, "error", answer)
     return str(getattr(error, "message", error))
+
+
+def acceptance_of(name: str, path: str) -> str:
+    """The line about an adapter that the engine has loaded."""
+    return f"{name}: loaded from {path}"
 
 
 def refusal_of(name: str, path: str) -> str:

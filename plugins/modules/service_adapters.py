@@ -10,9 +10,10 @@ short_description: Load and unload LoRA adapters of running services
 version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
-  - V(written) writes the file of each service that lists its LoRA adapters. A running engine looks at it every second, unloads adapters that are gone and
-    loads new ones. It reads the file at each start as well, so a restart changes nothing.
+  - V(written) writes the file of each service that lists its LoRA adapters, and repairs its owner and mode. A running engine looks at it every
+    second, unloads adapters that are gone and loads new ones. It reads the file at each start as well, so a restart changes nothing.
   - V(loaded) waits until each engine lists these adapters in C(/v1/models), and no others. It fails with the engine's reason for each that it refused.
+    An engine that does not list them at once tries again what it has refused before; reasons of earlier attempts do not count.
     The engine goes on serving its model and its other adapters.
   - Root owns the files, and no endpoint of the engine loads adapters.
 options:
@@ -55,10 +56,18 @@ options:
         type: list
         elements: str
         default: []
+      served:
+        description:
+          - File with its last known good state. V(loaded) records the adapters there when the engine serves them, so that a rollback returns to them.
+        type: path
   timeout:
-    description: Seconds to wait for the engine, for V(loaded).
+    description: Seconds to wait for each engine, for V(loaded).
     type: int
     default: 120
+  fail:
+    description: Whether V(loaded) fails if an engine does not serve its adapters. If false, it returns C(errors).
+    type: bool
+    default: true
 extends_documentation_fragment:
   - inferops.gpu.attributes
   - inferops.gpu.attributes.internal
@@ -82,11 +91,15 @@ written:
   returned: success
   type: list
   elements: str
+errors:
+  description: Errors by service, for those whose engine does not serve its adapters.
+  returned: with O(state=loaded)
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _adapters
+from ..module_utils import _adapters, _last_known_good
 from ..module_utils._service_options import services as services_of
 
 
@@ -102,8 +115,10 @@ def main() -> None:
                 "file": {"type": "path", "required": True},
                 "paths": {"type": "dict", "required": True},
                 "static": {"type": "list", "elements": "str", "default": []},
+                "served": {"type": "path"},
             }),
             "timeout": {"type": "int", "default": 120},
+            "fail": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
@@ -114,17 +129,19 @@ def main() -> None:
             found = {name: change for name, change in changes.items() if change}
             diff = {side: {name: change[side] for name, change in found.items()} for side in ("before", "after")}
             module.exit_json(changed=bool(found), written=list(found), diff=diff)
-        errors = []
+        errors: dict[str, str] = {}
         for service in services if not module.check_mode else []:
             try:
                 _adapters.wait(service, module.params["timeout"])
+                if service["served"]:
+                    _last_known_good.keep_adapters(service["served"])
             except _adapters.NotLoaded as error:
-                errors.append(str(error))
-        if errors:
-            module.fail_json(msg="\n".join(errors))
+                errors[service["name"]] = str(error)
+        if errors and module.params["fail"]:
+            module.fail_json(msg="\n".join(errors.values()), errors=errors)
     except (OSError, RuntimeError) as error:
         module.fail_json(msg=f"Cannot handle the adapters of the services: {error}")
-    module.exit_json(changed=False, written=[])
+    module.exit_json(changed=False, written=[], errors=errors)
 
 
 if __name__ == "__main__":

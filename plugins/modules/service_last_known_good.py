@@ -185,11 +185,18 @@ def record(item: Item) -> None:
         state = _last_known_good.of_disk(item["name"], service.path, service.environment_file, *places)
         # After a return to an earlier state only its record has the release.
         known = None if item["release"] else next((one for one in _last_known_good.earlier(item["served"]) if one.has_files_of(state)), None)
-        _last_known_good.write(item["served"], state if known is None else dataclasses.replace(known, kept=state.kept))
+        _last_known_good.write(item["served"], _with_release(state, known))
     if service.runs_current_files() and item["arguments"]:
         _writing.replace(item["arguments"]["stamp"], item["arguments"]["digest"], durable=True)
     with open(service.checked_record, "w", encoding="utf-8") as file:
         file.write(service.properties()["InvocationID"])
+
+
+def _with_release(state: _last_known_good.State, known: _last_known_good.State | None) -> _last_known_good.State:
+    """Return a state with the release and the weights of an earlier one with the same files."""
+    if known is None:
+        return state
+    return dataclasses.replace(state, release=known.release, release_path=known.release_path, weights_path=known.weights_path)
 
 
 def last_known_good(item: Item) -> _last_known_good.State | None:

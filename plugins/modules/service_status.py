@@ -141,6 +141,10 @@ status:
           description: Names of its LoRA adapters in the API.
           type: list
           elements: str
+        adapters_not_loaded:
+          description: Names of those that its engine does not have, although it follows a file that names them; null when the engine does not tell.
+          type: list
+          elements: str
         task:
           description: Task of the service.
           type: str

@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: inferops contributors (@inferops)
 description:
   - Lists complete and unfinished downloads of this collection. Other files, without the collection's manifest or partial download, are never removed.
-  - Keeps weights that the plan wants, that a unit of a model service names, that a service's last known good state refers to, or that a process has open.
+  - Keeps weights that the plan wants, that a unit of a model service names, LoRA adapters that its engine follows a file of, what a service's last known good
+    state refers to, or that a process has open.
 options:
   weights_dir:
     description: Directory of weights.
@@ -99,9 +100,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     directory, names = module.params["weights_dir"], module.params["remove"]
+    units = _prune.read_units()
     keepers = {
         "the plan wants it": set(module.params["wanted"]),
-        "a service's unit names it": _prune.unit_paths(_prune.read_units(), directory),
+        "a service's unit names it": _prune.unit_paths(units, directory),
+        "a service has it as an adapter": _prune.unit_paths(_prune.read_adapters(units), directory),
         "the record of a service names it": _prune.unit_paths(_prune.read_records(module.params["state_dir"]), directory),
         "a process uses it": _prune.open_paths(directory),
     }

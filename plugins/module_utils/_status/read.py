@@ -10,7 +10,7 @@ import typing as t
 
 from .. import _adapters, _green, _host, _reading
 from .._kernel import conntrack
-from . import certificates, disks, drift, gpus, jobs, manager, metrics, records, texts, unmanaged
+from . import adapters, certificates, disks, drift, gpus, jobs, manager, metrics, records, texts, unmanaged
 from . import units as unit_files
 
 # Seconds that each part may take. nvidia-smi alone has 60.
@@ -62,8 +62,17 @@ def read_units(weights_dir: str, state_dir: str, between: float = metrics.BETWEE
         service["unit"]: unit_files.about(service["unit"], _host.read_text(os.path.join(_host.UNIT_DIRECTORY, service["unit"]))) for service in services
     }
     # A unit that is starting has an engine that may answer already; the port of a stopped one may be somebody else's.
-    answers = metrics.read({unit: one.engine for unit, one in about.items() if one.engine and states[unit].active == "active"}, between)
-    return [_unit(service, about[service["unit"]], states[service["unit"]], answers.get(service["unit"]), weights_dir, state_dir) for service in services]
+    active = {unit: one for unit, one in about.items() if states[unit].active == "active"}
+    answers = metrics.read({unit: one.engine for unit, one in active.items() if one.engine}, between)
+    refused = adapters.not_loaded(active)
+    return [
+        {
+            **_unit(service, about[service["unit"]], states[service["unit"]], answers.get(service["unit"]), weights_dir, state_dir),
+            # vLLM does not start without the adapters in its arguments.
+            "adapters_not_loaded": refused.get(service["unit"]) if about[service["unit"]].adapters_file else [],
+        }
+        for service in services
+    ]
 
 
 def _unit(

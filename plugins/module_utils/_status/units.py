@@ -12,11 +12,10 @@ import re
 import typing as t
 import urllib.parse
 
-from .. import lora_adapters
+from .. import _adapters
 
 _ENVIRONMENT = re.compile(r"^EnvironmentFile=(\S+)$", re.MULTILINE)
 _COPIED_CERTIFICATE = re.compile(r"^LoadCredential=ssl_certfile:(\S+)$", re.MULTILINE)
-_ADAPTERS = re.compile(rf'^Environment="?{lora_adapters.VARIABLE}=([^"\n]+)"?$', re.MULTILINE)
 _START = re.compile(r"^ExecStart=(.+)$", re.MULTILINE)
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]\S*)')
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
@@ -76,14 +75,13 @@ def about(unit: str, text: str) -> About:
     copied = _COPIED_CERTIFICATE.search(text)
     served = flags.get("--ssl-certfile", "")
     environment = _ENVIRONMENT.search(text)
-    adapters = _ADAPTERS.search(text)
     return About(
         service=one("service"), role=own[0] if own else "", node=one("name"), leader=one("leader-name") or (one("name") if own[:1] == ["leader"] else ""),
         workers=tuple(given.get("worker", ())), engine=one("engine"), model=one("model"), task=one("task"),
         host=flags.get("--host", ""), port=_port(one("engine")),
         release=_release(program), weights=program[2] if program[1:2] == ["serve"] and len(program) > 2 else "",
         environment_file=environment[1] if environment else "", failures=one("failures"),
-        adapters_file=adapters[1] if adapters else "", adapters=modules(program),
+        adapters_file=_adapters.file_of(text), adapters=modules(program),
         certificate=copied[1] if copied else served, served_certificate=served,
         # The names of secret variables follow from secrets, which the plan does not have.
         digest=digest([word for position, word in enumerate(words) if position > split or not word.startswith("--withhold=")]), readable=bool(own),

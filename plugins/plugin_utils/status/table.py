@@ -80,7 +80,10 @@ def _notes(item: Item, read: Mapping[str, str]) -> Iterator[str]:
     memory = f"memory {values.size(item['memory_bytes'])}" if item["memory_bytes"] is not None else ""
     yield from filter(None, [", ".join(filter(None, (item["release"], revision, memory)))])
     if item["adapters"]:
-        yield "adapters: " + ", ".join(item["adapters"])
+        missing = item["adapters_not_loaded"]
+        names = ", ".join(f"{name} (not loaded)" if name in (missing or ()) else name for name in item["adapters"])
+        is_unknown = missing is None and item["state"] == states.SERVING
+        yield f"adapters: {names}" + (" (the engine does not tell whether it has loaded them)" if is_unknown else "")
     if len(item["hosts"]) > 1:
         yield "nodes: " + ", ".join(item["hosts"])
     yield from _statuses(item)

@@ -7,11 +7,13 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping
 
 from ..artifacts.repositories import Extra
-from ..errors import PlanError, PlanWarning, shown
+from ..errors import HIDDEN, PlanError, PlanWarning, shown
 from ..inputs.lora_adapters import Adapter
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args, lora
 from .base import check
+
+PYTHONPATH = "PYTHONPATH"
 
 
 @check()
@@ -70,6 +72,16 @@ def adapter_features_are_supported(host: HostDraft) -> Iterator[PlanError]:
         if refused:
             fix = "name repo and revision of a plain LoRA adapter, to which PEFT can convert it, or serve the model with the adapter merged into it"
             yield PlanError(host.name, draft.label, adapter.key, shown(adapter.repo), shown(f"vLLM does not support {', '.join(refused)}"), fix)
+
+
+@check()
+def the_engine_finds_the_program_that_loads_adapters(host: HostDraft) -> Iterator[PlanError]:
+    """No secret variable replaces the PYTHONPATH of an engine that follows the file with its adapters: it would not start."""
+    for draft in host.services:
+        if lora.VARIABLE in draft.environment and PYTHONPATH in draft.service.secret_names:
+            why = "it replaces the path on which the engine finds the program that loads its adapters"
+            fix = "move it to the service's environment, where the plan adds to it, or remove adapters"
+            yield PlanError(host.name, draft.label, f"secret_environment.{PYTHONPATH}", HIDDEN, why, fix)
 
 
 @check(accept="adapter-base")

@@ -185,6 +185,7 @@ def _green_service(host: HostDraft, draft: ServiceDraft, green: Green, weights_p
     argv = [tls.with_credentials_of(word, draft.service.unit, green.unit) for word in _argv(twin, draft.weights.model_path if draft.weights else weights_path)]
     unit = green_unit(host, draft, green, argv, local_url).to_dict()
     found = tls.to_dict(host, draft)
+    adapters = asdict(_adapters(host, draft))
     return {
         "unit": green.unit,
         "unit_directory": _green_files.DIRECTORY,
@@ -194,6 +195,7 @@ def _green_service(host: HostDraft, draft: ServiceDraft, green: Green, weights_p
         "argv": argv,
         "environment": twin.environment,
         "environment_file": unit["environment_file"],
+        "adapters": {**adapters, "file": twin.environment[lora.VARIABLE] if adapters["file"] else ""},
         "tls": None if found is None else {**found, "unit": green.unit},
         # The first creates the directory of its caches.
         "before_start": [["/bin/mkdir", "-p", twin.cache], *_before_start(twin, weights_path)],

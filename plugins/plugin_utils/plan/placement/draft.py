@@ -247,7 +247,7 @@ def draft_service(
     )
     weights = _weights(service, settings, entry)
     completed, adapters, extras = repositories.bring(completed, service, settings, weights, answers)
-    restart = lora.why_restart(version, completed, environment) if service.adapters is not None else ""
+    restart = lora.why_restart(version, completed, environment, service.secret_names) if service.adapters is not None else ""
     if service.adapters is not None and not restart:
         completed, environment = _with_adapters_file(completed, environment, service, settings)
     elif adapters:

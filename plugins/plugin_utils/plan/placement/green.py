@@ -15,6 +15,7 @@ from ansible_collections.inferops.gpu.plugins.module_utils import _green
 
 from ..inputs.facts import Gpu, UnitFacts
 from ..inputs.settings.rollout import BLUE_GREEN
+from ..vllm import lora
 from .draft import HostDraft, ServiceDraft, visible
 from .node_units import ports as ports_of_node, worker_ports
 from .service_unit import ServiceUnit, single_unit
@@ -192,6 +193,8 @@ def as_green(draft: ServiceDraft, green: Green, amd: bool = False) -> ServiceDra
     environment = {name: _moved(value, draft.cache, cache) for name, value in draft.environment.items()}
     if not draft.on_cpu:
         environment |= visible(green.gpus, amd)
+    if lora.VARIABLE in environment:
+        environment[lora.VARIABLE] = _green.adapters_file(str(draft.service.name))
     service = replace(draft.service, port=green.port, gpus=draft.service.gpus if draft.on_cpu else green.gpus)
     return replace(draft, service=service, gpus=draft.gpus if draft.on_cpu else green.gpus, environment=dict(sorted(environment.items())), cache=cache)
 

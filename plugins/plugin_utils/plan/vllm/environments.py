@@ -8,6 +8,7 @@ from typing import Any, Mapping
 
 from .. import values
 from ..errors import InvalidValue, PlanError, is_secret_name, shown
+from .lora import VARIABLE as ADAPTERS_FILE
 
 # Tokens of the Hub, which services do not need, since they run offline.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
@@ -24,6 +25,7 @@ _OWNED = {
         "it lets every client of the port load a LoRA adapter from any path of the host, and unload those of others",
         "remove it, and write the adapters under the service's adapters: site.yml loads and unloads them without a restart",
     ),
+    ADAPTERS_FILE: ("the plan sets this variable", "remove it, and write the LoRA adapters under the service's adapters"),
     "VLLM_SERVER_DEV_MODE": ("it opens administrative endpoints to every client of the port", "leave it out"),
 }
 

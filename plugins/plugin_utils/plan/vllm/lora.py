@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Collection, Mapping
 
 from ansible_collections.inferops.gpu.plugins.module_utils import _library, lora_adapters
 
@@ -59,13 +59,16 @@ WITHOUT_LORA = frozenset({
 WITHOUT_LORA_UNTIL = (0, 32)
 
 
-def why_restart(version: Version, arguments: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
-    """Why a change of adapters restarts this engine; empty if it takes them in while it runs."""
+def why_restart(version: Version, arguments: Mapping[str, Any], environment: Mapping[str, Any], secret_names: Collection[str] = ()) -> str:
+    """Why a change of adapters restarts this engine; empty if it takes them in while it runs.
+
+    :param secret_names: names of further variables, of which the plan does not have the values
+    """
     if version.release[: len(_SINCE)] < _SINCE:
         return f"vLLM {version.text} may mix up the cached prompts of two revisions of an adapter; {'.'.join(map(str, _SINCE))} does not"
     if arguments.get("middleware"):
         return "vllm_args has a middleware of its own"
-    if str(environment.get("VLLM_USE_RUST_FRONTEND") or "0") != "0":
+    if str(environment.get("VLLM_USE_RUST_FRONTEND") or "0") != "0" or "VLLM_USE_RUST_FRONTEND" in secret_names:
         return "VLLM_USE_RUST_FRONTEND replaces the API server that would load them"
     servers = args.size(arguments, "api_server_count") if "api_server_count" in arguments else None
     ranks = [args.size(arguments, key) for key in ("data_parallel_size", "data_parallel_size_local")]
@@ -91,6 +94,8 @@ def refused_features(config: Mapping[str, Any]) -> list[str]:
     """What an adapter_config.json has that vLLM refuses."""
     found = [f"peft_type {config['peft_type']}"] if config.get("peft_type") not in (None, "LORA") else []
     found += [name for key, name in _REFUSED.items() if config.get(key)]
+    # validate_legal there; a null differs from "none" too.
+    found += ["LoRA with bias of the base layers"] if config.get("bias", "none") != "none" else []
     init = config.get("init_lora_weights")
     if isinstance(init, str) and init.lower() not in _INITS:
         found.append(f"init_lora_weights {init}")

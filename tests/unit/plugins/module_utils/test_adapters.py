@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 
 from pathlib import Path
@@ -26,6 +27,31 @@ def test_the_file_is_written_once(tmp_path: Path) -> None:
     # An empty file is a state of its own: without one the engine complains.
     path.unlink()
     assert _adapters.write(str(path), {}, False) == {"before": {}, "after": {}} and path.exists()
+
+
+def test_another_mode_or_kind_is_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "adapters" / "qwen.json"
+    _adapters.write(str(path), {"a": "/w/a"}, False)
+    path.chmod(0o666)
+    path.parent.chmod(0o777)
+    for check_mode in (True, False):
+        found = _adapters.write(str(path), {"a": "/w/a"}, check_mode)
+        assert set(found["before"]) == {str(path), str(path.parent)} == set(found["after"]) and "rw-rw-rw-" in found["before"][str(path)]
+        assert stat.S_IMODE(path.stat().st_mode) == (0o666 if check_mode else 0o644)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755 and _adapters.write(str(path), {"a": "/w/a"}, False) == {}
+    # A link to a file with the same adapters.
+    path.rename(tmp_path / "elsewhere.json")
+    path.symlink_to(tmp_path / "elsewhere.json")
+    assert _adapters.write(str(path), {"a": "/w/a"}, False) and not path.is_symlink()
+
+
+def test_another_owner_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "adapters" / "qwen.json"
+    _adapters.write(str(path), {"a": "/w/a"}, False)
+    uid = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    found = _adapters.write(str(path), {"a": "/w/a"}, True)
+    assert found["before"][str(path)] == f"-rw-r--r-- {uid}:{os.getegid()}"
 
 
 class Engine:
@@ -74,6 +100,53 @@ def test_a_refusal_ends_the_wait_with_its_reason(monkeypatch: pytest.MonkeyPatch
 def test_a_refusal_before_a_load_is_past(monkeypatch: pytest.MonkeyPatch, service: dict[str, Any]) -> None:
     lines = ["lora_adapters: a: not loaded from /w/a2: x", "lora_adapters: a: loaded from /w/a2"]
     assert wait(monkeypatch, service, Engine({}, {"a": "/w/a2"}), lines) == 1
+
+
+def test_a_reason_of_an_earlier_run_is_past(monkeypatch: pytest.MonkeyPatch, service: dict[str, Any]) -> None:
+    """The file is touched, on which the engine tries again what it has refused before."""
+    os.utime(service["file"], (1000, 1000))
+    asked: list[float] = []
+    monkeypatch.setattr(_adapters.time, "time", lambda: 5000.0)
+
+    def journal(_unit: str, _invocation: str, _lines: int, since: float) -> list[str]:
+        asked.append(since)
+        return ["lora_adapters: a: not loaded from /w/a2: Permission denied"] if since < 5000.0 else []
+
+    monkeypatch.setattr(_openai_api, "Api", lambda *_given: engine)
+    monkeypatch.setattr(_systemd, "journal", journal)
+    engine = Engine({}, {}, {"a": "/w/a2"})
+    _adapters.wait(service, 10, lambda: 0.0, lambda _seconds: None)
+    assert asked == [5000.0, 5000.0] and os.stat(service["file"]).st_mtime > 5000.0
+
+
+def test_an_engine_that_serves_them_is_left_alone(monkeypatch: pytest.MonkeyPatch, service: dict[str, Any]) -> None:
+    os.utime(service["file"], (1000, 1000))
+    assert wait(monkeypatch, service, Engine({"a": "/w/a2"}), []) == 0 and os.stat(service["file"]).st_mtime == 1000
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("lora_adapters: a: not loaded from /w/a: x: y", "x: y"),
+        ("(APIServer pid=12) lora_adapters: a: not loaded from /w/a: x", "x"),
+        ("\x1b[0;36m(APIServer pid=12)\x1b[0;0m lora_adapters: a: not loaded from /w/a: x", "x"),
+        # What a client has written, in a line of the log.
+        ("INFO 11-27 10:00:00 [logger.py:39] Received request: prompt: 'lora_adapters: a: not loaded from /w/a: x'", None),
+        ("(APIServer pid=12) INFO 11-27 10:00:00 [logger.py:39] lora_adapters: a: not loaded from /w/a: x", None),
+        ("prompt lora_adapters: a: not loaded from /w/a: x", None),
+        ("lora_adapters: b: not loaded from /w/a: x", None),
+        ("lora_adapters: a: not loaded from /w/a2: x", None),
+    ],
+)
+def test_only_the_program_itself_refuses(monkeypatch: pytest.MonkeyPatch, line: str, reason: str | None) -> None:
+    monkeypatch.setattr(_systemd, "journal", lambda *_given: [line])
+    assert _adapters.refusals("u", {"a": "/w/a"}, 1.0) == ({} if reason is None else {"a": reason})
+
+
+def test_a_longer_path_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["lora_adapters: a: not loaded from /w/a: x", "lora_adapters: a: loaded from /w/a2", "GET lora_adapters: a: loaded from /w/a"]
+    monkeypatch.setattr(_systemd, "journal", lambda *_given: lines)
+    assert _adapters.refusals("u", {"a": "/w/a"}, 1.0) == {"a": "x"}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import _green, _host
+from ansible_collections.inferops.gpu.plugins.module_utils import _green, _host, _prune
 from ansible_collections.inferops.gpu.plugins.module_utils._status import read
 from ansible_collections.inferops.gpu.plugins.module_utils.bundle import contents
 
@@ -42,3 +42,18 @@ def test_the_bundle_has_its_journal_and_the_names_of_its_variables(left: str) ->
     assert left in contents.managed_units()
     items = dict(contents.of_environments("/nowhere"))
     assert list(items) == ["environment/inferops-green-q.env"] and items["environment/inferops-green-q.env"]() == "VLLM_API_KEY=(hidden)\n"
+
+
+def test_its_adapters_go_with_it() -> None:
+    assert _green.adapters_file("q") in _green.files(UNIT)
+
+
+def test_the_adapters_of_both_engines_are_in_use(left: str, tmp_path: Path) -> None:
+    """Of the service and of the one beside it; their units only name the files."""
+    texts = []
+    for name, revision in (("own", "a" * 40), ("green", "b" * 40)):
+        (tmp_path / f"{name}.json").write_text(f'{{"adapters": {{"x": {{"path": "/m/org--lora/{revision}/sub"}}}}}}', encoding="utf-8")
+        texts.append(f"{_host.UNIT_MARK}\nEnvironment=INFEROPS_LORA_ADAPTERS={tmp_path}/{name}.json\n")
+    (tmp_path / left).write_text(texts[1], encoding="utf-8")
+    found = _prune.read_adapters([texts[0], "[Service]\n"])
+    assert _prune.unit_paths(found, "/m") == {f"/m/org--lora/{'a' * 40}", f"/m/org--lora/{'b' * 40}"}

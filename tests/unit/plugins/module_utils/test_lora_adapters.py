@@ -188,3 +188,94 @@ def test_an_exception_of_the_engine_is_a_refusal(write: Write, capsys: pytest.Ca
     write(a="/w/a", b="/w/b")
     update(program, models)
     assert models.held == {"b": "/w/b"} and "a: not loaded from /w/a: RuntimeError: engine busy" in capsys.readouterr().err
+
+
+class Clock:
+    """Seconds that the test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_refused_adapter_is_tried_again_with_a_growing_pause(write: Write) -> None:
+    clock, models = Clock(), Models(bad=("/w/a",))
+    program = lora_adapters.LoraAdapters(App(), clock)
+    write(a="/w/a", b="/w/b")
+    tries = []
+    for second in range(0, 40):
+        clock.now = float(second)
+        before = len(models.calls)
+        update(program, models)
+        if len(models.calls) > before:
+            tries.append(second)
+    assert tries == [0, 5, 15, 35]
+    # The reason has passed: it loads, and that is the end of it.
+    models.bad = ()
+    clock.now = 100.0
+    update(program, models)
+    assert models.held == {"a": "/w/a", "b": "/w/b"}
+    calls = list(models.calls)
+    clock.now = 10000.0
+    update(program, models)
+    assert models.calls == calls
+
+
+def test_the_pause_has_an_end_and_begins_anew_with_the_file(write: Write) -> None:
+    clock, models = Clock(), Models(bad=("/w/a",))
+    program = lora_adapters.LoraAdapters(App(), clock)
+    write(a="/w/a")
+    for second in range(0, 4000, 5):
+        clock.now = float(second)
+        update(program, models)
+    calls = len(models.calls)
+    clock.now += lora_adapters.LONGEST_RETRY
+    update(program, models)
+    assert len(models.calls) == calls + 1
+    write(a="/w/a", b="/w/b")
+    update(program, models)
+    assert models.held == {"b": "/w/b"}
+    models.bad = ()
+    clock.now += lora_adapters.RETRY
+    update(program, models)
+    assert models.held == {"a": "/w/a", "b": "/w/b"}
+
+
+def test_the_former_directory_serves_without_a_gap_until_the_file_is_touched(write: Write, tmp_path: Path) -> None:
+    """To try the new one again, the name would have to answer 404 for a moment each time."""
+    clock, models = Clock(), Models(bad=("/w/new",))
+    program = lora_adapters.LoraAdapters(App(), clock)
+    write(a="/w/a")
+    update(program, models)
+    write(a="/w/new")
+    update(program, models)
+    assert models.held == {"a": "/w/a"}
+    models.bad, calls, clock.now = (), list(models.calls), 1000.0
+    update(program, models)
+    assert models.calls == calls
+    os.utime(tmp_path / "adapters.json", (1, 1))
+    update(program, models)
+    assert models.held == {"a": "/w/new"}
+
+
+def test_an_exception_while_unloading_does_not_end_the_other_changes(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken(Models):
+        broken = True
+
+        async def unload_lora_adapter(self, request: Any) -> Any:
+            if self.broken:
+                raise RuntimeError("engine busy")
+            return await super().unload_lora_adapter(request)
+
+    clock, models = Clock(), Broken()
+    program = lora_adapters.LoraAdapters(App(), clock)
+    write(gone="/w/gone", a="/w/a")
+    update(program, models)
+    write(a="/w/a2", b="/w/b")
+    update(program, models)
+    assert models.held == {"gone": "/w/gone", "a": "/w/a", "b": "/w/b"}
+    assert "gone: not unloaded: RuntimeError: engine busy" in capsys.readouterr().err
+    models.broken, clock.now = False, lora_adapters.RETRY
+    update(program, models)
+    assert models.held == {"a": "/w/a2", "b": "/w/b"}

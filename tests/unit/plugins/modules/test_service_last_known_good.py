@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from pathlib import Path
@@ -119,6 +120,62 @@ def test_going_back_puts_both_files_back_after_the_stop(host: Host) -> None:
     assert host.unit.read_text() == UNIT and host.environment.read_bytes() == SECRETS.encode()
     assert (os.stat(host.unit).st_mode & 0o777, os.stat(host.environment).st_mode & 0o777) == (0o644, 0o600)
     assert [call for call in host.calls if call[0] in ("stop", "daemon-reload", "start")] == [("stop", "new"), ("daemon-reload", "former"), ("start", "former")]
+
+
+def with_adapters(host: Host, unit: str, text: str) -> Path:
+    """The unit's engine follows a file with this text."""
+    file = host.unit.parent / "adapters" / "a.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    host.unit.write_text(f'# Managed by inferops.gpu\n# {unit}\nEnvironment=INFEROPS_LORA_ADAPTERS={file}\n')
+    return file
+
+
+def test_the_adapters_go_back_with_the_unit(host: Host) -> None:
+    file = with_adapters(host, "former", "of the former model")
+    host.passed()
+    with_adapters(host, "new", "of the new model")
+    done = service_last_known_good.restore(host.item(), service_last_known_good.last_known_good, check_mode=False)
+    assert done["action"] == "restored" and file.read_text() == "of the former model" and os.stat(file).st_mode & 0o777 == 0o644
+
+
+def test_adapters_that_changed_without_a_restart_are_those_to_return_to(host: Host) -> None:
+    """They make no state of their own, and neither does a file that belongs to a unit that has not passed."""
+    file = with_adapters(host, "former", "one")
+    host.passed()
+    file.write_text("two")
+    _last_known_good.keep_adapters(str(host.record))
+    kept = _last_known_good.load(str(host.record))
+    assert kept is not None and (kept.adapters_text, kept.adapters_file) == ("two", str(file)) and _last_known_good.earlier(str(host.record)) == []
+    assert os.stat(host.record).st_mode & 0o777 == 0o600
+    with_adapters(host, "new", "three")
+    _last_known_good.keep_adapters(str(host.record))
+    service_last_known_good.restore(host.item(), service_last_known_good.last_known_good, check_mode=False)
+    assert file.read_text() == "two"
+
+
+def test_one_state_back_has_its_own_adapters(host: Host) -> None:
+    file = with_adapters(host, "former", "one")
+    host.passed()
+    with_adapters(host, "new", "two")
+    host.passed()
+    done = service_last_known_good.restore(host.item(), service_last_known_good.one_back, check_mode=False)
+    assert done["action"] == "restored" and file.read_text() == "one"
+
+
+def test_a_record_of_an_earlier_version_leaves_the_adapters(host: Host) -> None:
+    """It has none, and a unit may follow no file."""
+    file = with_adapters(host, "former", "one")
+    host.passed()
+    found = json.loads(host.record.read_text())
+    host.record.write_text(json.dumps({key: value for key, value in found.items() if not key.startswith("adapters")}))
+    with_adapters(host, "new", "two")
+    done = service_last_known_good.restore(host.item(), service_last_known_good.last_known_good, check_mode=False)
+    assert done["action"] == "restored" and file.read_text() == "two"
+    # It gets them when the engine serves its adapters the next time.
+    _last_known_good.keep_adapters(str(host.record))
+    kept = _last_known_good.load(str(host.record))
+    assert kept is not None and kept.adapters_text == "two"
 
 
 def test_check_mode_changes_nothing(host: Host) -> None:

@@ -117,9 +117,17 @@ class ActionModule(Base):
             outcomes[item["name"]] = {"action": "restored", "release": "vllm-before", "kept": "yesterday"}
         return {"changed": True, "outcomes": outcomes, "restored": list(outcomes)}
 '''
+SERVICE_ADAPTERS = SHARED + '''
+class ActionModule(Base):
+    def play(self, given, check):
+        assert int(given.get("timeout", 0)) == (120 if given.get("state") == "loaded" else 0)
+        for item in given["services"]:
+            write(f"{given.get('state', 'written')} adapters of {item['name']} in {item['file']}")
+        return {"changed": False, "written": []}
+'''
 STAND_INS = {
     "follow_unit": FOLLOW_UNIT, "follow_units": FOLLOW_UNITS, "api_check": API_CHECK, "service_green": SERVICE_GREEN, "service_state": SERVICE_STATE,
-    "service_last_known_good": SERVICE_LAST_KNOWN_GOOD,
+    "service_last_known_good": SERVICE_LAST_KNOWN_GOOD, "service_adapters": SERVICE_ADAPTERS,
 }
 # The name of the host's service is the last argument's.
 SYSTEMCTL = '''#!/bin/sh
@@ -159,17 +167,19 @@ def unit_of(name: str) -> dict[str, Any]:
     }
 
 
-def service(name: str, folder: Path, port: int = 8001, replicas: tuple[str, ...] = (), fits: bool = True) -> dict[str, Any]:
+def service(name: str, folder: Path, port: int = 8001, replicas: tuple[str, ...] = (), fits: bool = True, adapters: bool = False) -> dict[str, Any]:
     """A service as the plan has it."""
     unit, green = unit_of(f"vllm-{name}.service"), f"inferops-green-{name}.service"
     target = WALLED if name == "walled" else PORTS[port - 8001]
     own = {"unit": green, "unit_directory": str(folder / "run"), "port": target, "local_url": f"http://green:{target}", "units": [unit_of(green)]}
+    of_file = {"paths": {}, "static": [], "file": "/e/adapters.json" if adapters else ""}
+    own["adapters"] = {**of_file, "file": "/run/adapters.json" if adapters else ""}
     return {
         "name": name, "state": "present", "unit": unit["unit"], "units": [unit], "release": "vllm-now", "release_path": "/r", "weights_path": "/w",
         "arguments_stamp": "/a", "digest": "d", "timeouts": {"start": 100}, "url": "http://127.0.0.1:1", "tls": None, "local_url": f"http://blue:{port}",
         "served_model_name": name, "task": "chat", "thinking": "", "thinking_switch": "", "node": None, "port": port, "address": "0.0.0.0", "engine": "vllm",
         "account": {"user": "a", "group": "a"}, "replicas": list(replicas), "missing_account": None, "directories": [], "files": {"folder": None},
-        "adapters": {"paths": {}, "static": [], "file": ""},
+        "adapters": of_file, "served": unit["served"],
         "unit_states": [{"unit": unit["unit"], "environment_file": unit["environment_file"]}],
         "green": {"unit": green, "port": target, "gpus": [4, 5], "why": "" if fits else "no GPUs", "service": own if fits else None},
     }
@@ -179,11 +189,13 @@ def service(name: str, folder: Path, port: int = 8001, replicas: tuple[str, ...]
 SCRIPT: dict[str, dict[str, str | bool]] = {
     "good": {}, "next": {}, "plain": {}, "same": {"changed": False}, "bad": {"green": "fails"}, "beside": {}, "deaf": {"switch": "fails"},
     "unlucky": {"own": "fails"}, "down": {"state": "stopped"}, "left": {"changed": False}, "walled": {}, "one": {}, "broken": {"green": "fails"},
+    "tuned": {}, "detuned": {"green": "fails"},
 }
 HOSTS: dict[str, list[dict[str, Any]]] = {
     "several": [{"name": "good"}, {"name": "next", "port": 8002}, {"name": "plain", "fits": False}, {"name": "same"}],
     "bad": [{"name": "bad"}, {"name": "beside", "fits": False}], "deaf": [{"name": "deaf"}], "walled": [{"name": "walled"}], "unlucky": [{"name": "unlucky"}], "down": [{"name": "down"}],
     "left": [{"name": "left"}], "first": [{"name": "one", "replicas": ("first", "second")}], "second": [{"name": "one", "replicas": ("first", "second")}],
+    "tuned": [{"name": "tuned", "adapters": True}], "detuned": [{"name": "detuned", "adapters": True}],
     "third": [{"name": "broken", "replicas": ("third", "fourth")}], "fourth": [{"name": "broken", "replicas": ("third", "fourth")}],
 }
 
@@ -255,6 +267,16 @@ def test_the_new_engine_takes_over_while_the_service_restarts(played: Played) ->
         "inferops-green-good.service", str(PORTS[0]), "/e/inferops-green-good.service.env",
     ]
     assert not played.failed("several"), played.output
+
+
+def test_the_old_engine_keeps_its_adapters_until_it_stops(played: Played) -> None:
+    """Its own file changes after the new engine has taken over; if that fails, not at all."""
+    events = played.of("tuned")
+    written = [event for event in events if event.startswith("written")]
+    assert written[0] == "written adapters of tuned in /run/adapters.json" and set(written[1:]) == {"written adapters of tuned in /e/adapters.json"}, events
+    assert events.index(written[1]) > next(number for number, event in enumerate(events) if event.startswith("switch")), events
+    assert "loaded adapters of tuned in /e/adapters.json" in events
+    assert not [event for event in played.of("detuned") if "/e/adapters.json" in event], played.of("detuned")
 
 
 def test_services_of_a_host_change_one_after_the_other(played: Played) -> None:

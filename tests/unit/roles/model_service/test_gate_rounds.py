@@ -118,9 +118,20 @@ class ActionModule(ActionBase):
                 errors[name] = f"{name} answered nothing in generation {generation(name)}"
         return {"changed": False, "answers": answers, "errors": errors}
 '''
+SERVICE_ADAPTERS = SHARED + '''
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        given = self._task.args
+        assert given["state"] == "loaded" and int(given["timeout"]) == 77 and given["fail"] is False
+        for item in given["services"]:
+            write(f"adapters {item['name']}")
+        return {"changed": False, "errors": {item["name"]: f"Service {item['name']} does not serve its adapters" for item in given["services"]}}
+'''
 STAND_INS = {
     **{name: FOLLOW.replace("REAL", f"real_{name}") for name in ("follow_unit", "follow_units")},
     "service_last_known_good": SERVICE_LAST_KNOWN_GOOD, "service_heal": SERVICE_HEAL, "api_check": API_CHECK,
+    "service_adapters": SERVICE_ADAPTERS,
 }
 
 
@@ -137,10 +148,13 @@ def service(name: str, nodes: tuple[str, ...] = ()) -> dict[str, Any]:
         "name": name, "state": "present", "unit": unit["unit"], "units": [unit], "environment_file": unit["environment_file"], "release": "vllm-now",
         "release_path": "/r", "weights_path": "/w", "arguments_stamp": "/a", "digest": "d", "timeouts": {"start": 100}, "url": "http://h", "tls": None,
         "local_url": "http://127.0.0.1", "served_model_name": name, "task": "chat", "thinking": "", "thinking_switch": "",
+        "adapters": {"file": "/a.json" if name in ADAPTED else "", "paths": {}, "static": []}, "served": unit["served"],
         "node": {"nodes": [{"host": host} for host in nodes]} if nodes else None,
     }
 
 
+# Services with LoRA adapters, of which the engine serves none.
+ADAPTED = ("slow", "broken", "alone", "single")
 SERVES = {"ends": "serving"}
 FALLS = {"ends": "failed"}
 # Services by host. Their names are those of their behaviours.
@@ -201,6 +215,7 @@ def gated(tmp_path_factory: pytest.TempPathFactory, collections: Path) -> Gated:
     variables = {
         "__model_service_waiting": "{{ plan_host.services }}",
         "__model_service_secrets": dict.fromkeys(SCRIPT, {}),
+        "model_service_adapters_timeout": 77,
         "__model_service_state": {"actions": {item["unit"]: "restart" for items in HOSTS.values() for item in items}},
     }
     arguments = ("-i", str(folder / "hosts.json"), "-c", "local", "--forks", "7", "-e", json.dumps(variables), str(folder / "play.json"))
@@ -217,7 +232,15 @@ def test_one_that_fails_goes_back_while_another_starts(gated: Gated) -> None:
     assert "Service broken failed the health gate on release vllm-now. It was rolled back to its last known good state, release vllm-before" in said
     # Nor does it wait for other hosts.
     assert gated.order("restore broken", "serving vllm-slowest.service 0", "record slowest as planned") and not gated.failed("later"), gated.log
-    assert "is healthy again" in said and "the engine of broken fell in generation 0" in said and "slow" not in said
+    assert "is healthy again" in said and "the engine of broken fell in generation 0" in said and "Service slow failed" not in said
+
+
+def test_a_failure_does_not_hide_that_others_lack_their_adapters(gated: Gated) -> None:
+    """Of those that have gone back nothing is known: their adapters are the former ones. A host without a failure waits after the gate."""
+    said = gated.failed("many")
+    assert said.count("does not serve its adapters") == 1 and "Service slow does not serve its adapters" in said, said
+    assert gated.order("restore broken", "record slow as planned", "adapters slow") and "Service alone does not serve its adapters" in gated.failed("head")
+    assert sorted(event for event in gated.log if event.startswith("adapters")) == ["adapters alone", "adapters slow"], gated.log
 
 
 def test_one_that_answers_nothing_fails_after_its_rollback_too(gated: Gated) -> None:

@@ -21,7 +21,8 @@ def unit(service: str = "qwen3", kind: str = "vllm", **keys: Any) -> dict[str, A
         "unit": f"{kind}-{service}.service", "service": service, "role": "single", "node": "gpu1", "leader": "", "workers": [], "active": "active",
         "sub": "running", "result": "success", "enabled": "enabled", "since": "2026-11-26T11:00:00+00:00", "status": "serving, 3 running, 0 waiting",
         "main_pid": 7, "restarts": 0, "failed_starts": 0, "missing_nodes": [], "memory_bytes": 2**30, "last_failure": None, "last_failure_error": "",
-        "listens": "0.0.0.0", "port": 8001, "scheme": "http", "model": service, "adapters": [], "command_digest": digest(COMMAND), "task": "chat", "release": "vllm-0.32.0-170296bd",
+        "listens": "0.0.0.0", "port": 8001, "scheme": "http", "model": service, "adapters": [], "adapters_not_loaded": [],
+        "command_digest": digest(COMMAND), "task": "chat", "release": "vllm-0.32.0-170296bd",
         "weights": "/models/Qwen--Qwen3/0123456789abcdef", "revision": "0123456789abcdef", "gpus": [0], "engine": ENGINE, "certificate": None, "changed": [],
         **keys,
     }

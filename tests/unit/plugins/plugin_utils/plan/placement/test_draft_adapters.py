@@ -63,6 +63,7 @@ def test_without_the_key_nothing_of_it_is_there(plan: Any) -> None:
         ({"vllm_version": "0.31.0"}, "vLLM 0.31.0"),
         ({"vllm_args": {"middleware": ["ours.Middleware"]}}, "middleware of its own"),
         ({"environment": {"VLLM_USE_RUST_FRONTEND": 1}}, "VLLM_USE_RUST_FRONTEND"),
+        ({"secret_environment": {"VLLM_USE_RUST_FRONTEND": 1}}, "VLLM_USE_RUST_FRONTEND"),
         ({"vllm_args": {"api_server_count": 2}}, "api_server_count: 1"),
         ({"gpus": [0, 1], "vllm_args": {"data_parallel_size": 2}}, "api_server_count: 1"),
     ],
@@ -125,6 +126,17 @@ def test_what_is_wrong_is_one_error(plan: Any, adapters: Any, says: str) -> None
 def test_a_variable_that_opens_endpoints_is_refused(plan: Any) -> None:
     found = plan({}, environment={"VLLM_ALLOW_RUNTIME_LORA_UPDATING": 1})
     assert [error.key for error in found.errors] == ["environment.VLLM_ALLOW_RUNTIME_LORA_UPDATING"] and "adapters" in found.errors[0].fix
+
+
+@pytest.mark.parametrize("key", ["environment", "secret_environment"])
+def test_the_file_is_not_set_by_hand(plan: Any, key: str) -> None:
+    found = plan({}, **{key: {"INFEROPS_LORA_ADAPTERS": "/srv/a.json"}})
+    assert [error.key for error in found.errors] == [f"{key}.INFEROPS_LORA_ADAPTERS"] and "under the service's adapters" in found.errors[0].fix
+
+
+def test_a_secret_path_of_an_engine_that_follows_no_file(plan: Any) -> None:
+    """It has nothing to replace."""
+    assert plan({}, vllm_args={"api_server_count": 2}, secret_environment={"PYTHONPATH": "/srv/python"}).errors == []
 
 
 def test_a_model_without_lora(plan: Any) -> None:

@@ -54,6 +54,18 @@ def test_it_fits_on_free_gpus_of_the_same_model(plan: Plans) -> None:
     assert (found["unit"], found["port"], found["gpus"], found["why"]) == ("inferops-green-qwen.service", 18001, [3], "")
 
 
+def test_its_adapters_are_in_a_file_of_their_own(plan: Plans) -> None:
+    """So that the old engine keeps the former ones until it stops."""
+    adapters = {"ours": {"repo": "org/lora", "revision": "1" * 40}}
+    made = plan(small(adapters=adapters), facts=facts(), **BLUE_GREEN)
+    found = green(made)["service"]
+    assert found["adapters"]["file"] == "/run/inferops-adapters/qwen.json" == found["environment"]["INFEROPS_LORA_ADAPTERS"]
+    own = made.hosts["gpu1"]["services"][0]["adapters"]
+    assert own["file"] == "/etc/inferops/adapters/qwen.json" and found["adapters"]["paths"] == own["paths"] != {}
+    # Without such a file it has none either.
+    assert green(plan(small(), facts=facts(), **BLUE_GREEN))["service"]["adapters"]["file"] == ""
+
+
 def test_two_services_may_have_the_same_free_gpus(plan: Plans) -> None:
     """They change one after the other."""
     made = plan(small(), small(name="b", port=8002, gpus=[1]), facts=host_facts(gpus=gpus(3)), **BLUE_GREEN)

@@ -44,6 +44,12 @@ EXAMPLES = [
         answers=config(use_dora=True),
     ),
     example(
+        "the-engine-finds-the-program-that-loads-adapters",
+        one(adapter(secret_environment={"PYTHONPATH": "/srv/python"})),
+        "move it to the service's environment",
+        one(adapter(environment={"PYTHONPATH": "/srv/python"})),
+    ),
+    example(
         "adapter-base",
         one(adapter()),
         "accept adapter-base if the two have the same weights",
