@@ -12,7 +12,7 @@ from typing import Any, Mapping
 from ..artifacts import draft_models, repositories, transformers_engine
 from ..artifacts.releases import Release, release_of, with_ray
 from ..artifacts.weights import Weights, weights_of
-from ..inputs import service_files, uncatalogued
+from ..inputs import amd_gpus, service_files, uncatalogued
 from ..inputs.catalogue import Catalogue, Entry
 from ..inputs.disaggregation import KV_ROLES
 from ..inputs.distributed import RAY, NodePlacement
@@ -31,7 +31,7 @@ from ..vllm.engines import TRANSFORMERS, VLLM
 from ..vllm.features import NAMES_OF_PACKAGES, Missing, Need, Pin, missing_packages, pinned
 from ..vllm.flags import FlagTable, flag
 from ..vllm.platforms import numbers
-from ..vllm.rocm import is_rocm_build
+from ..vllm.rocm import Rocm, is_rocm_build
 from ..vllm.tables import Tables
 from ..vllm.transports import Transport
 
@@ -207,11 +207,11 @@ def draft_service(
     if entry is not None:
         entry = uncatalogued.complete(entry, service, settings, answers, tables.transformers)
     if service.engine == TRANSFORMERS:
-        return _draft_transformers(service, settings, entry, gpus)
+        return _draft_transformers(service, settings, entry, gpus, tables)
     flags = tables.flags
     own = _own_settings(service, settings)
     version = own.vllm_version
-    used_gpus = _used_gpus(service, gpus)
+    used_gpus = _used_gpus(service, gpus, tables.platforms.rocm)
     profile = entry.profiles.get(service.profile) if entry and service.profile else None
     preset = entry.presets.get(service.preset) if entry and service.preset else None
     layers = [layer for layer in (entry, profile, preset) if layer is not None]
@@ -238,7 +238,7 @@ def draft_service(
     release = _release(own, version, gpus, tables)
     transport = tables.transports.get(service.distributed.transport or "") if service.distributed is not None else None
     environment = environments.overlay(
-        _base_environment(service, settings, version, flags, cache, gpus),
+        _base_environment(service, settings, version, flags, cache, gpus, used_gpus),
         dict(transport.environment) if transport is not None else {},
         release.toolkit.environment(release.path),
         *(layer.environment for layer in layers),
@@ -315,11 +315,12 @@ def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version
     return found, spelt
 
 
-def _draft_transformers(service: Service, settings: Settings, entry: Entry | None, gpus: tuple[Gpu, ...] | None) -> ServiceDraft:
+def _draft_transformers(service: Service, settings: Settings, entry: Entry | None, gpus: tuple[Gpu, ...] | None, tables: Tables) -> ServiceDraft:
     """A service on Transformers. It uses only the weights of the catalogue entry, since the arguments and variables there are for vLLM."""
     version = transformers_engine.version_of(service, settings)
     cache = f"{settings.host_cache_dir}/{service.name}"
     files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
+    used_gpus = _used_gpus(service, gpus, tables.platforms.rocm)
     return ServiceDraft(
         service=service,
         entry=entry,
@@ -328,12 +329,12 @@ def _draft_transformers(service: Service, settings: Settings, entry: Entry | Non
         version=version,
         release=transformers_engine.release_of(settings, version),
         weights=_weights(service, settings, entry),
-        gpus=_used_gpus(service, gpus),
+        gpus=used_gpus,
         offered={},
         given={},
         arguments={key: service_files.placed(value, service.files, files) for key, value in service.transformers_args.items() if value is not None},
         environment=environments.overlay(
-            {**transformers_engine.environment(cache), **_visible_gpus(service, are_amd(gpus))},
+            {**transformers_engine.environment(cache), **_visible_gpus(service, gpus, used_gpus, are_amd(gpus))},
             settings.model_service_environment,
             service_files.placed(service.environment, service.files, files),
         ),
@@ -342,11 +343,11 @@ def _draft_transformers(service: Service, settings: Settings, entry: Entry | Non
     )
 
 
-def _used_gpus(service: Service, gpus: tuple[Gpu, ...] | None) -> tuple[int | str, ...] | None:
-    """The GPUs that a service names, else all GPUs of the host that MIG does not split."""
+def _used_gpus(service: Service, gpus: tuple[Gpu, ...] | None, table: Rocm) -> tuple[int | str, ...] | None:
+    """The GPUs that a service names, else all GPUs of the host that MIG does not split, without graphics units beside other AMD GPUs."""
     if service.gpus is not None:
         return service.gpus
-    return tuple(gpu.index for gpu in gpus if gpu.parent is None and not gpu.split) if gpus is not None else None
+    return tuple(gpu.index for gpu in amd_gpus.usable(gpus, table) if gpu.parent is None and not gpu.split) if gpus is not None else None
 
 
 def _weights(service: Service, settings: Settings, entry: Entry | None) -> Weights | None:
@@ -439,7 +440,7 @@ def _product(given: Mapping[str, Any], *keys: str) -> int:
 
 
 def _base_environment(
-    service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str, gpus: tuple[Gpu, ...] | None,
+    service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str, gpus: tuple[Gpu, ...] | None, used: tuple[int | str, ...] | None,
 ) -> dict[str, str | None]:
     """The environment of every service: no network for models, no usage reports, and all caches under one writable directory."""
     start = settings.model_service_start_timeout
@@ -454,15 +455,18 @@ def _base_environment(
         "TRITON_CACHE_DIR": f"{cache}/triton",
         "FLASHINFER_WORKSPACE_BASE": cache,
     }
-    environment.update(_visible_gpus(service, are_amd(gpus) or (not gpus and is_rocm_build(version))))
+    environment.update(_visible_gpus(service, gpus, used, are_amd(gpus) or (not gpus and is_rocm_build(version))))
     if flags.has("environment", "VLLM_ENGINE_READY_TIMEOUT_S", version):
         # Less than the unit's start timeout, so that vLLM reports what it waited for before systemd kills it.
         environment["VLLM_ENGINE_READY_TIMEOUT_S"] = str(max(start - 60, start // 2, 1))
     return environment
 
 
-def _visible_gpus(service: Service, amd: bool) -> dict[str, str | None]:
-    return {} if service.gpus is None else {**visible(service.gpus, amd)}
+def _visible_gpus(service: Service, gpus: tuple[Gpu, ...] | None, used: tuple[int | str, ...] | None, amd: bool) -> dict[str, str | None]:
+    """The variables for GPUs that a service names, or of AMD for those that remain where some are left out: HIP would give it these too."""
+    if service.gpus is not None:
+        return {**visible(service.gpus, amd)}
+    return {**visible(used, amd)} if amd and used and gpus is not None and len(used) < len(gpus) else {}
 
 
 def visible(indexes: tuple[int | str, ...], amd: bool) -> dict[str, str]:
