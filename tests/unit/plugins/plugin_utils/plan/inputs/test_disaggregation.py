@@ -89,6 +89,8 @@ UNKNOWN = {"model": "a/b", "revision": "a" * 40}
 ERRORS: list[tuple[str, Hosts, list[tuple[str, str, str]], str]] = [
     ("no role", apart({"disaggregation": {"peers": "decode"}}), [("gpu1", "prefill", "disaggregation.role")], "role: prefill"),
     ("another role", apart({"disaggregation": {"role": "both", "peers": "decode"}}), [("gpu1", "prefill", "disaggregation.role")], "write prefill or decode"),
+    ("a list as role", apart({"disaggregation": {"role": [], "peers": "decode"}}), [("gpu1", "prefill", "disaggregation.role")], "write prefill or decode"),
+    ("a dictionary as role", apart({"disaggregation": {"role": {"a": 1}, "peers": "decode"}}), [("gpu1", "prefill", "disaggregation.role")], "write prefill"),
     (
         "no peers",
         apart({"disaggregation": {"role": "prefill"}}),
