@@ -287,7 +287,14 @@ ERRORS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
         "gpus",
         ("8 on gpu1, 4 on gpu2", "backend: ray"),
     ),
-    ("GPUs that one host does not know", spoilt("gpu2", plan_gpus=None), {}, "gpus", ("8 on gpu1, nothing on gpu2",)),
+    ("GPUs of one host unknown", spoilt("gpu2", plan_gpus=None), {}, "gpus", ("8 on gpu1, and that of gpu2 is unknown", "state the GPUs of gpu2 in plan_gpus")),
+    (
+        "GPUs of one host unknown with mp",
+        {"gpu1": on(over(backend="mp")), "gpu2": on(over(backend="mp"), plan_gpus=None)},
+        {},
+        "gpus",
+        ("state the GPUs of gpu2 in plan_gpus",),
+    ),
     (
         "stages that do not divide a host",
         {
@@ -578,6 +585,16 @@ def test_stages(over_hosts: Planner, hosts: Hosts, stages: list[tuple[list[str],
     # What fills the cache of one fills that of the others.
     caches = [stage["memory"]["kv_cache"] / stage["layers"] for stage in found["stages"]]
     assert max(caches) - min(caches) < 1
+
+
+@pytest.mark.parametrize("service", [over(), over(backend="mp"), ranks(4)], ids=["ray", "mp", "ranks"])
+@pytest.mark.parametrize("stated", [None, []], ids=["unknown", "none"])
+def test_no_backend_is_offered_that_the_service_has(over_hosts: Planner, service: dict[str, Any], stated: Any) -> None:
+    """Of a host with unknown GPUs, and of one without."""
+    made = over_hosts({"gpu1": on(service), "gpu2": on(service, plan_gpus=stated)})
+    found = [error for error in made.errors if error.key == "gpus" and error.service == "big"]
+    offers = "distributed.backend: ray" in " ".join(error.fix for error in found)
+    assert found and offers == (stated == [] and service == over(backend="mp"))
 
 
 def of_sizes(*sizes: tuple[int, int], **keys: Any) -> Hosts:
