@@ -193,7 +193,7 @@ def parallel_sizes_fit_the_gpus(host: HostDraft) -> Iterator[Finding]:
         if wanted is None or not draft.gpus or draft.is_distributed:
             # Another check adds up the GPUs of multi-node services.
             continue
-        have = len(set(draft.gpus))
+        have = draft.gpu_count
         product = " x ".join(f"{key} {draft.arguments[key]}" for key in SIZES if key in draft.arguments)
         if wanted > have:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))

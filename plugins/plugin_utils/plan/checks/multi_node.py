@@ -82,7 +82,7 @@ def nodes_have_the_same_settings(service: MultiNodeService, run: Run) -> Iterato
 
 def _gpu_count(node: NodeDraft) -> int | None:
     """Number of GPUs of the service on a host; None when unknown."""
-    return len(set(node.draft.gpus)) if node.draft.gpus is not None else None
+    return node.draft.gpu_count if node.draft.gpus is not None else None
 
 
 def _gpu_names(node: NodeDraft) -> str:
@@ -156,7 +156,8 @@ def _unknown_gpus(service: MultiNodeService, unknown: list[str]) -> PlanError:
     value = ", ".join(dict.fromkeys(map(str, known.values())))
     which = f"{' and '.join(unknown)} {'is' if len(unknown) == 1 else 'are'}"
     why = f"all nodes need a known number of GPUs: it is {', '.join(f'{count} on {host}' for host, count in known.items())}, and that of {which} unknown"
-    return PlanError(service.head.host.name, service.label, "gpus", value, why, f"state the GPUs of {' and '.join(unknown)} in plan_gpus, or name those of the service in gpus")
+    fix = f"state the GPUs of {' and '.join(unknown)} in plan_gpus, or name those of the service in gpus"
+    return PlanError(service.head.host.name, service.label, "gpus", value, why, fix)
 
 
 @multi_node_check

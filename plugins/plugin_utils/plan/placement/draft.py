@@ -35,9 +35,9 @@ from ..vllm.rocm import Rocm, is_rocm_build
 from ..vllm.tables import Tables
 from ..vllm.transports import Transport
 
-# Parallel sizes whose product is the number of GPUs. Data parallel ranks on other hosts are excluded, see local_data_parallel.
+# Parallel sizes whose product is the number of GPUs of a data parallel rank. Ranks on other hosts are excluded, see local_data_parallel.
 DATA = "data_parallel_size"
-_OTHER_SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size")
+RANK_SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,11 @@ class ServiceDraft:
         return self.release.cpu or (self.engine == TRANSFORMERS and self.arguments.get("device") == "cpu")
 
     @property
+    def gpu_count(self) -> int:
+        """Number of its GPUs on this host; 0 when unknown."""
+        return len(set(self.gpus or ()))
+
+    @property
     def is_distributed(self) -> bool:
         """Whether it is a multi-node service, even where its hosts are unknown."""
         return self.service.distributed is not None and self.engine == VLLM
@@ -135,7 +140,7 @@ class ServiceDraft:
 
     def world_size(self) -> int | None:
         """GPUs that the parallel sizes need; None when one of them is not a positive integer."""
-        sizes = [args.size(self.arguments, key) for key in ("tensor_parallel_size", *_OTHER_SIZES)]
+        sizes = [args.size(self.arguments, key) for key in RANK_SIZES]
         sizes.append(local_data_parallel(self.arguments))
         product = 1
         for size in sizes:
@@ -251,7 +256,7 @@ def draft_service(
     if service.adapters is not None and not restart:
         completed, environment = _with_adapters_file(completed, environment, service, settings)
     elif adapters:
-        completed["lora_modules"] = [*_modules(completed), *({"name": name, "path": path} for name, path in adapters.items())]
+        completed["lora_modules"] = [*lora.modules(completed), *({"name": name, "path": path} for name, path in adapters.items())]
     return ServiceDraft(
         service=service,
         entry=entry,
@@ -290,12 +295,6 @@ def _with_adapters_file(
     file = adapters_file(settings.host_config_dir, str(service.name))
     found = {**environment, "PYTHONPATH": ":".join(paths), lora.VARIABLE: file}
     return {**arguments, "middleware": [lora.MIDDLEWARE]}, dict(sorted(found.items()))
-
-
-def _modules(arguments: Mapping[str, Any]) -> list[Any]:
-    """The user's own LoRA modules."""
-    given = arguments.get("lora_modules")
-    return list(given) if isinstance(given, (list, tuple)) else [given] if given else []
 
 
 def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version) -> tuple[dict[str, Any], dict[str, str]]:
@@ -413,12 +412,12 @@ def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int 
     """
     each = len(set(gpus or ()))
     if service.distributed is None:
-        return {"tensor_parallel_size": max(1, each // _product(given, *_OTHER_SIZES))}
+        return {"tensor_parallel_size": max(1, each // _product(given, *RANK_SIZES[1:]))}
     hosts = service.distributed.nodes or 1
     if over_hosts(given):
-        copies = max(1, (args.size(given, DATA) or 1) // hosts)
-        rank = copies * math.prod(args.size(given, key) or 1 for key in _OTHER_SIZES)
-        return {"tensor_parallel_size": max(1, each // rank), "distributed_executor_backend": service.distributed.backend}
+        ranks = max(1, (args.size(given, DATA) or 1) // hosts)
+        gpus_of_others = ranks * math.prod(args.size(given, key) or 1 for key in RANK_SIZES[1:])
+        return {"tensor_parallel_size": max(1, each // gpus_of_others), "distributed_executor_backend": service.distributed.backend}
     inner = max(1, each // _product(given, "prefill_context_parallel_size"))
     tensor, pipeline = inner, hosts
     if "pipeline_parallel_size" in given:

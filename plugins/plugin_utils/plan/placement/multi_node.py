@@ -72,11 +72,11 @@ def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[MultiNod
         service = MultiNodeService(name, tuple(_by_rank(node_drafts)))
         nodes = tuple(_node(node_draft) for node_draft in service.node_drafts)
         by_rank = [node_draft.draft for node_draft in service.node_drafts]
-        copies, apis = node_sizes.data_ranks(by_rank), node_sizes.each_node_answers(by_rank)
+        data_ranks, apis = node_sizes.data_ranks(by_rank), node_sizes.each_node_answers(by_rank)
         sizes[name] = node_sizes.sizes(by_rank)
         for rank, node_draft in enumerate(service.node_drafts):
             placements[node_draft.host.name, name] = NodePlacement(
-                nodes, rank, service.distributed.backend, service.distributed.rendezvous_port, tuple(node_sizes.gpu_counts(by_rank)), copies, apis
+                nodes, rank, service.distributed.backend, service.distributed.rendezvous_port, tuple(node_sizes.gpu_counts(by_rank)), data_ranks, apis
             )
         services.append(service)
     placed = {host.name: _with_placements(host, placements, sizes) for host in drafts}
