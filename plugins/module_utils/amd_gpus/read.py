@@ -32,8 +32,8 @@ def read() -> dict[str, t.Any]:
     C(rocm_version), the C(device_groups) that may open the devices, and C(closed_devices), which root alone may open."""
     gpus: list[values.Gpu] = []
     source, problems = "", []
-    for name, ask_it in (("amd-smi", _from_amd_smi), ("rocm-smi", _from_rocm_smi), ("kfd", lambda: (kfd.read(), ""))):
-        gpus, problem = ask_it()
+    for name, query_it in (("amd-smi", _from_amd_smi), ("rocm-smi", _from_rocm_smi), ("kfd", lambda: (kfd.read(), ""))):
+        gpus, problem = query_it()
         problems += [problem] if problem else []
         if gpus:
             source = name
@@ -56,32 +56,32 @@ def rocm_version(root: str) -> str:
 
 
 def _from_amd_smi() -> tuple[list[values.Gpu], str]:
-    said, problem = "", ""
+    stdout, problem = "", ""
     for arguments in amd_smi.STATIC:
-        said, problem = ask(amd_smi.PROGRAM, *arguments)
+        stdout, problem = query(amd_smi.PROGRAM, *arguments)
         if not problem or "unrecognized arguments" not in problem:
             break
-    if problem or not said:
+    if problem or not stdout:
         return [], problem
     # Without the list the KFD nodes are unknown; that is no error of the driver.
-    listed = ask(amd_smi.PROGRAM, *amd_smi.LIST)[0]
+    listed = query(amd_smi.PROGRAM, *amd_smi.LIST)[0]
     try:
-        return amd_smi.parse(said, listed), ""
+        return amd_smi.parse(stdout, listed), ""
     except ValueError as error:
         return [], str(error)
 
 
 def _from_rocm_smi() -> tuple[list[values.Gpu], str]:
-    said, problem = ask(rocm_smi.PROGRAM, *rocm_smi.QUERY)
-    if problem or not said:
+    stdout, problem = query(rocm_smi.PROGRAM, *rocm_smi.QUERY)
+    if problem or not stdout:
         return [], problem
     try:
-        return rocm_smi.parse(said), ""
+        return rocm_smi.parse(stdout), ""
     except ValueError as error:
         return [], str(error)
 
 
-def ask(program: str, *arguments: str) -> tuple[str, str]:
+def query(program: str, *arguments: str) -> tuple[str, str]:
     """Return a tool's output and an error. Both are empty where it is not installed or finds neither driver nor GPU."""
     path = shutil.which(program) or shutil.which(program, path=os.path.join(ROCM, "bin"))
     if path is None:
@@ -90,13 +90,13 @@ def ask(program: str, *arguments: str) -> tuple[str, str]:
         done = subprocess.run([path, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return "", f"{program} gave no answer: {error}"
-    said, complained = (text[:MOST_BYTES].decode(errors="replace") for text in (done.stdout, done.stderr))
-    if _NOTHING.search(complained) or _NOTHING.search(said[:1000]):
+    stdout, stderr = (text[:MOST_BYTES].decode(errors="replace") for text in (done.stdout, done.stderr))
+    if _NOTHING.search(stderr) or _NOTHING.search(stdout[:1000]):
         return "", ""
     if done.returncode != 0:
         how = describe(done.returncode) if signal_of(done.returncode) else f"failed with status {done.returncode}"
-        return "", f"{program} {how}: {(complained + said).strip()[:300]}"
-    return said, ""
+        return "", f"{program} {how}: {(stderr + stdout).strip()[:300]}"
+    return stdout, ""
 
 
 def _unloaded() -> tuple[str, str]:

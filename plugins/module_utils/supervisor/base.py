@@ -31,7 +31,7 @@ MAX_BACKOFF_SECONDS = 300.0
 LAST_WORDS_SECONDS = 3.0
 # Seconds before a start when the state cannot be saved: the supervisor then does not know how many starts have failed.
 UNSAVED_BACKOFF_SECONDS = 30.0
-# Seconds between two looks at GPUs that must not be used: at first, doubled each time, and at most. A GPU may only need the seconds after a boot.
+# Seconds between checks of GPUs that must not be used: at first, doubled each time, and at most. A GPU may only need the seconds after a boot.
 GPU_LOOK_SECONDS = 5.0
 MAX_GPU_LOOK_SECONDS = 60.0
 # Seconds after which a look at GPUs is repeated before the program starts.

@@ -236,19 +236,19 @@ class Leader(base.Supervisor):
         if not names:
             return
         self.report("starting: " + ", ".join(shown(name) for name in names))
-        self.tell_to_start(names)
+        self.start_workers_now(names)
         self.await_workers(names)
 
     def start_together(self) -> None:
         """Start the programs of all nodes, and wait until the engine of each of them is ready."""
         self.recheck_gpus()
         self.report(f"starting: {', '.join([self.what, *(shown(name) for name in self.options.worker)])}")
-        self.tell_to_start(self.options.worker)
+        self.start_workers_now(self.options.worker)
         self.start()
         self.wait_until_ready()
         self.await_workers(self.options.worker)
 
-    def tell_to_start(self, names: list[str]) -> None:
+    def start_workers_now(self, names: list[str]) -> None:
         """Have these workers start their programs."""
         for name in names:
             self.send(self.connections[name], {"start": True})

@@ -164,7 +164,7 @@ def _draft_host(
         stated = amd_gpus.recognised(stated, tables.platforms.rocm)
     read_facts = facts.read(host.facts)
     if read_facts is not None:
-        read_facts = replace(read_facts, gpus=amd_gpus.counted(read_facts.gpus, tables.platforms.rocm))
+        read_facts = replace(read_facts, gpus=amd_gpus.counted(read_facts.gpus, tables.platforms.rocm, stated, read_settings.cuda_driver_install))
     gpus = stated
     if read_facts is not None and (read_facts.gpus or stated is None):
         gpus = facts.completed(read_facts.gpus, stated)

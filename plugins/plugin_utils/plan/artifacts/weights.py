@@ -71,7 +71,10 @@ class Weights:
         """The suffix for a partial repository, so that it is never taken for another part. Pre-staged repositories are complete."""
         if self.offline:
             return ""
-        return f"--{gguf.stem(self.file)}" if self.file else _SMALL if self.small else ""
+        if not self.file:
+            return _SMALL if self.small else ""
+        # Files in two folders may have the same name.
+        return f"--{gguf.short_name(self.file)}-{hashlib.sha256(self.file.encode()).hexdigest()[:_HASH_DIGITS]}"
 
     @property
     def model_path(self) -> str:

@@ -53,7 +53,7 @@ def chat_template_is_valid(host: HostDraft) -> Iterator[PlanError]:
     """A chat template is a path or template text, not the name of a template in the tokenizer."""
     for draft in host.services:
         template = draft.given.get("chat_template")
-        if isinstance(template, str) and not any(letter in template for letter in "{}\n/\\") and not template.endswith(".jinja"):
+        if isinstance(template, str) and not any(character in template for character in "{}\n/\\") and not template.endswith(".jinja"):
             why = "this is neither a path nor a template, and vLLM knows no template by its name"
             fix = "remove it, and vLLM uses the tokenizer's template; or write a path"
             yield PlanError(host.name, draft.label, draft.where("chat_template"), shown(template), why, fix)

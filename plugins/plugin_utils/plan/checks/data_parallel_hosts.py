@@ -9,7 +9,7 @@ from typing import Iterator, Union
 from ..errors import PlanError, PlanWarning, shown
 from ..inputs.distributed import RAY
 from ..inputs.run import Run
-from ..placement.draft import DATA, HostDraft, ServiceDraft, over_hosts
+from ..placement.draft import DATA, RANK_SIZES, HostDraft, ServiceDraft, over_hosts
 from ..placement.multi_node import MultiNodeService
 from ..placement.node_sizes import HYBRID, gpu_counts
 from ..vllm import arguments as args
@@ -17,7 +17,6 @@ from .base import check, multi_node_check
 
 Finding = Union[PlanError, PlanWarning]
 
-_OF_A_RANK = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
 _COPIES = "define a service on one host for each of them, and balance the load over these copies"
 
 
@@ -36,7 +35,7 @@ def data_parallel_ranks_fill_the_nodes(service: MultiNodeService, run: Run) -> I
     """Each node has whole data parallel ranks, all ranks are on a node, and they use all GPUs of the nodes."""
     draft = service.head.draft
     placement = draft.placement
-    if placement is None or not placement.copies:
+    if placement is None or not placement.data_ranks:
         return
     drafts = [node.draft for node in service.node_drafts]
     size = args.size(draft.given, DATA) or 1
@@ -44,13 +43,13 @@ def data_parallel_ranks_fill_the_nodes(service: MultiNodeService, run: Run) -> I
     rank = _gpus_of_a_rank(draft)
     if rank is None:
         return
-    if sum(placement.copies) != size:
+    if sum(placement.data_ranks) != size:
         key, why = f"vllm_args.{DATA}", f"{size} ranks cannot be distributed over {_there(service, counts)}: each host runs whole ranks"
         yield PlanError(service.head.host.name, service.label, key, str(size), why, _fix(service, counts, size))
         return
     unfilled = [
-        f"{node.host.name} has {have} for {copies} of them"
-        for node, have, copies in zip(service.node_drafts, counts, placement.copies) if have and have != rank * copies
+        f"{node.host.name} has {have} for {ranks} of them"
+        for node, have, ranks in zip(service.node_drafts, counts, placement.data_ranks) if have and have != rank * ranks
     ]
     if unfilled:
         why = f"a data parallel rank has {_rank_sizes(draft)}, {rank} GPU{'' if rank == 1 else 's'}, and {', '.join(unfilled)}"
@@ -60,14 +59,14 @@ def data_parallel_ranks_fill_the_nodes(service: MultiNodeService, run: Run) -> I
 def _gpus_of_a_rank(draft: ServiceDraft) -> int | None:
     """GPUs of one data parallel rank; None when a size is not a positive integer, which another check reports."""
     product = 1
-    for key in _OF_A_RANK:
+    for key in RANK_SIZES:
         product *= args.size(draft.arguments, key) or 0
     return product or None
 
 
 def _rank_sizes(draft: ServiceDraft) -> str:
-    sizes = {key: args.size(draft.arguments, key) for key in _OF_A_RANK}
-    return " x ".join(f"{key} {size}" for key, size in sizes.items() if size != 1 or key == _OF_A_RANK[0])
+    sizes = {key: args.size(draft.arguments, key) for key in RANK_SIZES}
+    return " x ".join(f"{key} {size}" for key, size in sizes.items() if size != 1 or key == RANK_SIZES[0])
 
 
 def _there(service: MultiNodeService, counts: list[int]) -> str:
@@ -93,7 +92,7 @@ def _fix(service: MultiNodeService, counts: list[int], size: int) -> str:
 def data_parallel_nodes_have_ipv4(service: MultiNodeService, run: Run) -> Iterator[PlanError]:
     """Nodes with data parallel ranks have IPv4: rank 0 of vLLM 0.32.0 meets the others on an IPv4 socket (config/parallel.py, _pick_stateless_dp_port)."""
     placement = service.head.draft.placement
-    for node in placement.nodes if placement is not None and placement.copies else ():
+    for node in placement.nodes if placement is not None and placement.data_ranks else ():
         if ":" in node.address:
             why = f"the other nodes reach it over IPv6 ({node.address}), and data parallel ranks of vLLM meet over IPv4 only"
             fix = f"name an interface with IPv4 in distributed.interface, or an IPv4 address in ansible_host; or remove {DATA}"
@@ -106,10 +105,10 @@ def data_parallel_over_hosts_needs_experts(service: MultiNodeService, run: Run) 
     draft = service.head.draft
     placement = draft.placement
     model = draft.entry.architecture if draft.entry is not None else None
-    if placement is None or not placement.copies or model is None or not model.num_layers or model.is_moe:
+    if placement is None or not placement.data_ranks or model is None or not model.num_layers or model.is_moe:
         return
     where = service.head.host.name
-    if placement.apis and 1 in placement.copies:
+    if placement.apis and 1 in placement.data_ranks:
         why = "the model has no experts, and vLLM refuses one rank with an API on a host for such a model (external load balancing)"
         yield PlanError(where, service.label, f"vllm_args.{HYBRID}", "true", why, f"remove {HYBRID}; or remove distributed and {_COPIES}")
         return

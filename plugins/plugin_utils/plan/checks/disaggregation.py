@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 from ..errors import HIDDEN, PlanError, shown
 from ..host.firewall import is_address
 from ..inputs.disaggregation import DECODE, KV_ROLES, PREFILL, Disaggregation
 from ..models.parallel import parallel_of
+from ..placement import kv_compatibility
 from ..placement.disaggregation import HOST, PORT, Counterpart, side_channel
 from ..placement.draft import HostDraft, ServiceDraft
 from ..vllm import arguments as args
@@ -54,22 +55,7 @@ def disaggregated_services_pair_up(host: HostDraft) -> Iterator[PlanError]:
                 break
 
 
-# What the connector compares at the first contact of the two (vLLM 0.32.0, nixl/metadata.py, compute_nixl_compatibility_hash): the key, and what to compare.
-# The model is compared by the path of its weights.
-_SAME: tuple[tuple[str, Callable[[ServiceDraft], Any]], ...] = (
-    ("vllm_version", lambda draft: draft.version.text),
-    ("model", lambda draft: draft.weights.repo if draft.weights else draft.service.model),
-    ("revision", lambda draft: draft.weights.revision if draft.weights else None),
-    ("weights_dir", lambda draft: draft.weights.path if draft.weights else None),
-    ("vllm_args.dtype", lambda draft: draft.given.get("dtype", "auto")),
-    ("vllm_args.kv_cache_dtype", lambda draft: draft.given.get("kv_cache_dtype", "auto")),
-    ("vllm_args.attention_backend", lambda draft: draft.given.get("attention_backend")),
-    ("vllm_args.disable_hybrid_kv_cache_manager", lambda draft: draft.given.get("disable_hybrid_kv_cache_manager") is True),
-    ("vllm_args.speculative_config", lambda draft: draft.given.get("speculative_config")),
-)
-
-
-@check()
+@check(accept="kv-transfer")
 def disaggregated_services_are_compatible(host: HostDraft) -> Iterator[PlanError]:
     """A decode service takes KV caches of its prefill service: both have the same vLLM, weights and cache, and sizes that divide."""
     for draft, wanted in _wanting(host):
@@ -90,11 +76,9 @@ def disaggregated_services_are_compatible(host: HostDraft) -> Iterator[PlanError
 def _differences(draft: ServiceDraft, other: Counterpart) -> Iterator[tuple[str, str, str, str]]:
     """Key, value, reason and fix of what the connector would refuse."""
     who = f"its prefill service {other.draft.label} on {other.host}"
-    for key, get in _SAME:
-        mine, theirs = get(draft), get(other.draft)
-        if mine != theirs:
-            why = f"{who} has {_shown(theirs, key)}, and vLLM refuses to transfer a KV cache between two that differ in it"
-            yield key, _shown(mine, key), why, f"write the same {key.rpartition('.')[2]} for both"
+    for key, mine, theirs in kv_compatibility.differences(draft, other.draft):
+        why = f"{who} has {_shown(theirs, key)}, and vLLM refuses to transfer a KV cache between two that differ in it"
+        yield key, _shown(mine, key), why, f"write the same {key.rpartition('.')[2]} for both"
     here, there = parallel_of(draft.arguments), parallel_of(other.draft.arguments)
     if here is not None and there is not None and here.tensor % there.tensor and there.tensor % here.tensor:
         why = f"{who} has {there.tensor}, and one of the two has to divide by the other"
@@ -105,10 +89,10 @@ def _differences(draft: ServiceDraft, other: Counterpart) -> Iterator[tuple[str,
         why = f"{who} has {there.tensor}, more than the model's {heads} KV heads and than this service has"
         fix = f"write tensor_parallel_size: {there.tensor} for both, or {heads} or less for the prefill service"
         yield "vllm_args.tensor_parallel_size", str(here.tensor), why, fix
-    mine, theirs = args.number(draft.given, "block_size"), args.number(other.draft.given, "block_size")
-    if mine and theirs and mine % theirs:
-        why = f"{who} has {theirs}, and the decode service's has to be a multiple of that"
-        yield "vllm_args.block_size", str(mine), why, "write the same block_size for both"
+    own, block = args.number(draft.given, "block_size"), args.number(other.draft.given, "block_size")
+    if own and block and own % block:
+        why = f"{who} has {block}, and the decode service's has to be a multiple of that"
+        yield "vllm_args.block_size", str(own), why, "write the same block_size for both"
     if here is not None and here.prefill_context > 1:
         why = "the connector supports prefill context parallel for prefill only"
         yield "vllm_args.prefill_context_parallel_size", str(here.prefill_context), why, "remove it from the decode service"

@@ -23,6 +23,16 @@ def gguf_files_exist(host: HostDraft) -> Iterator[PlanError]:
 
 
 @check()
+def gguf_files_are_in_the_models_repository(host: HostDraft) -> Iterator[PlanError]:
+    """A service with a GGUF file names a repository: the entries of the catalogue describe other weights, in repositories without GGUF files."""
+    for draft in host.services:
+        if draft.service.gguf_file and draft.entry is not None and draft.entry.name != draft.entry.repo:
+            why = f"the catalogue's entry {draft.entry.name} describes the weights of {draft.entry.repo}, not a GGUF file"
+            fix = "name the repository with the GGUF file: model: <organisation>/<name>; facts in plan_catalogue belong to an entry of that name"
+            yield PlanError(host.name, draft.label, "model", shown(draft.service.model), why, fix)
+
+
+@check()
 def gguf_files_have_a_tokenizer(host: HostDraft) -> Iterator[PlanError]:
     """A service with a GGUF file names the repository of its tokenizer and configuration, which the file's repository usually lacks."""
     for draft in host.services:

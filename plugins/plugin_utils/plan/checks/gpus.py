@@ -14,6 +14,7 @@ from ..placement.draft import HostDraft, ServiceDraft
 from ..placement.sizing import utilization_of
 from ..vllm import arguments as args
 from ..vllm.engines import VLLM
+from ..vllm.rocm import is_rocm_build
 from .base import check
 
 Finding = Union[PlanError, PlanWarning]
@@ -49,7 +50,7 @@ def gpus_are_detected(host: HostDraft) -> Iterator[Finding]:
             "nvidia-smi fails on the host",
             fix_of(host.facts.gpu_error),
         )
-    elif host.facts.amd.error and not host.facts.gpus:
+    elif host.facts.amd.error and not host.facts.gpus and not _nvidia_is_stated(host):
         yield PlanError(host.name, "", "gpus", shown(host.facts.amd.error), "the host cannot report its AMD GPUs", host.facts.amd.fix)
     elif not host.facts.gpus and not host.gpus_are_stated:
         for draft in wanting:
@@ -57,6 +58,11 @@ def gpus_are_detected(host: HostDraft) -> Iterator[Finding]:
             why = "neither nvidia-smi nor amd-smi finds a GPU on the host"
             fix = "install the driver first, or state the GPUs in plan_gpus (and let the role install the driver with cuda_driver_install)"
             yield PlanError(host.name, draft.label, "gpus", value, why, fix)
+
+
+def _nvidia_is_stated(host: HostDraft) -> bool:
+    """Whether the user states GPUs that are not AMD's. Those without a name are AMD's where a service has a build for ROCm."""
+    return host.gpus_are_stated and bool(host.gpus) and not host.is_amd and not any(is_rocm_build(draft.version) for draft in host.services)
 
 
 @check(every_engine=True)
@@ -187,7 +193,7 @@ def parallel_sizes_fit_the_gpus(host: HostDraft) -> Iterator[Finding]:
         if wanted is None or not draft.gpus or draft.is_distributed:
             # Another check adds up the GPUs of multi-node services.
             continue
-        have = len(set(draft.gpus))
+        have = draft.gpu_count
         product = " x ".join(f"{key} {draft.arguments[key]}" for key in SIZES if key in draft.arguments)
         if wanted > have:
             value = "all" if draft.service.gpus is None else shown(list(draft.service.gpus))

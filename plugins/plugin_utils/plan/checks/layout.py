@@ -90,7 +90,7 @@ def _fix(host: HostDraft, draft: ServiceDraft, key: str) -> str:
         return f"write {model.num_layers} or less"
     if key == "decode_context_parallel_size":
         return "remove it, or choose a size that divides the copies"
-    gpus = len(set(draft.gpus or ())) or parallel.world
+    gpus = draft.gpu_count or parallel.world
     if draft.service.distributed is not None:
         # The fix uses all GPUs of all hosts and keeps tensor parallel inside a host.
         nodes = draft.service.distributed.nodes or 1

@@ -60,6 +60,12 @@ def nodes_have_the_same_settings(service: MultiNodeService, run: Run) -> Iterato
         if key == "gpus" and may_differ and are_uneven([node.draft for node in service.node_drafts]):
             # A host with more GPUs has more data parallel ranks, or with Ray more pipeline stages.
             continue
+        if key == "gpus" and (unknown := [node.host.name for node in service.node_drafts if node.draft.gpus is None]):
+            if len(unknown) < len(service.node_drafts):
+                yield _unknown_gpus(service, unknown)
+            continue
+        if key == "gpus" and may_differ:
+            fix = "give it the same number of GPUs on each host, with gpus"
         for subkey, get in chain:
             found = _differing(service, get)
             if found is not None:
@@ -76,7 +82,7 @@ def nodes_have_the_same_settings(service: MultiNodeService, run: Run) -> Iterato
 
 def _gpu_count(node: NodeDraft) -> int | None:
     """Number of GPUs of the service on a host; None when unknown."""
-    return len(set(node.draft.gpus)) if node.draft.gpus is not None else None
+    return node.draft.gpu_count if node.draft.gpus is not None else None
 
 
 def _gpu_names(node: NodeDraft) -> str:
@@ -142,6 +148,16 @@ def _by_host(found: dict[str, list[str]]) -> str:
 def _differs(service: MultiNodeService, key: str, found: dict[str, list[str]], fix: str) -> PlanError:
     value = ", ".join(found)
     return PlanError(service.head.host.name, service.label, key, value, f"all nodes need the same value, and it is {_by_host(found)}", fix)
+
+
+def _unknown_gpus(service: MultiNodeService, unknown: list[str]) -> PlanError:
+    """The error that the GPUs of some nodes are known, and those of others are not."""
+    known = {node.host.name: _gpu_count(node) for node in service.node_drafts if node.draft.gpus is not None}
+    value = ", ".join(dict.fromkeys(map(str, known.values())))
+    which = f"{' and '.join(unknown)} {'is' if len(unknown) == 1 else 'are'}"
+    why = f"all nodes need a known number of GPUs: it is {', '.join(f'{count} on {host}' for host, count in known.items())}, and that of {which} unknown"
+    fix = f"state the GPUs of {' and '.join(unknown)} in plan_gpus, or name those of the service in gpus"
+    return PlanError(service.head.host.name, service.label, "gpus", value, why, fix)
 
 
 @multi_node_check

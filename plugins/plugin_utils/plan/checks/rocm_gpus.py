@@ -92,15 +92,29 @@ def gpus_are_not_partitioned(host: HostDraft) -> Iterator[PlanError]:
 
 @check(accept="rocm-order", every_engine=True)
 def hip_numbers_the_gpus_alike(host: HostDraft) -> Iterator[PlanError]:
-    """HIP numbers the GPUs as amd-smi does, where a service names some: HIP follows the KFD nodes, amd-smi the PCI bus."""
+    """HIP numbers the GPUs as amd-smi does, where a service has some of them: HIP follows the KFD nodes, amd-smi the PCI bus."""
     nodes = [gpu.node for gpu in host.gpus or () if gpu.is_amd]
     ordered = [node for node in nodes if node is not None]
     if len(ordered) < len(nodes) or ordered == sorted(ordered):
         return
-    for draft in on_amd(host):
-        if draft.service.gpus is not None:
-            why = f"HIP numbers the GPUs in another order than amd-smi (KFD nodes {', '.join(map(str, ordered))}), so the service would get others"
-            yield PlanError(host.name, draft.label, "gpus", _value(draft), why, "leave gpus out, for all GPUs of the host")
+    drafts = on_amd(host)
+    for draft in drafts:
+        used = set(draft.gpus or ())
+        left_out = [gpu for gpu in host.gpus or () if gpu.is_amd and gpu.index not in used]
+        if draft.service.gpus is None and not left_out:
+            continue
+        unusable = [gpu for gpu in left_out if gpu.gfx and gpu.gfx not in host.tables.platforms.rocm.gfx]
+        why = f"HIP numbers the GPUs in another order than amd-smi (KFD nodes {', '.join(map(str, ordered))}), so the service would get others"
+        yield PlanError(host.name, draft.label, "gpus", _value(draft), why, _in_order(len(drafts), unusable))
+
+
+def _in_order(services: int, unusable: list[Gpu]) -> str:
+    """How the services of a host get their GPUs although HIP numbers them in another order: all of the GPUs have no order."""
+    if unusable:
+        return f"turn off {', '.join(map(_named, unusable))} in the host's firmware, so that the services have all GPUs of the host and gpus may be left out"
+    if services > 1:
+        return "serve one service on this host, with all of its GPUs and without gpus, and the others on other hosts"
+    return "leave gpus out, for all GPUs of the host"
 
 
 @check(every_engine=True)

@@ -41,7 +41,7 @@ def profile_fits_the_gpus(host: HostDraft) -> Iterator[PlanWarning]:
             continue
         each = f" on each of {profile.nodes} hosts" if profile.nodes > 1 else ""
         what = f"the profile {profile.name} is for {profile.gpus} x {profile.gpu or 'GPU'}{each}"
-        have = len(set(draft.gpus))
+        have = draft.gpu_count
         if have < profile.gpus:
             yield PlanWarning(host.name, draft.label, f"{what}, and the service has {have}")
         nodes = draft.service.distributed.nodes if draft.service.distributed is not None else 1

@@ -28,7 +28,20 @@ def _recognised(gpu: Gpu, table: Rocm) -> Gpu:
     return replace(gpu, vendor=AMD) if _AMD_NAMES.search(gpu.name) else gpu
 
 
-def counted(gpus: tuple[Gpu, ...], table: Rocm) -> tuple[Gpu, ...]:
-    """The GPUs without those of AMD that vLLM has no kernels for, beside others: graphics units inside a CPU."""
-    others = [gpu for gpu in gpus if not gpu.is_amd or gpu.gfx in table.gfx]
-    return tuple(others) if any(not gpu.is_amd for gpu in others) else gpus
+def counted(gpus: tuple[Gpu, ...], table: Rocm, stated: tuple[Gpu, ...] | None = None, driver: bool = False) -> tuple[Gpu, ...]:
+    """The GPUs of the facts without those of AMD that vLLM has no kernels for where the host has GPUs of NVIDIA: graphics units inside a CPU.
+
+    :param stated: the GPUs that the user states. Those of NVIDIA are missing in the facts before their driver is installed
+    :param driver: whether the role cuda installs NVIDIA's driver, so that stated GPUs without a name are NVIDIA's
+    """
+    others = tuple(gpu for gpu in gpus if not gpu.is_amd or gpu.gfx in table.gfx)
+    theirs = any(not gpu.is_amd and (driver or gpu.name or gpu.compute_capability) for gpu in stated or ())
+    return others if theirs or any(not gpu.is_amd for gpu in others) else gpus
+
+
+def usable(gpus: Iterable[Gpu], table: Rocm) -> tuple[Gpu, ...]:
+    """The GPUs for a service that names none: those that vLLM has no kernels for are left out beside AMD GPUs that it has kernels for."""
+    known = tuple(gpus)
+    if not any(gpu.is_amd and gpu.gfx in table.gfx for gpu in known):
+        return known
+    return tuple(gpu for gpu in known if not gpu.is_amd or not gpu.gfx or gpu.gfx in table.gfx)

@@ -28,7 +28,7 @@ class Disaggregation:
 
 
 def _role(value: Any) -> str:
-    if value not in KV_ROLES:
+    if not isinstance(value, str) or value not in KV_ROLES:
         raise InvalidValue("there is no such role", "write prefill or decode")
     return str(value)
 

@@ -59,7 +59,7 @@ class NodePlacement:
     """Where a multi-node service runs: all C(nodes) by rank, the head first, and this host's C(rank).
 
     - C(gpus): the number of GPUs of the service on each node, 0 when unknown
-    - C(copies): with data parallel over hosts the number of data parallel ranks of each node; empty for one copy of the model over all nodes
+    - C(data_ranks): with data parallel over hosts the number of data parallel ranks of each node; empty for one copy of the model over all nodes
     - C(apis): whether each node has an API of its own (vLLM's hybrid load balancing), not the head alone
     """
 
@@ -68,7 +68,7 @@ class NodePlacement:
     backend: str
     rendezvous_port: int
     gpus: tuple[int, ...] = ()
-    copies: tuple[int, ...] = ()
+    data_ranks: tuple[int, ...] = ()
     apis: bool = False
 
     @property
@@ -92,7 +92,7 @@ class NodePlacement:
         """Arguments of vLLM that differ by node. With Ray only the head runs vLLM's command, and Ray configures the workers."""
         if self.backend == RAY:
             return {}
-        if self.copies:
+        if self.data_ranks:
             return self._data_parallel_arguments()
         found: dict[str, Any] = {
             "nnodes": len(self.nodes),
@@ -111,10 +111,10 @@ class NodePlacement:
         found: dict[str, Any] = {
             "data_parallel_address": self.head.address,
             "data_parallel_rpc_port": self.rendezvous_port,
-            "data_parallel_size_local": self.copies[self.rank],
+            "data_parallel_size_local": self.data_ranks[self.rank],
         }
         if not self.is_head or self.apis:
-            found["data_parallel_start_rank"] = sum(self.copies[: self.rank])
+            found["data_parallel_start_rank"] = sum(self.data_ranks[: self.rank])
         return found if self.answers else {**found, "headless": True}
 
     def environment(self) -> dict[str, str]:

@@ -10,14 +10,17 @@ import re
 from typing import Any, Collection
 
 from .. import values
-from ..errors import InvalidValue, nearest
+from ..errors import InvalidValue, nearest, shown
 
-# No character has a meaning in a pattern of files.
-_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.gguf")
+_ENDING = ".gguf"
+# Characters of paths. None has a meaning in a pattern of files.
+_ALLOWED = re.compile(r"[A-Za-z0-9._+/-]")
+# Bytes of a name in a file system.
+_LONGEST = 255
 # The parts of a split file, as llama.cpp's gguf-split names them.
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
-# Characters of a file's name in the names of directories and units.
-_LONGEST = 80
+# Characters of a file's name in the names of directories and units, which have a hash of its path as well.
+_SHORT = 40
 
 
 def read(value: Any) -> str:
@@ -26,18 +29,35 @@ def read(value: Any) -> str:
     :raises InvalidValue: with the reason
     """
     path = values.string(value)
-    if not _PATH.fullmatch(path) or len(stem(path)) > _LONGEST or "--" in stem(path):
-        fix = "write its path in the repository, as in qwen3-0.6b-q4_k_m.gguf or Q4_K_M/model-00001-of-00003.gguf"
-        raise InvalidValue("this is not the path of a GGUF file in a repository", fix)
+    why = _why_refused(path)
+    if why:
+        raise InvalidValue(why, "write its path in the repository, as in qwen3-0.6b-q4_k_m.gguf or Q4_K_M/model-00001-of-00003.gguf")
     part = _PART.search(path)
     if part is not None and int(part[1]) != 1:
         raise InvalidValue("this is a further part of a split file", f"name the first part: {_PART.sub(f'-00001-of-{part[2]}.gguf', path)}")
     return path
 
 
-def stem(path: str) -> str:
-    """The name of the file without its ending and the number of its part."""
-    return posixpath.basename(_PART.sub(".gguf", path))[: -len(".gguf")]
+def _why_refused(path: str) -> str:
+    """Why this is not the path of a GGUF file in a repository that the plan can name; empty if it is."""
+    if not path.endswith(_ENDING):
+        return f"a GGUF file ends with {_ENDING}"
+    if path.startswith("/"):
+        return "this is a path on a host, and the file is in a repository"
+    strange = next((character for character in path if not _ALLOWED.fullmatch(character)), None)
+    if strange is not None:
+        return f"it has {'a space' if strange == ' ' else f'the character {shown(strange)}'}, and only A-Z, a-z, 0-9 and . _ + - / may be in it"
+    for name in path.split("/"):
+        if not name or name[0] in ".-+":
+            return f"a file or folder in it begins with {name[0]}" if name else "a folder in it has no name"
+        if len(name) > _LONGEST:
+            return f"a file or folder in it has a name of {len(name)} characters, and file systems have at most {_LONGEST}"
+    return ""
+
+
+def short_name(path: str) -> str:
+    """The begin of the file's name, without its ending and the number of its part, as it may be in the name of a systemd unit."""
+    return posixpath.basename(_PART.sub(_ENDING, path))[: -len(_ENDING)].replace("+", "-")[:_SHORT]
 
 
 def pattern(path: str) -> str:
@@ -49,7 +69,7 @@ def is_missing(path: str, files: Collection[str]) -> str:
     """Why a repository with these files does not have it, with those that it has; empty when it does."""
     if path in files:
         return ""
-    there = sorted(name for name in files if name.endswith(".gguf"))
+    there = sorted(name for name in files if name.endswith(_ENDING))
     if not there:
         return "the repository has no GGUF file"
     near = nearest(path, there) or there[:10]

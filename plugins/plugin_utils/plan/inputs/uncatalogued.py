@@ -157,7 +157,8 @@ def code_from(config: Any) -> str:
     With trust_remote_code transformers looks it up on the Hub, even where it is the model's own repository
     (models/auto/configuration_auto.py, dynamic_module_utils.py of 5.19.0).
     """
-    classes = config.get("auto_map") if isinstance(config, Mapping) and config.get("model_type") not in _OWN_CONFIGS else None
+    # A repository's file may hold anything, so also a model_type that has no hash.
+    classes = config.get("auto_map") if isinstance(config, Mapping) and str(config.get("model_type")) not in _OWN_CONFIGS else None
     named = classes.get("AutoConfig") if isinstance(classes, Mapping) else None
     repo, dashes, _module = named.partition("--") if isinstance(named, str) else ("", "", "")
     return one_line(repo) if dashes else ""

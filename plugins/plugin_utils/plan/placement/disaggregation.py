@@ -62,9 +62,9 @@ def side_channel(draft: ServiceDraft) -> Sequence[int]:
     if wanted is None:
         return ()
     placement = draft.placement
-    if placement is not None and placement.copies:
-        first = wanted.port + sum(placement.copies[: placement.rank])
-        return range(first, first + placement.copies[placement.rank])
+    if placement is not None and placement.data_ranks:
+        first = wanted.port + sum(placement.data_ranks[: placement.rank])
+        return range(first, first + placement.data_ranks[placement.rank])
     if placement is not None and not placement.is_head:
         return ()
     return range(wanted.port, wanted.port + (args.size(draft.given, DATA) or 1))

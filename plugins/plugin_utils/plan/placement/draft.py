@@ -12,7 +12,7 @@ from typing import Any, Mapping
 from ..artifacts import draft_models, repositories, transformers_engine
 from ..artifacts.releases import Release, release_of, with_ray
 from ..artifacts.weights import Weights, weights_of
-from ..inputs import service_files, uncatalogued
+from ..inputs import amd_gpus, service_files, uncatalogued
 from ..inputs.catalogue import Catalogue, Entry
 from ..inputs.disaggregation import KV_ROLES
 from ..inputs.distributed import RAY, NodePlacement
@@ -31,13 +31,13 @@ from ..vllm.engines import TRANSFORMERS, VLLM
 from ..vllm.features import NAMES_OF_PACKAGES, Missing, Need, Pin, missing_packages, pinned
 from ..vllm.flags import FlagTable, flag
 from ..vllm.platforms import numbers
-from ..vllm.rocm import is_rocm_build
+from ..vllm.rocm import Rocm, is_rocm_build
 from ..vllm.tables import Tables
 from ..vllm.transports import Transport
 
-# Parallel sizes whose product is the number of GPUs. Data parallel ranks on other hosts are excluded, see local_data_parallel.
+# Parallel sizes whose product is the number of GPUs of a data parallel rank. Ranks on other hosts are excluded, see local_data_parallel.
 DATA = "data_parallel_size"
-_OTHER_SIZES = ("pipeline_parallel_size", "prefill_context_parallel_size")
+RANK_SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,11 @@ class ServiceDraft:
         return self.release.cpu or (self.engine == TRANSFORMERS and self.arguments.get("device") == "cpu")
 
     @property
+    def gpu_count(self) -> int:
+        """Number of its GPUs on this host; 0 when unknown."""
+        return len(set(self.gpus or ()))
+
+    @property
     def is_distributed(self) -> bool:
         """Whether it is a multi-node service, even where its hosts are unknown."""
         return self.service.distributed is not None and self.engine == VLLM
@@ -135,7 +140,7 @@ class ServiceDraft:
 
     def world_size(self) -> int | None:
         """GPUs that the parallel sizes need; None when one of them is not a positive integer."""
-        sizes = [args.size(self.arguments, key) for key in ("tensor_parallel_size", *_OTHER_SIZES)]
+        sizes = [args.size(self.arguments, key) for key in RANK_SIZES]
         sizes.append(local_data_parallel(self.arguments))
         product = 1
         for size in sizes:
@@ -207,11 +212,11 @@ def draft_service(
     if entry is not None:
         entry = uncatalogued.complete(entry, service, settings, answers, tables.transformers)
     if service.engine == TRANSFORMERS:
-        return _draft_transformers(service, settings, entry, gpus)
+        return _draft_transformers(service, settings, entry, gpus, tables)
     flags = tables.flags
     own = _own_settings(service, settings)
     version = own.vllm_version
-    used_gpus = _used_gpus(service, gpus)
+    used_gpus = _used_gpus(service, gpus, tables.platforms.rocm)
     profile = entry.profiles.get(service.profile) if entry and service.profile else None
     preset = entry.presets.get(service.preset) if entry and service.preset else None
     layers = [layer for layer in (entry, profile, preset) if layer is not None]
@@ -238,7 +243,7 @@ def draft_service(
     release = _release(own, version, gpus, tables)
     transport = tables.transports.get(service.distributed.transport or "") if service.distributed is not None else None
     environment = environments.overlay(
-        _base_environment(service, settings, version, flags, cache, gpus),
+        _base_environment(service, settings, version, flags, cache, gpus, used_gpus),
         dict(transport.environment) if transport is not None else {},
         release.toolkit.environment(release.path),
         *(layer.environment for layer in layers),
@@ -251,7 +256,7 @@ def draft_service(
     if service.adapters is not None and not restart:
         completed, environment = _with_adapters_file(completed, environment, service, settings)
     elif adapters:
-        completed["lora_modules"] = [*_modules(completed), *({"name": name, "path": path} for name, path in adapters.items())]
+        completed["lora_modules"] = [*lora.modules(completed), *({"name": name, "path": path} for name, path in adapters.items())]
     return ServiceDraft(
         service=service,
         entry=entry,
@@ -292,12 +297,6 @@ def _with_adapters_file(
     return {**arguments, "middleware": [lora.MIDDLEWARE]}, dict(sorted(found.items()))
 
 
-def _modules(arguments: Mapping[str, Any]) -> list[Any]:
-    """The user's own LoRA modules."""
-    given = arguments.get("lora_modules")
-    return list(given) if isinstance(given, (list, tuple)) else [given] if given else []
-
-
 def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version) -> tuple[dict[str, Any], dict[str, str]]:
     """Arguments under the name of each flag, and the user's spelling where it differs.
 
@@ -315,11 +314,12 @@ def _one_spelling(arguments: Mapping[str, Any], tables: Tables, version: Version
     return found, spelt
 
 
-def _draft_transformers(service: Service, settings: Settings, entry: Entry | None, gpus: tuple[Gpu, ...] | None) -> ServiceDraft:
+def _draft_transformers(service: Service, settings: Settings, entry: Entry | None, gpus: tuple[Gpu, ...] | None, tables: Tables) -> ServiceDraft:
     """A service on Transformers. It uses only the weights of the catalogue entry, since the arguments and variables there are for vLLM."""
     version = transformers_engine.version_of(service, settings)
     cache = f"{settings.host_cache_dir}/{service.name}"
     files = service_files.folder(settings.host_config_dir, service.name or "", service.files)
+    used_gpus = _used_gpus(service, gpus, tables.platforms.rocm)
     return ServiceDraft(
         service=service,
         entry=entry,
@@ -328,12 +328,12 @@ def _draft_transformers(service: Service, settings: Settings, entry: Entry | Non
         version=version,
         release=transformers_engine.release_of(settings, version),
         weights=_weights(service, settings, entry),
-        gpus=_used_gpus(service, gpus),
+        gpus=used_gpus,
         offered={},
         given={},
         arguments={key: service_files.placed(value, service.files, files) for key, value in service.transformers_args.items() if value is not None},
         environment=environments.overlay(
-            {**transformers_engine.environment(cache), **_visible_gpus(service, are_amd(gpus))},
+            {**transformers_engine.environment(cache), **_visible_gpus(service, gpus, used_gpus, are_amd(gpus))},
             settings.model_service_environment,
             service_files.placed(service.environment, service.files, files),
         ),
@@ -342,11 +342,11 @@ def _draft_transformers(service: Service, settings: Settings, entry: Entry | Non
     )
 
 
-def _used_gpus(service: Service, gpus: tuple[Gpu, ...] | None) -> tuple[int | str, ...] | None:
-    """The GPUs that a service names, else all GPUs of the host that MIG does not split."""
+def _used_gpus(service: Service, gpus: tuple[Gpu, ...] | None, table: Rocm) -> tuple[int | str, ...] | None:
+    """The GPUs that a service names, else all GPUs of the host that MIG does not split, without graphics units beside other AMD GPUs."""
     if service.gpus is not None:
         return service.gpus
-    return tuple(gpu.index for gpu in gpus if gpu.parent is None and not gpu.split) if gpus is not None else None
+    return tuple(gpu.index for gpu in amd_gpus.usable(gpus, table) if gpu.parent is None and not gpu.split) if gpus is not None else None
 
 
 def _weights(service: Service, settings: Settings, entry: Entry | None) -> Weights | None:
@@ -412,12 +412,12 @@ def _parallel_sizes(service: Service, given: Mapping[str, Any], gpus: tuple[int 
     """
     each = len(set(gpus or ()))
     if service.distributed is None:
-        return {"tensor_parallel_size": max(1, each // _product(given, *_OTHER_SIZES))}
+        return {"tensor_parallel_size": max(1, each // _product(given, *RANK_SIZES[1:]))}
     hosts = service.distributed.nodes or 1
     if over_hosts(given):
-        copies = max(1, (args.size(given, DATA) or 1) // hosts)
-        rank = copies * math.prod(args.size(given, key) or 1 for key in _OTHER_SIZES)
-        return {"tensor_parallel_size": max(1, each // rank), "distributed_executor_backend": service.distributed.backend}
+        ranks = max(1, (args.size(given, DATA) or 1) // hosts)
+        gpus_of_others = ranks * math.prod(args.size(given, key) or 1 for key in RANK_SIZES[1:])
+        return {"tensor_parallel_size": max(1, each // gpus_of_others), "distributed_executor_backend": service.distributed.backend}
     inner = max(1, each // _product(given, "prefill_context_parallel_size"))
     tensor, pipeline = inner, hosts
     if "pipeline_parallel_size" in given:
@@ -439,7 +439,7 @@ def _product(given: Mapping[str, Any], *keys: str) -> int:
 
 
 def _base_environment(
-    service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str, gpus: tuple[Gpu, ...] | None,
+    service: Service, settings: Settings, version: Version, flags: FlagTable, cache: str, gpus: tuple[Gpu, ...] | None, used: tuple[int | str, ...] | None,
 ) -> dict[str, str | None]:
     """The environment of every service: no network for models, no usage reports, and all caches under one writable directory."""
     start = settings.model_service_start_timeout
@@ -454,15 +454,18 @@ def _base_environment(
         "TRITON_CACHE_DIR": f"{cache}/triton",
         "FLASHINFER_WORKSPACE_BASE": cache,
     }
-    environment.update(_visible_gpus(service, are_amd(gpus) or (not gpus and is_rocm_build(version))))
+    environment.update(_visible_gpus(service, gpus, used, are_amd(gpus) or (not gpus and is_rocm_build(version))))
     if flags.has("environment", "VLLM_ENGINE_READY_TIMEOUT_S", version):
         # Less than the unit's start timeout, so that vLLM reports what it waited for before systemd kills it.
         environment["VLLM_ENGINE_READY_TIMEOUT_S"] = str(max(start - 60, start // 2, 1))
     return environment
 
 
-def _visible_gpus(service: Service, amd: bool) -> dict[str, str | None]:
-    return {} if service.gpus is None else {**visible(service.gpus, amd)}
+def _visible_gpus(service: Service, gpus: tuple[Gpu, ...] | None, used: tuple[int | str, ...] | None, amd: bool) -> dict[str, str | None]:
+    """The variables for GPUs that a service names, or of AMD for those that remain where some are left out: HIP would give it these too."""
+    if service.gpus is not None:
+        return {**visible(service.gpus, amd)}
+    return {**visible(used, amd)} if amd and used and gpus is not None and len(used) < len(gpus) else {}
 
 
 def visible(indexes: tuple[int | str, ...], amd: bool) -> dict[str, str]:

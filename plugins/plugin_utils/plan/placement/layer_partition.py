@@ -32,7 +32,7 @@ def stage_gpus(placement: NodePlacement, smallest: Sequence[Gpu | None], paralle
     known = [gpu for gpu in smallest if gpu is not None and gpu.memory_bytes]
     counts = placement.gpus
     ranks = parallel.tensor * parallel.prefill_context
-    if placement.copies or parallel.pipeline == 1 or len(known) < len(counts) or any(not count or count % ranks for count in counts):
+    if placement.data_ranks or parallel.pipeline == 1 or len(known) < len(counts) or any(not count or count % ranks for count in counts):
         return ()
     if min(gpu.memory_bytes for gpu in known) >= _ALIKE * max(gpu.memory_bytes for gpu in known) or sum(counts) != ranks * parallel.pipeline:
         return ()
@@ -52,8 +52,8 @@ def partition(layers: Sequence[int], estimates: Estimates) -> str | None:
     for _step in range(sum(layers)):
         tight = room[1]
         moved = [_moved(best, tight, other) for other in range(len(best)) if other != tight and best[tight] > 1]
-        found = [(after, way) for way in moved if (after := _least_room(estimates(_text(way)))) is not None]
-        if not found or max(after[0] for after, _way in found) <= room[0]:
+        found = [(after, candidate) for candidate in moved if (after := _least_room(estimates(_text(candidate)))) is not None]
+        if not found or max(after[0] for after, _candidate in found) <= room[0]:
             break
         room, best = max(found, key=lambda pair: pair[0][0])
     return _text(best) if best != list(layers) else None

@@ -64,10 +64,10 @@ def _heads(model: Architecture, parallel: Parallel) -> Iterator[Misfit]:
         yield Misfit("tensor_parallel_size", f"the model's {heads} attention heads do not divide by {size}")
     elif kv_heads and model.mla is None and (kv_heads % size if kv_heads >= size else size % kv_heads):
         yield Misfit("tensor_parallel_size", f"the model's {kv_heads} KV heads can neither be divided by {size} nor copied evenly to {size} ranks")
-    dealt = parallel.decode_context
-    if dealt > 1 and size % dealt:
-        yield Misfit("decode_context_parallel_size", f"tensor_parallel_size {size} does not divide by {dealt}")
-    elif dealt > 1 and model.mla is None and kv_heads and dealt > size // kv_heads:
+    decode_context = parallel.decode_context
+    if decode_context > 1 and size % decode_context:
+        yield Misfit("decode_context_parallel_size", f"tensor_parallel_size {size} does not divide by {decode_context}")
+    elif decode_context > 1 and model.mla is None and kv_heads and decode_context > size // kv_heads:
         why = f"{size} ranks hold {size // kv_heads} copies of each of the model's {kv_heads} KV heads, and tokens can be distributed only among copies"
         yield Misfit("decode_context_parallel_size", why)
 

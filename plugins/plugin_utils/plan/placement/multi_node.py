@@ -9,10 +9,12 @@ from typing import Iterable
 
 from ..inputs.addresses import reached_at
 from ..inputs.distributed import Distributed, Node, NodePlacement
+from ..models.memory import BLOCK
 from ..models.parallel import parallel_of, stages
 from . import layer_partition, node_sizes
 from .draft import HostDraft, ServiceDraft
-from .sizing import estimate_inputs, smallest_gpu
+from .node_sizes import are_uneven
+from .sizing import EstimateInputs, context_of, estimate_inputs, smallest_gpu
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,11 @@ def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[MultiNod
         service = MultiNodeService(name, tuple(_by_rank(node_drafts)))
         nodes = tuple(_node(node_draft) for node_draft in service.node_drafts)
         by_rank = [node_draft.draft for node_draft in service.node_drafts]
-        copies, apis = node_sizes.data_ranks(by_rank), node_sizes.each_node_answers(by_rank)
+        data_ranks, apis = node_sizes.data_ranks(by_rank), node_sizes.each_node_answers(by_rank)
         sizes[name] = node_sizes.sizes(by_rank)
         for rank, node_draft in enumerate(service.node_drafts):
             placements[node_draft.host.name, name] = NodePlacement(
-                nodes, rank, service.distributed.backend, service.distributed.rendezvous_port, tuple(node_sizes.gpu_counts(by_rank)), copies, apis
+                nodes, rank, service.distributed.backend, service.distributed.rendezvous_port, tuple(node_sizes.gpu_counts(by_rank)), data_ranks, apis
             )
         services.append(service)
     placed = {host.name: _with_placements(host, placements, sizes) for host in drafts}
@@ -86,7 +88,8 @@ def assemble(hosts: Iterable[HostDraft]) -> tuple[list[HostDraft], list[MultiNod
 
 def _with_stages(service: MultiNodeService) -> list[HostDraft]:
     """The hosts whose drafts of the service change because its nodes have different GPUs: they know the GPU of each stage, and stages on larger GPUs get
-    more layers, unless the user has set the numbers."""
+    more layers, unless the user has set the numbers. Nodes with as many GPUs each keep vLLM's own stages where these fit: another number of layers restarts
+    the service."""
     head = service.head.draft
     parallel = parallel_of(head.arguments)
     if head.placement is None or parallel is None:
@@ -99,12 +102,22 @@ def _with_stages(service: MultiNodeService) -> list[HostDraft]:
     added = None
     if inputs is not None and layers is not None and layer_partition.VARIABLE not in {*head.environment, *head.service.secret_names}:
         added = layer_partition.partition(layers, lambda parts: replace(inputs, partition=parts).stage_estimates())
+        if added is not None and not are_uneven([node.draft for node in service.node_drafts]) and not _is_needed(service, inputs, added):
+            added = None
     changed = []
     for node in service.node_drafts:
         environment = {**node.draft.environment, **({layer_partition.VARIABLE: added} if added is not None else {})}
         draft = replace(node.draft, stage_gpus=gpus, environment=dict(sorted(environment.items())))
         changed.append(replace(node.host, services=tuple(draft if other is node.draft else other for other in node.host.services)))
     return changed
+
+
+def _is_needed(service: MultiNodeService, inputs: EstimateInputs, added: str) -> bool:
+    """Whether stages of these layers fit, and vLLM's own are an error of the memory check that nobody accepts."""
+    tokens = context_of(service.head.draft) or BLOCK
+    own, better = (replace(inputs, partition=layers).stage_estimates() or [] for layers in (None, added))
+    is_short = [any(stage.optimistic().short_of(tokens) > 0 for stage in found) for found in (own, better)]
+    return is_short == [True, False] and not any("memory" in node.host.accepted for node in service.node_drafts)
 
 
 def _with_drafts(service: MultiNodeService, placed: dict[str, HostDraft]) -> MultiNodeService:

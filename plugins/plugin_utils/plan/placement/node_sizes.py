@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the ranks of a multi-node service are dealt to its nodes, as far as that follows from the GPUs of all nodes together.
+"""How the ranks of a multi-node service are distributed over its nodes, as far as that follows from the GPUs of all nodes together.
 
 Data parallel over hosts: each data parallel rank, a copy of the model's attention with a share of its experts, is within one node. A node with more GPUs has
 more ranks, since vLLM starts as many on each node as --data-parallel-size-local says.
@@ -24,7 +24,7 @@ _TENSOR, _PIPELINE, _PREFILL = "tensor_parallel_size", "pipeline_parallel_size",
 
 def gpu_counts(drafts: Sequence[ServiceDraft]) -> list[int]:
     """The number of GPUs of the service on each node; 0 when unknown."""
-    return [len(set(draft.gpus or ())) for draft in drafts]
+    return [draft.gpu_count for draft in drafts]
 
 
 def are_uneven(drafts: Sequence[ServiceDraft]) -> bool:

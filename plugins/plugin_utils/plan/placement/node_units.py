@@ -194,7 +194,7 @@ def _ray_command(host: HostDraft, draft: ServiceDraft, placement: NodePlacement)
         *head,
         # Each rank requests a GPU and no CPU. Ray would start an idle process for each CPU.
         "--num-cpus=1",
-        f"--num-gpus={len(set(draft.gpus or ()))}",
+        f"--num-gpus={draft.gpu_count}",
         f"--object-store-memory={settings.multi_node_ray_object_store_memory}",
         f"--temp-dir={temp}",
         f"--object-spilling-directory={temp}/spill",
@@ -260,9 +260,9 @@ def digest(draft: ServiceDraft, placement: NodePlacement) -> str:
         "nodes": [[node.host, node.address] for node in placement.nodes],
         "backend": placement.backend,
         "rendezvous_port": placement.rendezvous_port,
-        "gpus": len(set(draft.gpus or ())) if len(set(placement.gpus)) == 1 else placement.gpus,
+        "gpus": draft.gpu_count if len(set(placement.gpus)) == 1 else placement.gpus,
         # Not in the checksum of a service without it, which would restart when the collection is updated.
-        **({"copies": placement.copies} if placement.copies else {}),
+        **({"data_ranks": placement.data_ranks} if placement.data_ranks else {}),
     }
     return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:16]
 

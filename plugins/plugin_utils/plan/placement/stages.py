@@ -79,14 +79,14 @@ def _hosts(host: HostDraft, draft: ServiceDraft, parallel: Parallel) -> list[lis
     """The hosts of each stage. Ranks fill one host after the other; a stage has the ranks of tensor and prefill context parallel."""
     names = [node.host for node in draft.placement.nodes] if draft.placement is not None else [host.name]
     ranks = parallel.world // parallel.pipeline // parallel.data
-    if draft.placement is not None and draft.placement.copies:
+    if draft.placement is not None and draft.placement.data_ranks:
         # Each host has whole data parallel ranks, with all of their stages.
         return [names] * parallel.pipeline
     counts = draft.placement.gpus if draft.placement is not None else ()
     if len(set(counts)) > 1 and all(counts):
         places = [name for name, count in zip(names, counts) for _gpu in range(count)]
         return [list(dict.fromkeys(places[position * ranks : (position + 1) * ranks])) or names[-1:] for position in range(parallel.pipeline)]
-    each = len(set(draft.gpus or ())) or max(1, -(-parallel.pipeline * ranks // len(names)))
+    each = draft.gpu_count or max(1, -(-parallel.pipeline * ranks // len(names)))
     return [names[position * ranks // each : ((position + 1) * ranks - 1) // each + 1] for position in range(parallel.pipeline)]
 
 

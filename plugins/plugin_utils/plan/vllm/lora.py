@@ -77,11 +77,16 @@ def why_restart(version: Version, arguments: Mapping[str, Any], environment: Map
     return ""
 
 
+def modules(arguments: Mapping[str, Any]) -> list[Any]:
+    """The items of lora_modules."""
+    given = arguments.get("lora_modules")
+    return list(given) if isinstance(given, (list, tuple)) else [given] if given else []
+
+
 def module_names(arguments: Mapping[str, Any]) -> list[str]:
     """The names of the modules in lora_modules: name=path, JSON or a dictionary."""
-    given = arguments.get("lora_modules")
     names = []
-    for item in given if isinstance(given, (list, tuple)) else [given]:
+    for item in modules(arguments):
         named = args.member({"module": item}, "module", "name")
         if named is not None:
             names.append(str(named))

@@ -72,6 +72,61 @@ def test_a_graphics_unit_beside_gpus_of_nvidia_does_not_count(plan: Plan) -> Non
     assert made.hosts["gpu1"]["services"][0]["environment"]["CUDA_VISIBLE_DEVICES"] == "0,1,2,3"
 
 
+INSIDE = {**amd_gpus("mi300x")[0], "gfx": "gfx1036", "name": "AMD Radeon Graphics"}
+
+
+@pytest.mark.parametrize("stated", [gpus(4), [{"name": "H100", "memory_bytes": 80 * 2**30}] * 4, 4], ids=["facts", "names", "number"])
+def test_a_graphics_unit_before_the_driver_of_nvidia_is_installed(plan: Plan, stated: Any) -> None:
+    """Then the facts have the unit alone, and the GPUs are those that the user states."""
+    made = plan(service(), facts=host_facts(gpus=[], amd={"gpus": [INSIDE]}), plan_gpus=stated, cuda_driver_install=True, cuda_architectures=["9.0"])
+    assert made.errors == [] and not [text for text in made.warnings if "AMD" in text]
+    assert made.hosts["gpu1"]["services"][0]["environment"]["CUDA_VISIBLE_DEVICES"] == "0,1,2,3"
+
+
+def test_an_old_gpu_of_amd_does_not_become_one_of_nvidia(plan: Plan) -> None:
+    """A number of GPUs does not say whose they are."""
+    old = {**INSIDE, "gfx": "gfx906", "name": "AMD Radeon VII"}
+    errors = plan(service(model="qwen3-8b", gpus=[0]), facts=amd_facts(amd={"gpus": [old]}), plan_gpus=1, **ROCM).errors
+    assert [error.check for error in errors] == ["rocm-target"]
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_graphics_unit_beside_gpus_of_amd_is_left_out(plan: Plan, first: bool) -> None:
+    """HIP would give it to a service without gpus as well, so the others are named. As the first KFD node it moves the numbers of the others."""
+    unit = {**INSIDE, "index": 8, "node": 1 if first else 99}
+    big = service(model="qwen3-32b", gpus=..., vllm_args={"max_model_len": 8192})
+    made = plan(big, facts=amd_facts(amd={"gpus": [*amd_gpus(), unit]}), **ROCM)
+    if first:
+        [error] = made.errors
+        assert (error.check, error.value) == ("rocm-order", "all") and "turn off GPU 8" in error.fix
+        return
+    assert made.errors == []
+    one = made.hosts["gpu1"]["services"][0]
+    assert "--tensor-parallel-size=8" in one["argv"] and one["environment"]["HIP_VISIBLE_DEVICES"] == "0,1,2,3,4,5,6,7"
+
+
+def test_two_services_in_another_order_cannot_both_have_all_gpus(plan: Plan) -> None:
+    other = [{**gpu, "node": 9 - gpu["index"]} for gpu in amd_gpus()]
+    two = [service(name=name, model="qwen3-8b", port=port, gpus=[port - 8001], vllm_args={"max_model_len": 8192}) for name, port in (("a", 8001), ("b", 8002))]
+    errors = plan(*two, facts=amd_facts(amd={"gpus": other}), **ROCM).errors
+    assert [error.check for error in errors] == ["rocm-order"] * 2
+    assert all(error.fix.startswith("serve one service on this host, with all of its GPUs and without gpus, and the others on other") for error in errors)
+
+
+BROKEN = {"gpus": [], "error": "amd-smi failed with status 1", "fix": "run the program on the host"}
+
+
+def test_a_broken_amd_smi_does_not_matter_to_stated_gpus_of_nvidia(plan: Plan) -> None:
+    assert plan(service(), facts=host_facts(gpus=[], amd=BROKEN), plan_gpus=gpus(4), cuda_driver_install=True).errors == []
+
+
+@pytest.mark.parametrize("stated", [None, [{"name": "MI300X"}] * 4, 4], ids=["nothing", "names", "number"])
+def test_a_broken_amd_smi_matters_otherwise(plan: Plan, stated: Any) -> None:
+    variables = {} if stated is None else {"plan_gpus": stated}
+    errors = plan(service(), facts=amd_facts(amd=BROKEN), **variables, **ROCM).errors
+    assert "the host cannot report its AMD GPUs" in [error.why for error in errors]
+
+
 def test_a_driver_that_does_not_work_is_an_error_with_its_fix(plan: Plan) -> None:
     facts = amd_facts(amd={"gpus": [], "error": "amd-smi gave no answer: timed out", "fix": "the driver hangs: see dmesg"})
     errors = plan(service(), facts=facts, **ROCM).errors

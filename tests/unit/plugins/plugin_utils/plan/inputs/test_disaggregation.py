@@ -82,12 +82,15 @@ def test_the_users_own_members(plan: Planner) -> None:
 ONE_HOST = {"gpu1": on(1, part("prefill", gpus=[0, 1, 2, 3]), part("decode", gpus=[4, 5, 6, 7], port=8002))}
 MODEL = {"model": "qwen3-235b-a22b", "distributed": {"nodes": 2, "backend": "mp"}, "vllm_args": {"data_parallel_size": 4, "enable_expert_parallel": True}}
 
+MTP = {"speculative_config": {"method": "mtp", "num_speculative_tokens": 1}}
 UNKNOWN = {"model": "a/b", "revision": "a" * 40}
 
 # Hosts, and of each error its host, service and key, and words of it.
 ERRORS: list[tuple[str, Hosts, list[tuple[str, str, str]], str]] = [
     ("no role", apart({"disaggregation": {"peers": "decode"}}), [("gpu1", "prefill", "disaggregation.role")], "role: prefill"),
     ("another role", apart({"disaggregation": {"role": "both", "peers": "decode"}}), [("gpu1", "prefill", "disaggregation.role")], "write prefill or decode"),
+    ("a list as role", apart({"disaggregation": {"role": [], "peers": "decode"}}), [("gpu1", "prefill", "disaggregation.role")], "write prefill or decode"),
+    ("a dictionary as role", apart({"disaggregation": {"role": {"a": 1}, "peers": "decode"}}), [("gpu1", "prefill", "disaggregation.role")], "write prefill"),
     (
         "no peers",
         apart({"disaggregation": {"role": "prefill"}}),
@@ -107,7 +110,20 @@ ERRORS: list[tuple[str, Hosts, list[tuple[str, str, str]], str]] = [
     ("another model", apart(None, {"model": "qwen3-0.6b"}), [("gpu2", "decode", "model")], "has Qwen/Qwen3-32B"),
     ("another revision", apart(None, {"revision": "a" * 40}), [("gpu2", "decode", "revision")], "the same revision"),
     ("another cache", apart({"vllm_args": {"kv_cache_dtype": "fp8"}}), [("gpu2", "decode", "vllm_args.kv_cache_dtype")], "has fp8"),
-    ("another backend", apart({"vllm_args": {"attention_backend": "FLASHINFER"}}), [("gpu2", "decode", "vllm_args.attention_backend")], "FLASHINFER"),
+    (
+        "another backend",
+        apart({"vllm_args": {"attention_backend": "FLASHINFER"}}, {"vllm_args": {"attention_backend": "flash_attn"}}),
+        [("gpu2", "decode", "vllm_args.attention_backend")],
+        "FLASHINFER",
+    ),
+    ("another type", apart({"vllm_args": {"dtype": "half"}}), [("gpu2", "decode", "vllm_args.dtype")], "has float16"),
+    ("layers for speculation", apart({"vllm_args": MTP}), [("gpu2", "decode", "vllm_args.speculative_config")], "mtp"),
+    (
+        "other speculation",
+        apart({"vllm_args": MTP}, {"vllm_args": {"speculative_config": {"method": "ngram", "num_speculative_tokens": 2}}}),
+        [("gpu2", "decode", "vllm_args.speculative_config")],
+        "mtp",
+    ),
     (
         "sizes that do not divide",
         {
@@ -167,11 +183,22 @@ def test_errors(plan: Planner, hosts: Hosts, expected: list[tuple[str, str, str]
     assert words in " | ".join(f"{error.why} {error.fix}" for error in found)
 
 
+NGRAM = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 4}
+FP8 = {"model": "qwen3-32b-fp8"}
 PASSES: list[tuple[str, Hosts]] = [
     ("on one host", {"gpu1": on(1, part("prefill", gpus=[0, 1, 2, 3]), part("decode", gpus=[4, 5, 6, 7], port=8002, d_port=5700))}),
     ("more ranks for prefill", apart(None, {"vllm_args": {"tensor_parallel_size": 4, "pipeline_parallel_size": 2}})),
     ("more ranks than heads for both", apart({"model": "qwen3-235b-a22b"}, {"model": "qwen3-235b-a22b"})),
     ("larger blocks for decode", apart({"vllm_args": {"block_size": 32}}, {"vllm_args": {"block_size": 64}})),
+    # What vLLM compares are the values that it resolves.
+    ("the type of the weights", apart({"vllm_args": {"dtype": "bfloat16"}})),
+    ("two names of a type", apart({"vllm_args": {"dtype": "half"}}, {"vllm_args": {"dtype": "float16"}})),
+    ("a type that the plan does not know", apart({**FP8, "vllm_args": {"dtype": "bfloat16"}}, FP8)),
+    ("two spellings of a backend", apart({"vllm_args": {"attention_backend": "flash_attn"}}, {"vllm_args": {"attention_backend": "FLASH_ATTN"}})),
+    ("a backend on one side", apart({"vllm_args": {"attention_backend": "FLASH_ATTN"}})),
+    ("speculation without the model's states", apart(None, {"vllm_args": {"speculative_config": NGRAM}})),
+    ("two ways to write speculation", apart({"vllm_args": MTP}, {"vllm_args": {"speculative_config": json.dumps(MTP["speculative_config"])}})),
+    ("more tokens at a time", apart({"vllm_args": MTP}, {"vllm_args": {"speculative_config": {"method": "qwen3_next_mtp", "num_speculative_tokens": 2}}})),
     ("prefill context for prefill", apart({"vllm_args": {"prefill_context_parallel_size": 2, "tensor_parallel_size": 4}})),
 ]
 

@@ -287,7 +287,14 @@ ERRORS: list[tuple[str, Hosts, dict[str, Any], str, tuple[str, ...]]] = [
         "gpus",
         ("8 on gpu1, 4 on gpu2", "backend: ray"),
     ),
-    ("GPUs that one host does not know", spoilt("gpu2", plan_gpus=None), {}, "gpus", ("8 on gpu1, nothing on gpu2",)),
+    ("GPUs of one host unknown", spoilt("gpu2", plan_gpus=None), {}, "gpus", ("8 on gpu1, and that of gpu2 is unknown", "state the GPUs of gpu2 in plan_gpus")),
+    (
+        "GPUs of one host unknown with mp",
+        {"gpu1": on(over(backend="mp")), "gpu2": on(over(backend="mp"), plan_gpus=None)},
+        {},
+        "gpus",
+        ("state the GPUs of gpu2 in plan_gpus",),
+    ),
     (
         "stages that do not divide a host",
         {
@@ -580,6 +587,16 @@ def test_stages(over_hosts: Planner, hosts: Hosts, stages: list[tuple[list[str],
     assert max(caches) - min(caches) < 1
 
 
+@pytest.mark.parametrize("service", [over(), over(backend="mp"), ranks(4)], ids=["ray", "mp", "ranks"])
+@pytest.mark.parametrize("stated", [None, []], ids=["unknown", "none"])
+def test_no_backend_is_offered_that_the_service_has(over_hosts: Planner, service: dict[str, Any], stated: Any) -> None:
+    """Of a host with unknown GPUs, and of one without."""
+    made = over_hosts({"gpu1": on(service), "gpu2": on(service, plan_gpus=stated)})
+    found = [error for error in made.errors if error.key == "gpus" and error.service == "big"]
+    offers = "distributed.backend: ray" in " ".join(error.fix for error in found)
+    assert found and offers == (stated == [] and service == over(backend="mp"))
+
+
 def of_sizes(*sizes: tuple[int, int], **keys: Any) -> Hosts:
     """Hosts with this number of GPUs of so many GiB each, and a service over all of them."""
     return {
@@ -598,13 +615,16 @@ UNEVEN: list[tuple[str, Hosts, int, list[str], list[int]]] = [
         ["gpu1"] * 4 + ["gpu2"] * 2,
         [15, 16, 16, 16, 16, 15],
     ),
-    ("more layers on more memory", of_sizes((8, 141), (8, 80)), 8, ["gpu1", "gpu2"], [61, 33]),
-    ("with mp too", of_sizes((8, 80), (8, 141), backend="mp"), 8, ["gpu1", "gpu2"], [34, 60]),
+    # As many GPUs on each: a service that may run already keeps vLLM's stages, where they fit.
+    ("vLLM's own stages where they fit", of_sizes((8, 141), (8, 80)), 8, ["gpu1", "gpu2"], [47, 47]),
+    ("with mp too", of_sizes((8, 80), (8, 141), backend="mp"), 8, ["gpu1", "gpu2"], [47, 47]),
+    ("more layers on more memory", of_sizes((8, 141), (8, 32)), 8, ["gpu1", "gpu2"], [79, 15]),
+    ("more layers on more memory with mp", of_sizes((8, 32), (8, 141), backend="mp"), 8, ["gpu1", "gpu2"], [16, 78]),
     ("both", of_sizes((8, 80), (4, 141)), 4, ["gpu1", "gpu1", "gpu2"], [25, 25, 44]),
     ("nearly the same memory", of_sizes((8, 80), (8, 79)), 8, ["gpu1", "gpu2"], [47, 47]),
     # Ray orders the workers by ids, so that all have as many layers as the smallest can have.
-    ("workers that Ray orders", of_sizes((8, 141), (8, 141), (8, 80)), 8, ["gpu1", "gpu2", "gpu3"], [45, 25, 24]),
-    ("workers in order with mp", of_sizes((8, 141), (8, 141), (8, 80), backend="mp"), 8, ["gpu1", "gpu2", "gpu3"], [37, 37, 20]),
+    ("workers that Ray orders", of_sizes((8, 141), (8, 141), (8, 16)), 8, ["gpu1", "gpu2", "gpu3"], [81, 7, 6]),
+    ("workers in order with mp", of_sizes((8, 141), (8, 141), (8, 16), backend="mp"), 8, ["gpu1", "gpu2", "gpu3"], [45, 46, 3]),
     ("the user's partition", of_sizes((8, 141), (8, 80), environment={"VLLM_PP_LAYER_PARTITION": "54,40"}), 8, ["gpu1", "gpu2"], [54, 40]),
 ]
 
@@ -635,9 +655,22 @@ def test_ray_is_given_the_gpus_of_each_node(over_hosts: Planner) -> None:
 
 def test_a_better_partition_has_more_room(over_hosts: Planner) -> None:
     """The tightest stage holds more tokens than with as many layers on each host."""
-    better = parts(over_hosts(of_sizes((8, 141), (8, 80))))["gpu2"]["memory"]
-    usual = parts(over_hosts(of_sizes((8, 141), (8, 80), environment={"VLLM_PP_LAYER_PARTITION": "47,47"})))["gpu2"]["memory"]
+    better = parts(over_hosts(of_sizes((8, 80), (4, 141))))["gpu2"]["memory"]
+    usual = parts(over_hosts(of_sizes((8, 80), (4, 141), environment={"VLLM_PP_LAYER_PARTITION": "31,32,31"})))["gpu2"]["memory"]
     assert better["concurrency"] > 1.3 * usual["concurrency"]
+
+
+def test_who_accepts_the_memory_keeps_the_stages(over_hosts: Planner) -> None:
+    """Its service runs, whatever the estimate is."""
+    hosts = of_sizes((8, 141), (8, 32))
+    made = over_hosts({name: {**variables, "plan_accept": {"memory": "it runs"}} for name, variables in hosts.items()})
+    assert made.errors == [] and "VLLM_PP_LAYER_PARTITION" not in parts(made)["gpu1"]["environment"]
+
+
+def test_stages_by_memory_that_do_not_fit_either_change_nothing(over_hosts: Planner) -> None:
+    """The error is that of vLLM's own stages."""
+    made = over_hosts(of_sizes((8, 40), (8, 24)))
+    assert {error.check for error in made.errors} == {"memory"}
 
 
 def test_stages_of_which_little_is_known(over_hosts: Planner) -> None:

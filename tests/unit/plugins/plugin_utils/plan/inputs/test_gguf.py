@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
+import re
 
 from typing import Any
 
 import pytest
 
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.artifacts.weights import Weights
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs import gguf
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question
@@ -17,6 +20,7 @@ from plan_builders import gpus, service
 
 REPO, BASE, PIN = "org/Qwen3-8B-GGUF", "org/Qwen3-8B", "1" * 40
 FILE = "Qwen3-8B-Q4_K_M.gguf"
+HASH = hashlib.sha256(FILE.encode()).hexdigest()[:8]
 SPLIT = "Q8_0/Qwen3-8B-Q8_0-00001-of-00002.gguf"
 FILES = ((FILE, 5_000_000_000), ("Qwen3-8B-Q2_K.gguf", 3_000_000_000), (SPLIT, 4_000_000_000), (SPLIT.replace("00001-of", "00002-of"), 4_500_000_000), ("README.md", 9))
 CONFIG = {
@@ -46,11 +50,11 @@ def only(found: Plan) -> dict[str, Any]:
 def test_one_file_is_downloaded_and_served(plan: Any) -> None:
     found = plan()
     one = only(found)
-    folder = f"/var/lib/inferops/models/org--Qwen3-8B-GGUF--Qwen3-8B-Q4_K_M/{PIN}"
+    folder = f"/var/lib/inferops/models/org--Qwen3-8B-GGUF--Qwen3-8B-Q4_K_M-{HASH}/{PIN}"
     assert one["argv"][1:3] == ["serve", f"{folder}/{FILE}"] and one["weights_path"] == folder
     assert "--load-format=gguf" in one["argv"] and f"--tokenizer=/var/lib/inferops/models/org--Qwen3-8B--without-weights/{PIN}" in one["argv"]
     [weights] = [weights for weights in found.hosts["gpu1"]["weights"] if weights["repo"] == REPO]
-    assert (weights["include"], weights["bytes"], weights["name"]) == ([FILE], 5_000_000_000, "org--qwen3-8b-gguf--qwen3-8b-q4_k_m-11111111")
+    assert (weights["include"], weights["bytes"], weights["name"]) == ([FILE], 5_000_000_000, f"org--qwen3-8b-gguf--qwen3-8b-q4_k_m-{HASH}-11111111")
     [release] = found.hosts["gpu1"]["releases"]
     assert "vllm-gguf-plugin==0.0.5" in release["requirements"]
 
@@ -64,7 +68,7 @@ def test_the_estimate_is_from_the_file_and_the_other_configuration(plan: Any) ->
 
 def test_all_parts_of_a_split_file(plan: Any) -> None:
     found = plan(SPLIT)
-    assert only(found)["argv"][2].endswith(f"--Qwen3-8B-Q8_0/{PIN}/{SPLIT}")
+    assert only(found)["argv"][2].endswith(f"--Qwen3-8B-Q8_0-{hashlib.sha256(SPLIT.encode()).hexdigest()[:8]}/{PIN}/{SPLIT}")
     [weights] = [weights for weights in found.hosts["gpu1"]["weights"] if weights["repo"] == REPO]
     assert weights["bytes"] == 8_500_000_000 and [path for path, _size in FILES if fnmatch.fnmatch(path, weights["include"][0])] == [FILES[2][0], FILES[3][0]]
 
@@ -86,10 +90,39 @@ def test_files_of_the_host(plan: Any) -> None:
     assert one["argv"][2] == f"/srv/qwen/{FILE}"
 
 
-@pytest.mark.parametrize("file", ["../a.gguf", "/a.gguf", "a.safetensors", "a--b.gguf", "a b.gguf", "*.gguf", "a[1].gguf", ".gguf", "a/.b.gguf", "a" * 90 + ".gguf"])
-def test_what_is_no_file_of_a_repository(plan: Any, file: str) -> None:
-    found = plan(file)
-    assert [error.key for error in found.errors] == ["gguf_file"], found.errors
+@pytest.mark.parametrize(("first", "second"), [("a/m.gguf", "b/m.gguf"), ("M.gguf", "m.gguf"), ("a" * 90 + "1.gguf", "a" * 90 + "2.gguf")])
+def test_files_with_the_same_name_have_a_directory_each(first: str, second: str) -> None:
+    """In two folders, where unit names do not know upper case, and where the names are cut."""
+    one, other = (Weights(REPO, PIN, None, "/models", (), (), file=file) for file in (first, second))
+    assert one.path != other.path and one.name != other.name
+
+
+REFUSED = [
+    ("../a.gguf", "begins with ."),
+    ("/a.gguf", "a path on a host"),
+    ("a.safetensors", "ends with .gguf"),
+    ("a b.gguf", "a space"),
+    ("*.gguf", "the character *"),
+    ("a[1].gguf", "the character ["),
+    (".gguf", "begins with ."),
+    ("a/.b.gguf", "begins with ."),
+    ("-a.gguf", "begins with -"),
+    ("a//b.gguf", "no name"),
+    ("a" * 260 + ".gguf", "265 characters"),
+]
+
+
+@pytest.mark.parametrize(("file", "words"), REFUSED)
+def test_what_is_no_file_of_a_repository(plan: Any, file: str, words: str) -> None:
+    """The error has the cause."""
+    [error] = plan(file).errors
+    assert error.key == "gguf_file" and words in error.why, error
+
+
+@pytest.mark.parametrize("file", ["a--b.gguf", "a" * 90 + ".gguf", "a+b.gguf", "A.b_c/x.gguf"])
+def test_files_of_a_repository(file: str) -> None:
+    assert gguf.read(file) == file
+    assert re.fullmatch("[A-Za-z0-9._-]{1,40}", gguf.short_name(file))
 
 
 def test_a_further_part(plan: Any) -> None:
@@ -103,5 +136,5 @@ def test_a_file_that_is_not_there(plan: Any) -> None:
 
 
 def test_names() -> None:
-    assert (gguf.stem(SPLIT), gguf.stem(FILE)) == ("Qwen3-8B-Q8_0", "Qwen3-8B-Q4_K_M")
+    assert (gguf.short_name(SPLIT), gguf.short_name(FILE)) == ("Qwen3-8B-Q8_0", "Qwen3-8B-Q4_K_M")
     assert gguf.is_missing("a.gguf", ["model.safetensors"]) == "the repository has no GGUF file"

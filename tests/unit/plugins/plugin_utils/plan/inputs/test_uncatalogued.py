@@ -20,7 +20,7 @@ import pytest
 from ansible_collections.inferops.gpu.plugins.module_utils._hub import Hub, HubError
 from ansible_collections.inferops.gpu.plugins.plugin_utils.model_lookup import Lookup, cache_folder
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.run import HostInput
-from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question
+from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.inputs.uncatalogued import Answer, Question, code_from
 from ansible_collections.inferops.gpu.plugins.plugin_utils.plan.resolve import Plan, questions, resolve
 from plan_builders import LLAMA, gpus, host_facts, service
 from plan_runs import play  # noqa: F401, pytest finds the fixture by its name here
@@ -94,6 +94,12 @@ def test_answer(mirror: Mirror, revision: str) -> None:
         answer = ask("org/known", *endpoints, revision=revision)
         assert answer.config == LLAMA and ("model.safetensors", 1000) in (answer.files or ())
         assert (answer.missing, answer.problem) == ("", "")
+
+
+@pytest.mark.parametrize("kind", [[], {}, ["chatglm"], {"a": []}, None, 5, "of-its-own"])
+def test_code_of_a_configuration_with_a_strange_type(kind: Any) -> None:
+    """A repository's config.json may hold anything, and still names another repository's code."""
+    assert code_from({"model_type": kind, "auto_map": {"AutoConfig": "org/code--module.Class"}}) == "org/code"
 
 
 TEMPLATE = "{% for tool in tools %}<tool_call>{{ tool | tojson }}{% endfor %}"

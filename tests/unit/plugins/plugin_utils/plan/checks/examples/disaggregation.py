@@ -31,7 +31,7 @@ KNOWN = host_facts(gpus=H200, interfaces={"eth0": ["10.0.0.1"], "eth1": ["10.1.0
 EXAMPLES = [
     example("disaggregated-services-pair-up", both(half("prefill", "prefill"), DECODE), "name the service with role decode", both(PREFILL, DECODE)),
     example(
-        "disaggregated-services-are-compatible", both(PREFILL, {**DECODE, "vllm_args": {"kv_cache_dtype": "fp8"}}), "write the same kv_cache_dtype for both",
+        "kv-transfer", both(PREFILL, {**DECODE, "vllm_args": {"kv_cache_dtype": "fp8"}}), "write the same kv_cache_dtype for both",
         both({**PREFILL, "vllm_args": {"kv_cache_dtype": "fp8"}}, {**DECODE, "vllm_args": {"kv_cache_dtype": "fp8"}}),
     ),
     example(

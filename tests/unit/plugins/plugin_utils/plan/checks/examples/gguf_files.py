@@ -23,6 +23,23 @@ def quantised(file: str = "a-Q4_K_M.gguf", tokenizer: str | None = "org/base", p
 EXAMPLES = [
     example("gguf-files-exist", one(quantised("a-Q4.gguf")), "name a gguf_file that it has", one(quantised()), answers=REPOSITORIES, costs="memory"),
     example(
+        "gguf-files-are-in-the-models-repository",
+        one({**quantised(), "model": "qwen3-8b"}),
+        "name the repository with the GGUF file",
+        one(quantised()),
+        answers=REPOSITORIES,
+        costs="memory",
+    ),
+    # The repository of an entry is the entry.
+    example(
+        "gguf-files-are-in-the-models-repository",
+        one({**quantised(), "model": "Qwen/Qwen3-8B"}),
+        "model: <organisation>/<name>",
+        one(quantised()),
+        answers=REPOSITORIES,
+        costs="memory",
+    ),
+    example(
         "gguf-files-have-a-tokenizer",
         one(quantised(tokenizer=None)),
         "vllm_args: {tokenizer: <organisation>/<name>}",
