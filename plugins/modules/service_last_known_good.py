@@ -132,9 +132,9 @@ EXAMPLES = r"""
 RETURN = r"""
 outcomes:
   description: >-
-    By unit, and for the main unit by service, the C(action), one of V(restored), V(unchanged), V(stopped) and V(failed), the restored C(release), the time when that state was recorded
-    (C(kept)), and, if nothing was restored, the reason (C(why)). If the service had another backend or role in that state, C(units) are the units that it has
-    again, the main unit first.
+    By unit, and for the main unit by service, the C(action), one of V(restored), V(unchanged), V(stopped) and V(failed), the restored C(release), the time
+    when that state was recorded (C(kept)), and, if nothing was restored, the reason (C(why)). If the service had another backend or role in that state,
+    C(units) are the units that it has again, the main unit first.
   returned: with O(action=restore) and O(action=revert)
   type: dict
 restored:
