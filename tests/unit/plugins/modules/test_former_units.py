@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A change of a service's backend or of its head, and the way back: former units go, and return from their last known good states.
+"""A change of a service's backend or of its head, and its rollback: former units go, and return from their last known good states.
 
 The modules service_state and service_last_known_good run on a host whose systemd is a dictionary.
 """
