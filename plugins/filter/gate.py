@@ -42,6 +42,8 @@ def passed_units(services: t.Sequence[Result], errors: t.Mapping[str, str], as_p
         {
             "name": service["name"], **{key: unit[key] for key in RECORDED}, **{key: service[key] for key in RELEASED},
             "arguments": {"stamp": service["arguments_stamp"], "digest": service["digest"]} if as_planned else None,
+            # No rollback returns to these. After one they are what serves.
+            "former": [{key: former[key] for key in ("served", "folders")} for former in service["former_units"]] if as_planned else [],
         }
         for service in services if service["name"] not in errors for unit in reversed(service["units"])
     ]
@@ -57,6 +59,20 @@ def failed_units(services: t.Sequence[Result], errors: t.Mapping[str, str]) -> l
             items += [{"name": f"{service['name']} ({unit['unit']})", **{key: unit[key] for key in RESTORED}} for unit in reversed(units[1:])]
             items.append({"name": service["name"], **{key: units[0][key] for key in RESTORED}})
     return items
+
+
+def as_restored(services: t.Sequence[Result], outcomes: t.Mapping[str, Result]) -> list[dict[str, t.Any]]:
+    """Return services with the units that they have after a rollback to another backend or role, which their outcomes name, the main unit first.
+
+    They have no URL: the plan knows that of its own configuration. A unit is active when its supervisor has had a real answer from the engine.
+    """
+    found = []
+    for service in services:
+        names = outcomes.get(service["name"], {}).get("units", [])
+        known = {unit["unit"]: unit for unit in (*service.get("units", []), *service.get("former_units", [])) if isinstance(unit, t.Mapping)}
+        units = [known.get(name, name) for name in names]
+        found.append({**service, **({"unit": names[0], "units": units, "url": None, "local_url": None} if names else {})})
+    return found
 
 
 def unchanged_errors(errors: t.Mapping[str, str], outcomes: t.Mapping[str, Result]) -> dict[str, str]:
@@ -120,7 +136,11 @@ def next_round(before: Result, followed: Result, asked: Result, errors: t.Mappin
     """
     restored = rollback.get("restored", [])
     # A service that was rolled back starts once more, and has all of its time again.
-    starting = [{**result["item"], "seconds": 0.0, "restarts": -1} for result in followed["results"] if result["item"]["name"] in restored]
+    units = {name: outcome["units"][0] for name, outcome in rollback.get("outcomes", {}).items() if outcome.get("units")}
+    starting = [
+        {**item, "unit": units.get(item["name"], item["unit"]), "seconds": 0.0, "restarts": -1}
+        for item in (result["item"] for result in followed["results"]) if item["name"] in restored
+    ]
     first = {name: error for name, error in errors.items() if name not in before["returned"]}
     return {
         "waiting": [*followed["waiting"], *starting],
@@ -138,6 +158,7 @@ class FilterModule:
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
-            "gate_errors": gate_errors, "passed_units": passed_units, "failed_units": failed_units, "unchanged_errors": unchanged_errors,
+            "gate_errors": gate_errors, "passed_units": passed_units, "failed_units": failed_units, "as_restored": as_restored,
+            "unchanged_errors": unchanged_errors,
             "gate_report": gate_report, "next_round": next_round, "units_to_follow": units_to_follow,
         }

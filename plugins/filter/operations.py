@@ -39,16 +39,15 @@ def with_replicas(services: t.Sequence[Row], others: t.Mapping[str, t.Sequence[R
     ]
 
 
-# By the prefix of a unit's name, what its files have between the name of the service and their suffix.
-_INFIXES = {"vllm-": "", "ray-head-": ".ray-head", "ray-worker-": ".ray-worker"}
-
-
 def revertible_units(services: t.Sequence[Row], state_dir: str, config_dir: str) -> list[dict[str, t.Any]]:
     """Return the units of services as M(inferops.gpu.service_last_known_good) takes them. The main unit, which comes last, has the service's name."""
+    # Imported here, because Ansible loads all filters of a collection for each task that uses any of them.
+    from ansible_collections.inferops.gpu.plugins.module_utils._former_units import INFIXES
+
     items = []
     for service in services:
         for unit in sorted(service["units"], key=lambda unit: unit == service["unit"]):
-            name = service["name"] + next(infix for prefix, infix in _INFIXES.items() if unit.startswith(prefix))
+            name = service["name"] + next(infix for prefix, infix in INFIXES.items() if unit.startswith(prefix))
             items.append({
                 "name": service["name"] if unit == service["unit"] else f"{service['name']} ({unit})", "unit": unit,
                 "environment_file": f"{config_dir}/{name}.env", "served": f"{state_dir}/served/{name}.json",

@@ -15,6 +15,15 @@ def batch_size(max_unavailable: int | str, replicas: int) -> int:
     return max(1, replicas * int(text[:-1]) // 100) if text.endswith("%") else max(1, int(text))
 
 
+def restarting_services(services: t.Sequence[Service], wanted: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the services of which a unit would restart, or a running one would be replaced by other units. `wanted` is the result of `service_state`."""
+    ends = {*wanted["restarts"], *wanted["stops"]}
+    return [
+        service["name"] for service in services
+        if service["state"] == "present" and any(unit["unit"] in ends for unit in service["unit_states"])
+    ]
+
+
 def standing_replicas(services: t.Sequence[Service], restarting: t.Mapping[str, t.Collection[str]], host: str) -> list[str]:
     """Return the services of a host that do not restart, while other replicas of them do: they have to serve meanwhile.
 
@@ -90,4 +99,7 @@ class FilterModule:
     """Registers the filters."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"standing_replicas": standing_replicas, "rollout_steps": rollout_steps, "stopped_rollouts": stopped_rollouts, "rollout_report": rollout_report}
+        return {
+            "restarting_services": restarting_services, "standing_replicas": standing_replicas, "rollout_steps": rollout_steps,
+            "stopped_rollouts": stopped_rollouts, "rollout_report": rollout_report,
+        }

@@ -21,7 +21,10 @@ SUPERVISOR_DIRECTORY = "/run/inferops-supervisor"
 
 @dataclasses.dataclass
 class Service:
-    """The wanted state of a model service; `state` is "present" or "absent"."""
+    """The wanted state of a unit of a model service; `state` is "present", "absent" or "former".
+
+    A former unit is one that other units of its service replace. It goes, and its last known good state stays until they have passed the health gate.
+    """
 
     unit: str
     environment_file: str
@@ -75,9 +78,12 @@ class Service:
         return _systemd.show(self.unit, "LoadState", "ActiveState", "SubState", "UnitFileState", "InvocationID")
 
     def needed_action(self, start: bool) -> str:
-        """Return the action that the unit needs: none, enable, start, restart or remove."""
+        """Return the action that the unit needs: none, enable, start, restart, retire or remove."""
         found = self.properties()
-        if self.state == "absent":
+        if self.state == "former" and self.has_good_state():
+            left = any(_safe_paths.exists(path) for path in self.files()) or self.has_green()
+            return "none" if found["LoadState"] == "not-found" and not left else "retire"
+        if self.state != "present":
             left = any(_safe_paths.exists(path) for path in self.leftovers()) or self.has_green()
             left = left or bool(self.account and _accounts.is_ours(self.account))
             return "none" if found["LoadState"] == "not-found" and not left else "remove"
@@ -95,10 +101,22 @@ class Service:
         expected = "".join(f"{checksum(path)}  {path}\n" for path in (self.path, self.environment_file))
         return read_text(self.started_record) == expected + "NeedDaemonReload=no\n"
 
+    def files(self) -> list[str]:
+        """Return the paths that are removed with a former unit: a rollback restores its files from its last known good state, and needs its folders."""
+        return [path for path in (self.path, self.environment_file, self.supervisor_folder) if path]
+
     def leftovers(self) -> list[str]:
         """Return the paths that are removed with an absent service."""
         served = [self.served, _last_known_good.earlier_file(self.served)] if self.served else []
-        return [path for path in (self.path, self.environment_file, self.cache, *served, *self.folders, self.supervisor_folder) if path]
+        return [*self.files(), *(path for path in (self.cache, *served, *self.folders) if path)]
+
+    def has_good_state(self) -> bool:
+        """Whether the unit has a last known good state."""
+        return self.served is not None and _last_known_good.load(self.served) is not None
+
+    def occupies(self) -> bool:
+        """Whether the unit runs, or starts or stops."""
+        return self.properties()["ActiveState"] not in ("inactive", "failed", "")
 
     def was_checked(self) -> bool:
         """Whether the present start has passed the health gate."""
@@ -128,28 +146,36 @@ class Service:
             # systemd does not start a unit that has failed too often until its counter is reset.
             _systemd.systemctl("reset-failed", self.unit)
             _systemd.systemctl(action, "--no-block", self.unit)
+        if action == "retire":
+            self.remove(self.files())
         if action == "remove":
             self.remove()
 
     def stop(self) -> None:
         """Stop the service and wait until none of its processes is left, so that GPU memory and port are free."""
         # A unit is inactive when its control group is empty: systemd sends SIGTERM, and after the stop timeout SIGKILL to all processes.
-        _systemd.systemctl("stop", self.unit)
+        found = self.properties()
+        # systemctl fails for a unit without a file, such as a former one that a rollback is going to restore.
+        if (found["LoadState"], found["ActiveState"]) != ("not-found", "inactive"):
+            _systemd.systemctl("stop", self.unit)
 
     def remove_green(self) -> None:
         """Stop and remove the unit that a run may have left beside this one: it would go on serving. Raises RuntimeError and OSError."""
         if self.has_green():
             _green.remove(self.green_unit)
 
-    def remove(self) -> None:
-        """Stop the service and remove its files; the weights and the release stay."""
+    def remove(self, paths: list[str] | None = None) -> None:
+        """Stop the service and remove its account and these paths, by default all of its own; the weights and the release stay.
+
+        Raises RuntimeError and OSError.
+        """
         self.remove_green()
         if self.properties()["LoadState"] != "not-found":
             _systemd.systemctl("disable", "--quiet", "--now", self.unit)
             # systemd lists a failed unit until reset-failed, even without its file. A unit that has not failed may be unknown to systemd by now.
             if self.properties()["ActiveState"] == "failed":
                 _systemd.systemctl("reset-failed", self.unit)
-        for path in self.leftovers():
+        for path in self.leftovers() if paths is None else paths:
             _safe_paths.remove(path)
         _systemd.systemctl("daemon-reload")
         # The account last, so that the files of an interrupted removal still have a known owner.

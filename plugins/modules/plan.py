@@ -386,7 +386,7 @@ hosts:
           type: list
           elements: dict
         former_units:
-          description: Units that the service may have had with another backend or role. They are removed.
+          description: Units that the service may have had with another backend or role. They are removed; a rollback restores them.
           type: list
           elements: dict
         engine:

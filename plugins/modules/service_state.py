@@ -45,9 +45,13 @@ options:
         description: Account of the service. Removed with an absent service if the collection created it.
         type: str
       state:
-        description: Whether the service should exist.
+        description:
+          - Whether the service should exist.
+          - V(former) is for a unit that other units of the service replace, for example after a change of the backend. It is stopped, and its unit and
+            environment file are removed. Its last known good state stays until the other units have passed the health gate, so that a rollback can
+            restore the unit. Without such a state it is removed like V(absent).
         type: str
-        choices: [present, absent]
+        choices: [present, absent, former]
         default: present
   environments:
     description:
@@ -104,7 +108,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: Actions by unit, each one of V(none), V(enable), V(start), V(restart), V(remove) and V(held).
+  description: >-
+    Actions by unit, each one of V(none), V(enable), V(start), V(restart), V(retire) (stopped, with its last known good state kept), V(remove) and
+    V(held).
   returned: success
   type: dict
 written:
@@ -117,6 +123,11 @@ restarts:
   returned: success
   type: list
   elements: str
+stops:
+  description: Former units that ran and were stopped, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
 waiting:
   description: Units that have to pass the health gate. They were started by this task, or they have not passed the health gate since their last start, or
     their last known good state was not recorded.
@@ -126,10 +137,12 @@ waiting:
 """
 
 import base64
+import dataclasses
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _service, _writing
+from ..module_utils._host import service_of
 from ..module_utils._service_options import UNIT, services as services_of
 
 
@@ -141,7 +154,7 @@ def main() -> None:
                 "served": {"type": "path"},
                 "folders": {"type": "list", "elements": "path", "default": []},
                 "account": {"type": "str"},
-                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                "state": {"type": "str", "choices": ["present", "absent", "former"], "default": "present"},
             }),
             "environments": {
                 "type": "list", "elements": "dict", "default": [],
@@ -173,13 +186,13 @@ def main() -> None:
         for item in written if not module.check_mode else []:
             _writing.replace(item["path"], texts[item["path"]], 0o600, durable=True)
         rewritten = [*module.params["rewritten"], *(item["unit"] for item in written)] if module.check_mode else []
-        actions, waiting = bring([service for service in wanted if service.unit not in held], module.params["start"], rewritten, module.check_mode)
+        actions, waiting, stops = bring([service for service in wanted if service.unit not in held], module.params["start"], rewritten, module.check_mode)
     except (RuntimeError, OSError) as error:
         module.fail_json(msg=str(error))
     changed = {unit: action for unit, action in actions.items() if action != "none"}
     module.exit_json(
         changed=bool(changed or written), written=[item["path"] for item in written], actions={**actions, **dict.fromkeys(held, "held")}, waiting=waiting,
-        restarts=[unit for unit, action in actions.items() if action == "restart"],
+        restarts=[unit for unit, action in actions.items() if action == "restart"], stops=stops,
         diff={
             "before": {**dict.fromkeys(changed, "none"), **{item["path"]: "different or missing" for item in written}},
             "after": {**changed, **{item["path"]: "written" for item in written}},
@@ -187,8 +200,11 @@ def main() -> None:
     )
 
 
-def bring(services: list[_service.Service], start: bool, rewritten: list[str], check_mode: bool) -> tuple[dict[str, str], list[str]]:
-    """Carry out the action that each service needs, or in check mode only return it. Raises RuntimeError with systemctl's message, OSError."""
+def bring(services: list[_service.Service], start: bool, rewritten: list[str], check_mode: bool) -> tuple[dict[str, str], list[str], list[str]]:
+    """Carry out the action that each unit needs, or in check mode only determine it. Raises RuntimeError with systemctl's message, OSError.
+
+    Returns the actions by unit, the units that have to pass the health gate, and the former units that ran.
+    """
     if not check_mode:
         _service.reload_if_needed(services)
         # Units of a service share folders. No process may use them while another unit takes them over.
@@ -197,6 +213,7 @@ def bring(services: list[_service.Service], start: bool, rewritten: list[str], c
                 service.stop()
     actions: dict[str, str] = {}
     waiting: list[str] = []
+    stops: list[str] = []
     synced = check_mode
     for service in services:
         action = service.needed_action(start)
@@ -207,11 +224,21 @@ def bring(services: list[_service.Service], start: bool, rewritten: list[str], c
             # Ansible does not sync the unit files that it writes. After a power cut an empty one would count as masked.
             _writing.sync_filesystem(_service.UNIT_DIRECTORY)
             synced = True
+        if service.state == "former" and action != "none" and service.occupies():
+            stops.append(service.unit)
         if not check_mode:
             service.do(action)
         if service.state == "present" and start and (action != "none" or not service.was_checked() or not service.is_kept()):
             waiting.append(service.unit)
-    return actions, waiting
+    # What replaces them has passed the health gate before: no rollback returns to them.
+    gated = {service_of(unit) for unit in waiting}
+    for service in services:
+        if start and service.state == "former" and service_of(service.unit) not in gated:
+            rest = dataclasses.replace(service, state="absent")
+            if rest.needed_action(start) == "remove":
+                actions[service.unit] = "remove"
+                rest.do("none" if check_mode else "remove")
+    return actions, waiting, stops
 
 
 if __name__ == "__main__":

@@ -32,6 +32,18 @@ def test_a_failed_change_takes_both_back(pair: Pair, play: Callable[..., Play], 
     table["ray | play: a change that fails and rolls back"] = done.seconds
 
 
+def test_a_failed_change_of_backend_restores_rays_units(pair: Pair, play: Callable[..., Play], right: str, table: dict[str, float]) -> None:
+    """Ray's units of both hosts are what they were, and serve; nothing of mp is left on the worker."""
+    before, beside, units = files(pair), pair.beside(), [pair.units(host) for host in (pair.head, pair.worker)]
+    keys = {"distributed": {**pair.service["distributed"], "backend": "mp"}, "vllm_args": {**pair.service["vllm_args"], "num_gpu_blocks_override": 1}}
+    done = play(variables=with_service(NAME, pair, **keys))
+    assert done.status != 0 and "healthy again" in done.output, done.output[-3000:]
+    assert files(pair) == before and [pair.units(host) for host in (pair.head, pair.worker)] == units
+    assert pair.complete() == right
+    assert pair.beside() == beside, "the service beside was restarted"
+    table["ray | play: a change to mp that fails and rolls back"] = done.seconds
+
+
 def test_a_change_is_on_both(pair: Pair, play: Callable[..., Play], right: str, table: dict[str, float]) -> None:
     """Another argument: all units are new, and the answer is the same."""
     before, beside = pair.runs(), pair.beside()

@@ -35,12 +35,13 @@ def directories(account: Mapping[str, str], cache: str, units: list[dict[str, An
 def unit_states(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A service's units on a host and the desired state of each, as the module C(service_state) takes them.
 
-    Units of another backend or role come first, since they use the same ports. The main unit comes last, with the cache, the account, the files
+    Units of another backend or role come first, since they use the same ports. They go, and a rollback can restore them (module C(service_state)). The main unit comes last, with the cache, the account, the files
     and the adapters of the service, which the other units use too.
     """
     keys = ("unit", "environment_file", "served", "folders")
+    former = "former" if service["state"] == "present" else "absent"
     items = [{key: unit[key] for key in keys} for unit in reversed(service["units"])]
-    found = [{**{key: unit[key] for key in keys}, "state": "absent"} for unit in service["former_units"]]
+    found = [{**{key: unit[key] for key in keys}, "state": former} for unit in service["former_units"]]
     found += [{**item, "state": service["state"]} for item in items]
     last = {"cache": service["cache"], "account": service["account"]["user"]}
     *others, main = found

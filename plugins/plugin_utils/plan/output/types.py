@@ -245,7 +245,7 @@ class RemovedService:
     files: Files = doc("Files of the controller that the service needs.")
     units: list[dict[str, Any]] = doc("Units of the service on this host, the main unit first; empty for a removed service.")
     unit_states: list[dict[str, Any]] = doc("Units and their states, in the form of the options of M(inferops.gpu.service_state).")
-    former_units: list[dict[str, Any]] = doc("Units that the service may have had with another backend or role. They are removed.")
+    former_units: list[dict[str, Any]] = doc("Units that the service may have had with another backend or role. They are removed; a rollback restores them.")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.inferops.gpu.plugins.filter.gate import failed_units, gate_errors, gate_report, next_round, passed_units, unchanged_errors, units_to_follow
+from ansible_collections.inferops.gpu.plugins.filter.gate import as_restored, failed_units, gate_errors, gate_report, next_round, passed_units, unchanged_errors, units_to_follow
 from ansible_collections.inferops.gpu.plugins.module_utils.supervisor import transport
 
 
 def service(name: str) -> dict[str, Any]:
     files = {"unit": f"vllm-{name}.service", "environment_file": f"/e/{name}", "served": f"/s/{name}", "own_folders": ["own"], "arguments_stamp": f"/k/{name}", "digest": "d"}
-    return {"name": name, "release": "new", "release_path": "/r", "weights_path": "/w", "argv": [], "units": [files], **files}
+    return {"name": name, "release": "new", "release_path": "/r", "weights_path": "/w", "argv": [], "units": [files], "former_units": [], **files}
 
 
 def followed(name: str, **keys: str) -> dict[str, Any]:
@@ -46,11 +46,32 @@ def test_only_what_passed_is_recorded() -> None:
     found = passed_units([service("a"), several, service("c")], {"c": "x"})
     assert found[0] == {
         "name": "a", "unit": "vllm-a.service", "environment_file": "/e/a", "served": "/s/a", "release": "new", "release_path": "/r", "weights_path": "/w",
-        "arguments": {"stamp": "/k/a", "digest": "d"},
+        "arguments": {"stamp": "/k/a", "digest": "d"}, "former": [],
     }
     # What was rolled back says nothing about the plan's arguments.
     assert [item["arguments"] for item in passed_units([service("a")], {}, False)] == [None]
     assert [(item["name"], item["unit"]) for item in found] == [("a", "vllm-a.service"), ("b", "vllm-b-ray.service"), ("b", "vllm-b.service")]
+
+
+def test_what_passed_leaves_no_former_units() -> None:
+    """A service that was rolled back has them again."""
+    former = {"unit": "ray-head-a.service", "environment_file": "/e/a.ray-head", "served": "/s/a.ray-head", "folders": ["/f"]}
+    changed = {**service("a"), "former_units": [former]}
+    assert [item["former"] for item in passed_units([changed], {})] == [[{"served": "/s/a.ray-head", "folders": ["/f"]}]]
+    assert [item["former"] for item in passed_units([changed], {}, False)] == [[]]
+
+
+def test_after_a_change_of_backend_the_former_units_are_followed_and_recorded() -> None:
+    """Nothing is requested: the plan's URL is that of the change, and another host may have had the API."""
+    former = {"unit": "ray-worker-a.service", "environment_file": "/e/a.ray-worker", "served": "/s/a.ray-worker", "folders": ["/f"]}
+    changed = {**service("a"), "unit": "vllm-a.service", "former_units": [former], "url": "http://h:1", "local_url": "http://127.0.0.1:1"}
+    same = {**service("b"), "url": "http://h:2"}
+    outcomes = {"a": {"action": "restored", "units": ["ray-worker-a.service"]}, "b": {"action": "restored"}}
+    found = as_restored([changed, same], outcomes)
+    assert (found[0]["unit"], found[0]["units"], found[0]["url"], found[1]) == ("ray-worker-a.service", [former], None, same)
+    assert [(item["unit"], item["served"]) for item in passed_units(found[:1], {}, False)] == [("ray-worker-a.service", "/s/a.ray-worker")]
+    deployed = {"name": "a", "unit": "vllm-a.service", "units": ["vllm-a.service"], "multi_node": True}
+    assert as_restored([deployed], outcomes)[0]["units"] == ["ray-worker-a.service"]
 
 
 def test_only_what_is_unchanged_may_hang() -> None:
@@ -103,6 +124,12 @@ def test_a_failed_service_goes_back_while_another_starts() -> None:
     last = next_round(second, {"results": [{"item": unit("b"), "state": "active"}], "waiting": []}, {"answers": {"b": {}}}, {}, {"skipped": True})
     assert last["waiting"] == [] and last["errors"] == {"b": "it fell"} and last["again"] == {} and set(last["answers"]) == {"a", "b"}
     assert [row["item"]["name"] for row in last["followed"]] == ["b", "a", "b"] and last["outcomes"] == first["outcomes"]
+
+
+def test_a_service_that_has_its_former_units_again_is_followed_by_them() -> None:
+    outcomes = {"b": {"action": "restored", "units": ["ray-worker-b.service"]}}
+    found = next_round(BEGIN, {"results": [{"item": unit("b"), "error": "x"}], "waiting": []}, {}, {"b": "x"}, {"restored": ["b"], "outcomes": outcomes})
+    assert [row["unit"] for row in found["waiting"]] == ["ray-worker-b.service"]
 
 
 def test_a_service_that_fails_after_its_rollback_too_is_not_rolled_back_again() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.filter.rollout import batch_size, rollout_report, rollout_steps, standing_replicas, stopped_rollouts
+from ansible_collections.inferops.gpu.plugins.filter.rollout import batch_size, restarting_services, rollout_report, rollout_steps, standing_replicas, stopped_rollouts
 
 HOSTS = ["g1", "g2", "g3", "g4"]
 SERVICES: list[dict[str, Any]] = [{"name": "a", "replicas": HOSTS}, {"name": "b", "replicas": ["g2"]}, {"name": "pair", "replicas": []}]
@@ -102,3 +102,12 @@ def test_the_report_says_what_this_host_has_now(changed: list[str], outcomes: di
 
 def test_without_a_stop_there_is_no_report() -> None:
     assert rollout_report({}, {"a": {"order": ["g1", "g2"]}}, ["a"], {}, {}) == ""
+
+
+def test_a_service_restarts_if_any_of_its_units_does() -> None:
+    """Ray's head alone, or a worker whose unit another one replaces. A service that is removed does not restart."""
+    rows = [
+        {"name": name, "state": state, "unit": f"vllm-{name}.service", "unit_states": [{"unit": f"ray-head-{name}.service"}, {"unit": f"vllm-{name}.service"}]}
+        for name, state in (("a", "present"), ("b", "present"), ("c", "present"), ("d", "absent"))
+    ]
+    assert restarting_services(rows, {"restarts": ["ray-head-a.service"], "stops": ["ray-head-b.service", "vllm-d.service"]}) == ["a", "b"]

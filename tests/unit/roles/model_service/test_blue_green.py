@@ -106,7 +106,7 @@ class ActionModule(Base):
             if actions[item["unit"]] == "restart" and not check:
                 write(f"restart {name}")
         restarts = [unit for unit, action in actions.items() if action == "restart"]
-        return {"changed": bool(restarts), "actions": actions, "restarts": restarts, "waiting": [] if check else restarts, "written": []}
+        return {"changed": bool(restarts), "actions": actions, "restarts": restarts, "stops": [], "waiting": [] if check else restarts, "written": []}
 '''
 SERVICE_LAST_KNOWN_GOOD = SHARED + '''
 class ActionModule(Base):
@@ -175,7 +175,8 @@ def service(name: str, folder: Path, port: int = 8001, replicas: tuple[str, ...]
     of_file = {"paths": {}, "static": [], "file": "/e/adapters.json" if adapters else ""}
     own["adapters"] = {**of_file, "file": "/run/adapters.json" if adapters else ""}
     return {
-        "name": name, "state": "present", "unit": unit["unit"], "units": [unit], "release": "vllm-now", "release_path": "/r", "weights_path": "/w",
+        "name": name, "state": "present", "unit": unit["unit"], "units": [unit], "former_units": [], "release": "vllm-now", "release_path": "/r",
+        "weights_path": "/w",
         "arguments_stamp": "/a", "digest": "d", "timeouts": {"start": 100}, "url": "http://127.0.0.1:1", "tls": None, "local_url": f"http://blue:{port}",
         "served_model_name": name, "task": "chat", "thinking": "", "thinking_switch": "", "node": None, "port": port, "address": "0.0.0.0", "engine": "vllm",
         "account": {"user": "a", "group": "a"}, "replicas": list(replicas), "missing_account": None, "directories": [], "files": {"folder": None},

@@ -145,7 +145,7 @@ def service(name: str, nodes: tuple[str, ...] = ()) -> dict[str, Any]:
     """A service as the plan has it, as far as the gate reads it."""
     unit = {"unit": f"vllm-{name}.service", "environment_file": f"/e/{name}.env", "served": f"/s/{name}.json", "own_folders": []}
     return {
-        "name": name, "state": "present", "unit": unit["unit"], "units": [unit], "environment_file": unit["environment_file"], "release": "vllm-now",
+        "name": name, "state": "present", "unit": unit["unit"], "units": [unit], "former_units": [], "environment_file": unit["environment_file"], "release": "vllm-now",
         "release_path": "/r", "weights_path": "/w", "arguments_stamp": "/a", "digest": "d", "timeouts": {"start": 100}, "url": "http://h", "tls": None,
         "local_url": "http://127.0.0.1", "served_model_name": name, "task": "chat", "thinking": "", "thinking_switch": "",
         "adapters": {"file": "/a.json" if name in ADAPTED else "", "paths": {}, "static": []}, "served": unit["served"],

@@ -123,7 +123,7 @@ def test_a_whole_host(plan: Plans) -> None:
     }
     assert present.pop("replicas") == ["gpu1"]
     assert [(item["unit"], item["state"]) for item in present.pop("unit_states")] == [
-        ("ray-worker-qwen.service", "absent"), ("ray-head-qwen.service", "absent"), ("vllm-qwen.service", "present"),
+        ("ray-worker-qwen.service", "former"), ("ray-head-qwen.service", "former"), ("vllm-qwen.service", "present"),
     ]
     assert {item["state"] for item in absent.pop("unit_states")} == {"absent"}
     assert present == {

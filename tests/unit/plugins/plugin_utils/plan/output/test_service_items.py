@@ -38,7 +38,7 @@ def test_the_unit_that_stands_for_a_service_comes_last() -> None:
     """It has the cache. Units of another role go first, since they hold the ports; the account outlives all of them."""
     found = service_items.unit_states(service(units=("vllm-a", "ray-head-a"), former=("ray-worker-a",)))
     assert [(item["unit"], item["state"], item["cache"], item["account"]) for item in found] == [
-        ("ray-worker-a.service", "absent", None, None), ("ray-head-a.service", "present", None, None),
+        ("ray-worker-a.service", "former", None, None), ("ray-head-a.service", "present", None, None),
         ("vllm-a.service", "present", "/c/a", "inferops-a"),
     ]
 
