@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import typing as t
 
 from .. import _gpu_driver, _host
 from .._status import gpus as status_gpus
+from ..amd_gpus import kfd
 from ..gpu_health import collect, xid_catalogue
 from .text import Sample
 
@@ -37,8 +39,23 @@ def load() -> list[Sample]:
 
 
 def health() -> list[Sample]:
-    """Return the health of all GPUs and what it is judged by. A failing nvidia-smi is one of the findings."""
-    services = _host.read_services()
+    """Return the health of all GPUs and what it is judged by. A failing nvidia-smi is one of the findings. AMD GPUs are only there or missing."""
+    everywhere = _host.read_services()
+    amd = [service for service in everywhere if _is_amd(service)]
+    return [*_nvidia_health([service for service in everywhere if service not in amd]), *missing(_amd_indexes() if amd else [], amd)]
+
+
+def _is_amd(service: t.Mapping[str, t.Any]) -> bool:
+    """Whether the GPUs that a unit names are numbered by HIP."""
+    return "HIP_VISIBLE_DEVICES=" in _host.read_text(os.path.join(_host.UNIT_DIRECTORY, service["unit"]))
+
+
+def _amd_indexes() -> list[int]:
+    """HIP's numbers of the GPUs that the kernel has. The tools of ROCm know no more of which are there, and take a second of a core."""
+    return [gpu["index"] for gpu in kfd.read()]
+
+
+def _nvidia_health(services: t.Sequence[t.Mapping[str, t.Any]]) -> list[Sample]:
     if shutil.which("nvidia-smi") is None:
         return missing([], services)
     examined = collect.examine("", services, _gpu_driver.driver_packages(), _gpu_driver.count_nvswitches())

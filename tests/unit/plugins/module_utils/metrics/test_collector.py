@@ -103,6 +103,19 @@ def test_a_driver_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
     assert values(samples, "gpu_finding") == {"  gpu-driver error": 1} and not values(samples, "gpu_missing")
 
 
+@pytest.mark.parametrize(("there", "gone"), [(2, {}), (1, {"1 amd": 1.0})])
+def test_amd_gpus_that_a_service_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: int, gone: dict[str, float]) -> None:
+    """They are those of the kernel, also where nvidia-smi is missing; those of a service for NVIDIA's are nvidia-smi's."""
+    for name, variable in (("amd", "HIP"), ("nvidia", "CUDA")):
+        (tmp_path / f"vllm-{name}.service").write_text(f"Environment={variable}_VISIBLE_DEVICES=0,1\n", encoding="utf-8")
+    monkeypatch.setattr(_host, "UNIT_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(gpus.shutil, "which", lambda _name: None)
+    units = [{"unit": f"vllm-{name}.service", "service": name, "gpus": [0, 1]} for name in ("amd", "nvidia")]
+    monkeypatch.setattr(_host, "read_services", lambda: units)
+    monkeypatch.setattr(gpus.kfd, "read", lambda: [{"index": index} for index in range(there)])
+    assert values(gpus.health(), "gpu_missing") == {**gone, "0 nvidia": 1, "1 nvidia": 1}
+
+
 def test_load_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [{"index": 0, "uuid": "GPU-a", "memory_used_bytes": 5, "memory_bytes": 9, "temperature": None, "utilization": 50}]
     monkeypatch.setattr(status_gpus, "read_gpus", lambda: (found, ""))
