@@ -20,8 +20,9 @@ _THROTTLED = {
 }
 _ERROR = "error"
 _USABLE = "inferops_gpu_usable"
+_XID_LAST = "inferops_gpu_xid_last_timestamp_seconds"
 # What is known without nvidia-smi, so that the last values are not repeated.
-_CURRENT = ("inferops_gpu_finding", "inferops_gpu_xids")
+_CURRENT = ("inferops_gpu_finding", "inferops_gpu_xids", _XID_LAST)
 
 
 def load() -> list[Sample]:
@@ -134,12 +135,10 @@ def _usable(gpus: t.Iterable[t.Mapping[str, t.Any]], findings: t.Sequence[t.Mapp
 def _xids(gpus: t.Iterable[t.Mapping[str, t.Any]], events: t.Iterable[t.Mapping[str, t.Any]]) -> list[Sample]:
     """The XIDs of each GPU. One of a GPU that nvidia-smi no longer lists has the PCI address instead of the UUID."""
     by_bus = {gpu["bus"]: _own(gpu) for gpu in gpus}
-    return [
-        (
-            "inferops_gpu_xids",
-            {**by_bus.get(event["bus"], {"gpu": "", "uuid": event["bus"]}), "xid": str(event["code"]), "action": xid_catalogue.find(event["code"]).action},
-            float(event["count"]),
-        )
-        for event in events if event["kind"] == "xid"
-    ]
-
+    found: list[Sample] = []
+    for event in events:
+        if event["kind"] == "xid":
+            own = by_bus.get(event["bus"], {"gpu": "", "uuid": event["bus"]})
+            labels = {**own, "xid": str(event["code"]), "action": xid_catalogue.find(event["code"]).action}
+            found += [("inferops_gpu_xids", labels, float(event["count"])), (_XID_LAST, labels, float(event["time"]))]
+    return found

@@ -85,13 +85,14 @@ def health(monkeypatch: pytest.MonkeyPatch, found: collect.Examination, named: l
 def test_health_of_a_gpu_with_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     found = examined("a800-reset.xml")
     findings = verdict.of_gpus(found.gpus)
-    event = {"kind": "xid", "bus": found.gpus[0]["bus"], "code": 79, "count": 2}
-    other = {"kind": "xid", "bus": "0000:ff:00", "code": 13, "count": 1}
+    event = {"kind": "xid", "bus": found.gpus[0]["bus"], "code": 79, "count": 2, "time": 1764000000.5}
+    other = {"kind": "xid", "bus": "0000:ff:00", "code": 13, "count": 1, "time": 1.0}
     samples = health(monkeypatch, examined("a800-reset.xml", *findings, events=[event, other]), [0, 7])
     uuid = found.gpus[0]["uuid"]
     assert values(samples, "gpu_usable") == {f"0 {uuid}": 0} and values(samples, "gpu_finding")[f"0 {uuid} gpu-recovery error"] == 1
     assert values(samples, "gpu_ecc_uncorrectable") == {f"0 {uuid}": 32}
     assert values(samples, "gpu_xids") == {f"0 {uuid} 79 reboot": 2, " 0000:ff:00 13 restart_service": 1}
+    assert values(samples, "gpu_xid_last_timestamp_seconds") == {f"0 {uuid} 79 reboot": 1764000000.5, " 0000:ff:00 13 restart_service": 1}
     assert values(samples, "gpu_missing") == {"7 a": 1}
     assert values(samples, "gpu_throttled")[f"0 {uuid} heat"] == 0
 
