@@ -71,9 +71,10 @@ DEFAULT_RATIO = 0.99
 
 
 def rules(services: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The file of rules of all services, as data; C(groups) is empty if no service has objectives.
+    """The file of rules of all services, as data; C(groups) is empty if no service has objectives, and each can be scraped.
 
-    :param services: dictionaries with C(cluster), C(service), C(host) and C(objectives), as the plan has them: positive seconds, ratios between 0 and 1
+    :param services: dictionaries with C(cluster), C(service), C(host) and C(objectives), as the plan has them: positive seconds, ratios between 0 and 1;
+        with C(scraped) false a service that Prometheus cannot reach, of which a series says so to InferopsServiceNotScraped
     """
     groups = []
     for service in sorted(services, key=lambda item: (str(item["cluster"]), str(item["service"]), str(item["host"]))):
@@ -98,13 +99,18 @@ def _rules_of(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     if objectives.get("error_ratio") is not None:
         recorded.append(_recorded(service, "error", float(objectives["error_ratio"])))
         alerts += [_error_alert(service, window, float(objectives["error_ratio"])) for window in WINDOWS]
+    if not service.get("scraped", True):
+        recorded.append({"record": "inferops:service_unreachable", "expr": "vector(1)", "labels": _own(service)})
     return recorded + alerts
 
 
 def _recorded(service: Mapping[str, Any], objective: str, value: float) -> dict[str, Any]:
     """The objective as a series, which the dashboards draw as a line."""
-    labels = {"cluster": str(service["cluster"]), "host": str(service["host"]), "service": str(service["service"]), "objective": objective}
-    return {"record": "inferops:objective", "expr": f"vector({value:g})", "labels": labels}
+    return {"record": "inferops:objective", "expr": f"vector({value:g})", "labels": {**_own(service), "objective": objective}}
+
+
+def _own(service: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(service[key]) for key in ("cluster", "host", "service")}
 
 
 def _quoted(text: str) -> str:

@@ -82,6 +82,7 @@ def test_exceptions_are_needed() -> None:
     [
         ('sum by (a, le) (rate(x_bucket{job="v}{",c=~".*"}[5m]))', ['x_bucket{job="v}{"}']),
         ('up == bool 0 unless on (up, z) inferops:y == 1', ["up", "inferops:y"]),
+        ('label_replace(a{x="1"}, "host", "$1", "node", "(.+)") unless b', ['a{x="1"}', "b"]),
         ("histogram_quantile(0.5, a) > 2e3 and time() - b offset 1h", ["a", "b"]),
         ('a{x="1"} / on (s) group_left () (b > 0) or on () vector(0)', ['a{x="1"}', "b"]),
     ],

@@ -20,7 +20,8 @@ def service(**wanted: Any) -> dict[str, Any]:
 
 
 def test_rules_that_promtool_tests_are_these() -> None:
-    made = objectives.rules([service(ttft_seconds=2, ttft_ratio=0.99, queue_seconds=2, error_ratio=0.001)])
+    closed = {**service(), "service": "closed", "scraped": False}
+    made = objectives.rules([service(ttft_seconds=2, ttft_ratio=0.99, queue_seconds=2, error_ratio=0.001), closed])
     assert yaml.safe_load(EXAMPLE.read_text(encoding="utf-8")) == made
 
 
