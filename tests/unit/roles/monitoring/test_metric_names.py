@@ -89,3 +89,10 @@ def test_exceptions_are_needed() -> None:
 )
 def test_selectors_of_a_query(expression: str, found: list[str]) -> None:
     assert monitoring_queries.selectors(expression) == found
+
+
+@pytest.mark.parametrize("query", [*monitoring_queries.rule_queries(), *monitoring_queries.objective_queries()], ids=lambda query: query.where)
+def test_rules_name_the_job_of_each_metric(query: monitoring_queries.Query) -> None:
+    """An engine's /metrics may have series of any name, such as the collector's: only their job cannot be chosen by it."""
+    own = [selector for selector in monitoring_queries.selectors(query.expression) if not selector.startswith("inferops:")]
+    assert all(re.search(r'\{job(=|=~)"', selector) for selector in own), own
