@@ -53,6 +53,21 @@ def test_quantile_of_a_burn_rate(ratio: float, quantiles: list[str]) -> None:
     assert found == [[quantile, quantile] for quantile in quantiles]
 
 
+@pytest.mark.parametrize(
+    ("objectives_of", "said"),
+    [
+        ({"ttft_seconds": 2, "ttft_ratio": 0.99}, ["14.4 times too fast. A month's budget lasts two days", "6 times too fast. A month's budget lasts five days"]),
+        ({"ttft_seconds": 2, "ttft_ratio": 0.5}, ["1.9 times too fast. A month's budget lasts 16 days"] * 2),
+        ({"error_ratio": 0.1}, ["9.5 times too fast. A month's budget lasts 3.2 days", "6 times too fast. A month's budget lasts five days"]),
+    ],
+)
+def test_texts_say_how_fast_the_budget_burns(objectives_of: dict[str, float], said: list[str]) -> None:
+    """A large budget cannot burn 14.4 times too fast, and its alert does not say so."""
+    (group,) = objectives.rules([service(**objectives_of)])["groups"]
+    texts = [rule["annotations"]["description"] for rule in group["rules"] if "alert" in rule]
+    assert [wanted in text for wanted, text in zip(said, texts)] == [True, True]
+
+
 def test_names_cannot_leave_their_place() -> None:
     """Neither a text of PromQL nor that of a template."""
     (group,) = objectives.rules([{**service(ttft_seconds=2), "cluster": 'a"} or up{x="\\', "host": "{{{ .Labels }}"}])["groups"]
