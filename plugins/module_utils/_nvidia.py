@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ STATE = ("mig.mode.current", "pstate", "temperature.gpu", "utilization.gpu")
 # Since driver 570: None, Reset, Reboot, Drain P2P, Drain and Reset; later also Recover IMEX Domain, Bus Reset and System Reboot.
 RECOVERY = "gpu_recovery_action"
 MIB = 1024 * 1024
+# Seconds that nvidia-smi may take: a driver in trouble can hang it for minutes; a healthy one answers in a few seconds at worst. A program sets fewer.
+SECONDS = 60.0
 
 # NVML's errors in place of a value. Others ("[N/A]", "[Not Supported]", "[Insufficient Permissions]") mean that there is no such value.
 _BROKEN = re.compile(r"GPU is lost|GPU requires reset|Unknown Error|ERR!", re.IGNORECASE)
@@ -164,14 +167,21 @@ def ask(*arguments: str) -> tuple[str, str]:
     if path is None:
         return "", "nvidia-smi is not installed"
     try:
-        # A driver in trouble can hang nvidia-smi for minutes; a healthy one answers in a few seconds at worst.
-        done = subprocess.run([path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        process = subprocess.Popen([path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+    except OSError as error:
         return "", f"nvidia-smi gave no answer: {error}"
-    if done.returncode != 0:
-        how = describe(done.returncode) if signal_of(done.returncode) else f"failed with status {done.returncode}"
-        return "", f"nvidia-smi {how}: {(done.stdout + done.stderr).strip()}"
-    return done.stdout, ""
+    try:
+        out, err = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        # A process that waits in the kernel cannot be killed, and is abandoned.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
+        return "", f"nvidia-smi gave no answer: {error}"
+    if process.returncode != 0:
+        how = describe(process.returncode) if signal_of(process.returncode) else f"failed with status {process.returncode}"
+        return "", f"nvidia-smi {how}: {(out + err).strip()}"
+    return out, ""
 
 
 def fix_of(error: str) -> str:

@@ -19,7 +19,7 @@ VARIABLES = {"$__rate_interval": "5m", "$cluster": ".*", "$service": ".*", "$hos
 WORDS = {
     "by", "without", "on", "ignoring", "group_left", "group_right", "and", "or", "unless", "bool", "offset", "inf", "nan", "sum", "min", "max", "avg", "group",
     "count", "rate", "increase", "delta", "deriv", "time", "vector", "absent", "abs", "histogram_quantile", "predict_linear", "avg_over_time",
-    "min_over_time", "max_over_time", "last_over_time",
+    "min_over_time", "max_over_time", "last_over_time", "label_replace",
 }
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NAME = re.compile(r"[A-Za-z_][\w:]*")
@@ -96,7 +96,8 @@ def selectors(expression: str) -> list[str]:
     found: list[str] = []
     end = 0
     for match in _NAME.finditer(blank):
-        if match.start() < end:
+        # Within a selector that was read, or a text that is an argument.
+        if match.start() < end or blank.count('"', 0, match.start()) % 2:
             continue
         end = match.end()
         matchers: list[str] = []

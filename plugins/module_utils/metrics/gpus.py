@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import typing as t
 
 from .. import _gpu_driver, _host
 from .._status import gpus as status_gpus
+from ..amd_gpus import kfd
 from ..gpu_health import collect, xid_catalogue
 from .text import Sample
 
@@ -17,6 +19,10 @@ _THROTTLED = {
     "heat": ("hw_thermal_slowdown", "sw_thermal_slowdown"), "power_brake": ("hw_power_brake_slowdown",), "hardware": ("hw_slowdown",),
 }
 _ERROR = "error"
+_USABLE = "inferops_gpu_usable"
+_XID_LAST = "inferops_gpu_xid_last_timestamp_seconds"
+# What is known without nvidia-smi, so that the last values are not repeated.
+_CURRENT = ("inferops_gpu_finding", "inferops_gpu_xids", _XID_LAST)
 
 
 def load() -> list[Sample]:
@@ -36,17 +42,47 @@ def load() -> list[Sample]:
     return found
 
 
-def health() -> list[Sample]:
-    """Return the health of all GPUs and what it is judged by. A failing nvidia-smi is one of the findings."""
-    services = _host.read_services()
+def health(known: t.Iterable[t.Sequence[t.Any]] = ()) -> list[Sample]:
+    """Return the health of all GPUs and what it is judged by. A failing nvidia-smi is one of the findings. AMD GPUs are only there or missing.
+
+    :param known: what this has returned before. Where nvidia-smi fails it is repeated, so that no alert ends with the driver
+    """
+    everywhere = _host.read_services()
+    amd = [service for service in everywhere if _is_amd(service)]
+    return [*_nvidia_health([service for service in everywhere if service not in amd], known), *missing(_amd_indexes() if amd else [], amd)]
+
+
+def _is_amd(service: t.Mapping[str, t.Any]) -> bool:
+    """Whether the GPUs that a unit names are numbered by HIP."""
+    return "HIP_VISIBLE_DEVICES=" in _host.read_text(os.path.join(_host.UNIT_DIRECTORY, service["unit"]))
+
+
+def _amd_indexes() -> list[int]:
+    """HIP's numbers of the GPUs that the kernel has. The tools of ROCm know no more of which are there, and take a second of a core."""
+    return [gpu["index"] for gpu in kfd.read()]
+
+
+def _nvidia_health(services: t.Sequence[t.Mapping[str, t.Any]], known: t.Iterable[t.Sequence[t.Any]]) -> list[Sample]:
     if shutil.which("nvidia-smi") is None:
         return missing([], services)
     examined = collect.examine("", services, _gpu_driver.driver_packages(), _gpu_driver.count_nvswitches())
     if "No devices were found" in examined.error:
         return missing([], services)
     found = [*_of_gpus(examined.gpus), *_findings(examined.findings), *_usable(examined.gpus, examined.findings), *_xids(examined.gpus, examined.events)]
-    # Without an answer nothing is known about a single GPU.
-    return found if examined.error else [*found, *missing([gpu["index"] for gpu in examined.gpus], services)]
+    if examined.error:
+        return [*found, *_last_known(known, services, any(one["gpu"] is None and one["level"] == _ERROR for one in examined.findings))]
+    return [*found, *missing([gpu["index"] for gpu in examined.gpus], services)]
+
+
+def _last_known(known: t.Iterable[t.Sequence[t.Any]], services: t.Iterable[t.Mapping[str, t.Any]], is_dead: bool) -> list[Sample]:
+    """What was known of the GPUs before nvidia-smi failed. None of them is usable with a dead driver; since a reboot only the services name them."""
+    last = [(str(name), dict(labels), float(value)) for name, labels, value in known if name not in _CURRENT]
+    if not is_dead:
+        return last
+    unusable = [labels for name, labels, _value in last if name == _USABLE]
+    if not unusable:
+        unusable = [{"gpu": str(index), "uuid": ""} for index in sorted({index for service in services for index in service["gpus"] or ()})]
+    return [*(sample for sample in last if sample[0] != _USABLE), *((_USABLE, labels, 0.0) for labels in unusable)]
 
 
 def missing(indexes: t.Collection[int], services: t.Iterable[t.Mapping[str, t.Any]]) -> list[Sample]:
@@ -93,18 +129,16 @@ def _findings(findings: t.Iterable[t.Mapping[str, t.Any]]) -> list[Sample]:
 def _usable(gpus: t.Iterable[t.Mapping[str, t.Any]], findings: t.Sequence[t.Mapping[str, t.Any]]) -> list[Sample]:
     """An error of the whole host, such as a driver that does not work, is one of each GPU."""
     bad = {one["gpu"] for one in findings if one["level"] == _ERROR}
-    return [("inferops_gpu_usable", _own(gpu), float(not {gpu["index"], None} & bad)) for gpu in gpus]
+    return [(_USABLE, _own(gpu), float(not {gpu["index"], None} & bad)) for gpu in gpus]
 
 
 def _xids(gpus: t.Iterable[t.Mapping[str, t.Any]], events: t.Iterable[t.Mapping[str, t.Any]]) -> list[Sample]:
     """The XIDs of each GPU. One of a GPU that nvidia-smi no longer lists has the PCI address instead of the UUID."""
     by_bus = {gpu["bus"]: _own(gpu) for gpu in gpus}
-    return [
-        (
-            "inferops_gpu_xids",
-            {**by_bus.get(event["bus"], {"gpu": "", "uuid": event["bus"]}), "xid": str(event["code"]), "action": xid_catalogue.find(event["code"]).action},
-            float(event["count"]),
-        )
-        for event in events if event["kind"] == "xid"
-    ]
-
+    found: list[Sample] = []
+    for event in events:
+        if event["kind"] == "xid":
+            own = by_bus.get(event["bus"], {"gpu": "", "uuid": event["bus"]})
+            labels = {**own, "xid": str(event["code"]), "action": xid_catalogue.find(event["code"]).action}
+            found += [("inferops_gpu_xids", labels, float(event["count"])), (_XID_LAST, labels, float(event["time"]))]
+    return found

@@ -3,7 +3,7 @@
 """The collector as a program: reads everything once, and replaces the file that node exporter reads.
 
 A part that fails or does not answer in time is left out, and C(inferops_collector_error) names it. What is expensive to read, such as the kernel's log, is
-read less often; in between its samples are repeated from a file in C(/run).
+read less often; in between, and while it fails, its last samples are repeated from a file in C(/run).
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import sys
 import time
 import typing as t
 
-from .. import _reading, _safe_paths
+from .. import _nvidia, _reading, _safe_paths
 from . import gpus, services, storage, text
 
 NAME = "inferops.prom"
 # Seconds that each part may take: nvidia-smi of a driver in trouble hangs, and so may a network file system.
 SECONDS = 20.0
+# Of these for each call of nvidia-smi, so that its part can still say what is known without it.
+_NVIDIA_SECONDS = 12.0
 # The file with the samples of expensive parts, in the unit's runtime directory.
 _KEPT = "kept.json"
 _PLACES = {"weights": "weights_dir", "releases": "releases_dir", "cache": "cache_dir", "state": "state_dir"}
@@ -40,33 +42,38 @@ def collect(settings: t.Mapping[str, t.Any], runtime: str, now: float, seconds: 
         "gpus": gpus.load,
         "downloads": lambda: storage.downloads(state_dir),
     }
+    last = _last(runtime)
     slow: dict[str, t.Callable[[], t.Any]] = {
-        "gpu_health": gpus.health,
+        "gpu_health": lambda: gpus.health(last["parts"].get("gpu_health", ())),
         "weights": lambda: storage.weights(weights_dir),
         "releases": lambda: storage.releases(str(settings["releases_dir"])),
     }
     found, failed = _reading.ask(quick, seconds)
-    kept = _kept(runtime, now, float(settings.get("health_interval") or 0))
-    if kept is None:
+    if not _is_fresh(last, now, float(settings.get("health_interval") or 0)):
         rare, failed_rarely = _reading.ask(slow, seconds)
-        kept = {"at": now, "samples": [sample for part in rare.values() for sample in part], "failed": failed_rarely}
-        _keep(runtime, kept)
+        last = {"at": now, "parts": {part: rare.get(part, last["parts"].get(part, [])) for part in slow}, "failed": failed_rarely}
+        _keep(runtime, last)
     disks, silent = storage.file_systems({**{purpose: str(settings[name]) for purpose, name in _PLACES.items()}, "system": "/"})
-    errors = {**failed, **kept["failed"], **({"disks": "; ".join(silent)} if silent else {})}
+    errors = {**failed, **last["failed"], **({"disks": "; ".join(silent)} if silent else {})}
     for part, why in errors.items():
         print(f"{part}: {why}", file=sys.stderr)
-    samples: list[t.Sequence[t.Any]] = [*(sample for part in found.values() for sample in part), *kept["samples"], *disks]
+    samples: list[t.Sequence[t.Any]] = [*(sample for parts in (found, last["parts"]) for part in parts.values() for sample in part), *disks]
     return samples + [("inferops_collector_error", {"part": part}, float(part in errors)) for part in (*quick, *slow, "disks")]
 
 
-def _kept(runtime: str, now: float, interval: float) -> dict[str, t.Any] | None:
-    """The samples of the last run that read the expensive parts; None when they are due. A clock that was set back makes them due."""
+def _last(runtime: str) -> dict[str, t.Any]:
+    """What the last run that read the expensive parts has kept: C(at), C(parts) with their samples, and those that C(failed)."""
     found = _reading.read_json(os.path.join(runtime, _KEPT)) if runtime else {}
-    at = found.get("at")
+    parts, failed = found.get("parts"), found.get("failed")
+    is_whole = isinstance(parts, dict) and all(isinstance(samples, list) for samples in parts.values()) and isinstance(failed, dict)
+    return found if is_whole else {"at": None, "parts": {}, "failed": {}}
+
+
+def _is_fresh(last: t.Mapping[str, t.Any], now: float, interval: float) -> bool:
+    """Whether the expensive parts are not due. A clock that was set back makes them due, and so does a part that failed."""
+    at = last.get("at")
     # A tenth less, since the timer is not exact.
-    is_fresh = isinstance(at, (int, float)) and 0 <= now - at < 0.9 * interval
-    # A part that failed is tried again.
-    return found if is_fresh and not found.get("failed") and isinstance(found.get("samples"), list) else None
+    return isinstance(at, (int, float)) and 0 <= now - at < 0.9 * interval and not last["failed"]
 
 
 def _keep(runtime: str, kept: t.Mapping[str, t.Any]) -> None:
@@ -95,6 +102,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     parser.add_argument("--runtime", default=os.environ.get("RUNTIME_DIRECTORY", ""), help="directory for what is read less often")
     parser.add_argument("--print", action="store_true", help="print the metrics instead of writing them")
     given = parser.parse_args(arguments)
+    _nvidia.SECONDS = _NVIDIA_SECONDS
     began, now = time.monotonic(), time.time()
     settings = _reading.read_json(given.settings)
     if missing := [name for name in (*_PLACES.values(), "textfile_dir") if name not in settings]:

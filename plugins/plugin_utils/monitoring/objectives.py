@@ -37,6 +37,16 @@ class Window:
     after: str
     left: str
 
+    def missed(self, budget: float) -> float:
+        """The share of requests that miss an objective when its budget, a share too, burns this fast."""
+        return min(_MOST_MISSED, self.factor * budget)
+
+    def burns(self, budget: float) -> tuple[float, str]:
+        """How many times too fast the budget burns then, and how long that of a month lasts. A large budget cannot burn as fast as C(factor)."""
+        if self.factor * budget <= _MOST_MISSED:
+            return self.factor, self.left
+        return _MOST_MISSED / budget, f"{30 * budget / _MOST_MISSED:.2g} days"
+
 
 WINDOWS = (
     Window("1h", "5m", 14.4, "critical", "2m", "two days"),
@@ -71,15 +81,18 @@ DEFAULT_RATIO = 0.99
 
 
 def rules(services: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The file of rules of all services, as data; C(groups) is empty if no service has objectives.
+    """The file of rules of all services, as data; C(groups) is empty if no service has objectives, and each can be scraped.
 
-    :param services: dictionaries with C(cluster), C(service), C(host) and C(objectives), as the plan has them: positive seconds, ratios between 0 and 1
+    :param services: dictionaries with C(cluster), C(service), C(host) and C(objectives), as the plan has them: positive seconds, ratios between 0 and 1;
+        with C(scraped) false a service that Prometheus cannot reach, of which a series says so to InferopsServiceNotScraped
     """
     groups = []
     for service in sorted(services, key=lambda item: (str(item["cluster"]), str(item["service"]), str(item["host"]))):
         found = _rules_of(service)
         if found:
-            groups.append({"name": f"inferops-objectives-{service['cluster']}-{service['service']}-{service['host']}", "interval": INTERVAL, "rules": found})
+            # Names of clusters, services and hosts have no spaces, and may have everything else that could separate them.
+            name = f"inferops-objectives {service['cluster']} {service['service']} {service['host']}"
+            groups.append({"name": name, "interval": INTERVAL, "rules": found})
     return {"groups": groups}
 
 
@@ -96,13 +109,18 @@ def _rules_of(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     if objectives.get("error_ratio") is not None:
         recorded.append(_recorded(service, "error", float(objectives["error_ratio"])))
         alerts += [_error_alert(service, window, float(objectives["error_ratio"])) for window in WINDOWS]
+    if not service.get("scraped", True):
+        recorded.append({"record": "inferops:service_unreachable", "expr": "vector(1)", "labels": _own(service)})
     return recorded + alerts
 
 
 def _recorded(service: Mapping[str, Any], objective: str, value: float) -> dict[str, Any]:
     """The objective as a series, which the dashboards draw as a line."""
-    labels = {"cluster": str(service["cluster"]), "host": str(service["host"]), "service": str(service["service"]), "objective": objective}
-    return {"record": "inferops:objective", "expr": f"vector({value:g})", "labels": labels}
+    return {"record": "inferops:objective", "expr": f"vector({value:g})", "labels": {**_own(service), "objective": objective}}
+
+
+def _own(service: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(service[key]) for key in ("cluster", "host", "service")}
 
 
 def _quoted(text: str) -> str:
@@ -120,7 +138,7 @@ def _selector(service: Mapping[str, Any]) -> str:
 
 
 def _latency_alert(service: Mapping[str, Any], latency: Latency, window: Window, seconds: float, ratio: float) -> dict[str, Any]:
-    quantile = 1 - min(_MOST_MISSED, window.factor * (1 - ratio))
+    quantile = 1 - window.missed(1 - ratio)
     select = f'{{job="vllm"{_selector(service)}}}'
     by = ", ".join(LABELS)
 
@@ -133,14 +151,14 @@ def _latency_alert(service: Mapping[str, Any], latency: Latency, window: Window,
         f"sum by ({by}) (\n  increase({latency.histogram}_count{select}[{window.long}])\n) >= {MIN_REQUESTS}"
     )
     name, host = _literal(str(service["service"])), _literal(str(service["host"]))
-    return _alert(latency.alert, expression, window, (
+    return _alert(latency.alert, expression, window, 1 - ratio, (
         f"Service {name} on {host} misses its objective that {ratio * 100:g} % of the requests {latency.what} {seconds:g} s:"
         f" more than {(1 - quantile) * 100:.3g} % take longer."
     ))
 
 
 def _error_alert(service: Mapping[str, Any], window: Window, ratio: float) -> dict[str, Any]:
-    limit = min(_MOST_MISSED, window.factor * ratio)
+    limit = window.missed(ratio)
     by = ", ".join(LABELS)
     select = f'{{job="vllm", handler!="none"{_selector(service)}}}'
     errors = f'{{job="vllm", handler!="none", status=~"5.."{_selector(service)}}}'
@@ -154,13 +172,14 @@ def _error_alert(service: Mapping[str, Any], window: Window, ratio: float) -> di
         f"sum by ({by}) (\n  increase(http_requests_total{select}[{window.long}])\n) >= {MIN_REQUESTS}"
     )
     name, host = _literal(str(service["service"])), _literal(str(service["host"]))
-    return _alert("InferopsErrorObjective", expression, window, (
+    return _alert("InferopsErrorObjective", expression, window, ratio, (
         f"Service {name} on {host} misses its objective of at most {ratio * 100:g} % of the requests with an error of the server:"
         f" more than {limit * 100:.3g} % have one."
     ))
 
 
-def _alert(name: str, expression: str, window: Window, summary: str) -> dict[str, Any]:
+def _alert(name: str, expression: str, window: Window, budget: float, summary: str) -> dict[str, Any]:
+    factor, left = window.burns(budget)
     return {
         "alert": name,
         "expr": expression,
@@ -169,8 +188,8 @@ def _alert(name: str, expression: str, window: Window, summary: str) -> dict[str
         "annotations": {
             "summary": summary,
             "description": (
-                f"In the last {window.long} and {window.short} the error budget burns {window.factor:g} times too fast. A month's budget lasts"
-                f" {window.left} then."
+                f"In the last {window.long} and {window.short} the error budget burns {factor:.3g} times too fast. A month's budget lasts"
+                f" {left} then."
             ),
             "runbook": f"docs/runbooks/{name}.md",
             "runbook_url": f"{RUNBOOKS}/{name}.md",

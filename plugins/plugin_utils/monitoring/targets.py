@@ -39,8 +39,12 @@ def all_targets(parts: Iterable[Plan]) -> list[Target]:
 
 
 def services(parts: Iterable[Plan]) -> list[dict[str, Any]]:
-    """Labels and objectives of all services, for rules."""
-    return [dict(service) for part in parts for service in part["services"]]
+    """Labels and objectives of all services, and whether they are C(scraped), for rules."""
+    found = []
+    for part in parts:
+        scraped = {target["labels"].get("service") for target in part["targets"] if target["job"] == VLLM}
+        found += [{**service, "scraped": service["service"] in scraped} for service in part["services"]]
+    return found
 
 
 def server_names(parts: Iterable[Plan]) -> list[str]:

@@ -82,9 +82,17 @@ def test_exceptions_are_needed() -> None:
     [
         ('sum by (a, le) (rate(x_bucket{job="v}{",c=~".*"}[5m]))', ['x_bucket{job="v}{"}']),
         ('up == bool 0 unless on (up, z) inferops:y == 1', ["up", "inferops:y"]),
+        ('label_replace(a{x="1"}, "host", "$1", "node", "(.+)") unless b', ['a{x="1"}', "b"]),
         ("histogram_quantile(0.5, a) > 2e3 and time() - b offset 1h", ["a", "b"]),
         ('a{x="1"} / on (s) group_left () (b > 0) or on () vector(0)', ['a{x="1"}', "b"]),
     ],
 )
 def test_selectors_of_a_query(expression: str, found: list[str]) -> None:
     assert monitoring_queries.selectors(expression) == found
+
+
+@pytest.mark.parametrize("query", [*monitoring_queries.rule_queries(), *monitoring_queries.objective_queries()], ids=lambda query: query.where)
+def test_rules_name_the_job_of_each_metric(query: monitoring_queries.Query) -> None:
+    """An engine's /metrics may have series of any name, such as the collector's: only their job cannot be chosen by it."""
+    own = [selector for selector in monitoring_queries.selectors(query.expression) if not selector.startswith("inferops:")]
+    assert all(re.search(r'\{job(=|=~)"', selector) for selector in own), own

@@ -154,6 +154,8 @@ class Settings:
     monitoring_target_address: str = setting(monitoring.target_address)
     monitoring_node_exporter_port: int = setting(monitoring.PORT)
     monitoring_dcgm_exporter_port: int = setting(monitoring.OPTIONAL_PORT)
+    monitoring_scrape_interval: int = setting(monitoring.SCRAPE_SECONDS)
+    monitoring_collector_interval: int = setting(monitoring.COLLECTOR_SECONDS)
     monitoring_prometheus_port: int = setting(monitoring.PORT)
     monitoring_alertmanager_port: int = setting(monitoring.PORT)
     monitoring_blackbox_port: int = setting(monitoring.PORT)

@@ -15,6 +15,9 @@ PRESENT, ABSENT = "present", "absent"
 PORT = values.integer(1, 65535)
 # 0 is none.
 OPTIONAL_PORT = values.integer(0, 65535)
+# The shortest windows of the rules are 5 minutes (InferopsCollectorOld, rates), and have to contain several values.
+SCRAPE_SECONDS = values.integer(5, 60)
+COLLECTOR_SECONDS = values.integer(10, 60)
 _CLUSTER = re.compile(r"[^\s\\\"{}]{1,100}")
 
 

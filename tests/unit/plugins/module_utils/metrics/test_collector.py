@@ -75,32 +75,63 @@ def examined(name: str, *findings: dict[str, Any], events: Any = (), error: str 
     return collect.Examination(nvidia_report.parse((DATA / name).read_text(encoding="utf-8")), list(events), list(findings), error)
 
 
-def health(monkeypatch: pytest.MonkeyPatch, found: collect.Examination, named: list[int] | None = None) -> list[Any]:
+def health(monkeypatch: pytest.MonkeyPatch, found: collect.Examination, named: list[int] | None = None, known: Any = ()) -> list[Any]:
     monkeypatch.setattr(gpus.shutil, "which", lambda _name: "/usr/bin/nvidia-smi")
     monkeypatch.setattr(_host, "read_services", lambda: [{"unit": "vllm-a.service", "service": "a", "gpus": named}])
     monkeypatch.setattr(collect, "examine", lambda *_arguments: found)
-    return gpus.health()
+    return gpus.health(known)
 
 
 def test_health_of_a_gpu_with_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     found = examined("a800-reset.xml")
     findings = verdict.of_gpus(found.gpus)
-    event = {"kind": "xid", "bus": found.gpus[0]["bus"], "code": 79, "count": 2}
-    other = {"kind": "xid", "bus": "0000:ff:00", "code": 13, "count": 1}
+    event = {"kind": "xid", "bus": found.gpus[0]["bus"], "code": 79, "count": 2, "time": 1764000000.5}
+    other = {"kind": "xid", "bus": "0000:ff:00", "code": 13, "count": 1, "time": 1.0}
     samples = health(monkeypatch, examined("a800-reset.xml", *findings, events=[event, other]), [0, 7])
     uuid = found.gpus[0]["uuid"]
     assert values(samples, "gpu_usable") == {f"0 {uuid}": 0} and values(samples, "gpu_finding")[f"0 {uuid} gpu-recovery error"] == 1
     assert values(samples, "gpu_ecc_uncorrectable") == {f"0 {uuid}": 32}
     assert values(samples, "gpu_xids") == {f"0 {uuid} 79 reboot": 2, " 0000:ff:00 13 restart_service": 1}
+    assert values(samples, "gpu_xid_last_timestamp_seconds") == {f"0 {uuid} 79 reboot": 1764000000.5, " 0000:ff:00 13 restart_service": 1}
     assert values(samples, "gpu_missing") == {"7 a": 1}
     assert values(samples, "gpu_throttled")[f"0 {uuid} heat"] == 0
 
 
 def test_a_driver_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is known of single GPUs then, so none is missing."""
+    """Nothing is known of single GPUs then, so none is missing; no service can use the ones that it names."""
     (error,) = verdict.of_error("Failed to initialize NVML: Driver/library version mismatch")
     samples = health(monkeypatch, collect.Examination([], [], [error], "Driver/library version mismatch"), [0])
     assert values(samples, "gpu_finding") == {"  gpu-driver error": 1} and not values(samples, "gpu_missing")
+    assert values(samples, "gpu_usable") == {"0 ": 0}
+
+
+@pytest.mark.parametrize(("said", "usable"), [("Failed to initialize NVML: Driver/library version mismatch", 0), ("nvidia-smi gave no answer", 1)])
+def test_a_driver_that_has_stopped_working(monkeypatch: pytest.MonkeyPatch, said: str, usable: int) -> None:
+    """What was known of its GPUs stays, so that their alerts do; with a dead driver none is usable. Findings and XIDs are those of now."""
+    labels = {"gpu": "3", "uuid": "GPU-a"}
+    known = [["inferops_gpu_usable", labels, 1.0], ["inferops_gpu_missing", {"gpu": "7", "service": "a"}, 1.0]]
+    known += [["inferops_gpu_finding", {**labels, "finding": "gpu-ecc", "level": "warning"}, 1.0], ["inferops_gpu_xids", {**labels, "xid": "79"}, 1.0]]
+    samples = health(monkeypatch, collect.Examination([], [], list(verdict.of_error(said)), said), [3, 7], known)
+    assert values(samples, "gpu_usable") == {"3 GPU-a": usable} and values(samples, "gpu_missing") == {"7 a": 1}
+    assert len(values(samples, "gpu_finding")) == 1 and not values(samples, "gpu_xids")
+
+
+def test_nvidia_smi_that_hangs_ends_before_its_part() -> None:
+    """Else the part is cut, and what it knows without nvidia-smi is lost."""
+    assert main._NVIDIA_SECONDS + 2 < main.SECONDS and main._NVIDIA_SECONDS >= 10
+
+
+@pytest.mark.parametrize(("there", "gone"), [(2, {}), (1, {"1 amd": 1.0})])
+def test_amd_gpus_that_a_service_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: int, gone: dict[str, float]) -> None:
+    """They are those of the kernel, also where nvidia-smi is missing; those of a service for NVIDIA's are nvidia-smi's."""
+    for name, variable in (("amd", "HIP"), ("nvidia", "CUDA")):
+        (tmp_path / f"vllm-{name}.service").write_text(f"Environment={variable}_VISIBLE_DEVICES=0,1\n", encoding="utf-8")
+    monkeypatch.setattr(_host, "UNIT_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(gpus.shutil, "which", lambda _name: None)
+    units = [{"unit": f"vllm-{name}.service", "service": name, "gpus": [0, 1]} for name in ("amd", "nvidia")]
+    monkeypatch.setattr(_host, "read_services", lambda: units)
+    monkeypatch.setattr(gpus.kfd, "read", lambda: [{"index": index} for index in range(there)])
+    assert values(gpus.health(), "gpu_missing") == {**gone, "0 nvidia": 1, "1 nvidia": 1}
 
 
 def test_load_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +167,7 @@ def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     monkeypatch.setattr(services, "samples", lambda *_arguments: services.of_unit(UNIT))
     monkeypatch.setattr(gpus, "load", lambda: [("inferops_gpu_memory_used_bytes", {"gpu": "0", "uuid": "GPU-a"}, 5)])
     monkeypatch.setattr(storage, "downloads", lambda _state: [("inferops_download_running", {"unit": "d"}, 1)])
-    monkeypatch.setattr(gpus, "health", lambda: [("inferops_gpu_usable", {"gpu": "0", "uuid": "GPU-a"}, time.monotonic_ns())])
+    monkeypatch.setattr(gpus, "health", lambda *_known: [("inferops_gpu_usable", {"gpu": "0", "uuid": "GPU-a"}, time.monotonic_ns())])
     directories = {name: str(tmp_path / "state") for name in ("weights_dir", "releases_dir", "cache_dir", "state_dir")}
     return {**directories, "textfile_dir": str(tmp_path / "textfile"), "health_interval": 60}
 
@@ -158,15 +189,15 @@ def test_all_parts(settings: dict[str, Any], tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "textfile").iterdir()] == [main.NAME]
 
 
-def hangs() -> None:
+def hangs(*_known: Any) -> None:
     time.sleep(60)
 
 
-def ends() -> None:
+def ends(*_known: Any) -> None:
     os._exit(3)
 
 
-def raises() -> None:
+def raises(*_known: Any) -> None:
     raise OSError("nvidia-smi gave no answer")
 
 
@@ -184,6 +215,25 @@ def test_a_part_that_fails(settings: dict[str, Any], tmp_path: Path, monkeypatch
     assert f'inferops_collector_error{{part="{part}"}} 0' in run(settings, tmp_path, runtime=True)
 
 
+@pytest.mark.parametrize("failure", [ends, raises])
+def test_a_part_that_stops_working_keeps_its_last_samples(settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Any) -> None:
+    """A series that vanishes ends its alerts."""
+    due = {**settings, "health_interval": 0}
+    before = run(due, tmp_path, runtime=True)
+    monkeypatch.setattr(gpus, "health", failure)
+    for _run in range(2):
+        written = run(due, tmp_path, runtime=True)
+        assert 'inferops_collector_error{part="gpu_health"} 1' in written
+        usable = [line for line in written.splitlines() if line.startswith("inferops_gpu_usable{")]
+        assert usable and usable[0] in before
+
+
+def test_health_knows_what_it_has_returned(settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(settings, tmp_path, runtime=True)
+    monkeypatch.setattr(gpus, "health", lambda known: [[*known[0][:2], 7]])
+    assert 'inferops_gpu_usable{gpu="0",uuid="GPU-a"} 7' in run({**settings, "health_interval": 0}, tmp_path, runtime=True)
+
+
 def test_expensive_parts_are_read_less_often(settings: dict[str, Any], tmp_path: Path) -> None:
     def usable(written: str) -> str:
         return next(line for line in written.splitlines() if line.startswith("inferops_gpu_usable{"))
@@ -193,7 +243,7 @@ def test_expensive_parts_are_read_less_often(settings: dict[str, Any], tmp_path:
     assert usable(run({**settings, "health_interval": 0}, tmp_path, runtime=True)) != first
     kept = tmp_path / "run" / "kept.json"
     # One of the future, after the clock was set back; and what is no record.
-    for content in (json.dumps({**json.loads(kept.read_text(encoding="utf-8")), "at": time.time() + 500}), "[", "{}", '{"at": 1e99, "samples": 3}'):
+    for content in (json.dumps({**json.loads(kept.read_text(encoding="utf-8")), "at": time.time() + 500}), "[", "{}", '{"at": 1e99, "parts": 3}', '{"parts": {"x": 3}, "failed": {}}'):
         before = usable(run(settings, tmp_path, runtime=True))
         kept.write_text(content, encoding="utf-8")
         assert usable(run(settings, tmp_path, runtime=True)) != before

@@ -20,7 +20,8 @@ def service(**wanted: Any) -> dict[str, Any]:
 
 
 def test_rules_that_promtool_tests_are_these() -> None:
-    made = objectives.rules([service(ttft_seconds=2, ttft_ratio=0.99, queue_seconds=2, error_ratio=0.001)])
+    closed = {**service(), "service": "closed", "scraped": False}
+    made = objectives.rules([service(ttft_seconds=2, ttft_ratio=0.99, queue_seconds=2, error_ratio=0.001), closed])
     assert yaml.safe_load(EXAMPLE.read_text(encoding="utf-8")) == made
 
 
@@ -34,7 +35,14 @@ def test_each_service_has_a_group_of_its_own() -> None:
     services = [service(ttft_seconds=2), {**service(ttft_seconds=3), "host": "gpu2"}]
     made = objectives.rules(services)
     assert made == objectives.rules(services[::-1])
-    assert [group["name"] for group in made["groups"]] == ["inferops-objectives-c1-qwen-gpu1", "inferops-objectives-c1-qwen-gpu2"]
+    assert [group["name"] for group in made["groups"]] == ["inferops-objectives c1 qwen gpu1", "inferops-objectives c1 qwen gpu2"]
+
+
+def test_names_that_read_the_same_together() -> None:
+    """Prometheus refuses a file with two groups of one name."""
+    pairs = [("qwen", "big-gpu1"), ("qwen-big", "gpu1"), ("qwen", "c1-gpu1")]
+    groups = objectives.rules([{**service(ttft_seconds=2), "service": name, "host": host} for name, host in pairs])["groups"]
+    assert len({group["name"] for group in groups}) == len(pairs)
 
 
 @pytest.mark.parametrize(("ratio", "quantiles"), [(0.99, ["0.856", "0.94"]), (0.999, ["0.9856", "0.994"]), (0.9, ["0.05", "0.4"]), (0.5, ["0.05", "0.05"])])
@@ -43,6 +51,21 @@ def test_quantile_of_a_burn_rate(ratio: float, quantiles: list[str]) -> None:
     (group,) = objectives.rules([service(ttft_seconds=2, ttft_ratio=ratio)])["groups"]
     found = [re.findall(r"histogram_quantile\(([\d.]+),", rule["expr"]) for rule in group["rules"] if "alert" in rule]
     assert found == [[quantile, quantile] for quantile in quantiles]
+
+
+@pytest.mark.parametrize(
+    ("objectives_of", "said"),
+    [
+        ({"ttft_seconds": 2, "ttft_ratio": 0.99}, ["14.4 times too fast. A month's budget lasts two days", "6 times too fast. A month's budget lasts five days"]),
+        ({"ttft_seconds": 2, "ttft_ratio": 0.5}, ["1.9 times too fast. A month's budget lasts 16 days"] * 2),
+        ({"error_ratio": 0.1}, ["9.5 times too fast. A month's budget lasts 3.2 days", "6 times too fast. A month's budget lasts five days"]),
+    ],
+)
+def test_texts_say_how_fast_the_budget_burns(objectives_of: dict[str, float], said: list[str]) -> None:
+    """A large budget cannot burn 14.4 times too fast, and its alert does not say so."""
+    (group,) = objectives.rules([service(**objectives_of)])["groups"]
+    texts = [rule["annotations"]["description"] for rule in group["rules"] if "alert" in rule]
+    assert [wanted in text for wanted, text in zip(said, texts)] == [True, True]
 
 
 def test_names_cannot_leave_their_place() -> None:

@@ -57,6 +57,15 @@ def test_files_of_targets() -> None:
     }
 
 
+def test_services_that_are_not_scraped() -> None:
+    """The plan leaves out the targets of those that Prometheus cannot reach."""
+    part = ALL["gpu1"]["monitoring"]
+    closed = {**part, "services": [*part["services"], {**part["services"][0], "service": "closed"}]}
+    assert {one["service"]: one["scraped"] for one in targets.services([closed])} == {
+        "plain": True, "keyed": True, "named": True, "addressed": True, "closed": False,
+    }
+
+
 def test_no_probes_and_other_monitors() -> None:
     assert read(ALL, probe=False)["inferops-probe.json"] == []
     assert all(entries == [] for entries in read(plans(NODE, PLAIN, monitor="other")).values())

@@ -110,3 +110,13 @@ def test_settings_of_the_collector(plan: Plans) -> None:
 def test_objectives_do_not_restart_a_service(plan: Plans) -> None:
     digests = {plan(service(objectives=objectives), facts=KNOWN).hosts["gpu1"]["services"][0]["digest"] for objectives in (None, {"error_ratio": 0.01})}
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(("name", "low"), [("monitoring_scrape_interval", 5), ("monitoring_collector_interval", 10)])
+def test_intervals_have_limits(plan: Plans, name: str, low: int) -> None:
+    """The rules' windows have to contain several values, and a run of the collector has to end before the next one."""
+    for seconds in (low, 60):
+        assert not plan(service(), facts=KNOWN, **ELSEWHERE, **{name: seconds}).errors
+    for seconds in (0, low - 1, 61):
+        (error,) = plan(service(), facts=KNOWN, **ELSEWHERE, **{name: seconds}).errors
+        assert name in str(error) and f"{low} to 60" in str(error)
