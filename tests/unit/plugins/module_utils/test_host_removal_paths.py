@@ -97,7 +97,7 @@ FOLDERS = {
     "{{ plan_host.paths.models }}", "{{ host_cache_dir }}", "{{ weights_mirror_dir }}", "{{ __weights_item.path | dirname }}",
     "{{ __weights_item.path }}.share",
     # Of an existing Prometheus, outside of the host's own folders: -e monitoring_state=absent removes it.
-    "{{ monitoring_files_dir }}", "{{ monitoring_files_dir or __monitoring_dir }}/targets",
+    "{{ monitoring_files_dir }}", "{{ __monitoring_targets }}",
     "{{ __model_service_present | map(attribute='directories') | flatten(levels=1) | unique }}",
 }
 # What units and other programs on the host write beside.
