@@ -40,3 +40,14 @@ def test_nothing_depends_on_what_this_run_has_changed() -> None:
     for name in ("server_service", "node_exporter", "restore"):
         for task in tasks(name):
             assert "changed" not in str(task.get("when", "")) and "is changed" not in str(task), f"{name}: {task['name']}"
+
+
+def test_the_collector_is_removed_after_it_has_stopped() -> None:
+    """A run of it would write its files again: its timer stops first, then the service, and systemd forgets both in the end."""
+    rows = list(tasks("exporter_absent"))
+    [found] = [row for row in rows if "ansible.builtin.stat" in row]
+    [stop] = [row for row in rows if "ansible.builtin.systemd_service" in row and "loop" in row]
+    [gone] = [row for row in rows if "ansible.builtin.file" in row]
+    [forget] = [row for row in rows if row.get("ansible.builtin.systemd_service") == {"daemon_reload": True}]
+    assert found["loop"] == ["timer", "service"] and stop["ansible.builtin.systemd_service"]["state"] == "stopped"
+    assert rows.index(stop) < rows.index(gone) < rows.index(forget) and gone["loop"][-1].endswith(".timer")
