@@ -100,7 +100,7 @@ def restore(program: str, check: bool) -> bool:
     """Give a program back to its package, and return whether there was something to do. Raises OSError and RuntimeError.
 
     It runs again with its own arguments if it ran; one whose package the role has installed is stopped and disabled, since its own arguments let it
-    listen on all addresses.
+    listen on all addresses, unless an administrator has configured it since.
     """
     if not any(_safe_paths.exists(path) for path in (drop_in(program), pending(program))):
         return False
@@ -115,13 +115,19 @@ def restore(program: str, check: bool) -> bool:
     unit = f"{program}.service"
     state = _systemd.show(unit, "LoadState", "ActiveState")
     if state["LoadState"] != "not-found":
-        if program in recorded():
+        if _is_ours(program):
             _systemd.systemctl("disable", "--quiet", "--now", unit)
         elif state["ActiveState"] != "inactive":
             _systemd.systemctl("restart", unit)
     os.unlink(pending(program))
     _remove_if_empty(PENDING)
     return True
+
+
+def _is_ours(program: str) -> bool:
+    """Whether the role has installed a program's package, and nobody has changed its files since."""
+    changed = [*_package_changes.changed_files([program]), *_package_changes.changed_units([f"{program}.service"], _host.UNIT_DIRECTORY)]
+    return program in recorded() and not changed
 
 
 def _remove_if_empty(path: str) -> None:

@@ -15,7 +15,7 @@ import jinja2
 import pytest
 import yaml
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _host_removal, _package_program, _systemd
+from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _host_removal, _package_changes, _package_program, _systemd
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import files as kernel_files
 from ansible_collections.inferops.gpu.plugins.modules import host_removal
 
@@ -143,6 +143,7 @@ def test_programs_of_packages_lose_our_arguments(host: Host, monkeypatch: pytest
     monkeypatch.setattr(_host_removal, "_SYSTEM", (str(record), str(drop_in)))
     monkeypatch.setattr(_package_program, "RECORD", str(record))
     monkeypatch.setattr(_package_program, "PENDING", str(host.base / "pending"))
+    monkeypatch.setattr(_package_changes, "changed_files", lambda packages: [])
     commands: list[str] = []
     monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: commands.append(" ".join(arguments)))
     monkeypatch.setattr(_systemd, "show", lambda unit, *properties: {**dict.fromkeys(properties, ""), "LoadState": "loaded", "ActiveState": "active"})

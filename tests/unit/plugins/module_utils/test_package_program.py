@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.inferops.gpu.plugins.module_utils import _host, _package_program, _systemd
+from ansible_collections.inferops.gpu.plugins.module_utils import _host, _package_changes, _package_program, _systemd
 
 OWN = "/usr/bin/prometheus --config.file=/etc/prometheus/inferops/prometheus.yml --web.listen-address=127.0.0.1:9090"
 
@@ -35,6 +35,7 @@ class Machine:
         monkeypatch.setattr(_package_program, "PENDING", str(base / "pending"))
         monkeypatch.setattr(_systemd, "show", lambda unit, *names: {name: self.shown[name] for name in names})
         monkeypatch.setattr(_systemd, "systemctl", self.systemctl)
+        monkeypatch.setattr(_package_changes, "changed_files", lambda packages: [])
         monkeypatch.setattr(_host, "read_text", lambda path: self.running.replace(" ", "\0") if path == "/proc/7/cmdline" else "")
 
     def systemctl(self, *arguments: str) -> str:
@@ -117,6 +118,13 @@ def test_one_that_the_role_has_installed_stops(machine: Machine) -> None:
     """With its package's arguments it would listen on all addresses."""
     machine.record.write_text("prometheus-node-exporter\nprometheus\n")
     assert restore() and machine.commands == ["daemon-reload", "disable --quiet --now prometheus.service"]
+
+
+def test_one_that_an_administrator_has_configured_since_goes_on(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does who then sets monitoring_files_dir."""
+    machine.record.write_text("prometheus\n")
+    monkeypatch.setattr(_package_changes, "changed_files", lambda packages: ["/etc/prometheus/prometheus.yml"])
+    assert restore() and machine.commands == ["daemon-reload", "restart prometheus.service"]
 
 
 def test_one_whose_package_is_not_there(machine: Machine) -> None:
