@@ -17,7 +17,7 @@ import pwd
 import re
 import typing as t
 
-from . import _accounts, _adapters, _green, _host, _library, _prune, _releases, _safe_paths, _systemd, _writing
+from . import _accounts, _adapters, _green, _host, _library, _package_program, _prune, _releases, _safe_paths, _systemd, _writing
 from ._kernel import files as _kernel
 
 # Comments of managed accounts that do not belong to a service (roles/host, roles/weights_mirror).
@@ -35,12 +35,9 @@ _STATE = {
     "firewall": ("before-first-change", "before-first-change.partial", "former", "former.partial", "returned", "return.sh", "lock"),
 }
 _DIGEST = re.compile(r"[0-9a-f]{16,64}\s*")
-UNITS = _host.UNIT_DIRECTORY
-# Programs of Debian's packages that get their arguments from this collection (roles/monitoring).
-_PROGRAMS = ("prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter")
 _TEMPORARY = (
-    "/run/inferops", "/run/inferops-adapters", "/run/inferops-metrics", "/run/inferops-supervisor", "/run/inferops-span", "/run/inferops-share",
-    "/dev/shm/inferops-*",
+    "/run/inferops", "/run/inferops-adapters", "/run/inferops-metrics", "/run/inferops-monitoring", "/run/inferops-supervisor", "/run/inferops-span",
+    "/run/inferops-share", "/dev/shm/inferops-*",
 )
 _SYSTEM = (
     "/etc/apt/sources.list.d/inferops-cuda.sources", "/etc/apt/keyrings/inferops-cuda.asc", "/etc/apt/keyrings/inferops-cuda.gpg",
@@ -52,7 +49,7 @@ _SYSTEM = (
     "/etc/prometheus/inferops", "/etc/prometheus/inferops-packages", "/var/lib/prometheus/node-exporter/inferops.prom",
     "/etc/grafana/provisioning/datasources/inferops.yml", "/etc/grafana/provisioning/dashboards/inferops.yml",
     "/etc/apt/sources.list.d/inferops-grafana.sources", "/etc/apt/keyrings/inferops-grafana.asc",
-    *(f"{_host.UNIT_DIRECTORY}/{program}.service.d/inferops.conf" for program in _PROGRAMS),
+    *(_package_program.drop_in(program) for program in _package_program.PROGRAMS),
 )
 # Folders with a service's files from the controller, named by a digest of their contents.
 _CONTENTS = re.compile(r"[0-9a-f]{16}")
@@ -113,10 +110,9 @@ def files(places: Places) -> list[str]:
     return [path for path in [*known, *_state(places), *ray, *temporary, *mirror] if _safe_paths.exists(path)]
 
 
-def programs_of(paths: t.Iterable[str]) -> list[str]:
-    """Return the units of packages whose drop-ins are among these paths: they have to start again, with their packages' arguments."""
-    drop_ins = {f"{_host.UNIT_DIRECTORY}/{program}.service.d/inferops.conf": f"{program}.service" for program in _PROGRAMS}
-    return [drop_ins[path] for path in paths if path in drop_ins]
+def programs() -> list[str]:
+    """Return the programs of packages that have their arguments from this collection."""
+    return [program for program in _package_program.PROGRAMS if _package_program.restore(program, True)]
 
 
 def _state(places: Places) -> list[str]:

@@ -116,9 +116,15 @@ def apply(folder: str, wanted: t.Mapping[str, File], difference: Difference) -> 
         _writing.replace(os.path.join(folder, path), file.data, file.mode, durable=True, owner=(file.uid, file.gid))
     for path in difference.remove:
         _safe_paths.remove(os.path.join(folder, path))
-    for above, _folders, _names in os.walk(folder, topdown=False):
-        if above != folder and not os.listdir(above):
-            os.rmdir(above)
+        _remove_empty_above(folder, path)
+
+
+def _remove_empty_above(folder: str, path: str) -> None:
+    """Remove the folders of a removed file that are empty now; other empty ones may be somebody else's."""
+    above = os.path.dirname(path)
+    while above and os.path.isdir(os.path.join(folder, above)) and not os.listdir(os.path.join(folder, above)):
+        os.rmdir(os.path.join(folder, above))
+        above = os.path.dirname(above)
 
 
 def _make_folder(path: str) -> None:

@@ -18,9 +18,8 @@ UNITS = "/etc/systemd/system"
 
 def installed(packages: t.Iterable[str]) -> list[str]:
     """Return those of the packages that are installed."""
-    names = list(packages)
-    said = _host.run("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}\t${Package}\n", *names) if names else ""
-    return [name for status, _tab, name in (line.partition("\t") for line in said.splitlines()) if status[1:2] == "i"]
+    # One call for each: dpkg-query fails as a whole when it does not know one of them.
+    return [name for name in packages if _host.run("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}", name)[1:2] == "i"]
 
 
 def changed_files(packages: t.Iterable[str]) -> list[str]:

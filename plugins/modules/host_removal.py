@@ -98,7 +98,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _accounts, _host_removal, _prune, _safe_paths, _systemd
+from ..module_utils import _accounts, _host_removal, _package_program, _prune, _safe_paths, _systemd
 from ..module_utils._firewall import host as _firewall
 from ..module_utils._firewall import rules as _rules
 
@@ -163,9 +163,11 @@ class Removal:
         self.weights()
         # Before the accounts are removed: caches are recognised by their owners.
         files = _host_removal.files(places)
+        # Before the record of the packages that the role has installed, whose programs stop: their packages' arguments let them listen on all addresses.
+        for program in _host_removal.programs():
+            self.do(f"arguments of {program}.service", _package_program.restore, program, False)
         for path in files:
             self.do(path, _safe_paths.remove, path)
-        self.programs(_host_removal.programs_of(files))
         if _host_removal.linked_certificates() and not self.check_mode:
             # Without --fresh the links to removed certificates stay, unless another certificate has changed as well.
             run("update-ca-certificates", "--fresh")
@@ -174,15 +176,6 @@ class Removal:
         for name in _host_removal.accounts(places):
             self.do(f"account {name}", _host_removal.remove_account, name)
         self.left += [f"group {name}: others may use it too" for name in _host_removal.group_left(places)]
-
-    def programs(self, units: t.Sequence[str]) -> None:
-        """Restart programs of packages that have lost this collection's arguments. One that does not start with its own is an error of its package's files."""
-        if not units or self.check_mode:
-            return
-        _host_removal.remove_empty(f"{_host_removal.UNITS}/{unit}.d" for unit in units)
-        _systemd.systemctl("daemon-reload")
-        for unit in units:
-            _systemd.systemctl("try-restart", unit)
 
     def empty_folders(self) -> list[str]:
         """Remove the folders that are empty now, and return what is left in others, except weights, which are reported separately."""

@@ -73,6 +73,10 @@ removed:
   returned: success
   type: list
   elements: str
+missing:
+  description: Whether nothing was done because the directory does not exist (O(only_existing)).
+  returned: success
+  type: bool
 """
 
 import os
@@ -118,7 +122,7 @@ def main() -> None:
     given = module.params
     path = given["path"]
     if given["only_existing"] and not os.path.isdir(path):
-        module.exit_json(changed=False, written=[], removed=[])
+        module.exit_json(changed=False, written=[], removed=[], missing=True)
     try:
         wanted = wanted_files(given["files"], given["secret_files"], given["owner"], module.check_mode)
         difference = _managed_tree.compare(path, wanted, given["keep"], given["prune"])
@@ -130,7 +134,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         module.fail_json(msg=f"The files in {path} cannot be written: {error}.")
     module.exit_json(
-        changed=bool(difference), written=list(difference.write), removed=list(difference.remove),
+        changed=bool(difference), written=list(difference.write), removed=list(difference.remove), missing=False,
         diff=[
             {"before_header": f"{path}/{name}", "after_header": f"{path}/{name}", "before": text, "after": wanted[name].data.decode() if name in wanted else ""}
             for name, text in before.items() if not is_secret(name, wanted)

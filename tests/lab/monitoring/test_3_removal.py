@@ -43,10 +43,15 @@ def test_an_administrators_prometheus(play: Callable[..., Play], monitor: Host) 
         written = set(monitor.check_output("find %s -type f -printf '%%P\\n'", FILES).split())
         assert {"scrape_configs.yml", "targets/vllm.json", "targets/inferops-node.json", "rules/inferops-services.yml"} <= written
         assert not {"prometheus.yml", "alertmanager.yml"} & written
+        # The role's own Prometheus of before is the administrator's now, and the other programs stop.
+        assert not monitor.file(OURS).exists and Unit(monitor, "prometheus.service").show("ActiveState") == "active"
+        assert Unit(monitor, "prometheus-alertmanager.service").show("ActiveState") == "inactive"
         monitor.run_expect([0], "promtool check config %s/scrape_configs.yml", FILES)
         assert not any(counts["changed"] for counts in play(variables={"monitoring_files_dir": FILES}).recap.values())
     finally:
         monitor.run("cp /run/former.yml /etc/prometheus/prometheus.yml; rm -rf /srv/monitoring")
+    found = play()
+    assert found.status == 0 and monitor.file(f"{OURS}/prometheus.yml").exists, found.output
 
 
 def test_removal(play: Callable[..., Play], monitor: Host, host: Host) -> None:

@@ -13,6 +13,7 @@ from ..placement.draft import HostDraft
 from .base import check
 from .ports import ports_of
 
+
 @check(every_engine=True)
 def monitoring_host_exists(host: HostDraft) -> Iterator[PlanError]:
     """The host that runs Prometheus is a host of the inventory."""
@@ -59,18 +60,31 @@ def monitoring_ports_are_free(host: HostDraft) -> Iterator[PlanError]:
 
 @check(every_engine=True)
 def monitoring_has_a_port_of_its_own(host: HostDraft) -> Iterator[PlanError]:
-    """No other program listens on node exporter's port."""
-    port = host.settings.monitoring_node_exporter_port
-    if not is_monitored(host) or host.facts is None or any(one.number == port for one in ports_of(host)):
+    """No other program listens on the ports of node exporter, Prometheus, Alertmanager and blackbox exporter: it would be taken for them."""
+    if not is_monitored(host) or host.facts is None:
         return
-    for listener in host.facts.listeners:
-        # An exporter of the operator's own, which the role leaves alone (monitoring_node_exporter: false), has a name like this as well.
-        if listener.port == port and "exporter" not in listener.unit:
-            who = listener.unit or (f"process {listener.pid}" if listener.pid else "another program")
-            yield PlanError(
-                host.name, "", "monitoring_node_exporter_port", str(port), f"{who} listens on this port", "set monitoring_node_exporter_port to a free port",
-            )
-            return
+    taken = {one.number for one in ports_of(host)}
+    for name, unit in _programs(host).items():
+        port = getattr(host.settings, name)
+        others = [one for one in host.facts.listeners if one.port == port and one.protocol == "tcp" and one.unit != unit]
+        if port in taken or not others:
+            continue
+        who = others[0].unit or others[0].program or (f"process {others[0].pid}" if others[0].pid else "another program")
+        fix = f"set {name} to a free port"
+        if name == "monitoring_node_exporter_port":
+            fix += "; or, if it is a node exporter of your own, set monitoring_node_exporter to false and monitoring_textfile_dir to its directory"
+        yield PlanError(host.name, "", name, str(port), f"{who} listens on this port", fix)
+
+
+def _programs(host: HostDraft) -> dict[str, str]:
+    """The units that the role runs on a host, by the settings of their ports."""
+    settings = host.settings
+    found = {"monitoring_node_exporter_port": "prometheus-node-exporter.service"} if settings.monitoring_node_exporter else {}
+    if is_monitor(host) and not settings.monitoring_files_dir:
+        found |= {"monitoring_prometheus_port": "prometheus.service", "monitoring_alertmanager_port": "prometheus-alertmanager.service"}
+        if settings.monitoring_probe:
+            found["monitoring_blackbox_port"] = "prometheus-blackbox-exporter.service"
+    return found
 
 
 @check(accept="unreachable-metrics", every_engine=True)

@@ -15,7 +15,7 @@ import jinja2
 import pytest
 import yaml
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _host_removal, _systemd
+from ansible_collections.inferops.gpu.plugins.module_utils import _accounts, _host, _host_removal, _package_changes, _package_program, _systemd
 from ansible_collections.inferops.gpu.plugins.module_utils._kernel import files as kernel_files
 from ansible_collections.inferops.gpu.plugins.modules import host_removal
 
@@ -132,6 +132,26 @@ def test_all_that_is_ours_goes_and_nothing_else(host: Host) -> None:
     left = "\n".join(done.left)
     assert "o--m/main (o/m, 0.0 GB): weights are kept, together with the account inferops" in left
     assert all(str(path) in left for path in (host.base / "etc" / "mine.env", host.base / "usr-local" / "lib" / "mine.py", host.base / "state" / "mine"))
+
+
+@pytest.mark.parametrize(("packages", "command"), [
+    ("prometheus\n", "disable --quiet --now prometheus.service"), ("", "restart prometheus.service"),
+])
+def test_programs_of_packages_lose_our_arguments(host: Host, monkeypatch: pytest.MonkeyPatch, packages: str, command: str) -> None:
+    """Those of packages that the role has installed stop: with their packages' arguments they would listen on all addresses. The record goes last."""
+    record, drop_in = host.file("inferops-packages", packages), host.file("units/prometheus.service.d/inferops.conf", "[Service]")
+    monkeypatch.setattr(_host_removal, "_SYSTEM", (str(record), str(drop_in)))
+    monkeypatch.setattr(_package_program, "RECORD", str(record))
+    monkeypatch.setattr(_package_program, "PENDING", str(host.base / "pending"))
+    monkeypatch.setattr(_package_changes, "changed_files", lambda packages: [])
+    commands: list[str] = []
+    monkeypatch.setattr(_systemd, "systemctl", lambda *arguments: commands.append(" ".join(arguments)))
+    monkeypatch.setattr(_systemd, "show", lambda unit, *properties: {**dict.fromkeys(properties, ""), "LoadState": "loaded", "ActiveState": "active"})
+    checked = host.remove(check_mode=True).removed
+    assert drop_in.exists() and not [one for one in commands if "prometheus" in one]
+    done = host.remove().removed
+    assert [one for one in commands if "prometheus" in one] == [command] and there([record, drop_in, drop_in.parent]) == []
+    assert "arguments of prometheus.service" in done and {str(record), str(drop_in)} <= set(checked) and set(checked) <= set(done)
 
 
 def test_the_second_time_nothing_is_left_to_do(host: Host) -> None:

@@ -25,7 +25,7 @@ ROLES = Path(__file__).resolve().parents[4] / "roles"
 READ = {
     "builtin": "apt assert command debug fail group getent import_role import_tasks include_role include_tasks include_vars meta reboot set_fact set_stats slurp stat "
                "systemd_service uri user wait_for",
-    "inferops.gpu": "api_check deployed_state firewall_confirm follow_unit follow_units gpu_facts host_facts kernel_settings monitoring_facts plan prune_releases run_report "
+    "inferops.gpu": "api_check deployed_state firewall_confirm follow_unit follow_units gpu_facts host_facts kernel_settings monitoring_facts monitoring_program plan prune_releases run_report "
                     "service_heal "
                     "multi_node_network weights_digest weights_folder weights_probe weights_units service_accounts",
 }
@@ -59,8 +59,7 @@ EXAMPLES = {
     "/etc/apt/apt.conf.d/90inferops-mirror-proxy": "", "/etc/apt/apt.conf.d/90inferops-proxy": "", "/etc/apt/auth.conf.d/90inferops-mirror-proxy.conf": "",
     "/etc/apt/auth.conf.d/90inferops-proxy.conf": "", "/etc/apt/sources.list.d/inferops-cuda.sources": "", "/etc/inferops-mirror-proxy.env": "",
     "/etc/prometheus/inferops": "", "/etc/prometheus/inferops-packages": "", "{{ __monitoring_collector_settings | dirname }}": "CONFIG/metrics.json",
-    "/etc/systemd/system/{{ item }}.d/inferops.conf": "/etc/systemd/system/prometheus.service.d/inferops.conf",
-    "/etc/systemd/system/prometheus-node-exporter.service.d/inferops.conf": "",
+    "/etc/systemd/system/{{ item }}.service.d/inferops.conf": "/etc/systemd/system/prometheus.service.d/inferops.conf",
     "/etc/systemd/system/inferops-metrics.{{ item }}": "/etc/systemd/system/inferops-metrics.timer",
     "/etc/apt/keyrings/inferops-grafana.asc": "", "/etc/apt/sources.list.d/inferops-grafana.sources": "",
     "/etc/grafana/provisioning/{{ item }}/inferops.yml": "/etc/grafana/provisioning/datasources/inferops.yml",
@@ -98,7 +97,7 @@ FOLDERS = {
     "{{ plan_host.paths.models }}", "{{ host_cache_dir }}", "{{ weights_mirror_dir }}", "{{ __weights_item.path | dirname }}",
     "{{ __weights_item.path }}.share",
     # Of an existing Prometheus, outside of the host's own folders: -e monitoring_state=absent removes it.
-    "{{ monitoring_files_dir }}", "{{ monitoring_files_dir or __monitoring_dir }}/targets",
+    "{{ monitoring_files_dir }}", "{{ __monitoring_targets }}",
     "{{ __model_service_present | map(attribute='directories') | flatten(levels=1) | unique }}",
 }
 # What units and other programs on the host write beside.

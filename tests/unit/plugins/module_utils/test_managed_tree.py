@@ -39,6 +39,19 @@ def test_what_is_not_wanted_goes(tmp_path: Path) -> None:
     assert found.remove == ("old/b",) and not (tmp_path / "old").exists() and (tmp_path / "keys" / "k").exists()
 
 
+def test_empty_folders_of_others_stay(tmp_path: Path) -> None:
+    """The collector's settings are in the directory of the configuration, which has folders of other roles."""
+    for name in ("adapters", "tokens/inner"):
+        (tmp_path / name).mkdir(parents=True)
+    write(tmp_path, files(metrics="1", old__deep__b="2", old__c="3"))
+    write(tmp_path, files(metrics="2"), prune=False)
+    assert (tmp_path / "adapters").is_dir() and (tmp_path / "tokens" / "inner").is_dir()
+    write(tmp_path, files(metrics="2"), keep=("old/c",))
+    assert not (tmp_path / "old" / "deep").exists() and (tmp_path / "old" / "c").exists() and (tmp_path / "adapters").is_dir()
+    write(tmp_path, files(metrics="2"))
+    assert not (tmp_path / "old").exists()
+
+
 def test_a_folder_keeps_its_mode(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir(mode=0o700)
     write(tmp_path / "own", files(a="1"))

@@ -6,7 +6,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from ansible_collections.inferops.gpu.plugins.module_utils import _package_changes
+import pytest
+from ansible_collections.inferops.gpu.plugins.module_utils import _host, _package_changes
 
 
 def test_configuration_files(tmp_path: Path) -> None:
@@ -31,3 +32,16 @@ def test_units(tmp_path: Path) -> None:
 
 def test_packages_that_are_not_installed() -> None:
     assert _package_changes.installed(["no-such-package-of-anybody"]) == [] and _package_changes.changed_files(["no-such-package-of-anybody"]) == []
+
+
+def test_one_package_that_dpkg_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """dpkg-query then fails for all that it is asked about; the others are an administrator's all the same."""
+    known = {"prometheus": "ii ", "removed": "rc "}
+
+    def run(*command: str) -> str:
+        names = command[3:]
+        return "".join(command[2].removeprefix("--showformat=").replace("${db:Status-Abbrev}", known[name]).replace("${Package}", name) for name in names) \
+            if set(names) <= set(known) else ""
+
+    monkeypatch.setattr(_host, "run", run)
+    assert _package_changes.installed(["prometheus", "prometheus-blackbox-exporter", "removed"]) == ["prometheus"]

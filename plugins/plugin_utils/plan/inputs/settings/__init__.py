@@ -152,6 +152,8 @@ class Settings:
     monitoring_address: str = setting(monitoring.target_address)
     monitoring_cluster: str = setting(monitoring.cluster)
     monitoring_target_address: str = setting(monitoring.target_address)
+    monitoring_node_exporter: bool
+    monitoring_probe: bool
     monitoring_node_exporter_port: int = setting(monitoring.PORT)
     monitoring_dcgm_exporter_port: int = setting(monitoring.OPTIONAL_PORT)
     monitoring_scrape_interval: int = setting(monitoring.SCRAPE_SECONDS)

@@ -9,6 +9,10 @@ from plan_builders import host_facts, service
 MONITORED = {"monitoring_host": "mon1", "monitoring_address": "10.0.0.9"}
 OWN = {"monitoring_host": "gpu1", "monitoring_address": "10.0.0.1"}
 OTHER = [{"port": 9100, "address": "0.0.0.0", "pid": 7, "unit": "printer.service"}]
+# An exporter that an administrator has unpacked, and a Prometheus in a container.
+UNPACKED = [{"port": 9100, "address": "0.0.0.0", "pid": 7, "unit": "node_exporter.service"}]
+PACKAGED = [{"port": 9100, "address": "0.0.0.0", "pid": 7, "unit": "prometheus-node-exporter.service"}]
+CONTAINER = [{"port": 9090, "address": "0.0.0.0", "pid": 7, "unit": "docker.service", "program": "docker-proxy"}]
 
 EXAMPLES = [
     example(
@@ -40,6 +44,18 @@ EXAMPLES = [
         one(service(), facts=host_facts(listeners=OTHER), **MONITORED),
         "set monitoring_node_exporter_port to a free port",
         one(service(), facts=host_facts(listeners=OTHER), **MONITORED, monitoring_node_exporter_port=9101),
+    ),
+    example(
+        "monitoring-has-a-port-of-its-own",
+        one(service(), facts=host_facts(listeners=UNPACKED), **MONITORED),
+        "or, if it is a node exporter of your own, set monitoring_node_exporter to false",
+        one(service(), facts=host_facts(listeners=UNPACKED), **MONITORED, monitoring_node_exporter=False),
+    ),
+    example(
+        "monitoring-has-a-port-of-its-own",
+        one(service(), facts=host_facts(listeners=[*CONTAINER, *PACKAGED]), **OWN),
+        "set monitoring_prometheus_port to a free port",
+        one(service(), facts=host_facts(listeners=[*CONTAINER, *PACKAGED]), **OWN, monitoring_prometheus_port=9091),
     ),
     example(
         "unreachable-metrics",
