@@ -3,7 +3,7 @@
 """The configuration files of Prometheus, Alertmanager and the blackbox exporter, as data and as YAML.
 
 Keys are those of Prometheus 2.31 (Ubuntu 22.04), Alertmanager 0.23 and blackbox exporter 0.19 and later. Paths are relative: each program resolves them
-from its configuration file, so that a copy elsewhere can be checked before it is installed. The blackbox exporter resolves them from its working directory.
+from its configuration file, so that a copy elsewhere can be checked before it is installed.
 """
 
 from __future__ import annotations
@@ -98,24 +98,19 @@ def alertmanager(urls: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def blackbox(parts: list[targets.Plan], folder: str) -> dict[str, Any]:
-    """blackbox.yml: a module for services without a key, and one for each other.
-
-    :param folder: directory of the files, since this program resolves no path from its configuration file
-    """
+def blackbox(parts: list[targets.Plan]) -> dict[str, Any]:
+    """blackbox.yml: a module for most services, and one for each name in certificates that differs from the address. None has a secret."""
     modules = {targets.OPEN: _module()}
     for target in targets.all_targets(parts):
-        if target["job"] == targets.VLLM and targets.module_of(target) != targets.OPEN:
-            modules[targets.module_of(target)] = _module(target, folder)
+        if target["job"] == targets.VLLM and target["server_name"]:
+            modules[targets.module_of(target)] = _module(target["server_name"])
     return {"modules": modules}
 
 
-def _module(target: targets.Target | None = None, folder: str = "") -> dict[str, Any]:
+def _module(server_name: str = "") -> dict[str, Any]:
     http: dict[str, Any] = {"valid_status_codes": [200], "preferred_ip_protocol": "ip4", "follow_redirects": False}
-    if target is not None and target["has_api_key"]:
-        http["authorization"] = {"credentials_file": f"{folder}/keys/{targets.module_of(target)}"}
-    if target is not None and target["server_name"]:
-        http["tls_config"] = {"server_name": target["server_name"]}
+    if server_name:
+        http["tls_config"] = {"server_name": server_name}
     return {"prober": "http", "timeout": f"{_PROBE_SECONDS}s", "http": http}
 
 

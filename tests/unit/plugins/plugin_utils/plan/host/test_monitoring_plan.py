@@ -45,7 +45,7 @@ def test_targets_and_labels(plan: Plans) -> None:
     own = {"cluster": "berlin", "host": "gpu1"}
     assert (node["job"], node["address"], node["labels"]) == ("inferops-node", "10.0.0.5:9100", own)
     assert (dcgm["job"], dcgm["address"], dcgm["labels"]) == ("dcgm", "10.0.0.5:9400", own)
-    assert (engine["job"], engine["address"], engine["scheme"], engine["server_name"], engine["has_api_key"]) == ("vllm", "10.0.0.5:8001", "http", "", True)
+    assert (engine["job"], engine["address"], engine["scheme"], engine["server_name"]) == ("vllm", "10.0.0.5:8001", "http", "")
     labels = engine["labels"]
     assert labels == {**own, "service": "qwen", "model": "org/name", "release": labels["release"], "task": "chat"} and labels["release"].startswith("vllm-")
     assert found["services"] == [{**labels, "objectives": {"ttft_seconds": 2.0, "ttft_ratio": 0.99}}]
