@@ -79,7 +79,9 @@ def rules(services: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for service in sorted(services, key=lambda item: (str(item["cluster"]), str(item["service"]), str(item["host"]))):
         found = _rules_of(service)
         if found:
-            groups.append({"name": f"inferops-objectives-{service['cluster']}-{service['service']}-{service['host']}", "interval": INTERVAL, "rules": found})
+            # A space, which neither a cluster's name nor a service's can have: Prometheus refuses a file with two groups of one name.
+            name = f"inferops-objectives {service['cluster']} {service['service']} {service['host']}"
+            groups.append({"name": name, "interval": INTERVAL, "rules": found})
     return {"groups": groups}
 
 
