@@ -28,9 +28,9 @@ def monitoring_files(plans: Plans, monitor: str, settings: t.Mapping[str, t.Any]
     return found
 
 
-def monitoring_alertmanager(urls: t.Sequence[str]) -> str:
-    """Return the configuration of Alertmanager, which has the secret URLs."""
-    return configuration.to_yaml(configuration.alertmanager([str(url) for url in urls]))
+def monitoring_alertmanager(urls: t.Sequence[str], token_file: str = "") -> str:
+    """Return the configuration of Alertmanager; with `token_file`, its webhooks get the bearer token in this file."""
+    return configuration.to_yaml(configuration.alertmanager([str(url) for url in urls], token_file))
 
 
 class FilterModule:

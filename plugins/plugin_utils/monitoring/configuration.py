@@ -72,11 +72,16 @@ def _own(settings: Mapping[str, Any], port: str) -> str:
     return f"{address}:{settings[port]}"
 
 
-def alertmanager(urls: Sequence[str]) -> dict[str, Any]:
-    """alertmanager.yml, which has the URLs: Alertmanager reads them from files only from 0.26 on (C(url_file))."""
+def alertmanager(urls: Sequence[str], token_file: str = "") -> dict[str, Any]:
+    """alertmanager.yml. Its API shows the URLs to everybody who reaches it; it reads them from files only from 0.26 on (C(url_file)).
+
+    :param token_file: path of the file with the bearer token for all URLs, of which the API shows only the path; empty for none
+    """
     receiver: dict[str, Any] = {"name": "inferops"}
     if urls:
-        receiver["webhook_configs"] = [{"url": url, "send_resolved": True} for url in urls]
+        # Alertmanager would send the token after a redirect as well.
+        http = {"http_config": {"authorization": {"credentials_file": token_file}, "follow_redirects": False}} if token_file else {}
+        receiver["webhook_configs"] = [{"url": url, "send_resolved": True, **http} for url in urls]
     return {
         "route": {
             "receiver": "inferops", "group_by": ["alertname", "cluster", "service", "host"], "group_wait": "10s", "group_interval": "1m",

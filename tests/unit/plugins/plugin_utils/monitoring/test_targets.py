@@ -81,6 +81,14 @@ def test_no_secret_in_files_for_all() -> None:
     assert yaml.safe_load(filters.monitoring_alertmanager([]))["receivers"] == [{"name": "inferops"}]
 
 
+def test_the_token_of_webhooks_is_in_a_file() -> None:
+    """The API of Alertmanager shows its configuration, and it would send the token after a redirect."""
+    (receiver,) = yaml.safe_load(filters.monitoring_alertmanager(["https://a/x", "https://b/y"], "/etc/x/token"))["receivers"]
+    wanted = {"authorization": {"credentials_file": "/etc/x/token"}, "follow_redirects": False}
+    assert [one["http_config"] for one in receiver["webhook_configs"]] == [wanted, wanted]
+    assert "http_config" not in filters.monitoring_alertmanager(["https://a/x"])
+
+
 @pytest.mark.parametrize(
     ("listens", "own"), [("0.0.0.0", "127.0.0.1:9093"), ("::", "[::1]:9093"), ("10.0.0.9", "10.0.0.9:9093"), ("fd00::9", "[fd00::9]:9093")],
 )
@@ -102,7 +110,7 @@ def test_files_for_an_existing_prometheus() -> None:
 def test_prometheus_accepts_it(tmp_path: Path, found: dict[str, Any]) -> None:
     """With the rules of the role and of objectives, from any directory."""
     files = {**filters.monitoring_files(found, "mon1", SETTINGS), **shipped.read(ROLE, found, "mon1")}
-    files["alertmanager.yml"] = filters.monitoring_alertmanager(["http://x/y"])
+    files["alertmanager.yml"] = filters.monitoring_alertmanager(["http://x/y"], "/none/token")
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")

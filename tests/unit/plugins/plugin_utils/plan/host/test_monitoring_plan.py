@@ -85,10 +85,10 @@ def test_the_firewall_admits_prometheus_alone(plan: Plans) -> None:
 
 
 def test_the_firewall_of_prometheus_host(plan: Plans) -> None:
-    """It scrapes itself without a rule; users need one."""
+    """It scrapes itself without a rule; users need one, and get none for Alertmanager."""
     assert opened(plan(service(), facts=KNOWN, **HERE)) == []
     made = plan(service(), facts=KNOWN, monitoring_ui_sources=["192.0.2.0/24"], **HERE)
-    assert opened(made) == [(9090, "192.0.2.0/24", "inferops: monitoring"), (9093, "192.0.2.0/24", "inferops: monitoring")]
+    assert opened(made) == [(9090, "192.0.2.0/24", "inferops: monitoring")]
     assert opened(plan(service(), facts=KNOWN, monitoring_ui_sources=["192.0.2.0/24"], monitoring_files_dir="/srv/p/i", **HERE)) == []
 
 
