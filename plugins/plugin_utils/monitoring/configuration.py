@@ -17,6 +17,14 @@ import yaml
 from . import targets
 
 _PROBE_SECONDS = 10
+# A target is not trusted: whoever can run a program as a service's account, or bind its port while it is stopped, answers the scrape. An engine of vLLM 0.26
+# has 450 series (tests/unit/roles/monitoring/data), and each further one of its data-parallel engines at most as many again.
+_LIMITS = {
+    "sample_limit": 20000, "label_limit": 64, "label_name_length_limit": 200, "label_value_length_limit": 4000, "body_size_limit": "32MB",
+    "honor_timestamps": False, "follow_redirects": False,
+}
+# Series that other jobs and Prometheus itself make, which an engine must not.
+_NOT_AN_ENGINES = "inferops.*|node_.*|probe_.*|DCGM_.*|ALERTS.*|up|scrape_.*|prometheus_.*|alertmanager_.*"
 _HEADER = "# Managed by inferops.gpu (role monitoring).\n"
 
 
@@ -36,9 +44,10 @@ _ITSELF = {"prometheus": "prometheus_port", "alertmanager": "alertmanager_port"}
 
 def scrape_configs(parts: list[targets.Plan], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The scrape configurations of the hosts."""
-    found: list[dict[str, Any]] = [_scraped(job, targets.file_of(job)) for job in (targets.VLLM, targets.NODE, targets.DCGM)]
+    found: list[dict[str, Any]] = [_engines(targets.VLLM, targets.file_of(targets.VLLM))]
+    found += [_scraped(job, targets.file_of(job)) for job in (targets.NODE, targets.DCGM)]
     for name in targets.server_names(parts):
-        of_name = _scraped(f"{targets.VLLM}-{name}", targets.file_of(targets.VLLM, name))
+        of_name = _engines(f"{targets.VLLM}-{name}", targets.file_of(targets.VLLM, name))
         found.append({**of_name, "tls_config": {"server_name": name}})
     if settings["probe"]:
         found.append({
@@ -57,7 +66,11 @@ def scrape_configs(parts: list[targets.Plan], settings: Mapping[str, Any]) -> li
 
 
 def _scraped(name: str, file: str) -> dict[str, Any]:
-    return {"job_name": name, "file_sd_configs": [{"files": [f"targets/{file}"]}]}
+    return {"job_name": name, "file_sd_configs": [{"files": [f"targets/{file}"]}], **_LIMITS}
+
+
+def _engines(name: str, file: str) -> dict[str, Any]:
+    return {**_scraped(name, file), "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": _NOT_AN_ENGINES, "action": "drop"}]}
 
 
 def _itself(name: str, port: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from ansible_collections.inferops.gpu.plugins.filter import monitoring as filter
 from ansible_collections.inferops.gpu.plugins.plugin_utils.monitoring import configuration, shipped, targets
 
 ROLE = Path(__file__).parents[5] / "roles" / "monitoring" / "files"
+ENGINE = Path(__file__).parents[3] / "roles" / "monitoring" / "data" / "vllm_0.26.0_h100.txt"
 SETTINGS = {
     "host": "mon1", "cluster": "c", "scrape_interval": 15, "listen_address": "127.0.0.1", "prometheus_port": 9090,
     "alertmanager_port": 9093, "blackbox_port": 9115, "probe": True,
@@ -103,6 +105,21 @@ def test_files_for_an_existing_prometheus() -> None:
     assert not {"prometheus.yml", "blackbox.yml"} & set(found) and "scrape_configs.yml" in found
     jobs = [job["job_name"] for job in yaml.safe_load(found["scrape_configs.yml"])["scrape_configs"]]
     assert jobs == ["vllm", "inferops-node", "dcgm", "vllm-api.example", "inferops-probe"]
+
+
+def test_what_an_engine_can_make_prometheus_store() -> None:
+    """An account of a service can neither fill Prometheus nor make series of other jobs; what an engine really has passes."""
+    jobs = {job["job_name"]: job for job in yaml.safe_load(filters.monitoring_files(ALL, "mon1", SETTINGS, True)["scrape_configs.yml"])["scrape_configs"]}
+    for job in jobs.values():
+        assert job["sample_limit"] and job["label_limit"] and job["body_size_limit"] and not job["honor_timestamps"] and not job["follow_redirects"]
+    lines = [line for line in ENGINE.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    names = {re.split(r"[{ ]", line)[0] for line in lines}
+    for name in ("vllm", "vllm-api.example"):
+        (dropped,) = jobs[name]["metric_relabel_configs"]
+        assert dropped["action"] == "drop" and not [one for one in names if re.fullmatch(dropped["regex"], one)]
+        for forged in ("inferops_gpu_usable", "inferops:service_stopped", "node_load1", "probe_success", "ALERTS", "up"):
+            assert re.fullmatch(dropped["regex"], forged), forged
+        assert len(lines) * 16 < jobs[name]["sample_limit"] and max(map(len, lines)) < jobs[name]["label_value_length_limit"]
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None or shutil.which("amtool") is None, reason="promtool and amtool are not installed")
