@@ -37,7 +37,7 @@ _STATE = {
 _DIGEST = re.compile(r"[0-9a-f]{16,64}\s*")
 UNITS = _host.UNIT_DIRECTORY
 # Programs of Debian's packages that get their arguments from this collection (roles/monitoring).
-_PROGRAMS = ("prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter")
+_PROGRAMS = ("prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter", "grafana-server")
 _TEMPORARY = ("/run/inferops", "/run/inferops-metrics", "/run/inferops-supervisor", "/run/inferops-span", "/run/inferops-share", "/dev/shm/inferops-*")
 _SYSTEM = (
     "/etc/apt/sources.list.d/inferops-cuda.sources", "/etc/apt/keyrings/inferops-cuda.asc", "/etc/apt/keyrings/inferops-cuda.gpg",
@@ -45,10 +45,11 @@ _SYSTEM = (
     # These have the proxy's password.
     "/etc/apt/auth.conf.d/90inferops-proxy.conf", "/etc/apt/auth.conf.d/90inferops-mirror-proxy.conf", "/etc/inferops-mirror-proxy.env",
     "/etc/inferops-mirror.toml",
-    # Of monitoring: with the webhooks' URLs and the services' keys.
+    # Of monitoring: with the token for webhooks, and the password of Grafana.
     "/etc/prometheus/inferops", "/etc/prometheus/inferops-packages", "/var/lib/prometheus/node-exporter/inferops.prom",
     "/etc/grafana/provisioning/datasources/inferops.yml", "/etc/grafana/provisioning/dashboards/inferops.yml",
     "/etc/apt/sources.list.d/inferops-grafana.sources", "/etc/apt/keyrings/inferops-grafana.asc",
+    "/etc/grafana/inferops.env",
     *(f"{_host.UNIT_DIRECTORY}/{program}.service.d/inferops.conf" for program in _PROGRAMS),
 )
 # Folders with a service's files from the controller, named by a digest of their contents.
