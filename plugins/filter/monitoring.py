@@ -17,35 +17,20 @@ def monitoring_targets(plans: Plans, monitor: str, probe: bool = True) -> dict[s
 
 
 def monitoring_files(plans: Plans, monitor: str, settings: t.Mapping[str, t.Any], only: bool = False) -> dict[str, str]:
-    """Return all files without secrets, by their paths in the directory `settings.folder`; with `only`, those for an existing Prometheus."""
+    """Return all files without secrets, by their paths; with `only`, those for an existing Prometheus."""
     parts = targets.monitored(plans, monitor)
     found = {f"targets/{name}": text for name, text in targets.files(parts, settings["probe"]).items()}
     if only:
         return {**found, "scrape_configs.yml": configuration.to_yaml({"scrape_configs": configuration.scrape_configs(parts, settings)})}
     found["prometheus.yml"] = configuration.to_yaml(configuration.prometheus(parts, settings))
     if settings["probe"]:
-        found["blackbox.yml"] = configuration.to_yaml(configuration.blackbox(parts, settings["folder"]))
+        found["blackbox.yml"] = configuration.to_yaml(configuration.blackbox(parts))
     return found
 
 
-def monitoring_alertmanager(urls: t.Sequence[str]) -> str:
-    """Return the configuration of Alertmanager, which has the secret URLs."""
-    return configuration.to_yaml(configuration.alertmanager([str(url) for url in urls]))
-
-
-def monitoring_keys(plans: Plans, monitor: str, secrets: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """Return the files with the services' keys. `secrets` are by host those of P(inferops.gpu.service_secrets#filter); other hosts are left out."""
-    found = {}
-    for host, service, path in targets.keys(plans, monitor):
-        key = (secrets.get(host) or {}).get(service, {}).get("VLLM_API_KEY")
-        if key:
-            found[path] = str(key)
-    return found
-
-
-def monitoring_key_paths(plans: Plans, monitor: str) -> list[str]:
-    """Return the paths of all keys, also those of hosts outside of the run."""
-    return [path for _host, _service, path in targets.keys(plans, monitor)]
+def monitoring_alertmanager(urls: t.Sequence[str], token_file: str = "") -> str:
+    """Return the configuration of Alertmanager; with `token_file`, its webhooks get the bearer token in this file."""
+    return configuration.to_yaml(configuration.alertmanager([str(url) for url in urls], token_file))
 
 
 class FilterModule:
@@ -56,6 +41,4 @@ class FilterModule:
             "monitoring_targets": monitoring_targets,
             "monitoring_files": monitoring_files,
             "monitoring_alertmanager": monitoring_alertmanager,
-            "monitoring_keys": monitoring_keys,
-            "monitoring_key_paths": monitoring_key_paths,
         }

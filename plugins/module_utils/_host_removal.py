@@ -45,11 +45,12 @@ _SYSTEM = (
     # These have the proxy's password.
     "/etc/apt/auth.conf.d/90inferops-proxy.conf", "/etc/apt/auth.conf.d/90inferops-mirror-proxy.conf", "/etc/inferops-mirror-proxy.env",
     "/etc/inferops-mirror.toml",
-    # Of monitoring: with the webhooks' URLs and the services' keys.
+    # Of monitoring: with the token for webhooks, and the password of Grafana.
     "/etc/prometheus/inferops", "/etc/prometheus/inferops-packages", "/var/lib/prometheus/node-exporter/inferops.prom",
     "/etc/grafana/provisioning/datasources/inferops.yml", "/etc/grafana/provisioning/dashboards/inferops.yml",
     "/etc/apt/sources.list.d/inferops-grafana.sources", "/etc/apt/keyrings/inferops-grafana.asc",
     *(_package_program.drop_in(program) for program in _package_program.PROGRAMS),
+    "/etc/grafana/inferops.env", f"{_host.UNIT_DIRECTORY}/grafana-server.service.d/inferops.conf",
 )
 # Folders with a service's files from the controller, named by a digest of their contents.
 _CONTENTS = re.compile(r"[0-9a-f]{16}")

@@ -54,13 +54,15 @@ def existing(folder: str) -> list[str]:
     return sorted(found)
 
 
-def compare(folder: str, wanted: t.Mapping[str, File], keep: t.Collection[str] = (), prune: bool = True) -> Difference:
+def compare(folder: str, wanted: t.Mapping[str, File], keep: t.Collection[str] = (), prune: bool = True, prune_in: t.Collection[str] = ()) -> Difference:
     """Return what differs from the wanted files.
 
     :param keep: paths that stay if they exist
+    :param prune_in: folders outside of which no file is removed; empty for none
     """
     write = tuple(path for path in sorted(wanted, key=_order) if not _is_as_wanted(os.path.join(folder, path), wanted[path]))
-    remove = tuple(path for path in existing(folder) if path not in wanted and path not in keep) if prune else ()
+    others = [path for path in existing(folder) if path not in wanted and path not in keep] if prune else []
+    remove = tuple(path for path in others if not prune_in or path.split(os.sep)[0] in prune_in)
     return Difference(write, remove)
 
 
@@ -125,6 +127,12 @@ def _remove_empty_above(folder: str, path: str) -> None:
     while above and os.path.isdir(os.path.join(folder, above)) and not os.listdir(os.path.join(folder, above)):
         os.rmdir(os.path.join(folder, above))
         above = os.path.dirname(above)
+
+
+def mark(path: str) -> None:
+    """Create the empty file that marks a directory as managed, and the directory. Raises OSError."""
+    _make_folder(os.path.dirname(path))
+    _writing.replace(path, b"", 0o644, durable=True, owner=(os.geteuid(), os.getegid()))
 
 
 def _make_folder(path: str) -> None:

@@ -39,8 +39,18 @@ options:
     description: Whether to remove all other files in the directory.
     type: bool
     default: true
+  prune_in:
+    description: The folders of the directory to which O(prune) is limited. Empty means the whole directory.
+    type: list
+    elements: str
+    default: []
+  marker:
+    description: >-
+      Path of an empty file that shows that a directory of the user's choice belongs to this collection. A directory with other files and without it is
+      refused. It is written before all other files.
+    type: path
   only_existing:
-    description: Whether to do nothing if the directory does not exist.
+    description: Whether to do nothing if the directory or its O(marker) does not exist.
     type: bool
     default: false
   validate:
@@ -105,6 +115,12 @@ def wanted_files(files: dict[str, str], secret_files: dict[str, str], owner: str
     return found
 
 
+def check_marker(path: str, marker: str) -> None:
+    """Raises ValueError for a directory that has files and no marker."""
+    if marker and not os.path.lexists(marker) and os.path.isdir(path) and os.listdir(path):
+        raise ValueError(f"it has files already, and no {marker}, which marks a directory of this collection; set another directory, a new or an empty one")
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -114,27 +130,33 @@ def main() -> None:
             "owner": {"type": "str", "default": "root"},
             "keep": {"type": "list", "elements": "str", "default": []},
             "prune": {"type": "bool", "default": True},
+            "prune_in": {"type": "list", "elements": "str", "default": []},
+            "marker": {"type": "path"},
             "only_existing": {"type": "bool", "default": False},
             "validate": {"type": "list", "elements": "list", "default": []},
         },
         supports_check_mode=True,
     )
     given = module.params
-    path = given["path"]
-    if given["only_existing"] and not os.path.isdir(path):
+    path, marker = given["path"], given["marker"] or ""
+    if given["only_existing"] and not (os.path.isdir(path) and (not marker or os.path.lexists(marker))):
         module.exit_json(changed=False, written=[], removed=[], missing=True)
     try:
+        check_marker(path, marker)
         wanted = wanted_files(given["files"], given["secret_files"], given["owner"], module.check_mode)
-        difference = _managed_tree.compare(path, wanted, given["keep"], given["prune"])
+        difference = _managed_tree.compare(path, wanted, given["keep"], given["prune"], given["prune_in"])
         if difference:
             _managed_tree.validate(wanted, given["validate"])
         before = {name: _safe_paths.read_text(os.path.join(path, name)) for name in (*difference.write, *difference.remove)}
+        unmarked = bool(marker) and not os.path.lexists(marker)
+        if unmarked and not module.check_mode:
+            _managed_tree.mark(marker)
         if difference and not module.check_mode:
             _managed_tree.apply(path, wanted, difference)
     except (ValueError, OSError) as error:
         module.fail_json(msg=f"The files in {path} cannot be written: {error}.")
     module.exit_json(
-        changed=bool(difference), written=list(difference.write), removed=list(difference.remove), missing=False,
+        changed=bool(difference) or unmarked, written=list(difference.write), removed=list(difference.remove), missing=False,
         diff=[
             {"before_header": f"{path}/{name}", "after_header": f"{path}/{name}", "before": text, "after": wanted[name].data.decode() if name in wanted else ""}
             for name, text in before.items() if not is_secret(name, wanted)

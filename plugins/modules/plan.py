@@ -621,7 +621,7 @@ hosts:
           description: IP address from which Prometheus scrapes the host; empty if unknown.
           type: str
         targets:
-          description: "What Prometheus scrapes on the host: job, address, scheme, server_name, has_api_key, labels."
+          description: "What Prometheus scrapes on the host: job, address, scheme, server_name, labels."
           type: list
           elements: dict
         services:

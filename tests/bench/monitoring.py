@@ -40,8 +40,8 @@ def plans(hosts: int, services: int, port: int) -> dict[str, Any]:
         address = f"127.1.{number // 250}.{number % 250 + 1}:{port}"
         own = {"cluster": "sizes", "host": f"gpu{number}"}
         engines = [{**own, "service": f"model-{one}", "model": f"model-{one}", "release": "vllm-0.32.0-0123456789", "task": "chat"} for one in range(services)]
-        targets = [{"job": "inferops-node", "address": address, "scheme": "http", "server_name": "", "has_api_key": False, "labels": own}]
-        targets += [{"job": "vllm", "address": address, "scheme": "http", "server_name": "", "has_api_key": True, "labels": labels} for labels in engines]
+        targets = [{"job": "inferops-node", "address": address, "scheme": "http", "server_name": "", "labels": own}]
+        targets += [{"job": "vllm", "address": address, "scheme": "http", "server_name": "", "labels": labels} for labels in engines]
         found[f"gpu{number}"] = {
             "monitoring": {"host": MONITOR, "source": "", "targets": targets, "services": [{**labels, "objectives": OBJECTIVES} for labels in engines]},
         }
@@ -101,7 +101,7 @@ def main() -> int:
     given = parser.parse_args()
     text = given.metrics.read_bytes() if given.metrics else "".join(f'engine_metric_{n}{{le="{n}"}} {n}\n' for n in range(300)).encode()
     settings = {
-        "host": MONITOR, "folder": "/none", "cluster": "sizes", "scrape_interval": 15, "listen_address": "127.0.0.1", "prometheus_port": given.port,
+        "host": MONITOR, "cluster": "sizes", "scrape_interval": 15, "listen_address": "127.0.0.1", "prometheus_port": given.port,
         "alertmanager_port": 19293, "blackbox_port": 19115, "probe": False,
     }
     began = time.monotonic()

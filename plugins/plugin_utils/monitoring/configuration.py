@@ -3,7 +3,7 @@
 """The configuration files of Prometheus, Alertmanager and the blackbox exporter, as data and as YAML.
 
 Keys are those of Prometheus 2.31 (Ubuntu 22.04), Alertmanager 0.23 and blackbox exporter 0.19 and later. Paths are relative: each program resolves them
-from its configuration file, so that a copy elsewhere can be checked before it is installed. The blackbox exporter resolves them from its working directory.
+from its configuration file, so that a copy elsewhere can be checked before it is installed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ import yaml
 from . import targets
 
 _PROBE_SECONDS = 10
+# A target is not trusted: whoever can run a program as a service's account, or bind its port while it is stopped, answers the scrape. An engine of vLLM 0.26
+# has 450 series (tests/unit/roles/monitoring/data), and each further one of its data-parallel engines at most as many again.
+_LIMITS = {
+    "sample_limit": 20000, "label_limit": 64, "label_name_length_limit": 200, "label_value_length_limit": 4000, "body_size_limit": "32MB",
+    "honor_timestamps": False, "follow_redirects": False,
+}
+# Series that other jobs and Prometheus itself make, which an engine must not.
+_NOT_AN_ENGINES = "inferops.*|node_.*|probe_.*|DCGM_.*|ALERTS.*|up|scrape_.*|prometheus_.*|alertmanager_.*"
 _HEADER = "# Managed by inferops.gpu (role monitoring).\n"
 
 
@@ -36,9 +44,10 @@ _ITSELF = {"prometheus": "prometheus_port", "alertmanager": "alertmanager_port"}
 
 def scrape_configs(parts: list[targets.Plan], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The scrape configurations of the hosts."""
-    found: list[dict[str, Any]] = [_scraped(job, targets.file_of(job)) for job in (targets.VLLM, targets.NODE, targets.DCGM)]
+    found: list[dict[str, Any]] = [_engines(targets.VLLM, targets.file_of(targets.VLLM))]
+    found += [_scraped(job, targets.file_of(job)) for job in (targets.NODE, targets.DCGM)]
     for name in targets.server_names(parts):
-        of_name = _scraped(f"{targets.VLLM}-{name}", targets.file_of(targets.VLLM, name))
+        of_name = _engines(f"{targets.VLLM}-{name}", targets.file_of(targets.VLLM, name))
         found.append({**of_name, "tls_config": {"server_name": name}})
     if settings["probe"]:
         found.append({
@@ -57,7 +66,11 @@ def scrape_configs(parts: list[targets.Plan], settings: Mapping[str, Any]) -> li
 
 
 def _scraped(name: str, file: str) -> dict[str, Any]:
-    return {"job_name": name, "file_sd_configs": [{"files": [f"targets/{file}"]}]}
+    return {"job_name": name, "file_sd_configs": [{"files": [f"targets/{file}"]}], **_LIMITS}
+
+
+def _engines(name: str, file: str) -> dict[str, Any]:
+    return {**_scraped(name, file), "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": _NOT_AN_ENGINES, "action": "drop"}]}
 
 
 def _itself(name: str, port: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,11 +85,16 @@ def _own(settings: Mapping[str, Any], port: str) -> str:
     return f"{address}:{settings[port]}"
 
 
-def alertmanager(urls: Sequence[str]) -> dict[str, Any]:
-    """alertmanager.yml, which has the URLs: Alertmanager reads them from files only from 0.26 on (C(url_file))."""
+def alertmanager(urls: Sequence[str], token_file: str = "") -> dict[str, Any]:
+    """alertmanager.yml. Its API shows the URLs to everybody who reaches it; it reads them from files only from 0.26 on (C(url_file)).
+
+    :param token_file: path of the file with the bearer token for all URLs, of which the API shows only the path; empty for none
+    """
     receiver: dict[str, Any] = {"name": "inferops"}
     if urls:
-        receiver["webhook_configs"] = [{"url": url, "send_resolved": True} for url in urls]
+        # Alertmanager would send the token after a redirect as well.
+        http = {"http_config": {"authorization": {"credentials_file": token_file}, "follow_redirects": False}} if token_file else {}
+        receiver["webhook_configs"] = [{"url": url, "send_resolved": True, **http} for url in urls]
     return {
         "route": {
             "receiver": "inferops", "group_by": ["alertname", "cluster", "service", "host"], "group_wait": "10s", "group_interval": "1m",
@@ -98,24 +116,19 @@ def alertmanager(urls: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def blackbox(parts: list[targets.Plan], folder: str) -> dict[str, Any]:
-    """blackbox.yml: a module for services without a key, and one for each other.
-
-    :param folder: directory of the files, since this program resolves no path from its configuration file
-    """
+def blackbox(parts: list[targets.Plan]) -> dict[str, Any]:
+    """blackbox.yml: a module for most services, and one for each name in certificates that differs from the address. None has a secret."""
     modules = {targets.OPEN: _module()}
     for target in targets.all_targets(parts):
-        if target["job"] == targets.VLLM and targets.module_of(target) != targets.OPEN:
-            modules[targets.module_of(target)] = _module(target, folder)
+        if target["job"] == targets.VLLM and target["server_name"]:
+            modules[targets.module_of(target)] = _module(target["server_name"])
     return {"modules": modules}
 
 
-def _module(target: targets.Target | None = None, folder: str = "") -> dict[str, Any]:
+def _module(server_name: str = "") -> dict[str, Any]:
     http: dict[str, Any] = {"valid_status_codes": [200], "preferred_ip_protocol": "ip4", "follow_redirects": False}
-    if target is not None and target["has_api_key"]:
-        http["authorization"] = {"credentials_file": f"{folder}/keys/{targets.module_of(target)}"}
-    if target is not None and target["server_name"]:
-        http["tls_config"] = {"server_name": target["server_name"]}
+    if server_name:
+        http["tls_config"] = {"server_name": server_name}
     return {"prober": "http", "timeout": f"{_PROBE_SECONDS}s", "http": http}
 
 

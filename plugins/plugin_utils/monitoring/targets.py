@@ -8,19 +8,22 @@ C(__scheme__) of a target overrides the scheme of the scrape configuration, and 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Iterable, Mapping
 
 Plan = Mapping[str, Any]
 Target = Mapping[str, Any]
 
 VLLM, NODE, PROBE, DCGM = "vllm", "inferops-node", "inferops-probe", "dcgm"
 JOBS = (VLLM, NODE, PROBE, DCGM)
-# The module of the blackbox exporter for services without a key.
+# The module of the blackbox exporter for services whose certificate has the name of their address, or that have none.
 OPEN = "open"
-_PROBED = "/v1/models"
+# vLLM wants no key for it: AuthenticationMiddleware guards only paths of the API (vllm, entrypoints/serve/middleware/authenticate.py). Any account of the
+# monitoring host can have the blackbox exporter request any address with any of its modules, so these must not have keys.
+_PROBED = "/health"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -53,16 +56,19 @@ def server_names(parts: Iterable[Plan]) -> list[str]:
 
 
 def module_of(target: Target) -> str:
-    """The module of the blackbox exporter for a service: its own where it has a key, or a name of its own in the certificate."""
-    labels = target["labels"]
-    if not target["has_api_key"] and not target["server_name"]:
-        return OPEN
-    return _UNSAFE.sub("_", f"{labels['host']}.{labels['service']}")
+    """The module of the blackbox exporter for a service: one for each name in certificates that differs from the address."""
+    return f"{OPEN}-{_file_name(target['server_name'])}" if target["server_name"] else OPEN
 
 
 def file_of(job: str, server_name: str = "") -> str:
     """The name of the file with a job's targets."""
-    return f"{job}.json" if not server_name else f"{job}-{_UNSAFE.sub('_', server_name)}.json"
+    return f"{job}.json" if not server_name else f"{job}-{_file_name(server_name)}.json"
+
+
+def _file_name(name: str) -> str:
+    """A name as part of a file's: two names never give the same one."""
+    safe = _UNSAFE.sub("_", name)
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def files(parts: list[Plan], probe: bool = True) -> dict[str, str]:
@@ -91,10 +97,3 @@ def _entry(target: Target) -> dict[str, Any]:
 def _probe(target: Target) -> dict[str, Any]:
     url = f"{target['scheme']}://{target['address']}{_PROBED}"
     return {"targets": [url], "labels": {**target["labels"], "__param_module": module_of(target)}}
-
-
-def keys(plans: Mapping[str, Plan], monitor: str) -> Iterator[tuple[str, str, str]]:
-    """Host, service and name of the file of each key that a probe uses."""
-    for target in all_targets(monitored(plans, monitor)):
-        if target["job"] == VLLM and target["has_api_key"]:
-            yield target["labels"]["host"], target["labels"]["service"], f"keys/{module_of(target)}"

@@ -23,14 +23,14 @@ from testinfra.host import Host
 
 GPU, MONITOR = "lab-gpu1", "lab-mon"
 RECEIVED = "/run/received-alerts"
-HOOK = "hook-4f1d2c"
-# Appends each body that is posted to the secret path, one JSON text a line.
+HOOK, TOKEN = "hook-4f1d2c", "token-7c20b9"
+# Appends each body that is posted with the token, one JSON text a line.
 RECEIVER = f"""
 import http.server
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path == "/{HOOK}":
+        if self.path == "/{HOOK}" and self.headers["Authorization"] == "Bearer {TOKEN}":
             with open("{RECEIVED}", "ab") as file:
                 file.write(body.replace(b"\\n", b" ") + b"\\n")
         self.send_response(200)

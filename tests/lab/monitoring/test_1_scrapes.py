@@ -36,11 +36,11 @@ def test_every_target_is_up(query: Callable[[str], dict[str, float]], addresses:
     assert node == {"__name__": "up", "job": "inferops-node", "instance": f"{gpu}:9100", "cluster": "lab", "host": "lab-gpu1"}
 
 
-def test_the_service_is_probed_with_its_key(query: Callable[[str], dict[str, float]], addresses: dict[str, str]) -> None:
-    """vLLM answers /v1/models with status 401 without the key."""
+def test_the_service_is_probed(query: Callable[[str], dict[str, float]], addresses: dict[str, str]) -> None:
+    """Without its key."""
     wait_until(lambda: set(query("probe_success").values()) == {1.0}, 60, "the probe succeeds")
     (probe,) = labels(query("probe_success"))
-    assert (probe["instance"], probe["service"], probe["host"]) == (f"http://{addresses['lab-gpu1']}:8001/v1/models", "small", "lab-gpu1")
+    assert (probe["instance"], probe["service"], probe["host"]) == (f"http://{addresses['lab-gpu1']}:8001/health", "small", "lab-gpu1")
     assert set(query("probe_http_status_code").values()) == {200.0}
 
 
@@ -73,10 +73,13 @@ def test_the_interfaces_are_for_the_host_alone(monitor: Host) -> None:
 
 
 def test_secrets_are_prometheus_alone(monitor: Host, host: Host, service: dict[str, Any]) -> None:
-    for path in ("alertmanager.yml", "keys/lab-gpu1.small"):
-        file = monitor.file(f"/etc/prometheus/inferops/{path}")
-        assert (file.user, file.mode) == ("prometheus", 0o600), path
-    for secret in ("hook-4f1d2c", service["api_key"]):
+    for name in ("alertmanager.yml", "webhook-token"):
+        file = monitor.file(f"/etc/prometheus/inferops/{name}")
+        assert (file.user, file.mode) == ("prometheus", 0o600), name
+    for path in ("v2/status", "v2/receivers"):
+        assert "token-7c20b9" not in monitor.check_output("curl --silent --fail http://127.0.0.1:9093/api/%s", path)
+    assert monitor.run("grep -rlF %s /etc/prometheus", service["api_key"]).stdout == ""
+    for secret in ("hook-4f1d2c", "token-7c20b9", service["api_key"]):
         readable = monitor.run("find / -xdev -path /proc -prune -o -type f -perm /044 -size -1M -print0 | xargs -0 grep -lF %s 2>/dev/null", secret).stdout
         assert not [path for path in readable.splitlines() if "/received" not in path], readable
     assert service["api_key"] not in host.file("/etc/inferops/metrics.json").content_string
@@ -84,9 +87,9 @@ def test_secrets_are_prometheus_alone(monitor: Host, host: Host, service: dict[s
 
 def test_a_diff_shows_no_secret(play: Callable[..., Play]) -> None:
     """And in check mode nothing changes."""
-    found = play("--check", "--diff", variables={"monitoring_webhook_urls": ["http://127.0.0.1:9911/other-secret-77"], "monitoring_retention_time": "2d"})
+    found = play("--check", "--diff", variables={"monitoring_webhook_token": "other-secret-77", "monitoring_retention_time": "2d"})
     assert found.status == 0, found.output
-    assert "other-secret-77" not in found.output and "hook-4f1d2c" not in found.output
+    assert "other-secret-77" not in found.output and "token-7c20b9" not in found.output
     assert "retention.time=2d" in found.output and found.recap["lab-mon"]["changed"] >= 2
     again = play("--check")
     assert again.status == 0 and not any(counts["changed"] for counts in again.recap.values()), again.output

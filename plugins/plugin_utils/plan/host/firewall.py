@@ -73,8 +73,8 @@ def _monitoring_rules(host: HostDraft, wanted: list[dict[str, Any]]) -> list[dic
         # As networks.sources writes it.
         found += [_rule(port, [str(ipaddress.ip_network(source))], "metrics", *filter(None, [name])) for port, name in ports if port]
     if settings.monitoring_host == host.name and settings.monitoring_ui_sources and not settings.monitoring_files_dir:
-        ports = [(settings.monitoring_prometheus_port, ""), (settings.monitoring_alertmanager_port, "")]
-        found += [_rule(port, settings.monitoring_ui_sources, "monitoring") for port, _name in ports]
+        # Not Alertmanager, whose API shows the URLs of webhooks and silences alerts.
+        found.append(_rule(settings.monitoring_prometheus_port, settings.monitoring_ui_sources, "monitoring"))
     # A source that is already allowed keeps the comment of its rule.
     taken = {(rule["port"], rule["protocol"], source) for rule in wanted for source in rule["sources"]}
     left = [{**rule, "sources": [source for source in rule["sources"] if (rule["port"], rule["protocol"], source) not in taken]} for rule in found]

@@ -81,7 +81,6 @@ def _service_target(host: HostDraft, draft: ServiceDraft, address: str, own: dic
         "scheme": "https" if is_tls else "http",
         # Only where the certificate is for another name than the target's.
         "server_name": name if is_tls and name != plain(reached) else "",
-        "has_api_key": draft.service.has_api_key,
     }
 
 
@@ -92,4 +91,4 @@ def _service_labels(draft: ServiceDraft, own: dict[str, str]) -> dict[str, str]:
 
 
 def _target(job: str, address: str, port: int, labels: dict[str, str]) -> dict[str, Any]:
-    return {"job": job, "address": f"{bracketed(address)}:{port}", "scheme": "http", "server_name": "", "has_api_key": False, "labels": labels}
+    return {"job": job, "address": f"{bracketed(address)}:{port}", "scheme": "http", "server_name": "", "labels": labels}

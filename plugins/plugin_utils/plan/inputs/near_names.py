@@ -27,7 +27,7 @@ OWN = frozenset({
     "plan_host", "plan_facts", "multi_node_tokens", "model_service_held", "firewall_remove", "firewall_peers", "remove_service", "remove_all",
     "weights_prune", "weights_prune_found", "weights_mirror_found", "status_found", "inferops_result", "inferops_run_report",
     "run_report_deployed", "drift_found", "drift_report", "drift_output", "drift_fail",
-    "monitoring_found", "monitoring_plan", "monitoring_secrets", "monitoring_secrets_by_host",
+    "monitoring_found", "monitoring_plan",
 })
 
 

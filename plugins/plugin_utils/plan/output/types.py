@@ -299,7 +299,7 @@ class Monitoring:
 
     host: str = doc("Host of the inventory that runs Prometheus; empty if that is none of the inventory.")
     source: str = doc("IP address from which Prometheus scrapes the host; empty if unknown.")
-    targets: list[dict[str, Any]] = doc("What Prometheus scrapes on the host: job, address, scheme, server_name, has_api_key, labels.")
+    targets: list[dict[str, Any]] = doc("What Prometheus scrapes on the host: job, address, scheme, server_name, labels.")
     services: list[dict[str, Any]] = doc("Labels and objectives of each service with an API on the host.")
     collector: dict[str, Any] = doc("Settings of the collector: directories, and advisories by service.")
 

@@ -63,6 +63,7 @@ EXAMPLES = {
     "/etc/systemd/system/inferops-metrics.{{ item }}": "/etc/systemd/system/inferops-metrics.timer",
     "/etc/apt/keyrings/inferops-grafana.asc": "", "/etc/apt/sources.list.d/inferops-grafana.sources": "",
     "/etc/grafana/provisioning/{{ item }}/inferops.yml": "/etc/grafana/provisioning/datasources/inferops.yml",
+    "/etc/grafana/inferops.env": "", "/etc/systemd/system/grafana-server.service.d/inferops.conf": "",
     "/etc/inferops-mirror.toml": "", **dict.fromkeys(kernel_files.FILES, ""),
     "/etc/apt/keyrings/inferops-cuda{{ '.gpg' if cuda_apt_key is match('.*\\.gpg$') else '.asc' }}": "/etc/apt/keyrings/inferops-cuda.gpg",
     "/usr/local/share/ca-certificates/{{ item.name }}": "/usr/local/share/ca-certificates/inferops-site.crt",

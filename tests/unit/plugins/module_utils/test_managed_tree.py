@@ -52,6 +52,24 @@ def test_empty_folders_of_others_stay(tmp_path: Path) -> None:
     assert not (tmp_path / "old").exists()
 
 
+def test_files_outside_of_certain_folders_stay(tmp_path: Path) -> None:
+    write(tmp_path, files(a="1", targets__b="2", own__c="3"))
+    assert tree.compare(str(tmp_path), files(a="1"), prune_in=("targets",)).remove == ("targets/b",)
+
+
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """A new and an empty one are not, nor one with the marker."""
+    marker = str(tmp_path / "own" / ".mark")
+    managed_tree.check_marker(str(tmp_path / "own"), marker)
+    (tmp_path / "own").mkdir()
+    managed_tree.check_marker(str(tmp_path / "own"), marker)
+    (tmp_path / "own" / "prometheus.yml").touch()
+    with pytest.raises(ValueError, match="a new or an empty one"):
+        managed_tree.check_marker(str(tmp_path / "own"), marker)
+    tree.mark(marker)
+    managed_tree.check_marker(str(tmp_path / "own"), marker)
+
+
 def test_a_folder_keeps_its_mode(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir(mode=0o700)
     write(tmp_path / "own", files(a="1"))

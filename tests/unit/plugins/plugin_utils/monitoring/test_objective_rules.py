@@ -38,11 +38,11 @@ def test_each_service_has_a_group_of_its_own() -> None:
     assert [group["name"] for group in made["groups"]] == ["inferops-objectives c1 qwen gpu1", "inferops-objectives c1 qwen gpu2"]
 
 
-def test_names_that_read_the_same_together() -> None:
-    """Prometheus refuses a file with two groups of one name."""
-    pairs = [("qwen", "big-gpu1"), ("qwen-big", "gpu1"), ("qwen", "c1-gpu1")]
-    groups = objectives.rules([{**service(ttft_seconds=2), "service": name, "host": host} for name, host in pairs])["groups"]
-    assert len({group["name"] for group in groups}) == len(pairs)
+def test_no_two_groups_have_one_name() -> None:
+    """Prometheus refuses a file with two."""
+    services = [{**service(ttft_seconds=2), "service": name, "host": host} for name, host in (("qwen", "big-gpu1"), ("qwen-big", "gpu1"))]
+    services.append({**service(ttft_seconds=2), "cluster": "c1-qwen", "service": "big", "host": "gpu1"})
+    assert len({group["name"] for group in objectives.rules(services)["groups"]}) == 3
 
 
 @pytest.mark.parametrize(("ratio", "quantiles"), [(0.99, ["0.856", "0.94"]), (0.999, ["0.9856", "0.994"]), (0.9, ["0.05", "0.4"]), (0.5, ["0.05", "0.05"])])

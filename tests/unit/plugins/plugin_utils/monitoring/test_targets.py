@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,15 +16,16 @@ from ansible_collections.inferops.gpu.plugins.filter import monitoring as filter
 from ansible_collections.inferops.gpu.plugins.plugin_utils.monitoring import configuration, shipped, targets
 
 ROLE = Path(__file__).parents[5] / "roles" / "monitoring" / "files"
+ENGINE = Path(__file__).parents[3] / "roles" / "monitoring" / "data" / "vllm_0.26.0_h100.txt"
 SETTINGS = {
-    "host": "mon1", "folder": "/etc/prometheus/inferops", "cluster": "c", "scrape_interval": 15, "listen_address": "127.0.0.1", "prometheus_port": 9090,
+    "host": "mon1", "cluster": "c", "scrape_interval": 15, "listen_address": "127.0.0.1", "prometheus_port": 9090,
     "alertmanager_port": 9093, "blackbox_port": 9115, "probe": True,
 }
 
 
 def target(job: str, address: str, service: str = "", **more: Any) -> dict[str, Any]:
     labels = {"cluster": "c", "host": "gpu1", **({"service": service} if service else {})}
-    return {"job": job, "address": address, "scheme": "http", "server_name": "", "has_api_key": False, "labels": labels, **more}
+    return {"job": job, "address": address, "scheme": "http", "server_name": "", "labels": labels, **more}
 
 
 def plans(*found: dict[str, Any], monitor: str = "mon1") -> dict[str, Any]:
@@ -33,10 +35,10 @@ def plans(*found: dict[str, Any], monitor: str = "mon1") -> dict[str, Any]:
 
 NODE = target("inferops-node", "10.0.0.1:9100")
 PLAIN = target("vllm", "10.0.0.1:8001", "plain")
-KEYED = target("vllm", "10.0.0.1:8002", "keyed", has_api_key=True)
+OTHER = target("vllm", "10.0.0.1:8002", "other")
 NAMED = target("vllm", "10.0.0.1:8003", "named", scheme="https", server_name="api.example")
 ADDRESSED = target("vllm", "api.example:8004", "addressed", scheme="https")
-ALL = plans(NODE, PLAIN, KEYED, NAMED, ADDRESSED)
+ALL = plans(NODE, PLAIN, OTHER, NAMED, ADDRESSED)
 
 
 def read(found: dict[str, Any], probe: bool = True) -> dict[str, Any]:
@@ -52,8 +54,8 @@ def test_files_of_targets() -> None:
     assert found["vllm-api.example.json"][0]["labels"] == {**NAMED["labels"], "__scheme__": "https", "job": "vllm"}
     probes = {entry["targets"][0]: entry["labels"]["__param_module"] for entry in found["inferops-probe.json"]}
     assert probes == {
-        "http://10.0.0.1:8001/v1/models": "open", "http://10.0.0.1:8002/v1/models": "gpu1.keyed", "https://10.0.0.1:8003/v1/models": "gpu1.named",
-        "https://api.example:8004/v1/models": "open",
+        "http://10.0.0.1:8001/health": "open", "http://10.0.0.1:8002/health": "open", "https://10.0.0.1:8003/health": "open-api.example",
+        "https://api.example:8004/health": "open",
     }
 
 
@@ -71,23 +73,31 @@ def test_no_probes_and_other_monitors() -> None:
     assert all(entries == [] for entries in read(plans(NODE, PLAIN, monitor="other")).values())
 
 
-def test_keys_of_hosts_in_the_run() -> None:
-    secrets = {"gpu1": {"keyed": {"VLLM_API_KEY": "s3cret"}, "plain": {}}, "gpu9": {}}
-    assert filters.monitoring_keys(ALL, "mon1", secrets) == {"keys/gpu1.keyed": "s3cret"}
-    assert filters.monitoring_keys(ALL, "mon1", {}) == {} and filters.monitoring_key_paths(ALL, "mon1") == ["keys/gpu1.keyed"]
-
-
 def test_modules_of_the_blackbox_exporter() -> None:
     modules = yaml.safe_load(filters.monitoring_files(ALL, "mon1", SETTINGS)["blackbox.yml"])["modules"]
-    assert set(modules) == {"open", "gpu1.keyed", "gpu1.named"}
-    assert modules["gpu1.keyed"]["http"]["authorization"] == {"credentials_file": "/etc/prometheus/inferops/keys/gpu1.keyed"}
-    assert modules["gpu1.named"]["http"]["tls_config"] == {"server_name": "api.example"} and "authorization" not in modules["gpu1.named"]["http"]
+    assert set(modules) == {"open", "open-api.example"}
+    assert modules["open-api.example"]["http"]["tls_config"] == {"server_name": "api.example"}
+
+
+def test_the_blackbox_exporter_has_no_keys() -> None:
+    """Any account of its host can have it send a module's credentials to any address."""
+    modules = yaml.safe_load(filters.monitoring_files(ALL, "mon1", SETTINGS)["blackbox.yml"])["modules"]
+    assert not {"authorization", "headers", "basic_auth"} & {key for module in modules.values() for key in module["http"]}
+    assert not [one for one in read(ALL)["inferops-probe.json"] if "/v1" in one["targets"][0]]
 
 
 def test_no_secret_in_files_for_all() -> None:
-    assert not [path for path, text in filters.monitoring_files(ALL, "mon1", SETTINGS).items() if "s3cret" in text or "hook" in text]
+    assert not [path for path, text in filters.monitoring_files(ALL, "mon1", SETTINGS).items() if "hook" in text]
     assert "https://hook/x" in filters.monitoring_alertmanager(["https://hook/x"])
     assert yaml.safe_load(filters.monitoring_alertmanager([]))["receivers"] == [{"name": "inferops"}]
+
+
+def test_the_token_of_webhooks_is_in_a_file() -> None:
+    """The API of Alertmanager shows its configuration, and it would send the token after a redirect."""
+    (receiver,) = yaml.safe_load(filters.monitoring_alertmanager(["https://a/x", "https://b/y"], "/etc/x/token"))["receivers"]
+    wanted = {"authorization": {"credentials_file": "/etc/x/token"}, "follow_redirects": False}
+    assert [one["http_config"] for one in receiver["webhook_configs"]] == [wanted, wanted]
+    assert "http_config" not in filters.monitoring_alertmanager(["https://a/x"])
 
 
 @pytest.mark.parametrize(
@@ -106,12 +116,27 @@ def test_files_for_an_existing_prometheus() -> None:
     assert jobs == ["vllm", "inferops-node", "dcgm", "vllm-api.example", "inferops-probe"]
 
 
+def test_what_an_engine_can_make_prometheus_store() -> None:
+    """An account of a service can neither fill Prometheus nor make series of other jobs; what an engine really has passes."""
+    jobs = {job["job_name"]: job for job in yaml.safe_load(filters.monitoring_files(ALL, "mon1", SETTINGS, True)["scrape_configs.yml"])["scrape_configs"]}
+    for job in jobs.values():
+        assert job["sample_limit"] and job["label_limit"] and job["body_size_limit"] and not job["honor_timestamps"] and not job["follow_redirects"]
+    lines = [line for line in ENGINE.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    names = {re.split(r"[{ ]", line)[0] for line in lines}
+    for name in ("vllm", "vllm-api.example"):
+        (dropped,) = jobs[name]["metric_relabel_configs"]
+        assert dropped["action"] == "drop" and not [one for one in names if re.fullmatch(dropped["regex"], one)]
+        for forged in ("inferops_gpu_usable", "inferops:service_stopped", "node_load1", "probe_success", "ALERTS", "up"):
+            assert re.fullmatch(dropped["regex"], forged), forged
+        assert len(lines) * 16 < jobs[name]["sample_limit"] and max(map(len, lines)) < jobs[name]["label_value_length_limit"]
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None or shutil.which("amtool") is None, reason="promtool and amtool are not installed")
 @pytest.mark.parametrize("found", [ALL, plans()], ids=["all kinds of targets", "no target"])
 def test_prometheus_accepts_it(tmp_path: Path, found: dict[str, Any]) -> None:
     """With the rules of the role and of objectives, from any directory."""
     files = {**filters.monitoring_files(found, "mon1", SETTINGS), **shipped.read(ROLE, found, "mon1")}
-    files["alertmanager.yml"] = filters.monitoring_alertmanager(["http://x/y"])
+    files["alertmanager.yml"] = filters.monitoring_alertmanager(["http://x/y"], "/none/token")
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
@@ -125,6 +150,8 @@ def test_rules_of_objectives() -> None:
     assert groups and yaml.safe_load(shipped.read(ROLE, {}, "mon1")[shipped.OBJECTIVES])["groups"] == []
 
 
-def test_names_of_modules_are_names_of_files() -> None:
-    odd = target("vllm", "x:1", "a/../b", has_api_key=True)
-    assert "/" not in targets.module_of(odd) and ".." not in targets.module_of(odd).split("/")
+def test_names_of_files_are_safe_and_unique() -> None:
+    names = ["fd00::1", "fd00__1", "a/../b", "a_.._b", "api.example"]
+    files = [targets.file_of("vllm", name) for name in names]
+    assert len(set(files)) == len(names) and not [name for name in files if "/" in name or ":" in name]
+    assert len({targets.module_of(target("vllm", "x:1", "s", server_name=name)) for name in names}) == len(names)

@@ -45,7 +45,7 @@ def test_targets_and_labels(plan: Plans) -> None:
     own = {"cluster": "berlin", "host": "gpu1"}
     assert (node["job"], node["address"], node["labels"]) == ("inferops-node", "10.0.0.5:9100", own)
     assert (dcgm["job"], dcgm["address"], dcgm["labels"]) == ("dcgm", "10.0.0.5:9400", own)
-    assert (engine["job"], engine["address"], engine["scheme"], engine["server_name"], engine["has_api_key"]) == ("vllm", "10.0.0.5:8001", "http", "", True)
+    assert (engine["job"], engine["address"], engine["scheme"], engine["server_name"]) == ("vllm", "10.0.0.5:8001", "http", "")
     labels = engine["labels"]
     assert labels == {**own, "service": "qwen", "model": "org/name", "release": labels["release"], "task": "chat"} and labels["release"].startswith("vllm-")
     assert found["services"] == [{**labels, "objectives": {"ttft_seconds": 2.0, "ttft_ratio": 0.99}}]
@@ -85,10 +85,10 @@ def test_the_firewall_admits_prometheus_alone(plan: Plans) -> None:
 
 
 def test_the_firewall_of_prometheus_host(plan: Plans) -> None:
-    """It scrapes itself without a rule; users need one."""
+    """It scrapes itself without a rule; users need one, and get none for Alertmanager."""
     assert opened(plan(service(), facts=KNOWN, **HERE)) == []
     made = plan(service(), facts=KNOWN, monitoring_ui_sources=["192.0.2.0/24"], **HERE)
-    assert opened(made) == [(9090, "192.0.2.0/24", "inferops: monitoring"), (9093, "192.0.2.0/24", "inferops: monitoring")]
+    assert opened(made) == [(9090, "192.0.2.0/24", "inferops: monitoring")]
     assert opened(plan(service(), facts=KNOWN, monitoring_ui_sources=["192.0.2.0/24"], monitoring_files_dir="/srv/p/i", **HERE)) == []
 
 
