@@ -37,6 +37,15 @@ path in the checkout and in the installed collection, for those without access t
 - vLLM has renamed some of its metrics. The recording rules `inferops:…` give one name over all supported versions; rules and dashboards use only those, or
   names that all versions have ([dashboards](dashboards.md#they-cannot-rot)).
 
+## When monitoring itself is down
+
+Nothing here alerts when `monitoring_host`, Prometheus or Alertmanager is down, or when the webhook is unreachable: an alert cannot report that it is not sent.
+Let something outside watch them. Where you have a service that alerts when a ping stays away, a timer or cron job on `monitoring_host` sends it, every minute:
+
+    curl -fsS http://127.0.0.1:9090/-/ready && curl -fsS http://127.0.0.1:9093/-/ready && curl -fsS <address of the ping>
+
+[InferopsAlertsNotSent](runbooks/InferopsAlertsNotSent.md) and [InferopsRulesFail](runbooks/InferopsRulesFail.md) report single failures while both run.
+
 ## Objectives of a service
 
     model_services:

@@ -40,7 +40,9 @@ FAMILIES = {
     "inferops_gpu_usable": Family(GAUGE, "gpu uuid", "0 for a GPU that must not be used (docs/gpu-health.md)."),
     "inferops_gpu_finding": Family(GAUGE, "gpu uuid finding level", "1 for each finding; one about the host has an empty gpu (docs/gpu-health.md)."),
     "inferops_gpu_missing": Family(GAUGE, "gpu service", "1 for each GPU that a service names and that is not there."),
-    "inferops_gpu_xids": Family(GAUGE, "gpu uuid xid action", "Errors of a GPU in the kernel's log since the driver was loaded, by XID. Falls when the log is rotated."),
+    "inferops_gpu_xids": Family(
+        GAUGE, "gpu uuid xid action", "Errors of a GPU in the kernel's log since the driver was loaded, by XID; fewer after the log was rotated.",
+    ),
     "inferops_gpu_xid_last_timestamp_seconds": Family(GAUGE, "gpu uuid xid action", "When the kernel's log last had this XID of the GPU."),
     "inferops_gpu_memory_used_bytes": Family(GAUGE, "gpu uuid", "Used memory of the GPU."),
     "inferops_gpu_memory_total_bytes": Family(GAUGE, "gpu uuid", "Memory of the GPU."),

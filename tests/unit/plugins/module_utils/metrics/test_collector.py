@@ -243,7 +243,8 @@ def test_expensive_parts_are_read_less_often(settings: dict[str, Any], tmp_path:
     assert usable(run({**settings, "health_interval": 0}, tmp_path, runtime=True)) != first
     kept = tmp_path / "run" / "kept.json"
     # One of the future, after the clock was set back; and what is no record.
-    for content in (json.dumps({**json.loads(kept.read_text(encoding="utf-8")), "at": time.time() + 500}), "[", "{}", '{"at": 1e99, "parts": 3}', '{"parts": {"x": 3}, "failed": {}}'):
+    future = json.dumps({**json.loads(kept.read_text(encoding="utf-8")), "at": time.time() + 500})
+    for content in (future, "[", "{}", '{"at": 1e99, "parts": 3}', '{"parts": {"x": 3}, "failed": {}}'):
         before = usable(run(settings, tmp_path, runtime=True))
         kept.write_text(content, encoding="utf-8")
         assert usable(run(settings, tmp_path, runtime=True)) != before
