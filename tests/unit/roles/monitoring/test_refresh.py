@@ -48,6 +48,7 @@ def refreshed(base: Path, monitor: dict[str, Any], own: dict[str, Any]) -> str:
 def test_the_monitoring_hosts_own_variables(tmp_path: Path) -> None:
     """In its host_vars: a host with services does not have them."""
     (tmp_path / "files" / "targets").mkdir(parents=True)
+    (tmp_path / "files" / ".inferops-monitoring").touch()
     said = refreshed(tmp_path, {"monitoring_files_dir": str(tmp_path / "files"), "monitoring_probe": False}, {})
     targets, probes = (json.loads((tmp_path / "files" / "targets" / f"{name}.json").read_text(encoding="utf-8")) for name in ("vllm", "inferops-probe"))
     assert len(targets) == 1 and probes == [], said

@@ -64,7 +64,7 @@ def test_services_that_are_not_scraped() -> None:
     part = ALL["gpu1"]["monitoring"]
     closed = {**part, "services": [*part["services"], {**part["services"][0], "service": "closed"}]}
     assert {one["service"]: one["scraped"] for one in targets.services([closed])} == {
-        "plain": True, "keyed": True, "named": True, "addressed": True, "closed": False,
+        "plain": True, "other": True, "named": True, "addressed": True, "closed": False,
     }
 
 
