@@ -62,7 +62,8 @@ def gpu_memory_is_known(host: HostDraft) -> Iterator[PlanWarning]:
         used = set(draft.gpus or ())
         for gpu in host.gpus or () if not draft.on_cpu and host.facts is not None else ():
             if gpu.index in used and gpu.name and not gpu.memory_bytes:
-                what = f"{'amd-smi' if gpu.is_amd else 'nvidia-smi'} does not report the memory of GPU {gpu.index} ({gpu.name}), so the plan does not check whether the model fits"
+                tool = "amd-smi" if gpu.is_amd else "nvidia-smi"
+                what = f"{tool} does not report the memory of GPU {gpu.index} ({gpu.name}), so the plan does not check whether the model fits"
                 yield PlanWarning(host.name, draft.label, f"{what}; state it in plan_gpus: [{{index: {gpu.index}, memory_bytes: …}}]")
                 break
 
@@ -131,7 +132,9 @@ def _sibling(host: HostDraft, draft: ServiceDraft, inputs: EstimateInputs, token
     """The fix that serves the catalogue entry with a smaller type, where it fits; else empty."""
     name = draft.entry.quantised_sibling if draft.entry else ""
     entry = host.catalogue.entries.get(name)
-    if entry is None or entry.unsupported or (host.is_amd and entry.architecture.quantization == "nvfp4") or not fits(entry.architecture, inputs.parallel, blocks_are_refined(host, draft)):
+    if entry is None or entry.unsupported or (host.is_amd and entry.architecture.quantization == "nvfp4"):
+        return ""
+    if not fits(entry.architecture, inputs.parallel, blocks_are_refined(host, draft)):
         return ""
     found = inputs.estimate(model=entry.architecture, disk=entry.bytes)
     if found is None or found.kv_room <= 0:

@@ -31,7 +31,8 @@ def revision_is_one_of_modelscope(host: HostDraft) -> Iterator[PlanError]:
             "revision",
             f"{shown(weights.revision)} (from the catalogue)",
             f"it is a commit of the Hugging Face Hub, and all weights_endpoints are ModelScope servers, which have their own commits of {weights.repo}",
-            "set the service's revision to a commit of ModelScope (40 hexadecimal digits), or add an endpoint of the Hub or a mirror of it to weights_endpoints",
+            "set the service's revision to a commit of ModelScope (40 hexadecimal digits), or add an endpoint of the Hub or a mirror of it to"
+            " weights_endpoints",
         )
 
 

@@ -49,7 +49,8 @@ def nodes_have_gpus_of_one_vendor(service: MultiNodeService, run: Run) -> Iterat
     nvidia = [node.host.name for node in service.node_drafts if any(not gpu.is_amd for gpu in node.host.gpus or ())]
     if amd and nvidia:
         why = f"{', '.join(amd)} have GPUs of AMD and {', '.join(nvidia)} of NVIDIA, which cannot serve one model together"
-        yield PlanError(service.head.host.name, service.label, "distributed", ", ".join(service.hosts), why, "define one service for the hosts of each vendor, or put GPUs of one vendor into its hosts")
+        fix = "define one service for the hosts of each vendor, or put GPUs of one vendor into its hosts"
+        yield PlanError(service.head.host.name, service.label, "distributed", ", ".join(service.hosts), why, fix)
 
 
 @check(accept="rocm-multi-node")

@@ -72,7 +72,8 @@ def rocm_wheels_fit_the_host(host: HostDraft) -> Iterator[PlanError]:
         python = python_of(host)
         if python and python[:2] != table.python:
             why = f"vLLM's wheels for ROCm are for Python {written(table.python)} alone, and this is Python {written(python[:2])}"
-            yield PlanError(host.name, draft.label, "vllm_python", host.settings.vllm_python, why, f"set vllm_python: '{written(table.python)}', which uv installs")
+            fix = f"set vllm_python: '{written(table.python)}', which uv installs"
+            yield PlanError(host.name, draft.label, "vllm_python", host.settings.vllm_python, why, fix)
         if host.facts is None:
             continue
         machine = host.facts.system.architecture

@@ -35,8 +35,8 @@ def directories(account: Mapping[str, str], cache: str, units: list[dict[str, An
 def unit_states(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A service's units on a host and the desired state of each, as the module C(service_state) takes them.
 
-    Units of another backend or role come first, since they use the same ports. They go, and a rollback can restore them (module C(service_state)). The main unit comes last, with the cache, the account, the files
-    and the adapters of the service, which the other units use too.
+    Units of another backend or role come first, since they use the same ports. They go, and a rollback can restore them (module C(service_state)). The
+    main unit comes last, with the cache, the account, the files and the adapters of the service, which the other units use too.
     """
     keys = ("unit", "environment_file", "served", "folders")
     former = "former" if service["state"] == "present" else "absent"

@@ -24,6 +24,7 @@ NAMES_OF_PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
     "vllm-bnb-plugin": {"quantization": ("bitsandbytes",), "load_format": ("bitsandbytes",)},
 }
 
+
 @dataclass(frozen=True)
 class Need:
     """The package of an argument. C(packages): alternatives, the first one for messages. C(instead): a value without the package, or empty.
