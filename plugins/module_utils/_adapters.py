@@ -15,7 +15,7 @@ from . import _masking, _openai_api, _systemd, _writing, lora_adapters
 
 # Lines of a service's journal in which the reason of a refusal is looked for.
 JOURNAL_LINES = 2000
-# Seconds between two looks at the model list.
+# Seconds between two checks of the model list.
 INTERVAL = 0.5
 # Seconds of one answer of the engine, which may be loading an adapter.
 ANSWER_SECONDS = 30.0

@@ -54,14 +54,13 @@ def existing(folder: str) -> list[str]:
     return sorted(found)
 
 
-def compare(folder: str, wanted: t.Mapping[str, File], keep: t.Collection[str] = (), prune: bool = True, prune_in: t.Collection[str] = ()) -> Difference:
+def compare(folder: str, wanted: t.Mapping[str, File], prune: bool = True, prune_in: t.Collection[str] = ()) -> Difference:
     """Return what differs from the wanted files.
 
-    :param keep: paths that stay if they exist
     :param prune_in: folders outside of which no file is removed; empty for none
     """
     write = tuple(path for path in sorted(wanted, key=_order) if not _is_as_wanted(os.path.join(folder, path), wanted[path]))
-    others = [path for path in existing(folder) if path not in wanted and path not in keep] if prune else []
+    others = [path for path in existing(folder) if path not in wanted] if prune else []
     remove = tuple(path for path in others if not prune_in or path.split(os.sep)[0] in prune_in)
     return Difference(write, remove)
 

@@ -24,7 +24,7 @@ import types
 import typing as t
 
 VARIABLE = "INFEROPS_LORA_ADAPTERS"
-# Seconds between two looks at the file.
+# Seconds between two checks of the file.
 INTERVAL = 1.0
 # Seconds until an adapter that was not loaded is tried again: the first time, and at most. Each time takes twice as long as the one before.
 RETRY, LONGEST_RETRY = 5.0, 300.0
@@ -71,7 +71,7 @@ class LoraAdapters:
                 task.cancel()
 
     async def watch(self, models: t.Any) -> None:
-        """Follow the file for ever."""
+        """Follow the file until the engine ends."""
         while True:
             await asyncio.sleep(INTERVAL)
             try:
@@ -208,7 +208,7 @@ def refusal_of(name: str, path: str) -> str:
 
 def one_line(text: str) -> str:
     """A text of the engine on one line of the journal."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:1000]
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())[:1000]
 
 
 def log(text: str) -> None:

@@ -30,11 +30,6 @@ options:
     description: Account that owns O(secret_files). In check mode it may be missing.
     type: str
     default: root
-  keep:
-    description: Paths of files that stay if they exist, although they are not among the files.
-    type: list
-    elements: str
-    default: []
   prune:
     description: Whether to remove all other files in the directory.
     type: bool
@@ -128,7 +123,6 @@ def main() -> None:
             "files": {"type": "dict", "default": {}},
             "secret_files": {"type": "dict", "default": {}, "no_log": True},
             "owner": {"type": "str", "default": "root"},
-            "keep": {"type": "list", "elements": "str", "default": []},
             "prune": {"type": "bool", "default": True},
             "prune_in": {"type": "list", "elements": "str", "default": []},
             "marker": {"type": "path"},
@@ -144,7 +138,7 @@ def main() -> None:
     try:
         check_marker(path, marker)
         wanted = wanted_files(given["files"], given["secret_files"], given["owner"], module.check_mode)
-        difference = _managed_tree.compare(path, wanted, given["keep"], given["prune"], given["prune_in"])
+        difference = _managed_tree.compare(path, wanted, given["prune"], given["prune_in"])
         if difference:
             _managed_tree.validate(wanted, given["validate"])
         before = {name: _safe_paths.read_text(os.path.join(path, name)) for name in (*difference.write, *difference.remove)}

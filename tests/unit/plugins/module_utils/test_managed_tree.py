@@ -17,8 +17,8 @@ def files(**texts: str) -> dict[str, tree.File]:
     return {name.replace("__", "/"): tree.File(text.encode(), 0o644, os.geteuid(), os.getegid()) for name, text in texts.items()}
 
 
-def write(folder: Path, wanted: dict[str, tree.File], keep: tuple[str, ...] = (), prune: bool = True) -> tree.Difference:
-    found = tree.compare(str(folder), wanted, keep, prune)
+def write(folder: Path, wanted: dict[str, tree.File], prune: bool = True) -> tree.Difference:
+    found = tree.compare(str(folder), wanted, prune)
     tree.apply(str(folder), wanted, found)
     return found
 
@@ -32,10 +32,10 @@ def test_files_are_written_once(tmp_path: Path) -> None:
 
 
 def test_what_is_not_wanted_goes(tmp_path: Path) -> None:
-    """With its folder; not what is to be kept, and nothing without prune."""
+    """With its folder; nothing without prune."""
     write(tmp_path, files(a="1", old__b="2", keys__k="3"))
     assert not write(tmp_path, files(a="1"), prune=False)
-    found = write(tmp_path, files(a="1"), keep=("keys/k", "keys/none"))
+    found = write(tmp_path, files(a="1", keys__k="3"))
     assert found.remove == ("old/b",) and not (tmp_path / "old").exists() and (tmp_path / "keys" / "k").exists()
 
 
@@ -46,7 +46,7 @@ def test_empty_folders_of_others_stay(tmp_path: Path) -> None:
     write(tmp_path, files(metrics="1", old__deep__b="2", old__c="3"))
     write(tmp_path, files(metrics="2"), prune=False)
     assert (tmp_path / "adapters").is_dir() and (tmp_path / "tokens" / "inner").is_dir()
-    write(tmp_path, files(metrics="2"), keep=("old/c",))
+    write(tmp_path, files(metrics="2", old__c="3"))
     assert not (tmp_path / "old" / "deep").exists() and (tmp_path / "old" / "c").exists() and (tmp_path / "adapters").is_dir()
     write(tmp_path, files(metrics="2"))
     assert not (tmp_path / "old").exists()

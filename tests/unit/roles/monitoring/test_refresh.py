@@ -27,7 +27,7 @@ def refreshed(base: Path, monitor: dict[str, Any], own: dict[str, Any]) -> str:
     plan = {
         "host": "mon1", "source": "", "services": [], "collector": {},
         "targets": [
-            {"job": "vllm", "address": "10.0.0.1:8000", "scheme": "http", "server_name": "", "has_api_key": False,
+            {"job": "vllm", "address": "10.0.0.1:8000", "scheme": "http", "server_name": "",
              "labels": {"cluster": "c", "host": "gpu1", "service": "a", "model": "m", "release": "r2", "task": "generate"}},
         ],
     }
